@@ -1,0 +1,1 @@
+//! Sealock bundle: boxes them: spec, lock, manifest, archive, verify, import.

@@ -1,0 +1,1 @@
+//! Sealock cluster: plans and drives many machines: spec, inventory, plan, execute, apps.

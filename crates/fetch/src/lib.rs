@@ -1,0 +1,1 @@
+//! Sealock fetch: gathers, outside only: sources, resolution, pulling, upstream signatures.

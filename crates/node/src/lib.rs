@@ -1,0 +1,1 @@
+//! Sealock node: touches one machine: steps, files, services, containerd, kubeadm, network.

@@ -1,0 +1,1 @@
+//! Sealock server: listens: the site registry.

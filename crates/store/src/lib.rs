@@ -1,0 +1,1 @@
+//! Sealock store: keeps bytes: content-addressed blobs, staging, releases.

@@ -1,0 +1,1 @@
+//! Sealock testkit: for tests only: real upstreams on loopback, a site in a temporary folder.
