@@ -5,7 +5,7 @@ set -euo pipefail
 # program:package
 needed=(
   systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nginx:nginx-light skopeo:skopeo jq:jq openssl:openssl
-  ssh:openssh-client ip:iproute2 nft:nftables python3:python3 gcc:gcc git:git curl:curl flock:util-linux xz:xz-utils
+  ssh:openssh-client ip:iproute2 nft:nftables python3:python3 readelf:binutils dpkg-deb:dpkg curl:curl flock:util-linux xz:xz-utils
 )
 missing=()
 for pair in "${needed[@]}"; do

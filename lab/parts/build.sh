@@ -3,25 +3,33 @@
 # build.sh --path PART  prints the folder that holds a built part
 #
 # A part is a recipe beside this file. Its result is kept in $CACHE/PART-KEY, where the key is the SHA-256 of all that
-# determines it: the recipe, what the recipe sources, and the versions it names. A result appears by one rename,
-# so an interrupted build leaves nothing that could be mistaken for a part; running this again goes on with the part that was cut off.
+# determines it: the recipe, the files and the other parts that it names, and the versions that it names. A result appears by
+# one rename, so an interrupted build leaves nothing that could be mistaken for a part; running this again goes on with the
+# part that was cut off.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/sealock/lab
 WORK=$CACHE/work
-# Kubernetes first: it takes longest. Everything below `rootfs` is made of what stands above it.
-ALL=(rootfs kubernetes containerd coredns etcd registry cni-plugins helm podinfo node-exporter crane)
+# Kubernetes takes longest. `pause` and `upstream` are made of what stands before them.
+ALL=(rootfs runc kubernetes containerd coredns etcd registry cni-plugins helm podinfo node-exporter crane pause upstream)
 
 set -a
 . "$here/../versions.env"
 set +a
+# Where the distribution's own package puts a Go that is not its default.
+if [ -d "/usr/lib/go-$GO_AT_LEAST/bin" ]; then PATH=/usr/lib/go-$GO_AT_LEAST/bin:$PATH; fi
+
+# Prints each distinct match of an extended regular expression in a file.
+named_in() { grep -oE "$2" "$1" | sort -u || true; }
 
 key_of() {
-  local recipe=$here/$1.sh name value
+  local recipe=$here/$1.sh name value file part
   {
     cat "$recipe"
-    if grep -q 'go_module' "$recipe"; then cat "$here/go.sh"; fi
+    if grep -qE 'go_module|go build' "$recipe"; then cat "$here/go.sh"; fi
+    for file in $(named_in "$recipe" '\$here/[a-z./-]+'); do cat "$here/${file#\$here/}"; done
+    for part in $(named_in "$recipe" 'path_of [a-z-]+' | cut -d' ' -f2); do key_of "$part"; done
     while IFS='=' read -r name value; do
       if grep -qE "\\\$\\{?$name\\b" "$recipe"; then echo "$name=$value"; fi
     done < <(grep -E '^[A-Z_]+=' "$here/../versions.env")
@@ -30,34 +38,54 @@ key_of() {
 
 path_of() { echo "$CACHE/$1-$(key_of "$1")"; }
 
-build() {
+# In a process of its own, so that its first failing command ends it.
+follow_recipe() {
   PART=$1
-  local final started=$SECONDS
-  final=$(path_of "$PART")
+  OUT=$(path_of "$PART").partial
+  rm -rf "$OUT"
+  mkdir -p "$OUT/bin"
+  . "$here/go.sh"
+  . "$here/$PART.sh"
+}
+
+build() {
+  local part=$1 final started=$SECONDS
+  final=$(path_of "$part")
   if [ -d "$final" ]; then return; fi
-  echo "$PART: building" >&2
-  OUT=$final.partial
-  rm -rf "$OUT" && mkdir -p "$OUT/bin"
-  if ! (set -e; . "$here/go.sh"; . "$here/$PART.sh") > "$WORK/$PART.log" 2>&1; then
-    echo "$PART: failed; the end of $WORK/$PART.log:" >&2
-    tail -n 15 "$WORK/$PART.log" >&2
+  echo "$part: building" >&2
+  if ! "$here/build.sh" --recipe "$part" > "$WORK/$part.log" 2>&1; then
+    echo "$part: failed; the end of $WORK/$part.log:" >&2
+    tail -n 15 "$WORK/$part.log" >&2
     return 1
   fi
-  mv "$OUT" "$final"
-  echo "$PART: built in $((SECONDS - started)) s" >&2
+  mv "$final.partial" "$final"
+  echo "$part: built in $((SECONDS - started)) s" >&2
 }
 
 forget_superseded() {
   local part folder
   for part in "${ALL[@]}"; do
     for folder in "$CACHE/$part"-????????????????; do
-      if [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then rm -rf "$folder"; fi
+      if [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
+        rm -rf "$folder"
+      fi
     done
   done
 }
 
+all_are_built() {
+  local part
+  for part in "${@:-${ALL[@]}}"; do
+    if [ ! -d "$(path_of "$part")" ]; then return 1; fi
+  done
+}
+
 main() {
-  if [ "${1:-}" = --path ]; then path_of "$2"; return; fi
+  case ${1:-} in
+    --path) path_of "$2"; return ;;
+    --recipe) follow_recipe "$2"; return ;;
+  esac
+  if all_are_built "$@"; then return; fi
   mkdir -p "$CACHE"
   exec 9> "$CACHE/lock"
   if ! flock -n 9; then

@@ -1,1 +1,17 @@
 //! Sealock fetch: gathers, outside only: sources, resolution, pulling, upstream signatures.
+//!
+//! Nothing inside the gap links this crate. It takes everything about its surroundings (mirrors, credentials, proxies) as
+//! [`Settings`], tells what it does through [`Progress`], and believes nothing but digests and signatures.
+
+mod auth;
+mod blocking;
+mod error;
+mod http;
+mod progress;
+mod settings;
+mod upstream;
+
+pub use error::FetchError;
+pub use progress::{Event, Progress};
+pub use settings::{Patience, ProxySettings, Retry, Settings};
+pub use upstream::{Failure, UpstreamError};

@@ -1,1 +1,28 @@
 //! Sealock store: keeps bytes: content-addressed blobs, staging, releases.
+//!
+//! The formats are in `docs/formats/store.md`, `release.md` and `operation-log.md`. Readers ([`Store`]) need no lock.
+//! Writers take [`Store::lock`], write blobs through [`StoreLock::staging`] and make them servable by
+//! [`StoreLock::publish`]. Every change is durable when its call returns, and may be cut off anywhere.
+
+mod blob_writer;
+mod current;
+mod durable;
+mod error;
+pub mod failpoint;
+mod hold;
+mod layout;
+mod lock;
+pub mod operations;
+mod publish;
+mod recovery;
+pub mod release;
+mod staging;
+mod store;
+mod sync;
+
+pub use blob_writer::BlobWriter;
+pub use error::StoreError;
+pub use lock::StoreLock;
+pub use release::{Published, Release};
+pub use staging::Staging;
+pub use store::{Blob, Store};

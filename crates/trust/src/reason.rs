@@ -51,6 +51,186 @@ codes! {
         cause: "The signed part was changed after signing, or was signed with another key than it names.",
         remedy: "Do not use the bundle. Ask the publisher for a fresh copy, and compare the fingerprints of the keys by voice."
     }
+    Size = "SIZE" {
+        meaning: "The content is longer or shorter than was promised.",
+        cause: "A copy that broke off, an upstream that serves something else under the same name, or tampering.",
+        remedy: "Carry or fetch it again. If the length stays wrong, ask whoever made the promise to build and sign anew."
+    }
+    Trailing = "TRAILING" {
+        meaning: "The file goes on after the end of the bundle.",
+        cause: "Something was appended to the file: by a transfer tool that pads, or to smuggle it in.",
+        remedy: "Copy the bundle again with a tool that keeps its exact length. Do not cut the file by hand."
+    }
+    Incomplete = "INCOMPLETE" {
+        meaning: "The file ends before the bundle does.",
+        cause: "A copy that broke off, a full medium, or a build that did not finish.",
+        remedy: "Carry the file again. An import that was under way goes on where it stopped when the same bundle comes again."
+    }
+    Undeclared = "UNDECLARED" {
+        meaning: "The bundle holds something that its signed manifest does not list.",
+        cause: "The file was put together or changed by another tool, or something was smuggled in.",
+        remedy: "Do not use the bundle. Ask the publisher for the file as `sealock build` wrote it."
+    }
+    Ambiguous = "AMBIGUOUS" {
+        meaning: "The content can be read in two ways, and two readers could disagree on what it says.",
+        cause: "A key that occurs twice, or two fields that contradict each other: a faulty writer, or an attempt to show the verifier one thing and the user another.",
+        remedy: "Do not use it. Have its author write it again with one value for each name."
+    }
+    Path = "PATH" {
+        meaning: "A name would lead out of its folder, or cannot be told from another name.",
+        cause: "An absolute path, `..`, a control character, or two names that differ in case only.",
+        remedy: "Do not use the archive. Have its author rename the entry."
+    }
+    Link = "LINK" {
+        meaning: "An archive entry is a link where only files are allowed, or leads out of its folder.",
+        cause: "A symbolic or hard link in the archive, made by another tool or meant to write somewhere else.",
+        remedy: "Do not use the archive. Have its author pack files instead of links."
+    }
+    Type = "TYPE" {
+        meaning: "Something is not of the type it has to be here.",
+        cause: "An archive entry that is a device, a pipe or a folder where only files are allowed, or a media type that does not fit its place.",
+        remedy: "Do not use it. Have its author build it again with `sealock build`."
+    }
+    Limit = "LIMIT" {
+        meaning: "The content exceeds a limit that keeps a hostile input from exhausting this machine.",
+        cause: "More bytes, entries or nesting than any real input has; or a limit that is too low for yours.",
+        remedy: "If the input is what you meant to use, split it into smaller parts. Otherwise suspect its author."
+    }
+    Conflict = "CONFLICT" {
+        meaning: "One name stands for two different digests.",
+        cause: "Two streams, or two parts of one bundle, carry the same reference at different contents.",
+        remedy: "Decide which content the name is to have, and build the other bundle again without it or under another name."
+    }
+    Unsigned = "UNSIGNED" {
+        meaning: "It carries no signature.",
+        cause: "The bundle was built but not yet signed, or an image comes without the upstream signature that its rule demands.",
+        remedy: "Sign the bundle with `sealock build --sign`. For an image, correct its `verify` rule, or say in `unsigned:` why it may come without."
+    }
+    Subject = "SUBJECT" {
+        meaning: "A valid signature, but of something else.",
+        cause: "A signature or receipt that belongs to another artifact, stream or role was put beside this one.",
+        remedy: "Do not use it. Fetch the signature that was made for this digest."
+    }
+    Threshold = "THRESHOLD" {
+        meaning: "Fewer valid signatures by distinct keys than the role demands.",
+        cause: "A co-signer has yet to sign, a key is not one of the role's, or one key signed more than once.",
+        remedy: "Let the missing keyholders sign, then carry the bundle again. `sealock inspect` shows who has signed."
+    }
+    Alg = "ALG" {
+        meaning: "The threshold is missed for a key or signature scheme that this version does not know.",
+        cause: "The publisher signs with a newer or a weaker scheme than this Sealock verifies.",
+        remedy: "Update Sealock at the site, or have the publisher sign with Ed25519 or ECDSA P-256 keys."
+    }
+    Scope = "SCOPE" {
+        meaning: "A key, root or document was used outside of what it was given authority for.",
+        cause: "A stream that this root was not enrolled for, or a signer outside its delegation.",
+        remedy: "Enrol the root for this stream if that is intended. Otherwise ask the publisher to sign with the proper key."
+    }
+    Rollback = "ROLLBACK" {
+        meaning: "It is older than what was already accepted.",
+        cause: "An old bundle was carried by mistake, or replayed to bring back what had been fixed.",
+        remedy: "Use the newest bundle of the stream. To serve an older selection again, publish it with `sealock release rollback`."
+    }
+    Equivocation = "EQUIVOCATION" {
+        meaning: "Two different contents were signed under the same sequence or version number.",
+        cause: "The publisher built twice without counting up, or the signing keys are being misused.",
+        remedy: "Treat it as an incident until the publisher explains it. The publisher then builds again with the next sequence."
+    }
+    Already = "ALREADY" {
+        meaning: "This very bundle was accepted before, so nothing was changed.",
+        cause: "It was imported already, here or from another medium.",
+        remedy: "Nothing needs to be done. `sealock release list` shows the release that holds it."
+    }
+    Gap = "GAP" {
+        meaning: "The bundle skips sequence numbers of its stream.",
+        cause: "A bundle in between has not arrived: still on its way, lost, or held back.",
+        remedy: "Import the missing bundles first. If they will never come, accept the gap by naming it: `--accept-gap A-B`."
+    }
+    Jump = "JUMP" {
+        meaning: "The sequence or version number is further ahead than any honest publisher gets.",
+        cause: "A mistyped number, or an attempt to make every later bundle look old.",
+        remedy: "Ask the publisher. Rotating the publisher's keys in a new root makes lower numbers usable again."
+    }
+    RootGap = "ROOT_GAP" {
+        meaning: "The chain of trust roots has a hole, so the newest root cannot be traced to the enrolled one.",
+        cause: "A root in between is missing from the bundle, or the version inside a root is not the one expected.",
+        remedy: "Ask the publisher for a bundle that carries every root since the enrolled version."
+    }
+    RootSig = "ROOT_SIG" {
+        meaning: "A new trust root is not signed by enough keys of the root before it and of itself.",
+        cause: "The rotation was not completed by all keyholders, or somebody tries to take over the root.",
+        remedy: "Do not use it. The publisher must have the new root signed under the old and the new threshold."
+    }
+    Expired = "EXPIRED" {
+        meaning: "Its signed expiry time has passed.",
+        cause: "The bundle travelled or lay too long, or the clock of this machine is wrong.",
+        remedy: "Check the clock first. Then ask for a freshly signed bundle. An auditor can use `sealock verify --at TIME`."
+    }
+    Audience = "AUDIENCE" {
+        meaning: "The bundle was made for another site or classification.",
+        cause: "The wrong medium was carried here, or this site's id is missing from the bundle spec.",
+        remedy: "Import it at the site it names, or have it built again with this site under `audience`."
+    }
+    Format = "FORMAT" {
+        meaning: "The content is not written in the format that it must have.",
+        cause: "A damaged file, another kind of file, or a format of a newer major version.",
+        remedy: "Check that this is the right file. If it comes from a newer Sealock, update Sealock here first."
+    }
+    NotEnrolled = "NOT_ENROLLED" {
+        meaning: "No trust root is enrolled for this stream.",
+        cause: "The publisher's root has not been enrolled at this site yet, or was enrolled for another stream prefix.",
+        remedy: "Enrol it with `sealock trust enroll`, with the fingerprint that the publisher gave you by another way than the file."
+    }
+    Fingerprint = "FINGERPRINT" {
+        meaning: "The file does not have the fingerprint that was given for it.",
+        cause: "A mistyped fingerprint, another version of the file, or a file that was exchanged on the way.",
+        remedy: "Compare both once more with the owner of the file, by voice or on paper. Do not take the fingerprint from the file itself."
+    }
+    Spec = "SPEC" {
+        meaning: "The spec says something that cannot be understood or carried out.",
+        cause: "An unknown field, a wrong type, a missing value or two values that exclude each other.",
+        remedy: "Correct the spec at the line and column that are shown. An editor with our JSON Schema points it out while you type."
+    }
+    Unresolved = "UNRESOLVED" {
+        meaning: "Something the spec asks for could not be resolved to a digest.",
+        cause: "An image that is computed at run time, a tag or chart version that does not exist upstream, or a chart that does not render.",
+        remedy: "Look at the place that is shown; correct the reference, or name the image under `images` yourself."
+    }
+    UpstreamDigest = "UPSTREAM_DIGEST" {
+        meaning: "The upstream served content that does not have the digest or checksum it was asked for.",
+        cause: "A tag that moved since the lock was written, a broken mirror or proxy, or tampering upstream.",
+        remedy: "Try again, or try another mirror. If the upstream really changed, review the change and run `sealock lock` again."
+    }
+    StalePlan = "STALE_PLAN" {
+        meaning: "The hosts, the spec or the release are no longer what the plan was made for.",
+        cause: "Something changed between `plan` and `apply`, by another operator or by hand.",
+        remedy: "Run `sealock cluster plan` again, and review what is different."
+    }
+    Foreign = "FOREIGN" {
+        meaning: "The host already holds something that Sealock did not put there and will not overwrite.",
+        cause: "An existing Kubernetes installation, container runtime or file from another tool.",
+        remedy: "Check that this is the right host. Remove what is there with the tool that put it there, or choose another host."
+    }
+    HostKey = "HOST_KEY" {
+        meaning: "The host shows another SSH key than the one the cluster spec pins.",
+        cause: "The host was installed anew, the address belongs to another machine, or somebody is in between.",
+        remedy: "Read the host's key at its console, and correct `ssh.hostKey` only if they agree."
+    }
+    NotInRelease = "NOT_IN_RELEASE" {
+        meaning: "An image or artifact is needed that the current release does not hold.",
+        cause: "The bundle was built without it, or a chart or manifest names another version than the one that was carried.",
+        remedy: "Add it to the bundle spec, then lock, build, carry and import. Nothing was changed in the cluster."
+    }
+    Leak = "LEAK" {
+        meaning: "A probe got out of the site: the gap does not hold.",
+        cause: "A route, a proxy, a resolver or a firewall rule lets packets out.",
+        remedy: "Close the way that is shown, and run `sealock gap check` again."
+    }
+    Preflight = "PREFLIGHT" {
+        meaning: "The host does not meet what a cluster needs.",
+        cause: "Too little memory or disk, swap that is on, a wrong clock, a kernel or cgroup setup that does not fit.",
+        remedy: "Correct what is shown on the host. If it is meant to be so, say it under `overrides` in the cluster spec."
+    }
 }
 
 impl fmt::Display for Code {
@@ -62,4 +242,31 @@ impl fmt::Display for Code {
 /// The code whose printed form is `text`, whatever its case.
 pub fn find(text: &str) -> Option<Code> {
     Code::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_is_unique_and_found_by_its_printed_form() {
+        let names: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert_eq!(find(&code.as_str().to_lowercase()), Some(*code));
+        }
+        assert_eq!(find("NO_SUCH_CODE"), None);
+    }
+
+    #[test]
+    fn every_text_is_one_or_more_whole_sentences() {
+        for code in Code::ALL {
+            for text in [code.meaning(), code.cause(), code.remedy()] {
+                let begins = text.starts_with(|first: char| first.is_uppercase() || first == '`');
+                assert!(begins && text.ends_with('.') && text.len() > 20, "{code}: {text}");
+            }
+        }
+    }
 }

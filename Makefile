@@ -1,0 +1,24 @@
+# The two commands: `make demo` and `make test`. Both set up all they need on a fresh Debian or Ubuntu machine.
+
+.PHONY: help setup demo demo-down test bench codegen
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what the other targets need (packages, Rust, Go)
+	@./bootstrap.sh
+
+demo: setup ## Carry Kubernetes across the gap, step by step; leaves the lab up
+	@. ./bootstrap.sh --env && cargo xtask demo
+
+demo-down: setup ## Remove what the demo left
+	@. ./bootstrap.sh --env && cargo xtask demo --down
+
+test: setup ## Everything that CI checks
+	@. ./bootstrap.sh --env && cargo xtask ci
+
+bench: setup ## Build and import beside the peers, in one run
+	@. ./bootstrap.sh --env && cargo xtask bench
+
+codegen: setup ## Write the generated docs
+	@. ./bootstrap.sh --env && cargo xtask codegen

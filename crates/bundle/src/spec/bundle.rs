@@ -1,0 +1,224 @@
+//! The kind `Bundle`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use sealock_trust::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::duration::Days;
+use super::verify::{VerifyMatch, VerifyRule};
+use crate::document::{ApiVersion, Document};
+use crate::names::{BundleName, KubernetesVersion, Platform, SiteId, Stream};
+use crate::reference::Reference;
+
+/// A bundle spec: everything that shall be carried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bundle {
+    /// `sealock/v1alpha1`.
+    pub api_version: ApiVersion,
+    /// `Bundle`.
+    pub kind: BundleKind,
+    /// What the bundle is called.
+    pub metadata: BundleMetadata,
+    /// What it carries.
+    pub spec: BundleSpec,
+}
+
+impl Document for Bundle {
+    const KIND: &'static str = "Bundle";
+}
+
+/// The value of `kind` in a [`Bundle`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BundleKind {
+    /// `Bundle`.
+    #[default]
+    Bundle,
+}
+
+/// What a bundle is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BundleMetadata {
+    /// The name of the bundle: a DNS label. The file is called after it.
+    pub name: BundleName,
+    /// The line of bundles that it continues, like `base` or `apps/payments`.
+    pub stream: Stream,
+}
+
+/// What a bundle carries, for whom, and under which rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BundleSpec {
+    /// The sites that may import it.
+    pub audience: Audience,
+    /// The platforms whose images and binaries are carried; `linux/amd64` alone when left out.
+    #[serde(default = "default_platforms")]
+    pub platforms: Vec<Platform>,
+    /// How long the bundle is good, counted from the lock's issue time.
+    #[serde(default)]
+    pub validity: Validity,
+    /// Everything that kubeadm needs to make clusters of these versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesSpec>,
+    /// Rules for images that bring none of their own: those of Kubernetes, of charts and of manifests. The first fitting one holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<VerifyMatch>,
+    /// Container images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageSpec>,
+    /// Helm charts, and the images that they name when rendered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<ChartSpec>,
+    /// Files, or folders of files, with Kubernetes manifests; the images that they name come along. Paths are relative to the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub manifests: Vec<PathBuf>,
+    /// Files from the web.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileSpec>,
+    /// Secret objects and likely credentials in charts and manifests that may be carried all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_secrets: Vec<AcceptedSecret>,
+}
+
+fn default_platforms() -> Vec<Platform> {
+    vec![Platform::linux_amd64()]
+}
+
+/// The sites that may import a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Audience {
+    /// Their ids. A site whose id is missing refuses the bundle.
+    pub sites: Vec<SiteId>,
+    /// The classification that a site must carry to import the bundle; any, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classification: Option<String>,
+}
+
+/// How long a bundle is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Validity {
+    /// From then on its age is reported.
+    pub soft: Days,
+    /// From then on it is refused.
+    pub hard: Days,
+}
+
+impl Default for Validity {
+    fn default() -> Self {
+        Self { soft: Days::new(90), hard: Days::new(365) }
+    }
+}
+
+/// Everything that kubeadm needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubernetesSpec {
+    /// The versions; several carry an upgrade with all its hops.
+    pub versions: Vec<KubernetesVersion>,
+    /// Where the pod network comes from; the built-in `routed` when left out.
+    #[serde(default)]
+    pub cni: PodNetwork,
+    /// Versions of components, like `containerd: v2.4.2`, in place of those in the reviewed table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, String>,
+}
+
+/// Where the pod network comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PodNetwork {
+    /// Built in: static routes between nodes on one segment.
+    #[default]
+    Routed,
+    /// Among the charts or manifests.
+    External,
+}
+
+/// One container image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageSpec {
+    /// The reference, as a manifest would write it.
+    #[serde(rename = "ref")]
+    pub reference: Reference,
+    /// Who must have signed it, or why it may come unsigned.
+    pub verify: VerifyRule,
+}
+
+/// One Helm chart: from a chart repository (`repository` and `name`), or from a registry (`oci`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ChartSpec {
+    /// The name of the chart.
+    pub name: String,
+    /// URL of the chart repository, `https://…`: the folder that holds `index.yaml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The chart in a registry, without `oci://` and tag: `ghcr.io/stefanprodan/charts/podinfo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<String>,
+    /// The exact version.
+    pub version: String,
+    /// Values files that it is rendered with to find its images, relative to the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<PathBuf>,
+    /// The namespace that it is rendered for; `default` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Images that the chart uses without naming them where rendering shows it, such as those an operator starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Reference>,
+}
+
+/// Where a chart comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChartSource<'a> {
+    /// A chart repository at this URL.
+    Repository(&'a str),
+    /// A registry: host and path, no tag.
+    Oci(&'a str),
+}
+
+impl ChartSpec {
+    /// Where the chart comes from; none where the spec names no source, or two.
+    pub fn source(&self) -> Option<ChartSource<'_>> {
+        match (&self.repository, &self.oci) {
+            (Some(url), None) => match url.strip_prefix("oci://") {
+                Some(_) => None,
+                None => Some(ChartSource::Repository(url)),
+            },
+            (None, Some(name)) => Some(ChartSource::Oci(name.strip_prefix("oci://").unwrap_or(name))),
+            _ => None,
+        }
+    }
+}
+
+/// One file from the web.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FileSpec {
+    /// Where it is downloaded, `https://…`.
+    pub url: String,
+    /// The digest that it must have.
+    #[schemars(with = "String")]
+    pub digest: Digest,
+    /// The tag that it travels under; the first twelve hexadecimal digits of the digest when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// A secret that may be carried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AcceptedSecret {
+    /// Namespace and name of the object: `monitoring/grafana-admin`.
+    pub name: String,
+    /// Why, in words.
+    pub reason: String,
+}

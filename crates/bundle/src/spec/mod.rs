@@ -1,0 +1,14 @@
+//! Specs: what a person asks for, as YAML of the kinds `Bundle` and `Site` (docs/formats/spec.md).
+
+mod bundle;
+mod duration;
+mod site;
+mod verify;
+
+pub use bundle::{
+    AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource,
+    ChartSpec, FileSpec, ImageSpec, KubernetesSpec, PodNetwork, Validity,
+};
+pub use duration::{Days, ParseDaysError};
+pub use site::{EnrolledRoot, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
+pub use verify::{VerifyMatch, VerifyRule};

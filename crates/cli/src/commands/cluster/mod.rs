@@ -1,0 +1,29 @@
+//! `sealock cluster`
+
+pub mod apply;
+pub mod kubeconfig;
+pub mod plan;
+pub mod reset;
+pub mod status;
+
+use crate::context::Context;
+use crate::error::Result;
+
+#[derive(Debug, clap::Subcommand)]
+pub enum ClusterCommand {
+    Plan(plan::PlanArgs),
+    Apply(apply::ApplyArgs),
+    Status(status::StatusArgs),
+    Reset(reset::ResetArgs),
+    Kubeconfig(kubeconfig::KubeconfigArgs),
+}
+
+pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
+    match command {
+        ClusterCommand::Plan(args) => plan::run(args, context),
+        ClusterCommand::Apply(args) => apply::run(args, context),
+        ClusterCommand::Status(args) => status::run(args, context),
+        ClusterCommand::Reset(args) => reset::run(args, context),
+        ClusterCommand::Kubeconfig(args) => kubeconfig::run(args, context),
+    }
+}

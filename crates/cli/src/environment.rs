@@ -1,0 +1,68 @@
+//! The environment variables Sealock reads: the one place that does, and the table its reference is made from.
+
+#![expect(clippy::disallowed_methods, reason = "this module is where the command reads the environment")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// An environment variable and what it does.
+#[derive(Debug)]
+pub struct Variable {
+    pub name: &'static str,
+    pub meaning: &'static str,
+}
+
+macro_rules! variables {
+    ($($constant:ident = $meaning:literal)*) => {
+        $(pub const $constant: Variable = Variable { name: stringify!($constant), meaning: $meaning };)*
+        /// Every variable, in the order of the reference page.
+        pub const ALL: &[Variable] = &[$($constant),*];
+    };
+}
+
+variables! {
+    SEALOCK_CONFIG = "Settings file to read instead of the usual ones. The same as `--config`."
+    SEALOCK_STATE_DIR = "Where the station keeps store, trust and keys. The same as `--state-dir`."
+    SEALOCK_PASSPHRASE_FILE = "File whose first line is the passphrase of private keys. The same as `--passphrase-file`."
+    SEALOCK_LOG = "What to log to standard error, as `tracing` filters, like `sealock_fetch=debug`."
+    SOURCE_DATE_EPOCH = "Seconds since 1970 that `lock` takes as the issue time, so that a lock can be reproduced."
+    NO_COLOR = "Not empty: no colours."
+    HOME = "Where the user's settings and docker's configuration are looked for."
+    XDG_CONFIG_HOME = "Where the user's settings are looked for, instead of `~/.config`."
+    DOCKER_CONFIG = "Directory of docker's `config.json`, whose registry credentials are used outside."
+    HTTPS_PROXY = "Proxy for https, outside. Also in lower case."
+    HTTP_PROXY = "Proxy for http, outside. Also in lower case."
+    ALL_PROXY = "Proxy for both, outside, where the more specific one is not set. Also in lower case."
+    NO_PROXY = "Hosts that are reached without a proxy, separated by commas. Also in lower case."
+    SSL_CERT_FILE = "Certificate authorities that are trusted outside, instead of the system's."
+}
+
+/// The variable's value, where it is set and not empty.
+pub fn read(variable: &Variable) -> Option<OsString> {
+    std::env::var_os(variable.name).filter(|value| !value.is_empty())
+}
+
+/// The value as text. What is not UTF-8 counts as not set.
+pub fn read_text(variable: &Variable) -> Option<String> {
+    read(variable)?.into_string().ok()
+}
+
+/// The value of a proxy variable: curl and others read the lower-case name first.
+pub fn read_proxy(variable: &Variable) -> Option<String> {
+    let lower = std::env::var(variable.name.to_ascii_lowercase()).ok().filter(|value| !value.is_empty());
+    lower.or_else(|| read_text(variable))
+}
+
+/// The user's settings folder: `$XDG_CONFIG_HOME/sealock`, or `~/.config/sealock`.
+pub fn config_dir() -> Option<PathBuf> {
+    let base = read(&XDG_CONFIG_HOME).map(PathBuf::from);
+    let base = base.or_else(|| Some(PathBuf::from(read(&HOME)?).join(".config")));
+    Some(base?.join("sealock"))
+}
+
+/// Docker's `config.json`: `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json`.
+pub fn docker_config() -> Option<PathBuf> {
+    let folder = read(&DOCKER_CONFIG).map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(read(&HOME)?).join(".docker")));
+    Some(folder?.join("config.json"))
+}

@@ -1,0 +1,62 @@
+//! What kind of failure a library's error is, read off its causes.
+
+use std::error::Error;
+use std::io;
+
+use super::Kind;
+
+/// The kind of failure `error` is, where it is not a refusal.
+///
+/// The machine's own errors stand at the end of the chain, so the first one found there decides.
+pub fn of(error: &(dyn Error + 'static)) -> Kind {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            return of_io(io);
+        }
+        next = error.source();
+    }
+    Kind::Failed
+}
+
+fn of_io(error: &io::Error) -> Kind {
+    use io::ErrorKind as E;
+    match error.kind() {
+        E::BrokenPipe => Kind::BrokenPipe,
+        E::ConnectionRefused
+        | E::ConnectionReset
+        | E::ConnectionAborted
+        | E::HostUnreachable
+        | E::NetworkUnreachable
+        | E::NetworkDown
+        | E::TimedOut
+        | E::AddrInUse
+        | E::AddrNotAvailable
+        | E::StorageFull
+        | E::QuotaExceeded
+        | E::ReadOnlyFilesystem
+        | E::ResourceBusy
+        | E::WouldBlock
+        | E::OutOfMemory
+        | E::PermissionDenied
+        | E::Interrupted => Kind::Environment,
+        _ => Kind::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("writing the blob")]
+    struct Writing(#[source] io::Error);
+
+    #[test]
+    fn a_full_disk_is_the_environment_however_deep_it_lies() {
+        let full = Writing(io::ErrorKind::StorageFull.into());
+        assert_eq!(of(&full), Kind::Environment);
+        let missing = Writing(io::ErrorKind::NotFound.into());
+        assert_eq!(of(&missing), Kind::Failed);
+    }
+}

@@ -1,0 +1,54 @@
+//! Where things are kept at the station (DESIGN §6, "Paths").
+
+use std::path::{Path, PathBuf};
+
+/// The station's state folder where nothing else is said.
+pub const DEFAULT_STATE: &str = "/var/lib/sealock";
+
+/// The station's settings.
+pub const STATION_CONFIG: &str = "/etc/sealock/config.yaml";
+
+/// Where `serve` listens for `reload`.
+pub const CONTROL_SOCKET: &str = "/run/sealock/control.sock";
+
+/// The places below the state folder.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    state: PathBuf,
+}
+
+impl Paths {
+    pub fn new(state: PathBuf) -> Self {
+        Self { state }
+    }
+
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.state.join("store")
+    }
+
+    pub fn trust(&self) -> PathBuf {
+        self.state.join("trust")
+    }
+
+    pub fn keys(&self) -> PathBuf {
+        self.state.join("keys")
+    }
+
+    /// What belongs to one cluster: plans, journal, kubeconfig.
+    pub fn cluster(&self, name: &str) -> PathBuf {
+        self.state.join("clusters").join(name)
+    }
+
+    /// The socket on which `serve` is told to reload: beside the state where that is not the usual one.
+    pub fn control_socket(&self) -> PathBuf {
+        if self.state == Path::new(DEFAULT_STATE) {
+            PathBuf::from(CONTROL_SOCKET)
+        } else {
+            self.state.join("control.sock")
+        }
+    }
+}

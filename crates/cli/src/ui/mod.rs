@@ -1,0 +1,116 @@
+//! Talking to a person or a program: results to standard output, everything else to standard error.
+
+mod ask;
+mod progress;
+mod table;
+mod units;
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::args::{Format, Global};
+use crate::error::Result;
+
+pub use progress::Progress;
+pub use table::{Table, facts};
+pub use units::{bytes, short, took};
+
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const DONE: Style = AnsiColor::Green.on_default().bold();
+
+/// How this command talks.
+#[derive(Clone, Debug)]
+pub struct Ui {
+    format: Format,
+    quiet: bool,
+    verbose: bool,
+    yes: bool,
+    /// Somebody sits at a terminal and sees standard error.
+    terminal: bool,
+}
+
+impl Ui {
+    pub fn new(global: &Global) -> Self {
+        Self {
+            format: global.output,
+            quiet: global.quiet,
+            verbose: global.verbose > 0,
+            yes: global.yes,
+            terminal: std::io::stderr().is_terminal() && std::io::stdin().is_terminal(),
+        }
+    }
+
+    /// Writes the result: `value` as JSON, or `text` for people.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn result<T: Serialize + ?Sized>(&self, value: &T, text: impl Display) -> Result<()> {
+        match self.format {
+            Format::Json => self.json(value),
+            Format::Table => self.text(text),
+        }
+    }
+
+    /// Writes `value` as indented JSON.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+        Ok(out.flush()?)
+    }
+
+    /// Writes `text` and a line end to standard output.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn text(&self, text: impl Display) -> Result<()> {
+        let mut out = anstream::stdout().lock();
+        writeln!(out, "{}", text.to_string().trim_end_matches('\n'))?;
+        Ok(out.flush()?)
+    }
+
+    /// Whether results are for programs.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Says what goes on, unless asked to be quiet.
+    pub fn note(&self, text: impl Display) {
+        if !self.quiet {
+            say(text);
+        }
+    }
+
+    /// Says what only somebody looking closely wants to know.
+    pub fn detail(&self, text: impl Display) {
+        if self.verbose {
+            say(text);
+        }
+    }
+
+    /// Says that something was done.
+    pub fn done(&self, text: impl Display) {
+        self.note(format_args!("{DONE}✓{DONE:#} {text}"));
+    }
+
+    /// Says what the person should know though nothing failed. Quiet does not silence it.
+    pub fn warn(&self, text: impl Display) {
+        say(format_args!("{WARNING}warning{WARNING:#}: {text}"));
+    }
+
+    /// A progress display for one command: bars on a terminal, else plain lines.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.terminal && !self.quiet, self.quiet)
+    }
+}
+
+fn say(text: impl Display) {
+    // Where standard error is gone there is nobody left to tell.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}

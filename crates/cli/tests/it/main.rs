@@ -1,0 +1,10 @@
+//! The command as a person runs it: one module per command.
+
+mod binary;
+mod completion;
+mod docs;
+mod explain;
+mod help;
+mod sandbox;
+mod settings;
+mod version;

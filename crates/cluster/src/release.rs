@@ -1,0 +1,165 @@
+//! What a cluster needs from a release: which image stands under a name, and where a component's bytes are.
+
+use std::cmp::Ordering;
+
+use sealock_node::step::{Artifact, Image};
+use sealock_store::release::{Published, Reference, ReferenceKind};
+
+/// A program that comes as a release file of its project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// `kubeadm` of `dl.k8s.io`.
+    Kubeadm,
+    /// `kubelet` of `dl.k8s.io`.
+    Kubelet,
+    /// `kubectl` of `dl.k8s.io`.
+    Kubectl,
+    /// containerd, its shim and `ctr`.
+    Containerd,
+    /// The container runtime below containerd.
+    Runc,
+    /// The reference plugins of the Container Network Interface.
+    CniPlugins,
+    /// Helm.
+    Helm,
+}
+
+impl Program {
+    /// The component's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kubeadm => "kubeadm",
+            Self::Kubelet => "kubelet",
+            Self::Kubectl => "kubectl",
+            Self::Containerd => "containerd",
+            Self::Runc => "runc",
+            Self::CniPlugins => "cni-plugins",
+            Self::Helm => "helm",
+        }
+    }
+
+    /// How the project names the file: what stands before and behind the part that changes with the version.
+    fn pattern(self, architecture: &str) -> (String, String) {
+        let of_kubernetes = |name: &str| ("dl.k8s.io/release/".into(), format!("/bin/linux/{architecture}/{name}"));
+        match self {
+            Self::Kubeadm | Self::Kubelet | Self::Kubectl => of_kubernetes(self.as_str()),
+            Self::Containerd => {
+                ("github.com/containerd/containerd/releases/download/".into(), format!("-linux-{architecture}.tar.gz"))
+            }
+            Self::Runc => {
+                ("github.com/opencontainers/runc/releases/download/".into(), format!("/runc.{architecture}"))
+            }
+            Self::CniPlugins => (
+                "github.com/containernetworking/plugins/releases/download/".into(),
+                // The version stands behind the architecture here.
+                format!("/cni-plugins-linux-{architecture}-"),
+            ),
+            Self::Helm => ("get.helm.sh/helm-".into(), format!("-linux-{architecture}.tar.gz")),
+        }
+    }
+}
+
+/// A program found in a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Like `v2.4.2`: the tag of its reference.
+    pub version: String,
+    /// Where its bytes are.
+    pub artifact: Artifact,
+}
+
+/// A release as clusters see it.
+#[derive(Clone, Copy, Debug)]
+pub struct ReleaseView<'a> {
+    published: &'a Published,
+}
+
+/// What a release does not carry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("release {release} carries no {what}")]
+pub struct NotInRelease {
+    /// The release's number.
+    pub release: u64,
+    /// What was looked for.
+    pub what: String,
+}
+
+impl<'a> ReleaseView<'a> {
+    /// A view of `published`.
+    pub fn new(published: &'a Published) -> Self {
+        Self { published }
+    }
+
+    /// The release's number.
+    pub fn number(&self) -> u64 {
+        self.published.release.number
+    }
+
+    /// The release and the digest of its file.
+    pub fn published(&self) -> &'a Published {
+        self.published
+    }
+
+    /// Everything that can be asked for by name.
+    pub fn references(&self) -> &'a [Reference] {
+        &self.published.release.references
+    }
+
+    /// The image `name`, like `registry.k8s.io/pause:3.10.2`.
+    ///
+    /// # Errors
+    /// It is not in the release.
+    pub fn image(&self, name: &str) -> Result<Image, NotInRelease> {
+        let is_it = |reference: &&Reference| reference.kind == ReferenceKind::Image && reference.name == name;
+        let found = self.references().iter().find(is_it).ok_or_else(|| self.missing(format!("image {name}")))?;
+        Ok(Image { name: found.name.clone(), digest: found.digest.clone() })
+    }
+
+    /// `program` for `architecture`, in exactly `version` where one is asked for, else in the newest.
+    ///
+    /// # Errors
+    /// It is not in the release.
+    pub fn program(&self, program: Program, architecture: &str, version: Option<&str>) -> Result<Found, NotInRelease> {
+        let (before, behind) = program.pattern(architecture);
+        let matching = self.references().iter().filter(|reference| reference.kind == ReferenceKind::File).filter_map(|reference| {
+            let (repository, tag) = reference.name.rsplit_once(':')?;
+            let file_fits = match program {
+                Program::CniPlugins => repository.contains(&behind),
+                _ => repository.ends_with(&behind),
+            };
+            let fits = repository.starts_with(&before) && file_fits && version.is_none_or(|version| version == tag);
+            let artifact = Artifact { repository: repository.into(), digest: reference.digest.clone() };
+            fits.then(|| Found { version: tag.into(), artifact })
+        });
+        matching.max_by(|a, b| compare_versions(&a.version, &b.version)).ok_or_else(|| {
+            let wanted = version.map(|version| format!(" {version}")).unwrap_or_default();
+            self.missing(format!("{}{wanted} for linux/{architecture}", program.as_str()))
+        })
+    }
+
+    fn missing(&self, what: String) -> NotInRelease {
+        NotInRelease { release: self.number(), what }
+    }
+}
+
+/// Compares dotted versions number by number; text that is no number counts as text.
+fn compare_versions(a: &str, b: &str) -> Ordering {
+    let parts = |text: &str| -> Vec<(u64, String)> {
+        let text = text.strip_prefix('v').unwrap_or(text);
+        text.split(['.', '-']).map(|part| (part.parse().unwrap_or(0), part.into())).collect()
+    };
+    let (a, b) = (parts(a), parts(b));
+    let numbers = |parts: &[(u64, String)]| parts.iter().map(|part| part.0).collect::<Vec<_>>();
+    numbers(&a).cmp(&numbers(&b)).then_with(|| a.cmp(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_is_newer_than_nine() {
+        assert_eq!(compare_versions("v1.10.0", "v1.9.9"), Ordering::Greater);
+        assert_eq!(compare_versions("v1.36.3", "v1.36.3"), Ordering::Equal);
+    }
+}

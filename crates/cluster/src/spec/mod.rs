@@ -1,0 +1,313 @@
+//! The cluster spec: what a person wants one cluster to be (`docs/formats/cluster-spec.md`).
+//!
+//! [`ClusterSpec`] is what stands in the file. [`Cluster`] is the same after it was found to make sense as a whole;
+//! everything else in this crate takes a [`Cluster`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use schemars::JsonSchema;
+use sealock_trust::Digest;
+use serde::{Deserialize, Serialize};
+
+mod endpoint;
+mod host;
+mod name;
+mod overrides;
+mod version;
+
+pub use endpoint::{Endpoint, ParseEndpointError};
+pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
+pub use name::{Name, ParseNameError};
+pub(crate) use overrides::merge;
+pub use overrides::{Deviation, Overrides};
+pub use version::{KubernetesVersion, ParseVersionError};
+
+/// The `spec` of a document of kind `Cluster`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterSpec {
+    /// The id of the site that the cluster belongs to.
+    pub site: String,
+    /// What Kubernetes.
+    pub kubernetes: Kubernetes,
+    /// Where the API is reached.
+    pub control_plane: ControlPlane,
+    /// Pod and service networks.
+    #[serde(default)]
+    pub network: Network,
+    /// The machines.
+    pub hosts: Vec<Host>,
+    /// What is done differently from what Sealock would do, each printed as a deviation by `plan`.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub overrides: Overrides,
+}
+
+/// What Kubernetes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Kubernetes {
+    /// An exact version that the release carries, like `v1.36.3`.
+    pub version: KubernetesVersion,
+}
+
+/// Where the API is reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ControlPlane {
+    /// What kubelets and people connect to: `address:port` of the only control plane host, or of what stands before several.
+    pub endpoint: Endpoint,
+    /// Further names and addresses for the API server's certificate.
+    #[serde(default, rename = "certSANs", skip_serializing_if = "Vec::is_empty")]
+    pub cert_sans: Vec<String>,
+}
+
+/// Pod and service networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Network {
+    /// The addresses of all pods.
+    #[schemars(with = "String")]
+    pub pods: Ipv4Net,
+    /// Prefix length of the part of `pods` that each node gets.
+    pub node_prefix: u8,
+    /// The addresses of all Services.
+    #[schemars(with = "String")]
+    pub services: Ipv4Net,
+    /// The domain of the cluster's own names.
+    pub dns_domain: String,
+    /// What connects the pods.
+    pub cni: Cni,
+    /// How kube-proxy does its work.
+    pub proxy: ProxyMode,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            pods: Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16),
+            node_prefix: 24,
+            services: Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12),
+            dns_domain: "cluster.local".into(),
+            cni: Cni::Routed,
+            proxy: ProxyMode::Nftables,
+        }
+    }
+}
+
+/// What connects the pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Cni {
+    /// Built in: ptp and host-local plugins, static routes and masquerade. For nodes on one segment.
+    Routed,
+    /// Comes as manifests or a chart; nodes are not Ready before.
+    None,
+}
+
+/// How kube-proxy does its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyMode {
+    /// nftables rules.
+    Nftables,
+    /// iptables rules.
+    Iptables,
+    /// The kernel's virtual server.
+    Ipvs,
+}
+
+impl ProxyMode {
+    /// The value of `KubeProxyConfiguration.mode`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nftables => "nftables",
+            Self::Iptables => "iptables",
+            Self::Ipvs => "ipvs",
+        }
+    }
+}
+
+/// Why a cluster spec makes no sense as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct SpecError {
+    /// The field, like `spec.hosts[1].name`.
+    pub place: String,
+    /// What is wrong with it, and what would be right.
+    pub problem: String,
+}
+
+impl SpecError {
+    fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { place: place.into(), problem: problem.into() }
+    }
+}
+
+/// A cluster spec that makes sense as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    name: Name,
+    spec: ClusterSpec,
+}
+
+impl Cluster {
+    /// The cluster called `name` as `spec` wants it.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense, with its place in the file.
+    pub fn new(name: Name, spec: ClusterSpec) -> Result<Self, SpecError> {
+        check_hosts(&spec.hosts)?;
+        check_control_plane(&spec)?;
+        check_network(&spec)?;
+        spec.overrides.check()?;
+        Ok(Self { name, spec })
+    }
+
+    /// The cluster's name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// What stands in the file.
+    pub fn spec(&self) -> &ClusterSpec {
+        &self.spec
+    }
+
+    /// The machines, in the order of the file.
+    pub fn hosts(&self) -> &[Host] {
+        &self.spec.hosts
+    }
+
+    /// The host called `name`.
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.spec.hosts.iter().find(|host| host.name.as_str() == name)
+    }
+
+    /// The hosts that carry a control plane, in the order of the file; never empty.
+    pub fn control_planes(&self) -> impl Iterator<Item = &Host> {
+        self.spec.hosts.iter().filter(|host| host.is_control_plane())
+    }
+
+    /// The hosts that carry none.
+    pub fn workers(&self) -> impl Iterator<Item = &Host> {
+        self.spec.hosts.iter().filter(|host| !host.is_control_plane())
+    }
+
+    /// The digest of name and spec, whatever comments and layout the file has.
+    pub fn digest(&self) -> Digest {
+        let content = serde_json::json!({"name": self.name, "spec": self.spec});
+        // serde_json keeps the keys of an object sorted, so equal specs give equal bytes.
+        Digest::sha256(content.to_string().as_bytes())
+    }
+
+    /// The part of the pod network of each host: what the spec says, else what it had, else the lowest that is free.
+    ///
+    /// # Errors
+    /// More hosts than the pod network has parts.
+    pub fn pod_ranges(&self, earlier: &BTreeMap<String, Ipv4Net>) -> Result<BTreeMap<String, Ipv4Net>, SpecError> {
+        let mut ranges = BTreeMap::new();
+        let parts = || subnets(&self.spec.network);
+        for host in &self.spec.hosts {
+            let kept = earlier.get(host.name.as_str()).filter(|range| parts().any(|part| part == **range));
+            if let Some(range) = host.pods.as_ref().or(kept) {
+                ranges.insert(host.name.to_string(), *range);
+            }
+        }
+        let mut taken: BTreeSet<Ipv4Net> = ranges.values().copied().collect();
+        for (n, host) in self.spec.hosts.iter().enumerate() {
+            if ranges.contains_key(host.name.as_str()) {
+                continue;
+            }
+            let Some(range) = parts().find(|part| !taken.contains(part)) else {
+                let problem = format!("no part of {} is left for host {}", self.spec.network.pods, host.name);
+                return Err(SpecError::new(format!("spec.hosts[{n}]"), problem));
+            };
+            taken.insert(range);
+            ranges.insert(host.name.to_string(), range);
+        }
+        Ok(ranges)
+    }
+}
+
+fn subnets(network: &Network) -> impl Iterator<Item = Ipv4Net> {
+    // `check_network` has seen to it that the prefix lengths fit.
+    network.pods.subnets(network.node_prefix).into_iter().flatten()
+}
+
+fn check_hosts(hosts: &[Host]) -> Result<(), SpecError> {
+    if hosts.is_empty() {
+        return Err(SpecError::new("spec.hosts", "a cluster needs at least one host"));
+    }
+    let mut names = BTreeSet::new();
+    let mut addresses = BTreeSet::new();
+    for (n, host) in hosts.iter().enumerate() {
+        let place = |field: &str| format!("spec.hosts[{n}].{field}");
+        if !names.insert(host.name.as_str()) {
+            return Err(SpecError::new(place("name"), format!("{} names another host already", host.name)));
+        }
+        if !addresses.insert(host.address) {
+            return Err(SpecError::new(place("address"), format!("{} belongs to another host already", host.address)));
+        }
+        if host.roles.is_empty() {
+            return Err(SpecError::new(place("roles"), "say control-plane or worker, or both"));
+        }
+    }
+    Ok(())
+}
+
+fn check_control_plane(spec: &ClusterSpec) -> Result<(), SpecError> {
+    let planes: Vec<&Host> = spec.hosts.iter().filter(|host| host.is_control_plane()).collect();
+    match planes.len() {
+        0 => return Err(SpecError::new("spec.hosts", "no host has the role control-plane")),
+        1 => {}
+        2 => {
+            let problem = "two control planes lose etcd's majority with either of them: have one or three";
+            return Err(SpecError::new("spec.hosts", problem));
+        }
+        _ => {}
+    }
+    if let (Some(address), [only]) = (spec.control_plane.endpoint.address(), planes.as_slice())
+        && address != only.address
+        && spec.control_plane.endpoint.port() != 6443
+    {
+        let problem = format!("the only control plane, {}, serves port 6443", only.name);
+        return Err(SpecError::new("spec.controlPlane.endpoint", problem));
+    }
+    Ok(())
+}
+
+fn check_network(spec: &ClusterSpec) -> Result<(), SpecError> {
+    let Network { pods, services, node_prefix, .. } = &spec.network;
+    if *pods != pods.trunc() {
+        return Err(SpecError::new("spec.network.pods", format!("has bits behind its prefix; meant is {}", pods.trunc())));
+    }
+    if *services != services.trunc() {
+        let problem = format!("has bits behind its prefix; meant is {}", services.trunc());
+        return Err(SpecError::new("spec.network.services", problem));
+    }
+    if *node_prefix < pods.prefix_len() || *node_prefix > 28 {
+        let problem = format!("a node's part of {pods} has a prefix length from {} to 28", pods.prefix_len());
+        return Err(SpecError::new("spec.network.nodePrefix", problem));
+    }
+    if pods.contains(services) || services.contains(pods) {
+        return Err(SpecError::new("spec.network.services", format!("{services} overlaps the pods' {pods}")));
+    }
+    let mut taken = BTreeSet::new();
+    for (n, host) in spec.hosts.iter().enumerate() {
+        if pods.contains(&host.address) || services.contains(&host.address) {
+            let problem = format!("{} lies within the pod or service network", host.address);
+            return Err(SpecError::new(format!("spec.hosts[{n}].address"), problem));
+        }
+        let Some(range) = host.pods else { continue };
+        if range.prefix_len() != *node_prefix || range != range.trunc() || !pods.contains(&range) {
+            let problem = format!("is no /{node_prefix} of {pods}");
+            return Err(SpecError::new(format!("spec.hosts[{n}].pods"), problem));
+        }
+        if !taken.insert(range) {
+            return Err(SpecError::new(format!("spec.hosts[{n}].pods"), format!("{range} belongs to another host")));
+        }
+    }
+    Ok(())
+}

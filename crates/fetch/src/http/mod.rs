@@ -1,0 +1,12 @@
+//! HTTP as this crate needs it: mirrors, own certificate authorities, credentials, retries, resumed and bounded downloads.
+
+mod client;
+mod download;
+mod failure;
+mod mirrors;
+mod names;
+mod retry;
+
+pub(crate) use client::{Http, Request};
+pub(crate) use download::{Expected, Landed, Landing};
+pub(crate) use mirrors::{Located, authority};

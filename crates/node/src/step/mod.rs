@@ -1,0 +1,236 @@
+//! Steps: one repeatable action on one node.
+//!
+//! The types are what a plan is made of: kebab-case JSON without floats, so that a plan can be written canonically and
+//! bound by its digest. No step holds a secret: where a configuration needs one, it names it as `${secret:NAME}`, and the
+//! value arrives on standard input when the step runs ([`crate::request::Secrets`]).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+mod kinds;
+
+pub use kinds::*;
+
+/// One repeatable action on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Step {
+    /// Unique within the node's part of the plan, like `containerd/config`.
+    pub id: String,
+    /// What is to be done.
+    pub action: StepKind,
+}
+
+impl Step {
+    /// A step called `id`.
+    pub fn new(id: impl Into<String>, action: impl Into<StepKind>) -> Self {
+        Self { id: id.into(), action: action.into() }
+    }
+
+    /// How far the step can be taken back.
+    pub fn class(&self) -> Class {
+        self.action.class()
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.action.fmt(f)
+    }
+}
+
+macro_rules! step_kinds {
+    ($($(#[$doc:meta])* $kind:ident: $class:ident,)*) => {
+        /// What a step does.
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(tag = "kind", rename_all = "kebab-case")]
+        pub enum StepKind {
+            $($(#[$doc])* $kind($kind),)*
+        }
+
+        impl StepKind {
+            /// How far the step can be taken back.
+            pub fn class(&self) -> Class {
+                match self { $(Self::$kind(_) => Class::$class,)* }
+            }
+        }
+
+        impl fmt::Display for StepKind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self { $(Self::$kind(kind) => kind.fmt(f),)* }
+            }
+        }
+
+        $(impl From<$kind> for StepKind {
+            fn from(kind: $kind) -> Self {
+                Self::$kind(kind)
+            }
+        })*
+    };
+}
+
+step_kinds! {
+    /// Takes the host for one cluster; the first step of every node.
+    Claim: Reversible,
+    /// A file with exactly this content.
+    File: Reversible,
+    /// A folder.
+    Directory: Reversible,
+    /// Kernel settings, now and at every boot.
+    Sysctl: Reversible,
+    /// Kernel modules, now and at every boot.
+    KernelModule: Reversible,
+    /// A name in `/etc/hosts`.
+    HostsEntry: Reversible,
+    /// Binaries of the release, fetched by digest and linked into place.
+    Component: Reversible,
+    /// A systemd unit with its drop-ins.
+    Unit: Reversible,
+    /// Images preloaded into containerd by digest, and pinned.
+    Images: Reversible,
+    /// One phase of `kubeadm init` or `kubeadm join`.
+    KubeadmPhase: Compensable,
+    /// The pod network that comes built in.
+    RoutedNetwork: Reversible,
+    /// Waits until a node is Ready; runs on a control plane host.
+    NodeReady: Reversible,
+    /// Takes the host out of its cluster and returns it to what it was.
+    Reset: OneWay,
+}
+
+/// How far a step can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Undo returns the host to what it was.
+    Reversible,
+    /// A later step can make good for it, but not erase that it happened.
+    Compensable,
+    /// There is no way back.
+    OneWay,
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reversible => "reversible",
+            Self::Compensable => "compensable",
+            Self::OneWay => "one-way",
+        })
+    }
+}
+
+/// What a look at the host says about a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum Probe {
+    /// The host is already as the step wants it.
+    Done,
+    /// There is something to do.
+    NotDone {
+        /// What is missing or different.
+        because: String,
+    },
+    /// Something stands in the way that Sealock did not make; it is refused, never overwritten.
+    Foreign {
+        /// What was found, and where.
+        found: String,
+    },
+    /// The host cannot say; running on would be a guess.
+    Unknown {
+        /// Why it cannot say.
+        because: String,
+    },
+}
+
+impl Probe {
+    /// There is something to do.
+    pub fn not_done(because: impl Into<String>) -> Self {
+        Self::NotDone { because: because.into() }
+    }
+
+    /// Something stands in the way.
+    pub fn foreign(found: impl Into<String>) -> Self {
+        Self::Foreign { found: found.into() }
+    }
+
+    /// The host cannot say.
+    pub fn unknown(because: impl Into<String>) -> Self {
+        Self::Unknown { because: because.into() }
+    }
+
+    /// True for [`Probe::Done`].
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done)
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("done"),
+            Self::NotDone { because } => write!(f, "not done: {because}"),
+            Self::Foreign { found } => write!(f, "foreign: {found}"),
+            Self::Unknown { because } => write!(f, "unknown: {because}"),
+        }
+    }
+}
+
+/// Permission bits of a file or folder, written in octal as `0644`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mode(u32);
+
+impl Mode {
+    /// `0644`.
+    pub const FILE: Self = Self(0o644);
+    /// `0755`.
+    pub const EXECUTABLE: Self = Self(0o755);
+    /// `0600`.
+    pub const PRIVATE: Self = Self(0o600);
+
+    /// The permission bits of `bits`; the file type is dropped.
+    pub const fn new(bits: u32) -> Self {
+        Self(bits & 0o7777)
+    }
+
+    /// The bits as `chmod` takes them.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+/// A text that is not a mode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a mode is four octal digits, like 0644")]
+pub struct ParseModeError;
+
+impl FromStr for Mode {
+    type Err = ParseModeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 4 || !text.bytes().all(|byte| (b'0'..=b'7').contains(&byte)) {
+            return Err(ParseModeError);
+        }
+        u32::from_str_radix(text, 8).map(Self).map_err(|_| ParseModeError)
+    }
+}
+
+impl Serialize for Mode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}

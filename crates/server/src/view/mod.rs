@@ -1,0 +1,99 @@
+//! What can be pulled: everything that hangs on the references of the current release, and nothing else.
+//!
+//! A view is built whole and never changes; requests read it without locks.
+
+pub(crate) mod closure;
+pub(crate) mod name;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use sealock_store::release::Reference;
+use sealock_store::{Published, Store};
+use sealock_trust::Digest;
+
+pub use closure::ClosureError;
+use closure::{Closure, Manifest, Reader};
+use name::ReferenceName;
+
+/// The current release as a registry.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// The number of the release; none in an empty store.
+    pub(crate) release: Option<u64>,
+    repositories: HashMap<String, Repository>,
+    /// The references that cannot be served, with the reason.
+    pub(crate) problems: Vec<(String, ClosureError)>,
+}
+
+/// One repository of the view.
+#[derive(Debug, Default)]
+pub(crate) struct Repository {
+    pub(crate) tags: BTreeMap<String, Digest>,
+    manifests: HashMap<Digest, Arc<Manifest>>,
+    /// With their sizes, in bytes.
+    blobs: HashMap<Digest, u64>,
+}
+
+impl View {
+    /// The view of `published`. A reference whose content is damaged is left out, and stands among the problems: what is
+    /// whole stays servable, and a pull that began can finish.
+    pub(crate) fn build(store: &Store, published: Option<&Published>) -> Self {
+        let Some(published) = published else { return Self::default() };
+        let mut view = Self { release: Some(published.release.number), ..Self::default() };
+        let mut reader = Reader::new(store);
+        for reference in &published.release.references {
+            if let Err(error) = view.add(&mut reader, reference) {
+                tracing::error!(reference = reference.name, %error, "cannot be served");
+                view.problems.push((reference.name.clone(), error));
+            }
+        }
+        view
+    }
+
+    pub(crate) fn repository(&self, name: &str) -> Option<&Repository> {
+        self.repositories.get(name)
+    }
+
+    fn add(&mut self, reader: &mut Reader<'_>, reference: &Reference) -> Result<(), ClosureError> {
+        let name = ReferenceName::parse(&reference.name).ok_or(ClosureError::Name)?;
+        let closure = reader.closure(&reference.digest, &reference.media_type)?;
+        let repository = self.repositories.entry(name.repository).or_default();
+        repository.extend(closure);
+        if let Some(tag) = name.tag {
+            repository.tags.insert(tag, reference.digest.clone());
+        }
+        Ok(())
+    }
+}
+
+impl Repository {
+    /// The manifest that a tag or a digest stands for.
+    pub(crate) fn manifest(&self, reference: &str) -> Option<&Arc<Manifest>> {
+        let by_digest = || reference.parse().ok().and_then(|digest: Digest| self.manifests.get(&digest));
+        self.tags.get(reference).map_or_else(by_digest, |digest| self.manifests.get(digest))
+    }
+
+    /// The manifest `digest`, if it is reachable here.
+    pub(crate) fn manifest_by_digest(&self, digest: &Digest) -> Option<&Arc<Manifest>> {
+        self.manifests.get(digest)
+    }
+
+    /// The size in bytes of the blob `digest`, if it is reachable here.
+    pub(crate) fn blob(&self, digest: &Digest) -> Option<u64> {
+        self.blobs.get(digest).copied()
+    }
+
+    /// Every manifest whose subject is `digest`, sorted by digest.
+    pub(crate) fn referrers(&self, digest: &Digest) -> Vec<&Arc<Manifest>> {
+        let refers = |manifest: &&Arc<Manifest>| manifest.parts.subject.as_ref().is_some_and(|s| s.digest == *digest);
+        let mut referrers: Vec<_> = self.manifests.values().filter(refers).collect();
+        referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
+        referrers
+    }
+
+    fn extend(&mut self, closure: Closure) {
+        self.manifests.extend(closure.manifests.into_iter().map(|manifest| (manifest.digest.clone(), manifest)));
+        self.blobs.extend(closure.blobs);
+    }
+}

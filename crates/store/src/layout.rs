@@ -1,0 +1,78 @@
+//! Where things stand inside the folder of a store (docs/formats/store.md).
+
+use std::path::{Path, PathBuf};
+
+use sealock_trust::Algorithm;
+use sealock_trust::Digest;
+
+/// What the file `format` says, with a line feed behind it.
+pub(crate) const FORMAT: &str = "store/1.0";
+
+/// The names inside one store.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) root: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn format(&self) -> PathBuf {
+        self.root.join("format")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(crate) fn current(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    pub(crate) fn operations(&self) -> PathBuf {
+        self.root.join("operations.log")
+    }
+
+    pub(crate) fn releases(&self) -> PathBuf {
+        self.root.join("releases")
+    }
+
+    pub(crate) fn release(&self, number: u64) -> PathBuf {
+        self.releases().join(format!("{number}.json"))
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        blob_in(&self.blobs(), digest)
+    }
+
+    pub(crate) fn stagings(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    pub(crate) fn staging(&self, manifest: &Digest) -> PathBuf {
+        self.stagings().join(file_name(manifest))
+    }
+
+    pub(crate) fn holds(&self) -> PathBuf {
+        self.root.join("holds")
+    }
+
+    pub(crate) fn hold(&self, manifest: &Digest) -> PathBuf {
+        self.holds().join(file_name(manifest))
+    }
+}
+
+/// The algorithms that have a folder under `blobs/`.
+pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
+
+/// `<folder>/<alg>/<hex>`, as in an OCI image layout.
+pub(crate) fn blob_in(folder: &Path, digest: &Digest) -> PathBuf {
+    folder.join(digest.algorithm().as_str()).join(digest.hex())
+}
+
+/// A digest as one file name: a colon is legal on Linux but troubles many tools.
+fn file_name(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm().as_str(), digest.hex())
+}

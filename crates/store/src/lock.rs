@@ -1,0 +1,91 @@
+//! The lock of the writers, and what only its holder may do.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+
+use rustix::fs::{FlockOperation, flock};
+use sealock_trust::Digest;
+
+use crate::error::{IoContext, StoreError};
+use crate::layout::Layout;
+use crate::staging::Staging;
+use crate::store::Store;
+use crate::{hold, operations, recovery};
+
+/// The right to write to a store; held by one process at a time.
+#[derive(Debug)]
+pub struct StoreLock {
+    pub(crate) store: Store,
+    /// Held for its `flock`, which ends with it.
+    _file: File,
+}
+
+impl StoreLock {
+    pub(crate) fn take(store: &Store) -> Result<Self, StoreError> {
+        let path = store.layout.lock();
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).during("open", &path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StoreError::Locked { path: store.path().to_owned(), holder: read_holder(&mut file) });
+            }
+            result => result.during("lock", &path)?,
+        }
+        leave_holder(&mut file).during("write", &path)?;
+        let lock = Self { store: store.clone(), _file: file };
+        recovery::run(&lock)?;
+        Ok(lock)
+    }
+
+    /// The store that is locked.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The staging folder of the bundle with this manifest: a fresh one, or the one that an interrupted import left.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Foreign`].
+    pub fn staging(&self, manifest: &Digest) -> Result<Staging, StoreError> {
+        Staging::open(&self.store, manifest)
+    }
+
+    /// Keeps `blobs` from the garbage collector until [`StoreLock::release_hold`], or the publishing of the bundle with
+    /// this manifest. Taken before one relies on a blob being there.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::DiskFull`].
+    pub fn hold(&self, manifest: &Digest, blobs: &[Digest]) -> Result<(), StoreError> {
+        hold::take(self.layout(), manifest, blobs)
+    }
+
+    /// Drops the hold of the bundle with this manifest, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn release_hold(&self, manifest: &Digest) -> Result<(), StoreError> {
+        hold::drop(self.layout(), manifest)
+    }
+
+    /// Appends to the operation log; durable when it returns.
+    pub(crate) fn record(&self, at: jiff::Timestamp, operation: operations::Operation) -> Result<(), StoreError> {
+        operations::append(&self.layout().operations(), at, operation)
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.store.layout
+    }
+}
+
+fn read_holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// For the message that the next one gets; the lock itself is the kernel's.
+fn leave_holder(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}

@@ -1,0 +1,39 @@
+//! Settles what a writer left behind when it was cut off. Runs whenever the lock is taken.
+
+use std::fs;
+use std::path::Path;
+
+use crate::current::current_number;
+use crate::durable::{TEMPORARY, remove_if_there};
+use crate::error::{IoContext, StoreError};
+use crate::lock::StoreLock;
+use crate::operations::{self, Operation};
+
+pub(crate) fn run(lock: &StoreLock) -> Result<(), StoreError> {
+    remove_temporaries(&lock.layout().root)?;
+    remove_temporaries(&lock.layout().releases())?;
+    remove_temporaries(&lock.layout().holds())?;
+    settle_publish(lock)
+}
+
+/// A publish without an outcome in the log: `current` tells whether it happened.
+fn settle_publish(lock: &StoreLock) -> Result<(), StoreError> {
+    let Some(last) = operations::last(&lock.layout().operations())? else { return Ok(()) };
+    let Operation::Publish { release, .. } = last.operation else { return Ok(()) };
+    if current_number(lock.layout())? == Some(release) {
+        return lock.record(last.at, Operation::Published { release });
+    }
+    tracing::info!(release, "publishing was cut off before the release became current; it is undone");
+    remove_if_there(&lock.layout().release(release))?;
+    lock.record(last.at, Operation::Abandoned { release })
+}
+
+fn remove_temporaries(folder: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).during("read", folder)? {
+        let path = entry.during("read", folder)?.path();
+        if path.to_string_lossy().ends_with(TEMPORARY) {
+            remove_if_there(&path)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Releases: numbered, immutable selections of the store that a site serves (docs/formats/release.md).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sealock_trust::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::error::StoreError;
+
+/// The format of the payload, as it stands in its field `format`.
+pub const FORMAT: &str = "release/1.0";
+
+/// The DSSE payload type of a release file.
+pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.release.v1+json";
+
+/// What a site serves: the newest accepted bundle of each stream, and what these bundles name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Release {
+    /// [`FORMAT`].
+    pub format: String,
+    /// From 1, without gaps.
+    pub number: u64,
+    /// The SHA-256 digest of the file of release `number - 1`; none in release 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub previous: Option<Digest>,
+    /// Why it was published.
+    pub cause: Cause,
+    /// When it was published.
+    pub issued: Timestamp,
+    /// The selected bundle of each stream, sorted by stream.
+    pub streams: Vec<Selection>,
+    /// Everything that can be asked for by name, sorted by name and stream.
+    pub references: Vec<Reference>,
+    /// What later minor versions add.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Why a release was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A bundle was accepted.
+    Import {
+        /// The stream of the bundle.
+        stream: String,
+        /// The sequence of the bundle.
+        sequence: u64,
+    },
+    /// An older selection was restored.
+    Rollback {
+        /// The number of the release whose selection it is.
+        to: u64,
+    },
+}
+
+/// The bundle that a release selects from one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Selection {
+    /// The stream.
+    pub stream: String,
+    /// The number of the bundle in its stream.
+    pub sequence: u64,
+    /// The digest of the manifest of the bundle.
+    pub manifest: Digest,
+    /// Whether newer bundles of the stream are kept out until `release unhold`.
+    pub held: bool,
+}
+
+/// One artifact, by the name that charts and manifests use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Reference {
+    /// The full reference: `registry.k8s.io/pause:3.10.2`, or with `@` and a digest in the place of the tag.
+    pub name: String,
+    /// What it is.
+    pub kind: ReferenceKind,
+    /// The digest of its OCI manifest or image index.
+    pub digest: Digest,
+    /// The media type of that manifest or index.
+    pub media_type: String,
+    /// The size of that manifest or index, in bytes.
+    pub size: u64,
+    /// The stream that brought it.
+    pub stream: String,
+}
+
+/// What a reference stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReferenceKind {
+    /// A container image.
+    Image,
+    /// A Helm chart.
+    Chart,
+    /// A file, such as a binary of Kubernetes.
+    File,
+    /// A file of Kubernetes manifests.
+    Manifest,
+}
+
+impl Release {
+    /// The release that follows `current` when the bundle `selection` with its `references` is accepted: everything of
+    /// its stream is replaced, everything of the other streams stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where one name has two digests.
+    pub fn after(
+        current: Option<&Published>,
+        selection: Selection,
+        references: Vec<Reference>,
+        issued: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let cause = Cause::Import { stream: selection.stream.clone(), sequence: selection.sequence };
+        let old = current.map(|published| &published.release);
+        let is_other = |stream: &String| *stream != selection.stream;
+        let mut release = Self {
+            format: FORMAT.into(),
+            number: old.map_or(1, |old| old.number + 1),
+            previous: current.map(|published| published.digest.clone()),
+            cause,
+            issued,
+            streams: old
+                .map_or_else(Vec::new, |old| old.streams.iter().filter(|s| is_other(&s.stream)).cloned().collect()),
+            references: old
+                .map_or_else(Vec::new, |old| old.references.iter().filter(|r| is_other(&r.stream)).cloned().collect()),
+            annotations: BTreeMap::new(),
+        };
+        release.streams.push(selection);
+        release.references.extend(references);
+        release.sort();
+        release.check_conflicts()?;
+        Ok(release)
+    }
+
+    /// The selected bundle of `stream`, if there is one.
+    pub fn selection(&self, stream: &str) -> Option<&Selection> {
+        self.streams.iter().find(|selection| selection.stream == stream)
+    }
+
+    /// The digest that `name` stands for, if the release has it.
+    pub fn resolve(&self, name: &str) -> Option<&Reference> {
+        let at = self.references.binary_search_by(|reference| reference.name.as_str().cmp(name)).ok()?;
+        self.references.get(at)
+    }
+
+    /// Whether the bundle with this manifest is selected.
+    pub fn selects(&self, manifest: &Digest) -> bool {
+        self.streams.iter().any(|selection| selection.manifest == *manifest)
+    }
+
+    fn sort(&mut self) {
+        self.streams.sort_by(|a, b| a.stream.cmp(&b.stream));
+        self.references.sort_by(|a, b| (&a.name, &a.stream, &a.digest).cmp(&(&b.name, &b.stream, &b.digest)));
+        self.references.dedup();
+    }
+
+    /// The same name may come from two streams, but then it is the same content.
+    pub(crate) fn check_conflicts(&self) -> Result<(), StoreError> {
+        for pair in self.references.windows(2) {
+            let [first, second] = pair else { continue };
+            if first.name == second.name && first.digest != second.digest {
+                return Err(StoreError::Conflict {
+                    name: first.name.clone(),
+                    first_stream: first.stream.clone(),
+                    first_digest: first.digest.clone(),
+                    second_stream: second.stream.clone(),
+                    second_digest: second.digest.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What the types alone do not say about a release that was read.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let streams_sorted = self.streams.windows(2).all(|pair| pair[0].stream < pair[1].stream);
+        let key = |reference: &Reference| (reference.name.clone(), reference.stream.clone());
+        let references_sorted = self.references.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]));
+        let selected = |stream: &String| self.selection(stream).is_some();
+        match () {
+            () if self.number == 0 => Some("releases are numbered from 1"),
+            () if (self.number == 1) != self.previous.is_none() => Some("only release 1 has no previous one"),
+            () if !streams_sorted => Some("its streams are not sorted, or one stands in it twice"),
+            () if !references_sorted => Some("its references are not sorted, or one stands in it twice"),
+            () if !self.references.iter().all(|r| selected(&r.stream)) => {
+                Some("a reference is of a stream it does not select")
+            }
+            () => None,
+        }
+    }
+}
+
+/// A release that was published, and whose signature holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The release.
+    pub release: Release,
+    /// The SHA-256 digest of its file.
+    pub digest: Digest,
+}

@@ -1,0 +1,219 @@
+//! Staging: blobs of one bundle that have arrived, but belong to no release yet.
+//!
+//! `staging/<manifest-digest>/blobs/<alg>/<hex>` holds finished blobs, `partial/` the ones being written. Both are on the
+//! filesystem of the store, so that accepting a blob is a rename and its bytes are written once.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use rustix::fs::FallocateFlags;
+use sealock_trust::{Digest, Hasher};
+
+use crate::blob_writer::BlobWriter;
+use crate::durable::{ensure_folder, remove_folder_if_there, remove_if_there, rename, sync_folder};
+use crate::error::{IoContext, StoreError};
+use crate::failpoint;
+use crate::layout::{ALGORITHMS, blob_in};
+use crate::store::{Store, size_of_blob};
+use crate::sync::Syncer;
+
+const READ_AT_ONCE: usize = 256 * 1024;
+
+/// The staging folder of one bundle.
+#[derive(Debug)]
+pub struct Staging {
+    store: Store,
+    manifest: Digest,
+    folder: PathBuf,
+    /// Written or checked again in this process.
+    finished: BTreeSet<Digest>,
+    syncer: Syncer,
+}
+
+impl Staging {
+    pub(crate) fn open(store: &Store, manifest: &Digest) -> Result<Self, StoreError> {
+        let folder = store.layout.staging(manifest);
+        ensure_folder(&folder, 0o700)?;
+        // What was being written when a process ended has no digest to be found again by.
+        remove_folder_if_there(&folder.join("partial"))?;
+        ensure_folder(&folder.join("partial"), 0o700)?;
+        ensure_folder(&folder.join("blobs"), 0o700)?;
+        for algorithm in ALGORITHMS {
+            ensure_folder(&folder.join("blobs").join(algorithm.as_str()), 0o700)?;
+        }
+        let syncer = Syncer::start(&folder)?;
+        Ok(Self { store: store.clone(), manifest: manifest.clone(), folder, finished: BTreeSet::new(), syncer })
+    }
+
+    /// The digest of the manifest of the bundle.
+    pub fn manifest(&self) -> &Digest {
+        &self.manifest
+    }
+
+    /// Whether the blob is there whole, with this size: accepted into the store earlier, or staged.
+    ///
+    /// A blob that an interrupted import left here is hashed again, since a power loss may have torn it; it is dropped
+    /// if it is not what its name says.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongSize`] where an accepted blob has another size; [`StoreError::Io`].
+    pub fn holds(&mut self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        if let Some(actual) = self.store.blob_size(digest)? {
+            return same_size(digest, size, actual).map(|()| true);
+        }
+        if self.finished.contains(digest) {
+            return Ok(true);
+        }
+        self.recover(digest, size)
+    }
+
+    /// Where the staged blob stands; it is there only after [`Staging::holds`] or [`BlobWriter::finish`] said so.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        blob_in(&self.folder.join("blobs"), digest)
+    }
+
+    /// Opens a blob that this process has staged, or that the store holds.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; [`StoreError::Foreign`].
+    pub fn open_blob(&self, digest: &Digest) -> Result<Option<File>, StoreError> {
+        if let Some(blob) = self.store.open_blob(digest)? {
+            return Ok(Some(blob.file));
+        }
+        if !self.finished.contains(digest) {
+            return Ok(None);
+        }
+        let path = self.blob_path(digest);
+        File::open(&path).during("open", &path).map(Some)
+    }
+
+    /// Begins to write the blob `digest` of `size` bytes. Room for all of it is reserved first.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] where `size` bytes do not fit; [`StoreError::Io`].
+    pub fn write_blob(&mut self, digest: &Digest, size: u64) -> Result<BlobWriter<'_>, StoreError> {
+        let partial = self.folder.join("partial").join(digest.hex());
+        remove_if_there(&partial)?;
+        let open = || OpenOptions::new().write(true).create_new(true).mode(0o444).open(&partial);
+        let file = failpoint::hit("create blob").and_then(|()| open()).during("create", &partial)?;
+        let writer = BlobWriter::new(self, file, partial, digest.clone(), size);
+        writer.reserve()?;
+        Ok(writer)
+    }
+
+    /// Moves a whole blob into its place among the finished ones, and has it made durable.
+    pub(crate) fn keep(&mut self, digest: &Digest, file: File, partial: &std::path::Path) -> Result<(), StoreError> {
+        let path = self.blob_path(digest);
+        rename(partial, &path)?;
+        self.syncer.push(file, path);
+        self.finished.insert(digest.clone());
+        Ok(())
+    }
+
+    /// Gives up the staging folder and everything in it, as for a refused bundle.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn discard(self) -> Result<(), StoreError> {
+        // Whether its blobs reached the disk no longer matters.
+        drop(self.syncer);
+        remove_folder_if_there(&self.folder)
+    }
+
+    /// Moves every finished blob into the store and removes the folder. Durable when it returns.
+    ///
+    /// What stands here unchecked from an earlier run is not moved.
+    pub(crate) fn promote(self) -> Result<(), StoreError> {
+        let synced = failpoint::hit("sync blobs").during("sync", &self.folder).and_then(|()| self.syncer.finish());
+        if let Err(error) = synced {
+            // After a failed sync the page cache may look whole while the disk is not: never found again, never trusted.
+            remove_folder_if_there(&self.folder)?;
+            return Err(error);
+        }
+        for digest in &self.finished {
+            let target = self.store.blob_path(digest);
+            // Both are whole: keeping the old one spares a rename and keeps its readers' page cache.
+            if size_of_blob(&target)?.is_none() {
+                rename(&blob_in(&self.folder.join("blobs"), digest), &target)?;
+            }
+        }
+        for algorithm in ALGORITHMS {
+            sync_folder(&self.store.layout.blobs().join(algorithm.as_str()))?;
+        }
+        remove_folder_if_there(&self.folder)
+    }
+
+    /// Whether a release that is published together with this staging folder could use the blob.
+    pub(crate) fn would_provide(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.finished.contains(digest) || self.store.has_blob(digest)?)
+    }
+
+    fn recover(&mut self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        let path = self.blob_path(digest);
+        if size_of_blob(&path)?.is_none() {
+            return Ok(false);
+        }
+        let (file, actual) = hash_file(&path, digest)?;
+        let found = file.metadata().during("look at", &path)?.len();
+        if actual != *digest || found != size {
+            tracing::warn!(%digest, "a staged blob was damaged, and is fetched again");
+            remove_if_there(&path)?;
+            return Ok(false);
+        }
+        self.syncer.push(file, path);
+        self.finished.insert(digest.clone());
+        Ok(true)
+    }
+}
+
+fn same_size(digest: &Digest, expected: u64, actual: u64) -> Result<(), StoreError> {
+    if expected == actual {
+        return Ok(());
+    }
+    Err(StoreError::WrongSize { digest: digest.clone(), expected, actual })
+}
+
+fn hash_file(path: &std::path::Path, expected: &Digest) -> Result<(File, Digest), StoreError> {
+    let mut file = File::open(path).during("open", path)?;
+    let mut hasher = Hasher::new(expected.algorithm());
+    let mut buffer = vec![0; READ_AT_ONCE];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok((file, hasher.finish())),
+            Ok(length) => hasher.update(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).during("read", path),
+        }
+    }
+}
+
+/// Reserves `size` bytes for `file`, so that a full disk shows before the first byte.
+pub(crate) fn reserve(file: &File, size: u64) -> io::Result<()> {
+    if size == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
+        // Not every filesystem can; there the writes themselves find out.
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+        result => result.map_err(io::Error::from),
+    }
+}
+
+impl Store {
+    /// The folders that imports left in `staging/`, by name: unfinished, or not yet published.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn stagings(&self) -> Result<Vec<String>, StoreError> {
+        let folder = self.layout.stagings();
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).during("read", &folder)? {
+            names.push(entry.during("read", &folder)?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+}

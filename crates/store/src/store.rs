@@ -1,0 +1,189 @@
+//! The store as its readers see it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, statvfs};
+use sealock_trust::Digest;
+
+use crate::durable::{ensure_folder, replace_file};
+use crate::error::{IoContext, StoreError};
+use crate::layout::{ALGORITHMS, FORMAT, Layout};
+use crate::lock::StoreLock;
+use crate::operations;
+
+/// All accepted blobs of a site, and the releases that select from them.
+///
+/// Reading needs no lock: blobs and releases never change once they can be seen.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) layout: Layout,
+}
+
+impl Store {
+    /// Makes an empty store in `path`, which must be empty or absent, or opens the store that is there already.
+    ///
+    /// # Errors
+    /// [`StoreError::NotEmpty`] where the folder holds something else.
+    pub fn init(path: &Path) -> Result<Self, StoreError> {
+        let layout = Layout { root: path.to_owned() };
+        if layout.format().exists() {
+            return Self::open(path);
+        }
+        refuse_foreign_folder(&layout)?;
+        make_folders(&layout)?;
+        // Last, so that a store that says its format is whole.
+        replace_file(&layout.format(), format!("{FORMAT}\n").as_bytes(), 0o444)?;
+        Self::open(path)
+    }
+
+    /// Opens the store in `path`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAStore`], [`StoreError::UnknownFormat`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let layout = Layout { root: path.to_owned() };
+        let file = layout.format();
+        let found = match fs::read_to_string(&file) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(StoreError::NotAStore { path: path.to_owned() });
+            }
+            result => result.during("read", &file)?,
+        };
+        // A minor version adds only what older readers may leave unread.
+        let (name, major) = FORMAT.split_once('.').map_or((FORMAT, ""), |(major, _)| (major, "."));
+        if !found.trim_end().starts_with(&format!("{name}{major}")) {
+            let found = found.trim_end().chars().take(64).collect();
+            return Err(StoreError::UnknownFormat { path: path.to_owned(), found, known: FORMAT });
+        }
+        Ok(Self { layout })
+    }
+
+    /// The folder of the store.
+    pub fn path(&self) -> &Path {
+        &self.layout.root
+    }
+
+    /// Where the blob `digest` stands, if it is in the store.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.layout.blob(digest)
+    }
+
+    /// Whether the blob `digest` is in the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] where something that is not a regular file has its place.
+    pub fn has_blob(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.blob_size(digest)?.is_some())
+    }
+
+    /// The size in bytes of the blob `digest`, if it is in the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] where something that is not a regular file has its place.
+    pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
+        size_of_blob(&self.blob_path(digest))
+    }
+
+    /// Opens the blob `digest` for reading, if it is in the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] where something that is not a regular file has its place.
+    pub fn open_blob(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
+        let path = self.blob_path(digest);
+        match open_regular(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // What O_NOFOLLOW answers to a symbolic link.
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                Err(StoreError::Foreign { path })
+            }
+            Err(error) => Err(error).during("open", &path),
+            Ok((file, metadata)) if metadata.is_file() => Ok(Some(Blob { file, size: metadata.len() })),
+            Ok(_) => Err(StoreError::Foreign { path }),
+        }
+    }
+
+    /// The bytes that an unprivileged writer can still put on the filesystem of the store.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        let status = statvfs(self.path()).during("read the free space of", self.path())?;
+        Ok(status.f_bavail.saturating_mul(status.f_frsize))
+    }
+
+    /// Takes the lock that every writer needs. It is released when the value is dropped, or its process ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] at once where another process holds it.
+    pub fn lock(&self) -> Result<StoreLock, StoreError> {
+        StoreLock::take(self)
+    }
+
+    /// Every record of the operation log, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedLog`].
+    pub fn operations(&self) -> Result<Vec<operations::Record>, StoreError> {
+        operations::read(&self.layout.operations())
+    }
+}
+
+/// A blob that is open for reading.
+#[derive(Debug)]
+pub struct Blob {
+    /// The file, at its start.
+    pub file: File,
+    /// Its size, in bytes.
+    pub size: u64,
+}
+
+/// The size of the regular file at `path`, or nothing where there is none.
+pub(crate) fn size_of_blob(path: &Path) -> Result<Option<u64>, StoreError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).during("look at", path),
+        Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+        Ok(_) => Err(StoreError::Foreign { path: path.to_owned() }),
+    }
+}
+
+fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+/// An interrupted `init` may have left folders; anything else is not ours to write into.
+fn refuse_foreign_folder(layout: &Layout) -> Result<(), StoreError> {
+    let ours = [layout.blobs(), layout.stagings(), layout.releases(), layout.holds()];
+    let entries = match fs::read_dir(&layout.root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result.during("read", &layout.root)?,
+    };
+    for entry in entries {
+        let path = entry.during("read", &layout.root)?.path();
+        let unfinished = ours.contains(&path) || path.extension().is_some_and(|end| end == "tmp");
+        if !unfinished {
+            return Err(StoreError::NotEmpty { path: layout.root.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn make_folders(layout: &Layout) -> Result<(), StoreError> {
+    if let Some(parent) = layout.root.parent() {
+        fs::create_dir_all(parent).during("make the folder", parent)?;
+    }
+    ensure_folder(&layout.root, 0o755)?;
+    ensure_folder(&layout.blobs(), 0o755)?;
+    for algorithm in ALGORITHMS {
+        ensure_folder(&layout.blobs().join(algorithm.as_str()), 0o755)?;
+    }
+    ensure_folder(&layout.releases(), 0o755)?;
+    // Nobody but the store's owner may see what has arrived but is not yet believed.
+    ensure_folder(&layout.stagings(), 0o700)?;
+    ensure_folder(&layout.holds(), 0o700)
+}

@@ -1,0 +1,180 @@
+//! Signatures around any content: the Dead Simple Signing Envelope (DSSE 1.0.2).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::json::{self, Limits, jcs};
+use crate::reason::Code;
+use crate::role::{Claim, KeySet, RoleError};
+use crate::signer::{SignError, Signer};
+
+/// A payload, what it is, and who vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    payload_type: String,
+    payload: Vec<u8>,
+    signatures: Vec<Signature>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Signature {
+    keyid: String,
+    raw: Vec<u8>,
+}
+
+/// The envelope as JSON; the field names are the specification's.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    #[serde(rename = "payloadType")]
+    payload_type: String,
+    payload: String,
+    signatures: Vec<WireSignature>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireSignature {
+    keyid: String,
+    sig: String,
+}
+
+/// Why an envelope is not believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DsseError {
+    /// Not an envelope.
+    #[error("not a DSSE envelope in canonical form")]
+    Json(#[from] json::Error),
+    /// A field that is not base64.
+    #[error("the envelope's {0} is not base64")]
+    Base64(&'static str),
+    /// The envelope holds something else than was asked for.
+    #[error("the envelope holds {found:?}, not {expected:?}")]
+    PayloadType {
+        /// What was asked for.
+        expected: String,
+        /// What it says it holds.
+        found: String,
+    },
+    /// The signatures do not suffice.
+    #[error("the envelope's signatures do not suffice")]
+    Role(#[from] RoleError),
+}
+
+impl DsseError {
+    /// The reason code of this refusal.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Json(source) => source.code(),
+            Self::Base64(_) => Code::Format,
+            Self::PayloadType { .. } => Code::Subject,
+            Self::Role(source) => source.code(),
+        }
+    }
+
+    /// Always.
+    pub fn is_refusal(&self) -> bool {
+        true
+    }
+}
+
+impl Envelope {
+    /// Signs `payload` with every one of `signers`.
+    ///
+    /// # Errors
+    /// The first signer's that did not sign.
+    pub fn sign(payload_type: &str, payload: &[u8], signers: &[&dyn Signer]) -> Result<Self, SignError> {
+        let mut envelope =
+            Self { payload_type: payload_type.to_owned(), payload: payload.to_vec(), signatures: Vec::new() };
+        envelope.add_signatures(signers)?;
+        Ok(envelope)
+    }
+
+    /// Adds signatures to those there are; a signer's earlier one is replaced.
+    ///
+    /// # Errors
+    /// The first signer's that did not sign.
+    pub fn add_signatures(&mut self, signers: &[&dyn Signer]) -> Result<(), SignError> {
+        let message = pre_authentication_encoding(&self.payload_type, &self.payload);
+        for signer in signers {
+            let keyid = signer.public_key().id().to_string();
+            let raw = signer.sign(&message)?;
+            self.signatures.retain(|signature| signature.keyid != keyid);
+            self.signatures.push(Signature { keyid, raw });
+        }
+        self.signatures.sort_by(|left, right| left.keyid.cmp(&right.keyid));
+        Ok(())
+    }
+
+    /// The payload, once it is known to be of `payload_type` and signed by the threshold of `keys`.
+    ///
+    /// # Errors
+    /// [`DsseError::PayloadType`] and [`DsseError::Role`].
+    pub fn verify(&self, payload_type: &str, keys: &KeySet) -> Result<&[u8], DsseError> {
+        let payload = self.unverified(payload_type)?;
+        let message = pre_authentication_encoding(&self.payload_type, &self.payload);
+        let claims: Vec<_> = self
+            .signatures
+            .iter()
+            .map(|signature| Claim { keyid: &signature.keyid, signature: &signature.raw })
+            .collect();
+        keys.verify(&message, &claims)?;
+        Ok(payload)
+    }
+
+    /// The payload before any signature is looked at: only for documents that bring their own keys.
+    ///
+    /// # Errors
+    /// [`DsseError::PayloadType`].
+    pub fn unverified(&self, payload_type: &str) -> Result<&[u8], DsseError> {
+        if self.payload_type != payload_type {
+            let (expected, found) = (payload_type.to_owned(), self.payload_type.clone());
+            return Err(DsseError::PayloadType { expected, found });
+        }
+        Ok(&self.payload)
+    }
+
+    /// The envelope as canonical JSON.
+    ///
+    /// # Errors
+    /// [`DsseError::Json`].
+    pub fn to_json(&self) -> Result<Vec<u8>, DsseError> {
+        let wire = Wire {
+            payload_type: self.payload_type.clone(),
+            payload: STANDARD.encode(&self.payload),
+            signatures: self.signatures.iter().map(WireSignature::from).collect(),
+        };
+        Ok(jcs::to_vec(&wire)?)
+    }
+
+    /// Reads an envelope; nothing is verified yet.
+    ///
+    /// # Errors
+    /// [`DsseError::Json`] and [`DsseError::Base64`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, DsseError> {
+        let wire: Wire = jcs::from_slice(bytes, &Limits::MANIFEST)?;
+        let decode = |text: &str, field| STANDARD.decode(text).map_err(|_| DsseError::Base64(field));
+        let signature = |wire: WireSignature| {
+            Ok::<_, DsseError>(Signature { raw: decode(&wire.sig, "signature")?, keyid: wire.keyid })
+        };
+        Ok(Self {
+            payload: decode(&wire.payload, "payload")?,
+            payload_type: wire.payload_type,
+            signatures: wire.signatures.into_iter().map(signature).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl From<&Signature> for WireSignature {
+    fn from(signature: &Signature) -> Self {
+        Self { keyid: signature.keyid.clone(), sig: STANDARD.encode(&signature.raw) }
+    }
+}
+
+/// What is signed (DSSE protocol, "Signature Definition"): the type and the payload, each behind its length.
+fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
+    [head.as_bytes(), payload].concat()
+}

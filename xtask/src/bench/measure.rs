@@ -1,0 +1,109 @@
+//! What one program costs: time, processor time, bytes read and written, peak memory.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+/// The cost of one program and the children it waited for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cost {
+    /// Wall time, in seconds.
+    pub wall: f64,
+    /// User and system time, in seconds.
+    pub cpu: f64,
+    /// Bytes that reached the block layer on the way in (a warm page cache makes this small).
+    pub read: u64,
+    /// Bytes that were dirtied for the block layer.
+    pub written: u64,
+    /// Peak resident memory of the program itself, in bytes.
+    pub peak: u64,
+}
+
+impl Cost {
+    /// Adds the cost of a program that ran after this one.
+    pub fn then(self, next: Self) -> Self {
+        Self {
+            wall: self.wall + next.wall,
+            cpu: self.cpu + next.cpu,
+            read: self.read + next.read,
+            written: self.written + next.written,
+            peak: self.peak.max(next.peak),
+        }
+    }
+}
+
+/// Runs a program to its end and reads its accounts from `/proc` before it is reaped.
+pub fn run(command: &mut Command) -> Result<Cost> {
+    let begun = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
+    let pid = child.id();
+    let sampler = sample_peak(pid);
+    let handle = Pid::from_child(&child);
+    // Left unreaped, so that /proc still has the accounts of the whole life.
+    waitid(WaitId::Pid(handle), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+    let wall = begun.elapsed().as_secs_f64();
+    let mut cost = accounts(pid)?;
+    cost.wall = wall;
+    let status = child.wait()?;
+    cost.peak = sampler.join().unwrap_or_default();
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(cost)
+}
+
+/// The accounts of a process that still stands in `/proc`, such as a server in the background.
+pub fn accounts(pid: u32) -> Result<Cost> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let io = fs::read_to_string(format!("/proc/{pid}/io"))?;
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    // proc(5): the fields after the name, which may hold spaces; utime, stime, cutime, cstime are fields 14 to 17.
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let time = |index: usize| fields.get(index - 3).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    Ok(Cost {
+        wall: 0.0,
+        cpu: (14..=17).map(time).sum::<f64>() / ticks,
+        read: field(&io, "read_bytes: "),
+        written: field(&io, "write_bytes: "),
+        peak: 0,
+    })
+}
+
+/// Follows the high-water mark of resident memory until the process ends; `/proc` forgets it at exit.
+fn sample_peak(pid: u32) -> thread::JoinHandle<u64> {
+    thread::spawn(move || {
+        let mut peak = 0;
+        while let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) {
+            let now = field(&status, "VmHWM:") * 1024;
+            if now == 0 {
+                break;
+            }
+            peak = peak.max(now);
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        peak
+    })
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_writes_and_needs_is_seen() {
+        let folder = std::env::temp_dir();
+        let script = "head -c 8388608 /dev/zero > sealock-measure-test && rm sealock-measure-test";
+        let cost = run(Command::new("sh").args(["-c", script]).current_dir(folder)).unwrap();
+        assert!(cost.wall > 0.0 && cost.peak > 100_000, "{cost:?}");
+        run(Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
+    }
+}

@@ -1,0 +1,73 @@
+//! A way out, made on purpose, to see that it is noticed: a cable from the site's switch to the outside, and a default route
+//! over it in every machine. The outside then answers on every address there is, as an internet would.
+
+use anyhow::{Result, bail};
+
+use super::Lab;
+use super::network::{has_interface, has_namespace, ip};
+use super::run::run;
+
+const CABLE: &str = "hole";
+const GATEWAY: &str = "10.77.0.254";
+const GATEWAY_V6: &str = "fd77::fe";
+
+/// Whether there is a hole.
+pub(super) fn is_open(lab: &Lab) -> bool {
+    has_interface(&lab.namespace("site"), CABLE)
+}
+
+/// # Errors
+/// The lab is not running, or the kernel refuses.
+pub(super) fn open(lab: &Lab) -> Result<()> {
+    let (site, outside) = (lab.namespace("site"), lab.namespace("outside"));
+    for namespace in [&site, &outside] {
+        if !has_namespace(namespace) {
+            bail!("lab {} is not up: there is no namespace {namespace}", lab.id());
+        }
+    }
+    if !is_open(lab) {
+        ip(&site, &["link", "add", CABLE, "type", "veth", "peer", "name", CABLE, "netns", &outside])?;
+    }
+    ip(&site, &["link", "set", CABLE, "master", "br0", "up"])?;
+    ip(&outside, &["addr", "replace", &format!("{GATEWAY}/24"), "dev", CABLE])?;
+    ip(&outside, &["-6", "addr", "replace", &format!("{GATEWAY_V6}/64"), "dev", CABLE, "nodad"])?;
+    ip(&outside, &["link", "set", CABLE, "up"])?;
+    // In the main table, so that the route back to the site stays the more specific one.
+    ip(&outside, &["route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
+    ip(&outside, &["-6", "route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
+    for machine in lab.machines()? {
+        let namespace = lab.namespace(machine.name);
+        ip(&namespace, &["route", "replace", "default", "via", GATEWAY])?;
+        ip(&namespace, &["-6", "route", "replace", "default", "via", GATEWAY_V6])?;
+    }
+    Ok(())
+}
+
+/// # Errors
+/// The kernel refuses.
+pub(super) fn close(lab: &Lab) -> Result<()> {
+    let (site, outside) = (lab.namespace("site"), lab.namespace("outside"));
+    for machine in lab.machines()? {
+        let namespace = lab.namespace(machine.name);
+        if has_namespace(&namespace) {
+            drop_route(&namespace, &["route", "del", "default", "via", GATEWAY])?;
+            drop_route(&namespace, &["-6", "route", "del", "default", "via", GATEWAY_V6])?;
+        }
+    }
+    if has_namespace(&outside) {
+        drop_route(&outside, &["route", "del", "local", "default", "dev", "lo", "table", "main"])?;
+        drop_route(&outside, &["-6", "route", "del", "local", "default", "dev", "lo", "table", "main"])?;
+    }
+    if is_open(lab) {
+        ip(&site, &["link", "del", CABLE])?;
+    }
+    Ok(())
+}
+
+/// Deletes a route; that there is none is what is wanted.
+fn drop_route(namespace: &str, args: &[&str]) -> Result<()> {
+    match run("ip", &[&["-n", namespace], args].concat()) {
+        Err(failure) if !failure.to_string().contains("No such process") => Err(failure),
+        _ => Ok(()),
+    }
+}

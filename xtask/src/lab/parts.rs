@@ -1,0 +1,59 @@
+//! The lab's parts: real software, built or downloaded once by `lab/parts/build.sh` and kept in the user's cache folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::run;
+
+/// Where the built parts lie.
+#[derive(Debug, Clone)]
+pub(super) struct Parts {
+    /// `machine.tar`: the Debian system that every machine boots.
+    pub(super) rootfs: PathBuf,
+    /// `www/`, `registry/`, `images.txt` and the key that signs: what the outside serves.
+    pub(super) upstream: PathBuf,
+    /// `bin/coredns`.
+    pub(super) coredns: PathBuf,
+    /// `bin/registry`.
+    pub(super) registry: PathBuf,
+}
+
+/// The project's `lab/` folder.
+pub(super) fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, |root| root.join("lab"))
+}
+
+/// Installs what this computer lacks, and builds the parts that are not in the cache.
+///
+/// # Errors
+/// A package or a part that cannot be had; what went wrong is on standard error.
+pub(super) fn build() -> Result<Parts> {
+    for script in ["setup.sh", "parts/build.sh"] {
+        let script = scripts().join(script);
+        let status =
+            Command::new(&script).status().with_context(|| format!("{} cannot be started", script.display()))?;
+        if !status.success() {
+            bail!("{}: {status}", script.display());
+        }
+    }
+    locate()
+}
+
+fn locate() -> Result<Parts> {
+    let path_of = |part: &str| -> Result<PathBuf> {
+        let script = scripts().join("parts/build.sh");
+        let path = PathBuf::from(run::run(&script.to_string_lossy(), &["--path", part])?.trim());
+        if !path.is_dir() {
+            bail!("{}: not there, though the parts were built", path.display());
+        }
+        Ok(path)
+    };
+    Ok(Parts {
+        rootfs: path_of("rootfs")?,
+        upstream: path_of("upstream")?,
+        coredns: path_of("coredns")?,
+        registry: path_of("registry")?,
+    })
+}

@@ -1,0 +1,31 @@
+//! Tools that the tasks build once and keep under the user's cache folder.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+const CARGO_DENY: &str = "0.20.2";
+
+/// The project's folder under the user's cache folder.
+pub fn cache() -> Result<PathBuf> {
+    let base = match env::var_os("XDG_CACHE_HOME") {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        _ => PathBuf::from(env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    Ok(base.join("sealock"))
+}
+
+/// The pinned `cargo-deny`, built on first use.
+pub fn cargo_deny(root: &Path) -> Result<PathBuf> {
+    let folder = cache()?.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
+    let program = folder.join("bin/cargo-deny");
+    if !program.exists() {
+        let folder = folder.to_str().context("the cache folder's path is not UTF-8")?;
+        let args = ["install", "--locked", "--root", folder, "cargo-deny", "--version", CARGO_DENY];
+        let status = Command::new("cargo").args(args).current_dir(root).status().context("cannot run cargo")?;
+        ensure!(status.success(), "cargo-deny {CARGO_DENY} does not build");
+    }
+    Ok(program)
+}
