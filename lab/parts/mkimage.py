@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Writes an OCI image layout with one image of one layer, the same bytes for the same input.
 
-  mkimage.py LAYOUT --platform linux/amd64 [--file SOURCE:PATH]... [--tree DIR] [--entrypoint JSON] [--cmd JSON] [--user U] [--env K=V]
+  mkimage.py LAYOUT --platform linux/amd64 [--file SOURCE:PATH]... [--tree DIR] [--entrypoint JSON] [--cmd JSON] [--user U]
+      [--workdir DIR] [--env K=V]
   mkimage.py LAYOUT --index LAYOUT...        a multi-platform index over images made by the above
   mkimage.py LAYOUT --signature KEY --reference NAME --digest sha256:...   what cosign keeps beside a signed image
 """
@@ -139,6 +140,8 @@ def write_image(layout, wanted):
             run[key] = json.loads(value)
     if wanted.user:
         run["User"] = wanted.user
+    if wanted.workdir:
+        run["WorkingDir"] = wanted.workdir
     config = layout.put_json(
         {
             "architecture": architecture,
@@ -203,7 +206,7 @@ def main():
     parser.add_argument("layout")
     parser.add_argument("--platform", default="linux/amd64")
     parser.add_argument("--file", action="append", default=[])
-    for option in ("--tree", "--entrypoint", "--cmd", "--user", "--signature", "--reference", "--digest"):
+    for option in ("--tree", "--entrypoint", "--cmd", "--user", "--workdir", "--signature", "--reference", "--digest"):
         parser.add_argument(option)
     parser.add_argument("--env", action="append", default=[])
     parser.add_argument("--index", nargs="+")

@@ -128,7 +128,7 @@ application_images() {
   mkdir -p "$WORK/trees/podinfo/home/app" "$WORK/trees/podinfo/data"
   cp -r "$podinfo/ui" "$WORK/trees/podinfo/home/app/"
   image "ghcr.io/stefanprodan/podinfo:$tag" --tree "$WORK/trees/podinfo" --file "$podinfo/bin/podinfo:/home/app/podinfo" \
-    --file "$podinfo/bin/podcli:/usr/local/bin/podcli" --cmd '["/home/app/podinfo"]' --user 100:101
+    --file "$podinfo/bin/podcli:/usr/local/bin/podcli" --cmd '["./podinfo"]' --workdir /home/app --user 100:101
 }
 
 # What every image cut out of Debian has beside its programs.

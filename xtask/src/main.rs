@@ -1,9 +1,15 @@
 //! The project's own tasks. `cargo xtask --help` lists them.
 
+mod bench;
+mod ci;
 mod codegen;
+mod demo;
+mod e2e;
 mod lab;
 mod repo;
+mod story;
 mod tidy;
+mod tools;
 
 use clap::{Parser, Subcommand};
 
@@ -16,18 +22,30 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Everything that CI checks, stage by stage
+    Ci,
     /// The rules of the house that the compiler does not check
     Tidy,
     /// Write the generated docs: CLI reference, man pages, reason codes, JSON Schemas
     Codegen,
     /// The sealed lab: real machines, real parts, no way out
     Lab(lab::LabArgs),
+    /// The main job, told step by step; leaves its lab up
+    Demo(demo::DemoArgs),
+    /// End-to-end scenarios, each in a lab of its own
+    E2e(e2e::Selection),
+    /// Build and import beside the peers, in one run
+    Bench,
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().task {
+        Task::Ci => ci::command(),
         Task::Tidy => tidy::command(),
         Task::Codegen => codegen::command(),
         Task::Lab(args) => lab::command(args),
+        Task::Demo(args) => demo::command(&args),
+        Task::E2e(selection) => e2e::command(&selection),
+        Task::Bench => bench::command(),
     }
 }

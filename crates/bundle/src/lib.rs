@@ -1,1 +1,21 @@
-//! Sealock bundle: boxes them: spec, lock, manifest, archive, verify, import.
+//! Sealock bundle: boxes them. Spec, lock, manifest, archive, verification, import.
+//!
+//! This crate opens no socket and reads no clock: time is an argument.
+
+pub mod archive;
+pub mod artifact;
+pub mod components;
+pub mod document;
+mod index;
+pub mod lock;
+pub mod manifest;
+pub mod names;
+pub mod reference;
+pub mod schema;
+pub mod spec;
+
+pub use archive::{Archive, ArchiveError};
+pub use lock::Lock;
+pub use manifest::Manifest;
+pub use reference::{ArtifactName, Reference};
+pub use spec::{Bundle, BundleSpec, Site, SiteSpec};

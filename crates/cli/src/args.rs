@@ -42,11 +42,11 @@ pub struct Global {
     /// Say more; twice for what libraries say
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Read settings from this file, and from no other
-    #[arg(long, global = true, value_name = "FILE", env = "SEALOCK_CONFIG")]
+    /// Read settings from this file, and from no other [env: SEALOCK_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the station keeps store, trust and keys [default: /var/lib/sealock]
-    #[arg(long, global = true, value_name = "DIR", env = "SEALOCK_STATE_DIR")]
+    /// Where the station keeps store, trust and keys [default: /var/lib/sealock] [env: SEALOCK_STATE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }
 

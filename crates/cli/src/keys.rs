@@ -109,8 +109,9 @@ pub fn load_or_create(path: &Path, scheme: Scheme, passphrases: &Passphrases<'_>
 fn read(file: &Path) -> Result<Passphrase> {
     let text = files::read_text(file).map_err(|error| error.context("reading the passphrase file"))?;
     let line = text.lines().next().unwrap_or_default();
-    Passphrase::new(line)
-        .ok_or_else(|| CommandError::usage(format!("the first line of {} is empty: it must be a passphrase", file.display())))
+    Passphrase::new(line).ok_or_else(|| {
+        CommandError::usage(format!("the first line of {} is empty: it must be a passphrase", file.display()))
+    })
 }
 
 fn empty() -> CommandError {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use sealock_bundle::document;
 use serde::Deserialize;
 
 use crate::environment as env;
@@ -131,16 +132,14 @@ impl Settings {
     /// A settings file that cannot be read, or that holds something unknown.
     pub fn load(config: Option<&Path>, state_dir: Option<&Path>) -> Result<Self> {
         let mut settings = Self::defaults();
-        for path in files(config) {
-            if let Some(file) = read(&path, config.is_some())? {
+        let named = config.map(Path::to_owned).or_else(|| env::read(&env::SEALOCK_CONFIG).map(PathBuf::from));
+        for path in files(named.as_deref()) {
+            if let Some(file) = read(&path, named.is_some())? {
                 settings.layer(file, &path);
             }
         }
         settings.layer_environment();
-        let (variable, flag) = (env::read(&env::SEALOCK_STATE_DIR), Origin::Flag("--state-dir"));
-        let same = |dir: &Path| variable.as_deref() == Some(dir.as_os_str());
-        let origin = if state_dir.is_some_and(same) { Origin::Environment(env::SEALOCK_STATE_DIR.name) } else { flag };
-        settings.state_dir.layer(state_dir.map(Path::to_owned), &origin);
+        settings.state_dir.layer(state_dir.map(Path::to_owned), &Origin::Flag("--state-dir"));
         Ok(settings)
     }
 
@@ -179,6 +178,8 @@ impl Settings {
     }
 
     fn layer_environment(&mut self) {
+        let state = env::read(&env::SEALOCK_STATE_DIR).map(PathBuf::from);
+        self.state_dir.layer(state, &Origin::Environment(env::SEALOCK_STATE_DIR.name));
         let passphrase = env::read(&env::SEALOCK_PASSPHRASE_FILE).map(|path| Some(path.into()));
         self.passphrase_file.layer(passphrase, &Origin::Environment(env::SEALOCK_PASSPHRASE_FILE.name));
         let both = env::read_proxy(&env::ALL_PROXY);
@@ -219,9 +220,7 @@ fn read(path: &Path, required: bool) -> Result<Option<SettingsFile>> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Some(SettingsFile::default()));
     }
-    serde_saphyr::from_str(&text).map(Some).map_err(|error| {
-        CommandError::usage(error.to_string())
-            .context(format!("the settings file {} is not understood", path.display()))
-            .hint("docs/reference/settings.md lists what may stand there.")
+    document::load_plain(path, &text).map(Some).map_err(|error| {
+        CommandError::usage(error.to_string()).hint("docs/reference/settings.md lists what may stand there.")
     })
 }

@@ -1,1 +1,16 @@
 //! Sealock cluster: plans and drives many machines: spec, inventory, plan, execute, apps.
+//!
+//! Planning is pure ([`plan`]); only [`execute`] and `apps` talk to anything, and only they are async.
+
+pub mod execute;
+pub mod inventory;
+pub mod journal;
+pub mod plan;
+pub mod release;
+mod render;
+pub mod spec;
+
+pub use inventory::Inventory;
+pub use plan::{Plan, PlanError, plan, plan_reset};
+pub use render::RenderError;
+pub use spec::{Cluster, ClusterSpec};

@@ -37,6 +37,12 @@ pub enum FetchError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// No address can be made of a name.
+    #[error("no address can be made of the name {name:?}")]
+    Address {
+        /// The name.
+        name: String,
+    },
     /// A file or folder of this machine.
     #[error("cannot {doing} {}", path.display())]
     Io {

@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod progress;
 mod settings;
+mod source;
 mod upstream;
 
 pub use error::FetchError;

@@ -18,6 +18,8 @@ pub struct Settings {
     pub proxy: ProxySettings,
     /// Docker's `config.json`, with credentials or the names of credential helpers.
     pub docker_config: Option<PathBuf>,
+    /// Folders with credential helpers (`docker-credential-…`), before those of the `PATH`.
+    pub helper_folders: Vec<PathBuf>,
     /// How failures that may pass are tried again.
     pub retry: Retry,
     /// How long an upstream may keep us waiting.
@@ -33,6 +35,7 @@ impl Default for Settings {
             ca_files: Vec::new(),
             proxy: ProxySettings::default(),
             docker_config: None,
+            helper_folders: Vec::new(),
             retry: Retry::default(),
             patience: Patience::default(),
             parallel: 6,

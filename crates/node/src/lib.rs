@@ -4,11 +4,19 @@
 //! [`RunRequest`], and `runner::run` carries them out under a journal and a fence. Everything a step does to the
 //! machine goes through a `Host`, and what was there before is kept by `changes`, so that a reset can give it back.
 
+pub mod changes;
+pub mod context;
+pub mod error;
 pub mod facts;
 pub mod host;
+pub mod pull;
 pub mod request;
 pub mod step;
+mod wait;
 
+pub use context::Context;
+pub use error::StepError;
 pub use facts::HostFacts;
+pub use host::{Host, Local};
 pub use request::{Event, EventKind, RunRequest};
 pub use step::{Class, Probe, Step, StepKind};

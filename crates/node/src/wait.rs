@@ -22,7 +22,8 @@ pub(crate) fn until<T, E>(
     }
 }
 
-fn pause(duration: Duration) {
+/// Lets `duration` pass.
+pub(crate) fn pause(duration: Duration) {
     let end = Instant::now() + duration;
     while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
         thread::park_timeout(left);

@@ -16,8 +16,8 @@ use crate::{hold, operations, recovery};
 #[derive(Debug)]
 pub struct StoreLock {
     pub(crate) store: Store,
-    /// Held for its `flock`, which ends with it.
-    _file: File,
+    /// Held for its `flock`.
+    file: File,
 }
 
 impl StoreLock {
@@ -32,7 +32,7 @@ impl StoreLock {
             result => result.during("lock", &path)?,
         }
         leave_holder(&mut file).during("write", &path)?;
-        let lock = Self { store: store.clone(), _file: file };
+        let lock = Self { store: store.clone(), file };
         recovery::run(&lock)?;
         Ok(lock)
     }
@@ -74,6 +74,15 @@ impl StoreLock {
 
     pub(crate) fn layout(&self) -> &Layout {
         &self.store.layout
+    }
+}
+
+impl Drop for StoreLock {
+    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the lock of the store was not given back");
+        }
     }
 }
 

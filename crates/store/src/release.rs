@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sealock_trust::Digest;
+use sealock_trust::{Digest, StreamName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -178,6 +178,7 @@ impl Release {
 
     /// What the types alone do not say about a release that was read.
     pub(crate) fn problem(&self) -> Option<&'static str> {
+        let names_a_stream = |selection: &Selection| selection.stream.parse::<StreamName>().is_ok();
         let streams_sorted = self.streams.windows(2).all(|pair| pair[0].stream < pair[1].stream);
         let key = |reference: &Reference| (reference.name.clone(), reference.stream.clone());
         let references_sorted = self.references.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]));
@@ -185,6 +186,7 @@ impl Release {
         match () {
             () if self.number == 0 => Some("releases are numbered from 1"),
             () if (self.number == 1) != self.previous.is_none() => Some("only release 1 has no previous one"),
+            () if !self.streams.iter().all(names_a_stream) => Some("one of its streams has an illegal name"),
             () if !streams_sorted => Some("its streams are not sorted, or one stands in it twice"),
             () if !references_sorted => Some("its references are not sorted, or one stands in it twice"),
             () if !self.references.iter().all(|r| selected(&r.stream)) => {

@@ -67,7 +67,8 @@ fn make(layout: &Path) -> Result<()> {
         let stack: Vec<&Value> = std::iter::once(base).chain(chunk).collect();
         entries.push(image(layout, &stack, &format!("app-{number:02}"))?);
     }
-    let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries});
+    let index =
+        json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries});
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
     fs::write(layout.join("index.json"), serde_json::to_vec(&index)?)?;
     Ok(())
@@ -118,20 +119,30 @@ fn pack_layers(layout: &Path) -> Result<Vec<Value>> {
             }
         }
     }
-    bail!("this machine's system folders give only {:.1} GB of layers, {:.1} GB are needed", packed as f64 / 1e9, BYTES as f64 / 1e9)
+    bail!(
+        "this machine's system folders give only {:.1} GB of layers, {:.1} GB are needed",
+        packed as f64 / 1e9,
+        BYTES as f64 / 1e9
+    )
 }
 
 /// Folders with much real content, in the order in which they are used.
 fn roots() -> Result<Vec<PathBuf>> {
     let mut roots = vec![PathBuf::from("/usr")];
-    for (program, args) in [("rustc", ["--print", "sysroot"]), ("go", ["env", "GOROOT"]), ("go", ["env", "GOMODCACHE"])] {
+    for (program, args) in [("rustc", ["--print", "sysroot"]), ("go", ["env", "GOROOT"]), ("go", ["env", "GOMODCACHE"])]
+    {
         if let Ok(output) = Command::new(program).args(args).output() {
             let root = PathBuf::from(String::from_utf8(output.stdout)?.trim());
             roots.extend(root.is_dir().then_some(root));
         }
     }
     let home = std::env::var_os("HOME").map(PathBuf::from).context("HOME is not set")?;
-    roots.extend([home.join(".cargo/registry"), home.join(".cache/sealock/lab"), PathBuf::from("/var/lib"), PathBuf::from("/opt")]);
+    roots.extend([
+        home.join(".cargo/registry"),
+        home.join(".cache/sealock/lab"),
+        PathBuf::from("/var/lib"),
+        PathBuf::from("/opt"),
+    ]);
     roots.retain(|root| root.is_dir());
     Ok(roots)
 }
@@ -161,13 +172,23 @@ fn pack(layout: &Path, files: &[PathBuf]) -> Result<Value> {
     }
     File::create(&list)?.write_all(&text)?;
     let raw = layout.join("layer.tar");
-    let tar = ["--create", "--null", "--no-recursion", "--ignore-failed-read", "--mtime=@0", "--owner=0", "--group=0", "--absolute-names"];
+    let tar = [
+        "--create",
+        "--null",
+        "--no-recursion",
+        "--ignore-failed-read",
+        "--mtime=@0",
+        "--owner=0",
+        "--group=0",
+        "--absolute-names",
+    ];
     let status = Command::new("tar").args(tar).arg("--files-from").arg(&list).arg("--file").arg(&raw).status()?;
     // 1: a file changed while it was read, which the corpus does not mind.
     ensure!(matches!(status.code(), Some(0 | 1)), "tar ended with {status}");
     let diff_id = sha256(&raw)?;
     let packed = layout.join("layer.tar.gz");
-    let gzip = Command::new("gzip").args(["-1", "-n", "-c"]).arg(&raw).stdout(Stdio::from(File::create(&packed)?)).status()?;
+    let gzip =
+        Command::new("gzip").args(["-1", "-n", "-c"]).arg(&raw).stdout(Stdio::from(File::create(&packed)?)).status()?;
     ensure!(gzip.success(), "gzip ended with {gzip}");
     let digest = sha256(&packed)?;
     let size = fs::metadata(&packed)?.len();

@@ -4,7 +4,7 @@
 use anyhow::{Result, bail};
 
 use super::Lab;
-use super::network::{has_interface, has_namespace, ip};
+use super::network::{has_interface, has_ipv6, has_namespace, ip};
 use super::run::run;
 
 const CABLE: &str = "hole";
@@ -30,15 +30,21 @@ pub(super) fn open(lab: &Lab) -> Result<()> {
     }
     ip(&site, &["link", "set", CABLE, "master", "br0", "up"])?;
     ip(&outside, &["addr", "replace", &format!("{GATEWAY}/24"), "dev", CABLE])?;
-    ip(&outside, &["-6", "addr", "replace", &format!("{GATEWAY_V6}/64"), "dev", CABLE, "nodad"])?;
     ip(&outside, &["link", "set", CABLE, "up"])?;
     // In the main table, so that the route back to the site stays the more specific one.
     ip(&outside, &["route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
-    ip(&outside, &["-6", "route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
+    if has_ipv6() {
+        // Otherwise a server cannot answer from the address it was asked at.
+        run("ip", &["netns", "exec", &outside, "sysctl", "-qw", "net.ipv6.ip_nonlocal_bind=1"])?;
+        ip(&outside, &["-6", "addr", "replace", &format!("{GATEWAY_V6}/64"), "dev", CABLE, "nodad"])?;
+        ip(&outside, &["-6", "route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
+    }
     for machine in lab.machines()? {
         let namespace = lab.namespace(machine.name);
         ip(&namespace, &["route", "replace", "default", "via", GATEWAY])?;
-        ip(&namespace, &["-6", "route", "replace", "default", "via", GATEWAY_V6])?;
+        if has_ipv6() {
+            ip(&namespace, &["-6", "route", "replace", "default", "via", GATEWAY_V6])?;
+        }
     }
     Ok(())
 }
@@ -51,12 +57,16 @@ pub(super) fn close(lab: &Lab) -> Result<()> {
         let namespace = lab.namespace(machine.name);
         if has_namespace(&namespace) {
             drop_route(&namespace, &["route", "del", "default", "via", GATEWAY])?;
-            drop_route(&namespace, &["-6", "route", "del", "default", "via", GATEWAY_V6])?;
+            if has_ipv6() {
+                drop_route(&namespace, &["-6", "route", "del", "default", "via", GATEWAY_V6])?;
+            }
         }
     }
     if has_namespace(&outside) {
         drop_route(&outside, &["route", "del", "local", "default", "dev", "lo", "table", "main"])?;
-        drop_route(&outside, &["-6", "route", "del", "local", "default", "dev", "lo", "table", "main"])?;
+        if has_ipv6() {
+            drop_route(&outside, &["-6", "route", "del", "local", "default", "dev", "lo", "table", "main"])?;
+        }
     }
     if is_open(lab) {
         ip(&site, &["link", "del", CABLE])?;
@@ -67,7 +77,9 @@ pub(super) fn close(lab: &Lab) -> Result<()> {
 /// Deletes a route; that there is none is what is wanted.
 fn drop_route(namespace: &str, args: &[&str]) -> Result<()> {
     match run("ip", &[&["-n", namespace], args].concat()) {
-        Err(failure) if !failure.to_string().contains("No such process") => Err(failure),
+        Err(failure) if !["No such process", "No such file"].iter().any(|said| failure.to_string().contains(said)) => {
+            Err(failure)
+        }
         _ => Ok(()),
     }
 }

@@ -186,3 +186,21 @@ fn units_path(name: &str) -> String {
 pub(super) fn text(path: &Path) -> Result<&str> {
     path.to_str().with_context(|| format!("{}: is not UTF-8", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Machine;
+
+    #[test]
+    fn addresses_follow_from_the_name() {
+        let worker = Machine::parse("w1").unwrap();
+        assert_eq!((worker.address().as_str(), worker.address_v6().as_str()), ("10.77.0.21", "fd77::21"));
+        assert!(worker.is_node() && !Machine::parse("station").unwrap().is_node());
+    }
+
+    #[test]
+    fn an_unknown_machine_is_answered_with_the_known_ones() {
+        let refusal = Machine::parse("cp9").unwrap_err().to_string();
+        assert_eq!(refusal, "\"cp9\" is no machine of the lab: there are station, cp1, cp2, cp3, w1, w2, w3");
+    }
+}

@@ -226,17 +226,22 @@ impl Lab {
     }
 }
 #[cfg(test)]
-mod tmp {
+mod tests {
+    use super::Lab;
+
     #[test]
-    fn tmp() {
-        let lab = super::Lab::open("tmp").unwrap();
-        let p = "/root/.cache/sealock/lab/rootfs-b5260efc6a12f79e";
-        let parts = super::parts::Parts { rootfs: p.into(), upstream: p.into(), coredns: "/tmp/fake".into(), registry: p.into() };
-        super::teardown::save_kernel_settings().unwrap();
-        super::network::make_site(&lab).unwrap();
-        super::network::make_outside(&lab).unwrap();
-        super::machine::make_site_key(&lab).unwrap();
-        for n in ["station", "cp1"] { super::Machine::parse(n).unwrap().ensure_up(&lab, &parts).unwrap(); }
-        lab.wait_for_ssh(&[super::Machine::parse("cp1").unwrap()]).unwrap();
+    fn an_id_goes_into_names_of_namespaces_and_folders_so_it_is_plain() {
+        assert_eq!(Lab::open("dev").unwrap().namespace("cp1"), "slkdev-cp1");
+        for id in ["", "Dev", "a-b", "../x", "ninechars"] {
+            assert!(Lab::open(id).is_err(), "{id:?} was taken");
+        }
+    }
+
+    #[test]
+    fn a_command_in_a_machine_that_is_not_there_says_so_and_fails() {
+        let lab = Lab::open("never").unwrap();
+        let output = lab.exec("cp1", &["true"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(125));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "lab never: cp1 is not running\n");
     }
 }

@@ -19,7 +19,9 @@ pub(super) fn make_outside(lab: &Lab) -> Result<()> {
     let namespace = lab.namespace("outside");
     make_namespace(&namespace)?;
     ip(&namespace, &["addr", "replace", &format!("{UPSTREAM}/32"), "dev", "lo"])?;
-    ip(&namespace, &["addr", "replace", &format!("{UPSTREAM_V6}/128"), "dev", "lo"])?;
+    if has_ipv6() {
+        ip(&namespace, &["addr", "replace", &format!("{UPSTREAM_V6}/128"), "dev", "lo"])?;
+    }
     Ok(())
 }
 
@@ -50,7 +52,9 @@ pub(super) fn attach(lab: &Lab, machine: &Machine) -> Result<()> {
     }
     ip(&site, &["link", "set", &port, "master", "br0", "up"])?;
     ip(&own, &["addr", "replace", &format!("{}/24", machine.address()), "dev", "eth0"])?;
-    ip(&own, &["-6", "addr", "replace", &format!("{}/64", machine.address_v6()), "dev", "eth0", "nodad"])?;
+    if has_ipv6() {
+        ip(&own, &["-6", "addr", "replace", &format!("{}/64", machine.address_v6()), "dev", "eth0", "nodad"])?;
+    }
     ip(&own, &["link", "set", "eth0", "up"])?;
     Ok(())
 }
@@ -64,6 +68,11 @@ pub(super) fn ip(namespace: &str, args: &[&str]) -> Result<String> {
 /// Whether the namespace has an interface of this name.
 pub(super) fn has_interface(namespace: &str, name: &str) -> bool {
     ip(namespace, &["link", "show", "dev", name]).is_ok()
+}
+
+/// Whether this computer's kernel speaks IPv6; where it does not, there is nothing to seal.
+pub(super) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 /// Whether the namespace exists.

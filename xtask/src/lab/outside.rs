@@ -189,3 +189,22 @@ fn mirrors(images: &Path, shared: &Path) -> Result<String> {
     hosts.dedup();
     Ok(hosts.iter().fold("mirrors:\n".to_owned(), |text, host| format!("{text}  {host}: https://{UPSTREAM}/{host}\n")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::mirrors;
+
+    #[test]
+    fn every_host_of_an_image_or_a_file_has_its_mirror_once() {
+        let folder = std::env::temp_dir().join(format!("lab-mirrors-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("www/get.helm.sh")).unwrap();
+        std::fs::create_dir_all(folder.join("www/quay.io")).unwrap();
+        let images = folder.join("images.txt");
+        std::fs::write(&images, "quay.io/a/b:1@sha256:00\nregistry.k8s.io/pause:3@sha256:11\n").unwrap();
+        let text = mirrors(&images, &folder.join("www")).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let expected = ["get.helm.sh", "quay.io", "registry.k8s.io"]
+            .map(|host| format!("  {host}: https://198.51.100.10/{host}\n"));
+        assert_eq!(text, format!("mirrors:\n{}", expected.concat()));
+    }
+}

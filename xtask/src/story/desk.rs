@@ -53,11 +53,11 @@ impl Desk {
         self.lab.exec("station", &argv)
     }
 
-    /// `kubectl …` at the station, with the cluster's kubeconfig.
+    /// `kubectl …` on the first control plane host, as its administrator.
     pub fn kubectl(&self, args: &[&str]) -> Command {
-        let config = format!("--kubeconfig={STATION_HOME}/kubeconfig");
-        let argv: Vec<&str> = ["kubectl", config.as_str()].into_iter().chain(args.iter().copied()).collect();
-        self.lab.exec("station", &argv)
+        let own = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"];
+        let argv: Vec<&str> = own.into_iter().chain(args.iter().copied()).collect();
+        self.lab.exec("cp1", &argv)
     }
 
     /// Copies a file or a folder onto a machine, as one carries a medium.

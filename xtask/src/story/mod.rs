@@ -4,12 +4,13 @@
 
 mod binaries;
 mod desk;
-mod inside;
-mod outside;
-mod proof;
+pub mod inside;
+pub mod outside;
+pub mod proof;
 mod teller;
 
 pub use desk::{Desk, STATION_HOME};
+pub use proof::report;
 pub use teller::Teller;
 
 use std::process::{Command, Output, Stdio};
@@ -29,7 +30,11 @@ pub struct Step {
 /// The way from nothing to an application that runs.
 pub const STEPS: &[Step] = &[
     Step { name: "init", what: "keys, trust root and a starter spec, outside", run: outside::init },
-    Step { name: "lock", what: "every name becomes a digest; charts are rendered to find their images", run: outside::lock },
+    Step {
+        name: "lock",
+        what: "every name becomes a digest; charts are rendered to find their images",
+        run: outside::lock,
+    },
     Step { name: "build", what: "each blob is pulled once, into one signed file", run: outside::build },
     Step { name: "carry", what: "the site kit and the bundle are carried to the station", run: outside::carry },
     Step { name: "site init", what: "the site gets its id, keys and registry certificate", run: inside::site_init },
@@ -37,10 +42,18 @@ pub const STEPS: &[Step] = &[
     Step { name: "import", what: "verified while it streams, published by one rename", run: inside::import },
     Step { name: "serve", what: "the release becomes the site's registry", run: inside::serve },
     Step { name: "cluster plan", what: "what would be done to which host", run: inside::plan },
-    Step { name: "cluster apply", what: "kubeadm, kubelet, containerd and etcd, from the release alone", run: inside::apply },
+    Step {
+        name: "cluster apply",
+        what: "kubeadm, kubelet, containerd and etcd, from the release alone",
+        run: inside::apply,
+    },
     Step { name: "app apply", what: "a Helm chart and plain manifests, pinned to the release", run: inside::app },
     Step { name: "gap check", what: "every node and a pod try to get out", run: proof::gap },
-    Step { name: "proof", what: "the application answers; every image came from the site registry", run: proof::images },
+    Step {
+        name: "proof",
+        what: "the application answers; every image came from the site registry",
+        run: proof::images,
+    },
 ];
 
 /// Runs a command with its output on this terminal; its failure is ours.

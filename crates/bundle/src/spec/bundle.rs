@@ -46,6 +46,7 @@ pub struct BundleMetadata {
     /// The name of the bundle: a DNS label. The file is called after it.
     pub name: BundleName,
     /// The line of bundles that it continues, like `base` or `apps/payments`.
+    #[schemars(with = "String")]
     pub stream: Stream,
 }
 
@@ -93,6 +94,7 @@ fn default_platforms() -> Vec<Platform> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Audience {
     /// Their ids. A site whose id is missing refuses the bundle.
+    #[schemars(with = "Vec<String>")]
     pub sites: Vec<SiteId>,
     /// The classification that a site must carry to import the bundle; any, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

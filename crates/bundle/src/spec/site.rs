@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{ApiVersion, Document};
-use crate::names::{SiteId, Stream};
+use crate::names::SiteId;
 
 /// A site: one installation inside the gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,6 +40,7 @@ pub enum SiteKind {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SiteMetadata {
     /// The site's id: a DNS label, the one that bundles name as their audience.
+    #[schemars(with = "String")]
     pub name: SiteId,
 }
 
@@ -76,7 +77,8 @@ pub struct Registry {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EnrolledRoot {
     /// The prefix of the streams: `base` means `base` and `base/…`. The longest fitting one holds.
-    pub prefix: Stream,
+    #[schemars(with = "String")]
+    pub prefix: sealock_trust::StreamPrefix,
     /// The file of the root, relative to the spec.
     pub root: PathBuf,
     /// SHA-256 of that file, `sha256:…`, as it came on paper.

@@ -33,9 +33,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).map_err(failed)
 }
 
-/// The tree as it is written down: the same on every terminal and in every environment.
+/// The tree as it is written down: the same on every terminal.
 fn reproducible() -> Command {
-    Args::command().term_width(100).mut_args(|arg| arg.hide_env_values(true))
+    Args::command().term_width(100)
 }
 
 fn built() -> Command {

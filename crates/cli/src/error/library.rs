@@ -4,48 +4,88 @@ use std::error::Error;
 
 use sealock_trust::reason::Code;
 
-use super::CommandError;
+use super::{CommandError, Kind};
 
-/// An error of one of our libraries: it knows whether it is a refusal, and why.
+/// An error of one of our libraries.
 pub trait LibraryError: Error + Send + Sync + 'static {
+    /// Whether it is a refusal, and its reason code if it has one.
     fn refusal(&self) -> Option<Option<Code>>;
+
+    /// Whether the library knows that its surroundings are to blame.
+    fn environment(&self) -> bool {
+        false
+    }
+
+    /// What to do about it.
+    fn advice(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<E: LibraryError> From<E> for CommandError {
     fn from(error: E) -> Self {
-        let refusal = error.refusal();
-        Self::from_library(error, refusal.is_some(), refusal.flatten())
+        let (refusal, environment, advice) = (error.refusal(), error.environment(), error.advice());
+        let mut converted = Self::from_library(error, refusal.is_some(), refusal.flatten());
+        if environment && converted.kind == Kind::Failed {
+            converted.kind = Kind::Environment;
+        }
+        converted.hints.extend(advice.map(sentence));
+        converted
     }
 }
 
-macro_rules! library_errors {
-    ($($error:ty,)*) => {
-        $(impl LibraryError for $error {
+/// Hints are sentences, however the library wrote them.
+fn sentence(text: String) -> String {
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let rest = characters.as_str();
+    let stop = if rest.ends_with(['.', '?', '`']) { "" } else { "." };
+    format!("{first}{rest}{stop}")
+}
+
+macro_rules! library_error {
+    ($error:ty $(, $method:ident)*) => {
+        impl LibraryError for $error {
             fn refusal(&self) -> Option<Option<Code>> {
                 // Some errors are refusals whatever happened, others only sometimes: `code` is a code or perhaps one.
                 self.is_refusal().then(|| self.code().into())
             }
-        })*
+            $(library_error!(@$method);)*
+        }
     };
-}
-
-library_errors! {
-    sealock_trust::dsse::DsseError,
-    sealock_trust::key::KeyError,
-    sealock_trust::role::RoleError,
-}
-
-macro_rules! never_refusals {
-    ($($error:ty,)*) => {
-        $(impl LibraryError for $error {
+    (@is_environment) => {
+        fn environment(&self) -> bool {
+            self.is_environment()
+        }
+    };
+    (@hint) => {
+        fn advice(&self) -> Option<String> {
+            self.hint().map(Into::into)
+        }
+    };
+    (uncoded $error:ty) => {
+        impl LibraryError for $error {
+            fn refusal(&self) -> Option<Option<Code>> {
+                self.is_refusal().then_some(None)
+            }
+        }
+    };
+    (never $error:ty) => {
+        impl LibraryError for $error {
             fn refusal(&self) -> Option<Option<Code>> {
                 None
             }
-        })*
+        }
     };
 }
 
-never_refusals! {
-    sealock_trust::signer::KeyFileError,
-    sealock_trust::signer::SignError,
-}
+library_error!(sealock_trust::dsse::DsseError);
+library_error!(sealock_trust::key::KeyError);
+library_error!(sealock_trust::role::RoleError);
+library_error!(sealock_trust::tuf::TrustError);
+library_error!(uncoded sealock_trust::tuf::MakeError);
+library_error!(sealock_bundle::document::DocumentError);
+library_error!(sealock_bundle::lock::LockError);
+library_error!(sealock_store::StoreError, is_environment);
+library_error!(never sealock_trust::signer::KeyFileError);
+library_error!(never sealock_trust::signer::SignError);

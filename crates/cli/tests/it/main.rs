@@ -5,6 +5,7 @@ mod completion;
 mod docs;
 mod explain;
 mod help;
+mod init;
 mod sandbox;
 mod settings;
 mod version;

@@ -18,7 +18,7 @@ const API_PORT: u16 = 6443;
 
 /// The configuration of `kubeadm init` on `host`.
 pub(crate) fn init(cluster: &Cluster, host: &Host) -> Result<String, RenderError> {
-    let mut init = object(json!({
+    let init = object(json!({
         "apiVersion": API,
         "kind": "InitConfiguration",
         "localAPIEndpoint": {"advertiseAddress": host.address, "bindPort": API_PORT},
@@ -26,9 +26,6 @@ pub(crate) fn init(cluster: &Cluster, host: &Host) -> Result<String, RenderError
         // The phase makes a token of its own that nobody uses: joining nodes get theirs when they join.
         "bootstrapTokens": [{"ttl": "15m0s", "description": "made by kubeadm init"}],
     }));
-    if cluster.control_planes().count() > 1 {
-        init.insert("certificateKey".into(), secret(CERTIFICATE_KEY));
-    }
     documents(&[init, cluster_configuration(cluster), kubelet(cluster), kube_proxy(cluster)])
 }
 

@@ -161,7 +161,7 @@ impl Pin {
 }
 
 /// The fingerprint of a public key as `ssh-keygen -l` prints it: `SHA256:` and base64 without padding.
-pub fn fingerprint(blob: &[u8]) -> String {
+pub(crate) fn fingerprint(blob: &[u8]) -> String {
     let hash = hex::decode(Digest::sha256(blob).hex()).unwrap_or_default();
     format!("SHA256:{}", STANDARD_NO_PAD.encode(hash))
 }

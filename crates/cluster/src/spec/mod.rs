@@ -11,13 +11,16 @@ use schemars::JsonSchema;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
+mod document;
 mod endpoint;
 mod host;
 mod name;
 mod overrides;
 mod version;
 
+pub use document::{ClusterDocument, ClusterKind, LoadError, Metadata};
 pub use endpoint::{Endpoint, ParseEndpointError};
+pub(crate) use host::fingerprint;
 pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
 pub use name::{Name, ParseNameError};
 pub(crate) use overrides::merge;

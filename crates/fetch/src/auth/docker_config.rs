@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -21,6 +21,8 @@ pub(super) struct DockerConfig {
     auths: BTreeMap<String, Entry>,
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
+    #[serde(skip)]
+    pub(super) helper_folders: Vec<PathBuf>,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -43,7 +45,7 @@ impl DockerConfig {
         let names = names_of(host);
         for name in &names {
             if let Some(helper) = self.cred_helpers.get(name) {
-                return helper::ask(helper, name).await;
+                return helper::ask(&self.helper_folders, helper, name).await;
             }
         }
         if let Some(found) = self.entry(host).and_then(Entry::credentials) {
@@ -51,7 +53,7 @@ impl DockerConfig {
         }
         let Some(store) = &self.creds_store else { return Ok(None) };
         for name in &names {
-            if let Some(found) = helper::ask(store, name).await? {
+            if let Some(found) = helper::ask(&self.helper_folders, store, name).await? {
                 return Ok(Some(found));
             }
         }

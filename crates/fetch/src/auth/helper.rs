@@ -1,5 +1,6 @@
 //! Credential helpers: programs `docker-credential-<name>` that are asked on their standard input.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -23,12 +24,12 @@ struct Answer {
 }
 
 /// Asks helper `name` for the credentials of `host`.
-pub(super) async fn ask(name: &str, host: &str) -> Result<Option<Credentials>, String> {
+pub(super) async fn ask(folders: &[PathBuf], name: &str, host: &str) -> Result<Option<Credentials>, String> {
     let program = format!("docker-credential-{name}");
     if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         return Err(format!("{program:?} is no name of a credential helper"));
     }
-    let output = match tokio::time::timeout(PATIENCE, run(&program, host)).await {
+    let output = match tokio::time::timeout(PATIENCE, run(&found_in(folders, &program), host)).await {
         Ok(output) => output.map_err(|error| format!("{program} cannot be run: {error}"))?,
         Err(_) => return Err(format!("{program} gave no answer for {} s", PATIENCE.as_secs())),
     };
@@ -45,7 +46,12 @@ pub(super) async fn ask(name: &str, host: &str) -> Result<Option<Credentials>, S
     }))
 }
 
-async fn run(program: &str, host: &str) -> std::io::Result<std::process::Output> {
+/// The first that exists in `folders`; otherwise the system looks along its `PATH`.
+fn found_in(folders: &[PathBuf], program: &str) -> PathBuf {
+    folders.iter().map(|folder| folder.join(program)).find(|path| path.is_file()).unwrap_or_else(|| program.into())
+}
+
+async fn run(program: &Path, host: &str) -> std::io::Result<std::process::Output> {
     let mut child = Command::new(program)
         .arg("get")
         .stdin(Stdio::piped())

@@ -6,7 +6,7 @@ mod helper;
 mod token;
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use base64::Engine;
@@ -58,8 +58,9 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(client: reqwest::Client, config: Option<&Path>) -> Result<Self, FetchError> {
-        let config = config.map(DockerConfig::load).transpose()?.unwrap_or_default();
+    pub(crate) fn new(client: reqwest::Client, config: Option<&Path>, helpers: Vec<PathBuf>) -> Result<Self, FetchError> {
+        let mut config = config.map(DockerConfig::load).transpose()?.unwrap_or_default();
+        config.helper_folders = helpers;
         Ok(Self { client, config, known: Mutex::default() })
     }
 

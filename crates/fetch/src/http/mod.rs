@@ -10,3 +10,6 @@ mod retry;
 pub(crate) use client::{Http, Request};
 pub(crate) use download::{Expected, Landed, Landing};
 pub(crate) use mirrors::{Located, authority};
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,25 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod act;
+mod claim;
+mod component;
+mod directory;
+mod file;
+pub(crate) mod hosts;
+mod images;
+mod kernel_module;
 mod kinds;
+mod kubeadm;
+mod node_ready;
+mod reset;
+mod routed;
+pub(crate) mod sysctl;
+mod unit;
 
+pub(crate) use act::Act;
 pub use kinds::*;
+pub use kubeadm::{CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, WORKER_JOIN_PHASES};
 
 /// One repeatable action on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +70,10 @@ macro_rules! step_kinds {
             /// How far the step can be taken back.
             pub fn class(&self) -> Class {
                 match self { $(Self::$kind(_) => Class::$class,)* }
+            }
+
+            pub(crate) fn act(&self) -> &dyn Act {
+                match self { $(Self::$kind(kind) => kind,)* }
             }
         }
 

@@ -157,7 +157,13 @@ impl<'a> Reader<'a> {
         Ok(closure)
     }
 
-    fn descend(&mut self, digest: &Digest, media_type: &str, depth: usize, to: &mut Closure) -> Result<(), ClosureError> {
+    fn descend(
+        &mut self,
+        digest: &Digest,
+        media_type: &str,
+        depth: usize,
+        to: &mut Closure,
+    ) -> Result<(), ClosureError> {
         if !to.seen.insert(digest.clone()) {
             return Ok(());
         }
@@ -185,7 +191,8 @@ impl<'a> Reader<'a> {
         let bytes = self.read(digest)?;
         let form = |source| ClosureError::Form { digest: digest.clone(), source };
         let parts: Parts = serde_json::from_slice(&bytes).map_err(form)?;
-        let media_type = if media_type.is_empty() { parts.media_type.clone().unwrap_or_default() } else { media_type.into() };
+        let media_type =
+            if media_type.is_empty() { parts.media_type.clone().unwrap_or_default() } else { media_type.into() };
         let manifest = Arc::new(Manifest { digest: digest.clone(), media_type, bytes: bytes.into(), parts });
         self.known.insert(digest.clone(), manifest.clone());
         Ok(manifest)

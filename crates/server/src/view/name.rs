@@ -91,7 +91,8 @@ mod tests {
         for good in ["a", "registry.k8s.io/coredns/coredns", "a__b", "a-----b", "localhost__5000/x", "0"] {
             assert!(is_repository(good), "{good}");
         }
-        for bad in ["", "/", "a/", "/a", "a//b", "A", "a..b", "a___b", ".a", "a-", "..", "a/../b", "a b", "é", "a%2fb"] {
+        for bad in ["", "/", "a/", "/a", "a//b", "A", "a..b", "a___b", ".a", "a-", "..", "a/../b", "a b", "é", "a%2fb"]
+        {
             assert!(!is_repository(bad), "{bad}");
         }
         assert!(!is_repository(&"a".repeat(256)));

@@ -191,6 +191,8 @@ fn body(content: Bytes, way: Way) -> Body {
     let frames = futures_util::stream::unfold(0, move |at| {
         let content = content.clone();
         async move {
+            // Pending once, so that the server flushes what went before: an error drops it otherwise.
+            tokio::task::yield_now().await;
             if let Some((after, silent)) = end && at >= after.min(content.len()) {
                 if silent {
                     std::future::pending::<()>().await;

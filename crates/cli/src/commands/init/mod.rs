@@ -1,11 +1,18 @@
 //! `sealock init`
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
-use sealock_trust::Scheme;
+use jiff::{SignedDuration, Timestamp};
+use sealock_bundle::names::{BundleName, SiteId, Stream};
+use sealock_trust::tuf::{self, RootSpec};
+use sealock_trust::{Digest, FileKey, KeySet, PublicKey, Scheme, Signer};
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::keys::{self, Passphrases};
+use crate::{files, time};
 
 /// Start a bundle: starter spec, keys and trust root
 ///
@@ -49,6 +56,176 @@ pub struct InitArgs {
     unencrypted_keys: bool,
 }
 
-pub fn run(_args: &InitArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+/// What was made, and what is to be carried by hand.
+#[derive(Serialize)]
+struct Outcome {
+    /// Files that were written; those that were there already are left out.
+    written: Vec<PathBuf>,
+    /// The trust root: the file that travels by hand, once.
+    root: PathBuf,
+    /// SHA-256 of that file, to be carried another way: on paper, or by voice.
+    fingerprint: Digest,
+}
+
+pub fn run(args: &InitArgs, context: &Context) -> Result<()> {
+    let plan = Plan::new(args)?;
+    if context.dry_run {
+        return show_plan(&plan, context);
+    }
+    let mut written = Vec::new();
+    plan.make_folders()?;
+    let root = match plan.existing_root()? {
+        Some(root) => root,
+        None => make_root(args, &plan, context, &mut written)?,
+    };
+    for (path, text) in [(&plan.spec, plan.starter()), (&plan.ignore, IGNORED.to_owned())] {
+        if !path.exists() {
+            files::create(path, text.as_bytes(), 0o644)?;
+            written.push(path.clone());
+        }
+    }
+    let outcome = Outcome { written, root: plan.root.clone(), fingerprint: Digest::sha256(&root) };
+    context.ui.result(&outcome, describe(&outcome, &args.stream))
+}
+
+/// What must not get into git: private keys and what can be made again.
+const IGNORED: &str = "/keys/*.pem\n/.sealock/\n*.tar\n*.tar.partial*\n";
+
+/// Where things go.
+struct Plan {
+    folder: PathBuf,
+    spec: PathBuf,
+    ignore: PathBuf,
+    root: PathBuf,
+    root_key: PathBuf,
+    publisher_key: PathBuf,
+    name: BundleName,
+    stream: Stream,
+    site: SiteId,
+}
+
+impl Plan {
+    fn new(args: &InitArgs) -> Result<Self> {
+        let folder = args.folder.clone();
+        let of_folder = || {
+            let absolute = std::path::absolute(&folder).ok()?;
+            Some(label(absolute.file_name()?.to_str()?))
+        };
+        let name = args.name.clone().or_else(of_folder).unwrap_or_default();
+        let given = |error: &dyn std::fmt::Display, flag: &str| CommandError::usage(format!("{flag}: {error}"));
+        Ok(Self {
+            spec: folder.join("sealock.yaml"),
+            ignore: folder.join(".gitignore"),
+            root: folder.join("trust/root.json"),
+            root_key: folder.join("keys/root.pem"),
+            publisher_key: folder.join("keys/publisher.pem"),
+            name: name.parse().map_err(|error| given(&error, "--name"))?,
+            stream: args.stream.parse().map_err(|error| given(&error, "--stream"))?,
+            site: args.site.parse().map_err(|error| given(&error, "--site"))?,
+            folder,
+        })
+    }
+
+    fn make_folders(&self) -> Result<()> {
+        for folder in [&self.folder, &self.folder.join("keys"), &self.folder.join("trust")] {
+            std::fs::create_dir_all(folder).map_err(|error| {
+                CommandError::from(error).context(format!("making the folder {}", folder.display()))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn existing_root(&self) -> Result<Option<Vec<u8>>> {
+        if self.root.exists() { files::read(&self.root, 1 << 20).map(Some) } else { Ok(None) }
+    }
+
+    fn starter(&self) -> String {
+        include_str!("starter.yaml")
+            .replace("{name}", &self.name.to_string())
+            .replace("{stream}", &self.stream.to_string())
+            .replace("{site}", &self.site.to_string())
+    }
+}
+
+fn make_root(args: &InitArgs, plan: &Plan, context: &Context, written: &mut Vec<PathBuf>) -> Result<Vec<u8>> {
+    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
+    let root_keys = signers(&args.root_keys, &plan.root_key, args, &passphrases, written)?;
+    let publishers = match args.keys.as_slice() {
+        [] => vec![signers(&[], &plan.publisher_key, args, &passphrases, written)?[0].public_key().clone()],
+        given => given.iter().map(|path| public_key(path, &passphrases)).collect::<Result<_>>()?,
+    };
+    let root_publics: Vec<_> = root_keys.iter().map(|key| key.public_key().clone()).collect();
+    let root_threshold = u32::try_from(root_publics.len()).unwrap_or(u32::MAX);
+    let spec = RootSpec {
+        expires: expiry(args.expires_in),
+        root: KeySet::new(root_publics, root_threshold)?,
+        publisher: KeySet::new(publishers, args.threshold)?,
+        revoker: None,
+    };
+    let signers: Vec<&dyn Signer> = root_keys.iter().map(|key| key as &dyn Signer).collect();
+    let root = tuf::create_root(&spec, &signers)?;
+    files::create(&plan.root, &root, 0o644)?;
+    written.push(plan.root.clone());
+    Ok(root)
+}
+
+/// The given private keys, or the one at `usual`, which is made where it is missing.
+fn signers(
+    given: &[PathBuf],
+    usual: &Path,
+    args: &InitArgs,
+    passphrases: &Passphrases<'_>,
+    written: &mut Vec<PathBuf>,
+) -> Result<Vec<FileKey>> {
+    if !given.is_empty() {
+        return given.iter().map(|path| passphrases.load(path)).collect();
+    }
+    let is_new = !usual.exists();
+    let key = keys::load_or_create(usual, args.scheme, passphrases, !args.unencrypted_keys)?;
+    written.extend(is_new.then(|| usual.to_owned()));
+    Ok(vec![key])
+}
+
+/// The public half of a key file, which may hold no more than that.
+fn public_key(path: &Path, passphrases: &Passphrases<'_>) -> Result<PublicKey> {
+    let text = files::read_text(path)?;
+    if text.contains("BEGIN PUBLIC KEY") {
+        return PublicKey::from_pem(&text)
+            .map_err(|error| CommandError::from(error).context(path.display().to_string()));
+    }
+    Ok(passphrases.load(path)?.public_key().clone())
+}
+
+fn expiry(days: u32) -> Timestamp {
+    let span = SignedDuration::from_hours(i64::from(days) * 24);
+    time::now().saturating_add(span).unwrap_or(Timestamp::MAX)
+}
+
+/// `text` as a DNS label.
+fn label(text: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let label: String = text.chars().map(legal).take(63).collect();
+    label.trim_matches('-').to_owned()
+}
+
+fn show_plan(plan: &Plan, context: &Context) -> Result<()> {
+    let all = [&plan.root_key, &plan.publisher_key, &plan.root, &plan.spec, &plan.ignore];
+    let missing: Vec<&PathBuf> = all.into_iter().filter(|path| !path.exists()).collect();
+    let lines: Vec<String> = missing.iter().map(|path| format!("would write {}", path.display())).collect();
+    context.ui.result(&missing, if lines.is_empty() { "nothing to do".to_owned() } else { lines.join("\n") })
+}
+
+fn describe(outcome: &Outcome, stream: &str) -> String {
+    let mut text = String::new();
+    for path in &outcome.written {
+        let _ = writeln!(text, "wrote {}", path.display());
+    }
+    let (root, fingerprint) = (outcome.root.display(), outcome.fingerprint.to_string());
+    let _ = write!(
+        text,
+        "\nCarry {root} to the site by hand, and its fingerprint on paper:\n\n  {fingerprint}\n\n\
+         At the station:\n\n  sealock trust enroll root.json --stream {stream} --fingerprint {fingerprint}\n\n\
+         Next: edit sealock.yaml, then `sealock lock` and `sealock build`."
+    );
+    text
 }

@@ -1,0 +1,29 @@
+//! The archive: one ordinary tar that holds an OCI image layout, its trust metadata and its manifest (docs/formats/bundle.md).
+
+mod entry;
+mod error;
+mod header;
+pub mod layout;
+mod payload;
+mod reader;
+pub(crate) mod tar;
+mod writer;
+
+pub use error::ArchiveError;
+pub use payload::{BlobReader, BlobSink, Taken};
+pub use reader::Archive;
+pub use writer::{SlotWriter, Writer, partial_path};
+pub(crate) use writer::sync_folder_of;
+
+pub(crate) use header::metadata_order;
+
+/// Adds what was tried, and where, to an error of the operating system.
+pub(crate) trait IoContext<T> {
+    fn during(self, action: &'static str, path: &std::path::Path) -> Result<T, ArchiveError>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn during(self, action: &'static str, path: &std::path::Path) -> Result<T, ArchiveError> {
+        self.map_err(|source| ArchiveError::Io { action, path: path.to_owned(), source })
+    }
+}

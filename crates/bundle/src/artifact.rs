@@ -1,0 +1,156 @@
+//! Artifacts that are not images: the small OCI manifests under which files, charts and Kubernetes manifests travel.
+//!
+//! Built as the OCI image specification 1.1 says under "Guidelines for Artifact Usage", and deterministic: the same
+//! content makes the same bytes.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sealock_trust::Digest;
+use serde_json::{Value, json};
+
+use crate::lock::{BlobRole, BlobSource, LockedBlob};
+
+/// Media type of an OCI image manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Media type of an OCI image index.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// Media type of Docker's image manifest, version 2, schema 2.
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// Media type of Docker's manifest list.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// Media type of the empty config `{}`.
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// Media type of a Helm chart's config.
+pub const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+/// Media type of a Helm chart's archive.
+pub const HELM_CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+/// Artifact type of a file.
+pub const FILE: &str = "application/vnd.sealock.file.v1";
+/// Artifact type of a file of Kubernetes manifests.
+pub const KUBERNETES_MANIFEST: &str = "application/vnd.sealock.manifest.v1";
+/// Media type of a layer of which nothing is known.
+pub const OCTET_STREAM: &str = "application/octet-stream";
+/// Media type of a layer of YAML.
+pub const YAML: &str = "application/yaml";
+
+/// The annotation with the name of a file.
+pub const TITLE: &str = "org.opencontainers.image.title";
+
+/// The content of an artifact: one blob that is fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its length, in bytes.
+    pub size: u64,
+    /// The file's name, without folders.
+    pub title: String,
+}
+
+/// A generated artifact: its manifest, and the config that its manifest names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// The digest of the manifest, by which the artifact is called.
+    pub digest: Digest,
+    /// The generated blobs, manifest first, ready for a lock.
+    pub blobs: Vec<LockedBlob>,
+}
+
+/// The artifact of a file. Its layer has the media type [`OCTET_STREAM`].
+pub fn of_file(content: &Content) -> Artifact {
+    let layer = descriptor(OCTET_STREAM, content);
+    generate(Some(FILE), OCI_EMPTY, b"{}", &layer)
+}
+
+/// The artifact of a file of Kubernetes manifests. Its layer has the media type [`YAML`].
+pub fn of_kubernetes_manifest(content: &Content) -> Artifact {
+    let layer = descriptor(YAML, content);
+    generate(Some(KUBERNETES_MANIFEST), OCI_EMPTY, b"{}", &layer)
+}
+
+/// The artifact of a chart from a chart repository; `metadata` is its `Chart.yaml` as JSON.
+pub fn of_chart(content: &Content, metadata: &Value) -> Artifact {
+    let layer = descriptor(HELM_CHART, content);
+    generate(None, HELM_CONFIG, sorted(metadata).to_string().as_bytes(), &layer)
+}
+
+fn descriptor(media_type: &str, content: &Content) -> Value {
+    json!({
+        "mediaType": media_type,
+        "digest": content.digest,
+        "size": content.size,
+        "annotations": { TITLE: content.title },
+    })
+}
+
+fn generate(artifact_type: Option<&str>, config_type: &str, config: &[u8], layer: &Value) -> Artifact {
+    let mut manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": { "mediaType": config_type, "digest": Digest::sha256(config), "size": config.len() },
+        "layers": [layer],
+    });
+    if let Some(artifact_type) = artifact_type {
+        manifest["artifactType"] = artifact_type.into();
+    }
+    let manifest = generated(OCI_MANIFEST, BlobRole::Manifest, sorted(&manifest).to_string().as_bytes());
+    let config = generated(config_type, BlobRole::Config, config);
+    Artifact { digest: manifest.digest.clone(), blobs: vec![manifest, config] }
+}
+
+/// The same value with every object's keys in order, whichever map serde_json was built with.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let in_order: BTreeMap<&String, Value> = map.iter().map(|(key, value)| (key, sorted(value))).collect();
+            in_order.into_iter().map(|(key, value)| (key.clone(), value)).collect()
+        }
+        Value::Array(values) => values.iter().map(sorted).collect(),
+        other => other.clone(),
+    }
+}
+
+/// A blob whose content the lock holds.
+pub fn generated(media_type: &str, role: BlobRole, content: &[u8]) -> LockedBlob {
+    LockedBlob {
+        digest: Digest::sha256(content),
+        size: content.len() as u64,
+        media_type: media_type.to_owned(),
+        role,
+        source: BlobSource::Generated { base64: BASE64_STANDARD.encode(content) },
+    }
+}
+
+/// The content of a generated blob; none where the base64 is damaged.
+pub(crate) fn content_of(base64: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(base64).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_content_makes_the_same_artifact() {
+        let content = Content { digest: Digest::sha256(b"x"), size: 1, title: "kubeadm".into() };
+        let artifact = of_file(&content);
+        assert_eq!(artifact, of_file(&content));
+        let BlobSource::Generated { base64 } = &artifact.blobs[0].source else { panic!("not generated") };
+        let manifest = content_of(base64).unwrap();
+        assert_eq!(Digest::sha256(&manifest), artifact.digest);
+        insta::assert_snapshot!(String::from_utf8(manifest).unwrap(), @"");
+    }
+
+    #[test]
+    fn a_chart_is_what_helm_pushes() {
+        let content = Content { digest: Digest::sha256(b"x"), size: 1, title: "podinfo-6.9.2.tgz".into() };
+        let artifact = of_chart(&content, &json!({"name": "podinfo", "version": "6.9.2"}));
+        assert_eq!(artifact.blobs[1].media_type, HELM_CONFIG);
+        let BlobSource::Generated { base64 } = &artifact.blobs[0].source else { panic!("not generated") };
+        let manifest: Value = serde_json::from_slice(&content_of(base64).unwrap()).unwrap();
+        assert_eq!(manifest["layers"][0]["mediaType"], HELM_CHART);
+        assert_eq!(manifest.get("artifactType"), None);
+    }
+}

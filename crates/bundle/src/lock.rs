@@ -1,0 +1,291 @@
+//! The lock: a bundle spec resolved to digests (docs/formats/lock.md). Canonical JSON, committed and reviewed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use sealock_trust::Digest;
+use sealock_trust::json::{self, Limits, jcs};
+use sealock_trust::reason::Code;
+use serde::{Deserialize, Serialize};
+
+use crate::names::{BundleName, Platform, Stream};
+use crate::reference::ArtifactName;
+use crate::spec::Audience;
+
+/// The value of `format`.
+pub const FORMAT: &str = "lock/1.0";
+
+/// A bundle spec, resolved. With the signing keys it determines the bundle byte for byte, signatures aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Lock {
+    /// [`FORMAT`].
+    pub format: String,
+    /// `metadata.name` of the spec.
+    pub name: BundleName,
+    /// `metadata.stream` of the spec.
+    pub stream: Stream,
+    /// The number in the stream, from 1.
+    pub sequence: u64,
+    /// The digest of the manifest of the bundle before, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// When the lock was made; every time in the bundle is this one.
+    pub issued: Timestamp,
+    /// From then on the bundle's age is reported.
+    pub soft_expiry: Timestamp,
+    /// From then on the bundle is refused.
+    pub expires: Timestamp,
+    /// The sites that may import the bundle.
+    pub audience: Audience,
+    /// What images and binaries are carried for.
+    pub platforms: Vec<Platform>,
+    /// How many publisher keys there are; the header keeps room for that many signatures.
+    pub publisher_keys: u32,
+    /// The digest of the spec file.
+    pub spec: Digest,
+    /// What made the lock: `sealock 0.1.0`.
+    pub tool: String,
+    /// Everything that is carried under a name, sorted by name.
+    pub references: Vec<LockedReference>,
+    /// Every blob of the payload, in the order of the archive: fetched ones sorted by digest, then generated ones alike.
+    pub blobs: Vec<LockedBlob>,
+    /// Whatever else a person or a tool wants to note.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One artifact under its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedReference {
+    /// The name that it travels and is served under.
+    pub name: ArtifactName,
+    /// What it is.
+    pub kind: ReferenceKind,
+    /// The digest of its OCI manifest or image index.
+    pub digest: Digest,
+    /// The media type of that manifest or index.
+    pub media_type: String,
+    /// What it runs on, where it is for one platform only: components and files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Where it came from, for a person: a URL, a reference, a path.
+    pub source: String,
+    /// What in the spec asked for it, like `kubernetes v1.36.3`, `chart podinfo 6.9.2: Deployment podinfo`. Sorted.
+    pub requested_by: Vec<String>,
+    /// What the check of its origin came to.
+    pub verdict: Verdict,
+}
+
+/// What a reference stands for.
+pub use sealock_store::release::ReferenceKind;
+
+/// What the check of an artifact's origin came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Verdict {
+    /// By which rule it was judged.
+    pub rule: VerdictRule,
+    /// The digest of the public key file that signed it, for [`VerdictRule::Key`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Digest>,
+    /// Why it may come unsigned, for [`VerdictRule::Unsigned`]; what vouches for it, for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// By which rule an artifact was judged. There is no verdict but acceptance: anything else stops the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerdictRule {
+    /// It came unsigned, for the reason given.
+    Unsigned,
+    /// A signature by the key held.
+    Key,
+    /// Its SHA-256 equals the one that upstream publishes, or the spec pins.
+    Checksum,
+    /// It is a file of the packager's own, beside the spec.
+    Local,
+}
+
+/// One blob of the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct LockedBlob {
+    /// Its name.
+    pub digest: Digest,
+    /// Its length, in bytes.
+    pub size: u64,
+    /// Its media type, as the manifest above it says.
+    pub media_type: String,
+    /// What it is for.
+    pub role: BlobRole,
+    /// Where it is fetched.
+    pub source: BlobSource,
+}
+
+/// What a blob is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlobRole {
+    /// An OCI image index.
+    Index,
+    /// An OCI image manifest.
+    Manifest,
+    /// The config of an image manifest.
+    Config,
+    /// A layer of an image manifest: file system, chart archive, file.
+    Layer,
+}
+
+/// Where a blob is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum BlobSource {
+    /// From an OCI registry: as a manifest if it is an index or manifest, else as a blob.
+    Oci {
+        /// Host, with a port where needed.
+        registry: String,
+        /// Repository in the registry.
+        repository: String,
+    },
+    /// From the web.
+    Http {
+        /// Where; the digest is that of the body, or of the member `inner`.
+        url: String,
+        /// The path of a member, where the body is a `.tar.gz` and the blob one file in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<String>,
+    },
+    /// A file beside the spec.
+    File {
+        /// Relative to the spec, with `/`.
+        path: String,
+    },
+    /// It stands here, because it was made by locking: manifests and configs of files, charts and manifest files.
+    Generated {
+        /// The content.
+        base64: String,
+    },
+}
+
+impl LockedBlob {
+    /// Whether the lock itself holds the content.
+    pub fn is_generated(&self) -> bool {
+        matches!(self.source, BlobSource::Generated { .. })
+    }
+}
+
+/// Why a text is not a lock, or cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Not canonical JSON with the fields of a lock.
+    #[error("this is not a lock, or it was edited by hand")]
+    Json(#[source] json::Error),
+    /// Of a major version that this Sealock does not know.
+    #[error("the lock has the format {0:?}, and {FORMAT:?} is understood")]
+    Format(String),
+    /// Well-formed, but contradictory.
+    #[error("the lock contradicts itself: {0}")]
+    Inconsistent(String),
+}
+
+impl LockError {
+    /// The reason code: `FORMAT`, or that of the JSON error.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Json(source) => source.code(),
+            Self::Format(_) | Self::Inconsistent(_) => Code::Format,
+        }
+    }
+
+    /// True: the same lock is refused again.
+    pub fn is_refusal(&self) -> bool {
+        true
+    }
+}
+
+impl Lock {
+    /// Reads a lock as [`Lock::to_bytes`] writes it.
+    ///
+    /// # Errors
+    /// When it is not canonical, of another format, or contradictory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LockError> {
+        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let lock: Self = jcs::from_slice(text, &Limits::MANIFEST).map_err(LockError::Json)?;
+        lock.check()?;
+        Ok(lock)
+    }
+
+    /// The lock as canonical JSON and a line feed, for git's sake; sorted first, so that equal content is equal text.
+    ///
+    /// # Errors
+    /// When it is contradictory, or holds text that canonical JSON may not.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, LockError> {
+        let mut lock = self.clone();
+        lock.sort();
+        lock.check()?;
+        let mut bytes = jcs::to_vec(&lock).map_err(LockError::Json)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// The digest of [`Lock::to_bytes`], which the manifest names.
+    ///
+    /// # Errors
+    /// As [`Lock::to_bytes`].
+    pub fn digest(&self) -> Result<Digest, LockError> {
+        self.to_bytes().map(|bytes| Digest::sha256(&bytes))
+    }
+
+    /// Brings references and blobs into the order of the format, and drops repeated blobs.
+    pub fn sort(&mut self) {
+        self.references.sort_by(|a, b| (&a.name, &a.digest).cmp(&(&b.name, &b.digest)));
+        for reference in &mut self.references {
+            reference.requested_by.sort();
+            reference.requested_by.dedup();
+        }
+        self.blobs.sort_by(|a, b| (a.is_generated(), &a.digest).cmp(&(b.is_generated(), &b.digest)));
+        self.blobs.dedup_by(|a, b| a.digest == b.digest);
+    }
+
+    /// Bytes of all blobs together.
+    pub fn content_size(&self) -> u64 {
+        self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    fn check(&self) -> Result<(), LockError> {
+        if !is_format(&self.format, FORMAT) {
+            return Err(LockError::Format(self.format.clone()));
+        }
+        self.problem().map_or(Ok(()), |problem| Err(LockError::Inconsistent(problem)))
+    }
+
+    fn problem(&self) -> Option<String> {
+        if self.sequence == 0 {
+            return Some("sequences begin at 1".to_owned());
+        }
+        if !(self.issued <= self.soft_expiry && self.soft_expiry <= self.expires) {
+            return Some("it expires before it is issued, or its hard expiry lies before its soft one".to_owned());
+        }
+        if self.audience.sites.is_empty() {
+            return Some("it names no site".to_owned());
+        }
+        let mut digests = BTreeSet::new();
+        if let Some(twice) = self.blobs.iter().find(|blob| !digests.insert(&blob.digest)) {
+            return Some(format!("the blob {} stands in it twice", twice.digest));
+        }
+        if let Some(bare) = self.references.iter().find(|reference| !digests.contains(&reference.digest)) {
+            return Some(format!("{} is {}, which is not among the blobs", bare.name, bare.digest));
+        }
+        let twins = self.references.windows(2).find(|pair| pair[0].name == pair[1].name);
+        twins.map(|pair| format!("{} stands in it twice", pair[0].name))
+    }
+}
+
+/// Whether `format` has the name and the major number of `known`, so that it can be read.
+pub(crate) fn is_format(format: &str, known: &str) -> bool {
+    let major = |text: &str| text.rsplit_once('.').map(|(major, _minor)| major.to_owned());
+    major(format).is_some() && major(format) == major(known)
+}

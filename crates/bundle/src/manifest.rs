@@ -1,0 +1,300 @@
+//! The manifest: the signed table of contents of a bundle (docs/formats/manifest.md).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use sealock_trust::Digest;
+use sealock_trust::json::{self, Limits, jcs};
+use sealock_trust::reason::Code;
+use serde::{Deserialize, Serialize};
+
+use crate::archive::layout;
+use crate::lock::{BlobRole, Lock, LockError, ReferenceKind, Verdict, is_format};
+use crate::names::{BundleName, Platform, Stream};
+use crate::reference::ArtifactName;
+use crate::spec::Audience;
+
+/// The value of `format`.
+pub const FORMAT: &str = "manifest/1.0";
+
+/// Blobs of one bundle at most.
+pub const MAX_BLOBS: usize = 50_000;
+
+/// References of one bundle at most.
+pub const MAX_REFERENCES: usize = 50_000;
+
+/// What `manifest.json` may hold at most, so that reading it stays far below 256 MiB of memory.
+const LIMITS: Limits = Limits { bytes: 24 << 20, ..Limits::MANIFEST };
+
+/// The table of contents of a bundle. A lock determines it byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// [`FORMAT`].
+    pub format: String,
+    /// The name of the bundle.
+    pub name: BundleName,
+    /// The line of bundles that it continues.
+    pub stream: Stream,
+    /// The number in the stream, from 1.
+    pub sequence: u64,
+    /// The digest of the manifest of the bundle before, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// When the lock was made.
+    pub issued: Timestamp,
+    /// From then on the bundle's age is reported.
+    pub soft_expiry: Timestamp,
+    /// From then on the bundle is refused.
+    pub expires: Timestamp,
+    /// The sites that may import it.
+    pub audience: Audience,
+    /// What images and binaries are carried for.
+    pub platforms: Vec<Platform>,
+    /// How many publisher keys the header keeps room for.
+    pub publisher_keys: u32,
+    /// The digest of the lock.
+    pub lock: Digest,
+    /// What made the lock: `sealock 0.1.0`.
+    pub tool: String,
+    /// What importing takes at most.
+    pub limits: ManifestLimits,
+    /// Everything that is carried under a name, sorted by name.
+    pub references: Vec<Reference>,
+    /// Every blob, in the order of the archive.
+    pub blobs: Vec<Blob>,
+    /// Whatever else a person or a tool noted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What importing a bundle takes at most, known before the first blob is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ManifestLimits {
+    /// Bytes of all blobs together.
+    pub bytes: u64,
+    /// The number of blobs.
+    pub blobs: u64,
+}
+
+/// One artifact under its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Reference {
+    /// The name that it is served under.
+    pub name: ArtifactName,
+    /// What it is.
+    pub kind: ReferenceKind,
+    /// The digest of its OCI manifest or image index.
+    pub digest: Digest,
+    /// The media type of that manifest or index.
+    pub media_type: String,
+    /// What it runs on, where it is for one platform only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// What the check of its origin came to, outside.
+    pub verdict: Verdict,
+}
+
+/// One blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Blob {
+    /// Its name.
+    pub digest: Digest,
+    /// Its length, in bytes.
+    pub size: u64,
+    /// Where its first byte stands, in bytes from the end of the header.
+    pub offset: u64,
+    /// Its media type.
+    pub media_type: String,
+    /// What it is for.
+    pub role: BlobRole,
+}
+
+/// Why bytes are not a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// Not canonical JSON with the fields of a manifest.
+    #[error("manifest.json is not a manifest")]
+    Json(#[source] json::Error),
+    /// Of a major version that this Sealock does not know.
+    #[error("manifest.json has the format {0:?}, and {FORMAT:?} is understood")]
+    Format(String),
+    /// Too many blobs, references or bytes.
+    #[error("manifest.json declares more than {limit} {what}")]
+    Limit {
+        /// Of what.
+        what: &'static str,
+        /// The allowed count.
+        limit: u64,
+    },
+    /// One name stands in it twice, with two digests.
+    #[error("manifest.json names {name} as {first} and as {second}")]
+    Conflict {
+        /// The name.
+        name: ArtifactName,
+        /// One digest.
+        first: Digest,
+        /// The other.
+        second: Digest,
+    },
+    /// Well-formed, but contradictory.
+    #[error("manifest.json contradicts itself: {0}")]
+    Inconsistent(String),
+}
+
+impl ManifestError {
+    /// The reason code of this refusal.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Json(source) => source.code(),
+            Self::Format(_) | Self::Inconsistent(_) => Code::Format,
+            Self::Limit { .. } => Code::Limit,
+            Self::Conflict { .. } => Code::Conflict,
+        }
+    }
+
+    /// True: the same bytes are refused again.
+    pub fn is_refusal(&self) -> bool {
+        true
+    }
+}
+
+impl Manifest {
+    /// The manifest that `lock` determines.
+    ///
+    /// # Errors
+    /// When the lock contradicts itself.
+    pub fn from_lock(lock: &Lock) -> Result<Self, LockError> {
+        let digest = lock.digest()?;
+        let mut lock = lock.clone();
+        lock.sort();
+        let limits = ManifestLimits { bytes: lock.content_size(), blobs: lock.blobs.len() as u64 };
+        let offsets = layout::offsets(lock.blobs.iter().map(|blob| (&blob.digest, blob.size)));
+        let blobs = lock.blobs.into_iter().zip(offsets);
+        let blobs = blobs.map(|(blob, offset)| Blob {
+            digest: blob.digest,
+            size: blob.size,
+            offset,
+            media_type: blob.media_type,
+            role: blob.role,
+        });
+        let references = lock.references.into_iter().map(|reference| Reference {
+            name: reference.name,
+            kind: reference.kind,
+            digest: reference.digest,
+            media_type: reference.media_type,
+            platform: reference.platform,
+            verdict: reference.verdict,
+        });
+        Ok(Self {
+            format: FORMAT.to_owned(),
+            name: lock.name,
+            stream: lock.stream,
+            sequence: lock.sequence,
+            previous: lock.previous,
+            issued: lock.issued,
+            soft_expiry: lock.soft_expiry,
+            expires: lock.expires,
+            audience: lock.audience,
+            platforms: lock.platforms,
+            publisher_keys: lock.publisher_keys,
+            lock: digest,
+            tool: lock.tool,
+            limits,
+            references: references.collect(),
+            blobs: blobs.collect(),
+            annotations: lock.annotations,
+        })
+    }
+
+    /// Reads the content of `manifest.json`: every number in it agrees with every other when this returns.
+    ///
+    /// # Errors
+    /// When it is not canonical, of another format, too large, or contradictory.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let manifest: Self = jcs::from_slice(bytes, &LIMITS).map_err(ManifestError::Json)?;
+        if !is_format(&manifest.format, FORMAT) {
+            return Err(ManifestError::Format(manifest.format));
+        }
+        manifest.check_limits()?;
+        manifest.check_names()?;
+        manifest.problem().map_or(Ok(()), |problem| Err(ManifestError::Inconsistent(problem)))?;
+        Ok(manifest)
+    }
+
+    /// The content of `manifest.json`: canonical JSON.
+    ///
+    /// # Errors
+    /// When a text in it holds what canonical JSON may not.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
+        jcs::to_vec(self).map_err(ManifestError::Json)
+    }
+
+    /// The artifact called `name`.
+    pub fn reference(&self, name: &str) -> Option<&Reference> {
+        self.references.iter().find(|reference| reference.name.as_str() == name)
+    }
+
+    fn check_limits(&self) -> Result<(), ManifestError> {
+        let limit = |what, limit| Err(ManifestError::Limit { what, limit });
+        if self.blobs.len() > MAX_BLOBS {
+            return limit("blobs", MAX_BLOBS as u64);
+        }
+        if self.references.len() > MAX_REFERENCES {
+            return limit("references", MAX_REFERENCES as u64);
+        }
+        if self.publisher_keys > layout::MAX_PUBLISHER_KEYS {
+            return limit("publisher keys", u64::from(layout::MAX_PUBLISHER_KEYS));
+        }
+        let size = self.blobs.iter().try_fold(0_u64, |sum, blob| sum.checked_add(blob.size));
+        if size.is_none_or(|size| size > layout::MAX_CONTENT) {
+            return limit("bytes", layout::MAX_CONTENT);
+        }
+        Ok(())
+    }
+
+    fn check_names(&self) -> Result<(), ManifestError> {
+        for pair in self.references.windows(2) {
+            let [first, second] = pair else { continue };
+            if first.name == second.name && first.digest != second.digest {
+                return Err(ManifestError::Conflict {
+                    name: first.name.clone(),
+                    first: first.digest.clone(),
+                    second: second.digest.clone(),
+                });
+            }
+            if first.name >= second.name {
+                let problem = format!("{} does not come after {}", second.name, first.name);
+                return Err(ManifestError::Inconsistent(problem));
+            }
+        }
+        Ok(())
+    }
+
+    fn problem(&self) -> Option<String> {
+        if self.sequence == 0 {
+            return Some("sequences begin at 1".to_owned());
+        }
+        if !(self.issued <= self.soft_expiry && self.soft_expiry <= self.expires) {
+            return Some("it expires before it is issued".to_owned());
+        }
+        let mut digests = BTreeSet::new();
+        if let Some(twice) = self.blobs.iter().find(|blob| !digests.insert(&blob.digest)) {
+            return Some(format!("the blob {} stands in it twice", twice.digest));
+        }
+        if let Some(bare) = self.references.iter().find(|reference| !digests.contains(&reference.digest)) {
+            return Some(format!("{} is {}, which is not among the blobs", bare.name, bare.digest));
+        }
+        let offsets = layout::offsets(self.blobs.iter().map(|blob| (&blob.digest, blob.size)));
+        let misplaced = self.blobs.iter().zip(offsets).find(|(blob, offset)| blob.offset != *offset);
+        if let Some((blob, offset)) = misplaced {
+            return Some(format!("the blob {} is said to be at {}, and must be at {offset}", blob.digest, blob.offset));
+        }
+        let bytes = self.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
+        let agrees = self.limits.bytes == bytes && self.limits.blobs == self.blobs.len() as u64;
+        (!agrees).then(|| "its limits do not fit its blobs".to_owned())
+    }
+}

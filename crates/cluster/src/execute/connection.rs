@@ -1,0 +1,202 @@
+//! One connection to one host: commands as root, with what they read and write.
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWriteExt};
+
+use super::{ExecuteError, SshSettings, host_key};
+use crate::spec::Host;
+
+/// How long a command may take that only looks or writes something small.
+pub(super) const QUICK: Duration = Duration::from_secs(60);
+
+/// What ssh is told besides: nothing may widen the pin, and the station's own settings (jump hosts, agents, tokens) hold.
+const CONFIG: &str = "GlobalKnownHostsFile /dev/null\n\
+    VerifyHostKeyDNS no\n\
+    UpdateHostKeys no\n\
+    CheckHostIP no\n\
+    KnownHostsCommand none\n\
+    ServerAliveCountMax 3\n\
+    Include ~/.ssh/config\n\
+    Include /etc/ssh/ssh_config\n";
+
+/// A connection to a host, on which commands run as root.
+#[derive(Debug)]
+pub struct Connection {
+    host: Host,
+    settings: SshSettings,
+    session: Session,
+    // Holds known_hosts, configuration and socket for as long as the session lives.
+    _folder: TempDir,
+}
+
+impl Connection {
+    /// Connects, and makes sure that commands can run as root.
+    ///
+    /// # Errors
+    /// [`ExecuteError::HostKey`], [`ExecuteError::Unreachable`], [`ExecuteError::Login`] or [`ExecuteError::Sudo`].
+    pub async fn open(host: &Host, settings: &SshSettings) -> Result<Self, ExecuteError> {
+        let folder = runtime_folder(&settings.runtime_dir)?;
+        let known_hosts = folder.path().join("known_hosts");
+        host_key::pin(host, &known_hosts, settings.connect_timeout).await?;
+        let session = match builder(host, settings, folder.path())?.connect(host.address.to_string()).await {
+            Ok(session) => session,
+            Err(source) => {
+                let user = host.ssh.user.clone();
+                let refused = ExecuteError::Login { host: host.name.to_string(), user, source: Box::new(source) };
+                return Err(host_key::explain(host, settings.connect_timeout).await.unwrap_or(refused));
+            }
+        };
+        let connection = Self { host: host.clone(), settings: settings.clone(), session, _folder: folder };
+        connection.check_root().await?;
+        Ok(connection)
+    }
+
+    /// The host's name.
+    pub fn host(&self) -> &str {
+        self.host.name.as_str()
+    }
+
+    /// A new connection in the place of this one, tried until the time for it is over.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], where the last attempt failed; a changed host key at once.
+    pub(super) async fn reopen(&self) -> Result<Self, ExecuteError> {
+        let deadline = tokio::time::Instant::now() + self.settings.reconnect_timeout;
+        let mut attempts = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            attempts.tick().await;
+            match Self::open(&self.host, &self.settings).await {
+                Err(error) if error.is_retryable() && tokio::time::Instant::now() < deadline => {
+                    tracing::info!(host = self.host(), %error, "connecting again");
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Runs a shell script as root, with `arguments` as `$1`, `$2`, …, and gives back its standard output.
+    ///
+    /// # Errors
+    /// It failed, did not end in time, or the connection was lost.
+    pub(super) async fn script(&self, script: &str, arguments: &[&str], stdin: &[u8]) -> Result<Vec<u8>, ExecuteError> {
+        self.script_within(script, arguments, stdin, QUICK).await
+    }
+
+    /// As [`Connection::script`], with another limit of time and any reader as standard input.
+    pub(super) async fn script_within(
+        &self,
+        script: &str,
+        arguments: &[&str],
+        stdin: impl AsyncRead + Unpin,
+        limit: Duration,
+    ) -> Result<Vec<u8>, ExecuteError> {
+        let output = tokio::time::timeout(limit, self.output(script, arguments, stdin)).await;
+        let output = output.map_err(|_| ExecuteError::Late {
+            host: self.host().into(),
+            command: first_line(script),
+            seconds: limit.as_secs(),
+        })??;
+        if output.status.success() {
+            return Ok(output.stdout);
+        }
+        Err(self.failed(script, &output))
+    }
+
+    async fn output(&self, script: &str, arguments: &[&str], mut stdin: impl AsyncRead + Unpin) -> Result<Output, ExecuteError> {
+        let mut child = self.spawn(script, arguments).await?;
+        let mut pipe = child.stdin().take();
+        let feed = async {
+            if let Some(pipe) = &mut pipe {
+                // A command that does not read all of it ends by itself, and says why.
+                let _ = tokio::io::copy(&mut stdin, pipe).await;
+                let _ = pipe.shutdown().await;
+            }
+            drop(pipe.take());
+        };
+        let ((), output) = tokio::join!(feed, child.wait_with_output());
+        output.map_err(|source| self.lost(source))
+    }
+
+    /// Starts a shell script as root, with all three standard streams as pipes.
+    pub(super) async fn spawn(&self, script: &str, arguments: &[&str]) -> Result<openssh::Child<&Session>, ExecuteError> {
+        let mut command = if self.host.ssh.user == "root" {
+            self.session.command("sh")
+        } else {
+            let mut sudo = self.session.command("sudo");
+            sudo.args(["-n", "--", "sh"]);
+            sudo
+        };
+        command.args(["-c", script, "sh"]).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().await.map_err(|source| self.lost(source))
+    }
+
+    async fn check_root(&self) -> Result<(), ExecuteError> {
+        match self.script("id -u", &[], b"").await {
+            Ok(said) if said.trim_ascii() == b"0" => Ok(()),
+            Ok(said) => Err(self.no_sudo(format!("its user id is {}", String::from_utf8_lossy(said.trim_ascii())))),
+            Err(ExecuteError::Command { said, .. }) => Err(self.no_sudo(said)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn no_sudo(&self, said: String) -> ExecuteError {
+        ExecuteError::Sudo { host: self.host().into(), user: self.host.ssh.user.clone(), said }
+    }
+
+    fn failed(&self, script: &str, output: &Output) -> ExecuteError {
+        ExecuteError::Command {
+            host: self.host().into(),
+            command: first_line(script),
+            code: output.status.code(),
+            said: last_words(&output.stderr),
+        }
+    }
+
+    pub(super) fn lost(&self, source: openssh::Error) -> ExecuteError {
+        ExecuteError::Lost { host: self.host().into(), source: Box::new(source) }
+    }
+}
+
+fn runtime_folder(parent: &Path) -> Result<TempDir, ExecuteError> {
+    let failed = |source| ExecuteError::Io { action: "make a folder in", path: parent.into(), source };
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    tempfile::Builder::new().prefix("ssh").rand_bytes(6).tempdir_in(parent).map_err(failed)
+}
+
+fn builder(host: &Host, settings: &SshSettings, folder: &Path) -> Result<SessionBuilder, ExecuteError> {
+    let config = folder.join("config");
+    std::fs::write(&config, CONFIG)
+        .map_err(|source| ExecuteError::Io { action: "write", path: config.clone(), source })?;
+    let mut builder = SessionBuilder::default();
+    builder
+        .user(host.ssh.user.clone())
+        .port(host.ssh.port)
+        .known_hosts_check(KnownHosts::Strict)
+        .user_known_hosts_file(folder.join("known_hosts"))
+        .config_file(config)
+        .connect_timeout(settings.connect_timeout)
+        .server_alive_interval(Duration::from_secs(5))
+        .control_directory(folder);
+    if let Some(identity) = host.ssh.identity_file.as_ref().map(Into::into).or_else(|| settings.identity_file.clone()) {
+        builder.keyfile(identity);
+    }
+    Ok(builder)
+}
+
+fn first_line(script: &str) -> String {
+    script.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default().chars().take(100).collect()
+}
+
+/// The last lines of what a command wrote to standard error.
+pub(super) fn last_words(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let start = lines.len().saturating_sub(3);
+    lines[start..].join("; ").chars().take(600).collect()
+}

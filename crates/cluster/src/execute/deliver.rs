@@ -1,0 +1,95 @@
+//! Brings this very binary to a host.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sealock_trust::{Algorithm, Digest, Hasher};
+
+use super::{Connection, ExecuteError};
+
+/// Long enough for a slow wire.
+const UPLOAD: Duration = Duration::from_secs(900);
+
+/// Prints the digest of `$1`, or nothing where it is not there.
+const DIGEST_THERE: &str = r#"if [ -f "$1" ]; then sha256sum "$1" | cut -d' ' -f1; fi"#;
+
+/// Takes standard input as `$1` if it has the digest `$2`: renamed into place, so that what runs keeps its own.
+const TAKE: &str = r#"set -e
+mkdir -p "$(dirname "$1")"
+new=$(mktemp "$1.XXXXXX")
+trap 'rm -f "$new"' EXIT
+cat > "$new"
+if [ "$(sha256sum "$new" | cut -d' ' -f1)" != "$2" ]; then exit 65; fi
+chmod 0755 "$new"
+mv -f "$new" "$1"
+trap - EXIT
+sync -f "$1" 2>/dev/null || sync"#;
+
+/// The exit code by which [`TAKE`] says that the digest is wrong (`EX_DATAERR`).
+const WRONG_DIGEST: i32 = 65;
+
+/// A binary to bring to hosts.
+#[derive(Clone, Debug)]
+pub struct Binary {
+    path: PathBuf,
+    digest: Digest,
+    version: String,
+}
+
+impl Binary {
+    /// The binary at `path`, which calls itself `version`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(path: &Path, version: &str) -> Result<Self, ExecuteError> {
+        use std::io::Read;
+
+        let failed = |source| ExecuteError::Io { action: "read", path: path.into(), source };
+        let mut file = std::fs::File::open(path).map_err(failed)?;
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer).map_err(failed)? {
+                0 => break,
+                n => hasher.update(&buffer[..n]),
+            }
+        }
+        Ok(Self { path: path.into(), digest: hasher.finish(), version: version.into() })
+    }
+
+    /// Where it stands on a host.
+    pub fn path_there(&self) -> String {
+        format!("/opt/sealock/sealock/{}/sealock", self.version)
+    }
+}
+
+/// Makes sure that `binary` is on the host, and gives back its path there. Nothing is sent where it is there already.
+///
+/// # Errors
+/// The host has another processor, no room, or what arrived is damaged.
+pub(super) async fn deliver(connection: &Connection, binary: &Binary) -> Result<String, ExecuteError> {
+    let path = binary.path_there();
+    let there = connection.script(DIGEST_THERE, &[&path], b"").await?;
+    if there.trim_ascii() == binary.digest.hex().as_bytes() {
+        return Ok(path);
+    }
+    check_machine(connection).await?;
+    let failed = |source| ExecuteError::Io { action: "read", path: binary.path.clone(), source };
+    let file = tokio::fs::File::open(&binary.path).await.map_err(failed)?;
+    match connection.script_within(TAKE, &[&path, binary.digest.hex()], file, UPLOAD).await {
+        Err(ExecuteError::Command { code: Some(WRONG_DIGEST), .. }) => {
+            Err(ExecuteError::Delivery { host: connection.host().into(), path })
+        }
+        outcome => outcome.map(|_| path),
+    }
+}
+
+async fn check_machine(connection: &Connection) -> Result<(), ExecuteError> {
+    let said = connection.script("uname -m", &[], b"").await?;
+    let found = String::from_utf8_lossy(said.trim_ascii()).into_owned();
+    let wanted = std::env::consts::ARCH;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(ExecuteError::Machine { host: connection.host().into(), found, wanted })
+}

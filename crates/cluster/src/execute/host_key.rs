@@ -1,0 +1,117 @@
+//! Pinned host keys: what a host shows is compared with the spec, and ssh is told to accept nothing else.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::process::Command;
+
+use super::ExecuteError;
+use crate::spec::{Host, Pin, fingerprint};
+
+/// A key that a host shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    kind: String,
+    blob: Vec<u8>,
+}
+
+/// Writes the pinned key of `host` to `known_hosts`, for ssh.
+///
+/// # Errors
+/// Only a fingerprint is pinned and the host shows no such key.
+pub(super) async fn pin(host: &Host, known_hosts: &Path, timeout: Duration) -> Result<(), ExecuteError> {
+    let line = match &host.ssh.host_key {
+        Pin::Key { kind, blob } => line(host, kind, blob),
+        Pin::Fingerprint(_) => {
+            let shown = scan(host, timeout).await?;
+            let key = shown.iter().find(|key| host.ssh.host_key.matches(&key.blob));
+            let key = key.ok_or_else(|| mismatch(host, &shown))?;
+            line(host, &key.kind, &key.blob)
+        }
+    };
+    std::fs::write(known_hosts, line)
+        .map_err(|source| ExecuteError::Io { action: "write", path: known_hosts.into(), source })
+}
+
+/// Why ssh could not connect: the machine is another one, or does not answer. `None` where neither is so.
+pub(super) async fn explain(host: &Host, timeout: Duration) -> Option<ExecuteError> {
+    match scan(host, timeout).await {
+        Err(error) => Some(error),
+        Ok(shown) if shown.iter().any(|key| host.ssh.host_key.matches(&key.blob)) => None,
+        Ok(shown) => Some(mismatch(host, &shown)),
+    }
+}
+
+fn line(host: &Host, kind: &str, blob: &[u8]) -> String {
+    let name = match host.ssh.port {
+        22 => host.address.to_string(),
+        port => format!("[{}]:{port}", host.address),
+    };
+    format!("{name} {kind} {}\n", STANDARD.encode(blob))
+}
+
+fn mismatch(host: &Host, shown: &[Shown]) -> ExecuteError {
+    let kind = match &host.ssh.host_key {
+        Pin::Key { kind, .. } => Some(kind),
+        Pin::Fingerprint(_) => None,
+    };
+    let comparable: Vec<&Shown> = shown.iter().filter(|key| kind.is_none_or(|kind| *kind == key.kind)).collect();
+    let named = if comparable.is_empty() { shown.iter().collect() } else { comparable };
+    let found: Vec<String> = named.iter().map(|key| format!("{} ({})", fingerprint(&key.blob), key.kind)).collect();
+    ExecuteError::HostKey {
+        host: host.name.to_string(),
+        address: host.address.to_string(),
+        pinned: host.ssh.host_key.fingerprint(),
+        found: found.join(", "),
+    }
+}
+
+/// The keys that the host shows, asked without logging in.
+async fn scan(host: &Host, timeout: Duration) -> Result<Vec<Shown>, ExecuteError> {
+    let unreachable = |source| ExecuteError::Unreachable {
+        host: host.name.to_string(),
+        address: host.address.to_string(),
+        port: host.ssh.port,
+        source,
+    };
+    let output = Command::new("ssh-keyscan")
+        .args(["-T", &timeout.as_secs().max(1).to_string(), "-p", &host.ssh.port.to_string()])
+        .arg(host.address.to_string())
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(unreachable)?;
+    let shown = parse(&String::from_utf8_lossy(&output.stdout));
+    if shown.is_empty() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().rfind(|line| !line.starts_with('#')).unwrap_or("it shows no host key");
+        return Err(unreachable(std::io::Error::other(said.to_owned())));
+    }
+    Ok(shown)
+}
+
+fn parse(text: &str) -> Vec<Shown> {
+    let key = |line: &str| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let kind = words.next()?.to_owned();
+        let blob = STANDARD.decode(words.next()?).ok()?;
+        Some(Shown { kind, blob })
+    };
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keyscan_prints_is_understood() {
+        let text = "# 10.0.0.1:22 SSH-2.0-OpenSSH_9.2p1\n10.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqAz38D5ZnMmZHqhYJHVpC3qEcKwVFVXfkGGCCfDmYv\ngarbage\n";
+        let shown = parse(text);
+        assert_eq!(shown.len(), 1);
+        assert_eq!(shown[0].kind, "ssh-ed25519");
+    }
+}

@@ -1,0 +1,73 @@
+//! Values that stand in no plan: made on the first control plane when a task needs them.
+
+use std::collections::BTreeMap;
+
+use sealock_node::facts::Kubernetes;
+
+use super::remote::Remote;
+use super::{Binary, Connection, ExecuteError};
+use crate::plan::SecretKind;
+
+const KUBEADM: &str = "/usr/bin/kubeadm --kubeconfig /etc/kubernetes/admin.conf";
+
+/// The secrets called `wanted`, as the JSON object that `sealock node run` reads.
+///
+/// # Errors
+/// The first control plane cannot be reached, or does not make them.
+pub(super) async fn mint(
+    first: &Connection,
+    binary: &Binary,
+    wanted: &[SecretKind],
+    joining: &str,
+) -> Result<Vec<u8>, ExecuteError> {
+    let mut secrets = BTreeMap::new();
+    for kind in wanted {
+        let value = match kind {
+            SecretKind::BootstrapToken => bootstrap_token(first, joining).await?,
+            SecretKind::CaHash => ca_hash(first, binary).await?,
+            SecretKind::CertificateKey => certificate_key(first).await?,
+        };
+        secrets.insert(kind.as_str(), value);
+    }
+    serde_json::to_vec(&secrets).map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })
+}
+
+async fn bootstrap_token(first: &Connection, joining: &str) -> Result<String, ExecuteError> {
+    let script = format!("exec {KUBEADM} token create --ttl 15m --description \"$1\"");
+    let said = first.script(&script, &[&format!("sealock: {joining} joins")], b"").await?;
+    last_line(first, "kubeadm token create", &said, |line| {
+        let (id, secret) = line.split_once('.').unwrap_or_default();
+        id.len() == 6 && secret.len() == 16
+    })
+}
+
+async fn ca_hash(first: &Connection, binary: &Binary) -> Result<String, ExecuteError> {
+    let facts = Remote::prepare(first, binary).await?.facts().await?;
+    match facts.kubernetes {
+        Kubernetes::Sealock(node) if node.ca_hash.is_some() => Ok(node.ca_hash.unwrap_or_default()),
+        _ => Err(nothing(first, "sealock node observe", "the cluster's CA is not there")),
+    }
+}
+
+/// Uploads the CAs under a new key and gives it back. The configuration comes on standard input, since without it kubeadm
+/// would look for the version of Kubernetes on the internet.
+async fn certificate_key(first: &Connection) -> Result<String, ExecuteError> {
+    let script = "set -e
+config=$(mktemp -p /run)
+trap 'rm -f \"$config\"' EXIT
+/usr/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' > \"$config\"
+/usr/bin/kubeadm init phase upload-certs --upload-certs --config \"$config\"";
+    let said = first.script(script, &[], b"").await?;
+    let is_key = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+    last_line(first, "kubeadm init phase upload-certs", &said, is_key)
+}
+
+fn last_line(first: &Connection, command: &str, said: &[u8], fits: impl Fn(&str) -> bool) -> Result<String, ExecuteError> {
+    let text = String::from_utf8_lossy(said);
+    let found = text.lines().map(str::trim).rfind(|line| fits(line)).map(ToOwned::to_owned);
+    found.ok_or_else(|| nothing(first, command, "it printed none"))
+}
+
+fn nothing(first: &Connection, command: &str, said: &str) -> ExecuteError {
+    ExecuteError::Command { host: first.host().into(), command: command.into(), code: None, said: said.into() }
+}

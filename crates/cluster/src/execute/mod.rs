@@ -1,0 +1,63 @@
+//! Carries plans out over SSH. The only async part beside [`crate::apps`].
+//!
+//! SSH carries the binary, the node's part of the plan, the site root and the signed release. The steps run in a
+//! transient systemd unit that writes what happens to a file; the operator follows that file, and follows it again after
+//! a lost connection. Nothing on the node depends on the connection.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod connection;
+mod deliver;
+mod error;
+mod host_key;
+mod mint;
+mod observe;
+mod remote;
+mod run;
+mod schedule;
+
+pub use connection::Connection;
+pub use deliver::Binary;
+pub use error::ExecuteError;
+pub use observe::{assess, observe};
+pub use remote::Kit;
+pub use run::{Progress, execute};
+
+use crate::spec::Host;
+
+/// How the station talks to hosts.
+#[derive(Clone, Debug)]
+pub struct SshSettings {
+    /// Where sockets and known-hosts files are made: a short path, since a socket's is limited to about 100 characters.
+    pub runtime_dir: PathBuf,
+    /// The private key where the spec names none; else what ssh itself would take.
+    pub identity_file: Option<PathBuf>,
+    /// How long to try to connect.
+    pub connect_timeout: Duration,
+    /// How long to try again after a connection was lost.
+    pub reconnect_timeout: Duration,
+}
+
+impl SshSettings {
+    /// 10 seconds to connect, five minutes to connect again.
+    pub fn new(runtime_dir: PathBuf) -> Self {
+        Self {
+            runtime_dir,
+            identity_file: None,
+            connect_timeout: Duration::from_secs(10),
+            reconnect_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// One connection to each of `hosts`, made at the same time.
+///
+/// # Errors
+/// The first host that cannot be reached, with the reason.
+pub async fn connect<'a>(
+    hosts: impl IntoIterator<Item = &'a Host>,
+    settings: &SshSettings,
+) -> Result<Vec<Connection>, ExecuteError> {
+    futures_util::future::try_join_all(hosts.into_iter().map(|host| Connection::open(host, settings))).await
+}

@@ -1,0 +1,130 @@
+//! What runs on a host: the contract between the station and `sealock node …` there.
+//!
+//! | command | standard input | standard output |
+//! |---|---|---|
+//! | `sealock node observe` | – | one [`sealock_node::HostFacts`] as JSON |
+//! | `sealock node probe --request FILE` | – | one [`sealock_node::Event`] per line; nothing is changed |
+//! | `sealock node run --request FILE --site-root FILE --release FILE` | secrets as one JSON object, or nothing | one [`sealock_node::Event`] per line |
+//!
+//! `run` runs in a transient systemd unit of its own. Its request, its events and what it writes to standard error stand
+//! in a folder below [`RUNS`], in memory: what has to survive a reboot is the node's journal.
+
+use sealock_node::{HostFacts, RunRequest};
+use sealock_trust::Digest;
+
+use super::connection::QUICK;
+use super::{Binary, Connection, ExecuteError, deliver};
+
+/// Where a host keeps what belongs to a run.
+pub(super) const RUNS: &str = "/run/sealock/runs";
+
+const PUT: &str = r#"set -e
+umask 077
+mkdir -p "$(dirname "$1")"
+cat > "$1.new"
+mv -f "$1.new" "$1""#;
+
+/// Is the unit `$1` active?
+const IS_ACTIVE: &str = r#"systemctl is-active --quiet "$1" && echo yes || echo no"#;
+
+/// Starts `$3 node run` as the unit `$1` with the folder `$2`. The secrets stand in memory only, and not longer than
+/// it takes to open them.
+const START: &str = r#"set -e
+umask 077
+cd "$2"
+cat > secrets
+: > events
+systemctl reset-failed "$1" 2>/dev/null || true
+trap 'rm -f secrets' EXIT
+systemd-run --quiet --collect --unit="$1" --description="Sealock steps" \
+  --property=Type=exec --property=StandardInput=file:"$2/secrets" \
+  --property=StandardOutput=append:"$2/events" --property=StandardError=file:"$2/errors" \
+  "$3" node run --request "$2/request" --site-root "$2/site-root" --release "$2/release""#;
+
+/// Writes what stands in the events of `$2` from byte `$3` on, and goes on for as long as the unit `$1` runs.
+pub(super) const FOLLOW: &str = r#"pid=$(systemctl show --property=MainPID --value "$1" 2>/dev/null || echo 0)
+if [ "${pid:-0}" -gt 0 ]; then exec tail -s 0.1 --pid="$pid" -f -c +"$3" "$2/events"; fi
+exec tail -c +"$3" "$2/events""#;
+
+/// What every run on a host needs besides its request.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    /// The binary.
+    pub binary: Binary,
+    /// The site root's file.
+    pub site_root: Vec<u8>,
+    /// The signed release's file.
+    pub release: Vec<u8>,
+}
+
+/// A host with the binary on it.
+#[derive(Debug)]
+pub(super) struct Remote<'a> {
+    pub(super) connection: &'a Connection,
+    sealock: String,
+}
+
+impl<'a> Remote<'a> {
+    /// Brings the binary to the host.
+    pub(super) async fn prepare(connection: &'a Connection, binary: &Binary) -> Result<Self, ExecuteError> {
+        let sealock = deliver::deliver(connection, binary).await?;
+        Ok(Self { connection, sealock })
+    }
+
+    /// What the host says about itself.
+    pub(super) async fn facts(&self) -> Result<HostFacts, ExecuteError> {
+        let answer = self.connection.script("exec \"$1\" node observe", &[&self.sealock], b"").await?;
+        serde_json::from_slice(&answer).map_err(|source| self.not_understood("sealock node observe", source))
+    }
+
+    /// What the host says about the steps of `request`: lines of events.
+    pub(super) async fn probe(&self, request: &RunRequest, name: &str) -> Result<Vec<u8>, ExecuteError> {
+        let path = format!("{RUNS}/{name}/request");
+        self.connection.script(PUT, &[&path], &encode(request)?).await?;
+        let script = "exec \"$1\" node probe --request \"$2\"";
+        self.connection.script_within(script, &[&self.sealock, &path], &b""[..], 5 * QUICK).await
+    }
+
+    /// Whether the unit still runs, from an earlier attempt.
+    pub(super) async fn is_active(&self, unit: &str) -> Result<bool, ExecuteError> {
+        let answer = self.connection.script(IS_ACTIVE, &[unit], b"").await?;
+        Ok(answer.trim_ascii() == b"yes")
+    }
+
+    /// Starts the steps of `request` as `unit`.
+    pub(super) async fn start(&self, unit: &str, request: &RunRequest, kit: &Kit, secrets: &[u8]) -> Result<(), ExecuteError> {
+        let folder = folder(unit);
+        for (name, content) in
+            [("request", &encode(request)?), ("site-root", &kit.site_root), ("release", &kit.release)]
+        {
+            self.connection.script(PUT, &[&format!("{folder}/{name}")], content).await?;
+        }
+        self.connection.script(START, &[unit, &folder, &self.sealock], secrets).await?;
+        Ok(())
+    }
+
+    /// Forgets a run that is over.
+    pub(super) async fn forget(&self, unit: &str) -> Result<(), ExecuteError> {
+        self.connection.script(r#"rm -rf "$1""#, &[&folder(unit)], b"").await.map(|_| ())
+    }
+
+    pub(super) fn not_understood(&self, command: &str, source: serde_json::Error) -> ExecuteError {
+        ExecuteError::Answer { host: self.connection.host().into(), command: command.into(), source }
+    }
+}
+
+/// The folder of a run.
+pub(super) fn folder(unit: &str) -> String {
+    format!("{RUNS}/{unit}")
+}
+
+/// The systemd unit of the `n`th task of a plan: the same however often the plan is begun, so that an operator who comes
+/// back finds what is still running.
+pub(super) fn unit(purpose: &str, plan: &Digest, n: usize) -> String {
+    let short = &plan.hex()[..12];
+    format!("sealock-{purpose}-{short}-{n}")
+}
+
+fn encode(request: &RunRequest) -> Result<Vec<u8>, ExecuteError> {
+    serde_json::to_vec(request).map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })
+}

@@ -1,0 +1,291 @@
+//! Carries out a plan: task after task, on all hosts at once where the plan allows it.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use sealock_node::request::{Event, EventKind, Failure};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::connection::last_words;
+use super::observe::request;
+use super::remote::{FOLLOW, Kit, Remote, folder, unit};
+use super::schedule::Schedule;
+use super::{Connection, ExecuteError, mint};
+use crate::inventory::Inventory;
+use crate::journal::Journal;
+use crate::plan::{Assessment, Plan, Task};
+
+/// What happens while a plan is carried out, for whoever waits.
+#[derive(Clone, Debug)]
+pub enum Progress<'a> {
+    /// A task begins.
+    TaskStarted {
+        /// The task.
+        task: &'a Task,
+    },
+    /// A task goes on that an earlier attempt has begun.
+    TaskFound {
+        /// The task.
+        task: &'a Task,
+    },
+    /// A host says something.
+    Event {
+        /// The task.
+        task: &'a Task,
+        /// What.
+        event: &'a Event,
+    },
+    /// The connection was lost, and is made anew; the host goes on meanwhile.
+    Reconnecting {
+        /// The host.
+        host: &'a str,
+    },
+    /// All steps of a task are done.
+    TaskDone {
+        /// The task.
+        task: &'a Task,
+        /// How many steps changed something.
+        changed: usize,
+    },
+}
+
+/// What carrying out a plan takes.
+struct Run<'a> {
+    plan: &'a Plan,
+    digest: sealock_trust::Digest,
+    connections: BTreeMap<&'a str, &'a Connection>,
+    kit: &'a Kit,
+    generation: u64,
+    nonce: String,
+    assessment: &'a Assessment,
+    progress: &'a (dyn Fn(&Progress<'_>) + Sync),
+}
+
+/// Carries out `plan` on `connections`, journaled in `journal`, and gives back how many steps changed something.
+///
+/// The steps that `assessment` found done are looked at again by their host, and not repeated.
+///
+/// # Errors
+/// The first failure. Tasks that are under way then are waited for; none is begun.
+pub async fn execute(
+    plan: &Plan,
+    state: (&Inventory, &Assessment),
+    connections: &[Connection],
+    kit: &Kit,
+    journal: &mut Journal,
+    progress: &(dyn Fn(&Progress<'_>) + Sync),
+) -> Result<usize, ExecuteError> {
+    let (inventory, assessment) = state;
+    if let Some((host, step, found)) = assessment.obstacles(plan).into_iter().next() {
+        return Err(ExecuteError::Obstacle { host: host.into(), step: step.into(), found: found.into() });
+    }
+    let run = Run {
+        plan,
+        digest: plan.digest().map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })?,
+        connections: connections.iter().map(|connection| (connection.host(), connection)).collect(),
+        kit,
+        generation: 1 + highest_generation(inventory),
+        nonce: nonce()?,
+        assessment,
+        progress,
+    };
+    run.all_tasks(journal).await
+}
+
+fn highest_generation(inventory: &Inventory) -> u64 {
+    let fences = inventory.hosts.values().filter_map(|observation| observation.facts.fence.as_ref());
+    fences.map(|fence| fence.generation).max().unwrap_or(0)
+}
+
+fn nonce() -> Result<String, ExecuteError> {
+    let mut bytes = [0; 16];
+    let failed = |source: rustix::io::Errno| ExecuteError::Io {
+        action: "read random bytes from",
+        path: "/dev/urandom".into(),
+        source: source.into(),
+    };
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).map_err(failed)?;
+    Ok(hex::encode(bytes))
+}
+
+impl Run<'_> {
+    async fn all_tasks(&self, journal: &mut Journal) -> Result<usize, ExecuteError> {
+        let mut schedule = Schedule::new(self.plan)?;
+        let mut under_way = FuturesUnordered::new();
+        let mut changed = 0;
+        let mut failure: Option<ExecuteError> = None;
+        loop {
+            if failure.is_none() {
+                let startable: Vec<_> = schedule.startable().collect();
+                for (n, task) in startable {
+                    schedule.begin(task);
+                    journal.task_begun(&task.id)?;
+                    under_way.push(async move { (task, self.task(n, task).await) });
+                }
+            }
+            match under_way.next().await {
+                None => break,
+                Some((task, Ok(steps))) => {
+                    journal.task_done(&task.id)?;
+                    schedule.finish(task);
+                    changed += steps;
+                    (self.progress)(&Progress::TaskDone { task, changed: steps });
+                }
+                Some((task, Err(error))) => {
+                    journal.task_failed(&task.id, &error.to_string())?;
+                    // The first failure is the cause; what fails while the rest ends is told in the log.
+                    if let Some(first) = &failure {
+                        tracing::warn!(%first, %error, task = task.id, "another task failed too");
+                    } else {
+                        failure = Some(error);
+                    }
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                journal.finished()?;
+                Ok(changed)
+            }
+        }
+    }
+
+    async fn task(&self, n: usize, task: &Task) -> Result<usize, ExecuteError> {
+        if self.assessment.is_done(task) {
+            return Ok(0);
+        }
+        let connection = self.connection(&task.host)?;
+        let unit = unit(self.plan.purpose.as_str(), &self.digest, n);
+        let mut attempt = self.begin(connection, &unit, task).await;
+        if let Err(ExecuteError::Lost { .. }) = attempt {
+            (self.progress)(&Progress::Reconnecting { host: &task.host });
+            let again = connection.reopen().await?;
+            attempt = self.begin(&again, &unit, task).await;
+        }
+        attempt?;
+        let outcome = self.follow_to_the_end(connection, &unit, task).await;
+        if outcome.is_ok() {
+            // Only a courtesy: the folder lies in memory, and the next run of the same name empties it.
+            if let Ok(remote) = Remote::prepare(connection, &self.kit.binary).await {
+                let _ = remote.forget(&unit).await;
+            }
+        }
+        outcome
+    }
+
+    async fn begin(&self, connection: &Connection, unit: &str, task: &Task) -> Result<(), ExecuteError> {
+        let remote = Remote::prepare(connection, &self.kit.binary).await?;
+        if remote.is_active(unit).await? {
+            (self.progress)(&Progress::TaskFound { task });
+            return Ok(());
+        }
+        (self.progress)(&Progress::TaskStarted { task });
+        let secrets = match (task.secrets.as_slice(), self.plan.first_control_plane()) {
+            ([], _) | (_, None) => b"{}".to_vec(),
+            (wanted, Some(first)) => {
+                let first = self.connection(&first.name)?;
+                mint::mint(first, &self.kit.binary, wanted, &task.host).await?
+            }
+        };
+        let request = request(self.plan, task, self.generation, &self.nonce)?;
+        remote.start(unit, &request, self.kit, &secrets).await
+    }
+
+    fn connection(&self, host: &str) -> Result<&Connection, ExecuteError> {
+        let missing = || ExecuteError::InvalidPlan { problem: format!("there is no connection to host {host}") };
+        self.connections.get(host).copied().ok_or_else(missing)
+    }
+
+    /// Follows the events of `unit`, over as many connections as it takes.
+    async fn follow_to_the_end(&self, connection: &Connection, unit: &str, task: &Task) -> Result<usize, ExecuteError> {
+        let mut follower = Follower { run: self, unit, task, read: 0, changed: 0, step: None };
+        let mut fresh: Option<Connection> = None;
+        loop {
+            let current = fresh.as_ref().unwrap_or(connection);
+            match follower.follow(current).await {
+                Ok(changed) => return Ok(changed),
+                Err(ExecuteError::Lost { source, .. }) => {
+                    tracing::info!(host = task.host, %source, "the connection was lost");
+                    (self.progress)(&Progress::Reconnecting { host: &task.host });
+                    fresh = Some(current.reopen().await?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Reads the events of one run.
+struct Follower<'a> {
+    run: &'a Run<'a>,
+    unit: &'a str,
+    task: &'a Task,
+    /// Bytes of whole lines that were read.
+    read: usize,
+    changed: usize,
+    step: Option<String>,
+}
+
+impl Follower<'_> {
+    async fn follow(&mut self, connection: &Connection) -> Result<usize, ExecuteError> {
+        let from = (self.read + 1).to_string();
+        let mut child = connection.spawn(FOLLOW, &[self.unit, &folder(self.unit), &from]).await?;
+        drop(child.stdin().take());
+        let Some(stdout) = child.stdout().take() else {
+            return Err(ExecuteError::InvalidPlan { problem: "ssh gave no standard output".into() });
+        };
+        let mut lines = BufReader::new(stdout);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length = lines.read_until(b'\n', &mut line).await;
+            let length = length.map_err(|source| connection.lost(openssh::Error::ChildIo(source)))?;
+            if length == 0 || !line.ends_with(b"\n") {
+                break;
+            }
+            self.read += length;
+            if let Some(outcome) = self.take(connection, &line)? {
+                return outcome;
+            }
+        }
+        let output = child.wait_with_output().await.map_err(|source| connection.lost(source))?;
+        if output.status.code() == Some(255) {
+            return Err(connection.lost(openssh::Error::Disconnected));
+        }
+        self.silence(connection, &output.stderr).await
+    }
+
+    /// Takes one line; with the last one comes the outcome.
+    fn take(&mut self, connection: &Connection, line: &[u8]) -> Result<Option<Result<usize, ExecuteError>>, ExecuteError> {
+        let event: Event = serde_json::from_slice(line).map_err(|source| ExecuteError::Answer {
+            host: connection.host().into(),
+            command: "sealock node run".into(),
+            source,
+        })?;
+        (self.run.progress)(&Progress::Event { task: self.task, event: &event });
+        match event.what {
+            EventKind::StepStarted { step } => self.step = Some(step),
+            EventKind::StepDone { changed, .. } => self.changed += usize::from(changed),
+            EventKind::StepFailed { step, .. } => self.step = Some(step),
+            EventKind::RunEnded { error: None } => return Ok(Some(Ok(self.changed))),
+            EventKind::RunEnded { error: Some(failure) } => return Ok(Some(Err(self.failed(connection, failure)))),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn failed(&self, connection: &Connection, failure: Failure) -> ExecuteError {
+        let step = self.step.clone().unwrap_or_else(|| self.task.id.clone());
+        ExecuteError::Step { host: connection.host().into(), step, failure: Box::new(failure) }
+    }
+
+    /// The events ended without a last one: the run was killed, or never began.
+    async fn silence(&self, connection: &Connection, stderr: &[u8]) -> Result<usize, ExecuteError> {
+        let errors = connection.script(r#"tail -c 4096 "$1/errors" 2>/dev/null || true"#, &[&folder(self.unit)], b"").await?;
+        let said = [last_words(&errors), last_words(stderr)].join(" ");
+        let said = if said.trim().is_empty() { "it was killed, or the host restarted".into() } else { said.trim().to_owned() };
+        Err(ExecuteError::Silent { host: connection.host().into(), unit: self.unit.into(), said })
+    }
+}

@@ -1,0 +1,228 @@
+//! The planner: from what is to what shall be.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+use sealock_node::Step;
+use sealock_node::facts::Kubernetes;
+use sealock_node::step::{KubeadmCommand, KubeadmPhase, NodeReady};
+
+use super::gate::{Strictness, check_gates};
+use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseId, SecretKind, Task, prepare};
+use crate::inventory::{Binding, Inventory};
+use crate::release::ReleaseView;
+use crate::render::kubeadm;
+use crate::spec::{Cluster, Cni, Host};
+
+const INIT_PHASES: [&str; 12] = [
+    "preflight",
+    "certs all",
+    "kubeconfig all",
+    "etcd local",
+    "control-plane all",
+    "kubelet-start",
+    "wait-control-plane",
+    "upload-config all",
+    "mark-control-plane",
+    "bootstrap-token",
+    "kubelet-finalize all",
+    "addon all",
+];
+const WORKER_JOIN_PHASES: [&str; 3] = ["preflight", "kubelet-start", "kubelet-wait-bootstrap"];
+const CONTROL_PLANE_JOIN_PHASES: [&str; 7] = [
+    "preflight",
+    "control-plane-prepare all",
+    "kubelet-start",
+    "etcd-join",
+    "kubelet-wait-bootstrap",
+    "control-plane-join all",
+    "wait-control-plane",
+];
+
+/// What the pieces of a plan are made from.
+pub(super) struct Context<'a> {
+    pub(super) intent: &'a Intent<'a>,
+    pub(super) release: ReleaseView<'a>,
+    inventory: &'a Inventory,
+    ranges: BTreeMap<String, Ipv4Net>,
+}
+
+impl Context<'_> {
+    pub(super) fn pods_of(&self, host: &Host) -> String {
+        self.ranges.get(host.name.as_str()).map(ToString::to_string).unwrap_or_default()
+    }
+
+    pub(super) fn architecture(&self, host: &Host) -> Result<&str, PlanError> {
+        let observation = self.inventory.hosts.get(host.name.as_str());
+        let observation = observation.ok_or_else(|| PlanError::NotObserved { host: host.name.to_string() })?;
+        Ok(&observation.facts.architecture)
+    }
+
+    pub(super) fn smallest_mtu(&self) -> u32 {
+        let all = self.inventory.hosts.values().map(|observation| observation.facts.network.mtu);
+        all.filter(|mtu| *mtu > 0).min().unwrap_or(1500)
+    }
+
+    pub(super) fn pause(&self) -> Result<String, PlanError> {
+        let images = self.intent.kubernetes_images;
+        let version = self.intent.cluster.spec().kubernetes.version.to_string();
+        images.iter().find(|name| name.contains("/pause:")).cloned().ok_or(PlanError::NoPauseImage { version })
+    }
+}
+
+/// The plan that makes the hosts of `inventory` the cluster of `intent`.
+///
+/// It holds every step, done or not: each is looked at on its host before it is carried out.
+///
+/// # Errors
+/// A host that is another's, conditions that are not met, or something that the release lacks.
+pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanError> {
+    let cluster = intent.cluster;
+    check_owners(cluster, inventory)?;
+    let failures = check_gates(cluster, inventory, Strictness::Change);
+    if !failures.is_empty() {
+        return Err(PlanError::Gates(failures));
+    }
+    let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
+    let context = Context { intent, release: ReleaseView::new(intent.release), inventory, ranges };
+    Ok(Plan {
+        format: PLAN_FORMAT.into(),
+        cluster: cluster.name().to_string(),
+        site: cluster.spec().site.clone(),
+        purpose: Purpose::Apply,
+        kubernetes: cluster.spec().kubernetes.version.to_string(),
+        spec: cluster.digest(),
+        release: ReleaseId { number: intent.release.release.number, digest: intent.release.digest.clone() },
+        registry: intent.registry.clone(),
+        hosts: planned_hosts(cluster, inventory, &context.ranges)?,
+        deviations: cluster.spec().overrides.deviations(),
+        tasks: tasks(&context)?,
+    })
+}
+
+/// Every host of `cluster` is free or ours.
+pub(super) fn check_owners(cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
+    for host in cluster.hosts() {
+        let name = host.name.to_string();
+        let Some(observation) = inventory.hosts.get(&name) else {
+            return Err(PlanError::NotObserved { host: name });
+        };
+        match &observation.facts.kubernetes {
+            Kubernetes::None => {}
+            Kubernetes::Sealock(node) if node.cluster == cluster.name().as_str() => {}
+            Kubernetes::Sealock(node) => {
+                let evidence = vec![format!("it is claimed for cluster {}", node.cluster)];
+                return Err(PlanError::Foreign { host: name, evidence });
+            }
+            Kubernetes::Foreign { evidence } => {
+                return Err(PlanError::Foreign { host: name, evidence: evidence.clone() });
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn planned_hosts(
+    cluster: &Cluster,
+    inventory: &Inventory,
+    ranges: &BTreeMap<String, Ipv4Net>,
+) -> Result<Vec<PlannedHost>, PlanError> {
+    let planned = cluster.hosts().iter().map(|host| {
+        let name = host.name.to_string();
+        let Some(observation) = inventory.hosts.get(&name) else {
+            return Err(PlanError::NotObserved { host: name });
+        };
+        Ok(PlannedHost {
+            address: host.address.to_string(),
+            roles: host.roles.clone(),
+            pods: ranges.get(&name).map(ToString::to_string).unwrap_or_default(),
+            binding: Binding::of(&observation.facts),
+            name,
+        })
+    });
+    planned.collect()
+}
+
+fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
+    let cluster = context.intent.cluster;
+    let mut tasks = Vec::new();
+    for host in cluster.hosts() {
+        let steps = prepare::steps(context, host)?;
+        tasks.push(Task { id: prepare_of(host), host: host.name.to_string(), after: Vec::new(), secrets: Vec::new(), steps });
+    }
+    let mut planes = cluster.control_planes();
+    let Some(first) = planes.next() else { return Ok(tasks) };
+    let others: Vec<&Host> = planes.collect();
+    tasks.push(init(cluster, first)?);
+    // One after the other: etcd takes one new member at a time.
+    let mut before = format!("{}/init", first.name);
+    for host in others {
+        let task = join(cluster, host, before)?;
+        before = task.id.clone();
+        tasks.push(task);
+    }
+    for host in cluster.workers() {
+        tasks.push(join(cluster, host, format!("{}/init", first.name))?);
+    }
+    if cluster.spec().network.cni == Cni::Routed {
+        tasks.push(ready(cluster, first, &tasks));
+    }
+    Ok(tasks)
+}
+
+fn prepare_of(host: &Host) -> String {
+    format!("{}/prepare", host.name)
+}
+
+fn init(cluster: &Cluster, host: &Host) -> Result<Task, PlanError> {
+    let config = kubeadm::init(cluster, host)?;
+    Ok(Task {
+        id: format!("{}/init", host.name),
+        host: host.name.to_string(),
+        after: vec![prepare_of(host)],
+        secrets: Vec::new(),
+        steps: steps_of(KubeadmCommand::Init, &INIT_PHASES, host, &config),
+    })
+}
+
+fn join(cluster: &Cluster, host: &Host, before: String) -> Result<Task, PlanError> {
+    let config = kubeadm::join(cluster, host)?;
+    let mut secrets = vec![SecretKind::BootstrapToken, SecretKind::CaHash];
+    let phases: &[&str] = if host.is_control_plane() {
+        secrets.push(SecretKind::CertificateKey);
+        &CONTROL_PLANE_JOIN_PHASES
+    } else {
+        &WORKER_JOIN_PHASES
+    };
+    Ok(Task {
+        id: format!("{}/join", host.name),
+        host: host.name.to_string(),
+        after: vec![prepare_of(host), before],
+        secrets,
+        steps: steps_of(KubeadmCommand::Join, phases, host, &config),
+    })
+}
+
+fn steps_of(command: KubeadmCommand, phases: &[&str], host: &Host, config: &str) -> Vec<Step> {
+    let step = |phase: &&str| {
+        let id = format!("kubeadm/{}/{}", command.as_str(), phase.replace(' ', "-"));
+        let phase = KubeadmPhase { command, phase: (*phase).into(), node: host.name.to_string(), config: config.into() };
+        Step::new(id, phase)
+    };
+    phases.iter().map(step).collect()
+}
+
+fn ready(cluster: &Cluster, first: &Host, tasks: &[Task]) -> Task {
+    let joined = tasks.iter().filter(|task| !task.id.ends_with("/prepare")).map(|task| task.id.clone());
+    let wait = |host: &Host| {
+        let node = host.name.to_string();
+        Step::new(format!("ready/{node}"), NodeReady { node, timeout_seconds: 300 })
+    };
+    Task {
+        id: format!("{}/ready", first.name),
+        host: first.name.to_string(),
+        after: joined.collect(),
+        secrets: Vec::new(),
+        steps: cluster.hosts().iter().map(wait).collect(),
+    }
+}

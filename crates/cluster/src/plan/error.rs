@@ -1,0 +1,103 @@
+//! Why there is no plan, or why one must not be carried out.
+
+use sealock_trust::json;
+use sealock_trust::reason::Code;
+
+use super::GateFailure;
+use crate::release::NotInRelease;
+use crate::render::RenderError;
+use crate::spec::SpecError;
+
+/// Why there is no plan, or why one must not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The spec makes no sense.
+    #[error("the cluster spec is refused")]
+    Spec(#[from] SpecError),
+    /// The release lacks something.
+    #[error("the release cannot make this cluster")]
+    NotInRelease(#[from] NotInRelease),
+    /// No pause image is among kubeadm's images.
+    #[error("kubeadm {version} names no pause image")]
+    NoPauseImage {
+        /// The Kubernetes version.
+        version: String,
+    },
+    /// A configuration could not be written.
+    #[error("a configuration cannot be rendered")]
+    Render(#[from] RenderError),
+    /// A host of the spec is not in the inventory.
+    #[error("host {host} was not observed")]
+    NotObserved {
+        /// The host.
+        host: String,
+    },
+    /// Kubernetes that Sealock did not bring runs on a host, or the host is another cluster's.
+    #[error("host {host} has a cluster already: {}", .evidence.join(", "))]
+    Foreign {
+        /// The host.
+        host: String,
+        /// What was found.
+        evidence: Vec<String>,
+    },
+    /// Hosts are not fit.
+    #[error("{} of the hosts' conditions are not met:{}", .0.len(), lines(.0))]
+    Gates(Vec<GateFailure>),
+    /// The hosts are no longer what the plan takes for granted.
+    #[error("the plan is stale: on host {host} {}", .changes.join("; "))]
+    Stale {
+        /// The host.
+        host: String,
+        /// What has changed.
+        changes: Vec<String>,
+    },
+    /// The file is no plan.
+    #[error("not a plan")]
+    Unreadable(#[source] json::Error),
+    /// The plan has another format.
+    #[error("the plan has format {found:?}; this version reads plan/1.0")]
+    Format {
+        /// What it says.
+        found: String,
+    },
+}
+
+fn lines(failures: &[GateFailure]) -> String {
+    failures.iter().map(|failure| format!("\n  {failure}")).collect()
+}
+
+impl PlanError {
+    /// Its reason code, where it is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Spec(_) => Some(Code::Spec),
+            Self::NotInRelease(_) => Some(Code::NotInRelease),
+            Self::Foreign { .. } => Some(Code::Foreign),
+            Self::Stale { .. } => Some(Code::StalePlan),
+            Self::Unreadable(_) | Self::Format { .. } => Some(Code::Format),
+            Self::Gates(_) => Some(Code::Preflight),
+            Self::NoPauseImage { .. } | Self::Render(_) | Self::NotObserved { .. } => None,
+        }
+    }
+
+    /// Whether the input is untrusted or invalid, so that trying again does not help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NotInRelease(_) => {
+                "import a bundle that carries it: outside, add it to sealock.yaml, lock, build, and carry the bundle in".into()
+            }
+            Self::Foreign { .. } => {
+                "Sealock never takes over what it did not make: choose another host, or remove that cluster by its own means".into()
+            }
+            Self::Stale { .. } => "run `cluster plan` again and review what has changed".into(),
+            Self::Gates(failures) => failures.first()?.remedy.clone(),
+            _ => return None,
+        })
+    }
+}

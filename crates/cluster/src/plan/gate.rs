@@ -1,0 +1,162 @@
+//! Gates: conditions of a host that a plan is not bound to, but that have to hold before anything is changed. They are
+//! read again at apply.
+
+use std::fmt;
+
+use sealock_node::facts::{Cgroup, HostFacts};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::inventory::{Inventory, Observation};
+use crate::spec::Cluster;
+
+/// Free bytes below `/var/lib` where the spec says nothing.
+const MINIMUM_FREE_DISK: u64 = 10 << 30;
+/// Below this kubeadm refuses a control plane (its preflight check `Mem`).
+const MINIMUM_MEMORY: u64 = 1700 << 20;
+/// Certificates are valid from their making: a joining node whose clock is behind by more would find them not yet valid.
+/// kubeadm backdates by five minutes.
+const MAXIMUM_SKEW_MS: i64 = 60_000;
+
+/// A condition of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// No swap, unless kubelet is told to live with it.
+    Swap,
+    /// Room below `/var/lib`.
+    Disk,
+    /// The clock agrees with the station's.
+    Clock,
+    /// Control groups that kubelet takes.
+    Cgroup,
+    /// Enough memory.
+    Memory,
+    /// The programs that steps and kubeadm need.
+    Programs,
+    /// The address of the spec is the host's.
+    Address,
+}
+
+/// A condition that is not met.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct GateFailure {
+    /// The host.
+    pub host: String,
+    /// The condition.
+    pub gate: Gate,
+    /// What was found.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for GateFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.host, self.problem)
+    }
+}
+
+/// How much is asked of the hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// Everything: something is going to be changed.
+    Change,
+    /// Nothing: hosts are given back.
+    Release,
+}
+
+/// Every condition that is not met.
+pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictness) -> Vec<GateFailure> {
+    if strictness == Strictness::Release {
+        return Vec::new();
+    }
+    let mut failures = Vec::new();
+    for host in cluster.hosts() {
+        let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
+        let address = host.address.to_string();
+        let found = [
+            swap(cluster, &observation.facts),
+            disk(cluster, &observation.facts),
+            clock(observation),
+            cgroup(cluster, &observation.facts),
+            host.is_control_plane().then(|| memory(cluster, &observation.facts)).flatten(),
+            programs(&observation.facts),
+            own_address(&address, &observation.facts),
+        ];
+        failures.extend(found.into_iter().flatten().map(|(gate, problem, remedy)| GateFailure {
+            host: host.name.to_string(),
+            gate,
+            problem,
+            remedy,
+        }));
+    }
+    failures
+}
+
+type Failed = Option<(Gate, String, String)>;
+
+fn swap(cluster: &Cluster, facts: &HostFacts) -> Failed {
+    let tolerated = cluster.spec().overrides.kubelet.get("failSwapOn") == Some(&Value::Bool(false));
+    (facts.swap_bytes > 0 && !tolerated).then(|| {
+        let problem = format!("swap is on ({})", size(facts.swap_bytes));
+        let remedy = "turn swap off now (`swapoff -a`) and in /etc/fstab, or set `overrides.kubelet.failSwapOn: false`";
+        (Gate::Swap, problem, remedy.into())
+    })
+}
+
+fn disk(cluster: &Cluster, facts: &HostFacts) -> Failed {
+    let minimum = cluster.spec().overrides.minimum_free_disk_bytes.unwrap_or(MINIMUM_FREE_DISK);
+    (facts.disk.free_bytes < minimum).then(|| {
+        let problem = format!("only {} are free below /var/lib, and {} are needed", size(facts.disk.free_bytes), size(minimum));
+        (Gate::Disk, problem, "make room, or set `overrides.minimumFreeDiskBytes` if you know better".into())
+    })
+}
+
+fn clock(observation: &Observation) -> Failed {
+    let ahead = observation.clock_ahead_ms;
+    (ahead.abs() > MAXIMUM_SKEW_MS).then(|| {
+        let direction = if ahead > 0 { "ahead of" } else { "behind" };
+        let problem = format!("its clock is {} s {direction} the station's", ahead.abs() / 1000);
+        (Gate::Clock, problem, "set the clocks of host and station from the same source: certificates depend on it".into())
+    })
+}
+
+fn cgroup(cluster: &Cluster, facts: &HostFacts) -> Failed {
+    let tolerated = cluster.spec().overrides.kubelet.get("failCgroupV1") == Some(&Value::Bool(false));
+    // kubelet refuses from 1.35 on.
+    let refused = facts.cgroup == Cgroup::V1 && cluster.spec().kubernetes.version.minor() >= 35 && !tolerated;
+    refused.then(|| {
+        let remedy = "boot with systemd.unified_cgroup_hierarchy=1, or set `overrides.kubelet.failCgroupV1: false`";
+        (Gate::Cgroup, "it has control groups of version 1, which kubelet refuses".into(), remedy.into())
+    })
+}
+
+fn memory(cluster: &Cluster, facts: &HostFacts) -> Failed {
+    let ignored = cluster.spec().overrides.ignore_preflight_errors.iter().any(|check| check == "Mem" || check == "all");
+    (facts.memory_bytes < MINIMUM_MEMORY && !ignored).then(|| {
+        let problem = format!("{} of memory, and a control plane needs {}", size(facts.memory_bytes), size(MINIMUM_MEMORY));
+        (Gate::Memory, problem, "give the host more memory".into())
+    })
+}
+
+fn programs(facts: &HostFacts) -> Failed {
+    (!facts.missing_programs.is_empty()).then(|| {
+        let names = facts.missing_programs.join(", ");
+        (Gate::Programs, format!("it lacks {names}"), format!("install the packages that bring {names}"))
+    })
+}
+
+fn own_address(address: &str, facts: &HostFacts) -> Failed {
+    let is_it = |with_prefix: &String| with_prefix.split('/').next() == Some(address);
+    (!facts.network.addresses.iter().any(is_it)).then(|| {
+        let problem = format!("{address} is none of its addresses ({})", facts.network.addresses.join(", "));
+        (Gate::Address, problem, "put the host's own address on the segment into the spec".into())
+    })
+}
+
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1 << 20;
+    if bytes >= 10 << 30 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes / MIB) }
+}

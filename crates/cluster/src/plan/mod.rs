@@ -1,0 +1,243 @@
+//! The plan: which steps, on which hosts, in which order (`docs/formats/plan.md`).
+//!
+//! Planning does no I/O and reads no clock: spec, inventory and release go in, and the same three give the same plan.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+use sealock_node::Step;
+use sealock_node::request::Registry;
+use sealock_store::release::Published;
+use sealock_trust::Digest;
+use sealock_trust::json::{self, jcs};
+use serde::{Deserialize, Serialize};
+
+mod apply;
+mod error;
+mod gate;
+mod prepare;
+mod print;
+mod reset;
+
+pub use apply::plan;
+pub use error::PlanError;
+pub use gate::{Gate, GateFailure, Strictness, check_gates};
+pub use print::{Assessment, Printed};
+pub use reset::plan_reset;
+
+use crate::inventory::{Binding, Inventory};
+use crate::spec::{Cluster, Deviation, Role};
+
+/// The format of [`Plan`].
+pub const PLAN_FORMAT: &str = "plan/1.0";
+
+/// What a plan is made from, besides the inventory.
+#[derive(Clone, Copy, Debug)]
+pub struct Intent<'a> {
+    /// What the cluster is to be.
+    pub cluster: &'a Cluster,
+    /// What the site serves.
+    pub release: &'a Published,
+    /// Where the site serves it.
+    pub registry: &'a Registry,
+    /// The images that this Kubernetes version's kubeadm asks for, by full name.
+    pub kubernetes_images: &'a [String],
+    /// The parts of the pod network that the hosts had in an earlier plan.
+    pub earlier_pod_ranges: &'a BTreeMap<String, Ipv4Net>,
+}
+
+/// Which steps, on which hosts, in which order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format: String,
+    /// The cluster.
+    pub cluster: String,
+    /// The site.
+    pub site: String,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The Kubernetes version.
+    pub kubernetes: String,
+    /// The digest of name and spec.
+    pub spec: Digest,
+    /// What the site served when the plan was made.
+    pub release: ReleaseId,
+    /// Where the nodes fetch from.
+    pub registry: Registry,
+    /// The hosts, in the order of the spec.
+    pub hosts: Vec<PlannedHost>,
+    /// What is done differently from what Sealock would do.
+    pub deviations: Vec<Deviation>,
+    /// What is done, each task after those it names.
+    pub tasks: Vec<Task>,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// To make the cluster what the spec says.
+    Apply,
+    /// To give the hosts back.
+    Reset,
+}
+
+impl Purpose {
+    /// As it stands in the names of units and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Reset => "reset",
+        }
+    }
+}
+
+/// A release by number and digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ReleaseId {
+    /// Its number.
+    pub number: u64,
+    /// The digest of its file.
+    pub digest: Digest,
+}
+
+/// A host of a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PlannedHost {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// What it does.
+    pub roles: Vec<Role>,
+    /// Its part of the pod network.
+    pub pods: String,
+    /// What the plan takes for granted about it.
+    pub binding: Binding,
+}
+
+/// Steps that run on one host, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Task {
+    /// Like `cp1/init`.
+    pub id: String,
+    /// The host's name.
+    pub host: String,
+    /// The tasks that have to be done before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<String>,
+    /// The values it needs on standard input.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretKind>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// A value that stands in no plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretKind {
+    /// What a joining node shows; minted on the first control plane when the task starts.
+    BootstrapToken,
+    /// The hash of the cluster CA's public key: no secret, but unknown before the cluster exists.
+    CaHash,
+    /// The key under which the control planes share their CAs; minted on the first one when the task starts.
+    CertificateKey,
+}
+
+impl SecretKind {
+    /// The name by which a configuration refers to it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BootstrapToken => crate::render::kubeadm::TOKEN,
+            Self::CaHash => crate::render::kubeadm::CA_HASH,
+            Self::CertificateKey => crate::render::kubeadm::CERTIFICATE_KEY,
+        }
+    }
+}
+
+impl Plan {
+    /// The plan's canonical form (RFC 8785).
+    ///
+    /// # Errors
+    /// Never for a plan made here; a plan read from a file may hold what canonical JSON cannot.
+    pub fn to_json(&self) -> Result<Vec<u8>, json::Error> {
+        jcs::to_vec(self)
+    }
+
+    /// The plan in `bytes`, which must be canonical.
+    ///
+    /// # Errors
+    /// The bytes are no plan, or no plan that this version knows.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, PlanError> {
+        let limits = json::Limits { bytes: 16 << 20, depth: 16, entries: 1 << 17 };
+        let plan: Self = jcs::from_slice(bytes, &limits).map_err(PlanError::Unreadable)?;
+        if plan.format != PLAN_FORMAT {
+            return Err(PlanError::Format { found: plan.format });
+        }
+        Ok(plan)
+    }
+
+    /// The plan's digest: what an approval and a journal name.
+    ///
+    /// # Errors
+    /// As [`Plan::to_json`].
+    pub fn digest(&self) -> Result<Digest, json::Error> {
+        Ok(Digest::sha256(&self.to_json()?))
+    }
+
+    /// The task called `id`.
+    pub fn task(&self, id: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.id == id)
+    }
+
+    /// The host called `name`.
+    pub fn host(&self, name: &str) -> Option<&PlannedHost> {
+        self.hosts.iter().find(|host| host.name == name)
+    }
+
+    /// The first control plane: where the cluster begins, and where tokens are minted.
+    pub fn first_control_plane(&self) -> Option<&PlannedHost> {
+        self.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane))
+    }
+
+    /// The parts of the pod network, for the next plan.
+    pub fn pod_ranges(&self) -> BTreeMap<String, Ipv4Net> {
+        let parse = |host: &PlannedHost| Some((host.name.clone(), host.pods.parse().ok()?));
+        self.hosts.iter().filter_map(parse).collect()
+    }
+
+    /// Whether the hosts still are what the plan takes for granted.
+    ///
+    /// # Errors
+    /// [`PlanError::Stale`], naming the host and what has changed.
+    pub fn check_fresh(&self, now: &Inventory) -> Result<(), PlanError> {
+        self.compare(now, |planned, current| planned.differences(current))
+    }
+
+    /// Whether the hosts are what they can be while this plan is under way.
+    ///
+    /// # Errors
+    /// [`PlanError::Stale`], naming the host and what no step of the plan explains.
+    pub fn check_resumable(&self, now: &Inventory) -> Result<(), PlanError> {
+        self.compare(now, |planned, current| planned.differences_beyond_steps(current, &self.cluster))
+    }
+
+    fn compare(&self, now: &Inventory, differences: impl Fn(&Binding, &Binding) -> Vec<String>) -> Result<(), PlanError> {
+        for host in &self.hosts {
+            let Some(observation) = now.hosts.get(&host.name) else {
+                return Err(PlanError::NotObserved { host: host.name.clone() });
+            };
+            let changes = differences(&host.binding, &Binding::of(&observation.facts));
+            if !changes.is_empty() {
+                return Err(PlanError::Stale { host: host.name.clone(), changes });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! The steps that make a bare host ready for kubeadm.
+
+use std::collections::BTreeMap;
+
+use sealock_node::Step;
+use sealock_node::step::{
+    Claim, Component, ComponentFile, File, HostsEntry, Image, Images, KernelModule, Mode, Packing, Peer, RoutedNetwork, Sysctl,
+    Unit,
+};
+
+use super::apply::Context;
+use super::{Intent, PlanError};
+use crate::release::Program;
+use crate::render::{containerd, units};
+use crate::spec::{Cni, Host};
+
+const CONTAINERD_CONFIG: &str = "/etc/containerd/config.toml";
+
+/// Everything before kubeadm, on `host`.
+pub(super) fn steps(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
+    let mut steps = foundation(context.intent);
+    steps.extend(components(context, host)?);
+    steps.extend(container_runtime(context)?);
+    steps.push(Step::new("images", Images { images: images(context, host)? }));
+    steps.push(kubelet_unit());
+    if context.intent.cluster.spec().network.cni == Cni::Routed {
+        steps.push(Step::new("network", network(context, host)));
+    }
+    Ok(steps)
+}
+
+fn foundation(intent: &Intent<'_>) -> Vec<Step> {
+    let registry = intent.registry;
+    let host_name = registry.name.rsplit_once(':').map_or(registry.name.as_str(), |(name, _)| name);
+    let forwarding = BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "1".to_owned())]);
+    let mut steps = vec![
+        Step::new("claim", Claim { cluster: intent.cluster.name().to_string() }),
+        Step::new("kernel-modules", KernelModule { modules: vec!["overlay".into()] }),
+        Step::new("sysctl", Sysctl { settings: forwarding }),
+    ];
+    if host_name != registry.address {
+        let entry = HostsEntry { address: registry.address.clone(), names: vec![host_name.into()] };
+        steps.push(Step::new("registry/name", entry));
+    }
+    steps
+}
+
+fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
+    let mut steps = vec![
+        context.component(host, Program::Runc, Packing::Plain, &[("runc", containerd::RUNC)])?,
+        context.component(host, Program::Containerd, Packing::TarGzip, &[
+            ("bin/containerd", "/usr/local/bin/containerd"),
+            ("bin/containerd-shim-runc-v2", "/usr/local/bin/containerd-shim-runc-v2"),
+            ("bin/ctr", "/usr/local/bin/ctr"),
+        ])?,
+        context.component(host, Program::CniPlugins, Packing::TarGzip, &[
+            ("ptp", "/opt/cni/bin/ptp"),
+            ("host-local", "/opt/cni/bin/host-local"),
+            ("loopback", "/opt/cni/bin/loopback"),
+            ("portmap", "/opt/cni/bin/portmap"),
+        ])?,
+        context.component(host, Program::Kubelet, Packing::Plain, &[("kubelet", "/usr/bin/kubelet")])?,
+        context.component(host, Program::Kubeadm, Packing::Plain, &[("kubeadm", "/usr/bin/kubeadm")])?,
+    ];
+    if host.is_control_plane() {
+        steps.push(context.component(host, Program::Kubectl, Packing::Plain, &[("kubectl", "/usr/bin/kubectl")])?);
+    }
+    Ok(steps)
+}
+
+impl Context<'_> {
+    fn component(
+        &self,
+        host: &Host,
+        program: Program,
+        packing: Packing,
+        files: &[(&str, &str)],
+    ) -> Result<Step, PlanError> {
+        let version = self.intent.cluster.spec().kubernetes.version.to_string();
+        let of_kubernetes = matches!(program, Program::Kubeadm | Program::Kubelet | Program::Kubectl);
+        let architecture = self.architecture(host)?;
+        let found = self.release.program(program, architecture, of_kubernetes.then_some(version.as_str()))?;
+        let files = files.iter().map(|(member, link)| ComponentFile { member: (*member).into(), link: (*link).into() });
+        let component = Component {
+            name: program.as_str().into(),
+            version: found.version,
+            artifact: found.artifact,
+            packing,
+            files: files.collect(),
+        };
+        Ok(Step::new(format!("component/{}", program.as_str()), component))
+    }
+}
+
+fn container_runtime(context: &Context<'_>) -> Result<Vec<Step>, PlanError> {
+    let overrides = &context.intent.cluster.spec().overrides;
+    let registry = context.intent.registry;
+    let file = |path: &str, content: String| File { path: path.into(), content, mode: Mode::FILE, replaces: None };
+    let unit = Unit {
+        name: "containerd.service".into(),
+        content: units::CONTAINERD.into(),
+        drop_ins: BTreeMap::new(),
+        running: true,
+        restart_on: vec![CONTAINERD_CONFIG.into()],
+    };
+    Ok(vec![
+        Step::new("containerd/config", file(CONTAINERD_CONFIG, containerd::config(&context.pause()?, overrides)?)),
+        Step::new("containerd/registry-ca", file(containerd::SITE_CA, registry.ca.clone())),
+        Step::new("containerd/registry", file(containerd::DEFAULT_HOSTS, containerd::hosts(registry))),
+        Step::new("containerd/unit", unit),
+    ])
+}
+
+fn kubelet_unit() -> Step {
+    let unit = Unit {
+        name: "kubelet.service".into(),
+        content: units::KUBELET.into(),
+        drop_ins: BTreeMap::from([("10-kubeadm.conf".to_owned(), units::KUBEADM_DROP_IN.to_owned())]),
+        running: false,
+        restart_on: Vec::new(),
+    };
+    Step::new("kubelet/unit", unit)
+}
+
+/// What runs on the host before any application: a worker needs no control plane.
+fn images(context: &Context<'_>, host: &Host) -> Result<Vec<Image>, PlanError> {
+    const OF_CONTROL_PLANES: [&str; 4] = ["/kube-apiserver:", "/kube-controller-manager:", "/kube-scheduler:", "/etcd:"];
+    let names = context.intent.kubernetes_images.iter();
+    let wanted = names.filter(|name| host.is_control_plane() || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
+    wanted.map(|name| Ok(context.release.image(name)?)).collect()
+}
+
+fn network(context: &Context<'_>, host: &Host) -> RoutedNetwork {
+    let network = &context.intent.cluster.spec().network;
+    let others = context.intent.cluster.hosts().iter().filter(|other| other.name != host.name);
+    RoutedNetwork {
+        address: host.address.to_string(),
+        pods: context.pods_of(host),
+        cluster_pods: network.pods.to_string(),
+        services: network.services.to_string(),
+        mtu: context.smallest_mtu(),
+        peers: others.map(|other| Peer { address: other.address.to_string(), pods: context.pods_of(other) }).collect(),
+    }
+}

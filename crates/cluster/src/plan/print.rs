@@ -1,0 +1,129 @@
+//! A plan as a person reviews it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use sealock_node::{Class, Probe};
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, Purpose, Task};
+
+/// What the hosts said about the steps of a plan: not part of the plan, since it changes while the plan is carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Assessment {
+    /// By task, then by step.
+    pub tasks: BTreeMap<String, BTreeMap<String, Probe>>,
+}
+
+impl Assessment {
+    /// What the host said about `step` of `task`.
+    pub fn probe(&self, task: &str, step: &str) -> Option<&Probe> {
+        self.tasks.get(task)?.get(step)
+    }
+
+    /// Whether every step of `task` is done.
+    pub fn is_done(&self, task: &Task) -> bool {
+        task.steps.iter().all(|step| self.probe(&task.id, &step.id).is_some_and(Probe::is_done))
+    }
+
+    /// Whether every step of `plan` is done: there is nothing to do.
+    pub fn all_done(&self, plan: &Plan) -> bool {
+        plan.tasks.iter().all(|task| self.is_done(task))
+    }
+
+    /// Steps that something stands in the way of, as `(host, step, what was found)`.
+    pub fn obstacles<'a>(&'a self, plan: &'a Plan) -> Vec<(&'a str, &'a str, &'a str)> {
+        let mut found = Vec::new();
+        for task in &plan.tasks {
+            for step in &task.steps {
+                if let Some(Probe::Foreign { found: what }) = self.probe(&task.id, &step.id) {
+                    found.push((task.host.as_str(), step.id.as_str(), what.as_str()));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A plan as a person reviews it; `Display` writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Printed<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What the hosts said about its steps, where they were asked.
+    pub assessment: Option<&'a Assessment>,
+}
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.head(f)?;
+        self.deviations(f)?;
+        for host in &self.plan.hosts {
+            let roles: Vec<String> = host.roles.iter().map(ToString::to_string).collect();
+            let pods = if host.pods.is_empty() { String::new() } else { format!(", pods {}", host.pods) };
+            writeln!(f, "\n{} ({}, {}{pods})", host.name, host.address, roles.join(" and "))?;
+            for task in self.plan.tasks.iter().filter(|task| task.host == host.name) {
+                self.task(f, task)?;
+            }
+        }
+        self.summary(f)
+    }
+}
+
+impl Printed<'_> {
+    fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.plan;
+        let digest = plan.digest().map_err(|_| fmt::Error)?;
+        let release = plan.release.number;
+        match plan.purpose {
+            Purpose::Apply => {
+                writeln!(f, "Plan to make cluster {} (Kubernetes {}, release {release})", plan.cluster, plan.kubernetes)?;
+            }
+            Purpose::Reset => writeln!(f, "Plan to give back the hosts of cluster {}", plan.cluster)?,
+        }
+        writeln!(f, "Digest {digest}")
+    }
+
+    fn deviations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.deviations.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nDeviations (from the spec's overrides)")?;
+        self.plan.deviations.iter().try_for_each(|deviation| writeln!(f, "  ~ {deviation}"))
+    }
+
+    fn task(&self, f: &mut fmt::Formatter<'_>, task: &Task) -> fmt::Result {
+        let name = task.id.rsplit('/').next().unwrap_or(&task.id);
+        let after = if task.after.is_empty() { String::new() } else { format!(" (after {})", task.after.join(", ")) };
+        writeln!(f, "  {name}{after}")?;
+        for step in &task.steps {
+            let probe = self.assessment.and_then(|assessment| assessment.probe(&task.id, &step.id));
+            let (mark, remark) = match probe {
+                Some(Probe::Done) => ('=', String::new()),
+                Some(Probe::Foreign { found }) => ('!', format!("  <- in the way: {found}")),
+                Some(Probe::Unknown { because }) => ('?', format!("  <- cannot tell: {because}")),
+                Some(Probe::NotDone { .. }) | None if step.class() == Class::OneWay => ('-', String::new()),
+                Some(Probe::NotDone { .. }) | None => ('+', String::new()),
+            };
+            writeln!(f, "    {mark} {step}{remark}")?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total: usize = self.plan.tasks.iter().map(|task| task.steps.len()).sum();
+        let hosts = self.plan.hosts.len();
+        let Some(assessment) = self.assessment else {
+            return writeln!(f, "\n{total} steps on {hosts} hosts.");
+        };
+        let probes = || {
+            let steps = self.plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (task, step)));
+            steps.filter_map(|(task, step)| assessment.probe(&task.id, &step.id))
+        };
+        let done = probes().filter(|probe| probe.is_done()).count();
+        let foreign = probes().filter(|probe| matches!(probe, Probe::Foreign { .. })).count();
+        let in_the_way = if foreign > 0 { format!(", {foreign} in the way") } else { String::new() };
+        writeln!(f, "\n{} of {total} steps to do on {hosts} hosts, {done} done{in_the_way}.", total - done - foreign)
+    }
+}

@@ -1,0 +1,59 @@
+//! The plan that gives the hosts back.
+
+use sealock_node::Step;
+use sealock_node::request::Registry;
+use sealock_node::step::Reset;
+use sealock_store::release::Published;
+
+use super::apply::{check_owners, planned_hosts};
+use super::{PLAN_FORMAT, Plan, PlanError, Purpose, ReleaseId, Task};
+use crate::inventory::Inventory;
+use crate::spec::Cluster;
+
+/// The plan that returns every host of `cluster` to what it was: workers first, the first control plane last.
+///
+/// # Errors
+/// A host that is another's.
+pub fn plan_reset(
+    cluster: &Cluster,
+    release: &Published,
+    registry: &Registry,
+    inventory: &Inventory,
+) -> Result<Plan, PlanError> {
+    check_owners(cluster, inventory)?;
+    let mut before: Vec<String> = Vec::new();
+    let mut tasks = Vec::new();
+    for host in cluster.workers() {
+        tasks.push(task(cluster, host.name.as_str(), Vec::new()));
+        before.push(format!("{}/reset", host.name));
+    }
+    let planes: Vec<_> = cluster.control_planes().collect();
+    for host in planes.into_iter().rev() {
+        tasks.push(task(cluster, host.name.as_str(), before.clone()));
+        before.push(format!("{}/reset", host.name));
+    }
+    Ok(Plan {
+        format: PLAN_FORMAT.into(),
+        cluster: cluster.name().to_string(),
+        site: cluster.spec().site.clone(),
+        purpose: Purpose::Reset,
+        kubernetes: cluster.spec().kubernetes.version.to_string(),
+        spec: cluster.digest(),
+        release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
+        registry: registry.clone(),
+        hosts: planned_hosts(cluster, inventory, &std::collections::BTreeMap::new())?,
+        deviations: Vec::new(),
+        tasks,
+    })
+}
+
+fn task(cluster: &Cluster, host: &str, after: Vec<String>) -> Task {
+    let reset = Reset { cluster: cluster.name().to_string() };
+    Task {
+        id: format!("{host}/reset"),
+        host: host.into(),
+        after,
+        secrets: Vec::new(),
+        steps: vec![Step::new("reset", reset)],
+    }
+}

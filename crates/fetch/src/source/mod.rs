@@ -1,0 +1,3 @@
+//! Where things come from.
+
+pub(crate) mod oci;

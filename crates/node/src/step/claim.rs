@@ -1,0 +1,149 @@
+//! Takes the host for one cluster.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Act, Claim, Mode, Probe};
+use crate::changes::{Before, Changes, NODE_FOLDER, Subject};
+use crate::context::Context;
+use crate::error::StepError;
+use crate::host::{self, Alteration, Entry, Host, HostError};
+
+const CLAIM: &str = "/var/lib/sealock/node/claim.json";
+const FORMAT: &str = "node-claim/1.0";
+
+/// Folders whose content comes from what runs in the cluster: not there, or empty, before the claim, so they go at a reset.
+const TREES: &[&str] = &[
+    "/etc/kubernetes",
+    "/var/lib/kubelet",
+    "/var/lib/etcd",
+    "/var/lib/containerd",
+    "/run/containerd",
+    "/etc/cni",
+    "/var/lib/cni",
+    "/run/cni",
+    "/opt/cni",
+    "/opt/containerd",
+    "/usr/libexec/kubernetes",
+    "/var/log/pods",
+    "/var/log/containers",
+    "/root/.kube",
+];
+
+/// Traces of a Kubernetes or a container runtime.
+const EVIDENCE: &[&str] = &[
+    "/etc/kubernetes/admin.conf",
+    "/etc/kubernetes/kubelet.conf",
+    "/etc/kubernetes/bootstrap-kubelet.conf",
+    "/etc/kubernetes/pki/ca.crt",
+    "/etc/kubernetes/manifests/kube-apiserver.yaml",
+    "/etc/kubernetes/manifests/etcd.yaml",
+    "/var/lib/kubelet/config.yaml",
+    "/var/lib/etcd/member",
+    "/var/lib/containerd/io.containerd.metadata.v1.bolt",
+    "/run/containerd/containerd.sock",
+    "/var/lib/rancher",
+    "/var/lib/k0s",
+    "/var/lib/docker",
+];
+
+const UNIT_FOLDERS: &[&str] = &["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+const UNITS: &[&str] = &[
+    "containerd.service",
+    "crio.service",
+    "docker.service",
+    "k0scontroller.service",
+    "k0sworker.service",
+    "k3s.service",
+    "k3s-agent.service",
+    "kubelet.service",
+    "rke2-agent.service",
+    "rke2-server.service",
+];
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: String,
+    cluster: String,
+}
+
+impl Act for Claim {
+    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        Ok(match claimed(host)? {
+            Some(cluster) if cluster == self.cluster => Probe::Done,
+            Some(cluster) => Probe::foreign(format!("the host belongs to cluster {cluster}")),
+            None => match evidence(host)?.as_slice() {
+                [] => Probe::not_done("the host is free"),
+                found => Probe::foreign(format!("the host already has a cluster or a container runtime: {}", found.join(", "))),
+            },
+        })
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        match self.probe(host, context)? {
+            Probe::Done => return Ok(()),
+            Probe::Foreign { found } => return Err(StepError::Foreign { found }),
+            _ => {}
+        }
+        let mut changes = Changes::load(host)?;
+        for tree in TREES {
+            if let Some(was) = empty_or_absent(host, tree)? {
+                changes.before(host, Subject::Tree { path: (*tree).to_owned() }, was)?;
+            }
+        }
+        host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
+        let record = Record { format: FORMAT.to_owned(), cluster: self.cluster.clone() };
+        let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
+        Ok(host::write(host, CLAIM, Mode::PRIVATE, &text)?)
+    }
+
+    fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
+        let mut changes = Changes::load(host)?;
+        for tree in TREES.iter().rev() {
+            changes.undo(host, &Subject::Tree { path: (*tree).to_owned() })?;
+        }
+        release(host)
+    }
+}
+
+/// The cluster that the host is claimed for.
+pub(crate) fn claimed(host: &dyn Host) -> Result<Option<String>, StepError> {
+    let Some(text) = host::read(host, CLAIM, 4096)? else { return Ok(None) };
+    let record: Record = serde_json::from_slice(&text).map_err(|_| StepError::Unknown {
+        because: format!("{CLAIM} is damaged"),
+    })?;
+    Ok(Some(record.cluster))
+}
+
+/// Ends the claim.
+pub(crate) fn release(host: &dyn Host) -> Result<(), StepError> {
+    Ok(host.alter(Alteration::RemoveFile { path: CLAIM })?)
+}
+
+/// Traces of a Kubernetes or a container runtime on a host that is not claimed.
+pub(crate) fn evidence(host: &dyn Host) -> Result<Vec<String>, HostError> {
+    let mut found = Vec::new();
+    for path in EVIDENCE {
+        if host::exists(host, path)? {
+            found.push((*path).to_owned());
+        }
+    }
+    for unit in UNITS {
+        for folder in UNIT_FOLDERS {
+            let path = format!("{folder}/{unit}");
+            if host::exists(host, &path)? {
+                found.push(path);
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn empty_or_absent(host: &dyn Host, path: &str) -> Result<Option<Before>, HostError> {
+    Ok(match host.inspect(path)? {
+        Entry::Missing => Some(Before::Absent),
+        Entry::Directory { .. } if host.list(path)?.is_empty() => Some(Before::Directory),
+        _ => None,
+    })
+}

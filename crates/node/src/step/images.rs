@@ -1,0 +1,180 @@
+//! Images preloaded into containerd by digest, and pinned.
+//!
+//! containerd pulls `name@digest` from the site registry and verifies it; the tag is then given to that digest here, never by
+//! the registry. The pin keeps kubelet's garbage collection away.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Act, Image, Images, Probe};
+use crate::context::Context;
+use crate::error::StepError;
+use crate::host::{Command, Host, HostError};
+
+const NAMESPACE: &str = "k8s.io";
+const HOSTS: &str = "/etc/containerd/certs.d";
+const PINNED: &str = "io.cri-containerd.pinned=pinned";
+const PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+impl Act for Images {
+    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        self.check()?;
+        let Some(listed) = Listed::read(host)? else {
+            return Ok(Probe::not_done("containerd does not answer"));
+        };
+        for image in &self.images {
+            if let Some(problem) = listed.problem(image) {
+                return Ok(Probe::not_done(problem));
+            }
+        }
+        Ok(Probe::Done)
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        self.check()?;
+        for image in &self.images {
+            context.admit(&image.name, &image.digest)?;
+        }
+        let unanswered = || StepError::Unknown { because: "containerd does not answer".to_owned() };
+        let listed = Listed::read(host)?.ok_or_else(unanswered)?;
+        let missing: Vec<&Image> = self.images.iter().filter(|image| listed.problem(image).is_some()).collect();
+        for (n, image) in missing.iter().enumerate() {
+            (context.progress)(&format!("image {} of {}: {}", n + 1, missing.len(), image.name));
+            preload(host, image)?;
+        }
+        let listed = Listed::read(host)?.ok_or_else(unanswered)?;
+        for image in &self.images {
+            listed.check(image)?;
+        }
+        Ok(())
+    }
+
+    fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
+        let Some(listed) = Listed::read(host)? else { return Ok(()) };
+        for image in &self.images {
+            let names = [image.name.clone(), by_digest(image)];
+            for name in names.iter().filter(|name| listed.0.contains_key(name.as_str())) {
+                ctr(["images", "rm", name]).must(host)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Images {
+    fn check(&self) -> Result<(), StepError> {
+        for image in &self.images {
+            let tagged = image.name.rsplit('/').next().is_some_and(|last| last.contains(':') && !last.contains('@'));
+            if !tagged || image.name.starts_with('-') || image.name.contains(char::is_whitespace) {
+                return Err(StepError::Invalid { problem: format!("{:?} is not an image with a tag", image.name) });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn preload(host: &dyn Host, image: &Image) -> Result<(), StepError> {
+    let source = by_digest(image);
+    ctr(["images", "pull", "--hosts-dir", HOSTS, &source]).timeout(PULL_TIMEOUT).must(host)?;
+    ctr(["images", "tag", "--force", &source, &image.name]).must(host)?;
+    ctr(["images", "label", &source, PINNED]).must(host)?;
+    ctr(["images", "label", &image.name, PINNED]).must(host)?;
+    Ok(())
+}
+
+/// `repository@digest` of an image.
+fn by_digest(image: &Image) -> String {
+    let repository = image.name.rsplit_once(':').map_or(image.name.as_str(), |(repository, _)| repository);
+    format!("{repository}@{}", image.digest)
+}
+
+fn ctr<const N: usize>(args: [&str; N]) -> Command {
+    Command::new("ctr", ["--namespace", NAMESPACE].into_iter().chain(args))
+}
+
+/// What containerd says about its images: name to what it is.
+struct Listed(BTreeMap<String, Found>);
+
+struct Found {
+    digest: String,
+    pinned: bool,
+    complete: bool,
+}
+
+impl Listed {
+    /// Nothing if containerd does not answer.
+    fn read(host: &dyn Host) -> Result<Option<Self>, HostError> {
+        let output = match host.run(&ctr(["images", "ls"])) {
+            Ok(output) if output.status == 0 => output,
+            Ok(_) | Err(HostError::NoProgram { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // Reads every content store entry: an image whose layers were lost is not complete.
+        let check = ctr(["images", "check"]).timeout(Duration::from_secs(300)).must(host)?;
+        let complete: BTreeMap<&str, bool> = check.lines().skip(1).filter_map(parse_check).collect();
+        let images = output.stdout.lines().skip(1).filter_map(parse_listed).map(|(name, digest, pinned)| {
+            let complete = complete.get(name).copied().unwrap_or(false);
+            (name.to_owned(), Found { digest: digest.to_owned(), pinned, complete })
+        });
+        Ok(Some(Self(images.collect())))
+    }
+
+    fn problem(&self, image: &Image) -> Option<String> {
+        let source = by_digest(image);
+        for name in [&image.name, &source] {
+            match self.0.get(name) {
+                None => return Some(format!("{name} is not in containerd")),
+                Some(found) if found.digest != image.digest.to_string() => {
+                    return Some(format!("containerd holds {name} as {}", found.digest));
+                }
+                Some(found) if !found.complete => return Some(format!("{name} is not complete in containerd")),
+                Some(found) if !found.pinned => return Some(format!("{name} is not pinned")),
+                Some(_) => {}
+            }
+        }
+        None
+    }
+
+    fn check(&self, image: &Image) -> Result<(), StepError> {
+        match self.0.get(&image.name) {
+            Some(found) if found.digest != image.digest.to_string() => Err(StepError::WrongImage {
+                name: image.name.clone(),
+                wanted: image.digest.clone(),
+                found: found.digest.clone(),
+            }),
+            _ => self.problem(image).map_or(Ok(()), |because| Err(StepError::NotHeld { because })),
+        }
+    }
+}
+
+/// `REF TYPE DIGEST SIZE UNIT PLATFORMS LABELS`
+fn parse_listed(line: &str) -> Option<(&str, &str, bool)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let digest = words.iter().copied().find(|word| word.starts_with("sha256:") || word.starts_with("sha512:"))?;
+    let pinned = words.last()?.split(',').any(|label| label == PINNED);
+    words.first().filter(|name| **name != digest).map(|name| (*name, digest, pinned))
+}
+
+/// `REF TYPE DIGEST complete (n/n) … UNPACKED`
+fn parse_check(line: &str) -> Option<(&str, bool)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let unpacked = words.last() == Some(&"true");
+    words.first().map(|name| (*name, unpacked && words.contains(&"complete")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_of_ctr_are_understood() {
+        let line = "registry.k8s.io/pause:3.10.2 application/vnd.oci.image.index.v1+json sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 314.0 KiB linux/amd64,linux/arm64 io.cri-containerd.image=managed,io.cri-containerd.pinned=pinned ";
+        let (name, digest, pinned) = parse_listed(line).unwrap();
+        assert_eq!((name, pinned), ("registry.k8s.io/pause:3.10.2", true));
+        assert!(digest.starts_with("sha256:e3b0"));
+        assert!(!parse_listed(&line.replace("=pinned", "=no")).unwrap().2);
+        let check = "registry.k8s.io/pause:3.10.2 application/vnd.oci.image.index.v1+json sha256:e3b0 complete (3/3) 314.0 KiB/314.0 KiB true";
+        assert_eq!(parse_check(check), Some(("registry.k8s.io/pause:3.10.2", true)));
+        assert_eq!(parse_check(&check.replace("complete", "incomplete")), Some(("registry.k8s.io/pause:3.10.2", false)));
+    }
+}

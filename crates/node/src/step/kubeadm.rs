@@ -1,0 +1,235 @@
+//! Phases of `kubeadm init` and `kubeadm join`, one step each with a probe of its own.
+//!
+//! Every phase of kubeadm may be repeated. A phase is done when the host or the cluster shows its trace *and* Sealock's mark
+//! says that it ran with this configuration; a phase that only checks leaves nothing but the mark.
+
+use std::time::Duration;
+
+use sealock_trust::Digest;
+
+use super::unit::State;
+use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe};
+use crate::context::Context;
+use crate::error::StepError;
+use crate::host::{self, Alteration, Command, Host, HostError};
+
+/// The phases of `kubeadm init` in their order, as kubeadm 1.35 to 1.37 name them. `upload-certs` is for clusters with
+/// several control planes, and needs a `certificateKey` in the configuration.
+pub const INIT_PHASES: &[&str] = &[
+    "preflight",
+    "certs all",
+    "kubeconfig all",
+    "etcd local",
+    "control-plane all",
+    "kubelet-start",
+    "wait-control-plane",
+    "upload-config all",
+    "upload-certs",
+    "mark-control-plane",
+    "bootstrap-token",
+    "kubelet-finalize all",
+    "addon all",
+];
+
+/// The phases of `kubeadm join` on a worker.
+pub const WORKER_JOIN_PHASES: &[&str] = &["preflight", "kubelet-start", "kubelet-wait-bootstrap"];
+
+/// The phases of `kubeadm join` on a further control plane with stacked etcd.
+pub const CONTROL_PLANE_JOIN_PHASES: &[&str] = &[
+    "preflight",
+    "control-plane-prepare all",
+    "kubelet-start",
+    "etcd-join",
+    "kubelet-wait-bootstrap",
+    "control-plane-join all",
+    "wait-control-plane",
+];
+
+/// Marks of the phases that ran.
+pub(crate) const MARKS: &str = "/var/lib/sealock/node/phases";
+const CONFIG_FOLDER: &str = "/run/sealock";
+const TIMEOUT: Duration = Duration::from_secs(600);
+const PKI: &[&str] = &[
+    "pki/ca.crt",
+    "pki/ca.key",
+    "pki/apiserver.crt",
+    "pki/apiserver.key",
+    "pki/apiserver-kubelet-client.crt",
+    "pki/apiserver-kubelet-client.key",
+    "pki/front-proxy-ca.crt",
+    "pki/front-proxy-ca.key",
+    "pki/front-proxy-client.crt",
+    "pki/front-proxy-client.key",
+    "pki/sa.key",
+    "pki/sa.pub",
+];
+const KUBECONFIGS: &[&str] = &["admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"];
+const CONTROL_PLANE: &[&str] = &[
+    "manifests/kube-apiserver.yaml",
+    "manifests/kube-controller-manager.yaml",
+    "manifests/kube-scheduler.yaml",
+];
+const KUBELET: &[&str] = &["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
+
+/// What a phase leaves behind.
+enum Trace {
+    /// Nothing but Sealock's mark.
+    Mark,
+    /// Files; relative ones lie in `/etc/kubernetes`.
+    Files(&'static [&'static str]),
+    /// kubelet's configuration, and kubelet running.
+    Kubelet,
+    /// A text in a file.
+    Text(&'static str, &'static str),
+    /// The API server answers that it is ready.
+    Api,
+    /// Objects that kubectl finds: its arguments after `get`.
+    Objects(Vec<String>),
+}
+
+impl Act for KubeadmPhase {
+    fn probe(&self, host: &dyn Host, context: &Context<'_>) -> Result<Probe, StepError> {
+        let missing = match self.trace(context)? {
+            Trace::Mark => None,
+            Trace::Files(files) => missing_file(host, files)?,
+            Trace::Kubelet => match missing_file(host, KUBELET)? {
+                None if !State::of(host, "kubelet.service")?.active => Some("kubelet is not running".to_owned()),
+                missing => missing,
+            },
+            Trace::Text(path, text) => {
+                let found = host::read_text(host, &absolute(path))?.is_some_and(|content| content.contains(text));
+                (!found).then(|| format!("{} does not say {text}", absolute(path)))
+            }
+            Trace::Api => unanswered(host, &kubectl(["get", "--raw", "/readyz"]))?,
+            Trace::Objects(args) => unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?,
+        };
+        if let Some(because) = missing {
+            return Ok(Probe::not_done(because));
+        }
+        match host::read_text(host, &self.mark_path())? {
+            Some(mark) if mark.trim() == self.config_digest() => Ok(Probe::Done),
+            Some(_) => Ok(Probe::not_done("it ran with another configuration")),
+            None => Ok(Probe::not_done("it has not run")),
+        }
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        self.trace(context)?;
+        let config = context.reveal(&self.config)?;
+        let path = self.config_path();
+        host.alter(Alteration::MakeDirectory { path: CONFIG_FOLDER, mode: Mode::EXECUTABLE })?;
+        host::write(host, &path, Mode::PRIVATE, config.as_bytes())?;
+        let result = self.command(&path).must(host);
+        // It holds secrets: it goes, whatever kubeadm said.
+        let removed = host.alter(Alteration::RemoveFile { path: &path });
+        result?;
+        removed?;
+        host.alter(Alteration::MakeDirectory { path: MARKS, mode: Mode::new(0o700) })?;
+        Ok(host::write(host, &self.mark_path(), Mode::FILE, self.config_digest().as_bytes())?)
+    }
+
+    /// Takes away the files that the phase wrote. What it changed in the cluster stays: that is what compensable means.
+    fn undo(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        let files = match self.trace(context)? {
+            Trace::Files(files) => files,
+            Trace::Kubelet => {
+                Command::new("systemctl", ["stop", "kubelet.service"]).timeout(Duration::from_secs(120)).must(host)?;
+                KUBELET
+            }
+            Trace::Mark | Trace::Text(..) | Trace::Api | Trace::Objects(_) => &[],
+        };
+        for file in files {
+            host.alter(Alteration::RemoveFile { path: &absolute(file) })?;
+        }
+        Ok(host.alter(Alteration::RemoveFile { path: &self.mark_path() })?)
+    }
+}
+
+impl KubeadmPhase {
+    fn trace(&self, context: &Context<'_>) -> Result<Trace, StepError> {
+        let namespaced = |kind: &str, name: &str| vec!["-n".to_owned(), "kube-system".to_owned(), kind.to_owned(), name.to_owned()];
+        let node = || vec!["node".to_owned(), self.node.clone()];
+        Ok(match (self.command, self.phase.as_str()) {
+            (_, "preflight") => Trace::Mark,
+            (KubeadmCommand::Init, "certs all") => Trace::Files(PKI),
+            (KubeadmCommand::Init, "kubeconfig all") => Trace::Files(KUBECONFIGS),
+            (KubeadmCommand::Init, "etcd local") | (KubeadmCommand::Join, "etcd-join") => Trace::Files(&["manifests/etcd.yaml"]),
+            (KubeadmCommand::Init, "control-plane all") | (KubeadmCommand::Join, "control-plane-prepare all") => {
+                Trace::Files(CONTROL_PLANE)
+            }
+            (_, "kubelet-start") => Trace::Kubelet,
+            (_, "wait-control-plane") => Trace::Api,
+            (KubeadmCommand::Init, "upload-config all") => Trace::Objects(namespaced("configmaps/kubeadm-config", "configmaps/kubelet-config")),
+            (KubeadmCommand::Init, "upload-certs") => Trace::Objects(namespaced("secret", "kubeadm-certs")),
+            (KubeadmCommand::Init, "mark-control-plane") | (KubeadmCommand::Join, "control-plane-join all") => Trace::Objects(node()),
+            (KubeadmCommand::Init, "bootstrap-token") => match context.secrets.find("bootstrap-token").and_then(|token| token.split_once('.')) {
+                Some((id, _)) => Trace::Objects(namespaced("secret", &format!("bootstrap-token-{id}"))),
+                None => Trace::Mark,
+            },
+            (KubeadmCommand::Init, "kubelet-finalize all") => Trace::Text("kubelet.conf", "kubelet-client-current.pem"),
+            (KubeadmCommand::Init, "addon all") => Trace::Objects(namespaced("deployments/coredns", "daemonsets/kube-proxy")),
+            (KubeadmCommand::Init, "addon coredns") => Trace::Objects(namespaced("deployment", "coredns")),
+            (KubeadmCommand::Init, "addon kube-proxy") => Trace::Objects(namespaced("daemonset", "kube-proxy")),
+            (KubeadmCommand::Join, "kubelet-wait-bootstrap") => {
+                Trace::Files(&["kubelet.conf", "/var/lib/kubelet/pki/kubelet-client-current.pem"])
+            }
+            (command, phase) => {
+                let problem = format!("kubeadm {} has no phase {phase:?} that Sealock knows", command.as_str());
+                return Err(StepError::Invalid { problem });
+            }
+        })
+    }
+
+    fn command(&self, config: &str) -> Command {
+        let phase = self.phase.split(' ');
+        let args = [self.command.as_str(), "phase"].into_iter().chain(phase).chain(["--config", config]);
+        // Without the flag the phase does nothing.
+        let upload = (self.phase == "upload-certs").then_some("--upload-certs");
+        Command::new("kubeadm", args.chain(upload)).timeout(TIMEOUT)
+    }
+
+    fn name(&self) -> String {
+        format!("{}-{}", self.command.as_str(), self.phase.replace(' ', "-"))
+    }
+
+    fn mark_path(&self) -> String {
+        format!("{MARKS}/{}", self.name())
+    }
+
+    fn config_path(&self) -> String {
+        format!("{CONFIG_FOLDER}/kubeadm-{}.yaml", self.name())
+    }
+
+    fn config_digest(&self) -> String {
+        Digest::sha256(self.config.as_bytes()).to_string()
+    }
+}
+
+/// kubectl with the rights of the cluster's administrator; only on control plane hosts.
+pub(crate) fn kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    let flags = ["--kubeconfig", "/etc/kubernetes/admin.conf", "--request-timeout", "10s"];
+    Command::new("kubectl", flags.into_iter().chain(args))
+}
+
+fn absolute(path: &str) -> String {
+    if path.starts_with('/') { path.to_owned() } else { format!("/etc/kubernetes/{path}") }
+}
+
+fn missing_file(host: &dyn Host, files: &[&str]) -> Result<Option<String>, HostError> {
+    for file in files {
+        let path = absolute(file);
+        if !host::exists(host, &path)? {
+            return Ok(Some(format!("{path} is not there")));
+        }
+    }
+    Ok(None)
+}
+
+fn unanswered(host: &dyn Host, command: &Command) -> Result<Option<String>, HostError> {
+    match host.run(command) {
+        Ok(output) if output.status == 0 => Ok(None),
+        Ok(output) => Ok(Some(output.complaint())),
+        Err(HostError::NoProgram { program }) => Ok(Some(format!("the program {program} is not on this host"))),
+        Err(error) => Err(error),
+    }
+}

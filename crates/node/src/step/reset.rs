@@ -1,0 +1,147 @@
+//! Takes the host out of its cluster and returns it to what it was.
+
+use std::time::Duration;
+
+use super::claim::{claimed, release};
+use super::unit::{STARTED, State};
+use super::{Act, Probe, Reset};
+use crate::changes::Changes;
+use crate::context::Context;
+use crate::error::StepError;
+use crate::host::{self, Alteration, Command, Host, HostError};
+
+const STOP_TIMEOUT: Duration = Duration::from_secs(180);
+/// What runs in the cluster mounts below these.
+const MOUNT_ROOTS: &[&str] = &["/var/lib/kubelet/", "/run/containerd/", "/run/netns/cni-", "/var/lib/containerd/"];
+
+impl Act for Reset {
+    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        let changed = Changes::load(host)?.iter().count();
+        Ok(match claimed(host)? {
+            Some(cluster) if cluster != self.cluster => Probe::foreign(format!("the host belongs to cluster {cluster}")),
+            Some(cluster) => Probe::not_done(format!("the host belongs to cluster {cluster}")),
+            None if changed > 0 => Probe::not_done(format!("{changed} changes are still to be taken back")),
+            None => Probe::Done,
+        })
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        match self.probe(host, context)? {
+            Probe::Done => return Ok(()),
+            Probe::Foreign { found } => return Err(StepError::Foreign { found }),
+            _ => {}
+        }
+        stop_workloads(host, context)?;
+        unmount(host)?;
+        clear_rules(host)?;
+        (context.progress)("giving back what was there before");
+        Changes::load(host)?.undo_all(host)?;
+        Command::new("systemctl", ["daemon-reload"]).must(host)?;
+        // Names of units that are gone; none that failed is an error for systemctl, and fine here.
+        host.run(&Command::new("systemctl", ["reset-failed"]))?;
+        for path in [STARTED, super::kubeadm::MARKS] {
+            host.alter(Alteration::RemoveTree { path })?;
+        }
+        release(host)
+    }
+
+    fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
+        Err(StepError::Invalid { problem: "a reset cannot be taken back".to_owned() })
+    }
+}
+
+/// kubelet first, or it would start again what is being stopped.
+fn stop_workloads(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    stop(host, "kubelet.service")?;
+    if State::of(host, "containerd.service")?.active {
+        (context.progress)("stopping pods");
+        leave_cluster(host, context)?;
+        end_tasks(host)?;
+    }
+    stop(host, "containerd.service")
+}
+
+fn stop(host: &dyn Host, unit: &str) -> Result<(), StepError> {
+    if State::of(host, unit)?.active {
+        Command::new("systemctl", ["stop", unit]).timeout(STOP_TIMEOUT).must(host)?;
+    }
+    Ok(())
+}
+
+/// kubeadm removes the etcd member and the pods with their networks. It does its best, and what it leaves is taken away
+/// after it: its failure is told, and is no reason to stop.
+fn leave_cluster(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    let socket = "unix:///run/containerd/containerd.sock";
+    let command = Command::new("kubeadm", ["reset", "--force", "--cri-socket", socket]).timeout(STOP_TIMEOUT);
+    match host.run(&command) {
+        Ok(output) if output.status == 0 => {}
+        Ok(output) => (context.progress)(&format!("kubeadm reset ended with status {}: {}", output.status, output.complaint())),
+        Err(HostError::NoProgram { .. }) => {}
+        Err(error @ HostError::Timeout { .. }) => (context.progress)(&error.to_string()),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+fn end_tasks(host: &dyn Host) -> Result<(), StepError> {
+    let ctr = |args: &[&str]| Command::new("ctr", ["--namespace", "k8s.io"].iter().chain(args).copied());
+    let tasks = ctr(&["tasks", "ls", "-q"]).must(host)?;
+    for task in tasks.split_whitespace() {
+        // One that has just ended by itself is no failure; what counts is that none is left.
+        host.run(&ctr(&["tasks", "delete", "--force", task]))?;
+    }
+    for container in ctr(&["containers", "ls", "-q"]).must(host)?.split_whitespace() {
+        host.run(&ctr(&["containers", "delete", container]))?;
+    }
+    let left = ctr(&["tasks", "ls", "-q"]).must(host)?;
+    if left.trim().is_empty() {
+        return Ok(());
+    }
+    Err(StepError::NotHeld { because: format!("containers do not end: {}", left.split_whitespace().collect::<Vec<_>>().join(", ")) })
+}
+
+/// Unmounts what pods left, the innermost first.
+fn unmount(host: &dyn Host) -> Result<(), StepError> {
+    let mounts = host::read_text(host, "/proc/self/mounts")?.unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(unescape);
+    let ours = |point: &String| MOUNT_ROOTS.iter().any(|root| point.starts_with(root));
+    for point in points.filter(ours).collect::<Vec<_>>().into_iter().rev() {
+        Command::new("umount", [point]).must(host)?;
+    }
+    Ok(())
+}
+
+/// `/proc/self/mounts` writes space, tab, newline and backslash in octal.
+fn unescape(text: &str) -> String {
+    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+}
+
+/// kube-proxy, kubelet and the portmap plugin leave their rules behind.
+fn clear_rules(host: &dyn Host) -> Result<(), StepError> {
+    for family in ["ip", "ip6"] {
+        if optional(host, &Command::new("nft", ["list", "table", family, "kube-proxy"]))?.is_some() {
+            Command::new("nft", ["delete", "table", family, "kube-proxy"]).must(host)?;
+        }
+    }
+    for (save, restore) in [("iptables-save", "iptables-restore"), ("ip6tables-save", "ip6tables-restore")] {
+        let rules = optional(host, &Command::new::<String>(save, []))?.unwrap_or_default();
+        if rules.lines().any(is_ours) {
+            let kept: String = rules.lines().filter(|line| !is_ours(line)).flat_map(|line| [line, "\n"]).collect();
+            Command::new::<String>(restore, []).stdin(kept).must(host)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_ours(rule: &str) -> bool {
+    ["KUBE-", "CNI-HOSTPORT", "CNI-DN-", "CNI-SN-"].iter().any(|chain| rule.contains(chain))
+}
+
+/// What `command` prints; nothing if it says no, or is not on this host.
+fn optional(host: &dyn Host, command: &Command) -> Result<Option<String>, HostError> {
+    match host.run(command) {
+        Ok(output) if output.status == 0 => Ok(Some(output.stdout)),
+        Ok(_) | Err(HostError::NoProgram { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

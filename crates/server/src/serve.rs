@@ -1,0 +1,153 @@
+//! The server as a whole: listeners, control socket, signals, the end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::ServeConfig;
+use crate::control::{ControlSocket, reload_release};
+use crate::error::ServeError;
+use crate::listen::{Connections, bind};
+use crate::notify::Notifier;
+use crate::state::State;
+use crate::tls::Certificate;
+
+/// How often the store is asked for a newer release that nobody told of.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// A server that listens, but answers only in [`Server::run`].
+#[derive(Debug)]
+pub struct Server {
+    state: Arc<State>,
+    certificate: Arc<Certificate>,
+    listeners: Vec<TcpListener>,
+    control: Option<ControlSocket>,
+    config: ServeConfig,
+}
+
+/// Serves until `shutdown`: [`Server::bind`], then [`Server::run`].
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn serve(config: ServeConfig, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+    Server::bind(config).await?.run(shutdown).await
+}
+
+impl Server {
+    /// Reads the current release and the certificate, and takes the addresses.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub async fn bind(config: ServeConfig) -> Result<Self, ServeError> {
+        let certificate = Certificate::load(config.tls.clone())?;
+        let control = config.control_socket.as_deref().map(ControlSocket::bind).transpose()?;
+        let mut listeners = Vec::new();
+        for &address in &config.listen {
+            listeners.push(bind(address).await?);
+        }
+        if listeners.is_empty() {
+            return Err(ServeError::NoAddress);
+        }
+        let state = Arc::new(State::load(config.store.clone(), config.site_keys.clone(), &config.names)?);
+        Ok(Self { state, certificate, listeners, control, config })
+    }
+
+    /// Where it listens; with the port that the system chose where port 0 was asked for.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// The number of the release that is served; none from an empty store.
+    pub fn release(&self) -> Option<u64> {
+        self.state.view().release
+    }
+
+    /// Answers until `shutdown`, then lets running downloads end. SIGHUP, and `reload` on the control socket, read
+    /// certificate and release again.
+    ///
+    /// # Errors
+    /// [`ServeError::Tls`], [`ServeError::Signals`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (stop, stopped) = watch::channel(false);
+        let connections = Connections {
+            state: self.state.clone(),
+            tls: TlsAcceptor::from(Arc::new(self.certificate.clone().server_config()?)),
+            limits: self.config.limits,
+            slots: Arc::new(Semaphore::new(connection_limit(self.config.limits.connections))),
+            stop: stopped,
+        };
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(connections.clone().run(listener));
+        }
+        let notifier = Notifier::new(self.config.notify_socket);
+        notifier.ready(&crate::describe(self.state.view().release));
+        let control = self.control;
+        tokio::select! {
+            () = shutdown => {}
+            result = follow(&self.state, &self.certificate, &notifier) => result?,
+            () = listen_to_control(control.as_ref(), &self.state) => {}
+        }
+        notifier.stopping();
+        // Whoever starts the next server need not wait for our downloads.
+        drop(control);
+        let _ = stop.send(true);
+        while accepting.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Never ends, also where there is no socket.
+async fn listen_to_control(control: Option<&ControlSocket>, state: &Arc<State>) {
+    if let Some(control) = control {
+        control.run(state).await;
+    }
+    std::future::pending().await
+}
+
+/// Reloads at SIGHUP, and when the store has a release that nobody told of: an import may run where the socket is not.
+async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifier) -> Result<(), ServeError> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                match certificate.reload() {
+                    Ok(()) => tracing::info!("the certificate was read again"),
+                    Err(error) => tracing::error!(%error, "the certificate cannot be read; the one before stays"),
+                }
+            }
+            _ = look.tick() => {
+                let asked = state.clone();
+                if !tokio::task::spawn_blocking(move || asked.is_stale()).await.unwrap_or(false) {
+                    continue;
+                }
+            }
+        }
+        if let Ok(release) = reload_release(state).await {
+            notifier.ready(&release);
+        }
+    }
+}
+
+/// As many connections as were asked for, if the process may have that many descriptors: one for the connection, one for
+/// the blob it sends.
+fn connection_limit(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let limit = if setrlimit(Resource::Nofile, raised).is_ok() { raised } else { limit };
+    let descriptors = limit.current.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+    let affordable = (descriptors.saturating_sub(64) / 2).max(16);
+    if affordable < wanted {
+        tracing::warn!(wanted, affordable, "fewer connections at a time, as the limit of open files is low");
+    }
+    wanted.min(affordable)
+}

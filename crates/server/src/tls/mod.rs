@@ -1,0 +1,7 @@
+//! TLS: the site's own certificate authority, and the certificate the server shows.
+
+mod authority;
+mod resolver;
+
+pub use authority::{IssuedCertificate, SiteCa};
+pub(crate) use resolver::Certificate;

@@ -1,0 +1,191 @@
+//! Receipts: the site's signed word on a bundle, and the base of the next delta.
+//!
+//! An in-toto statement (v1) whose subject is the manifest, in a DSSE envelope signed by the site.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Algorithm, Digest};
+use crate::dsse::{DsseError, Envelope};
+use crate::json::{self, Limits, jcs};
+use crate::names::{SiteId, StreamName};
+use crate::reason::Code;
+use crate::role::KeySet;
+use crate::signer::{SignError, Signer};
+use crate::utc;
+
+/// What the envelope says it holds (in-toto attestation framework, "Envelope").
+pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+/// The kind of statement.
+pub const PREDICATE_TYPE: &str = "https://sealock.example/receipt/v1";
+/// The predicate's format.
+pub const FORMAT: &str = "receipt/1.0";
+
+const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
+const SUBJECT_NAME: &str = "manifest.json";
+
+/// What the site made of the bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It was accepted, and its content is served.
+    Accepted,
+    /// It was refused.
+    Refused,
+}
+
+/// The site's word on one bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The digest of the bundle's `manifest.json`.
+    pub manifest: Digest,
+    /// The site.
+    pub site: SiteId,
+    /// The stream.
+    pub stream: StreamName,
+    /// The bundle's sequence.
+    pub sequence: u64,
+    /// What was made of it.
+    pub verdict: Verdict,
+    /// Why it was refused: a reason code.
+    pub code: Option<String>,
+    /// The manifests of this publisher's bundles that the site still holds, and nothing of anyone else's.
+    pub held: Vec<Digest>,
+    /// When.
+    pub issued: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Statement {
+    #[serde(rename = "_type")]
+    kind: String,
+    subject: Vec<Subject>,
+    #[serde(rename = "predicateType")]
+    predicate_type: String,
+    predicate: Predicate,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subject {
+    name: String,
+    digest: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Predicate {
+    format: String,
+    site: SiteId,
+    stream: StreamName,
+    sequence: u64,
+    verdict: Verdict,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    held: Vec<Digest>,
+    #[serde(with = "utc")]
+    issued: Timestamp,
+}
+
+/// Why a receipt is not believed, or could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// Not a DSSE envelope with sufficient signatures.
+    #[error("the receipt's envelope is not believed")]
+    Envelope(#[from] DsseError),
+    /// The content is not canonical JSON with the fields of a receipt.
+    #[error("the receipt's content is malformed")]
+    Json(#[from] json::Error),
+    /// A statement of another kind, or about something else than one manifest.
+    #[error("this is no receipt for one manifest: {0}")]
+    Statement(&'static str),
+    /// The signer did not sign.
+    #[error("signing the receipt failed")]
+    Sign(#[from] SignError),
+}
+
+impl ReceiptError {
+    /// The reason code, where this is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Envelope(source) => Some(source.code()),
+            Self::Json(source) => Some(source.code()),
+            Self::Statement(_) => Some(Code::Subject),
+            Self::Sign(_) => None,
+        }
+    }
+
+    /// Whether it is a refusal rather than a failure.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+}
+
+impl Receipt {
+    /// The signed receipt: the file that goes back to the publisher.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, ReceiptError> {
+        let payload = jcs::to_vec(&Statement::from(self))?;
+        Ok(Envelope::sign(PAYLOAD_TYPE, &payload, &[signer])?.to_json()?)
+    }
+
+    /// Reads a receipt that `site_keys` signed.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub fn verify(bytes: &[u8], site_keys: &KeySet) -> Result<Self, ReceiptError> {
+        let envelope = Envelope::from_json(bytes)?;
+        let statement: Statement = jcs::from_slice(envelope.verify(PAYLOAD_TYPE, site_keys)?, &Limits::DOCUMENT)?;
+        Self::try_from(statement)
+    }
+}
+
+impl From<&Receipt> for Statement {
+    fn from(receipt: &Receipt) -> Self {
+        let digest =
+            BTreeMap::from([(receipt.manifest.algorithm().as_str().to_owned(), receipt.manifest.hex().to_owned())]);
+        Self {
+            kind: STATEMENT_TYPE.to_owned(),
+            subject: vec![Subject { name: SUBJECT_NAME.to_owned(), digest }],
+            predicate_type: PREDICATE_TYPE.to_owned(),
+            predicate: Predicate {
+                format: FORMAT.to_owned(),
+                site: receipt.site.clone(),
+                stream: receipt.stream.clone(),
+                sequence: receipt.sequence,
+                verdict: receipt.verdict,
+                code: receipt.code.clone(),
+                held: receipt.held.clone(),
+                issued: receipt.issued,
+            },
+        }
+    }
+}
+
+impl TryFrom<Statement> for Receipt {
+    type Error = ReceiptError;
+
+    fn try_from(statement: Statement) -> Result<Self, ReceiptError> {
+        let Statement { kind, subject, predicate_type, predicate } = statement;
+        if kind != STATEMENT_TYPE || predicate_type != PREDICATE_TYPE {
+            return Err(ReceiptError::Statement("its type is another one"));
+        }
+        if predicate.format.split('.').next() != FORMAT.split('.').next() {
+            return Err(ReceiptError::Statement("its format is not receipt/1"));
+        }
+        let [Subject { name, digest }] = subject.as_slice() else {
+            return Err(ReceiptError::Statement("it has not exactly one subject"));
+        };
+        let sha256 = digest.get(Algorithm::Sha256.as_str()).filter(|_| digest.len() == 1 && name == SUBJECT_NAME);
+        let manifest = sha256.and_then(|hex| format!("sha256:{hex}").parse().ok());
+        let manifest = manifest.ok_or(ReceiptError::Statement("its subject is no manifest.json by SHA-256"))?;
+        let Predicate { site, stream, sequence, verdict, code, held, issued, .. } = predicate;
+        Ok(Self { manifest, site, stream, sequence, verdict, code, held, issued })
+    }
+}

@@ -1,0 +1,214 @@
+//! Why a bundle's trust metadata is not believed.
+
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+
+use crate::digest::Digest;
+use crate::json;
+use crate::reason::Code;
+use crate::role::RoleError;
+
+/// Why a bundle's trust metadata is not believed. Files are named as in the bundle's `tuf/metadata/`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// A file that no such set has.
+    #[error("{0:?} is not a file of trust metadata")]
+    UnknownFile(String),
+    /// A file that every such set has is missing.
+    #[error("the trust metadata lacks {0}")]
+    MissingFile(String),
+    /// More roots than one bundle may bring.
+    #[error("the trust metadata has more than {limit} roots")]
+    TooManyRoots {
+        /// The allowed count.
+        limit: usize,
+    },
+    /// Not well-formed metadata.
+    #[error("{file} is not well-formed TUF metadata")]
+    Json {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: json::Error,
+    },
+    /// Metadata of another role, or of an unknown major version of the specification.
+    #[error("{file} says that it is {found:?}, but has to be {expected:?}")]
+    Kind {
+        /// The file.
+        file: String,
+        /// What it has to be.
+        expected: &'static str,
+        /// What it says.
+        found: String,
+    },
+    /// The signatures of timestamp, snapshot or targets do not suffice.
+    #[error("the signatures of {file} do not suffice")]
+    Role {
+        /// The file.
+        file: String,
+        /// Why not.
+        source: RoleError,
+    },
+    /// A signature by a key that has no say in this file.
+    #[error("{file} carries a signature by {keyid:?}, which is no key of this role")]
+    ForeignSignature {
+        /// The file.
+        file: String,
+        /// The claimed key id.
+        keyid: String,
+    },
+    /// The roots do not follow each other one by one.
+    #[error("root {expected} is needed next, but {found} comes")]
+    RootGap {
+        /// The version that has to come.
+        expected: u64,
+        /// The version that comes.
+        found: u64,
+    },
+    /// A root is not signed by the threshold of the root before it, or of itself.
+    #[error("root {version} is not signed by the threshold of root {by}")]
+    RootSignature {
+        /// The root that is to be believed.
+        version: u64,
+        /// The root whose keys should have signed it.
+        by: u64,
+        /// What the signatures lack.
+        source: RoleError,
+    },
+    /// A root is unsound: a role that can't be filled.
+    #[error("root {version} is unsound")]
+    RootUnsound {
+        /// The root's version.
+        version: u64,
+        /// What is wrong.
+        source: RoleError,
+    },
+    /// Two different roots of one version.
+    #[error("there are two different roots of version {version}, and the other one is trusted")]
+    RootFork {
+        /// The version.
+        version: u64,
+    },
+    /// The hard expiry has passed.
+    #[error("{file} expired at {expires}, and it is {now}")]
+    Expired {
+        /// The file.
+        file: String,
+        /// When it expired.
+        expires: Timestamp,
+        /// The time that was taken as now: the later of the clock and the last accepted issue time.
+        now: Timestamp,
+    },
+    /// Files of different sequences put together.
+    #[error("{file} has version {found}, but {by} promises {promised}")]
+    Mixed {
+        /// The file.
+        file: String,
+        /// The file that makes the promise.
+        by: &'static str,
+        /// The promised version.
+        promised: u64,
+        /// The version that it has.
+        found: u64,
+    },
+    /// A file does not have the length it was promised to have.
+    #[error("{file} has {found} bytes, but was signed with {promised}")]
+    Size {
+        /// The file.
+        file: String,
+        /// The signed length in bytes.
+        promised: u64,
+        /// Its length in bytes.
+        found: u64,
+    },
+    /// A metadata file does not have the digest it was promised to have.
+    #[error("{file} does not have the digest that {by} promises")]
+    Digest {
+        /// The file.
+        file: String,
+        /// The file that makes the promise.
+        by: &'static str,
+    },
+    /// A promise is made without any SHA-256 or SHA-512, so it can't be checked.
+    #[error("{by} gives no SHA-256 or SHA-512 digest of {file}")]
+    NoDigest {
+        /// The file.
+        file: String,
+        /// The file that makes the promise.
+        by: &'static str,
+    },
+    /// The signed targets do not list a manifest.
+    #[error("targets.json lists no manifest.json")]
+    NoManifest,
+    /// The manifest is not the one that was signed.
+    #[error("manifest.json is not the one that was signed: it has {found}")]
+    ManifestAltered {
+        /// The digest it has.
+        found: Digest,
+    },
+    /// Older than what was accepted.
+    #[error("sequence {sequence} is older than {accepted}, which was accepted already")]
+    Rollback {
+        /// The bundle's sequence.
+        sequence: u64,
+        /// The accepted sequence.
+        accepted: u64,
+    },
+    /// Another content under an accepted sequence.
+    #[error("sequence {sequence} was accepted with manifest {accepted}, and now comes signed with {found}")]
+    Equivocation {
+        /// The sequence of both.
+        sequence: u64,
+        /// The accepted manifest.
+        accepted: Digest,
+        /// This one.
+        found: Digest,
+    },
+    /// Sequences in between are missing.
+    #[error("the sequences {} to {} have not been imported", missing.start(), missing.end())]
+    Gap {
+        /// The sequences that were skipped.
+        missing: RangeInclusive<u64>,
+    },
+    /// Further ahead than any honest publisher gets.
+    #[error("sequence {sequence} is more than {limit} ahead of {accepted}", limit = super::MAX_JUMP)]
+    Jump {
+        /// The bundle's sequence.
+        sequence: u64,
+        /// The accepted sequence.
+        accepted: u64,
+    },
+}
+
+impl TrustError {
+    /// The reason code of this refusal.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::UnknownFile(_) => Code::Undeclared,
+            Self::MissingFile(_) => Code::Incomplete,
+            Self::TooManyRoots { .. } => Code::Limit,
+            Self::Json { source, .. } => source.code(),
+            Self::Kind { .. } | Self::NoManifest | Self::NoDigest { .. } => Code::Format,
+            Self::RootUnsound { source, .. } | Self::Role { source, .. } => source.code(),
+            Self::ForeignSignature { .. } => Code::Scope,
+            Self::RootGap { .. } => Code::RootGap,
+            Self::RootSignature { .. } => Code::RootSig,
+            Self::RootFork { .. } | Self::Equivocation { .. } => Code::Equivocation,
+            Self::Expired { .. } => Code::Expired,
+            Self::Mixed { .. } => Code::Subject,
+            Self::Size { .. } => Code::Size,
+            Self::Digest { .. } => Code::Digest,
+            Self::ManifestAltered { .. } => Code::Sig,
+            Self::Rollback { .. } => Code::Rollback,
+            Self::Gap { .. } => Code::Gap,
+            Self::Jump { .. } => Code::Jump,
+        }
+    }
+
+    /// Always: what is not believed now is not believed on a second try.
+    pub fn is_refusal(&self) -> bool {
+        true
+    }
+}

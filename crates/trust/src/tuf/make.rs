@@ -1,0 +1,268 @@
+//! The publisher's side: roots, and the metadata that vouches for a manifest.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::roots::open_root;
+use super::{
+    FileMeta, MANIFEST, Metadata, MetadataSet, Roles, Root, RootExtension, SPEC_VERSION, Signature, Signed, Snapshot,
+    TargetFile, Targets, TimestampMeta, TrustError,
+};
+use crate::digest::{Algorithm, Digest};
+use crate::json::{self, MAX_INTEGER};
+use crate::key::{KeyId, PublicKey};
+use crate::role::{KeySet, RoleError};
+use crate::signer::{SignError, Signer};
+use crate::utc;
+
+/// Why metadata could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MakeError {
+    /// A signer did not sign.
+    #[error("signing failed")]
+    Sign(#[from] SignError),
+    /// A signer has no say in what it was to sign.
+    #[error("the key {keyid} is none of the {role} keys of root {version}")]
+    NotInRole {
+        /// The signer's key id.
+        keyid: KeyId,
+        /// The role.
+        role: &'static str,
+        /// The root's version.
+        version: u64,
+    },
+    /// The root that this builds on is not believed.
+    #[error("the root that this builds on is not believed")]
+    Root(#[from] TrustError),
+    /// A role that can't be filled.
+    #[error("a role cannot be filled")]
+    Role(#[from] RoleError),
+    /// There are no roots to sign under.
+    #[error("there is no root to sign under")]
+    NoRoot,
+    /// A sequence of zero, or one beyond 2^53−1.
+    #[error("a sequence is counted from 1 to 2^53−1")]
+    Sequence,
+    /// The metadata can't be written canonically.
+    #[error("the metadata cannot be written")]
+    Json(#[from] json::Error),
+}
+
+impl MakeError {
+    /// Whether it is a refusal rather than a failure.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(self, Self::Sign(_))
+    }
+}
+
+/// What a root is to say.
+#[derive(Clone, Debug)]
+pub struct RootSpec {
+    /// Hard expiry.
+    pub expires: Timestamp,
+    /// Who may replace the root.
+    pub root: KeySet,
+    /// Who signs manifests.
+    pub publisher: KeySet,
+    /// Who may revoke.
+    pub revoker: Option<KeySet>,
+}
+
+/// What stands around a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The bundle's place in its stream, from 1: the version of all three files.
+    pub sequence: u64,
+    /// When the manifest was issued.
+    pub issued: Timestamp,
+    /// Hard expiry.
+    pub expires: Timestamp,
+}
+
+/// Makes the first root, signed by `signers`, who may be fewer than its threshold: see [`add_root_signatures`].
+///
+/// # Errors
+/// [`MakeError`].
+pub fn create_root(spec: &RootSpec, signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {
+    sign_root(Signed::unsigned(root(spec, 1))?, None, signers)
+}
+
+/// Makes the root that follows `previous`, signed by `signers`: it takes both roots' thresholds to be believed.
+///
+/// # Errors
+/// [`MakeError`].
+pub fn rotate_root(previous: &[u8], spec: &RootSpec, signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {
+    let previous = open_root(previous)?;
+    sign_root(Signed::unsigned(root(spec, previous.version + 1))?, Some(&previous), signers)
+}
+
+/// Adds signatures to a root: of its own root keys, and, for a rotation, of those of `previous`.
+///
+/// # Errors
+/// [`MakeError`].
+pub fn add_root_signatures(
+    bytes: &[u8],
+    previous: Option<&[u8]>,
+    signers: &[&dyn Signer],
+) -> Result<Vec<u8>, MakeError> {
+    let previous = previous.map(open_root).transpose()?;
+    sign_root(Signed::parse_canonical("root.json", bytes)?, previous.as_ref(), signers)
+}
+
+fn root(spec: &RootSpec, version: u64) -> Root {
+    let sets = [Some(&spec.root), Some(&spec.publisher), spec.revoker.as_ref()];
+    let keys: BTreeMap<KeyId, PublicKey> = sets.into_iter().flatten().flat_map(|set| set.keys().clone()).collect();
+    let publisher = spec.publisher.role();
+    Root {
+        kind: Root::TYPE.to_owned(),
+        spec_version: SPEC_VERSION.to_owned(),
+        version,
+        expires: spec.expires,
+        consistent_snapshot: false,
+        keys,
+        roles: Roles {
+            root: spec.root.role(),
+            targets: publisher.clone(),
+            snapshot: publisher.clone(),
+            timestamp: publisher,
+        },
+        extension: spec.revoker.as_ref().map(|revoker| RootExtension { revoker: Some(revoker.role()) }),
+    }
+}
+
+fn sign_root(mut root: Signed<Root>, previous: Option<&Root>, signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {
+    let version = root.signed.version;
+    let own = root.signed.root_keys()?;
+    let before = previous.map(Root::root_keys).transpose()?;
+    for signer in signers {
+        let keyid = signer.public_key().id();
+        let is_old = before.as_ref().is_some_and(|keys| keys.keys().contains_key(keyid));
+        if !own.keys().contains_key(keyid) && !is_old {
+            return Err(MakeError::NotInRole { keyid: keyid.clone(), role: "root", version });
+        }
+    }
+    add_signatures(&mut root, signers)?;
+    Ok(root.to_bytes()?)
+}
+
+/// Vouches for `manifest` under the newest of `roots` (ascending, from the first one on): the bundle's `tuf/metadata/`.
+///
+/// `signers` may be fewer than the threshold: see [`MetadataSet::add_signatures`].
+///
+/// # Errors
+/// [`MakeError`].
+pub fn sign_manifest(
+    roots: &[Vec<u8>],
+    manifest: &[u8],
+    terms: &Terms,
+    signers: &[&dyn Signer],
+) -> Result<MetadataSet, MakeError> {
+    if terms.sequence == 0 || terms.sequence > MAX_INTEGER.unsigned_abs() {
+        return Err(MakeError::Sequence);
+    }
+    let mut set = MetadataSet {
+        roots: by_version(roots)?,
+        targets: Signed::unsigned(targets(manifest, terms))?.to_bytes()?,
+        snapshot: Signed::unsigned(snapshot(terms))?.to_bytes()?,
+        timestamp: Signed::unsigned(timestamp(terms))?.to_bytes()?,
+    };
+    set.add_signatures(signers)?;
+    Ok(set)
+}
+
+impl MetadataSet {
+    /// Adds signatures to targets, snapshot and timestamp; a signer's earlier one is replaced.
+    ///
+    /// # Errors
+    /// [`MakeError`]; the set is unchanged then.
+    pub fn add_signatures(&mut self, signers: &[&dyn Signer]) -> Result<(), MakeError> {
+        let newest = self.roots.last_key_value().ok_or(MakeError::NoRoot)?;
+        let root = open_root(newest.1)?;
+        let keys = root.publisher_keys()?;
+        for signer in signers {
+            let keyid = signer.public_key().id();
+            if !keys.keys().contains_key(keyid) {
+                let (keyid, version) = (keyid.clone(), root.version);
+                return Err(MakeError::NotInRole { keyid, role: "publisher", version });
+            }
+        }
+        let targets = resign::<Targets>("targets.json", &self.targets, signers)?;
+        let snapshot = resign::<Snapshot>("snapshot.json", &self.snapshot, signers)?;
+        let timestamp = resign::<TimestampMeta>("timestamp.json", &self.timestamp, signers)?;
+        (self.targets, self.snapshot, self.timestamp) = (targets, snapshot, timestamp);
+        Ok(())
+    }
+
+    /// The keys that claim to have signed the targets. Nothing is verified.
+    ///
+    /// # Errors
+    /// [`TrustError`] where targets.json can't be read.
+    pub fn claimed_signers(&self) -> Result<Vec<KeyId>, TrustError> {
+        let targets = Signed::<Targets>::parse("targets.json", &self.targets)?;
+        Ok(targets.signatures.into_iter().map(|signature| signature.keyid).collect())
+    }
+}
+
+fn by_version(roots: &[Vec<u8>]) -> Result<BTreeMap<u64, Vec<u8>>, MakeError> {
+    roots.iter().map(|bytes| Ok((open_root(bytes)?.version, bytes.clone()))).collect()
+}
+
+fn resign<T: Metadata>(file: &str, bytes: &[u8], signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {
+    let mut metadata = Signed::<T>::parse_canonical(file, bytes)?;
+    add_signatures(&mut metadata, signers)?;
+    Ok(metadata.to_bytes()?)
+}
+
+fn add_signatures<T: Metadata>(metadata: &mut Signed<T>, signers: &[&dyn Signer]) -> Result<(), SignError> {
+    for signer in signers {
+        let keyid = signer.public_key().id().clone();
+        let sig = signer.sign(metadata.canonical())?;
+        metadata.signatures.retain(|signature| signature.keyid != keyid);
+        metadata.signatures.push(Signature { keyid, sig });
+    }
+    // The order tells nothing, and so it does not depend on who signed first.
+    metadata.signatures.sort_by(|left, right| left.keyid.cmp(&right.keyid));
+    Ok(())
+}
+
+fn targets(manifest: &[u8], terms: &Terms) -> Targets {
+    let digest = Digest::sha256(manifest);
+    let file = TargetFile {
+        length: manifest.len() as u64,
+        hashes: BTreeMap::from([(Algorithm::Sha256.as_str().to_owned(), digest.hex().to_owned())]),
+        custom: Some(serde_json::json!({"issued": utc::format(terms.issued)})),
+    };
+    Targets {
+        kind: Targets::TYPE.to_owned(),
+        spec_version: SPEC_VERSION.to_owned(),
+        version: terms.sequence,
+        expires: terms.expires,
+        targets: BTreeMap::from([(MANIFEST.to_owned(), file)]),
+    }
+}
+
+fn snapshot(terms: &Terms) -> Snapshot {
+    Snapshot {
+        kind: Snapshot::TYPE.to_owned(),
+        spec_version: SPEC_VERSION.to_owned(),
+        version: terms.sequence,
+        expires: terms.expires,
+        meta: promise("targets.json", terms),
+    }
+}
+
+fn timestamp(terms: &Terms) -> TimestampMeta {
+    TimestampMeta {
+        kind: TimestampMeta::TYPE.to_owned(),
+        spec_version: SPEC_VERSION.to_owned(),
+        version: terms.sequence,
+        expires: terms.expires,
+        meta: promise("snapshot.json", terms),
+    }
+}
+
+fn promise(file: &str, terms: &Terms) -> BTreeMap<String, FileMeta> {
+    BTreeMap::from([(file.to_owned(), FileMeta { version: terms.sequence, length: None, hashes: BTreeMap::new() })])
+}

@@ -1,0 +1,31 @@
+//! Trust metadata: The Update Framework (TUF specification 1.0.34), one repository per (root, stream).
+//!
+//! The publisher's keys and threshold fill targets, snapshot and timestamp; their versions are the stream's sequence;
+//! the one target is `manifest.json`. Any TUF client can verify what is made here.
+
+mod error;
+mod make;
+mod metadata;
+mod roots;
+mod set;
+mod state;
+mod verify;
+
+pub use error::TrustError;
+pub use make::{MakeError, RootSpec, Terms, add_root_signatures, create_root, rotate_root, sign_manifest};
+pub use metadata::{
+    FileMeta, Metadata, Roles, Root, RootExtension, Signature, Signed, Snapshot, TargetFile, Targets, TimestampMeta,
+};
+pub use roots::{RootWalk, open_root, walk_roots};
+pub use set::MetadataSet;
+pub use state::StreamState;
+pub use verify::{Verified, Verifier, verify};
+
+/// The target that stands for the whole bundle.
+pub const MANIFEST: &str = "manifest.json";
+/// The version of the specification that is written; any 1.x is read.
+pub const SPEC_VERSION: &str = "1.0.34";
+/// How far ahead of the last accepted one a sequence may be.
+pub const MAX_JUMP: u64 = 1000;
+/// How many roots one bundle may bring (the specification asks for a bound in 5.3.3).
+pub const MAX_ROOTS: usize = 256;

@@ -1,0 +1,119 @@
+//! `cargo xtask e2e`: end-to-end scenarios in a lab of their own.
+//!
+//! A scenario brings up its lab, runs the story, and then its cases, each of which breaks one thing and looks at the
+//! answer. Whatever fails, the lab is taken down again.
+
+mod across_the_gap;
+
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::lab::Lab;
+use crate::story::Desk;
+
+/// Which scenarios run.
+#[derive(Debug, clap::Args)]
+pub struct Selection {
+    /// Scenarios, by the name of their folder in e2e/; all where none is named
+    scenarios: Vec<String>,
+    /// Leave the lab up afterwards, to look around in it
+    #[arg(long)]
+    keep: bool,
+    /// Run only the cases whose name contains this
+    #[arg(long)]
+    case: Option<String>,
+    /// The lab's id
+    #[arg(long, default_value = "e2e")]
+    id: String,
+}
+
+impl Selection {
+    /// What CI runs.
+    pub fn for_ci() -> Self {
+        Self { scenarios: Vec::new(), keep: false, case: None, id: "ci".into() }
+    }
+}
+
+struct Scenario {
+    name: &'static str,
+    nodes: &'static [&'static str],
+    story: fn(&Desk) -> Result<()>,
+    cases: &'static [Case],
+}
+
+struct Case {
+    name: &'static str,
+    run: fn(&Desk) -> Result<()>,
+}
+
+const SCENARIOS: &[Scenario] = &[across_the_gap::SCENARIO];
+
+/// Runs the selected scenarios.
+pub fn command(selection: &Selection) -> Result<()> {
+    let mut failed = Vec::new();
+    let mut passed = 0;
+    for scenario in SCENARIOS {
+        if selection.scenarios.is_empty() || selection.scenarios.iter().any(|name| name == scenario.name) {
+            let outcome = in_a_lab(scenario, selection)?;
+            passed += outcome.passed;
+            failed.extend(outcome.failed);
+        }
+    }
+    for name in &failed {
+        println!("FAILED {name}");
+    }
+    println!("end to end: {passed} passed, {} failed", failed.len());
+    if passed + failed.len() == 0 {
+        bail!("no scenario of that name: look into e2e/");
+    }
+    if !failed.is_empty() {
+        bail!("{} end-to-end case(s) failed", failed.len());
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Outcome {
+    passed: usize,
+    failed: Vec<String>,
+}
+
+fn in_a_lab(scenario: &Scenario, selection: &Selection) -> Result<Outcome> {
+    let lab = Lab::open(&selection.id)?;
+    lab.down()?;
+    let outcome = run_scenario(scenario, &lab, selection);
+    if !selection.keep {
+        lab.down()?;
+    }
+    outcome
+}
+
+fn run_scenario(scenario: &Scenario, lab: &Lab, selection: &Selection) -> Result<Outcome> {
+    lab.up(scenario.nodes)?;
+    let desk = Desk::set_up(lab.clone(), scenario.name)?;
+    (scenario.story)(&desk)?;
+    let mut outcome = Outcome { passed: 1, failed: Vec::new() };
+    for case in scenario.cases {
+        if selection.case.as_ref().is_none_or(|part| case.name.contains(part.as_str())) {
+            run_case(scenario, case, &desk, &mut outcome);
+        }
+    }
+    Ok(outcome)
+}
+
+fn run_case(scenario: &Scenario, case: &Case, desk: &Desk, outcome: &mut Outcome) {
+    let begun = Instant::now();
+    let result = (case.run)(desk);
+    let seconds = begun.elapsed().as_secs_f64();
+    match result {
+        Ok(()) => {
+            println!("ok     {} ({seconds:.1} s)", case.name);
+            outcome.passed += 1;
+        }
+        Err(error) => {
+            println!("FAILED {} ({seconds:.1} s): {error:#}", case.name);
+            outcome.failed.push(format!("{}/{}", scenario.name, case.name));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The auditor's part: nothing got out, everything came from the site registry, and the application answers.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use super::desk::Desk;
+use super::teller::Report;
+use super::{output, run, text};
+
+/// The nodes of the story.
+pub const NODES: &[&str] = &["cp1", "w1"];
+
+pub(super) fn gap(desk: &Desk) -> Result<()> {
+    run(&mut desk.station(&["gap", "check"]))
+}
+
+pub(super) fn images(desk: &Desk) -> Result<()> {
+    application_answers(desk)?;
+    let release = release(desk)?;
+    let images = node_images(desk)?;
+    ensure!(!images.is_empty(), "the nodes list no images");
+    for image in &images {
+        let digest = image["digest"].as_str().unwrap_or_default();
+        ensure!(release.contains_key(digest), "{} on {} is not in the release", image["name"], image["node"]);
+    }
+    println!("      {} images on {} nodes, each in the release by digest", images.len(), NODES.len());
+    let pulls = foreign_pulls(desk)?;
+    ensure!(pulls.is_empty(), "images that did not come from the site registry: {pulls:?}");
+    println!("      every pull event of the kubelets says: already present, or from the site registry");
+    Ok(())
+}
+
+/// Asks podinfo through its Service, from a pod on each node.
+pub fn application_answers(desk: &Desk) -> Result<()> {
+    for node in NODES {
+        let pods = kubectl_json(
+            desk,
+            &["get", "pods", "-n", "demo", "-l", "app=tools", "--field-selector", &format!("spec.nodeName={node}")],
+        )?;
+        let pod = pods["items"][0]["metadata"]["name"].as_str().with_context(|| format!("no tools pod on {node}"))?;
+        let answer = wait_for_answer(desk, pod)?;
+        println!("      from a pod on {node}, through the Service: {answer}");
+    }
+    Ok(())
+}
+
+fn wait_for_answer(desk: &Desk, pod: &str) -> Result<String> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let curl = ["exec", "-n", "demo", pod, "--", "curl", "-sS", "-m", "5", "http://podinfo.demo:9898/version"];
+        let answer = output(&mut desk.kubectl(&curl))?;
+        if answer.status.success() {
+            return Ok(String::from_utf8_lossy(&answer.stdout).split_whitespace().collect());
+        }
+        if Instant::now() > deadline {
+            bail!("podinfo does not answer {pod} after 60 s: {}", String::from_utf8_lossy(&answer.stderr).trim());
+        }
+        std::thread::park_timeout(Duration::from_millis(500));
+    }
+}
+
+/// Digest → name, of all that the release serves.
+fn release(desk: &Desk) -> Result<BTreeMap<String, String>> {
+    let release: Value = serde_json::from_str(&text(&mut desk.station(&["release", "show", "-o", "json"]))?)?;
+    let references = release["references"].as_array().context("the release lists no references")?;
+    let pair = |entry: &Value| Some((entry["digest"].as_str()?.to_owned(), entry["name"].as_str()?.to_owned()));
+    Ok(references.iter().filter_map(pair).collect())
+}
+
+/// Every named image on every node, as containerd lists it.
+fn node_images(desk: &Desk) -> Result<Vec<Value>> {
+    let mut images = Vec::new();
+    for node in NODES {
+        let list = text(&mut desk.lab.exec(node, &["ctr", "--namespace", "k8s.io", "images", "list"]))?;
+        for line in list.lines().skip(1) {
+            let mut words = line.split_whitespace();
+            let (Some(name), Some(_), Some(digest)) = (words.next(), words.next(), words.next()) else { continue };
+            // The CRI plugin also lists each image under the digest of its configuration.
+            if !name.starts_with("sha256:") {
+                images.push(json!({"node": node, "name": name, "digest": digest}));
+            }
+        }
+    }
+    Ok(images)
+}
+
+/// Pull events that tell of a pull from anywhere else.
+fn foreign_pulls(desk: &Desk) -> Result<Vec<String>> {
+    let events = kubectl_json(desk, &["get", "events", "-A"])?;
+    let events = events["items"].as_array().context("no events")?;
+    let pulls = events.iter().filter(|event| matches!(event["reason"].as_str(), Some("Pulled" | "Pulling" | "Failed")));
+    let messages = pulls.filter_map(|event| event["message"].as_str());
+    Ok(messages.filter(|message| !message.contains("already present on machine")).map(str::to_owned).collect())
+}
+
+/// `kubectl … -o json`.
+pub fn kubectl_json(desk: &Desk, args: &[&str]) -> Result<Value> {
+    let args: Vec<&str> = args.iter().copied().chain(["-o", "json"]).collect();
+    Ok(serde_json::from_str(&text(&mut desk.kubectl(&args))?)?)
+}
+
+/// Fills the demo's report with what is there now.
+pub fn report(desk: &Desk, report: &mut Report) -> Result<()> {
+    let nodes = kubectl_json(desk, &["get", "nodes"])?;
+    report.nodes =
+        summaries(&nodes, |item| json!({"name": item["metadata"]["name"], "info": item["status"]["nodeInfo"]}));
+    let pods = kubectl_json(desk, &["get", "pods", "-A"])?;
+    report.pods = summaries(&pods, |item| {
+        json!({"namespace": item["metadata"]["namespace"], "name": item["metadata"]["name"],
+               "node": item["spec"]["nodeName"], "phase": item["status"]["phase"]})
+    });
+    report.images = node_images(desk)?;
+    let gap: Value = serde_json::from_str(&text(&mut desk.station(&["gap", "check", "-o", "json"]))?)?;
+    report.probes = vec![gap];
+    Ok(())
+}
+
+fn summaries(list: &Value, summary: impl Fn(&Value) -> Value) -> Vec<Value> {
+    list["items"].as_array().map(|items| items.iter().map(summary).collect()).unwrap_or_default()
+}
