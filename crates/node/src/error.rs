@@ -1,5 +1,7 @@
 //! What can go wrong on a node.
 
+use std::io;
+
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
@@ -91,13 +93,7 @@ pub enum StepError {
 impl StepError {
     /// True where trying again cannot help: what was found is untrusted, foreign or invalid.
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Foreign { .. } | Self::NotInRelease { .. } | Self::WrongImage { .. } => true,
-            Self::Malformed { .. } | Self::Invalid { .. } => true,
-            Self::Pull(error) => error.is_refusal(),
-            Self::Host(_) | Self::Changes(_) | Self::Unknown { .. } | Self::NotHeld { .. } => false,
-            Self::NoSecret { .. } | Self::Late { .. } => false,
-        }
+        self.code().is_some()
     }
 
     /// The reason code of a refusal.
@@ -108,6 +104,8 @@ impl StepError {
             Self::WrongImage { .. } => Some(Code::Digest),
             Self::Malformed { .. } | Self::Invalid { .. } => Some(Code::Format),
             Self::Pull(error) => error.code(),
+            // What a blob's reader says when the content is not what its digest promised.
+            Self::Host(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => Some(Code::Digest),
             _ => None,
         }
     }

@@ -4,13 +4,17 @@
 //! [`RunRequest`], and `runner::run` carries them out under a journal and a fence. Everything a step does to the
 //! machine goes through a `Host`, and what was there before is kept by `changes`, so that a reset can give it back.
 
+pub mod admission;
 pub mod changes;
 pub mod context;
 pub mod error;
 pub mod facts;
+pub mod fence;
 pub mod host;
+pub mod journal;
 pub mod pull;
 pub mod request;
+pub mod runner;
 pub mod step;
 mod wait;
 

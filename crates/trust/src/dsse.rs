@@ -178,3 +178,70 @@ fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signer::{FileKey, Scheme};
+
+    fn key() -> FileKey {
+        FileKey::generate(Scheme::Ed25519).unwrap()
+    }
+
+    fn set(keys: &[&FileKey], threshold: u32) -> KeySet {
+        KeySet::new(keys.iter().map(|key| key.public_key().clone()), threshold).unwrap()
+    }
+
+    #[test]
+    fn the_encoding_is_the_one_of_the_specifications_example() {
+        let encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world");
+        assert_eq!(encoded, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
+    }
+
+    #[test]
+    fn a_signed_envelope_is_read_and_verified_again() {
+        let (one, two) = (key(), key());
+        let mut envelope = Envelope::sign("text/x", b"payload", &[&one]).unwrap();
+        let both = set(&[&one, &two], 2);
+        let missing = envelope.verify("text/x", &both).unwrap_err();
+        assert_eq!(missing.code(), Code::Threshold);
+
+        envelope.add_signatures(&[&two, &one]).unwrap();
+        let json = envelope.to_json().unwrap();
+        let read = Envelope::from_json(&json).unwrap();
+        assert_eq!(read, envelope);
+        assert_eq!(read.verify("text/x", &both).unwrap(), b"payload");
+    }
+
+    #[test]
+    fn another_payload_type_or_payload_is_refused() {
+        let one = key();
+        let mut envelope = Envelope::sign("text/x", b"payload", &[&one]).unwrap();
+        assert_eq!(envelope.verify("text/y", &set(&[&one], 1)).unwrap_err().code(), Code::Subject);
+        envelope.payload_type = "text/y".to_owned();
+        assert_eq!(envelope.verify("text/y", &set(&[&one], 1)).unwrap_err().code(), Code::Sig);
+        envelope.payload_type = "text/x".to_owned();
+        envelope.payload.push(b'!');
+        assert_eq!(envelope.verify("text/x", &set(&[&one], 1)).unwrap_err().code(), Code::Sig);
+        envelope.signatures.clear();
+        assert_eq!(envelope.verify("text/x", &set(&[&one], 1)).unwrap_err().code(), Code::Unsigned);
+    }
+
+    #[test]
+    fn no_byte_of_an_envelope_can_change_unnoticed() {
+        let one = key();
+        let json = Envelope::sign("text/x", b"payload", &[&one]).unwrap().to_json().unwrap();
+        let keys = set(&[&one], 1);
+        for place in 0..json.len() {
+            for flip in [0x01, 0x20, 0x80] {
+                let mut changed = json.clone();
+                changed[place] ^= flip;
+                let believed = Envelope::from_json(&changed).and_then(|envelope| {
+                    envelope.verify("text/x", &keys)?;
+                    Ok(())
+                });
+                assert!(believed.is_err(), "byte {place} changed by {flip:#x}");
+            }
+        }
+    }
+}

@@ -210,3 +210,112 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signer::{FileKey, Scheme, Signer};
+
+    const MESSAGE: &[u8] = b"message";
+
+    fn keys(count: usize) -> Vec<FileKey> {
+        let scheme = |index| if index % 2 == 0 { Scheme::Ed25519 } else { Scheme::EcdsaP256 };
+        (0..count).map(|index| FileKey::generate(scheme(index)).unwrap()).collect()
+    }
+
+    fn public(keys: &[FileKey]) -> impl Iterator<Item = PublicKey> {
+        keys.iter().map(|key| key.public_key().clone())
+    }
+
+    fn judge(set: &KeySet, signatures: &[(KeyId, Vec<u8>)]) -> Result<Signers, Code> {
+        let claims: Vec<_> =
+            signatures.iter().map(|(id, signature)| Claim { keyid: id.as_str(), signature }).collect();
+        set.verify(MESSAGE, &claims).map_err(|error| error.code())
+    }
+
+    fn sign(key: &FileKey) -> (KeyId, Vec<u8>) {
+        (key.public_key().id().clone(), key.sign(MESSAGE).unwrap())
+    }
+
+    /// The same public key under a second id: unknown fields of a key object are part of what the id is made of.
+    fn alias(key: &PublicKey) -> PublicKey {
+        let mut object: BTreeMap<String, serde_json::Value> = key.clone().into();
+        object.insert("x-comment".to_owned(), "second".into());
+        PublicKey::try_from(object).unwrap()
+    }
+
+    fn of_unknown_scheme(scheme: &str) -> PublicKey {
+        let object = serde_json::json!({"keytype": scheme, "scheme": scheme, "keyval": {"public": "00"}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_threshold_of_valid_signatures_holds() {
+        let keys = keys(3);
+        let set = KeySet::new(public(&keys), 2).unwrap();
+        let signers = judge(&set, &[sign(&keys[0]), sign(&keys[1])]).unwrap();
+        assert_eq!(signers.valid.len(), 2);
+        assert!(set.is_met_by(&signers.valid) && !set.is_met_by(&signers.valid[..1]));
+        assert_eq!(judge(&set, &[sign(&keys[0])]), Err(Code::Threshold));
+        assert_eq!(judge(&set, &[]), Err(Code::Unsigned));
+    }
+
+    #[test]
+    fn one_key_that_signs_twice_counts_once() {
+        let keys = keys(2);
+        let set = KeySet::new(public(&keys), 2).unwrap();
+        assert_eq!(judge(&set, &[sign(&keys[0]), sign(&keys[0])]), Err(Code::Threshold));
+    }
+
+    #[test]
+    fn one_key_under_two_ids_counts_once() {
+        let keys = keys(2);
+        let second = alias(keys[0].public_key());
+        assert_ne!(second.id(), keys[0].public_key().id());
+        let set = KeySet::new(public(&keys).chain([second.clone()]), 2).unwrap();
+        let (_, signature) = sign(&keys[0]);
+        assert_eq!(judge(&set, &[sign(&keys[0]), (second.id().clone(), signature)]), Err(Code::Threshold));
+        let alone = KeySet::new([keys[0].public_key().clone(), second], 2);
+        assert_eq!(alone, Err(RoleError::Unreachable { threshold: 2, keys: 1 }));
+    }
+
+    #[test]
+    fn an_invalid_signature_is_refused_even_where_the_others_suffice() {
+        let keys = keys(2);
+        let set = KeySet::new(public(&keys), 1).unwrap();
+        let (id, mut signature) = sign(&keys[1]);
+        let last = signature.len() - 1;
+        signature[last] ^= 1;
+        assert_eq!(judge(&set, &[sign(&keys[0]), (id, signature)]), Err(Code::Sig));
+    }
+
+    #[test]
+    fn an_unknown_scheme_never_counts_and_is_named_only_where_it_is_missed() {
+        let keys = keys(1);
+        let foreign = of_unknown_scheme("ml-dsa-65");
+        let claim = (foreign.id().clone(), vec![0]);
+        let both = public(&keys).chain([foreign.clone()]);
+        let needs_two = KeySet::new(both, 2).unwrap();
+        assert_eq!(judge(&needs_two, &[sign(&keys[0]), claim.clone()]), Err(Code::Alg));
+        assert_eq!(judge(&needs_two, &[sign(&keys[0])]), Err(Code::Threshold));
+        let needs_one = KeySet::new(public(&keys).chain([foreign]), 1).unwrap();
+        assert!(judge(&needs_one, &[sign(&keys[0]), claim]).is_ok());
+        let empty = KeySet::new([of_unknown_scheme("")], 1).unwrap();
+        let id = empty.keys().keys().next().unwrap().clone();
+        assert_eq!(judge(&empty, &[(id, Vec::new())]), Err(Code::Alg));
+    }
+
+    #[test]
+    fn a_role_that_nobody_can_fill_is_refused() {
+        let keys = keys(1);
+        assert!(KeySet::new(public(&keys), 0).is_err());
+        assert!(KeySet::new([], 1).is_err());
+        let id = keys[0].public_key().id().clone();
+        let role = Role { keyids: vec![id.clone()], threshold: 1 };
+        assert_eq!(KeySet::from_role(&BTreeMap::new(), &role), Err(RoleError::MissingKey(id.clone())));
+        // Under an id that is not its own.
+        let stranger = of_unknown_scheme("x");
+        let listed = BTreeMap::from([(id.clone(), stranger)]);
+        assert_eq!(KeySet::from_role(&listed, &role), Err(RoleError::MissingKey(id)));
+    }
+}

@@ -1,13 +1,85 @@
 //! `cargo xtask bench`: build and import beside the peers, in one run, on a corpus of real layers.
+//!
+//! Ratios count, not seconds: machines differ and are shared. Processor seconds and bytes written come first.
 
 mod corpus;
 mod measure;
+mod peers;
+mod registry;
+mod sealock;
+
+use std::fs;
+use std::path::Path;
 
 use anyhow::Result;
 
+use self::corpus::Corpus;
+use self::measure::Cost;
+use self::registry::Registry;
+use self::sealock::Sealock;
+use crate::{repo, tools};
+
+struct Row {
+    job: &'static str,
+    tool: &'static str,
+    cost: Cost,
+}
+
 /// Runs every row and prints the table.
 pub fn command() -> Result<()> {
-    let corpus = corpus::ensure(&crate::tools::cache()?)?;
-    println!("{} images, {:.2} GB in {}", corpus.tags.len(), corpus.bytes as f64 / 1e9, corpus.layout.display());
+    let root = repo::root()?;
+    let cache = tools::cache()?;
+    let corpus = corpus::ensure(&cache)?;
+    println!("corpus: {} images, {:.2} GB", corpus.tags.len(), corpus.bytes as f64 / 1e9);
+    let folder = cache.join("bench/run");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let rows = rows(&root, &folder, &corpus);
+    fs::remove_dir_all(&folder)?;
+    print(&rows?, &corpus);
     Ok(())
+}
+
+fn rows(root: &Path, folder: &Path, corpus: &Corpus) -> Result<Vec<Row>> {
+    let distribution = registry::part(root, "registry")?.join("registry");
+    let crane = registry::part(root, "crane")?.join("crane");
+    let docker_registry = Path::new("/usr/bin/docker-registry");
+    let upstream = Registry::start(&distribution, &folder.join("upstream"))?;
+    peers::skopeo_to_registry(&corpus.layout, corpus, &upstream)?;
+    let ours = Sealock::new(root, folder)?;
+    ours.prepare(&upstream.address, &corpus.tags)?;
+    let mut rows = Vec::new();
+    let mut row = |job, tool, cost| rows.push(Row { job, tool, cost });
+    row("build", "sealock build", ours.build()?);
+    row("build", "skopeo copy to an OCI layout", peers::skopeo_to_layout(&upstream, corpus, &folder.join("layout"))?);
+    drop(upstream);
+    row("import", "sealock import", ours.import()?);
+    let target = Registry::start(&distribution, &folder.join("distribution-skopeo"))?;
+    row("import", "skopeo copy to distribution 3", peers::skopeo_to_registry(&corpus.layout, corpus, &target)?);
+    let target = Registry::start(&distribution, &folder.join("distribution-crane"))?;
+    row("import", "crane push to distribution 3", peers::crane_to_registry(&crane, &corpus.layout, &target)?);
+    let target = Registry::start(docker_registry, &folder.join("docker-registry"))?;
+    row("import", "crane push to docker-registry", peers::crane_to_registry(&crane, &corpus.layout, &target)?);
+    row("inspect", "sealock inspect", ours.inspect()?);
+    Ok(rows)
+}
+
+fn print(rows: &[Row], corpus: &Corpus) {
+    println!(
+        "\n{:<8} {:<32} {:>8} {:>8} {:>12} {:>10} {:>9}",
+        "job", "tool", "CPU s", "wall s", "written/content", "read GB", "peak MiB"
+    );
+    for row in rows {
+        let Cost { wall, cpu, read, written, peak } = row.cost;
+        println!(
+            "{:<8} {:<32} {cpu:>8.2} {wall:>8.2} {:>15.3} {:>10.2} {:>9}",
+            row.job,
+            row.tool,
+            written as f64 / corpus.bytes as f64,
+            read as f64 / 1e9,
+            peak >> 20,
+        );
+    }
 }

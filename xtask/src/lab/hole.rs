@@ -10,6 +10,8 @@ use super::run::run;
 const CABLE: &str = "hole";
 const GATEWAY: &str = "10.77.0.254";
 const GATEWAY_V6: &str = "fd77::fe";
+/// The same at each opening: the machines remember at which one they found the gateway.
+const GATEWAY_MAC: &str = "02:00:0a:4d:00:fe";
 
 /// Whether there is a hole.
 pub(super) fn is_open(lab: &Lab) -> bool {
@@ -29,13 +31,16 @@ pub(super) fn open(lab: &Lab) -> Result<()> {
         ip(&site, &["link", "add", CABLE, "type", "veth", "peer", "name", CABLE, "netns", &outside])?;
     }
     ip(&site, &["link", "set", CABLE, "master", "br0", "up"])?;
+    ip(&outside, &["link", "set", CABLE, "address", GATEWAY_MAC])?;
     ip(&outside, &["addr", "replace", &format!("{GATEWAY}/24"), "dev", CABLE])?;
     ip(&outside, &["link", "set", CABLE, "up"])?;
     // In the main table, so that the route back to the site stays the more specific one.
     ip(&outside, &["route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
     if has_ipv6() {
-        // Otherwise a server cannot answer from the address it was asked at.
-        run("ip", &["netns", "exec", &outside, "sysctl", "-qw", "net.ipv6.ip_nonlocal_bind=1"])?;
+        // Otherwise a server cannot answer from the address it was asked at, nor before the cable's own address is known to be unique.
+        for setting in ["net.ipv6.ip_nonlocal_bind=1", "net.ipv6.conf.hole.accept_dad=0"] {
+            run("ip", &["netns", "exec", &outside, "sysctl", "-qw", setting])?;
+        }
         ip(&outside, &["-6", "addr", "replace", &format!("{GATEWAY_V6}/64"), "dev", CABLE, "nodad"])?;
         ip(&outside, &["-6", "route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
     }

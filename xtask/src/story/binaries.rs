@@ -40,7 +40,7 @@ fn build(root: &Path, name: &str, features: &[&str]) -> Result<PathBuf> {
 }
 
 /// The path of the executable in cargo's JSON messages.
-fn executable(messages: &str) -> Option<String> {
+pub fn executable(messages: &str) -> Option<String> {
     let values = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     values.filter_map(|value| Some(value.get("executable")?.as_str()?.to_owned())).last()
 }

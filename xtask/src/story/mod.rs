@@ -9,7 +9,8 @@ pub mod outside;
 pub mod proof;
 mod teller;
 
-pub use desk::{Desk, STATION_HOME};
+pub use binaries::executable;
+pub use desk::Desk;
 pub use proof::report;
 pub use teller::Teller;
 

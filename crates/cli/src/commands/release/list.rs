@@ -1,12 +1,75 @@
 //! `sealock release list`
 
+use sealock_store::release::Cause;
+use sealock_store::{Published, Release};
+use serde::Serialize;
+
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
+use crate::station::Station;
+use crate::ui::Table;
 
 /// List the releases, the newest first
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {}
 
-pub fn run(_args: &ListArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+#[derive(Serialize)]
+struct Line {
+    number: u64,
+    current: bool,
+    issued: String,
+    cause: String,
+    streams: Vec<String>,
+    references: usize,
+    digest: String,
+}
+
+impl Line {
+    fn new(published: &Published, newest: u64) -> Self {
+        let release = &published.release;
+        Self {
+            number: release.number,
+            current: release.number == newest,
+            issued: release.issued.to_string(),
+            cause: describe_cause(&release.cause),
+            streams: streams(release),
+            references: release.references.len(),
+            digest: published.digest.to_string(),
+        }
+    }
+}
+
+pub fn run(_args: &ListArgs, context: &Context) -> Result<()> {
+    let station = Station::open(context)?;
+    let releases = station.store.releases(station.site.site_keys())?;
+    let newest = releases.first().map_or(0, |published| published.release.number);
+    let lines: Vec<Line> = releases.iter().map(|published| Line::new(published, newest)).collect();
+    let mut table = Table::new(["release", "issued", "cause", "streams", "artifacts"]);
+    for line in &lines {
+        let number = format!("{}{}", line.number, if line.current { " *" } else { "" });
+        let cells = [number, line.issued.clone(), line.cause.clone(), line.streams.join(" ")];
+        let [number, issued, cause, streams] = cells;
+        table.row([number, issued, cause, streams, line.references.to_string()]);
+    }
+    if lines.is_empty() {
+        context.ui.note("there is no release yet: `sealock import BUNDLE` publishes the first one");
+    }
+    context.ui.result(&lines, table)
+}
+
+/// Why a release was published, in words.
+pub fn describe_cause(cause: &Cause) -> String {
+    match cause {
+        Cause::Import { stream, sequence } => format!("import of {stream} {sequence}"),
+        Cause::Rollback { to } => format!("rollback to {to}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The streams with their sequences: `base 7`.
+pub fn streams(release: &Release) -> Vec<String> {
+    let describe = |selection: &sealock_store::release::Selection| {
+        format!("{} {}{}", selection.stream, selection.sequence, if selection.held { " (held)" } else { "" })
+    };
+    release.streams.iter().map(describe).collect()
 }

@@ -1,7 +1,12 @@
 //! `sealock release show`
 
+use sealock_store::Published;
+
+use super::list::{describe_cause, streams};
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
+use crate::station::Station;
+use crate::ui::{Table, facts, short};
 
 /// Show one release: its streams and everything it names
 #[derive(Debug, clap::Args)]
@@ -10,6 +15,28 @@ pub struct ShowArgs {
     number: Option<u64>,
 }
 
-pub fn run(_args: &ShowArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+pub fn run(args: &ShowArgs, context: &Context) -> Result<()> {
+    let station = Station::open(context)?;
+    let published = match args.number {
+        Some(number) => station.store.release(number, station.site.site_keys())?,
+        None => station.current_release()?,
+    };
+    context.ui.result(&published.release, text(&published))
+}
+
+fn text(published: &Published) -> String {
+    let release = &published.release;
+    let head = facts([
+        ("release", release.number.to_string()),
+        ("digest", published.digest.to_string()),
+        ("issued", release.issued.to_string()),
+        ("cause", describe_cause(&release.cause)),
+        ("streams", streams(release).join(" ")),
+    ]);
+    let mut table = Table::new(["name", "kind", "digest", "stream"]);
+    for reference in &release.references {
+        let kind = format!("{:?}", reference.kind).to_lowercase();
+        table.row([reference.name.clone(), kind, short(&reference.digest.to_string()), reference.stream.clone()]);
+    }
+    format!("{head}\n{table}")
 }

@@ -1,5 +1,6 @@
 //! `sealock site`
 
+pub mod certificate;
 pub mod init;
 pub mod show;
 

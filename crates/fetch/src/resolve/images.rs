@@ -1,0 +1,197 @@
+//! Images: from a reference to every blob that is carried of it.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sealock_bundle::ArtifactName;
+use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind};
+use sealock_bundle::names::Platform;
+use sealock_trust::Digest;
+use serde::Deserialize;
+
+use super::draft::Draft;
+use super::signature;
+use super::wishes::Wish;
+use super::Context;
+use crate::error::FetchError;
+use crate::http::Expected;
+use crate::progress::Event;
+use crate::source::oci::{Content, Descriptor, Fetched, Repository};
+use crate::upstream::Failure;
+
+/// Media types of image configurations, which say what platform an image is for.
+const CONFIGS: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+const CONFIG_LIMIT: u64 = 8 << 20;
+
+/// Where BuildKit says which image an attestation manifest is about.
+const ATTESTATION_OF: &str = "vnd.docker.reference.digest";
+
+/// An image with everything that is carried of it.
+pub(super) struct Tree {
+    pub(super) digest: Digest,
+    pub(super) media_type: String,
+    pub(super) blobs: Vec<LockedBlob>,
+}
+
+/// Resolves all wishes at once, and adds them in a fixed order.
+pub(super) async fn gather(context: Context<'_>, wishes: Vec<Wish>, draft: &mut Draft) -> Result<(), FetchError> {
+    context.phase("resolving images");
+    let resolved: Vec<_> = stream::iter(wishes)
+        .map(|wish| resolve(context, wish))
+        .buffered(context.http.parallel())
+        .try_collect()
+        .await?;
+    for (references, blobs) in resolved {
+        references.into_iter().try_for_each(|reference| draft.reference(reference))?;
+        draft.blobs(blobs);
+    }
+    Ok(())
+}
+
+async fn resolve(context: Context<'_>, wish: Wish) -> Result<(Vec<LockedReference>, Vec<LockedBlob>), FetchError> {
+    let because = |source: FetchError| FetchError::Image {
+        image: wish.reference.clone(),
+        requested_by: wish.requested_by.clone(),
+        source: Box::new(source),
+    };
+    let repository = repository(&wish);
+    let tree = fetch(context, &repository, &wish.reference.tag_or_digest()).await.map_err(because)?;
+    let judged = signature::judge(context, &repository, &tree.digest, &wish.rule).await.map_err(because)?;
+    let mut references = vec![LockedReference {
+        name: ArtifactName::from(&wish.reference),
+        kind: ReferenceKind::Image,
+        digest: tree.digest,
+        media_type: tree.media_type,
+        platform: None,
+        source: wish.reference.to_string(),
+        requested_by: wish.requested_by,
+        verdict: judged.verdict,
+    }];
+    references.extend(judged.reference);
+    let blobs = tree.blobs.into_iter().chain(judged.blobs).collect();
+    Ok((references, blobs))
+}
+
+fn repository(wish: &Wish) -> Repository {
+    Repository { host: wish.reference.registry().to_owned(), path: wish.reference.repository().to_owned() }
+}
+
+/// Follows a tag or digest down to the blobs of the platforms wanted.
+pub(super) async fn fetch(context: Context<'_>, repository: &Repository, reference: &str) -> Result<Tree, FetchError> {
+    let root = context.http.manifest(repository, reference).await?;
+    let mut blobs = Vec::new();
+    match &root.content {
+        Content::Manifest { config, layers } => {
+            check_platform(context, repository, reference, config).await?;
+            blobs.push(of_manifest(repository, &root, BlobRole::Manifest));
+            blobs.extend(children(repository, config, layers));
+        }
+        Content::Index(entries) => {
+            blobs.push(of_manifest(repository, &root, BlobRole::Index));
+            for entry in chosen(context, repository, reference, entries)? {
+                blobs.extend(of_entry(context, repository, entry).await?);
+            }
+        }
+    }
+    Ok(Tree { digest: root.digest, media_type: root.media_type, blobs })
+}
+
+async fn of_entry(context: Context<'_>, repository: &Repository, entry: &Descriptor) -> Result<Vec<LockedBlob>, FetchError> {
+    let fetched = context.http.manifest(repository, &entry.digest.to_string()).await?;
+    let Content::Manifest { config, layers } = &fetched.content else {
+        let request = context.http.manifest_request(repository, &entry.digest)?;
+        return Err(request.failed(Failure::Malformed("it is an index inside an index".to_owned())).into());
+    };
+    let mut blobs = vec![of_manifest(repository, &fetched, BlobRole::Manifest)];
+    blobs.extend(children(repository, config, layers));
+    Ok(blobs)
+}
+
+/// The entries of an index for the platforms of the spec, and the attestations about these.
+fn chosen<'a>(
+    context: Context<'_>,
+    repository: &Repository,
+    reference: &str,
+    entries: &'a [Descriptor],
+) -> Result<Vec<&'a Descriptor>, FetchError> {
+    let wanted = &context.request.bundle.spec.platforms;
+    let fits = |entry: &&Descriptor| entry.platform.as_ref().is_none_or(|found| wanted.iter().any(|wanted| is(found, wanted)));
+    let mut chosen: Vec<&Descriptor> = entries.iter().filter(fits).collect();
+    let found: Vec<String> = entries.iter().filter_map(|entry| entry.platform.as_ref()).map(ToString::to_string).collect();
+    if chosen.is_empty() {
+        return Err(no_platform(wanted, repository, reference, found));
+    }
+    let missing = wanted.iter().filter(|wanted| !chosen.iter().any(|entry| entry.platform.as_ref().is_none_or(|found| is(found, wanted))));
+    for platform in missing {
+        let note = format!("{repository}:{reference} has nothing for {platform}, only for {}", found.join(", "));
+        context.http.progress.report(&Event::Note(&note));
+    }
+    let digests: Vec<String> = chosen.iter().map(|entry| entry.digest.to_string()).collect();
+    let about_chosen = |entry: &&Descriptor| entry.annotations.get(ATTESTATION_OF).is_some_and(|about| digests.contains(about));
+    chosen.extend(entries.iter().filter(|entry| about_chosen(entry)));
+    Ok(chosen)
+}
+
+fn no_platform(wanted: &[Platform], repository: &Repository, reference: &str, found: Vec<String>) -> FetchError {
+    let wanted = wanted.iter().map(ToString::to_string).collect();
+    FetchError::NoPlatform { image: format!("{repository}:{reference}"), wanted, found }
+}
+
+/// A wish without a variant takes any.
+fn is(found: &crate::source::oci::Platform, wanted: &Platform) -> bool {
+    found.os == wanted.os
+        && found.architecture == wanted.architecture
+        && (wanted.variant.is_none() || wanted.variant == found.variant)
+}
+
+/// An image without an index says in its configuration what it runs on.
+async fn check_platform(
+    context: Context<'_>,
+    repository: &Repository,
+    reference: &str,
+    config: &Descriptor,
+) -> Result<(), FetchError> {
+    #[derive(Deserialize)]
+    struct Config {
+        os: String,
+        architecture: String,
+        variant: Option<String>,
+    }
+    if !CONFIGS.contains(&config.media_type.as_str()) || config.size > CONFIG_LIMIT {
+        return Ok(());
+    }
+    let request = context.http.blob_request(repository, &config.digest)?;
+    let (bytes, _) = context.http.read(&request, &Expected::exactly(&config.digest, config.size)).await?;
+    let malformed = |error: serde_json::Error| request.failed(Failure::Malformed(format!("it is no image configuration ({error})")));
+    let Config { os, architecture, variant } = serde_json::from_slice(&bytes).map_err(malformed)?;
+    let found = crate::source::oci::Platform { os, architecture, variant };
+    let wanted = &context.request.bundle.spec.platforms;
+    if wanted.iter().any(|wanted| is(&found, wanted)) {
+        return Ok(());
+    }
+    Err(no_platform(wanted, repository, reference, vec![found.to_string()]))
+}
+
+fn of_manifest(repository: &Repository, fetched: &Fetched, role: BlobRole) -> LockedBlob {
+    LockedBlob {
+        digest: fetched.digest.clone(),
+        size: fetched.bytes.len() as u64,
+        media_type: fetched.media_type.clone(),
+        role,
+        source: source(repository),
+    }
+}
+
+fn children<'a>(repository: &'a Repository, config: &'a Descriptor, layers: &'a [Descriptor]) -> impl Iterator<Item = LockedBlob> + 'a {
+    let layers = layers.iter().map(|layer| (layer, BlobRole::Layer));
+    std::iter::once((config, BlobRole::Config)).chain(layers).map(|(descriptor, role)| LockedBlob {
+        digest: descriptor.digest.clone(),
+        size: descriptor.size,
+        media_type: descriptor.media_type.clone(),
+        role,
+        source: source(repository),
+    })
+}
+
+fn source(repository: &Repository) -> BlobSource {
+    BlobSource::Oci { registry: repository.host.clone(), repository: repository.path.clone() }
+}

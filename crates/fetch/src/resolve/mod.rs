@@ -1,0 +1,118 @@
+//! Resolving: a bundle spec becomes a lock, in which everything is a digest.
+
+mod charts;
+mod components;
+mod draft;
+mod files;
+mod images;
+mod kubernetes;
+mod manifests;
+mod objects;
+mod secrets;
+mod signature;
+mod tools;
+mod wishes;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use sealock_bundle::lock::{FORMAT, Lock};
+use sealock_bundle::spec::Bundle;
+use sealock_trust::Digest;
+
+use crate::error::FetchError;
+use crate::http::Http;
+use crate::progress::{Event, Progress};
+use crate::settings::Settings;
+use draft::Draft;
+use wishes::Wishes;
+
+/// What a lock is made from, besides what upstreams say.
+#[derive(Clone, Debug)]
+pub struct LockRequest {
+    /// The spec.
+    pub bundle: Bundle,
+    /// The digest of the spec's file.
+    pub spec: Digest,
+    /// The folder of that file: paths in the spec are relative to it.
+    pub folder: PathBuf,
+    /// The number of the bundle in its stream, from 1.
+    pub sequence: u64,
+    /// The digest of the manifest of the bundle before.
+    pub previous: Option<Digest>,
+    /// The issue time.
+    pub issued: Timestamp,
+    /// How many publisher keys there are.
+    pub publisher_keys: u32,
+    /// What makes the lock, like `sealock 0.1.0`.
+    pub tool: String,
+}
+
+/// What every part of the resolution needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) http: &'a Http,
+    pub(crate) request: &'a LockRequest,
+    /// Downloaded tools and charts; gone when the lock stands.
+    pub(crate) work: &'a std::path::Path,
+}
+
+impl Context<'_> {
+    fn phase(&self, name: &str) {
+        self.http.progress.report(&Event::Phase(name));
+    }
+}
+
+/// Resolves a spec. The same spec, upstreams and times give the same lock.
+///
+/// # Errors
+/// When an upstream fails, an image has no rule or breaks its rule, a chart does not render, a secret is not accepted,
+/// or a local file cannot be read. Nothing is written but into a temporary folder that is gone afterwards.
+pub async fn resolve(request: &LockRequest, settings: &Settings, progress: &Progress) -> Result<Lock, FetchError> {
+    let work = tempfile::tempdir().map_err(|source| FetchError::io("make a folder in", &std::env::temp_dir(), source))?;
+    let http = Http::new(settings.clone(), progress.clone())?;
+    let context = Context { http: &http, request, work: work.path() };
+    let draft = gather(context).await?;
+    Ok(lock_of(request, draft))
+}
+
+async fn gather(context: Context<'_>) -> Result<Draft, FetchError> {
+    let mut draft = Draft::default();
+    let mut wishes = Wishes::default();
+    wishes.add_images_of_spec(&context.request.bundle.spec);
+    manifests::gather(context, &mut draft, &mut wishes).await?;
+    let components = components::gather(context, &mut draft).await?;
+    kubernetes::gather(context, &components, &mut wishes).await?;
+    charts::gather(context, &components, &mut draft, &mut wishes).await?;
+    files::gather(context, &mut draft).await?;
+    images::gather(context, wishes.ruled(&context.request.bundle.spec)?, &mut draft).await?;
+    Ok(draft)
+}
+
+fn lock_of(request: &LockRequest, draft: Draft) -> Lock {
+    let Bundle { metadata, spec, .. } = &request.bundle;
+    let (references, blobs) = draft.into_parts();
+    let mut platforms = spec.platforms.clone();
+    platforms.sort();
+    platforms.dedup();
+    let mut lock = Lock {
+        format: FORMAT.to_owned(),
+        name: metadata.name.clone(),
+        stream: metadata.stream.clone(),
+        sequence: request.sequence,
+        previous: request.previous.clone(),
+        issued: request.issued,
+        soft_expiry: spec.validity.soft.after(request.issued),
+        expires: spec.validity.hard.after(request.issued),
+        audience: spec.audience.clone(),
+        platforms,
+        publisher_keys: request.publisher_keys,
+        spec: request.spec.clone(),
+        tool: request.tool.clone(),
+        references,
+        blobs,
+        annotations: std::collections::BTreeMap::new(),
+    };
+    lock.sort();
+    lock
+}

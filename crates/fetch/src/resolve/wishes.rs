@@ -1,0 +1,52 @@
+//! The images that are wanted, by whom, and under which rule each may come.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealock_bundle::Reference;
+use sealock_bundle::spec::{BundleSpec, VerifyRule};
+
+use crate::error::{FetchError, Unruled};
+
+/// Who wants which image.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes(BTreeMap<Reference, BTreeSet<String>>);
+
+/// A wanted image and the rule it is judged by.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) reference: Reference,
+    pub(crate) requested_by: Vec<String>,
+    pub(crate) rule: VerifyRule,
+}
+
+impl Wishes {
+    /// `by` wants `reference`.
+    pub(crate) fn add(&mut self, reference: Reference, by: String) {
+        self.0.entry(reference).or_default().insert(by);
+    }
+
+    /// The images that the spec names itself.
+    pub(crate) fn add_images_of_spec(&mut self, spec: &BundleSpec) {
+        for image in &spec.images {
+            self.add(image.reference.clone(), "images".to_owned());
+        }
+    }
+
+    /// Each wish with its rule: that of the same image in the spec, else the first that covers its name. Those that no
+    /// rule covers are named all at once.
+    pub(crate) fn ruled(self, spec: &BundleSpec) -> Result<Vec<Wish>, FetchError> {
+        let own: BTreeMap<&Reference, &VerifyRule> = spec.images.iter().map(|image| (&image.reference, &image.verify)).collect();
+        let mut wishes = Vec::new();
+        let mut without = Vec::new();
+        for (reference, requested_by) in self.0 {
+            let requested_by: Vec<String> = requested_by.into_iter().collect();
+            let name = reference.to_string();
+            let covering = || spec.verify.iter().find(|rule| rule.covers(&name)).map(|rule| &rule.rule);
+            match own.get(&reference).copied().or_else(covering) {
+                Some(rule) => wishes.push(Wish { rule: rule.clone(), reference, requested_by }),
+                None => without.push(Unruled { image: reference, requested_by }),
+            }
+        }
+        if without.is_empty() { Ok(wishes) } else { Err(FetchError::NoRule { images: without }) }
+    }
+}

@@ -1,0 +1,236 @@
+//! Carries out one node's part of a plan.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::path::Path;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use sealock_trust::Digest;
+use sealock_trust::reason::Code;
+
+use crate::admission::{self, AdmissionError};
+use crate::context::Context;
+use crate::error::StepError;
+use crate::fence::{Fence, FenceError};
+use crate::host::Host;
+use crate::journal::{Journal, JournalError, RecordKind};
+use crate::pull::{Client, PullError};
+use crate::request::{Event, EventKind, Failure, RunRequest, Secrets};
+use crate::step::{Probe, Step};
+
+/// The node's own folder: journals and fence.
+pub const FOLDER: &str = crate::changes::NODE_FOLDER;
+
+/// What a run is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The steps.
+    pub request: &'a RunRequest,
+    /// The site root's file.
+    pub site_root: &'a [u8],
+    /// The signed release's file.
+    pub release: &'a [u8],
+    /// What the operator sent on standard input.
+    pub secrets: &'a Secrets,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another operator, or another run.
+    #[error(transparent)]
+    Fence(#[from] FenceError),
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The release is not believed.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The registry of the request is not one.
+    #[error(transparent)]
+    Registry(#[from] PullError),
+    /// A request of another version.
+    #[error("the request has format {0}, and this version of Sealock knows {known}", known = crate::request::RUN_FORMAT)]
+    Format(String),
+    /// Two steps have one id.
+    #[error("two steps are called {0}")]
+    Ambiguous(String),
+    /// A step failed.
+    #[error("step {step} failed")]
+    Step {
+        /// Its id.
+        step: String,
+        /// Why.
+        #[source]
+        source: Box<StepError>,
+    },
+}
+
+impl RunError {
+    /// True where trying again cannot help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// The reason code of a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Fence(error) => error.code(),
+            Self::Journal(_) => None,
+            Self::Admission(error) => error.code(),
+            Self::Registry(error) => error.code(),
+            Self::Format(_) | Self::Ambiguous(_) => Some(Code::Format),
+            Self::Step { source, .. } => source.code(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Fence(FenceError::Stale { .. }) => Some("Look at the cluster's state, and plan again."),
+            Self::Fence(FenceError::Busy) => Some("Wait until it has ended, and run the command again."),
+            Self::Journal(JournalError::Damaged { .. }) => {
+                Some("Something other than Sealock changed the file. Look at the disk; with the file moved away, every step is looked at again.")
+            }
+            Self::Admission(AdmissionError::OtherSiteRoot { .. }) => {
+                Some("Is this host another site's? `sealock cluster reset` by that site's operator makes it free.")
+            }
+            Self::Registry(error) => error.hint(),
+            Self::Step { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
+    /// The error as it is reported to the operator.
+    pub fn failure(&self) -> Failure {
+        // The step's name stands beside the failure already.
+        let error: &dyn Error = if let Self::Step { source, .. } = self { source.as_ref() } else { self };
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            causes.push(error.to_string());
+            cause = error.source();
+        }
+        Failure {
+            message: error.to_string(),
+            causes,
+            hint: self.hint().map(str::to_owned),
+            code: self.code().map(|code| code.as_str().to_owned()),
+            retryable: !self.is_refusal(),
+        }
+    }
+}
+
+/// Looks at every step of `request`, and changes nothing.
+pub fn probe(request: &RunRequest, host: &dyn Host, events: &dyn Fn(Event)) -> Result<(), RunError> {
+    check(request)?;
+    let nothing = BTreeSet::new();
+    let secrets = Secrets::default();
+    let context = Context { registry: None, admitted: &nothing, secrets: &secrets, progress: &|_| {} };
+    for step in &request.steps {
+        let probe = step.probe(host, &context).map_err(failed(step))?;
+        events(now(EventKind::StepProbed { step: step.id.clone(), probe }));
+    }
+    Ok(())
+}
+
+/// Carries out the steps of `run` in order, under the fence and the journal in `folder`. The last event is
+/// [`EventKind::RunEnded`], whatever happens.
+pub fn run(run: Run<'_>, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
+    events(now(EventKind::RunStarted { steps: run.request.steps.len() }));
+    let result = carry_out(run, host, folder, events);
+    events(now(EventKind::RunEnded { error: result.as_ref().err().map(RunError::failure) }));
+    result
+}
+
+fn carry_out(run: Run<'_>, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
+    check(run.request)?;
+    let _fence = Fence::claim(folder, run.request.generation, &run.request.nonce)?;
+    let (mut journal, _) = Journal::open(&folder.join("journal"), &run.request.plan)?;
+    journal.append(Timestamp::now(), RecordKind::RunBegun { generation: run.request.generation })?;
+    let admitted = admission::admit(host, run.site_root, run.release)?;
+    let registry = run.request.registry.as_ref().map(Client::new).transpose()?;
+    let mut steps = Steps { host, registry: registry.as_ref(), admitted: &admitted, secrets: run.secrets, journal: &mut journal, events };
+    for step in &run.request.steps {
+        steps.carry_out(step)?;
+    }
+    Ok(journal.append(Timestamp::now(), RecordKind::RunFinished)?)
+}
+
+struct Steps<'a> {
+    host: &'a dyn Host,
+    registry: Option<&'a Client>,
+    admitted: &'a BTreeSet<Digest>,
+    secrets: &'a Secrets,
+    journal: &'a mut Journal,
+    events: &'a dyn Fn(Event),
+}
+
+impl Steps<'_> {
+    fn carry_out(&mut self, step: &Step) -> Result<(), RunError> {
+        let started = Instant::now();
+        let changed = self.attempt(step);
+        match changed {
+            Ok(changed) => {
+                let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                self.tell(EventKind::StepDone { step: step.id.clone(), changed, duration_ms });
+                Ok(())
+            }
+            Err(error) => {
+                self.tell(EventKind::StepFailed { step: step.id.clone(), error: error.failure() });
+                let error_text = error.failure().message;
+                // The error itself counts for more than that the journal could not take it.
+                let _ = self.journal.append(Timestamp::now(), RecordKind::Failed { step: step.id.clone(), error: error_text });
+                Err(error)
+            }
+        }
+    }
+
+    fn attempt(&mut self, step: &Step) -> Result<bool, RunError> {
+        let events = self.events;
+        let progress = |message: &str| {
+            events(now(EventKind::Progress { step: step.id.clone(), message: message.to_owned() }));
+        };
+        let context =
+            Context { registry: self.registry, admitted: self.admitted, secrets: self.secrets, progress: &progress };
+        let probe = step.probe(self.host, &context).map_err(failed(step))?;
+        self.tell(EventKind::StepProbed { step: step.id.clone(), probe: probe.clone() });
+        match probe {
+            Probe::Done => return Ok(false),
+            Probe::NotDone { .. } => {}
+            Probe::Foreign { found } => return Err(failed(step)(StepError::Foreign { found })),
+            Probe::Unknown { because } => return Err(failed(step)(StepError::Unknown { because })),
+        }
+        self.journal.append(Timestamp::now(), RecordKind::Intent { step: step.id.clone() })?;
+        self.tell(EventKind::StepStarted { step: step.id.clone() });
+        step.apply(self.host, &context).map_err(failed(step))?;
+        step.verify(self.host, &context).map_err(failed(step))?;
+        self.journal.append(Timestamp::now(), RecordKind::Done { step: step.id.clone() })?;
+        Ok(true)
+    }
+
+    fn tell(&self, what: EventKind) {
+        (self.events)(now(what));
+    }
+}
+
+fn check(request: &RunRequest) -> Result<(), RunError> {
+    if !request.format.starts_with("node-run/1.") {
+        return Err(RunError::Format(request.format.clone()));
+    }
+    let mut ids = BTreeSet::new();
+    match request.steps.iter().find(|step| !ids.insert(&step.id)) {
+        Some(step) => Err(RunError::Ambiguous(step.id.clone())),
+        None => Ok(()),
+    }
+}
+
+fn failed(step: &Step) -> impl FnOnce(StepError) -> RunError {
+    let step = step.id.clone();
+    move |source| RunError::Step { step, source: Box::new(source) }
+}
+
+fn now(what: EventKind) -> Event {
+    Event { at: Timestamp::now(), what }
+}
