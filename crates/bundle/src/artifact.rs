@@ -140,7 +140,7 @@ mod tests {
         let BlobSource::Generated { base64 } = &artifact.blobs[0].source else { panic!("not generated") };
         let manifest = content_of(base64).unwrap();
         assert_eq!(Digest::sha256(&manifest), artifact.digest);
-        insta::assert_snapshot!(String::from_utf8(manifest).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(manifest).unwrap(), @r#"{"artifactType":"application/vnd.sealock.file.v1","config":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","mediaType":"application/vnd.oci.empty.v1+json","size":2},"layers":[{"annotations":{"org.opencontainers.image.title":"kubeadm"},"digest":"sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881","mediaType":"application/octet-stream","size":1}],"mediaType":"application/vnd.oci.image.manifest.v1+json","schemaVersion":2}"#);
     }
 
     #[test]

@@ -195,7 +195,15 @@ mod tests {
         let version = "v1.36.3".parse().unwrap();
         let components = table().components(&version, &Platform::linux_amd64(), &overrides).unwrap();
         let names: Vec<String> = components.iter().map(|c| c.artifact_name().unwrap().to_string()).collect();
-        insta::assert_snapshot!(names.join("\n"), @"");
+        insta::assert_snapshot!(names.join("\n"), @r#"
+github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz:v1.9.1
+github.com/containerd/containerd/releases/download/v2.5.0-rc.1/containerd-2.5.0-rc.1-linux-amd64.tar.gz:v2.5.0-rc.1
+get.helm.sh/helm-v3.22.0-linux-amd64.tar.gz:v3.22.0
+dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubeadm:v1.36.3
+dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubectl:v1.36.3
+dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubelet:v1.36.3
+github.com/opencontainers/runc/releases/download/v1.4.0/runc.amd64:v1.4.0
+"#);
     }
 
     #[test]
@@ -204,9 +212,9 @@ mod tests {
             let overrides = BTreeMap::from([(name.to_owned(), value.to_owned())]);
             table().components(&version.parse().unwrap(), &Platform::linux_amd64(), &overrides).unwrap_err().to_string()
         };
-        insta::assert_snapshot!(components("v1.20.0", "runc", "v1.4.0"), @"");
-        insta::assert_snapshot!(components("v1.36.0", "kubelet", "v1.4.0"), @"");
-        insta::assert_snapshot!(components("v1.36.0", "runc", "../../x"), @"");
-        insta::assert_snapshot!(components("v1.36.0", "runc", "v1.0/../x"), @"");
+        insta::assert_snapshot!(components("v1.20.0", "runc", "v1.4.0"), @"Kubernetes v1.20.0 is not supported, only v1.35, v1.36, v1.37");
+        insta::assert_snapshot!(components("v1.36.0", "kubelet", "v1.4.0"), @r#"no version can be chosen for the component "kubelet", only for cni-plugins, containerd, helm, runc"#);
+        insta::assert_snapshot!(components("v1.36.0", "runc", "../../x"), @r#""../../x" is not a version of runc, which is written like v1.2.3"#);
+        insta::assert_snapshot!(components("v1.36.0", "runc", "v1.0/../x"), @r#""v1.0/../x" is not a version of runc, which is written like v1.2.3"#);
     }
 }

@@ -161,11 +161,7 @@ impl FromStr for Platform {
         if parts.next().is_some() || !words.into_iter().flatten().all(word) {
             return Err(error());
         }
-        Ok(Self {
-            os: os.to_owned(),
-            architecture: architecture.to_owned(),
-            variant: variant.map(ToOwned::to_owned),
-        })
+        Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant: variant.map(ToOwned::to_owned) })
     }
 }
 

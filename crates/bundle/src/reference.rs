@@ -119,9 +119,7 @@ fn split_registry(name: &str) -> (String, String) {
             ("docker.io" | "index.docker.io" | "registry-1.docker.io", false) => {
                 (DOCKER_HUB.to_owned(), format!("library/{path}"))
             }
-            ("index.docker.io" | "registry-1.docker.io", true) => {
-                (DOCKER_HUB.to_owned(), path.to_owned())
-            }
+            ("index.docker.io" | "registry-1.docker.io", true) => (DOCKER_HUB.to_owned(), path.to_owned()),
             _ => (host.to_owned(), path.to_owned()),
         },
         Some(_) => (DOCKER_HUB.to_owned(), name.to_owned()),
@@ -163,12 +161,10 @@ fn check_repository(text: &str, repository: &str) -> Result<(), ParseNameError> 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` of the OCI distribution specification.
 pub(crate) fn is_component(component: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_digit() || c.is_ascii_lowercase();
-    let legal_separator = |separator: &str| {
-        matches!(separator, "." | "_" | "__") || separator.chars().all(|c| c == '-')
-    };
+    let legal_separator =
+        |separator: &str| matches!(separator, "." | "_" | "__") || separator.chars().all(|c| c == '-');
     let edges_fit = component.starts_with(alphanumeric) && component.ends_with(alphanumeric);
-    edges_fit
-        && component.split(alphanumeric).filter(|part| !part.is_empty()).all(legal_separator)
+    edges_fit && component.split(alphanumeric).filter(|part| !part.is_empty()).all(legal_separator)
 }
 
 fn check_tag(tag: &str) -> Result<(), ParseNameError> {
@@ -176,11 +172,7 @@ fn check_tag(tag: &str) -> Result<(), ParseNameError> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let first_fits = tag.bytes().next().is_some_and(word);
     let rest_fits = tag.bytes().all(|byte| word(byte) || byte == b'.' || byte == b'-');
-    if tag.len() <= MAX_TAG && first_fits && rest_fits {
-        Ok(())
-    } else {
-        Err(ParseNameError::new("tag", tag, rule))
-    }
+    if tag.len() <= MAX_TAG && first_fits && rest_fits { Ok(()) } else { Err(ParseNameError::new("tag", tag, rule)) }
 }
 
 impl TryFrom<String> for Reference {
@@ -370,9 +362,24 @@ mod tests {
     #[test]
     fn hostile_references_are_refused() {
         for text in [
-            "", ":", "@", "a:", "quay.io/", "quay.io//b", "quay.io/../b", "quay.io/A", "quay.io/a b",
-            "quay.io/a:b c", "quay.io/a___b", "quay.io/-a", "quay.io/a@sha256:12", "QUAY.io/a",
-            "quay.io:x/a", "quay.io/a:-x", "a\0b", "quay.io/é",
+            "",
+            ":",
+            "@",
+            "a:",
+            "quay.io/",
+            "quay.io//b",
+            "quay.io/../b",
+            "quay.io/A",
+            "quay.io/a b",
+            "quay.io/a:b c",
+            "quay.io/a___b",
+            "quay.io/-a",
+            "quay.io/a@sha256:12",
+            "QUAY.io/a",
+            "quay.io:x/a",
+            "quay.io/a:-x",
+            "a\0b",
+            "quay.io/é",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
         }
@@ -386,10 +393,7 @@ mod tests {
             "dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubeadm:v1.36.3"
         );
         let url = "https://Example.org/Data%20Set/_x_/a..b.TXT?token=1#f";
-        assert_eq!(
-            of_url(url, "1.0+5").unwrap().to_string(),
-            "example.org/data-20set/x/a.b.txt:1.0_5"
-        );
+        assert_eq!(of_url(url, "1.0+5").unwrap().to_string(), "example.org/data-20set/x/a.b.txt:1.0_5");
         assert_eq!(
             of_manifest(&"plant-7".parse().unwrap(), "manifests/00 Net.yaml", 4).unwrap().as_str(),
             "manifests/plant-7/manifests/00-net.yaml:4"

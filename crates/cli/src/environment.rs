@@ -34,6 +34,8 @@ variables! {
     HTTP_PROXY = "Proxy for http, outside. Also in lower case."
     ALL_PROXY = "Proxy for both, outside, where the more specific one is not set. Also in lower case."
     NO_PROXY = "Hosts that are reached without a proxy, separated by commas. Also in lower case."
+    NOTIFY_SOCKET = "Where `serve` tells a service manager that it is ready. Set by systemd."
+    RUNTIME_DIRECTORY = "Where `serve` makes its control socket. Set by systemd."
     SSL_CERT_FILE = "Certificate authorities that are trusted outside, instead of the system's."
 }
 

@@ -12,6 +12,7 @@ mod files;
 mod keys;
 mod paths;
 mod settings;
+mod station;
 mod time;
 mod ui;
 

@@ -5,10 +5,12 @@
 pub mod execute;
 pub mod inventory;
 pub mod journal;
+pub mod operator;
 pub mod plan;
 pub mod release;
 mod render;
 pub mod spec;
+pub mod tools;
 
 pub use inventory::Inventory;
 pub use plan::{Plan, PlanError, plan, plan_reset};

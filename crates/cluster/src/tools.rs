@@ -6,8 +6,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sealock_store::store::Store;
-use sealock_store::StoreError;
+use sealock_store::{Store, StoreError};
+use sealock_trust::reason::Code;
 use sealock_trust::{Algorithm, Digest, Hasher};
 use serde::Deserialize;
 
@@ -68,6 +68,24 @@ pub enum ToolError {
     /// kubeadm's configuration could not be written.
     #[error("a configuration cannot be rendered")]
     Render(#[from] RenderError),
+}
+
+impl ToolError {
+    /// Its reason code, where it is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::NotInRelease(_) => Some(Code::NotInRelease),
+            Self::Blob { .. } => Some(Code::Digest),
+            Self::Artifact { .. } => Some(Code::Format),
+            Self::Kubeadm { .. } => Some(Code::Spec),
+            Self::Store { .. } | Self::Io { .. } | Self::Render(_) => None,
+        }
+    }
+
+    /// Whether trying again does not help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
 }
 
 /// Takes programs and charts out of the store, each verified as it is taken.

@@ -4,9 +4,12 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sealock_bundle::names::ParseNameError;
+use sealock_bundle::{ArtifactName, Reference};
+use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
-use crate::upstream::UpstreamError;
+use crate::upstream::{Failure, UpstreamError};
 
 /// Why gathering failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,159 @@ pub enum FetchError {
         /// The name.
         name: String,
     },
+    /// The component table, or the spec's choice from it.
+    #[error(transparent)]
+    Components(#[from] sealock_bundle::components::ComponentsError),
+    /// kubeadm does not tell which images it needs.
+    #[error("kubeadm {version} does not tell which images it needs: {said}")]
+    Kubeadm {
+        /// Its version.
+        version: String,
+        /// What it said.
+        said: String,
+    },
+    /// An image cannot be resolved.
+    #[error("cannot resolve the image {image}, which is asked for by {}", requested_by.join(", "))]
+    Image {
+        /// The image.
+        image: Reference,
+        /// Who asks for it.
+        requested_by: Vec<String>,
+        /// Why.
+        source: Box<FetchError>,
+    },
+    /// A chart in a registry cannot be resolved.
+    #[error("cannot resolve {chart}")]
+    Chart {
+        /// The chart.
+        chart: String,
+        /// Why.
+        source: Box<FetchError>,
+    },
+    /// No rule says who must have signed an image.
+    #[error("no rule under `verify` says who must have signed {}", list(images))]
+    NoRule {
+        /// All such images.
+        images: Vec<Unruled>,
+    },
+    /// One name would stand for two digests.
+    #[error("{name} would stand for two digests, {first} and {second}")]
+    TwoDigests {
+        /// The name.
+        name: ArtifactName,
+        /// One digest.
+        first: Digest,
+        /// The other.
+        second: Digest,
+    },
+    /// Nothing in an image is for a platform of the spec.
+    #[error("{image} has nothing for {}, only for {}", wanted.join(" or "), found.join(", "))]
+    NoPlatform {
+        /// The image.
+        image: String,
+        /// The platforms of the spec.
+        wanted: Vec<String>,
+        /// Those of the image.
+        found: Vec<String>,
+    },
+    /// A public key of the spec is unusable.
+    #[error("{}: not a usable public key", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: sealock_trust::key::KeyError,
+    },
+    /// An image that must be signed is not.
+    #[error("{image} is not signed: there is no tag {tag} beside it")]
+    NoSignature {
+        /// The image.
+        image: String,
+        /// Where cosign would have put the signature.
+        tag: String,
+    },
+    /// No signature of an image is by the key it must be signed with.
+    #[error("no signature of {image} holds for the key {}: {reason}", key.display())]
+    BadSignature {
+        /// The image.
+        image: String,
+        /// The key.
+        key: PathBuf,
+        /// What is wrong with each signature.
+        reason: String,
+    },
+    /// The spec gives a chart no source, or two.
+    #[error("{chart}: either `repository` (https://…) or `oci` says where it is from")]
+    ChartSource {
+        /// The chart.
+        chart: String,
+    },
+    /// A repository has no such chart.
+    #[error("{repository} has no chart {name} {version}{}", known_versions(known))]
+    NoChart {
+        /// The chart.
+        name: String,
+        /// The version asked for.
+        version: String,
+        /// The repository.
+        repository: String,
+        /// Some versions that it has.
+        known: Vec<String>,
+    },
+    /// What should be a chart is none.
+    #[error("{chart}: not a Helm chart: {reason}")]
+    ChartArchive {
+        /// The chart.
+        chart: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A chart does not render.
+    #[error("{chart} does not render: {said}")]
+    ChartRender {
+        /// The chart.
+        chart: String,
+        /// What Helm said.
+        said: String,
+    },
+    /// A rendered chart or a manifest file is not YAML.
+    #[error("{origin}: {template} is not YAML at line {line}: {reason}")]
+    Objects {
+        /// The chart or file.
+        origin: String,
+        /// The template in the chart.
+        template: String,
+        /// The line.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Where an image should stand there is something else.
+    #[error("{place}: {text:?} is not an image that can be carried")]
+    NotAnImage {
+        /// What stands there.
+        text: String,
+        /// Where.
+        place: String,
+        /// Why it is none.
+        source: ParseNameError,
+    },
+    /// A secret would be carried that the spec does not accept.
+    #[error("{place}: {what} would be carried, and the spec does not accept {name}")]
+    Secret {
+        /// Where it stands.
+        place: String,
+        /// What it is.
+        what: &'static str,
+        /// What to accept it by.
+        name: String,
+    },
+    /// A path under `manifests` holds none.
+    #[error("there are no manifests (.yaml, .yml, .json) in {}", path.display())]
+    NoManifests {
+        /// The path.
+        path: PathBuf,
+    },
     /// A file or folder of this machine.
     #[error("cannot {doing} {}", path.display())]
     Io {
@@ -63,6 +219,31 @@ pub enum FetchError {
     },
 }
 
+/// An image for which there is no rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unruled {
+    /// The image.
+    pub image: Reference,
+    /// Who asks for it.
+    pub requested_by: Vec<String>,
+}
+
+fn list(images: &[Unruled]) -> String {
+    let one = |unruled: &Unruled| format!("{} (asked for by {})", unruled.image, unruled.requested_by.join(", "));
+    images.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn known_versions(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!(", but {}", known.join(", ")) }
+}
+
+/// So that blocking work that fails as a whole can be told.
+impl From<io::Error> for FetchError {
+    fn from(source: io::Error) -> Self {
+        Self::Client { source: Box::new(source) }
+    }
+}
+
 impl FetchError {
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), source }
@@ -70,16 +251,14 @@ impl FetchError {
 
     /// Whether something untrusted or invalid was refused: trying again will not help.
     pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Upstream(error) => error.failure.is_refusal(),
-            _ => false,
-        }
+        self.code().is_some()
     }
 
     /// Whether the surroundings are to blame: the same command may succeed later.
     pub fn is_environment(&self) -> bool {
         match self {
             Self::Upstream(error) => error.failure.may_pass(),
+            Self::Image { source, .. } | Self::Chart { source, .. } => source.is_environment(),
             Self::Io { .. } | Self::Write { .. } => true,
             _ => false,
         }
@@ -88,20 +267,49 @@ impl FetchError {
     /// The reason code of a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::Upstream(error) if error.failure.is_refusal() => Some(Code::Digest),
+            Self::Upstream(error) => error.failure.is_refusal().then_some(Code::UpstreamDigest),
+            Self::Image { source, .. } | Self::Chart { source, .. } => {
+                let missing = matches!(&**source, Self::Upstream(error) if error.failure == Failure::NotFound);
+                if missing { Some(Code::Unresolved) } else { source.code() }
+            }
+            Self::Components(source) => source.code(),
+            Self::NoRule { .. } | Self::NoSignature { .. } => Some(Code::Unsigned),
+            Self::BadSignature { .. } => Some(Code::Sig),
+            Self::Key { source, .. } => Some(source.code()),
+            Self::TwoDigests { .. } => Some(Code::Conflict),
+            Self::ChartSource { .. } | Self::Secret { .. } | Self::NoManifests { .. } => Some(Code::Spec),
+            Self::NoPlatform { .. }
+            | Self::NoChart { .. }
+            | Self::ChartArchive { .. }
+            | Self::ChartRender { .. }
+            | Self::Objects { .. }
+            | Self::NotAnImage { .. } => Some(Code::Unresolved),
             _ => None,
         }
     }
 
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Upstream(error) => Some(error.failure.hint().to_owned()),
+        let hint = match self {
+            Self::Upstream(error) => error.failure.hint(),
+            Self::Image { source, .. } | Self::Chart { source, .. } => return source.hint(),
             Self::Io { source, .. } | Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("make room on the disk and run the same command again; what was fetched is kept".to_owned())
+                "make room on the disk and run the same command again; what was fetched is kept"
             }
-            _ => None,
-        }
+            Self::NoRule { .. } => {
+                "add a rule under `verify`: {match: \"registry.k8s.io/*\", unsigned: \"why it may come unsigned\"} or {match: …, key: keys/upstream.pub}"
+            }
+            Self::NoSignature { .. } => "check the key rule of this image; if its upstream signs nothing, say so: {unsigned: \"why\"}",
+            Self::BadSignature { .. } => "do not carry this image until its publisher explains: compare the key with the one the publisher announces",
+            Self::NotAnImage { .. } => "correct the reference; if it is computed at run time, name the real image under `images` of the chart or of the spec",
+            Self::Secret { .. } => "keep the secret out of the bundle (App takes it from a file at the station), or accept it by name under `acceptSecrets`",
+            Self::ChartRender { .. } => "check the values files: Helm's own words stand above",
+            Self::NoChart { .. } => "check name and version; `helm search repo --versions` lists what there is",
+            Self::NoPlatform { .. } => "choose another tag, or change `platforms`",
+            Self::TwoDigests { .. } => "a tag moved while it was resolved, or a digest pins another image than its tag names: pin one digest everywhere",
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 }
 

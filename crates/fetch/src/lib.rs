@@ -8,11 +8,13 @@ mod blocking;
 mod error;
 mod http;
 mod progress;
+mod resolve;
 mod settings;
 mod source;
 mod upstream;
 
-pub use error::FetchError;
+pub use error::{FetchError, Unruled};
 pub use progress::{Event, Progress};
+pub use resolve::{LockRequest, resolve};
 pub use settings::{Patience, ProxySettings, Retry, Settings};
 pub use upstream::{Failure, UpstreamError};

@@ -26,6 +26,8 @@ pub struct Settings {
     pub patience: Patience,
     /// Downloads that run at the same time.
     pub parallel: usize,
+    /// Where downloaded tools (kubeadm, Helm) are kept while they are needed; programs must be allowed to run from there.
+    pub scratch: PathBuf,
 }
 
 impl Default for Settings {
@@ -39,6 +41,7 @@ impl Default for Settings {
             retry: Retry::default(),
             patience: Patience::default(),
             parallel: 6,
+            scratch: PathBuf::from("/var/tmp"),
         }
     }
 }

@@ -112,7 +112,7 @@ impl Journal {
         let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
         let mut file = options.map_err(failed("open", &path))?;
         let mut bytes = Vec::new();
-        file.by_ref().take(JOURNAL_LIMIT).read_to_end(&mut bytes).map_err(failed("read", &path))?;
+        (&file).take(JOURNAL_LIMIT).read_to_end(&mut bytes).map_err(failed("read", &path))?;
         let parsed = parse(&bytes).map_err(|damage| damage.at(&path))?;
         if parsed.length < bytes.len() {
             file.set_len(parsed.length as u64).map_err(failed("cut", &path))?;

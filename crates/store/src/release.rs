@@ -16,7 +16,7 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.release.v1+json";
 
 /// What a site serves: the newest accepted bundle of each stream, and what these bundles name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Release {
     /// [`FORMAT`].
     pub format: String,
@@ -59,7 +59,7 @@ pub enum Cause {
 
 /// The bundle that a release selects from one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Selection {
     /// The stream.
     pub stream: String,
@@ -73,7 +73,7 @@ pub struct Selection {
 
 /// One artifact, by the name that charts and manifests use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Reference {
     /// The full reference: `registry.k8s.io/pause:3.10.2`, or with `@` and a digest in the place of the tag.
     pub name: String,

@@ -228,8 +228,7 @@ mod tests {
     }
 
     fn judge(set: &KeySet, signatures: &[(KeyId, Vec<u8>)]) -> Result<Signers, Code> {
-        let claims: Vec<_> =
-            signatures.iter().map(|(id, signature)| Claim { keyid: id.as_str(), signature }).collect();
+        let claims: Vec<_> = signatures.iter().map(|(id, signature)| Claim { keyid: id.as_str(), signature }).collect();
         set.verify(MESSAGE, &claims).map_err(|error| error.code())
     }
 

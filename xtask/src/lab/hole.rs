@@ -3,9 +3,10 @@
 
 use anyhow::{Result, bail};
 
-use super::Lab;
+use super::machine::Machine;
 use super::network::{has_interface, has_ipv6, has_namespace, ip};
-use super::run::run;
+use super::run::{run, wait_until};
+use super::{Lab, nspawn};
 
 const CABLE: &str = "hole";
 const GATEWAY: &str = "10.77.0.254";
@@ -44,11 +45,22 @@ pub(super) fn open(lab: &Lab) -> Result<()> {
         ip(&outside, &["-6", "addr", "replace", &format!("{GATEWAY_V6}/64"), "dev", CABLE, "nodad"])?;
         ip(&outside, &["-6", "route", "replace", "local", "default", "dev", "lo", "table", "main"])?;
     }
-    for machine in lab.machines()? {
-        let namespace = lab.namespace(machine.name);
-        ip(&namespace, &["route", "replace", "default", "via", GATEWAY])?;
-        if has_ipv6() {
-            ip(&namespace, &["-6", "route", "replace", "default", "via", GATEWAY_V6])?;
+    lab.machines()?.iter().try_for_each(|machine| lead_out(lab, machine))
+}
+
+/// Gives a machine its default route, and waits until it carries.
+fn lead_out(lab: &Lab, machine: &Machine) -> Result<()> {
+    let namespace = lab.namespace(machine.name);
+    let mut ways = vec![("-4", GATEWAY)];
+    if has_ipv6() {
+        ways.push(("-6", GATEWAY_V6));
+    }
+    for (family, gateway) in ways {
+        ip(&namespace, &[family, "route", "replace", "default", "via", gateway])?;
+        if nspawn::leader(lab, machine.name).is_some() {
+            wait_until(&format!("{}: the way over {gateway}", machine.name), 15, || {
+                Ok(lab.exec(machine.name, &["ping", "-c1", "-W1", gateway]).output()?.status.success())
+            })?;
         }
     }
     Ok(())

@@ -30,7 +30,8 @@ pub(super) fn make_site(lab: &Lab) -> Result<()> {
     let namespace = lab.namespace("site");
     make_namespace(&namespace)?;
     if !has_interface(&namespace, "br0") {
-        ip(&namespace, &["link", "add", "br0", "type", "bridge"])?;
+        // Without snooping, so that a newly plugged cable carries neighbour discovery at once.
+        ip(&namespace, &["link", "add", "br0", "type", "bridge", "mcast_snooping", "0"])?;
     }
     ip(&namespace, &["addr", "replace", "10.77.0.1/24", "dev", "br0"])?;
     ip(&namespace, &["link", "set", "br0", "up"])?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::run::{run, wait_until, write};
+use super::run::{Stopwatch, run, wait_until, write};
 use super::{LABS, Lab, cgroup, nspawn, outside};
 
 /// The first process of each machine raises these for the whole computer.
@@ -28,11 +28,13 @@ pub(super) fn save_kernel_settings() -> Result<()> {
 /// # Errors
 /// Something that cannot be ended or removed.
 pub(super) fn remove(lab: &Lab) -> Result<()> {
+    let watch = Stopwatch::start();
     for machine in cgroup::machines(lab)? {
         cgroup::kill(lab, &machine)?;
         nspawn::forget(lab, &machine)?;
     }
     cgroup::remove(lab, None)?;
+    watch.say("machines ended");
     let namespaces = namespaces(lab)?;
     for namespace in &namespaces {
         end_processes_in(namespace)?;
@@ -40,12 +42,14 @@ pub(super) fn remove(lab: &Lab) -> Result<()> {
     for namespace in &namespaces {
         run("ip", &["netns", "del", namespace])?;
     }
+    watch.say("networks removed");
     for mountpoint in mounts_below(lab)? {
         run("umount", &["--lazy", &mountpoint])?;
     }
     if lab.dir().exists() {
         fs::remove_dir_all(lab.dir()).with_context(|| format!("{}: cannot be removed", lab.dir().display()))?;
     }
+    watch.say("files removed");
     let _ = fs::remove_file(lab.lock_path());
     if !another_lab_is_there()? {
         restore_kernel_settings()?;

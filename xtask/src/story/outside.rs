@@ -42,8 +42,7 @@ fn settings(desk: &Desk) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let upstream = desk.lab.dir().join("outside");
     let mirrors = fs::read_to_string(upstream.join("mirrors.yaml")).context("the lab has no mirrors.yaml")?;
-    let mirrors: String = mirrors.lines().map(|line| format!("  {line}\n")).collect();
-    let text = format!("caFiles: [{}]\nmirrors:\n{mirrors}", upstream.join("ca.crt").display());
+    let text = format!("caFiles: [{}]\n{mirrors}", upstream.join("ca.crt").display());
     fs::write(folder.join("config.yaml"), text)?;
     Ok(())
 }

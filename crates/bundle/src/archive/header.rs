@@ -182,7 +182,7 @@ fn root_version(file: &str) -> Option<u64> {
 }
 
 /// Roots by version, then the others by name.
-pub(crate) fn metadata_order(a: &str, b: &str) -> Ordering {
+pub(super) fn metadata_order(a: &str, b: &str) -> Ordering {
     match (root_version(a), root_version(b)) {
         (Some(a), Some(b)) => a.cmp(&b),
         (Some(_), None) => Ordering::Less,

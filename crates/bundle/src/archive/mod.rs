@@ -12,10 +12,9 @@ mod writer;
 pub use error::ArchiveError;
 pub use payload::{BlobReader, BlobSink, Taken};
 pub use reader::Archive;
-pub use writer::{SlotWriter, Writer, partial_path};
 pub(crate) use writer::sync_folder_of;
+pub use writer::{SlotWriter, Writer, partial_path};
 
-pub(crate) use header::metadata_order;
 
 /// Adds what was tried, and where, to an error of the operating system.
 pub(crate) trait IoContext<T> {

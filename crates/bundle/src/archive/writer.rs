@@ -5,7 +5,6 @@
 
 mod progress;
 
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -24,7 +23,6 @@ use crate::lock::{BlobSource, Lock, LockedBlob};
 use crate::manifest::Manifest;
 
 use progress::Progress;
-
 
 /// What may be lost when a build is cut off, in bytes: so much is written between two syncs.
 const SYNC_EVERY: u64 = 64 << 20;
@@ -283,9 +281,7 @@ fn open_locked(partial: &Path) -> Result<File, ArchiveError> {
 fn reserve(file: &File, partial: &Path, total: u64) -> Result<(), ArchiveError> {
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, total) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-            file.set_len(total).during("resize", partial)
-        }
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.set_len(total).during("resize", partial),
         Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => {
             let source = io::Error::from(rustix::io::Errno::NOSPC);
             discard_if_new(partial);

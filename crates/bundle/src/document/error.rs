@@ -89,13 +89,7 @@ impl DocumentError {
         Self { path: path.to_owned(), place: Some(place), problem }
     }
 
-    pub(super) fn unknown(
-        path: &Path,
-        what: &'static str,
-        found: &str,
-        known: &[&str],
-        place: Place,
-    ) -> Self {
+    pub(super) fn unknown(path: &Path, what: &'static str, found: &str, known: &[&str], place: Place) -> Self {
         let problem = unknown(what, found, known);
         Self { path: path.to_owned(), place: Some(place), problem }
     }
@@ -133,9 +127,11 @@ fn problem_of(error: &serde_saphyr::Error) -> Problem {
         | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             Problem::Other(format!("expected {expected}, found {unexpected}"))
         }
-        Error::DuplicateMappingKey { key: Some(key), .. } => {
-            Problem::Other(format!("the key {key:?} stands twice"))
+        Error::Unexpected { expected, .. } => {
+            Problem::Other(format!("expected a {}", expected.strip_prefix("string ").unwrap_or(expected)))
         }
+        Error::InvalidScalar { ty, .. } => Problem::Other(format!("this is no {ty}")),
+        Error::DuplicateMappingKey { key: Some(key), .. } => Problem::Other(format!("the key {key:?} stands twice")),
         other => Problem::Other(without_place(&other.to_string())),
     }
 }

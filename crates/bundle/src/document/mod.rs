@@ -28,9 +28,7 @@ pub trait Document: DeserializeOwned {
 }
 
 /// The value of `apiVersion`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, Deserialize, schemars::JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, Deserialize, schemars::JsonSchema)]
 pub enum ApiVersion {
     /// `sealock/v1alpha1`.
     #[default]
@@ -79,8 +77,7 @@ pub fn load_document<T: Document>(path: &Path, text: &str) -> Result<T, Document
 /// With the place, where `text` is not YAML or not a `T`.
 pub fn load_plain<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, DocumentError> {
     check_length(path, text)?;
-    serde_saphyr::from_str_with_options(text, options())
-        .map_err(|error| DocumentError::of_yaml(path, &error))
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| DocumentError::of_yaml(path, &error))
 }
 
 fn check_length(path: &Path, text: &str) -> Result<(), DocumentError> {

@@ -43,16 +43,16 @@ fn errors_say_where_what_and_what_was_meant() {
     insta::assert_snapshot!(error(&GOOD.replace("registry", "regsitry")), @r#"site.yaml:4:3: unknown field "regsitry", did you mean "registry"?"#);
     insta::assert_snapshot!(error(&GOOD.replace("Site", "Siet")), @r#"site.yaml:2:7: unknown kind "Siet", did you mean "Site"?"#);
     insta::assert_snapshot!(error(&GOOD.replace("v1alpha1", "v2")), @r#"site.yaml:1:13: unknown apiVersion "sealock/v2", did you mean "sealock/v1alpha1"?"#);
-    insta::assert_snapshot!(error(&format!("{GOOD}  replicas: many\n")), @"");
-    insta::assert_snapshot!(error(&format!("{GOOD}  replicas: [1]\n")), @"");
-    insta::assert_snapshot!(error(&format!("{GOOD}  enabled: yes\n")), @"");
-    insta::assert_snapshot!(error(&format!("{GOOD}  registry: again\n")), @"");
-    insta::assert_snapshot!(error("apiVersion: sealock/v1alpha1\nkind: Site\nspec: {}\n"), @"");
-    insta::assert_snapshot!(error("kind: Site\n"), @"");
-    insta::assert_snapshot!(error("apiVersion: sealock/v1alpha1\nkind: Site\nspec: {a: [}\n"), @"");
-    insta::assert_snapshot!(error(&format!("{GOOD}---\n{GOOD}")), @"");
-    insta::assert_snapshot!(error("a: 1\n"), @"");
-    insta::assert_snapshot!(error("# nothing\n"), @"");
+    insta::assert_snapshot!(error(&format!("{GOOD}  replicas: many\n")), @"site.yaml:5:13: this is no u8");
+    insta::assert_snapshot!(error(&format!("{GOOD}  replicas: [1]\n")), @"site.yaml:5:13: expected a scalar");
+    insta::assert_snapshot!(error(&format!("{GOOD}  enabled: yes\n")), @"site.yaml:5:12: invalid boolean (strict mode expects true/false)");
+    insta::assert_snapshot!(error(&format!("{GOOD}  registry: again\n")), @r#"site.yaml:5:3: the key "registry" stands twice"#);
+    insta::assert_snapshot!(error("apiVersion: sealock/v1alpha1\nkind: Site\nspec: {}\n"), @r#"site.yaml:3:7: the field "registry" is missing"#);
+    insta::assert_snapshot!(error("kind: Site\n"), @r#"site.yaml:1:1: the field "apiVersion" is missing"#);
+    insta::assert_snapshot!(error("apiVersion: sealock/v1alpha1\nkind: Site\nspec: {a: [}\n"), @"site.yaml:3:11: mismatched bracket '[' closed by '}'");
+    insta::assert_snapshot!(error(&format!("{GOOD}---\n{GOOD}")), @"site.yaml: there are 2 documents of kind Site, and one is wanted");
+    insta::assert_snapshot!(error("a: 1\n"), @r#"site.yaml:1:1: the field "apiVersion" is missing"#);
+    insta::assert_snapshot!(error("# nothing\n"), @"site.yaml: there is no document of kind Site");
 }
 
 #[test]

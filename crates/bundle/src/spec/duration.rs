@@ -9,9 +9,7 @@ use serde::{Deserialize, Serialize};
 const MAX_DAYS: u32 = 36_500;
 
 /// A span of whole days of 24 hours, written `90d`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Days(u32);

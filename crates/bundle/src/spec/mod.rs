@@ -6,8 +6,8 @@ mod site;
 mod verify;
 
 pub use bundle::{
-    AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource,
-    ChartSpec, FileSpec, ImageSpec, KubernetesSpec, PodNetwork, Validity,
+    AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource, ChartSpec, FileSpec,
+    ImageSpec, KubernetesSpec, PodNetwork, Validity,
 };
 pub use duration::{Days, ParseDaysError};
 pub use site::{EnrolledRoot, Registry, Site, SiteKind, SiteMetadata, SiteSpec};

@@ -1,9 +1,23 @@
 //! `sealock import`
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use sealock_bundle::import::{self, ImportOutcome, Imported, Terms};
+use sealock_bundle::verify::{Against, Recipient};
+use sealock_bundle::{Archive, import as import_bundle};
+use sealock_server::control::{self, ControlError};
+use sealock_trust::Digest;
+use serde::Serialize;
+
+use super::verify;
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
+use crate::keys::Passphrases;
+use crate::station::Station;
+use crate::time;
+use crate::ui::bytes;
 
 /// Take a bundle into the store, and publish a release
 ///
@@ -14,11 +28,122 @@ use crate::error::{CommandError, Result};
 pub struct ImportArgs {
     /// The bundle
     bundle: PathBuf,
+    /// Sequences of the stream that may be missing, like 4-6; refused as GAP otherwise
+    #[arg(long, value_name = "FIRST-LAST")]
+    accept_gap: Option<Gap>,
     /// File whose first line is the passphrase of the site's keys
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
 
-pub fn run(_args: &ImportArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+/// Sequences that may be missing.
+#[derive(Clone, Debug)]
+struct Gap(RangeInclusive<u64>);
+
+impl FromStr for Gap {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        match (first.parse::<u64>(), last.parse::<u64>()) {
+            (Ok(first), Ok(last)) if 0 < first && first <= last => Ok(Self(first..=last)),
+            _ => Err("a gap is written FIRST-LAST, like 4-6"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    /// False where the bundle was imported before.
+    changed: bool,
+    release: u64,
+    stream: String,
+    sequence: u64,
+    digest: Digest,
+    /// Its soft expiry has passed.
+    stale: bool,
+    /// Bytes of blobs that were new.
+    written: u64,
+}
+
+pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
+    let station = Station::open(context)?;
+    if context.dry_run {
+        return dry_run(args, &station, context);
+    }
+    let site = station.keys(context, &Passphrases::new(context, args.passphrase_file.as_deref()))?;
+    let terms = Terms { now: time::now(), accept_gap: args.accept_gap.clone().map(|gap| gap.0) };
+    let parts = import::Station { store: &station.store, trust: &station.directory, site: &site };
+    let progress = context.ui.progress();
+    let mut begun = false;
+    let outcome = import_bundle(&args.bundle, parts, &terms, &mut |at| {
+        if !begun {
+            progress.begin(&format!("importing {}", args.bundle.display()), at.total);
+            begun = true;
+        }
+        progress.at(at.done);
+    });
+    progress.end();
+    let outcome = outcome.map_err(|error| importing(args, error))?;
+    if matches!(outcome, ImportOutcome::Published(_)) {
+        tell_server(context);
+    }
+    show(&outcome, context)
+}
+
+fn importing(args: &ImportArgs, error: import::ImportError) -> crate::error::CommandError {
+    crate::error::CommandError::from(error).context(format!("{} was not imported", args.bundle.display()))
+}
+
+/// A running server finds the release by itself; telling it saves the wait.
+fn tell_server(context: &Context) {
+    match control::reload(&context.paths.control_socket()) {
+        Ok(release) => context.ui.detail(format_args!("the running server serves {release}")),
+        Err(ControlError::NotRunning { .. }) => context.ui.detail("no server is running"),
+        Err(error) => context.ui.warn(format_args!("the server does not serve it yet: {error}")),
+    }
+}
+
+fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
+    let (changed, imported) = match outcome {
+        ImportOutcome::Published(imported) => (true, imported),
+        ImportOutcome::Already(imported) => (false, imported),
+    };
+    let Imported { release, stream, sequence, manifest, stale, written } = imported;
+    if *stale {
+        context.ui.warn("the bundle is old: its soft expiry has passed");
+    }
+    let text = match changed {
+        true => format!("release {release} is published: {stream} {sequence}, {} new", bytes(*written)),
+        false => format!("nothing to do: {stream} {sequence} was imported before, in release {release}"),
+    };
+    let outcome = Outcome {
+        changed,
+        release: *release,
+        stream: stream.to_string(),
+        sequence: *sequence,
+        digest: manifest.clone(),
+        stale: *stale,
+        written: *written,
+    };
+    context.ui.result(&outcome, text)
+}
+
+/// Checks everything that an import checks, but writes nothing.
+fn dry_run(args: &ImportArgs, station: &Station, context: &Context) -> Result<()> {
+    let archive = Archive::open(&args.bundle)?;
+    sealock_bundle::verify::metadata(&archive)?;
+    let stream = archive.unverified_manifest()?.stream;
+    let root = station.directory.root_for(&stream)?;
+    let state = station.directory.stream_state(&stream)?;
+    let against = Against {
+        root: &root.bytes,
+        now: time::now(),
+        state: state.as_ref(),
+        accept_gap: args.accept_gap.clone().map(|gap| gap.0),
+        recipient: Some(Recipient { site: station.site.id(), classification: station.site.classification() }),
+    };
+    let verification = verify::check(archive, &against, context)?;
+    context.ui.note("this bundle would be imported; nothing was written");
+    context.ui.result(&verification, verification.text())
 }

@@ -2,8 +2,15 @@
 
 use std::path::PathBuf;
 
+use sealock_bundle::lock::ReferenceKind;
+use sealock_bundle::{Archive, Manifest};
+use sealock_trust::tuf::MetadataSet;
+use sealock_trust::{Digest, KeyId};
+use serde::Serialize;
+
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
+use crate::ui::{Table, bytes, facts, short};
 
 /// Show what a bundle says it holds, without believing it
 ///
@@ -17,6 +24,83 @@ pub struct InspectArgs {
     long: bool,
 }
 
-pub fn run(_args: &InspectArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+#[derive(Serialize)]
+struct Inspection {
+    /// Always false: `sealock verify` verifies.
+    verified: bool,
+    /// The digest of the manifest, which names the bundle.
+    digest: Digest,
+    /// Bytes of the file.
+    size: u64,
+    /// Keys by which it says that it is signed.
+    claimed_signers: Vec<KeyId>,
+    manifest: Manifest,
+}
+
+pub fn run(args: &InspectArgs, context: &Context) -> Result<()> {
+    let archive = Archive::open(&args.bundle)?;
+    let claimed_signers = match archive.metadata() {
+        [] => Vec::new(),
+        files => MetadataSet::from_files(files.iter().cloned())?.claimed_signers()?,
+    };
+    let inspection = Inspection {
+        verified: false,
+        digest: archive.manifest_digest(),
+        size: archive.length(),
+        claimed_signers,
+        manifest: archive.unverified_manifest()?,
+    };
+    context.ui.note("nothing of this is verified: `sealock verify` does that");
+    context.ui.result(&inspection, text(&inspection, args.long))
+}
+
+fn text(inspection: &Inspection, long: bool) -> String {
+    let manifest = &inspection.manifest;
+    let sites: Vec<String> = manifest.audience.sites.iter().map(ToString::to_string).collect();
+    let platforms: Vec<String> = manifest.platforms.iter().map(ToString::to_string).collect();
+    let signers = match inspection.claimed_signers.as_slice() {
+        [] => "nobody yet".to_owned(),
+        ids => ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+    };
+    let mut text = facts([
+        ("bundle", manifest.name.to_string()),
+        ("stream", format!("{}, sequence {}", manifest.stream, manifest.sequence)),
+        ("manifest", inspection.digest.to_string()),
+        ("for the sites", sites.join(" ")),
+        ("platforms", platforms.join(" ")),
+        ("issued", manifest.issued.to_string()),
+        ("ages from", manifest.soft_expiry.to_string()),
+        ("expires", manifest.expires.to_string()),
+        ("signed by", signers),
+        ("size", format!("{} in {} blobs", bytes(inspection.size), manifest.blobs.len())),
+        ("artifacts", contents(manifest)),
+    ]);
+    if long {
+        text.push('\n');
+        text.push_str(&artifacts(manifest).to_string());
+    }
+    text
+}
+
+/// How many artifacts of each kind.
+fn contents(manifest: &Manifest) -> String {
+    let count = |kind| manifest.references.iter().filter(|reference| reference.kind == kind).count();
+    let kinds = [
+        (ReferenceKind::Image, "images"),
+        (ReferenceKind::Chart, "charts"),
+        (ReferenceKind::Manifest, "manifests"),
+        (ReferenceKind::File, "files"),
+    ];
+    kinds.map(|(kind, name)| format!("{} {name}", count(kind))).join(", ")
+}
+
+/// Every artifact of a manifest.
+fn artifacts(manifest: &Manifest) -> Table {
+    let mut table = Table::new(["name", "kind", "digest", "origin"]);
+    for reference in &manifest.references {
+        let (kind, origin) = (format!("{:?}", reference.kind), format!("{:?}", reference.verdict.rule));
+        let digest = short(&reference.digest.to_string());
+        table.row([reference.name.to_string(), kind.to_lowercase(), digest, origin.to_lowercase()]);
+    }
+    table
 }

@@ -1,9 +1,19 @@
 //! `sealock serve`
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
+use sealock_server::unit::{Unit, unit};
+use sealock_server::{Limits, ServeConfig, Server, TlsFiles};
+use sealock_trust::site::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::site::certificate;
 use crate::context::Context;
+use crate::environment as env;
 use crate::error::{CommandError, Result};
+use crate::paths::DEFAULT_STATE;
+use crate::station::Station;
 
 /// Serve the current release as a registry
 ///
@@ -11,14 +21,108 @@ use crate::error::{CommandError, Result};
 /// lets running transfers finish; SIGHUP reads certificate and release again.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
-    /// Where to listen [default: every address, on the port of the site's registry]
+    /// Where to listen [default: the registry's address in the site root]
     #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
+    listen: Vec<SocketAddr>,
     /// Write a systemd unit to standard output instead
     #[arg(long)]
     unit: bool,
+    /// The user the unit runs as; it must be able to read the state folder
+    #[arg(long, value_name = "NAME", default_value = "root", requires = "unit")]
+    user: String,
 }
 
-pub fn run(_args: &ServeArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+pub fn run(args: &ServeArgs, context: &Context) -> Result<()> {
+    if args.unit {
+        return context.ui.text(unit_text(args, context)?);
+    }
+    let station = Station::open(context)?;
+    let config = config(args, &station, context)?;
+    if context.dry_run {
+        context.ui.note(format_args!("would listen on {}", addresses(&config.listen)));
+        return Ok(());
+    }
+    context.runtime()?.block_on(serve(config, context))
+}
+
+async fn serve(config: ServeConfig, context: &Context) -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let server = Server::bind(config).await?;
+    let release = server.release().map_or_else(|| "no release yet".to_owned(), |number| format!("release {number}"));
+    context.ui.note(format_args!("serving {release} on {}", addresses(&server.addresses())));
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        context.ui.note("stopping: running transfers may finish");
+    };
+    Ok(server.run(shutdown).await?)
+}
+
+fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<ServeConfig> {
+    let files = certificate::Files::new(context);
+    let registry = station.site.registry();
+    let listen = match args.listen.as_slice() {
+        [] => vec![address_of(registry)?],
+        given => given.to_vec(),
+    };
+    Ok(ServeConfig {
+        store: station.store.clone(),
+        site_keys: station.site.site_keys().clone(),
+        listen,
+        tls: TlsFiles { certificate: files.certificate, key: files.key },
+        names: names(registry),
+        control_socket: Some(control_socket(context)?),
+        notify_socket: env::read(&env::NOTIFY_SOCKET).map(PathBuf::from),
+        limits: Limits::default(),
+    })
+}
+
+fn address_of(registry: &Registry) -> Result<SocketAddr> {
+    registry.address.parse().map_err(|_| {
+        let problem = format!("the site root gives `{}` as the registry's address", registry.address);
+        CommandError::failed(problem).hint("Say where to listen: --listen ADDRESS:PORT.")
+    })
+}
+
+/// What clients may call the registry without meaning an upstream: its name and address, with and without port.
+fn names(registry: &Registry) -> Vec<String> {
+    let host = registry.name.split(':').next().unwrap_or_default();
+    let mut names = vec![registry.name.clone(), host.to_owned(), registry.address.clone()];
+    names.extend(registry.address.parse::<SocketAddr>().map(|address| address.ip().to_string()));
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A service manager says where; else it is the usual place, whose folder is made.
+fn control_socket(context: &Context) -> Result<PathBuf> {
+    if let Some(folder) = env::read(&env::RUNTIME_DIRECTORY) {
+        return Ok(Path::new(&folder).join("control.sock"));
+    }
+    let socket = context.paths.control_socket();
+    if let Some(folder) = socket.parent() {
+        let failed = |error| CommandError::from(error).context(format!("making the folder {}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    Ok(socket)
+}
+
+fn addresses(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
+    let binary = std::env::current_exe()?;
+    let mut arguments: Vec<String> = args.listen.iter().map(|address| format!("--listen {address}")).collect();
+    if context.paths.state() != Path::new(DEFAULT_STATE) {
+        arguments.push(format!("--state-dir {}", context.paths.state().display()));
+    }
+    Ok(unit(&Unit {
+        binary: &binary,
+        arguments: &arguments.join(" "),
+        user: &args.user,
+        store: &context.paths.store(),
+    }))
 }

@@ -1,16 +1,26 @@
 //! `sealock verify`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use sealock_bundle::verify::{self, Against, Recipient, VerifiedHeader};
+use sealock_bundle::{Archive, Manifest};
+use sealock_trust::reason::Code;
+use sealock_trust::tuf::StreamState;
+use sealock_trust::{Digest, KeyId, SiteId, StreamName};
+use serde::Serialize;
 
+use super::trust::enroll::parse_fingerprint;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::station::Station;
+use crate::ui::{bytes, facts};
+use crate::{files, time};
 
 /// Check every byte of a bundle
 ///
-/// Against the publisher's root given here, or at a station against the enrolled one. Writes nothing and remembers
-/// nothing.
+/// Against the publisher's root given here, or at a station against the enrolled one, and as the next one of its stream.
+/// Writes nothing and remembers nothing.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
     /// The bundle
@@ -21,14 +31,140 @@ pub struct VerifyArgs {
     /// SHA-256 that the root must have, as it came out of band
     #[arg(long, value_name = "SHA256", requires = "root")]
     fingerprint: Option<String>,
-    /// The site it must be for [default: this station's site, if any]
+    /// The site it must be for [default: this station's site, if it is one]
     #[arg(long, value_name = "ID")]
-    site: Option<String>,
+    site: Option<SiteId>,
+    /// The classification of that site
+    #[arg(long, value_name = "TEXT", requires = "site")]
+    classification: Option<String>,
     /// Judge expiry as of this time, like 2026-11-23T12:00:00Z
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
 }
 
-pub fn run(_args: &VerifyArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+/// What a verification came to.
+#[derive(Serialize)]
+pub struct Verification {
+    verified: bool,
+    /// The digest of the manifest, which names the bundle.
+    digest: Digest,
+    stream: String,
+    sequence: u64,
+    signers: Vec<KeyId>,
+    /// Its soft expiry has passed.
+    stale: bool,
+    /// Bytes of the payload that were checked.
+    payload: u64,
+}
+
+impl Verification {
+    pub fn text(&self) -> String {
+        let signers: Vec<String> = self.signers.iter().map(ToString::to_string).collect();
+        facts([
+            ("verified", self.digest.to_string()),
+            ("stream", format!("{}, sequence {}", self.stream, self.sequence)),
+            ("signed by", signers.join(" ")),
+            ("checked", format!("every byte of {}", bytes(self.payload))),
+        ])
+    }
+}
+
+/// What a bundle is held against.
+struct Standard {
+    root: Vec<u8>,
+    state: Option<StreamState>,
+    recipient: Option<(SiteId, Option<String>)>,
+}
+
+pub fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
+    let archive = Archive::open(&args.bundle)?;
+    let standard = standard(args, &archive, context)?;
+    let now = args.at.unwrap_or_else(time::now);
+    let against = Against {
+        root: &standard.root,
+        now,
+        state: standard.state.as_ref(),
+        accept_gap: None,
+        recipient: standard.recipient.as_ref().map(recipient),
+    };
+    let verification = check(archive, &against, context)?;
+    context.ui.result(&verification, verification.text())
+}
+
+/// Verifies header and payload, and says how far it is.
+pub fn check(archive: Archive, against: &Against<'_>, context: &Context) -> Result<Verification> {
+    let name = archive.path().display().to_string();
+    let header = verify::header(archive, against)?;
+    warn_if_stale(&header, against.now, context);
+    let progress = context.ui.progress();
+    let payload = header.payload_size();
+    progress.begin(&format!("checking {name}"), payload);
+    let verified = header.check_payload(&mut |done| progress.at(done));
+    progress.end();
+    let verified = verified?;
+    let header = verified.header();
+    Ok(Verification {
+        verified: true,
+        digest: header.digest().clone(),
+        stream: header.manifest().stream.to_string(),
+        sequence: header.manifest().sequence,
+        signers: header.signers().to_vec(),
+        stale: header.is_stale(against.now),
+        payload,
+    })
+}
+
+fn warn_if_stale(header: &VerifiedHeader, now: Timestamp, context: &Context) {
+    if header.is_stale(now) {
+        let Manifest { soft_expiry, expires, .. } = header.manifest();
+        context
+            .ui
+            .warn(format_args!("the bundle is old: newer ones were due by {soft_expiry}, and it expires at {expires}"));
+    }
+}
+
+fn recipient((site, classification): &(SiteId, Option<String>)) -> Recipient<'_> {
+    Recipient { site, classification: classification.as_deref() }
+}
+
+fn standard(args: &VerifyArgs, archive: &Archive, context: &Context) -> Result<Standard> {
+    let station = Station::find(context)?;
+    let of_station = || {
+        let site = &station.as_ref()?.site;
+        Some((site.id().clone(), site.classification().map(str::to_owned)))
+    };
+    let recipient = args.site.clone().map(|site| (site, args.classification.clone())).or_else(of_station);
+    if let Some(path) = &args.root {
+        let root = read_root(path, args.fingerprint.as_deref(), context)?;
+        return Ok(Standard { root, state: None, recipient });
+    }
+    let Some(station) = &station else {
+        return Err(CommandError::usage("this is no station, so it has no enrolled root to verify against")
+            .hint("Give the publisher's root: --root FILE --fingerprint SHA256."));
+    };
+    let stream: StreamName = stream_of(archive)?;
+    let root = station.directory.root_for(&stream)?.bytes;
+    Ok(Standard { root, state: station.directory.stream_state(&stream)?, recipient })
+}
+
+/// The stream a bundle claims: enough to choose the root that it is verified under.
+fn stream_of(archive: &Archive) -> Result<StreamName> {
+    verify::metadata(archive)?;
+    Ok(archive.unverified_manifest()?.stream)
+}
+
+fn read_root(path: &Path, fingerprint: Option<&str>, context: &Context) -> Result<Vec<u8>> {
+    let root = files::read(path, 1 << 20)?;
+    let found = Digest::sha256(&root);
+    match fingerprint.map(parse_fingerprint).transpose()? {
+        Some(wanted) if wanted != found => {
+            let problem = format!("{} has the fingerprint {found}, and {wanted} was given", path.display());
+            Err(CommandError::refused(Code::Fingerprint, problem))
+        }
+        Some(_) => Ok(root),
+        None => {
+            context.ui.warn(format_args!("believing {} without a fingerprint: its SHA-256 is {found}", path.display()));
+            Ok(root)
+        }
+    }
 }

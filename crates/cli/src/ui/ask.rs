@@ -33,7 +33,7 @@ impl Ui {
     /// There is nobody to ask.
     pub fn ask_passphrase(&self, prompt: &str) -> Result<String> {
         if !self.terminal {
-            return Err(CommandError::usage(format!("{prompt} is needed, and there is no terminal to ask on"))
+            return Err(CommandError::usage("a passphrase is needed, and there is no terminal to ask for it")
                 .hint("Give --passphrase-file FILE, or set SEALOCK_PASSPHRASE_FILE."));
         }
         Ok(rpassword::prompt_password(format!("{prompt}: "))?)

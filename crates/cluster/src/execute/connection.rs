@@ -61,6 +61,23 @@ impl Connection {
         self.host.name.as_str()
     }
 
+    /// The content of a file that only root may read.
+    ///
+    /// # Errors
+    /// As every command.
+    pub(crate) async fn read_root_file(&self, path: &str) -> Result<Vec<u8>, ExecuteError> {
+        self.script("exec cat \"$1\"", &[path], b"").await
+    }
+
+    /// Runs kubectl with the rights of the cluster's administrator; only on control plane hosts.
+    ///
+    /// # Errors
+    /// As every command.
+    pub(crate) async fn admin_kubectl(&self, arguments: &[&str]) -> Result<Vec<u8>, ExecuteError> {
+        let script = "exec /usr/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout 10s \"$@\"";
+        self.script(script, arguments, b"").await
+    }
+
     /// A new connection in the place of this one, tried until the time for it is over.
     ///
     /// # Errors

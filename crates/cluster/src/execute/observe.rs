@@ -8,7 +8,7 @@ use sealock_node::request::{Event, EventKind, RUN_FORMAT};
 use sealock_node::{Probe, RunRequest};
 
 use super::remote::Remote;
-use super::{Binary, Connection, ExecuteError};
+use super::{Binary, Connection, ExecuteError, Kit};
 use crate::inventory::{Inventory, Observation};
 use crate::plan::{Assessment, Plan, Task};
 
@@ -37,14 +37,14 @@ pub async fn observe(connections: &[Connection], binary: &Binary) -> Result<Inve
 ///
 /// # Errors
 /// The first host that could not be asked.
-pub async fn assess(connections: &[Connection], binary: &Binary, plan: &Plan) -> Result<Assessment, ExecuteError> {
+pub async fn assess(connections: &[Connection], kit: &Kit, plan: &Plan) -> Result<Assessment, ExecuteError> {
     let hosts = connections.iter().map(|connection| async move {
-        let remote = Remote::prepare(connection, binary).await?;
+        let remote = Remote::prepare(connection, &kit.binary).await?;
         let mut tasks = Vec::new();
         for task in plan.tasks.iter().filter(|task| task.host == connection.host()) {
             let request = request(plan, task, 0, "")?;
             let name = format!("probe-{}", task.id.replace('/', "-"));
-            let lines = remote.probe(&request, &name).await?;
+            let lines = remote.probe(&request, &name, kit).await?;
             tasks.push((task.id.clone(), probes(&remote, &lines)?));
         }
         Ok::<_, ExecuteError>(tasks)

@@ -3,7 +3,7 @@
 //! | command | standard input | standard output |
 //! |---|---|---|
 //! | `sealock node observe` | – | one [`sealock_node::HostFacts`] as JSON |
-//! | `sealock node probe --request FILE` | – | one [`sealock_node::Event`] per line; nothing is changed |
+//! | `sealock node probe --request FILE --site-root FILE --release FILE` | – | one [`sealock_node::Event`] per line; nothing is changed |
 //! | `sealock node run --request FILE --site-root FILE --release FILE` | secrets as one JSON object, or nothing | one [`sealock_node::Event`] per line |
 //!
 //! `run` runs in a transient systemd unit of its own. Its request, its events and what it writes to standard error stand
@@ -23,6 +23,10 @@ umask 077
 mkdir -p "$(dirname "$1")"
 cat > "$1.new"
 mv -f "$1.new" "$1""#;
+
+/// Lets `$1` look at the steps of the request in `$2`, which goes away again.
+const PROBE: &str = r#"trap 'rm -rf "$2"' EXIT
+"$1" node probe --request "$2/request" --site-root "$2/site-root" --release "$2/release""#;
 
 /// Is the unit `$1` active?
 const IS_ACTIVE: &str = r#"systemctl is-active --quiet "$1" && echo yes || echo no"#;
@@ -78,11 +82,18 @@ impl<'a> Remote<'a> {
     }
 
     /// What the host says about the steps of `request`: lines of events.
-    pub(super) async fn probe(&self, request: &RunRequest, name: &str) -> Result<Vec<u8>, ExecuteError> {
-        let path = format!("{RUNS}/{name}/request");
-        self.connection.script(PUT, &[&path], &encode(request)?).await?;
-        let script = "exec \"$1\" node probe --request \"$2\"";
-        self.connection.script_within(script, &[&self.sealock, &path], &b""[..], 5 * QUICK).await
+    pub(super) async fn probe(&self, request: &RunRequest, name: &str, kit: &Kit) -> Result<Vec<u8>, ExecuteError> {
+        let folder = folder(name);
+        self.put(&folder, request, kit).await?;
+        self.connection.script_within(PROBE, &[&self.sealock, &folder], &b""[..], 5 * QUICK).await
+    }
+
+    async fn put(&self, folder: &str, request: &RunRequest, kit: &Kit) -> Result<(), ExecuteError> {
+        let request = encode(request)?;
+        for (name, content) in [("request", &request), ("site-root", &kit.site_root), ("release", &kit.release)] {
+            self.connection.script(PUT, &[&format!("{folder}/{name}")], content).await?;
+        }
+        Ok(())
     }
 
     /// Whether the unit still runs, from an earlier attempt.
@@ -94,11 +105,7 @@ impl<'a> Remote<'a> {
     /// Starts the steps of `request` as `unit`.
     pub(super) async fn start(&self, unit: &str, request: &RunRequest, kit: &Kit, secrets: &[u8]) -> Result<(), ExecuteError> {
         let folder = folder(unit);
-        for (name, content) in
-            [("request", &encode(request)?), ("site-root", &kit.site_root), ("release", &kit.release)]
-        {
-            self.connection.script(PUT, &[&format!("{folder}/{name}")], content).await?;
-        }
+        self.put(&folder, request, kit).await?;
         self.connection.script(START, &[unit, &folder, &self.sealock], secrets).await?;
         Ok(())
     }

@@ -15,6 +15,14 @@ pub enum PlanError {
     /// The spec makes no sense.
     #[error("the cluster spec is refused")]
     Spec(#[from] SpecError),
+    /// The spec is for another site.
+    #[error("the cluster spec is for site {spec}, and this is site {here}")]
+    OtherSite {
+        /// What the spec says.
+        spec: String,
+        /// Where we are.
+        here: String,
+    },
     /// The release lacks something.
     #[error("the release cannot make this cluster")]
     NotInRelease(#[from] NotInRelease),
@@ -76,6 +84,7 @@ impl PlanError {
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::Stale { .. } => Some(Code::StalePlan),
             Self::Unreadable(_) | Self::Format { .. } => Some(Code::Format),
+            Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
             Self::NoPauseImage { .. } | Self::Render(_) | Self::NotObserved { .. } => None,
         }

@@ -109,6 +109,12 @@ impl Http {
         }
     }
 
+    /// The bytes that a file has, without reading them. GET and not HEAD: presigned addresses allow only what they were signed for.
+    pub(crate) async fn length(&self, request: &Request) -> Result<u64, UpstreamError> {
+        let response = self.send(request).await?;
+        response.content_length().ok_or_else(|| request.failed(Failure::Malformed("it does not tell its length".to_owned())))
+    }
+
     /// Sends once, from byte `from` on; a 401 is answered with credentials where there are some.
     pub(super) async fn send_once(&self, request: &Request, from: u64) -> Result<reqwest::Response, UpstreamError> {
         let known = self.authority.known(request);

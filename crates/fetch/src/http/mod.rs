@@ -8,8 +8,8 @@ mod names;
 mod retry;
 
 pub(crate) use client::{Http, Request};
-pub(crate) use download::{Expected, Landed, Landing};
-pub(crate) use mirrors::{Located, authority};
+pub(crate) use download::{Expected, Landing};
+pub(crate) use mirrors::authority;
 
 #[cfg(test)]
 mod tests;

@@ -54,7 +54,7 @@ async fn resolve(context: Context<'_>, wish: Wish) -> Result<(Vec<LockedReferenc
         source: Box::new(source),
     };
     let repository = repository(&wish);
-    let tree = fetch(context, &repository, &wish.reference.tag_or_digest()).await.map_err(because)?;
+    let tree = fetch(context, &repository, &wish.reference.tag_or_digest(), Fit::Platforms).await.map_err(because)?;
     let judged = signature::judge(context, &repository, &tree.digest, &wish.rule).await.map_err(because)?;
     let mut references = vec![LockedReference {
         name: ArtifactName::from(&wish.reference),
@@ -75,13 +75,22 @@ fn repository(wish: &Wish) -> Repository {
     Repository { host: wish.reference.registry().to_owned(), path: wish.reference.repository().to_owned() }
 }
 
+/// Whether something must fit the platforms of the spec. Charts and signatures run nowhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    Platforms,
+    Anything,
+}
+
 /// Follows a tag or digest down to the blobs of the platforms wanted.
-pub(super) async fn fetch(context: Context<'_>, repository: &Repository, reference: &str) -> Result<Tree, FetchError> {
+pub(super) async fn fetch(context: Context<'_>, repository: &Repository, reference: &str, fit: Fit) -> Result<Tree, FetchError> {
     let root = context.http.manifest(repository, reference).await?;
     let mut blobs = Vec::new();
     match &root.content {
         Content::Manifest { config, layers } => {
-            check_platform(context, repository, reference, config).await?;
+            if fit == Fit::Platforms {
+                check_platform(context, repository, reference, config).await?;
+            }
             blobs.push(of_manifest(repository, &root, BlobRole::Manifest));
             blobs.extend(children(repository, config, layers));
         }

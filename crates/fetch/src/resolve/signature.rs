@@ -11,7 +11,8 @@ use sealock_trust::Digest;
 use sealock_trust::key::PublicKey;
 use serde::Deserialize;
 
-use super::{Context, images};
+use super::images::{self, Fit};
+use super::Context;
 use crate::error::FetchError;
 use crate::http::Expected;
 use crate::source::oci::{Content, Descriptor, Repository};
@@ -69,7 +70,7 @@ pub(super) async fn judge(
         Unproven::Wrong(reason) => FetchError::BadSignature { image: image.clone(), key: path.clone(), reason },
         Unproven::Other(error) => error,
     })?;
-    let tree = images::fetch(context, repository, &tag).await?;
+    let tree = images::fetch(context, repository, &tag, Fit::Anything).await?;
     let verdict = Verdict { rule: VerdictRule::Key, key: Some(Digest::sha256(pem.as_bytes())), reason: None };
     let reference = carried(repository, &tag, &image, &tree, &verdict)?;
     Ok(Judged { verdict, reference: Some(reference), blobs: tree.blobs })

@@ -1,3 +1,4 @@
 //! Where things come from.
 
+pub(crate) mod helm;
 pub(crate) mod oci;

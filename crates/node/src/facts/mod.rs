@@ -1,163 +1,186 @@
 //! What a host says about itself: the node's part of an inventory.
 
+mod cluster;
+mod machine;
+mod model;
+mod network;
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use jiff::Timestamp;
 use sealock_trust::Digest;
-use serde::{Deserialize, Serialize};
 
-/// The format of [`HostFacts`].
-pub const FACTS_FORMAT: &str = "host-facts/1.0";
+pub use model::*;
 
-/// What a host says about itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct HostFacts {
-    /// [`FACTS_FORMAT`].
-    pub format: String,
-    /// The version of the binary that looked.
-    pub sealock: String,
-    /// `/etc/machine-id`. Binding.
-    pub machine_id: String,
-    /// The kernel's host name.
-    pub hostname: String,
-    /// `/etc/os-release`.
-    pub os: Os,
-    /// As OCI platforms have it: `amd64`, `arm64`.
-    pub architecture: String,
-    /// The kernel's release, like `6.12.48`.
-    pub kernel: String,
-    /// Which control groups are mounted at `/sys/fs/cgroup`.
-    pub cgroup: Cgroup,
-    /// Logical processors.
-    pub processors: u32,
-    /// Bytes of memory.
-    pub memory_bytes: u64,
-    /// Bytes of swap in use or ready to be used. A gate.
-    pub swap_bytes: u64,
-    /// The clock when the host was looked at. A gate.
-    pub clock: Timestamp,
-    /// The file system that holds `/var/lib`. A gate.
-    pub disk: Disk,
-    /// Addresses and routes.
-    pub network: Network,
-    /// Programs that steps or kubeadm need and that are not there.
-    #[serde(default)]
-    pub missing_programs: Vec<String>,
-    /// Whose Kubernetes, if any, is on the host. Binding.
-    pub kubernetes: Kubernetes,
-    /// Versions of the components that Sealock's links point to. Binding.
-    #[serde(default)]
-    pub components: BTreeMap<String, String>,
-    /// Files that Sealock wrote. Binding.
-    #[serde(default)]
-    pub owned: BTreeMap<String, OwnedFile>,
-    /// Files that a plan is likely to write and that Sealock did not: path to digest. Binding.
-    #[serde(default)]
-    pub foreign: BTreeMap<String, Digest>,
-    /// The fence, if an operator ever set one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<FenceFact>,
-    /// The plan whose journal on the node is still open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub open_plan: Option<Digest>,
-}
+use crate::changes::{Changes, ChangesError, Subject};
+use crate::fence::{self, FenceError};
+use crate::host::{self, Entry, Host, HostError};
+use crate::journal::{self, JournalError};
+use crate::step::component_folder;
+use crate::StepError;
 
-/// The operating system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Os {
-    /// Like `debian`.
-    pub id: String,
-    /// Like `12`; empty where the system has none.
-    pub version: String,
-    /// Like `Debian GNU/Linux 12 (bookworm)`.
-    pub name: String,
-}
+/// Programs that steps, kubeadm or kubelet need and that Sealock does not bring.
+const PROGRAMS: &[&str] =
+    &["ip", "nft", "mount", "umount", "modprobe", "sysctl", "systemctl", "journalctl", "nsenter", "losetup"];
+const PROGRAM_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// The control groups of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cgroup {
-    /// One controller per mount; kubelet 1.35 and later refuses it unless told otherwise.
-    V1,
-    /// The unified hierarchy.
-    V2,
-}
+/// Files that a plan is likely to write.
+const LIKELY: &[&str] = &[
+    "/etc/containerd/config.toml",
+    "/etc/containerd/certs.d/_default/hosts.toml",
+    "/etc/containerd/certs.d/site-ca.crt",
+    "/etc/cni/net.d/10-sealock.conflist",
+    "/etc/systemd/system/containerd.service",
+    "/etc/systemd/system/kubelet.service",
+    "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
+    "/etc/systemd/system/sealock-network.service",
+    "/etc/sysctl.d/90-sealock.conf",
+    "/etc/modules-load.d/sealock.conf",
+];
 
-/// Room on a file system, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Disk {
-    /// Its size.
-    pub total_bytes: u64,
-    /// What an ordinary program may still use.
-    pub free_bytes: u64,
-}
-
-/// Addresses, routes and resolvers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Network {
-    /// Addresses with prefix length, like `10.77.0.11/24`, without loopback and link-local.
-    pub addresses: Vec<String>,
-    /// Default routes as `ip route` words them. None on a sealed segment.
-    pub default_routes: Vec<String>,
-    /// `nameserver` lines of `/etc/resolv.conf`.
-    pub nameservers: Vec<String>,
-    /// The smallest MTU of the interfaces that carry an address; 1500 where none does.
-    pub mtu: u32,
-}
-
-/// Whose Kubernetes is on the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "owner", rename_all = "kebab-case")]
-pub enum Kubernetes {
-    /// Nobody's: the host is free.
-    None,
-    /// Sealock's.
-    Sealock(ClusterNode),
-    /// Someone else's; refused.
-    Foreign {
-        /// What was found: paths, processes, units.
-        evidence: Vec<String>,
+/// Why a host could not be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// The host refused.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The record of changes refused.
+    #[error(transparent)]
+    Changes(#[from] ChangesError),
+    /// A step's own knowledge refused.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The fence refused.
+    #[error(transparent)]
+    Fence(#[from] FenceError),
+    /// A journal refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Something that every Linux host has is not there.
+    #[error("{path} does not say {what}")]
+    Incomplete {
+        /// Which file.
+        path: &'static str,
+        /// What was looked for.
+        what: &'static str,
+    },
+    /// The kernel does not tell about a file system.
+    #[error("cannot look at the file system of {path}")]
+    FileSystem {
+        /// Where.
+        path: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: rustix::io::Errno,
     },
 }
 
-/// A host that belongs to a cluster of ours.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ClusterNode {
-    /// The cluster it is claimed for.
-    pub cluster: String,
-    /// Whether kubelet has credentials: kubeadm init or join went that far.
-    pub joined: bool,
-    /// Whether static pods of a control plane are there.
-    pub control_plane: bool,
-    /// Whether kubelet.service is active.
-    pub kubelet_active: bool,
-    /// `sha256:…` of the cluster CA's public key, as kubeadm's discovery wants it; where the CA is on this host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_hash: Option<String>,
+impl FactsError {
+    /// Looking again may always help.
+    pub fn is_refusal(&self) -> bool {
+        false
+    }
 }
 
-/// A file that Sealock wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct OwnedFile {
-    /// What Sealock wrote last.
-    pub written: Digest,
-    /// What is there now; absent where the file is gone. Different means drift.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub found: Option<Digest>,
+/// Looks at `host`, and changes nothing. `folder` holds the node's fence and journals ([`crate::runner::FOLDER`]).
+pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> {
+    let changes = Changes::load(host)?;
+    let kernel = machine::kernel(host)?;
+    Ok(HostFacts {
+        format: FACTS_FORMAT.to_owned(),
+        sealock: env!("CARGO_PKG_VERSION").to_owned(),
+        machine_id: machine::machine_id(host)?,
+        hostname: machine::hostname(host)?,
+        os: machine::os(host)?,
+        architecture: machine::architecture().to_owned(),
+        kernel,
+        cgroup: machine::cgroup(host)?,
+        processors: machine::processors(),
+        memory_bytes: machine::memory_bytes(host)?,
+        swap_bytes: machine::swap_bytes(host)?,
+        clock: Timestamp::now(),
+        disk: machine::disk()?,
+        network: network::observe(host)?,
+        missing_programs: missing_programs(host)?,
+        kubernetes: cluster::observe(host)?,
+        components: components(host, &changes)?,
+        owned: owned(host, &changes)?,
+        foreign: foreign(host, &changes)?,
+        fence: fence::current(folder)?,
+        open_plan: open_plan(&folder.join("journal"))?,
+    })
 }
 
-/// The fence as it stands on the host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct FenceFact {
-    /// The highest generation that was accepted.
-    pub generation: u64,
-    /// The nonce it came with.
-    pub nonce: String,
+fn missing_programs(host: &dyn Host) -> Result<Vec<String>, HostError> {
+    let mut missing = Vec::new();
+    for program in PROGRAMS {
+        let mut found = false;
+        for folder in PROGRAM_FOLDERS {
+            found = found || host::exists(host, &format!("{folder}/{program}"))?;
+        }
+        if !found {
+            missing.push((*program).to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+/// The versions that Sealock's links point to.
+fn components(host: &dyn Host, changes: &Changes) -> Result<BTreeMap<String, String>, HostError> {
+    let mut components = BTreeMap::new();
+    for change in changes.iter() {
+        if let Subject::Link { path } = &change.subject
+            && let Entry::Link { target } = host.inspect(path)?
+            && let Some((name, version)) = component_folder(&target)
+        {
+            components.insert(name.to_owned(), version.to_owned());
+        }
+    }
+    Ok(components)
+}
+
+fn owned(host: &dyn Host, changes: &Changes) -> Result<BTreeMap<String, OwnedFile>, HostError> {
+    let mut owned = BTreeMap::new();
+    for change in changes.iter() {
+        if let (Subject::File { path }, Some(written)) = (&change.subject, change.written.last()) {
+            owned.insert(path.clone(), OwnedFile { written: written.clone(), found: found(host, path)? });
+        }
+    }
+    Ok(owned)
+}
+
+fn foreign(host: &dyn Host, changes: &Changes) -> Result<BTreeMap<String, Digest>, HostError> {
+    let mut foreign = BTreeMap::new();
+    for path in LIKELY {
+        if changes.find(&Subject::File { path: (*path).to_owned() }).is_none()
+            && let Some(digest) = found(host, path)?
+        {
+            foreign.insert((*path).to_owned(), digest);
+        }
+    }
+    Ok(foreign)
+}
+
+fn found(host: &dyn Host, path: &str) -> Result<Option<Digest>, HostError> {
+    match host.inspect(path)? {
+        Entry::File { .. } => host::digest(host, path).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn open_plan(folder: &Path) -> Result<Option<Digest>, JournalError> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Ok(None) };
+    let mut newest: Option<(Timestamp, Digest, bool)> = None;
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let Ok(plan) = format!("sha256:{name}").parse::<Digest>() else { continue };
+        let records = journal::read(&path)?;
+        let Some(last) = records.last() else { continue };
+        if newest.as_ref().is_none_or(|(at, ..)| *at < last.at) {
+            newest = Some((last.at, plan, journal::is_open(&records)));
+        }
+    }
+    // Only the newest counts: an older plan that was given up is closed by the one that came after it.
+    Ok(newest.filter(|(.., open)| *open).map(|(_, plan, _)| plan))
 }

@@ -20,7 +20,7 @@ use crate::host::{self, Alteration, Entry, Host, HostError};
 use crate::pull::{Client, Descriptor};
 
 /// Where components stand.
-pub(crate) const FOLDER: &str = "/opt/sealock";
+const FOLDER: &str = "/opt/sealock";
 const RECORD: &str = ".component.json";
 const DOWNLOAD: &str = ".layer";
 /// An archive may not unpack to more than this.
@@ -209,6 +209,12 @@ impl Component {
     fn malformed(&self, problem: String) -> StepError {
         StepError::Malformed { repository: self.artifact.repository.clone(), problem }
     }
+}
+
+/// Name and version of the component that `target` belongs to.
+pub(crate) fn folder_of(target: &str) -> Option<(&str, &str)> {
+    let mut parts = target.strip_prefix(FOLDER)?.strip_prefix('/')?.split('/');
+    Some((parts.next()?, parts.next()?))
 }
 
 /// Hashes what is read through it.

@@ -26,8 +26,11 @@ pub(crate) mod sysctl;
 mod unit;
 
 pub(crate) use act::Act;
+pub(crate) use claim::{claimed, evidence};
+pub(crate) use component::folder_of as component_folder;
 pub use kinds::*;
 pub use kubeadm::{CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, WORKER_JOIN_PHASES};
+pub(crate) use unit::is_active as unit_is_active;
 
 /// One repeatable action on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

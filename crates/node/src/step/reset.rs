@@ -42,6 +42,8 @@ impl Act for Reset {
         for path in [STARTED, super::kubeadm::MARKS] {
             host.alter(Alteration::RemoveTree { path })?;
         }
+        // The next site to have this host brings its own.
+        host.alter(Alteration::RemoveFile { path: crate::admission::SITE_ROOT })?;
         release(host)
     }
 

@@ -54,8 +54,7 @@ fn no_byte_of_the_metadata_can_change_unnoticed() {
     publisher.rotate();
     let set = publisher.sign(1);
     assert!(publisher.verify(&set).is_ok());
-    let files: Vec<(String, Vec<u8>)> =
-        set.files().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
+    let files: Vec<(String, Vec<u8>)> = set.files().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
     for index in 0..files.len() {
         for place in 0..files[index].1.len() {
             let mut changed = files.clone();
@@ -229,12 +228,8 @@ fn a32_a_leap_to_the_end_of_all_numbers_is_jump() {
     for sequence in [1006, (1 << 53) - 1] {
         let set = publisher.sign(sequence);
         let everything = Some(0..=u64::MAX);
-        let verifier = Verifier {
-            trusted_root: publisher.first_root(),
-            now: now(),
-            state: Some(&state),
-            accept_gap: everything,
-        };
+        let verifier =
+            Verifier { trusted_root: publisher.first_root(), now: now(), state: Some(&state), accept_gap: everything };
         assert_eq!(verifier.verify(&set, MANIFEST).unwrap_err().code(), Code::Jump);
     }
     let beyond = tuf::sign_manifest(&publisher.roots, MANIFEST, &terms(1 << 53), &signers(&publisher.keys));
@@ -273,8 +268,7 @@ fn a35_an_expired_root_is_expired_however_fresh_the_rest_is() {
     let publisher = Publisher::new();
     let late = tuf::Terms { expires: time("2035-01-01T00:00:00Z"), ..terms(1) };
     let set = tuf::sign_manifest(&publisher.roots, MANIFEST, &late, &signers(&publisher.keys)).unwrap();
-    let error =
-        tuf::verify(publisher.first_root(), &set, MANIFEST, time("2030-01-01T00:00:00Z"), None).unwrap_err();
+    let error = tuf::verify(publisher.first_root(), &set, MANIFEST, time("2030-01-01T00:00:00Z"), None).unwrap_err();
     assert_eq!(error.code(), Code::Expired);
 }
 

@@ -75,11 +75,7 @@ impl Publisher {
         self.verify_after(set, None)
     }
 
-    pub(crate) fn verify_after(
-        &self,
-        set: &MetadataSet,
-        state: Option<&StreamState>,
-    ) -> Result<Verified, TrustError> {
+    pub(crate) fn verify_after(&self, set: &MetadataSet, state: Option<&StreamState>) -> Result<Verified, TrustError> {
         tuf::verify(self.first_root(), set, MANIFEST, now(), state)
     }
 

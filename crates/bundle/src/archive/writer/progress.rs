@@ -11,7 +11,7 @@ use crate::archive::{ArchiveError, IoContext};
 
 /// The blobs that are there, and the file that remembers the durable ones.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     file: File,
     durable: BTreeSet<Digest>,
     /// Written, but perhaps not on the disk yet.

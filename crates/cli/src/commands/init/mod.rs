@@ -159,7 +159,8 @@ fn make_root(args: &InitArgs, plan: &Plan, context: &Context, written: &mut Vec<
     let spec = RootSpec {
         expires: expiry(args.expires_in),
         root: KeySet::new(root_publics, root_threshold)?,
-        publisher: KeySet::new(publishers, args.threshold)?,
+        publisher: KeySet::new(publishers, args.threshold)
+            .map_err(|error| CommandError::usage(format!("--threshold: {error}")))?,
         revoker: None,
     };
     let signers: Vec<&dyn Signer> = root_keys.iter().map(|key| key as &dyn Signer).collect();

@@ -92,7 +92,12 @@ fn create(args: &InitArgs, spec: &Site, ca: String, context: &Context) -> Result
     let (root, site) = (key(ROOT_KEY)?, key(SITE_KEY)?);
     let registry = &spec.spec.registry;
     let root_spec = SiteRootSpec {
-        id: spec.metadata.name.as_str().parse().map_err(|error| CommandError::usage(format!("metadata.name: {error}")))?,
+        id: spec
+            .metadata
+            .name
+            .as_str()
+            .parse()
+            .map_err(|error| CommandError::usage(format!("metadata.name: {error}")))?,
         issued: time::now(),
         classification: spec.spec.classification.clone(),
         root: KeySet::new([root.public_key().clone()], 1)?,
@@ -111,7 +116,9 @@ fn create(args: &InitArgs, spec: &Site, ca: String, context: &Context) -> Result
 pub fn port_of(name: &str) -> Result<u16> {
     match name.split_once(':') {
         None => Ok(443),
-        Some((_, port)) => port.parse().map_err(|_| CommandError::usage(format!("`{port}` is not a port, in `{name}`"))),
+        Some((_, port)) => {
+            port.parse().map_err(|_| CommandError::usage(format!("`{port}` is not a port, in `{name}`")))
+        }
     }
 }
 

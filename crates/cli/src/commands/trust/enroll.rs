@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use sealock_trust::directory::TrustDirectory;
-use sealock_trust::{Digest, StreamPrefix};
+use sealock_trust::reason::Code;
+use sealock_trust::{Digest, StreamPrefix, tuf};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -38,13 +39,26 @@ const MAX_ROOT: u64 = 1 << 20;
 pub fn run(args: &EnrollArgs, context: &Context) -> Result<()> {
     let fingerprint = parse_fingerprint(&args.fingerprint)?;
     let root = files::read(&args.root, MAX_ROOT)?;
-    if !context.dry_run {
+    if context.dry_run {
+        check(&root, &fingerprint)?;
+    } else {
         let directory = TrustDirectory::open(&context.paths.trust())?;
         directory.enroll(&root, &fingerprint, &args.stream)?;
     }
     let enrolled = Enrolled { stream: args.stream.clone(), fingerprint };
     let text = format!("{} is believed for the stream {}", enrolled.fingerprint, enrolled.stream);
     context.ui.result(&enrolled, text)
+}
+
+/// What enrolling would refuse about the file.
+fn check(root: &[u8], fingerprint: &Digest) -> Result<()> {
+    let found = Digest::sha256(root);
+    if found != *fingerprint {
+        let problem = format!("the root has the fingerprint {found}, and {fingerprint} was given");
+        return Err(CommandError::refused(Code::Fingerprint, problem));
+    }
+    tuf::open_root(root)?;
+    Ok(())
 }
 
 /// A SHA-256 as people have it on paper: with or without `sha256:`, in any case, with blanks for legibility.

@@ -1,0 +1,270 @@
+//! Imports a bundle: from a file that nobody believes yet, to a release that the site serves.
+//!
+//! Cut off anywhere, the site serves either the old release or the new one, and the same call finishes the work. What
+//! is refused leaves the store as it was.
+
+mod error;
+mod sink;
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use jiff::Timestamp;
+use sealock_store::release::{Published, Reference, Release, Selection};
+use sealock_store::{Store, StoreLock};
+use sealock_trust::directory::TrustedRoot;
+use sealock_trust::receipt::{Receipt, Verdict};
+use sealock_trust::tuf::walk_roots;
+use sealock_trust::{Digest, SiteKeys, StreamName, TrustDirectory};
+
+use crate::archive::Archive;
+use crate::manifest::Manifest;
+use crate::verify::{self, Against, Recipient, VerifiedHeader};
+
+pub use error::ImportError;
+use sink::Staged;
+
+/// The part of a station that importing needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Station<'a> {
+    /// Where blobs and releases are kept.
+    pub store: &'a Store,
+    /// Whom the site trusts, and what it has accepted.
+    pub trust: &'a TrustDirectory,
+    /// Who the site is, and its key for receipts and releases.
+    pub site: &'a SiteKeys,
+}
+
+/// What one import is told.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The time.
+    pub now: Timestamp,
+    /// Sequences that a person said may be missing.
+    pub accept_gap: Option<RangeInclusive<u64>>,
+}
+
+impl Terms {
+    /// At the time `now`, without a gap in the sequence.
+    pub fn at(now: Timestamp) -> Self {
+        Self { now, accept_gap: None }
+    }
+}
+
+/// How far an import is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the payload that are read, checked and kept.
+    pub done: u64,
+    /// Bytes of the payload.
+    pub total: u64,
+}
+
+/// What an import came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportOutcome {
+    /// The bundle is in the release that is served now.
+    Published(Imported),
+    /// It was imported before; nothing has changed.
+    Already(Imported),
+}
+
+/// A bundle and the release that has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// The number of the release.
+    pub release: u64,
+    /// The stream of the bundle.
+    pub stream: StreamName,
+    /// Its sequence.
+    pub sequence: u64,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// Whether its soft expiry has passed.
+    pub stale: bool,
+    /// Bytes of blobs that were written.
+    pub written: u64,
+}
+
+/// Imports the bundle `path`.
+///
+/// # Errors
+/// A refusal with its reason code: the store is as it was. An environment error: what was read is kept in staging, and
+/// the same call goes on from there.
+pub fn import(
+    path: &Path,
+    station: Station<'_>,
+    terms: &Terms,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<ImportOutcome, ImportError> {
+    let archive = Archive::open(path).map_err(verify::VerifyError::from)?;
+    let claim = Claim::of(&archive, station.trust)?;
+    let header = claim.verify(archive, station, terms)?;
+    let lock = station.store.lock()?;
+    let import = Import { station, lock: &lock, header: &header, claim: &claim, now: terms.now };
+    match import.earlier_release()? {
+        Some(release) => Ok(ImportOutcome::Already(import.imported(release, 0))),
+        None => import.run(progress),
+    }
+}
+
+/// What a bundle says about itself, unverified: enough to choose the root that it is verified under.
+struct Claim {
+    stream: StreamName,
+    root: TrustedRoot,
+}
+
+impl Claim {
+    fn of(archive: &Archive, trust: &TrustDirectory) -> Result<Self, ImportError> {
+        let set = verify::metadata(archive)?;
+        let manifest = archive.unverified_manifest().map_err(verify::VerifyError::from)?;
+        let stream = manifest.stream;
+        let root = trust.root_for(&stream)?;
+        // A newer root that is valid by itself is kept even if the bundle is refused.
+        let walk = walk_roots(&root.bytes, &set).map_err(verify::VerifyError::from)?;
+        trust.keep_roots(&root, &walk)?;
+        Ok(Self { root: trust.root_for(&stream)?, stream })
+    }
+
+    fn verify(&self, archive: Archive, station: Station<'_>, terms: &Terms) -> Result<VerifiedHeader, ImportError> {
+        let state = station.trust.stream_state(&self.stream)?;
+        let site = station.site;
+        let against = Against {
+            root: &self.root.bytes,
+            now: terms.now,
+            state: state.as_ref(),
+            accept_gap: terms.accept_gap.clone(),
+            recipient: Some(Recipient { site: site.id(), classification: site.root().classification() }),
+        };
+        Ok(verify::header(archive, &against)?)
+    }
+}
+
+struct Import<'a> {
+    station: Station<'a>,
+    lock: &'a StoreLock,
+    header: &'a VerifiedHeader,
+    claim: &'a Claim,
+    now: Timestamp,
+}
+
+impl Import<'_> {
+    /// The release that has the bundle already. An import that was cut off between acceptance and publishing has none.
+    fn earlier_release(&self) -> Result<Option<u64>, ImportError> {
+        if !self.header.trust().is_already_accepted() {
+            return Ok(None);
+        }
+        let releases = self.station.store.releases(self.station.site.key_set())?;
+        let first = releases.iter().rev().find(|published| published.release.selects(self.header.digest()));
+        Ok(first.map(|published| published.release.number))
+    }
+
+    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<ImportOutcome, ImportError> {
+        let staged = match self.stage(progress) {
+            Ok(staged) => staged,
+            Err(error) if error.is_refusal() => {
+                self.give_up();
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let current = self.station.store.current_release(self.station.site.key_set())?;
+        let release = match self.next_release(current.as_ref()) {
+            Ok(release) => release,
+            Err(error) => {
+                drop(staged);
+                self.give_up();
+                return Err(error);
+            }
+        };
+        let written = staged.written();
+        let receipt = self.receipt(current.as_ref())?;
+        self.station.trust.accept(&self.claim.stream, self.header.trust(), &receipt)?;
+        let published = self.lock.publish(release, Some(staged.into_staging()), self.station.site.signer())?;
+        Ok(ImportOutcome::Published(self.imported(published.release.number, written)))
+    }
+
+    /// Brings every blob into staging, each written and hashed once.
+    fn stage(&self, progress: &mut dyn FnMut(Progress)) -> Result<Staged<'_>, ImportError> {
+        let manifest = self.header.digest();
+        let blobs = &self.header.manifest().blobs;
+        let digests: Vec<Digest> = blobs.iter().map(|blob| blob.digest.clone()).collect();
+        self.lock.hold(manifest, &digests)?;
+        let mut staged = Staged::new(self.station.store, self.lock.staging(manifest)?);
+        staged.check_room(blobs)?;
+        let total = self.header.payload_size();
+        self.header.stream(&mut staged, &mut |done| progress(Progress { done, total }))?;
+        Ok(staged)
+    }
+
+    fn next_release(&self, current: Option<&Published>) -> Result<Release, ImportError> {
+        let manifest = self.header.manifest();
+        let stream = self.claim.stream.to_string();
+        let selection = Selection {
+            stream: stream.clone(),
+            sequence: manifest.sequence,
+            manifest: self.header.digest().clone(),
+            held: false,
+        };
+        Ok(Release::after(current, selection, references(manifest, &stream), self.now)?)
+    }
+
+    /// The site's word that it accepted the bundle, with what it holds of the same publisher.
+    fn receipt(&self, current: Option<&Published>) -> Result<Vec<u8>, ImportError> {
+        let mut held = vec![self.header.digest().clone()];
+        for selection in current.iter().flat_map(|current| &current.release.streams) {
+            let stream = selection.stream.parse::<StreamName>();
+            let root = stream.ok().and_then(|stream| self.station.trust.root_for(&stream).ok());
+            let is_same_publisher = root.is_some_and(|root| root.enrolment == self.claim.root.enrolment);
+            if is_same_publisher && selection.stream != self.claim.stream.as_str() {
+                held.push(selection.manifest.clone());
+            }
+        }
+        held.sort();
+        let receipt = Receipt {
+            manifest: self.header.digest().clone(),
+            site: self.station.site.id().clone(),
+            stream: self.claim.stream.clone(),
+            sequence: self.header.manifest().sequence,
+            verdict: Verdict::Accepted,
+            code: None,
+            held,
+            issued: self.now,
+        };
+        Ok(receipt.sign(self.station.site.signer())?)
+    }
+
+    /// Leaves nothing of a refused bundle in the store. Failing at that changes nothing about the refusal.
+    fn give_up(&self) {
+        let manifest = self.header.digest();
+        let discarded = self.lock.staging(manifest).and_then(sealock_store::Staging::discard);
+        if let Err(error) = discarded.and_then(|()| self.lock.release_hold(manifest)) {
+            tracing::warn!(%manifest, %error, "what was read of a refused bundle stays in staging");
+        }
+    }
+
+    fn imported(&self, release: u64, written: u64) -> Imported {
+        Imported {
+            release,
+            stream: self.claim.stream.clone(),
+            sequence: self.header.manifest().sequence,
+            manifest: self.header.digest().clone(),
+            stale: self.header.is_stale(self.now),
+            written,
+        }
+    }
+}
+
+fn references(manifest: &Manifest, stream: &str) -> Vec<Reference> {
+    let sizes: BTreeMap<&Digest, u64> = manifest.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
+    let reference = |reference: &crate::manifest::Reference| Reference {
+        name: reference.name.to_string(),
+        kind: reference.kind,
+        digest: reference.digest.clone(),
+        media_type: reference.media_type.clone(),
+        size: sizes.get(&reference.digest).copied().unwrap_or_default(),
+        stream: stream.to_owned(),
+    };
+    manifest.references.iter().map(reference).collect()
+}

@@ -1,0 +1,74 @@
+//! Why a bundle was not imported.
+
+use std::path::PathBuf;
+
+use sealock_store::StoreError;
+use sealock_trust::directory::DirectoryError;
+use sealock_trust::reason::Code;
+use sealock_trust::receipt::ReceiptError;
+
+use crate::archive::ArchiveError;
+use crate::verify::VerifyError;
+
+/// Why a bundle was not imported.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The bundle is not believed.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The trust directory refused, or failed.
+    #[error(transparent)]
+    Trust(#[from] DirectoryError),
+    /// The store refused, or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The receipt could not be made.
+    #[error("the receipt for the bundle could not be made")]
+    Receipt(#[from] ReceiptError),
+    /// The filesystem of the store is too small.
+    #[error("{path} has room for {free} bytes, and the bundle brings {needed}", path = .path.display())]
+    NoRoom {
+        /// The folder of the store.
+        path: PathBuf,
+        /// Bytes of the blobs that are not there yet.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+}
+
+impl From<ArchiveError> for ImportError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Verify(error.into())
+    }
+}
+
+impl ImportError {
+    /// The reason code, where this is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Verify(source) => source.code(),
+            Self::Trust(source) => source.code(),
+            Self::Store(source) => source.code(),
+            Self::Receipt(source) => source.code(),
+            Self::NoRoom { .. } => None,
+        }
+    }
+
+    /// Whether the bundle is untrusted or invalid, so that trying again won't help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// Whether the machine is at fault, so that trying again may help.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Verify(source) => source.is_environment(),
+            Self::Trust(source) => matches!(source, DirectoryError::Io { .. }),
+            Self::Store(source) => source.is_environment(),
+            Self::Receipt(_) => false,
+            Self::NoRoom { .. } => true,
+        }
+    }
+}

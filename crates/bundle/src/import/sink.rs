@@ -1,0 +1,66 @@
+//! Puts the blobs of a bundle into staging.
+
+use sealock_store::{Staging, Store};
+
+use super::error::ImportError;
+use crate::archive::{BlobReader, BlobSink, Taken};
+use crate::manifest::Blob;
+use crate::verify::Checker;
+
+/// Staging as a sink.
+pub(super) struct Staged<'a> {
+    store: &'a Store,
+    staging: Staging,
+    written: u64,
+}
+
+impl<'a> Staged<'a> {
+    pub(super) fn new(store: &'a Store, staging: Staging) -> Self {
+        Self { store, staging, written: 0 }
+    }
+
+    /// Bytes of blobs written by this import.
+    pub(super) fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub(super) fn into_staging(self) -> Staging {
+        self.staging
+    }
+
+    /// Says that the disk is too small before anything is written to it.
+    pub(super) fn check_room(&mut self, blobs: &[Blob]) -> Result<(), ImportError> {
+        let mut needed = 0_u64;
+        for blob in blobs {
+            if !self.staging.holds(&blob.digest, blob.size)? {
+                needed = needed.saturating_add(blob.size);
+            }
+        }
+        let free = self.store.free_bytes()?;
+        if needed > free {
+            return Err(ImportError::NoRoom { path: self.store.path().to_owned(), needed, free });
+        }
+        Ok(())
+    }
+}
+
+impl BlobSink for Staged<'_> {
+    type Error = ImportError;
+
+    fn take(&mut self, blob: &Blob, data: &mut BlobReader<'_>) -> Result<Taken, ImportError> {
+        if self.store.has_blob(&blob.digest)? {
+            // The store's own copy is kept; this one is judged all the same, so that a damaged bundle is refused.
+            return Ok(Checker.take(blob, data)?);
+        }
+        if self.staging.holds(&blob.digest, blob.size)? {
+            return Ok(Taken::Skipped);
+        }
+        let mut writer = self.staging.write_blob(&blob.digest, blob.size)?;
+        while let Some(piece) = data.next_piece()? {
+            writer.push(piece)?;
+        }
+        writer.finish()?;
+        self.written += blob.size;
+        Ok(Taken::Whole)
+    }
+}

@@ -1,0 +1,201 @@
+//! Says whether a bundle is genuine. Nothing else can make a [`VerifiedHeader`] or a [`VerifiedBundle`].
+//!
+//! The order is fixed: form of the header, signatures over the manifest, and only then what the manifest says; the
+//! payload last, while it streams. Nothing is written.
+
+mod error;
+
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use sealock_trust::tuf::{MANIFEST, MetadataSet, Signed, StreamState, Targets, TrustError, Verified, Verifier};
+use sealock_trust::{Digest, Hasher, KeyId, SiteId};
+
+use crate::archive::{Archive, ArchiveError, BlobReader, BlobSink, Taken};
+use crate::manifest::{Blob, Manifest};
+
+pub use error::VerifyError;
+
+/// What a bundle is verified against.
+#[derive(Clone, Debug)]
+pub struct Against<'a> {
+    /// The newest trusted root of the publisher.
+    pub root: &'a [u8],
+    /// The time.
+    pub now: Timestamp,
+    /// What was accepted last in the stream, where something was.
+    pub state: Option<&'a StreamState>,
+    /// Sequences that a person said may be missing.
+    pub accept_gap: Option<RangeInclusive<u64>>,
+    /// The site that is to import the bundle; none where it is only looked at.
+    pub recipient: Option<Recipient<'a>>,
+}
+
+/// The site that is to import a bundle.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipient<'a> {
+    /// Its id.
+    pub site: &'a SiteId,
+    /// Its classification.
+    pub classification: Option<&'a str>,
+}
+
+/// A bundle whose header is genuine: signatures, sequence, expiry and audience hold. Of the payload nothing is known yet.
+#[derive(Debug)]
+pub struct VerifiedHeader {
+    archive: Archive,
+    manifest: Manifest,
+    verified: Verified,
+}
+
+/// A bundle of which every byte was judged, and is genuine.
+#[derive(Debug)]
+pub struct VerifiedBundle {
+    header: VerifiedHeader,
+}
+
+/// Verifies the header of `archive`.
+///
+/// # Errors
+/// Each with its reason code; nothing was written.
+pub fn header(archive: Archive, against: &Against<'_>) -> Result<VerifiedHeader, VerifyError> {
+    let set = metadata(&archive)?;
+    let Against { root, now, state, ref accept_gap, recipient } = *against;
+    let verifier = Verifier { trusted_root: root, now, state, accept_gap: accept_gap.clone() };
+    let verified = verifier.verify(&set, archive.manifest_bytes())?;
+    let manifest = archive.unverified_manifest()?;
+    check_agreement(&manifest, &verified)?;
+    if let Some(recipient) = recipient {
+        check_audience(&manifest, recipient)?;
+    }
+    archive.check_frame(&manifest)?;
+    Ok(VerifiedHeader { archive, manifest, verified })
+}
+
+/// The bundle's trust metadata, which promises this very manifest, whoever signed that.
+///
+/// Checked before the manifest is read at all, so that a damaged one is called damaged.
+///
+/// # Errors
+/// [`VerifyError::Unsigned`]; [`VerifyError::Trust`].
+pub fn metadata(archive: &Archive) -> Result<MetadataSet, VerifyError> {
+    if archive.metadata().is_empty() {
+        return Err(VerifyError::Unsigned);
+    }
+    let set = MetadataSet::from_files(archive.metadata().iter().cloned())?;
+    let targets = Signed::<Targets>::parse("targets.json", &set.targets)?;
+    let found = archive.manifest_digest();
+    let promised = targets.signed.targets.get(MANIFEST).and_then(|target| target.hashes.get("sha256"));
+    match promised {
+        Some(promised) if promised != found.hex() => Err(TrustError::ManifestAltered { found }.into()),
+        _ => Ok(set),
+    }
+}
+
+/// What was signed twice, in the metadata and in the manifest, has to be the same.
+fn check_agreement(manifest: &Manifest, verified: &Verified) -> Result<(), VerifyError> {
+    let disagreement = |what| Err(VerifyError::Disagreement { what });
+    if manifest.sequence != verified.sequence() {
+        return disagreement("sequence");
+    }
+    if verified.issued().is_some_and(|issued| issued != manifest.issued) {
+        return disagreement("issue time");
+    }
+    if manifest.expires < verified.expires() {
+        return disagreement("hard expiry");
+    }
+    Ok(())
+}
+
+fn check_audience(manifest: &Manifest, recipient: Recipient<'_>) -> Result<(), VerifyError> {
+    let audience = &manifest.audience;
+    let site = recipient.site.clone();
+    if !audience.sites.contains(&site) {
+        return Err(VerifyError::Audience { site, sites: audience.sites.clone() });
+    }
+    match (audience.classification.as_deref(), recipient.classification) {
+        (Some(bundle), of_site) if Some(bundle) != of_site => {
+            let (bundle, of_site) = (bundle.to_owned(), of_site.map(ToOwned::to_owned));
+            Err(VerifyError::Classification { site, bundle, of_site })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl VerifiedHeader {
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What the trust metadata came to: signers, root, sequence.
+    pub fn trust(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// The digest of `manifest.json`, which names the bundle.
+    pub fn digest(&self) -> &Digest {
+        self.verified.manifest()
+    }
+
+    /// The publisher's keys that signed.
+    pub fn signers(&self) -> &[KeyId] {
+        self.verified.signers()
+    }
+
+    /// Whether its soft expiry has passed at `now`.
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.manifest.soft_expiry < now
+    }
+
+    /// Bytes behind the header, as far as `done` of [`VerifiedHeader::stream`] counts.
+    pub fn payload_size(&self) -> u64 {
+        self.archive.length() - self.archive.header_size()
+    }
+
+    /// Hands every blob to `sink`, which checks or skips it, and judges every byte between them.
+    ///
+    /// `done` hears how many bytes of the payload are done.
+    ///
+    /// # Errors
+    /// The first thing that is wrong; what the sink took before stays with the sink.
+    pub fn stream<S: BlobSink>(&self, sink: &mut S, done: &mut dyn FnMut(u64)) -> Result<(), S::Error> {
+        self.archive.stream(&self.manifest, sink, done)
+    }
+
+    /// Reads and checks everything, and keeps nothing.
+    ///
+    /// # Errors
+    /// With a reason code, naming the blob.
+    pub fn check_payload(self, done: &mut dyn FnMut(u64)) -> Result<VerifiedBundle, VerifyError> {
+        self.stream(&mut Checker, done)?;
+        Ok(VerifiedBundle { header: self })
+    }
+}
+
+impl VerifiedBundle {
+    /// The header.
+    pub fn header(&self) -> &VerifiedHeader {
+        &self.header
+    }
+}
+
+/// Checks digests and keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Checker;
+
+impl BlobSink for Checker {
+    type Error = ArchiveError;
+
+    fn take(&mut self, blob: &Blob, data: &mut BlobReader<'_>) -> Result<Taken, ArchiveError> {
+        let mut hasher = Hasher::new(blob.digest.algorithm());
+        while let Some(piece) = data.next_piece()? {
+            hasher.update(piece);
+        }
+        let actual = hasher.finish();
+        if actual != blob.digest {
+            return Err(ArchiveError::WrongDigest { expected: blob.digest.clone(), actual });
+        }
+        Ok(Taken::Whole)
+    }
+}

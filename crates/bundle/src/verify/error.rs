@@ -1,0 +1,78 @@
+//! Why a bundle is not believed.
+
+use sealock_trust::SiteId;
+use sealock_trust::reason::Code;
+use sealock_trust::tuf::TrustError;
+
+use crate::archive::ArchiveError;
+
+/// Why a bundle is not believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The file is damaged, or not formed as a bundle is.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Nobody has signed it.
+    #[error("the bundle carries no signature")]
+    Unsigned,
+    /// Signatures, root chain, sequence or expiry do not hold.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The manifest and the metadata that vouches for it say different things.
+    #[error("the manifest and its signed metadata disagree about the {what}")]
+    Disagreement {
+        /// About what.
+        what: &'static str,
+    },
+    /// It is for other sites.
+    #[error("the bundle is for {}, and this is {site}", list(.sites))]
+    Audience {
+        /// This site.
+        site: SiteId,
+        /// The sites that it is for.
+        sites: Vec<SiteId>,
+    },
+    /// It is for sites of another classification.
+    #[error("the bundle is classified {bundle:?}, and site {site} {}", classified(.of_site.as_deref()))]
+    Classification {
+        /// This site.
+        site: SiteId,
+        /// The bundle's classification.
+        bundle: String,
+        /// The site's.
+        of_site: Option<String>,
+    },
+}
+
+impl VerifyError {
+    /// The reason code, where this is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Archive(source) => source.code(),
+            Self::Unsigned => Some(Code::Unsigned),
+            Self::Trust(source) => Some(source.code()),
+            Self::Disagreement { .. } => Some(Code::Subject),
+            Self::Audience { .. } | Self::Classification { .. } => Some(Code::Audience),
+        }
+    }
+
+    /// Whether the bundle is untrusted or invalid, so that trying again won't help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// Whether the machine is at fault, so that trying again may help.
+    pub fn is_environment(&self) -> bool {
+        matches!(self, Self::Archive(source) if source.is_environment())
+    }
+}
+
+fn list(sites: &[SiteId]) -> String {
+    let sites: Vec<&str> = sites.iter().map(SiteId::as_str).collect();
+    if sites.is_empty() { "no site".to_owned() } else { sites.join(", ") }
+}
+
+fn classified(classification: Option<&str>) -> String {
+    classification.map_or_else(|| "has no classification".to_owned(), |text| format!("is classified {text:?}"))
+}

@@ -1,0 +1,288 @@
+//! What an operator does with a cluster, from start to end: plan, apply, reset, status, kubeconfig.
+//!
+//! Everything of one cluster lies in one folder at the station: `plans/<digest>.json`, `journal/<digest>`, `bin/`,
+//! `applied.json` (the plan that was carried out last) and `kubeconfig`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ipnet::Ipv4Net;
+use sealock_node::request::Registry;
+use sealock_store::{Published, Store};
+use sealock_trust::site::SiteRoot;
+
+mod error;
+mod files;
+mod status;
+
+pub use error::OperatorError;
+pub use status::{HostStatus, NodeStatus, Status};
+
+use crate::execute::{self, Binary, Connection, Kit, Progress, SshSettings};
+use crate::inventory::Inventory;
+use crate::journal::{self, Journal};
+use crate::plan::{self, Assessment, Intent, Plan, PlanError, Purpose};
+use crate::release::ReleaseView;
+use crate::spec::Cluster;
+use crate::tools::{self, Toolbox};
+
+/// What the station brings to every command on a cluster.
+#[derive(Clone, Debug)]
+pub struct Operator<'a> {
+    /// The site's blobs.
+    pub store: &'a Store,
+    /// What the site serves.
+    pub release: &'a Published,
+    /// Who the site is.
+    pub site: &'a SiteRoot,
+    /// The binary that hosts get: this one.
+    pub binary: Binary,
+    /// How hosts are reached.
+    pub ssh: SshSettings,
+    /// The cluster's folder at the station.
+    pub folder: PathBuf,
+}
+
+/// A plan, with all that was found on the way to it.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What the hosts say about themselves.
+    pub inventory: Inventory,
+    /// What the hosts say about the plan's steps.
+    pub assessment: Assessment,
+    /// Whether it is an earlier plan that was begun and not finished.
+    pub resumed: bool,
+    connections: Vec<Connection>,
+}
+
+impl Planned {
+    /// Whether there is nothing to do.
+    pub fn is_done(&self) -> bool {
+        self.assessment.all_done(&self.plan)
+    }
+}
+
+/// What carrying out a plan came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Steps that changed something.
+    pub changed: usize,
+    /// Where the administrator's kubeconfig is, once there is a cluster.
+    pub kubeconfig: Option<PathBuf>,
+}
+
+impl Operator<'_> {
+    /// The plan that makes `cluster`, or the one for it that was begun and not finished. No host is changed, but for the
+    /// binary that is brought to it.
+    ///
+    /// # Errors
+    /// The spec, the release or a host does not allow it.
+    pub async fn plan(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
+        self.check_site(cluster)?;
+        let toolbox = self.toolbox();
+        // Before any host is touched: kubeadm reads what it will be given.
+        let images = tools::kubernetes_images(&toolbox, cluster)?;
+        let (connections, inventory) = self.look(cluster).await?;
+        let intent = Intent {
+            cluster,
+            release: self.release,
+            registry: &self.registry(),
+            kubernetes_images: &images,
+            earlier_pod_ranges: &self.earlier_pod_ranges()?,
+        };
+        let fresh = plan::plan(&intent, &inventory)?;
+        let (plan, resumed) = match self.unfinished(&fresh)? {
+            Some(open) => {
+                open.check_resumable(&inventory)?;
+                (open, true)
+            }
+            None => (fresh, false),
+        };
+        self.assess(plan, inventory, resumed, connections).await
+    }
+
+    /// The plan that gives the hosts of `cluster` back.
+    ///
+    /// # Errors
+    /// A host is another's, or cannot be asked.
+    pub async fn plan_reset(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
+        self.check_site(cluster)?;
+        let (connections, inventory) = self.look(cluster).await?;
+        let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory)?;
+        self.assess(plan, inventory, false, connections).await
+    }
+
+    /// Takes a plan that was reviewed before, instead of the one that would be made now.
+    ///
+    /// # Errors
+    /// [`PlanError::Stale`] where spec, release or hosts have changed since.
+    pub fn insist(&self, now: &Planned, reviewed: &Plan) -> Result<(), PlanError> {
+        if now.resumed && now.plan == *reviewed {
+            return Ok(());
+        }
+        let changed = |what: &str, before: &dyn std::fmt::Display, after: &dyn std::fmt::Display| PlanError::Stale {
+            host: reviewed.cluster.clone(),
+            changes: vec![format!("the {what} was {before} and is {after}")],
+        };
+        if reviewed.spec != now.plan.spec {
+            return Err(changed("cluster spec", &reviewed.spec, &now.plan.spec));
+        }
+        if reviewed.release != now.plan.release {
+            return Err(changed("release", &reviewed.release.number, &now.plan.release.number));
+        }
+        reviewed.check_fresh(&now.inventory)?;
+        if *reviewed != now.plan {
+            return Err(changed("plan", &short(reviewed), &short(&now.plan)));
+        }
+        Ok(())
+    }
+
+    /// Carries out what was planned. Where there is nothing to do, nothing is done.
+    ///
+    /// # Errors
+    /// The first step that failed. Running the same again goes on from there.
+    pub async fn apply(
+        &self,
+        planned: &Planned,
+        progress: &(dyn Fn(&Progress<'_>) + Sync),
+    ) -> Result<Applied, OperatorError> {
+        let plan = &planned.plan;
+        let digest = plan.digest().map_err(OperatorError::Unwritable)?;
+        let mut changed = 0;
+        if !planned.is_done() {
+            files::save(&self.folder.join("plans").join(format!("{}.json", digest.hex())), &self.encode(plan)?)?;
+            let mut journal = Journal::open(&self.folder.join("journal"), &digest)?;
+            let state = (&planned.inventory, &planned.assessment);
+            changed =
+                execute::execute(plan, state, &planned.connections, &self.kit()?, &mut journal, progress).await?;
+        }
+        match plan.purpose {
+            Purpose::Apply => {
+                files::save(&self.folder.join("applied.json"), &self.encode(plan)?)?;
+                let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
+                Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
+            }
+            Purpose::Reset => {
+                files::remove(&self.folder.join("applied.json"))?;
+                files::remove(&self.kubeconfig_path())?;
+                Ok(Applied { changed, kubeconfig: None })
+            }
+        }
+    }
+
+    /// Programs and charts of the release, for this station.
+    pub fn toolbox(&self) -> Toolbox<'_> {
+        Toolbox::new(self.store, ReleaseView::new(self.release), self.folder.join("bin"))
+    }
+
+    /// Where the administrator's kubeconfig is once the cluster has been made.
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// The plan that was carried out last, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn applied(&self) -> Result<Option<Plan>, OperatorError> {
+        let Some(bytes) = files::read(&self.folder.join("applied.json"))? else { return Ok(None) };
+        Ok(Some(Plan::from_json(&bytes)?))
+    }
+
+    fn check_site(&self, cluster: &Cluster) -> Result<(), PlanError> {
+        let (spec, here) = (&cluster.spec().site, self.site.id().to_string());
+        if *spec == here { Ok(()) } else { Err(PlanError::OtherSite { spec: spec.clone(), here }) }
+    }
+
+    async fn look(&self, cluster: &Cluster) -> Result<(Vec<Connection>, Inventory), OperatorError> {
+        let connections = execute::connect(cluster.hosts(), &self.ssh).await?;
+        let inventory = execute::observe(&connections, &self.binary).await?;
+        Ok((connections, inventory))
+    }
+
+    async fn assess(
+        &self,
+        plan: Plan,
+        inventory: Inventory,
+        resumed: bool,
+        connections: Vec<Connection>,
+    ) -> Result<Planned, OperatorError> {
+        let assessment = execute::assess(&connections, &self.kit()?, &plan).await?;
+        Ok(Planned { plan, inventory, assessment, resumed, connections })
+    }
+
+    fn registry(&self) -> Registry {
+        let registry = self.site.registry();
+        let address = registry.address.parse::<std::net::SocketAddr>();
+        let address = address.map_or_else(|_| registry.address.clone(), |address| address.ip().to_string());
+        Registry { name: registry.name.clone(), address, ca: registry.ca.clone() }
+    }
+
+    fn kit(&self) -> Result<Kit, OperatorError> {
+        let path = self.store.path().join("releases").join(format!("{}.json", self.release.release.number));
+        let release = files::read(&path)?.unwrap_or_default();
+        Ok(Kit { binary: self.binary.clone(), site_root: self.site.as_bytes().to_vec(), release })
+    }
+
+    fn earlier_pod_ranges(&self) -> Result<BTreeMap<String, Ipv4Net>, OperatorError> {
+        if let Some(plan) = self.applied()? {
+            return Ok(plan.pod_ranges());
+        }
+        // A first apply that was cut off has promised ranges too.
+        let open = self.open_plans()?;
+        Ok(open.first().map(Plan::pod_ranges).unwrap_or_default())
+    }
+
+    /// The plan that was begun and not finished, if it is for the same spec and release as `fresh`.
+    fn unfinished(&self, fresh: &Plan) -> Result<Option<Plan>, OperatorError> {
+        let same = |plan: &Plan| {
+            plan.purpose == Purpose::Apply
+                && plan.spec == fresh.spec
+                && plan.release == fresh.release
+                && plan.registry == fresh.registry
+        };
+        Ok(self.open_plans()?.into_iter().find(same))
+    }
+
+    fn open_plans(&self) -> Result<Vec<Plan>, OperatorError> {
+        let mut open = Vec::new();
+        for path in files::list(&self.folder.join("plans"))? {
+            let Some(bytes) = files::read(&path)? else { continue };
+            let plan = Plan::from_json(&bytes)?;
+            let digest = plan.digest().map_err(OperatorError::Unwritable)?;
+            if journal::is_open(&self.folder.join("journal"), &digest)? {
+                open.push(plan);
+            }
+        }
+        Ok(open)
+    }
+
+    fn encode(&self, plan: &Plan) -> Result<Vec<u8>, OperatorError> {
+        plan.to_json().map_err(OperatorError::Unwritable)
+    }
+
+    async fn fetch_kubeconfig(&self, plan: &Plan, connections: &[Connection]) -> Result<PathBuf, OperatorError> {
+        let first = plan.first_control_plane().map(|host| host.name.as_str()).unwrap_or_default();
+        let missing = || OperatorError::NoCluster { folder: self.folder.clone() };
+        let connection = connections.iter().find(|connection| connection.host() == first).ok_or_else(missing)?;
+        let content = connection.read_root_file("/etc/kubernetes/admin.conf").await?;
+        files::save_private(&self.kubeconfig_path(), &content)?;
+        Ok(self.kubeconfig_path())
+    }
+}
+
+fn short(plan: &Plan) -> String {
+    plan.digest().map(|digest| digest.hex()[..12].to_owned()).unwrap_or_default()
+}
+
+/// The plan in the file `path`.
+///
+/// # Errors
+/// It cannot be read, or is no plan.
+pub fn read_plan(path: &Path) -> Result<Plan, OperatorError> {
+    let bytes = fs::read(path).map_err(|source| OperatorError::Io { action: "read", path: path.into(), source })?;
+    Ok(Plan::from_json(bytes.trim_ascii_end())?)
+}

@@ -1,0 +1,89 @@
+//! Why something could not be done with a cluster.
+
+use std::io;
+use std::path::PathBuf;
+
+use sealock_trust::json;
+use sealock_trust::reason::Code;
+
+use crate::execute::ExecuteError;
+use crate::journal::JournalError;
+use crate::plan::PlanError;
+use crate::tools::ToolError;
+
+/// Why something could not be done with a cluster.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// There is no plan, or it must not be carried out.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A host.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// A program of the release.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The journal of the plan.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A plan that cannot be written canonically.
+    #[error("the plan cannot be written")]
+    Unwritable(#[source] json::Error),
+    /// There is no cluster yet.
+    #[error("no cluster has been made from {folder} yet", folder = .folder.display())]
+    NoCluster {
+        /// The cluster's folder at the station.
+        folder: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}", path = .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl OperatorError {
+    /// Its reason code, where it is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Plan(error) => error.code(),
+            Self::Execute(error) => error.code(),
+            Self::Tool(error) => error.code(),
+            Self::Journal(JournalError::File(sealock_node::journal::JournalError::Damaged { .. })) => Some(Code::Format),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again does not help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// Whether trying again may help, perhaps after the environment was seen to.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Execute(error) => error.is_retryable(),
+            Self::Journal(JournalError::Busy { .. } | JournalError::Lock { .. }) | Self::Io { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Execute(error) => error.hint(),
+            Self::Tool(ToolError::NotInRelease(_)) => {
+                Some("import a bundle that carries it: `kubernetes.versions` in sealock.yaml brings all of it".into())
+            }
+            Self::NoCluster { .. } => Some("run `sealock cluster apply` first".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a cluster is like now.
+
+use futures_util::future::join_all;
+use sealock_node::HostFacts;
+use sealock_node::facts::Kubernetes;
+use serde::{Deserialize, Serialize};
+
+use super::{Operator, OperatorError};
+use crate::execute::{self, Connection, ExecuteError};
+use crate::spec::{Cluster, Host};
+
+/// What a cluster is like now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The cluster.
+    pub cluster: String,
+    /// The Kubernetes version that the spec asks for.
+    pub kubernetes: String,
+    /// Digests of plans that were begun and not finished.
+    pub open_plans: Vec<String>,
+    /// Its hosts, in the order of the spec.
+    pub hosts: Vec<HostStatus>,
+    /// Why the cluster's own view is missing, where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_problem: Option<String>,
+}
+
+/// What one host is like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HostStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// Why it could not be asked, where it could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Whose it is, in words.
+    pub owner: String,
+    /// Files of ours that are not as we wrote them.
+    pub drift: Vec<String>,
+    /// What the cluster says about it as a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeStatus>,
+}
+
+/// What the cluster says about a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Why it is not, where it is not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// kubelet's version.
+    pub kubelet: String,
+    /// The container runtime and its version.
+    pub runtime: String,
+}
+
+impl Status {
+    /// Whether every host is reached, a Ready node, and as we wrote it.
+    pub fn is_well(&self) -> bool {
+        let well = |host: &HostStatus| host.drift.is_empty() && host.node.as_ref().is_some_and(|node| node.ready);
+        self.open_plans.is_empty() && self.hosts.iter().all(well)
+    }
+}
+
+#[derive(Deserialize)]
+struct NodeList {
+    items: Vec<NodeObject>,
+}
+
+#[derive(Deserialize)]
+struct NodeObject {
+    metadata: Metadata,
+    status: NodeObjectStatus,
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeObjectStatus {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+    node_info: NodeInfo,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeInfo {
+    kubelet_version: String,
+    container_runtime_version: String,
+}
+
+impl Operator<'_> {
+    /// What `cluster` is like now. A host that does not answer is part of the answer.
+    ///
+    /// # Errors
+    /// A file of the station.
+    pub async fn status(&self, cluster: &Cluster) -> Result<Status, OperatorError> {
+        let asked = join_all(cluster.hosts().iter().map(|host| self.ask(host))).await;
+        let first = cluster.control_planes().next().map(|host| host.name.as_str());
+        let mut connection = None;
+        let mut hosts = Vec::new();
+        for (host, answer) in cluster.hosts().iter().zip(asked) {
+            let (status, connected) = host_status(host, answer);
+            if first == Some(host.name.as_str()) {
+                connection = connected;
+            }
+            hosts.push(status);
+        }
+        let api_problem = match connection {
+            None => Some("the first control plane cannot be asked".into()),
+            Some(connection) => add_nodes(&connection, &mut hosts).await.err().map(|error| error.to_string()),
+        };
+        let open_plans = self.open_plans()?;
+        Ok(Status {
+            cluster: cluster.name().to_string(),
+            kubernetes: cluster.spec().kubernetes.version.to_string(),
+            open_plans: open_plans.iter().filter_map(|plan| Some(plan.digest().ok()?.to_string())).collect(),
+            hosts,
+            api_problem,
+        })
+    }
+
+    async fn ask(&self, host: &Host) -> Result<(Connection, HostFacts), ExecuteError> {
+        let connection = Connection::open(host, &self.ssh).await?;
+        let mut inventory = execute::observe(std::slice::from_ref(&connection), &self.binary).await?;
+        match inventory.hosts.remove(host.name.as_str()) {
+            Some(observation) => Ok((connection, observation.facts)),
+            None => Err(ExecuteError::InvalidPlan { problem: format!("host {} was not asked", host.name) }),
+        }
+    }
+}
+
+fn host_status(host: &Host, answer: Result<(Connection, HostFacts), ExecuteError>) -> (HostStatus, Option<Connection>) {
+    let mut status = HostStatus {
+        name: host.name.to_string(),
+        address: host.address.to_string(),
+        problem: None,
+        owner: "unknown".into(),
+        drift: Vec::new(),
+        node: None,
+    };
+    match answer {
+        Err(error) => {
+            status.problem = Some(error.to_string());
+            (status, None)
+        }
+        Ok((connection, facts)) => {
+            status.owner = owner(&facts.kubernetes);
+            status.drift = drift(&facts);
+            (status, Some(connection))
+        }
+    }
+}
+
+fn owner(kubernetes: &Kubernetes) -> String {
+    match kubernetes {
+        Kubernetes::None => "free".into(),
+        Kubernetes::Sealock(node) if node.joined => format!("node of {}", node.cluster),
+        Kubernetes::Sealock(node) => format!("claimed for {}", node.cluster),
+        Kubernetes::Foreign { evidence } => format!("foreign ({})", evidence.join(", ")),
+    }
+}
+
+fn drift(facts: &HostFacts) -> Vec<String> {
+    let changed = facts.owned.iter().filter(|(_, file)| file.found.as_ref() != Some(&file.written));
+    changed.map(|(path, file)| if file.found.is_some() { format!("{path} has changed") } else { format!("{path} is gone") }).collect()
+}
+
+async fn add_nodes(connection: &Connection, hosts: &mut [HostStatus]) -> Result<(), ExecuteError> {
+    let answer = connection.admin_kubectl(&["get", "nodes", "-o", "json"]).await?;
+    let list: NodeList = serde_json::from_slice(&answer).map_err(|source| ExecuteError::Answer {
+        host: connection.host().into(),
+        command: "kubectl get nodes".into(),
+        source,
+    })?;
+    for object in list.items {
+        let Some(host) = hosts.iter_mut().find(|host| host.name == object.metadata.name) else { continue };
+        let ready = object.status.conditions.into_iter().find(|condition| condition.kind == "Ready");
+        let is_ready = ready.as_ref().is_some_and(|condition| condition.status == "True");
+        host.node = Some(NodeStatus {
+            ready: is_ready,
+            reason: if is_ready { String::new() } else { ready.map(|condition| condition.message).unwrap_or_default() },
+            kubelet: object.status.node_info.kubelet_version,
+            runtime: object.status.node_info.container_runtime_version,
+        });
+    }
+    Ok(())
+}

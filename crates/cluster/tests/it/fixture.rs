@@ -1,0 +1,178 @@
+//! A site with one release, and hosts as they describe themselves.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use sealock_cluster::inventory::Observation;
+use sealock_cluster::plan::Intent;
+use sealock_cluster::{Cluster, Inventory, Plan, PlanError};
+use sealock_node::facts::{Cgroup, ClusterNode, Disk, FACTS_FORMAT, HostFacts, Kubernetes, Network, Os};
+use sealock_node::request::Registry;
+use sealock_store::Published;
+use sealock_store::release::{Cause, FORMAT, Reference, ReferenceKind, Release, Selection};
+use sealock_trust::Digest;
+
+pub(crate) const ONE_AND_ONE: &str = "\
+apiVersion: sealock/v1alpha1
+kind: Cluster
+metadata: {name: plant-7}
+spec:
+  site: plant-7
+  kubernetes: {version: v1.36.3}
+  controlPlane: {endpoint: 10.77.0.11:6443}
+  hosts:
+    - name: cp1
+      address: 10.77.0.11
+      roles: [control-plane]
+      ssh:
+        user: ops
+        hostKey: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqAz38D5ZnMmZHqhYJHVpC3qEcKwVFVXfkGGCCfDmYv
+    - name: w1
+      address: 10.77.0.21
+      roles: [worker]
+      labels: {zone: hall-2}
+      ssh:
+        user: ops
+        hostKey: SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8
+  overrides:
+    ignorePreflightErrors: [SystemVerification]
+    kubelet: {failCgroupV1: false, cgroupDriver: cgroupfs}
+";
+
+pub(crate) fn cluster(text: &str) -> Cluster {
+    Cluster::load(Path::new("cluster.yaml"), text).unwrap()
+}
+
+pub(crate) fn registry() -> Registry {
+    let ca = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+    Registry { name: "registry.lab:5000".into(), address: "10.77.0.2".into(), ca: ca.into() }
+}
+
+pub(crate) fn kubernetes_images() -> Vec<String> {
+    let names = [
+        "kube-apiserver:v1.36.3",
+        "kube-controller-manager:v1.36.3",
+        "kube-scheduler:v1.36.3",
+        "kube-proxy:v1.36.3",
+        "coredns/coredns:v1.14.2",
+        "pause:3.10.2",
+        "etcd:3.6.8-0",
+    ];
+    names.iter().map(|name| format!("registry.k8s.io/{name}")).collect()
+}
+
+pub(crate) fn release() -> Published {
+    let files = [
+        "dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubeadm:v1.36.3",
+        "dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubelet:v1.36.3",
+        "dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubectl:v1.36.3",
+        "github.com/containerd/containerd/releases/download/v2.4.2/containerd-2.4.2-linux-amd64.tar.gz:v2.4.2",
+        "github.com/containerd/containerd/releases/download/v2.4.10/containerd-2.4.10-linux-amd64.tar.gz:v2.4.10",
+        "github.com/opencontainers/runc/releases/download/v1.3.3/runc.amd64:v1.3.3",
+        "github.com/containernetworking/plugins/releases/download/v1.9.1/cni-plugins-linux-amd64-v1.9.1.tgz:v1.9.1",
+        "get.helm.sh/helm-v3.22.0-linux-amd64.tar.gz:v3.22.0",
+    ];
+    let mut references: Vec<Reference> = files.iter().map(|name| reference(name, ReferenceKind::File)).collect();
+    references.extend(kubernetes_images().iter().map(|name| reference(name, ReferenceKind::Image)));
+    references.sort_by(|a, b| a.name.cmp(&b.name));
+    let selection =
+        Selection { stream: "base".into(), sequence: 1, manifest: Digest::sha256(b"manifest"), held: false };
+    let release = Release {
+        format: FORMAT.into(),
+        number: 3,
+        previous: Some(Digest::sha256(b"release 2")),
+        cause: Cause::Import { stream: "base".into(), sequence: 1 },
+        issued: Timestamp::UNIX_EPOCH,
+        streams: vec![selection],
+        references,
+        annotations: BTreeMap::new(),
+    };
+    Published { release, digest: Digest::sha256(b"release 3") }
+}
+
+fn reference(name: &str, kind: ReferenceKind) -> Reference {
+    Reference {
+        name: name.into(),
+        kind,
+        digest: Digest::sha256(name.as_bytes()),
+        media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+        size: 500,
+        stream: "base".into(),
+    }
+}
+
+/// A bare host of the given name and address.
+pub(crate) fn host(name: &str, address: &str) -> Observation {
+    let facts = HostFacts {
+        format: FACTS_FORMAT.into(),
+        sealock: "0.1.0".into(),
+        machine_id: Digest::sha256(name.as_bytes()).hex()[..32].into(),
+        hostname: name.into(),
+        os: Os { id: "debian".into(), version: "12".into(), name: "Debian GNU/Linux 12 (bookworm)".into() },
+        architecture: "amd64".into(),
+        kernel: "6.12.48".into(),
+        cgroup: Cgroup::V1,
+        processors: 2,
+        memory_bytes: 8 << 30,
+        swap_bytes: 0,
+        clock: Timestamp::UNIX_EPOCH,
+        disk: Disk { total_bytes: 100 << 30, free_bytes: 50 << 30 },
+        network: Network {
+            addresses: vec![format!("{address}/24")],
+            default_routes: Vec::new(),
+            nameservers: vec!["10.77.0.2".into()],
+            mtu: 1500,
+        },
+        missing_programs: Vec::new(),
+        kubernetes: Kubernetes::None,
+        components: BTreeMap::new(),
+        owned: BTreeMap::new(),
+        foreign: BTreeMap::new(),
+        fence: None,
+        open_plan: None,
+    };
+    Observation { facts, clock_ahead_ms: 0 }
+}
+
+pub(crate) fn bare_hosts() -> Inventory {
+    let hosts = [("cp1", "10.77.0.11"), ("w1", "10.77.0.21")];
+    Inventory { hosts: hosts.iter().map(|(name, address)| ((*name).into(), host(name, address))).collect() }
+}
+
+/// The inventory with the given host changed.
+pub(crate) fn with(name: &str, change: impl FnOnce(&mut Observation)) -> Inventory {
+    let mut inventory = bare_hosts();
+    change(inventory.hosts.get_mut(name).unwrap());
+    inventory
+}
+
+pub(crate) fn joined(cluster: &str) -> Kubernetes {
+    Kubernetes::Sealock(ClusterNode {
+        cluster: cluster.into(),
+        joined: true,
+        control_plane: false,
+        kubelet_active: true,
+        ca_hash: None,
+    })
+}
+
+pub(crate) fn plan_of(text: &str, inventory: &Inventory) -> Result<Plan, PlanError> {
+    plan_with(&cluster(text), inventory, &release(), &kubernetes_images())
+}
+
+pub(crate) fn plan_with(
+    cluster: &Cluster,
+    inventory: &Inventory,
+    release: &Published,
+    images: &[String],
+) -> Result<Plan, PlanError> {
+    let intent = Intent {
+        cluster,
+        release,
+        registry: &registry(),
+        kubernetes_images: images,
+        earlier_pod_ranges: &BTreeMap::new(),
+    };
+    sealock_cluster::plan(&intent, inventory)
+}

@@ -1,0 +1,5 @@
+//! Integration tests of the crate `cluster`: from a spec on disk to a plan.
+
+mod fixture;
+mod plan;
+mod spec;

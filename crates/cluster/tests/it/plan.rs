@@ -1,0 +1,225 @@
+//! Plans as a person reviews them, and what makes them refused or stale.
+
+use std::collections::BTreeMap;
+
+use sealock_cluster::plan::{Assessment, Printed};
+use sealock_cluster::{Plan, PlanError, plan_reset};
+use sealock_node::facts::{Kubernetes, OwnedFile};
+use sealock_node::{Probe, StepKind};
+use sealock_trust::Digest;
+use sealock_trust::reason::Code;
+
+use crate::fixture::{
+    ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, plan_with, registry, release, with,
+};
+
+fn printed(plan: &Plan, assessment: Option<&Assessment>) -> String {
+    Printed { plan, assessment }.to_string()
+}
+
+fn assessment(plan: &Plan, probe: impl Fn(&str, &str) -> Probe) -> Assessment {
+    let probes = |task: &sealock_cluster::plan::Task| {
+        task.steps.iter().map(|step| (step.id.clone(), probe(&task.id, &step.id))).collect::<BTreeMap<_, _>>()
+    };
+    Assessment { tasks: plan.tasks.iter().map(|task| (task.id.clone(), probes(task))).collect() }
+}
+
+#[test]
+fn one_control_plane_and_one_worker_from_bare_hosts() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    insta::assert_snapshot!("one_and_one", printed(&plan, None));
+}
+
+#[test]
+fn the_files_that_a_plan_writes() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    let steps = plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (&task.id, step)));
+    let mut text = String::new();
+    for (task, step) in steps {
+        let content = match &step.action {
+            StepKind::File(file) if task == "cp1/prepare" => &file.content,
+            StepKind::KubeadmPhase(phase) if phase.phase == "preflight" => &phase.config,
+            _ => continue,
+        };
+        text.push_str(&format!("=== {task} {}\n{content}\n", step.id));
+    }
+    insta::assert_snapshot!("files", text);
+}
+
+#[test]
+fn a_plan_that_was_cut_off_shows_what_is_done_and_what_is_in_the_way() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    let probes = assessment(&plan, |task, step| match (task, step) {
+        ("cp1/prepare", _) => Probe::Done,
+        ("w1/prepare", "containerd/config") => Probe::foreign("/etc/containerd/config.toml was written by someone else"),
+        ("w1/prepare", "images") => Probe::unknown("ctr does not answer"),
+        _ => Probe::not_done("it has not run"),
+    });
+    assert!(!probes.all_done(&plan));
+    assert_eq!(probes.obstacles(&plan).len(), 1);
+    insta::assert_snapshot!("cut_off", printed(&plan, Some(&probes)));
+}
+
+#[test]
+fn nothing_is_to_be_done_where_every_step_is() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    let probes = assessment(&plan, |_, _| Probe::Done);
+    assert!(probes.all_done(&plan));
+    assert!(printed(&plan, Some(&probes)).ends_with("0 of 51 steps to do on 2 hosts, 51 done.\n"), "{}", printed(&plan, Some(&probes)));
+    // What was not asked is not taken for done.
+    assert!(!Assessment::default().all_done(&plan));
+}
+
+#[test]
+fn a_reset_takes_the_workers_first() {
+    let plan = plan_reset(&cluster(ONE_AND_ONE), &release(), &registry(), &bare_hosts()).unwrap();
+    insta::assert_snapshot!("reset", printed(&plan, None));
+}
+
+#[test]
+fn three_control_planes_join_one_after_the_other() {
+    let more: String = [("cp2", 12), ("cp3", 13)]
+        .iter()
+        .map(|(name, last)| {
+            format!("    - {{name: {name}, address: 10.77.0.{last}, roles: [control-plane, worker], ssh: {{user: root, hostKey: \"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8\"}}}}\n")
+        })
+        .collect();
+    let text = ONE_AND_ONE.replace("  overrides:", &format!("{more}  overrides:"));
+    let mut inventory = bare_hosts();
+    for (name, address) in [("cp2", "10.77.0.12"), ("cp3", "10.77.0.13")] {
+        inventory.hosts.insert(name.into(), crate::fixture::host(name, address));
+    }
+    let plan = plan_of(&text, &inventory).unwrap();
+    let after = |task: &str| plan.task(task).unwrap().after.join(" ");
+    assert_eq!(after("cp2/join"), "cp2/prepare cp1/init");
+    assert_eq!(after("cp3/join"), "cp3/prepare cp2/join");
+    assert_eq!(after("w1/join"), "w1/prepare cp1/init");
+    assert_eq!(after("cp1/ready"), "cp1/init cp2/join cp3/join w1/join");
+    let ranges: Vec<String> = plan.pod_ranges().values().map(ToString::to_string).collect();
+    assert_eq!(ranges, ["10.244.0.0/24", "10.244.2.0/24", "10.244.3.0/24", "10.244.1.0/24"]);
+}
+
+#[test]
+fn the_same_input_gives_the_same_bytes_and_they_read_back() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    let bytes = plan.to_json().unwrap();
+    assert_eq!(bytes, plan_of(ONE_AND_ONE, &bare_hosts()).unwrap().to_json().unwrap());
+    assert_eq!(Plan::from_json(&bytes).unwrap(), plan);
+    // Comments and layout are no content.
+    let spaced = ONE_AND_ONE.replace("  site: plant-7", "  # our own\n  site:   \"plant-7\"");
+    assert_eq!(plan_of(&spaced, &bare_hosts()).unwrap().digest().unwrap(), plan.digest().unwrap());
+}
+
+#[test]
+fn a_plan_of_another_format_or_with_an_unknown_field_is_refused() {
+    let bytes = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap().to_json().unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let other = text.replace("plan/1.0", "plan/2.0");
+    assert_eq!(Plan::from_json(other.as_bytes()).unwrap_err().code(), Some(Code::Format));
+    let more = text.replacen('{', "{\"aaa\":1,", 1);
+    assert!(Plan::from_json(more.as_bytes()).unwrap_err().is_refusal());
+    assert!(Plan::from_json(format!("{text}\n").as_bytes()).unwrap_err().is_refusal());
+}
+
+#[test]
+fn no_plan_holds_a_secret() {
+    let text = String::from_utf8(plan_of(ONE_AND_ONE, &bare_hosts()).unwrap().to_json().unwrap()).unwrap();
+    assert!(text.contains("${secret:bootstrap-token}"));
+    assert!(!text.contains("token: \\\"") && !text.contains("PRIVATE KEY"));
+}
+
+#[test]
+fn a_host_that_changed_makes_the_plan_stale_and_is_named() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    plan.check_fresh(&bare_hosts()).unwrap();
+    let other_machine = with("w1", |w1| w1.facts.machine_id = "0".repeat(32));
+    let drifted = with("w1", |w1| {
+        let file = OwnedFile { written: Digest::sha256(b"a"), found: Some(Digest::sha256(b"b")) };
+        w1.facts.owned.insert("/etc/containerd/config.toml".into(), file);
+    });
+    let clocks_are_gates = with("w1", |w1| w1.facts.disk.free_bytes -= 1);
+    plan.check_fresh(&clocks_are_gates).unwrap();
+    for (inventory, words) in [(other_machine, "the machine id was"), (drifted, "file /etc/containerd/config.toml is new")] {
+        let error = plan.check_fresh(&inventory).unwrap_err();
+        assert_eq!(error.code(), Some(Code::StalePlan));
+        let text = error.to_string();
+        assert!(text.starts_with("the plan is stale: on host w1 ") && text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn a_plan_under_way_explains_what_its_steps_did_and_nothing_else() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    let under_way = with("w1", |w1| {
+        w1.facts.kubernetes = joined("plant-7");
+        w1.facts.components.insert("containerd".into(), "v2.4.10".into());
+    });
+    assert!(plan.check_fresh(&under_way).is_err());
+    plan.check_resumable(&under_way).unwrap();
+    let taken = with("w1", |w1| w1.facts.kubernetes = joined("another"));
+    assert!(plan.check_resumable(&taken).is_err());
+    let swapped = with("w1", |w1| w1.facts.machine_id = "0".repeat(32));
+    assert!(plan.check_resumable(&swapped).is_err());
+}
+
+#[test]
+fn hosts_of_others_are_refused() {
+    let foreign = Kubernetes::Foreign { evidence: vec!["/etc/kubernetes/admin.conf".into()] };
+    for (owner, words) in [(foreign, "/etc/kubernetes/admin.conf"), (joined("another"), "claimed for cluster another")] {
+        let error = plan_of(ONE_AND_ONE, &with("w1", |w1| w1.facts.kubernetes = owner)).unwrap_err();
+        assert_eq!(error.code(), Some(Code::Foreign));
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
+
+#[test]
+fn every_condition_that_is_not_met_is_told_at_once() {
+    let mut inventory = with("cp1", |cp1| {
+        cp1.facts.swap_bytes = 2 << 30;
+        cp1.facts.memory_bytes = 1 << 30;
+        cp1.facts.disk.free_bytes = 3 << 30;
+    });
+    let w1 = inventory.hosts.get_mut("w1").unwrap();
+    w1.clock_ahead_ms = -7_200_000;
+    w1.facts.missing_programs = vec!["conntrack".into()];
+    w1.facts.network.addresses = vec!["10.77.0.99/24".into()];
+    let text = ONE_AND_ONE.replace("failCgroupV1: false, ", "");
+    let error = plan_of(&text, &inventory).unwrap_err();
+    assert_eq!(error.code(), Some(Code::Preflight));
+    insta::assert_snapshot!("gates", error.to_string());
+}
+
+#[test]
+fn what_the_spec_tolerates_is_no_obstacle() {
+    let inventory = with("cp1", |cp1| {
+        cp1.facts.swap_bytes = 2 << 30;
+        cp1.facts.disk.free_bytes = 3 << 30;
+    });
+    let text = ONE_AND_ONE.replace("failCgroupV1: false", "failCgroupV1: false, failSwapOn: false")
+        + "    minimumFreeDiskBytes: 1073741824\n";
+    plan_of(&text, &inventory).unwrap();
+}
+
+#[test]
+fn what_the_release_lacks_is_named() {
+    let text = ONE_AND_ONE.replace("version: v1.36.3", "version: v1.37.0");
+    let error = plan_of(&text, &bare_hosts()).unwrap_err();
+    assert_eq!(error.code(), Some(Code::NotInRelease));
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "release 3 carries no kubelet v1.37.0 for linux/amd64");
+
+    let mut release = release();
+    release.release.references.retain(|reference| !reference.name.contains("/kube-proxy:"));
+    let error = plan_with(&cluster(ONE_AND_ONE), &bare_hosts(), &release, &kubernetes_images()).unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "release 3 carries no image registry.k8s.io/kube-proxy:v1.36.3");
+    assert!(matches!(error, PlanError::NotInRelease(_)));
+}
+
+#[test]
+fn the_newest_component_is_taken() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    let steps = &plan.task("w1/prepare").unwrap().steps;
+    let containerd = steps.iter().find(|step| step.id == "component/containerd").unwrap();
+    let StepKind::Component(component) = &containerd.action else { panic!("{containerd}") };
+    assert_eq!(component.version, "v2.4.10");
+}

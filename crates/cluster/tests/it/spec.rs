@@ -1,0 +1,51 @@
+//! What a person gets to read who wrote something wrong into a cluster spec.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::Path;
+
+use sealock_cluster::Cluster;
+use sealock_cluster::spec::LoadError;
+
+use crate::fixture::ONE_AND_ONE;
+
+fn refused(text: &str) -> String {
+    let error = Cluster::load(Path::new("cluster.yaml"), text).unwrap_err();
+    assert!(error.is_refusal());
+    let mut said = String::new();
+    let mut cause: Option<&dyn Error> = match &error {
+        LoadError::Document(error) => Some(error),
+        other => Some(other),
+    };
+    while let Some(error) = cause {
+        writeln!(said, "{error}").unwrap();
+        cause = error.source();
+    }
+    said
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    let mut text = String::new();
+    let mistakes = [
+        ("unknown field", "  site: plant-7", "  sight: plant-7"),
+        ("wrong type", "controlPlane: {endpoint: 10.77.0.11:6443}", "controlPlane: 10.77.0.11:6443"),
+        ("label instead of a version", "version: v1.36.3", "version: stable"),
+        ("not an address", "address: 10.77.0.21", "address: w1.plant.example"),
+        ("not a host key", "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8", "SHA256:short"),
+        ("same name twice", "name: w1", "name: cp1"),
+        ("same address twice", "10.77.0.21", "10.77.0.11"),
+        ("no control plane", "roles: [control-plane]", "roles: [worker]"),
+        ("two control planes", "roles: [worker]", "roles: [control-plane]"),
+        ("no role", "roles: [worker]", "roles: []"),
+        ("host inside the pod network", "address: 10.77.0.21", "address: 10.244.3.1"),
+        ("overlapping networks", "  hosts:", "  network: {services: 10.244.128.0/17}\n  hosts:"),
+        ("bits behind the prefix", "  hosts:", "  network: {pods: 10.244.7.0/16}\n  hosts:"),
+        ("a patch of what the spec says", "  overrides:", "  overrides:\n    kubeProxy: {mode: ipvs}"),
+    ];
+    for (what, from, to) in mistakes {
+        assert!(ONE_AND_ONE.contains(from), "{what}");
+        writeln!(text, "--- {what}\n{}", refused(&ONE_AND_ONE.replacen(from, to, 1))).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}

@@ -1,0 +1,165 @@
+//! Charts: fetched, rendered by the Helm of the bundle, and searched for images.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sealock_bundle::ArtifactName;
+use sealock_bundle::artifact::{self, HELM_CHART, OCI_MANIFEST};
+use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
+use sealock_bundle::reference::{self, Reference};
+use sealock_bundle::spec::{ChartSource, ChartSpec, VerifyRule};
+
+use super::components::Components;
+use super::draft::Draft;
+use super::images::{self, Fit};
+use super::wishes::Wishes;
+use super::{Context, objects, secrets, signature, tools};
+use crate::error::FetchError;
+use crate::http::Expected;
+use crate::source::helm::{self, ARCHIVE_LIMIT};
+use crate::source::oci::Repository;
+
+/// Adds every chart, and wishes for the images that it names when rendered.
+pub(super) async fn gather(
+    context: Context<'_>,
+    components: &Components,
+    draft: &mut Draft,
+    wishes: &mut Wishes,
+) -> Result<(), FetchError> {
+    let spec = &context.request.bundle.spec;
+    if spec.charts.is_empty() {
+        return Ok(());
+    }
+    let kubernetes = spec.kubernetes.as_ref().and_then(|kubernetes| kubernetes.versions.first());
+    let known = components.for_this_machine(context, "helm", kubernetes.map(|version| version.as_str())).await?;
+    let helm = tools::program_in_archive(context, &known, "helm").await?;
+    for (number, chart) in spec.charts.iter().enumerate() {
+        context.phase(&format!("rendering chart {} {}", chart.name, chart.version));
+        let archive = fetch(context, chart, number, draft).await?;
+        let rendered = render(context, &helm, chart, &archive).await?;
+        wish_for_images(context, chart, &rendered, wishes)?;
+    }
+    Ok(())
+}
+
+/// What a person calls the chart.
+fn title(chart: &ChartSpec) -> String {
+    format!("chart {} {}", chart.name, chart.version)
+}
+
+async fn fetch(context: Context<'_>, chart: &ChartSpec, number: usize, draft: &mut Draft) -> Result<PathBuf, FetchError> {
+    let bytes = match chart.source() {
+        Some(ChartSource::Repository(url)) => from_repository(context, chart, url, draft).await?,
+        Some(ChartSource::Oci(name)) => from_registry(context, chart, name, draft).await?,
+        None => return Err(FetchError::ChartSource { chart: title(chart) }),
+    };
+    let path = context.work.join(format!("chart-{number}.tgz"));
+    fs::write(&path, bytes).map_err(|source| FetchError::io("write", &path, source))?;
+    Ok(path)
+}
+
+async fn from_repository(context: Context<'_>, chart: &ChartSpec, url: &str, draft: &mut Draft) -> Result<Vec<u8>, FetchError> {
+    let listed = context.http.chart(url, &chart.name, &chart.version).await?;
+    let request = context.http.file_request(&listed.url);
+    let expected = Expected { digest: listed.digest.clone(), size: None, limit: ARCHIVE_LIMIT };
+    let (bytes, landed) = context.http.read(&request, &expected).await?;
+    let broken = |reason: String| FetchError::ChartArchive { chart: title(chart), reason };
+    let metadata = helm::metadata(&bytes).map_err(|error| broken(error.to_string()))?;
+    if metadata.get("name").is_none_or(|name| *name != chart.name) {
+        return Err(broken(format!("its Chart.yaml has the name {}", metadata.get("name").unwrap_or(&serde_json::Value::Null))));
+    }
+    let file = format!("{}-{}.tgz", chart.name, chart.version);
+    let content = artifact::Content { digest: landed.digest.clone(), size: landed.size, title: file };
+    let made = artifact::of_chart(&content, &metadata);
+    draft.blobs(made.blobs);
+    draft.blobs([LockedBlob {
+        digest: landed.digest,
+        size: landed.size,
+        media_type: HELM_CHART.to_owned(),
+        role: BlobRole::Layer,
+        source: BlobSource::Http { url: listed.url.to_string(), inner: None },
+    }]);
+    let reason = match listed.digest {
+        Some(_) => format!("SHA-256 published in {}/index.yaml", url.trim_end_matches('/')),
+        None => "the chart repository publishes no SHA-256; the digest of this lock holds".to_owned(),
+    };
+    let name = format!("{}/{}", url.trim_end_matches('/'), chart.name);
+    let name = reference::of_url(&name, &chart.version).map_err(|_| FetchError::Address { name })?;
+    draft.reference(LockedReference {
+        name: ArtifactName::from(&name),
+        kind: ReferenceKind::Chart,
+        digest: made.digest,
+        media_type: OCI_MANIFEST.to_owned(),
+        platform: None,
+        source: listed.url.to_string(),
+        requested_by: vec!["charts".to_owned()],
+        verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: Some(reason) },
+    })?;
+    Ok(bytes)
+}
+
+async fn from_registry(context: Context<'_>, chart: &ChartSpec, name: &str, draft: &mut Draft) -> Result<Vec<u8>, FetchError> {
+    let wrong = |_| FetchError::Address { name: name.to_owned() };
+    let named: Reference = name.parse().map_err(wrong)?;
+    let named = named.with_tag(&reference::legal_tag(&chart.version)).map_err(wrong)?;
+    let repository = Repository { host: named.registry().to_owned(), path: named.repository().to_owned() };
+    let because = |source: FetchError| FetchError::Chart { chart: title(chart), source: Box::new(source) };
+    let tree = images::fetch(context, &repository, &named.tag_or_digest(), Fit::Anything).await.map_err(because)?;
+    let Some(layer) = tree.blobs.iter().find(|blob| blob.media_type == HELM_CHART && blob.size <= ARCHIVE_LIMIT) else {
+        return Err(FetchError::ChartArchive { chart: title(chart), reason: format!("{named} holds no Helm chart") });
+    };
+    let request = context.http.blob_request(&repository, &layer.digest)?;
+    let (bytes, _) = context.http.read(&request, &Expected::exactly(&layer.digest, layer.size)).await?;
+    let rules = &context.request.bundle.spec.verify;
+    let rule = rules.iter().find(|rule| rule.covers(&named.to_string())).map_or_else(digest_holds, |rule| rule.rule.clone());
+    let judged = signature::judge(context, &repository, &tree.digest, &rule).await.map_err(because)?;
+    draft.blobs(tree.blobs);
+    draft.blobs(judged.blobs);
+    judged.reference.into_iter().try_for_each(|reference| draft.reference(reference))?;
+    draft.reference(LockedReference {
+        name: ArtifactName::from(&named),
+        kind: ReferenceKind::Chart,
+        digest: tree.digest,
+        media_type: tree.media_type,
+        platform: None,
+        source: format!("oci://{named}"),
+        requested_by: vec!["charts".to_owned()],
+        verdict: judged.verdict,
+    })?;
+    Ok(bytes)
+}
+
+/// Charts need no rule of their own: what they run is judged image by image.
+fn digest_holds() -> VerifyRule {
+    VerifyRule::Unsigned("no rule of the spec covers this chart; the digest of this lock holds".to_owned())
+}
+
+async fn render(context: Context<'_>, helm: &Path, chart: &ChartSpec, archive: &Path) -> Result<String, FetchError> {
+    let mut arguments: Vec<String> =
+        ["template", &chart.name, &archive.to_string_lossy(), "--include-crds", "--skip-tests"].map(str::to_owned).to_vec();
+    arguments.extend(["--namespace".to_owned(), chart.namespace.clone().unwrap_or_else(|| "default".to_owned())]);
+    if let Some(version) = context.request.bundle.spec.kubernetes.as_ref().and_then(|kubernetes| kubernetes.versions.first()) {
+        arguments.extend(["--kube-version".to_owned(), version.to_string()]);
+    }
+    for values in &chart.values {
+        let path = fs::canonicalize(context.request.folder.join(values)).map_err(|source| FetchError::io("read the values file", values, source))?;
+        arguments.extend(["--values".to_owned(), path.to_string_lossy().into_owned()]);
+    }
+    let failed = |said: tools::Failed| FetchError::ChartRender { chart: title(chart), said: said.0 };
+    tools::run(context, helm, &arguments).await.map_err(failed)
+}
+
+fn wish_for_images(context: Context<'_>, chart: &ChartSpec, rendered: &str, wishes: &mut Wishes) -> Result<(), FetchError> {
+    let title = title(chart);
+    let namespace = chart.namespace.as_deref().unwrap_or("default");
+    for object in objects::parse(rendered, &title)? {
+        secrets::check(&object, namespace, &context.request.bundle.spec.accept_secrets)?;
+        for image in objects::images(&object)? {
+            wishes.add(image, object.place.clone());
+        }
+    }
+    for image in &chart.images {
+        wishes.add(image.clone(), format!("{title}: images"));
+    }
+    Ok(())
+}

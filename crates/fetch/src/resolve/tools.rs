@@ -1,0 +1,100 @@
+//! Programs of the bundle that are run here: downloaded, their checksum verified, then started with an empty environment.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use flate2::read::GzDecoder;
+use tokio::process::Command;
+
+use super::Context;
+use super::components::Known;
+use crate::blocking;
+use crate::error::FetchError;
+use crate::http::Expected;
+
+const PATIENCE: Duration = Duration::from_secs(180);
+/// No program that is run here is larger, unpacked.
+const PROGRAM_LIMIT: u64 = 512 << 20;
+
+/// Downloads a component that is a program itself.
+pub(super) async fn program(context: Context<'_>, known: &Known) -> Result<PathBuf, FetchError> {
+    let path = context.work.join(format!("{}-{}", known.component.name, known.component.version));
+    if !path.exists() {
+        download(context, known, &path).await?;
+        make_executable(&path)?;
+    }
+    Ok(path)
+}
+
+/// Downloads a component that is a `.tar.gz`, and takes the program called `name` out of it.
+pub(super) async fn program_in_archive(context: Context<'_>, known: &Known, name: &str) -> Result<PathBuf, FetchError> {
+    let path = context.work.join(format!("{name}-{}", known.component.version));
+    if path.exists() {
+        return Ok(path);
+    }
+    let archive = context.work.join(format!("{name}-{}.tar.gz", known.component.version));
+    download(context, known, &archive).await?;
+    let (wanted, target) = (name.to_owned(), path.clone());
+    blocking::run(move || extract(&archive, &wanted, &target)).await?;
+    Ok(path)
+}
+
+async fn download(context: Context<'_>, known: &Known, path: &Path) -> Result<(), FetchError> {
+    let file = File::create(path).map_err(|source| FetchError::io("create", path, source))?;
+    let request = context.http.file_request(&known.url);
+    context.http.download(&request, &Expected::exactly(&known.digest, known.size), file).await?;
+    Ok(())
+}
+
+/// Takes the regular file whose last path component is `name`. Nothing else of the archive touches the disk.
+fn extract(archive: &Path, name: &str, target: &Path) -> Result<(), FetchError> {
+    let failed = |source: io::Error| FetchError::io("unpack", archive, source);
+    let file = File::open(archive).map_err(failed)?;
+    let mut tar = tar::Archive::new(GzDecoder::new(file));
+    for entry in tar.entries().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let wanted = entry.header().entry_type().is_file()
+            && entry.path().is_ok_and(|path| path.file_name().is_some_and(|file| file == name));
+        if wanted {
+            let mut out = File::create(target).map_err(|source| FetchError::io("create", target, source))?;
+            io::copy(&mut io::Read::take(entry, PROGRAM_LIMIT), &mut out).map_err(failed)?;
+            return make_executable(target);
+        }
+    }
+    Err(failed(io::Error::new(io::ErrorKind::NotFound, format!("there is no {name} in it"))))
+}
+
+fn make_executable(path: &Path) -> Result<(), FetchError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|source| FetchError::io("make executable", path, source))
+}
+
+/// Runs a program and gives its standard output. Its home is an empty folder, so that nobody's configuration matters.
+pub(super) async fn run(context: Context<'_>, program: &Path, arguments: &[String]) -> Result<String, Failed> {
+    let home = context.work.join("home");
+    fs::create_dir_all(&home).map_err(|error| Failed(error.to_string()))?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .env("HOME", &home)
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(&home)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = match tokio::time::timeout(PATIENCE, child).await {
+        Ok(output) => output.map_err(|error| Failed(error.to_string()))?,
+        Err(_) => return Err(Failed(format!("it did not end within {} s", PATIENCE.as_secs()))),
+    };
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(Failed(if said.is_empty() { output.status.to_string() } else { said }));
+    }
+    String::from_utf8(output.stdout).map_err(|_| Failed("its output is not UTF-8".to_owned()))
+}
+
+/// What a program that failed said.
+pub(super) struct Failed(pub(super) String);

@@ -1,0 +1,109 @@
+//! Helm: chart repositories (`index.yaml`) and chart archives.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use flate2::read::GzDecoder;
+use sealock_trust::Digest;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use crate::error::FetchError;
+use crate::http::{Expected, Http};
+use crate::upstream::Failure;
+
+/// The largest public repositories have indexes of some 30 MB.
+const INDEX_LIMIT: u64 = 128 << 20;
+/// A `Chart.yaml` is written by a person.
+const METADATA_LIMIT: u64 = 1 << 20;
+/// A chart archive is larger nowhere; Helm itself stops at 100 MiB unpacked.
+pub(crate) const ARCHIVE_LIMIT: u64 = 100 << 20;
+
+/// The index of a chart repository, as far as it is used here.
+#[derive(Deserialize)]
+struct Index {
+    #[serde(default)]
+    entries: BTreeMap<String, Vec<Entry>>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    version: String,
+    #[serde(default)]
+    urls: Vec<String>,
+    #[serde(default)]
+    digest: Option<String>,
+}
+
+/// Where a version of a chart is, by its repository.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) url: Url,
+    pub(crate) digest: Option<Digest>,
+}
+
+impl Http {
+    /// Looks a chart up in the index of its repository.
+    pub(crate) async fn chart(&self, repository: &str, name: &str, version: &str) -> Result<Listed, FetchError> {
+        let base = format!("{}/", repository.trim_end_matches('/'));
+        let base = Url::parse(&base).map_err(|_| FetchError::Address { name: repository.to_owned() })?;
+        let address = base.join("index.yaml").map_err(|_| FetchError::Address { name: repository.to_owned() })?;
+        let request = self.file_request(&address);
+        let (bytes, _) = self.read(&request, &Expected::at_most(INDEX_LIMIT)).await?;
+        let malformed = |reason: String| FetchError::from(request.failed(Failure::Malformed(reason)));
+        let text = String::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
+        let index: Index = serde_saphyr::from_str_with_options(&text, options())
+            .map_err(|error| malformed(format!("it is no index of a chart repository ({})", error.to_string().lines().next().unwrap_or_default())))?;
+        let entry = find(&index, repository, name, version)?;
+        let address = entry.urls.first().ok_or_else(|| malformed(format!("it has no URL for {name} {version}")))?;
+        let url = base.join(address).map_err(|_| malformed(format!("{address:?} is no URL")))?;
+        let digest = entry.digest.as_deref().map(|hex| {
+            let hex = hex.strip_prefix("sha256:").unwrap_or(hex);
+            format!("sha256:{}", hex.to_ascii_lowercase()).parse().map_err(|_| malformed(format!("{hex:?} is no SHA-256")))
+        });
+        Ok(Listed { url, digest: digest.transpose()? })
+    }
+}
+
+/// An index has far more nodes than documents that people write.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 50_000_000,
+            max_nodes: 20_000_000,
+            max_total_scalar_bytes: 128 << 20,
+        },
+    }
+}
+
+fn find<'a>(index: &'a Index, repository: &str, name: &str, version: &str) -> Result<&'a Entry, FetchError> {
+    let missing = |known: Vec<String>| FetchError::NoChart {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        repository: repository.to_owned(),
+        known,
+    };
+    let entries = index.entries.get(name).ok_or_else(|| missing(Vec::new()))?;
+    // `v1.2.3` and `1.2.3` are the same version to Helm.
+    let bare = |text: &str| text.strip_prefix('v').unwrap_or(text).to_owned();
+    let found = entries.iter().find(|entry| bare(&entry.version) == bare(version));
+    found.ok_or_else(|| missing(entries.iter().take(5).map(|entry| entry.version.clone()).collect()))
+}
+
+/// `Chart.yaml` of an archive, as JSON.
+pub(crate) fn metadata(archive: &[u8]) -> io::Result<Value> {
+    let wrong = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+    let mut tar = tar::Archive::new(GzDecoder::new(archive).take(ARCHIVE_LIMIT * 4));
+    for entry in tar.entries()? {
+        let entry = entry?;
+        let path = entry.path()?.into_owned();
+        if path.components().count() != 2 || path.file_name().is_none_or(|name| name != "Chart.yaml") {
+            continue;
+        }
+        let mut text = String::new();
+        entry.take(METADATA_LIMIT).read_to_string(&mut text)?;
+        return serde_saphyr::from_str(&text).map_err(|error| wrong(format!("Chart.yaml: {error}")));
+    }
+    Err(wrong("there is no Chart.yaml in it".to_owned()))
+}

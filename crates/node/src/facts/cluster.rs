@@ -1,0 +1,30 @@
+//! Whose Kubernetes is on the host.
+
+use sealock_trust::Digest;
+use x509_parser::pem::parse_x509_pem;
+
+use super::{ClusterNode, FactsError, Kubernetes};
+use crate::host::{self, Host, HostError};
+use crate::step::{claimed, evidence, unit_is_active};
+
+pub(super) fn observe(host: &dyn Host) -> Result<Kubernetes, FactsError> {
+    if let Some(cluster) = claimed(host)? {
+        return Ok(Kubernetes::Sealock(ClusterNode {
+            cluster,
+            joined: host::exists(host, "/etc/kubernetes/kubelet.conf")?,
+            control_plane: host::exists(host, "/etc/kubernetes/manifests/kube-apiserver.yaml")?,
+            kubelet_active: unit_is_active(host, "kubelet.service")?,
+            ca_hash: ca_hash(host)?,
+        }));
+    }
+    let evidence = evidence(host)?;
+    Ok(if evidence.is_empty() { Kubernetes::None } else { Kubernetes::Foreign { evidence } })
+}
+
+/// The SHA-256 of the cluster CA's public key, DER encoded: what kubeadm's discovery pins.
+fn ca_hash(host: &dyn Host) -> Result<Option<String>, HostError> {
+    let Some(pem) = host::read(host, "/etc/kubernetes/pki/ca.crt", 1 << 20)? else { return Ok(None) };
+    let Ok((_, pem)) = parse_x509_pem(&pem) else { return Ok(None) };
+    let Ok(certificate) = pem.parse_x509() else { return Ok(None) };
+    Ok(Some(Digest::sha256(certificate.public_key().raw).to_string()))
+}

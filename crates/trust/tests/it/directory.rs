@@ -1,0 +1,204 @@
+//! The trust directory: what a site remembers, and that it only moves forward.
+
+use std::fs;
+use std::path::Path;
+
+use sealock_trust::directory::DirectoryError;
+use sealock_trust::reason::Code;
+use sealock_trust::tuf::{Verified, walk_roots};
+use sealock_trust::{Digest, StreamName, StreamPrefix, TrustDirectory};
+
+use crate::world::{MANIFEST, Publisher, now};
+
+fn stream(name: &str) -> StreamName {
+    name.parse().unwrap()
+}
+
+fn prefix(name: &str) -> StreamPrefix {
+    name.parse().unwrap()
+}
+
+fn enroll(directory: &TrustDirectory, publisher: &Publisher, name: &str) -> Result<(), Option<Code>> {
+    let root = publisher.first_root();
+    let enrolled = directory.enroll(root, &Digest::sha256(root), &prefix(name));
+    enrolled.map(|_| ()).map_err(|error| error.code())
+}
+
+fn verified(directory: &TrustDirectory, publisher: &Publisher, sequence: u64) -> Result<Verified, Code> {
+    let root = directory.root_for(&stream("base")).unwrap();
+    let state = directory.stream_state(&stream("base")).unwrap();
+    let verdict = sealock_trust::tuf::verify(&root.bytes, &publisher.sign(sequence), MANIFEST, now(), state.as_ref());
+    verdict.map_err(|error| error.code())
+}
+
+/// Every file and its content.
+fn snapshot(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            files.push((path.display().to_string(), fs::read(&path).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn a_root_is_enrolled_by_its_fingerprint_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    let wrong = directory.enroll(publisher.first_root(), &Digest::sha256(b"other"), &prefix("base"));
+    assert_eq!(wrong.unwrap_err().code(), Some(Code::Fingerprint));
+    let not_a_root = directory.enroll(b"{}", &Digest::sha256(b"{}"), &prefix("base"));
+    assert_eq!(not_a_root.unwrap_err().code(), Some(Code::Format));
+    assert_eq!(directory.root_for(&stream("base")).unwrap_err().code(), Some(Code::NotEnrolled));
+    assert!(directory.enrolments().unwrap().is_empty());
+
+    enroll(&directory, &publisher, "base").unwrap();
+    enroll(&directory, &publisher, "base").unwrap();
+    assert_eq!(directory.enrolments().unwrap().len(), 1);
+    assert_eq!(directory.root_for(&stream("base")).unwrap().bytes, publisher.first_root());
+    assert_eq!(enroll(&directory, &Publisher::new(), "base"), Err(Some(Code::Conflict)));
+}
+
+#[test]
+fn of_two_roots_the_longest_prefix_speaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let (all, apps, payments) = (Publisher::new(), Publisher::new(), Publisher::new());
+    enroll(&directory, &all, "*").unwrap();
+    enroll(&directory, &payments, "apps/payments").unwrap();
+    enroll(&directory, &apps, "apps").unwrap();
+    let root = |name: &str| directory.root_for(&stream(name)).unwrap().bytes;
+    assert_eq!(root("base"), all.first_root());
+    assert_eq!(root("apps/web"), apps.first_root());
+    assert_eq!(root("apps/payments/eu"), payments.first_root());
+    assert_eq!(root("apps2"), all.first_root());
+    assert_eq!(directory.root_for(&stream("site/plant-7/backup")).unwrap_err().code(), Some(Code::NotEnrolled));
+}
+
+#[test]
+fn acceptance_is_remembered_and_never_goes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    enroll(&directory, &publisher, "base").unwrap();
+    let (first, second) = (verified(&directory, &publisher, 1).unwrap(), verified(&directory, &publisher, 2).unwrap());
+    directory.accept(&stream("base"), &second, b"receipt two").unwrap();
+
+    // Verified before the other one was accepted, and too late now.
+    let late = directory.accept(&stream("base"), &first, b"receipt one").unwrap_err();
+    assert!(matches!(late, DirectoryError::WentOn { sequence: 1, accepted: 2, .. }), "{late}");
+
+    let reopened = TrustDirectory::open(folder.path()).unwrap();
+    let accepted = reopened.accepted(&stream("base")).unwrap().unwrap();
+    assert_eq!((accepted.state.sequence, accepted.receipt.as_slice()), (2, b"receipt two".as_slice()));
+    assert_eq!(verified(&reopened, &publisher, 1), Err(Code::Rollback));
+    assert!(verified(&reopened, &publisher, 2).unwrap().is_already_accepted());
+    // A crash after the write and before the answer: the same again is no harm.
+    reopened.accept(&stream("base"), &second, b"receipt two").unwrap();
+    assert_eq!(reopened.stream_state(&stream("apps")).unwrap_err().code(), Some(Code::NotEnrolled));
+}
+
+#[test]
+fn streams_of_one_root_have_states_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    enroll(&directory, &publisher, "*").unwrap();
+    let verdict = verified(&directory, &publisher, 3).unwrap();
+    directory.accept(&stream("a/b"), &verdict, b"").unwrap();
+    assert!(directory.stream_state(&stream("a")).unwrap().is_none());
+    assert_eq!(directory.stream_state(&stream("a/b")).unwrap().unwrap().sequence, 3);
+}
+
+#[test]
+fn verifying_and_refusing_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    enroll(&directory, &publisher, "base").unwrap();
+    directory.accept(&stream("base"), &verified(&directory, &publisher, 5).unwrap(), b"").unwrap();
+    let before = snapshot(folder.path());
+    for sequence in [4, 7, 5000] {
+        assert!(verified(&directory, &publisher, sequence).is_err());
+    }
+    assert!(verified(&directory, &publisher, 6).is_ok());
+    assert_eq!(snapshot(folder.path()), before);
+}
+
+#[test]
+fn a_newer_root_is_kept_even_though_the_bundle_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let mut publisher = Publisher::new();
+    enroll(&directory, &publisher, "base").unwrap();
+    let old = publisher.sign(1);
+    publisher.rotate();
+    let mut set = publisher.sign(1);
+    set.timestamp = b"{}".to_vec();
+    let root = directory.root_for(&stream("base")).unwrap();
+    let walk = walk_roots(&root.bytes, &set).unwrap();
+    directory.keep_roots(&root, &walk).unwrap();
+    directory.keep_roots(&root, &walk).unwrap();
+
+    let newest = directory.root_for(&stream("base")).unwrap();
+    assert_eq!((newest.version, &newest.enrolment), (2, &root.enrolment));
+    let replayed = sealock_trust::tuf::verify(&newest.bytes, &old, MANIFEST, now(), None);
+    assert_eq!(replayed.unwrap_err().code(), Code::Threshold);
+}
+
+#[test]
+fn acceptance_keeps_the_roots_that_explain_it_and_rotated_keys_may_count_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let mut publisher = Publisher::new();
+    enroll(&directory, &publisher, "base").unwrap();
+    let old = verified(&directory, &publisher, 901).unwrap();
+    directory.accept(&stream("base"), &verified(&directory, &publisher, 900).unwrap(), b"").unwrap();
+    publisher.rotate();
+    directory.accept(&stream("base"), &verified(&directory, &publisher, 3).unwrap(), b"").unwrap();
+    assert_eq!(directory.root_for(&stream("base")).unwrap().version, 2);
+    assert_eq!(directory.stream_state(&stream("base")).unwrap().unwrap().sequence, 3);
+    // Verified under the keys that have been rotated away since.
+    let stale = directory.accept(&stream("base"), &old, b"").unwrap_err();
+    assert_eq!(stale.code(), Some(Code::Rollback));
+}
+
+#[test]
+fn a_damaged_state_is_an_error_and_not_a_fresh_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    enroll(&directory, &publisher, "base").unwrap();
+    directory.accept(&stream("base"), &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
+    let files = snapshot(folder.path());
+    for (path, content) in files.iter().filter(|(path, _)| path.ends_with(".json")) {
+        fs::write(path, &content[..content.len() / 2]).unwrap();
+        let error = directory.stream_state(&stream("base")).unwrap_err();
+        assert!(!error.is_refusal(), "{path}: {error}");
+        fs::write(path, content).unwrap();
+    }
+    assert_eq!(directory.stream_state(&stream("base")).unwrap().unwrap().sequence, 1);
+}
+
+#[test]
+fn a_write_that_broke_off_leaves_the_old_state_and_does_not_hinder_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    enroll(&directory, &publisher, "base").unwrap();
+    directory.accept(&stream("base"), &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
+    let state = snapshot(folder.path()).into_iter().map(|(path, _)| path).find(|path| path.ends_with("/base.json"));
+    let state = state.unwrap();
+    let temporary = Path::new(&state).with_file_name(".base.json.new");
+    fs::write(&temporary, b"half a rec").unwrap();
+    assert_eq!(directory.stream_state(&stream("base")).unwrap().unwrap().sequence, 1);
+    directory.accept(&stream("base"), &verified(&directory, &publisher, 2).unwrap(), b"").unwrap();
+    assert_eq!(directory.stream_state(&stream("base")).unwrap().unwrap().sequence, 2);
+    assert!(!temporary.exists());
+}
