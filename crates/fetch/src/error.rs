@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::names::ParseNameError;
-use sealock_bundle::{ArtifactName, Reference};
+use sealock_bundle::{ArchiveError, ArtifactName, Reference};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
@@ -209,13 +209,30 @@ pub enum FetchError {
         /// Why it failed.
         source: io::Error,
     },
-    /// What arrived cannot be written.
-    #[error("cannot write what arrives of {wanted}")]
-    Write {
-        /// What was downloaded.
-        wanted: String,
-        /// Why it failed.
-        source: io::Error,
+    /// The bundle cannot be written, or the lock is not fit for it.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// A local file is no longer what was locked.
+    #[error("{} has changed since the lock was made: it must have {expected}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The digest in the lock.
+        expected: Digest,
+    },
+    /// A member of an archive is asked for, which this version does not take out.
+    #[error("the lock wants {inner} out of {url}, and this version takes whole files only")]
+    Member {
+        /// The archive.
+        url: String,
+        /// The member.
+        inner: String,
+    },
+    /// A thread of ours panicked.
+    #[error("a part of the work ended unexpectedly")]
+    Panicked {
+        /// What is known of it.
+        source: tokio::task::JoinError,
     },
 }
 
@@ -237,14 +254,11 @@ fn known_versions(known: &[String]) -> String {
     if known.is_empty() { String::new() } else { format!(", but {}", known.join(", ")) }
 }
 
-/// So that blocking work that fails as a whole can be told.
-impl From<io::Error> for FetchError {
-    fn from(source: io::Error) -> Self {
-        Self::Client { source: Box::new(source) }
-    }
-}
-
 impl FetchError {
+    pub(crate) fn panicked(source: tokio::task::JoinError) -> Self {
+        Self::Panicked { source }
+    }
+
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), source }
     }
@@ -259,7 +273,8 @@ impl FetchError {
         match self {
             Self::Upstream(error) => error.failure.may_pass(),
             Self::Image { source, .. } | Self::Chart { source, .. } => source.is_environment(),
-            Self::Io { .. } | Self::Write { .. } => true,
+            Self::Io { .. } => true,
+            Self::Archive(error) => error.is_environment(),
             _ => false,
         }
     }
@@ -277,6 +292,8 @@ impl FetchError {
             Self::BadSignature { .. } => Some(Code::Sig),
             Self::Key { source, .. } => Some(source.code()),
             Self::TwoDigests { .. } => Some(Code::Conflict),
+            Self::Archive(error) => error.code(),
+            Self::Changed { .. } => Some(Code::Digest),
             Self::ChartSource { .. } | Self::Secret { .. } | Self::NoManifests { .. } => Some(Code::Spec),
             Self::NoPlatform { .. }
             | Self::NoChart { .. }
@@ -293,7 +310,8 @@ impl FetchError {
         let hint = match self {
             Self::Upstream(error) => error.failure.hint(),
             Self::Image { source, .. } | Self::Chart { source, .. } => return source.hint(),
-            Self::Io { source, .. } | Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Self::Archive(ArchiveError::DiskFull { .. }) => "make room on the disk and run the same command again; what was fetched is kept",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on the disk and run the same command again; what was fetched is kept"
             }
             Self::NoRule { .. } => {
@@ -307,6 +325,7 @@ impl FetchError {
             Self::NoChart { .. } => "check name and version; `helm search repo --versions` lists what there is",
             Self::NoPlatform { .. } => "choose another tag, or change `platforms`",
             Self::TwoDigests { .. } => "a tag moved while it was resolved, or a digest pins another image than its tag names: pin one digest everywhere",
+            Self::Changed { .. } => "run `sealock lock` again and review the change",
             _ => return None,
         };
         Some(hint.to_owned())

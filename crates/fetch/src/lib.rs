@@ -5,6 +5,7 @@
 
 mod auth;
 mod blocking;
+mod build;
 mod error;
 mod http;
 mod progress;
@@ -13,6 +14,7 @@ mod settings;
 mod source;
 mod upstream;
 
+pub use build::build;
 pub use error::{FetchError, Unruled};
 pub use progress::{Event, Progress};
 pub use resolve::{LockRequest, resolve};

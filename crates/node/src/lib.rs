@@ -10,6 +10,7 @@ pub mod context;
 pub mod error;
 pub mod facts;
 pub mod fence;
+pub mod gap;
 pub mod host;
 pub mod journal;
 pub mod pull;

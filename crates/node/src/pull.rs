@@ -294,7 +294,7 @@ impl Read for BlobReader {
         }
         let count = self.body.read(buffer)?;
         if count as u64 > self.left {
-            return Err(self.complaint(format!("is longer than {} bytes", self.wanted.size)));
+            return Err(self.complaint(&format!("is longer than {} bytes", self.wanted.size)));
         }
         self.left -= count as u64;
         self.hasher.update(&buffer[..count]);
@@ -319,10 +319,10 @@ impl BlobReader {
         if found == self.wanted.digest {
             return Ok(());
         }
-        Err(self.complaint(format!("has digest {found}")))
+        Err(self.complaint(&format!("has digest {found}")))
     }
 
-    fn complaint(&self, problem: String) -> io::Error {
+    fn complaint(&self, problem: &str) -> io::Error {
         io::Error::new(io::ErrorKind::InvalidData, format!("{} {problem}", self.wanted.digest))
     }
 }

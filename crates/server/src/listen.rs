@@ -96,10 +96,11 @@ impl Connections {
         let mut stop = self.stop.clone();
         let handshake = timeout(self.limits.handshake, self.tls.accept(stream));
         let stream = tokio::select! {
-            Ok(Ok(stream)) = handshake => stream,
+            accepted = handshake => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
-            else => return,
         };
+        // Too slow, or no TLS at all.
+        let Ok(Ok(stream)) = stream else { return };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.limits.stalled));
         let state = self.state;

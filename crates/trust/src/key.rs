@@ -200,7 +200,7 @@ impl PublicKey {
     /// [`KeyError::Pem`] and [`KeyError::Kind`].
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let (kind, raw) = spki::parse_pem(pem)?;
-        Self::from_raw(kind, raw)
+        Self::from_raw(kind, &raw)
     }
 
     /// This key in PEM form (`BEGIN PUBLIC KEY`), as `openssl` reads it.
@@ -224,11 +224,11 @@ impl PublicKey {
         key.verify(message, signature).map_err(|_| KeyError::Signature)
     }
 
-    pub(crate) fn from_raw(kind: Kind, raw: Vec<u8>) -> Result<Self, KeyError> {
+    pub(crate) fn from_raw(kind: Kind, raw: &[u8]) -> Result<Self, KeyError> {
         let (keytype, scheme) = kind.names();
         let public = match kind {
-            Kind::Ed25519 => hex::encode(&raw),
-            Kind::EcdsaP256 | Kind::EcdsaP384 | Kind::RsaPss => spki::to_pem(kind, &raw)?,
+            Kind::Ed25519 => hex::encode(raw),
+            Kind::EcdsaP256 | Kind::EcdsaP384 | Kind::RsaPss => spki::to_pem(kind, raw)?,
         };
         let keyval = BTreeMap::from([("public", public)]);
         let object = serde_json::json!({"keytype": keytype, "scheme": scheme, "keyval": keyval});

@@ -2,13 +2,47 @@
 
 use anyhow::Result;
 
+use super::cases::{app, bundle, cluster, gap, import, outside, serve};
 use super::{Case, Scenario};
 use crate::story::{Desk, STEPS};
 
 pub(super) const SCENARIO: Scenario =
     Scenario { name: "across-the-gap", nodes: &["cp1", "w1"], story: run_story, cases: CASES };
 
-const CASES: &[Case] = &[];
+/// In this order: what only looks comes before what takes the cluster away.
+const CASES: &[Case] = &[
+    Case { name: "lock: unknown field", run: outside::unknown_field },
+    Case { name: "lock: missing upstream image", run: outside::missing_upstream_image },
+    Case { name: "lock: chart does not render", run: outside::chart_does_not_render },
+    Case { name: "lock: full disk", run: outside::lock_on_a_full_disk },
+    Case { name: "build: reproducible", run: outside::reproducible },
+    Case { name: "build: killed and run again", run: outside::killed },
+    Case { name: "build: full disk", run: outside::build_on_a_full_disk },
+    Case { name: "bundle: read by tar and skopeo", run: bundle::read_by_others },
+    Case { name: "bundle: truncated", run: bundle::truncated },
+    Case { name: "bundle: a byte of the header flipped", run: bundle::flipped_in_the_header },
+    Case { name: "bundle: a byte of the manifest flipped", run: bundle::flipped_in_the_manifest },
+    Case { name: "bundle: a byte of a blob flipped", run: bundle::flipped_in_a_blob },
+    Case { name: "bundle: trailing bytes", run: bundle::trailing_bytes },
+    Case { name: "import: twice", run: import::twice },
+    Case { name: "import: killed and run again", run: import::killed },
+    Case { name: "import: full disk", run: import::disk_full },
+    Case { name: "import: another site's", run: import::another_site },
+    Case { name: "import: unknown key", run: import::unknown_key },
+    Case { name: "import: nobody enrolled", run: import::nobody_enrolled },
+    Case { name: "serve: port in use", run: serve::port_in_use },
+    Case { name: "serve: stop and start", run: serve::stop_and_start },
+    Case { name: "cluster: apply again", run: cluster::apply_again },
+    Case { name: "cluster: wrong host key", run: cluster::wrong_host_key },
+    Case { name: "cluster: no sudo", run: cluster::no_sudo },
+    Case { name: "cluster: unreachable host", run: cluster::unreachable },
+    Case { name: "cluster: existing cluster", run: cluster::existing_cluster },
+    Case { name: "app: image not in the release", run: app::image_not_in_the_release },
+    Case { name: "app: not ready", run: app::not_ready },
+    Case { name: "app: registry down while pods start", run: app::registry_down },
+    Case { name: "gap: a hole is seen", run: gap::hole },
+    Case { name: "cluster: reset, then an interrupted apply", run: cluster::reset_and_interrupted_apply },
+];
 
 fn run_story(desk: &Desk) -> Result<()> {
     for step in STEPS {

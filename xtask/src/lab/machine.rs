@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::parts::Parts;
-use super::run::{run, write};
+use super::run::{run, run_with_us, write};
 use super::{Lab, network, nspawn};
 
 /// One machine of the inside.
@@ -89,7 +89,7 @@ impl Machine {
         }
         fs::create_dir_all(&root)?;
         let tar = parts.rootfs.join("machine.tar");
-        run("tar", &["-C", text(&root)?, "--numeric-owner", "-xpf", text(&tar)?])?;
+        run_with_us("tar", &["-C", text(&root)?, "--numeric-owner", "-xpf", text(&tar)?])?;
         self.name_it(&root)?;
         self.prepare_boot(&root)?;
         run("ssh-keygen", &["-A", "-f", text(&root)?])?;

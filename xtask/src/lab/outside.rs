@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::machine::text;
 use super::network::{self, UPSTREAM, UPSTREAM_V6};
 use super::parts::Parts;
-use super::run::{finish, run, wait_until, write};
+use super::run::{finish, run, run_with_us, wait_until, write};
 use super::{Lab, machine};
 
 /// Sets the outside up as far as it is not, and starts of its three servers what is not running.
@@ -88,7 +88,7 @@ impl Outside<'_> {
             if partial.exists() {
                 fs::remove_dir_all(&partial)?;
             }
-            run("cp", &["-r", "--reflink=auto", text(&parts.upstream.join("registry"))?, text(&partial)?])?;
+            run_with_us("cp", &["-r", "--reflink=auto", text(&parts.upstream.join("registry"))?, text(&partial)?])?;
             fs::rename(&partial, &registry)?;
         }
         for file in ["images.txt", "cosign.pub", "cosign.key"] {

@@ -14,6 +14,14 @@ pub(super) fn run(program: &str, args: &[&str]) -> Result<String> {
     finish(Command::new(program).args(args))
 }
 
+/// As [`run`], for what takes long: the program ends with us, so that it does not go on writing where the next `up` cleans.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_with_us(program: &str, args: &[&str]) -> Result<String> {
+    run("setpriv", &[&["--pdeathsig", "KILL", program], args].concat())
+}
+
 /// Runs this command to its end and hands back what it printed.
 ///
 /// # Errors

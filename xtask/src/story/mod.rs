@@ -85,7 +85,7 @@ pub fn text(command: &mut Command) -> Result<String> {
 }
 
 /// The command as one would type it: without the words that only bring it into a machine.
-fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
     let own = words.iter().position(|word| word.ends_with("sealock") || word.starts_with("kubectl"));
     words[own.unwrap_or_default()..].join(" ")

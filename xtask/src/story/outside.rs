@@ -73,6 +73,10 @@ pub(super) fn carry(desk: &Desk) -> Result<()> {
 
 /// SHA-256 of the publisher's root, as it would stand on paper.
 pub fn fingerprint(desk: &Desk) -> Result<String> {
-    let root = fs::read(desk.outside.join("trust/root.json"))?;
-    Ok(format!("sha256:{}", hex::encode(Sha256::digest(root))))
+    Ok(fingerprint_of(&fs::read(desk.outside.join("trust/root.json"))?))
+}
+
+/// The fingerprint of a root: the SHA-256 of its file.
+pub fn fingerprint_of(root: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(root)))
 }

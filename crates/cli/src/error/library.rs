@@ -58,6 +58,11 @@ macro_rules! library_error {
             self.is_environment()
         }
     };
+    (@is_retryable) => {
+        fn environment(&self) -> bool {
+            self.is_retryable()
+        }
+    };
     (@hint) => {
         fn advice(&self) -> Option<String> {
             self.hint().map(Into::into)
@@ -94,6 +99,12 @@ library_error!(sealock_bundle::import::ImportError, is_environment);
 library_error!(sealock_bundle::sign::SignBundleError);
 library_error!(sealock_store::StoreError, is_environment);
 library_error!(sealock_server::ServeError);
+library_error!(sealock_cluster::spec::LoadError);
+library_error!(sealock_cluster::PlanError, hint);
+library_error!(sealock_cluster::execute::ExecuteError, is_retryable, hint);
+library_error!(sealock_cluster::operator::OperatorError, is_retryable, hint);
+library_error!(never sealock_node::facts::FactsError);
+library_error!(sealock_node::runner::RunError, hint);
 library_error!(never sealock_server::TlsError);
 library_error!(never sealock_trust::signer::KeyFileError);
 library_error!(never sealock_trust::signer::SignError);

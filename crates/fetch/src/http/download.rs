@@ -1,13 +1,15 @@
 //! Downloads: hashed as they stream by, bounded, continued where they broke off.
 
-use std::io;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::StatusCode;
 use http::header::CONTENT_RANGE;
-use sealock_trust::{Algorithm, Digest};
+use sealock_trust::{Algorithm, Digest, Hasher};
 use tokio::sync::mpsc;
 
 use super::client::{Http, Request};
@@ -53,39 +55,72 @@ pub(crate) struct Landed {
 /// Where bytes land. Runs on a thread that may block.
 pub(crate) trait Landing: Send + 'static {
     /// The next bytes.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError>;
     /// Back to the beginning: the upstream could not continue.
-    fn rewind(&mut self) -> io::Result<()>;
+    fn rewind(&mut self) -> Result<(), FetchError>;
 }
 
 impl Landing for Vec<u8> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
         self.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn rewind(&mut self) -> io::Result<()> {
+    fn rewind(&mut self) -> Result<(), FetchError> {
         self.clear();
         Ok(())
     }
 }
 
-impl Landing for std::fs::File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        io::Write::write_all(self, bytes)
+/// A file that is filled.
+pub(crate) struct FileLanding {
+    path: PathBuf,
+    file: File,
+}
+
+impl FileLanding {
+    pub(crate) fn create(path: &Path) -> Result<Self, FetchError> {
+        let file = File::create(path).map_err(|source| FetchError::io("create", path, source))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+}
+
+impl Landing for FileLanding {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        self.file.write_all(bytes).map_err(|source| FetchError::io("write", &self.path, source))
     }
 
-    fn rewind(&mut self) -> io::Result<()> {
-        io::Seek::rewind(self)?;
-        self.set_len(0)
+    fn rewind(&mut self) -> Result<(), FetchError> {
+        let emptied = self.file.rewind().and_then(|()| self.file.set_len(0));
+        emptied.map_err(|source| FetchError::io("write", &self.path, source))
+    }
+}
+
+/// Hashes what lands.
+struct Hashed<L> {
+    inner: L,
+    hasher: Hasher,
+    algorithm: Algorithm,
+    size: u64,
+}
+
+impl<L: Landing> Landing for Hashed<L> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FetchError> {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+        self.inner.write(bytes)
+    }
+
+    fn rewind(&mut self) -> Result<(), FetchError> {
+        (self.hasher, self.size) = (Hasher::new(self.algorithm), 0);
+        self.inner.rewind()
     }
 }
 
 impl Http {
     /// Downloads into memory, at most `expected.limit` bytes.
     pub(crate) async fn read(&self, request: &Request, expected: &Expected) -> Result<(Vec<u8>, Landed), FetchError> {
-        let (bytes, landed) = self.download(request, expected, Vec::new()).await?;
-        Ok((bytes, landed))
+        self.download(request, expected, Vec::new()).await
     }
 
     /// Downloads into `landing`, and gives it back when all that was expected has come.
@@ -96,20 +131,32 @@ impl Http {
         landing: L,
     ) -> Result<(L, Landed), FetchError> {
         let algorithm = expected.digest.as_ref().map_or(Algorithm::Sha256, Digest::algorithm);
-        let (pieces, writer) = blocking::writer(landing, algorithm);
-        let transferred = self.transfer(request, expected, &pieces).await;
-        drop(pieces);
-        // The writer's own failure, a full disk for instance, explains why a transfer stopped.
-        let (landing, digest, size) =
-            writer.finish().await.map_err(|source| FetchError::Write { wanted: request.wanted.clone(), source })?;
-        transferred?;
+        let landing = Hashed { inner: landing, hasher: Hasher::new(algorithm), algorithm, size: 0 };
+        let Hashed { inner, hasher, size, .. } = self.download_unhashed(request, expected, landing).await?;
+        let digest = hasher.finish();
         match &expected.digest {
             Some(wanted) if *wanted != digest => {
                 let failure = Failure::WrongDigest { expected: wanted.clone(), got: digest };
                 Err(request.failed(failure).into())
             }
-            _ => Ok((landing, Landed { digest, size })),
+            _ => Ok((inner, Landed { digest, size })),
         }
+    }
+
+    /// The same for a landing that hashes by itself: the digest is left to it.
+    pub(crate) async fn download_unhashed<L: Landing>(
+        &self,
+        request: &Request,
+        expected: &Expected,
+        landing: L,
+    ) -> Result<L, FetchError> {
+        let (pieces, writer) = blocking::writer(landing);
+        let transferred = self.transfer(request, expected, &pieces).await;
+        drop(pieces);
+        // The writer's own failure, a full disk for instance, explains why a transfer stopped.
+        let landing = writer.finish().await?;
+        transferred?;
+        Ok(landing)
     }
 
     async fn transfer(

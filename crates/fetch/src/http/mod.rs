@@ -8,7 +8,7 @@ mod names;
 mod retry;
 
 pub(crate) use client::{Http, Request};
-pub(crate) use download::{Expected, Landing};
+pub(crate) use download::{Expected, FileLanding, Landing};
 pub(crate) use mirrors::authority;
 
 #[cfg(test)]

@@ -324,10 +324,10 @@ async fn a_credential_helper_is_asked() {
 async fn a_full_disk_is_told_from_a_bad_upstream() {
     struct Full;
     impl super::Landing for Full {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<()> {
-            Err(std::io::ErrorKind::StorageFull.into())
+        fn write(&mut self, _: &[u8]) -> Result<(), FetchError> {
+            Err(FetchError::io("write", std::path::Path::new("x"), std::io::ErrorKind::StorageFull.into()))
         }
-        fn rewind(&mut self) -> std::io::Result<()> {
+        fn rewind(&mut self) -> Result<(), FetchError> {
             Ok(())
         }
     }
@@ -336,6 +336,6 @@ async fn a_full_disk_is_told_from_a_bad_upstream() {
     let request = http.blob_request(&app(), &digest).unwrap();
     let result = http.download(&request, &Expected::exactly(&digest, bytes.len() as u64), Full).await;
     let error = result.err().unwrap();
-    assert!(matches!(error, FetchError::Write { .. }) && error.is_environment(), "{error:?}");
+    assert!(matches!(error, FetchError::Io { .. }) && error.is_environment(), "{error:?}");
     assert!(error.hint().unwrap().contains("make room"));
 }

@@ -14,7 +14,7 @@ use super::Context;
 use super::components::Known;
 use crate::blocking;
 use crate::error::FetchError;
-use crate::http::Expected;
+use crate::http::{Expected, FileLanding};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 /// No program that is run here is larger, unpacked.
@@ -44,9 +44,8 @@ pub(super) async fn program_in_archive(context: Context<'_>, known: &Known, name
 }
 
 async fn download(context: Context<'_>, known: &Known, path: &Path) -> Result<(), FetchError> {
-    let file = File::create(path).map_err(|source| FetchError::io("create", path, source))?;
     let request = context.http.file_request(&known.url);
-    context.http.download(&request, &Expected::exactly(&known.digest, known.size), file).await?;
+    context.http.download(&request, &Expected::exactly(&known.digest, known.size), FileLanding::create(path)?).await?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use sealock_trust::Digest;
 
 pub use model::*;
+pub(crate) use network::{default_routes, nameservers};
 
 use crate::changes::{Changes, ChangesError, Subject};
 use crate::fence::{self, FenceError};

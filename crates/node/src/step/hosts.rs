@@ -39,7 +39,8 @@ impl Act for HostsEntry {
         Changes::load(host)?.before(host, subject, Before::Absent)?;
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         let ours = |line: &str| line.ends_with(MARK) && names.iter().any(|name| address_of(line, name).is_some());
-        rewrite(host, |line| !ours(line), Some(format!("{} {} {MARK}", self.address, names.join(" "))))?;
+        let added = format!("{} {} {MARK}", self.address, names.join(" "));
+        rewrite(host, |line| !ours(line), Some(&added))?;
         Ok(())
     }
 
@@ -64,14 +65,14 @@ pub(crate) fn remove(host: &dyn Host, address: &str) -> Result<(), HostError> {
     rewrite(host, |line| !(line.ends_with(MARK) && line.split_whitespace().next() == Some(address)), None)
 }
 
-fn rewrite(host: &dyn Host, keep: impl Fn(&str) -> bool, added: Option<String>) -> Result<(), HostError> {
+fn rewrite(host: &dyn Host, keep: impl Fn(&str) -> bool, added: Option<&str>) -> Result<(), HostError> {
     let mode = match host.inspect(FILE)? {
         Entry::File { mode, .. } => mode,
         _ => Mode::FILE,
     };
     let text = host::read_text(host, FILE)?.unwrap_or_default();
     let mut lines: Vec<&str> = text.lines().filter(|line| keep(line)).collect();
-    lines.extend(added.as_deref());
+    lines.extend(added);
     let mut content = lines.join("\n");
     content.push('\n');
     if content == text {

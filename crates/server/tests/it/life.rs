@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use sealock_server::control::{self, ControlError};
+use sealock_server::control::ControlError;
 use sealock_server::{ServeError, Server};
 use sealock_store::StoreError;
 use sealock_trust::{FileKey, KeySet, Scheme, Signer};
@@ -19,18 +19,13 @@ fn publish_image(site: &Site, name: &str, size: usize) {
     site.publish(content);
 }
 
-async fn reload(site: &Site) -> Result<String, ControlError> {
-    let path = site.path("control.sock");
-    tokio::task::spawn_blocking(move || control::reload(&path)).await.unwrap()
-}
-
 #[tokio::test]
 async fn a_new_release_is_served_when_the_control_socket_says_so() {
     let site = Site::new();
     let server = site.serve().await;
-    assert_eq!(reload(&site).await.unwrap(), "no release yet");
+    assert_eq!(site.reload().await.unwrap(), "no release yet");
     publish_image(&site, "quay.io/x/y:1", 1);
-    assert_eq!(reload(&site).await.unwrap(), "release 1");
+    assert_eq!(site.reload().await.unwrap(), "release 1");
     assert_eq!(server.client.head("/v2/quay.io/x/y/manifests/1").await.status, StatusCode::OK);
 }
 
@@ -56,7 +51,7 @@ async fn a_damaged_release_leaves_the_one_before() {
     let file = site.path("store/releases/2.json");
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, "{}").unwrap();
-    let error = reload(&site).await.unwrap_err();
+    let error = site.reload().await.unwrap_err();
     assert!(matches!(&error, ControlError::Refused(problem) if problem.contains("2.json")), "{error:?}");
     assert_eq!(server.client.head("/v2/quay.io/x/y/manifests/1").await.status, StatusCode::OK);
 }
@@ -89,14 +84,14 @@ async fn two_servers_do_not_share_a_control_socket_but_a_dead_one_leaves_its_pla
     let site = Site::new();
     // What kill -9 leaves behind: a socket that nobody answers.
     drop(std::os::unix::net::UnixListener::bind(site.path("control.sock")).unwrap());
-    assert!(matches!(reload(&site).await, Err(ControlError::NotRunning { .. })));
+    assert!(matches!(site.reload().await, Err(ControlError::NotRunning { .. })));
     let mut server = site.serve().await;
     let error = Server::bind(site.config()).await.unwrap_err();
     assert!(matches!(error, ServeError::AlreadyRunning { .. }), "{error:?}");
     server.ask_to_stop();
     server.stopped().await;
     assert!(!site.path("control.sock").exists());
-    assert!(matches!(reload(&site).await, Err(ControlError::NotRunning { .. })));
+    assert!(matches!(site.reload().await, Err(ControlError::NotRunning { .. })));
 }
 
 #[tokio::test]

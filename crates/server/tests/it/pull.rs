@@ -252,7 +252,7 @@ async fn a_blob_is_had_only_where_a_manifest_of_the_release_leads_to_it() {
     let other = content.image(&[layer(2)]);
     content.name("quay.io/other/image:1", &other);
     shelf.site.publish(content);
-    sealock_server::control::reload(&shelf.site.path("control.sock")).unwrap_or_else(|error| panic!("{error:?}"));
+    shelf.site.reload().await.unwrap();
     assert!(shelf.site.store().has_blob(&digest).unwrap());
     assert_eq!(client.get(&shelf.large_path()).await.status, StatusCode::NOT_FOUND);
     assert_eq!(client.get("/v2/quay.io/other/image/manifests/1").await.status, StatusCode::OK);

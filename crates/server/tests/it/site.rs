@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use sealock_server::control::{self, ControlError};
 use sealock_server::tls::SiteCa;
 use sealock_server::{Limits, ServeConfig, ServeError, Server, TlsFiles};
 use sealock_store::release::{Reference, ReferenceKind, Selection};
@@ -101,6 +102,12 @@ impl Site {
             notify_socket: None,
             limits: self.limits,
         }
+    }
+
+    /// Tells the server that there is a new release, as `import` does.
+    pub(crate) async fn reload(&self) -> Result<String, ControlError> {
+        let path = self.path("control.sock");
+        tokio::task::spawn_blocking(move || control::reload(&path)).await.unwrap()
     }
 
     pub(crate) async fn serve(&self) -> Running {

@@ -20,10 +20,11 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For roots, receipts, releases' heads and the like: 1 MiB, 32 levels, 20 000 entries.
+    /// For roots, receipts and the like: 1 MiB, 32 levels, 20 000 entries.
     pub const DOCUMENT: Self = Self { bytes: 1 << 20, depth: 32, entries: 20_000 };
-    /// For locks, manifests and releases: 64 MiB, 32 levels, 2 000 000 entries.
-    pub const MANIFEST: Self = Self { bytes: 64 << 20, depth: 32, entries: 2_000_000 };
+    /// For locks, manifests and releases: 32 MiB, 32 levels, 300 000 entries (some 40 000 blobs). An entry takes up to
+    /// some 700 bytes once it is read, so this keeps a hostile manifest within the memory that a transfer may use.
+    pub const MANIFEST: Self = Self { bytes: 32 << 20, depth: 32, entries: 300_000 };
 }
 
 /// Parses `bytes` strictly (see the module's rules), reading nothing beyond `limits`.

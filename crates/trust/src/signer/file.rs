@@ -240,7 +240,7 @@ impl FileKey {
             }
             _ => return Err(KeyFileError::Kind(path.to_owned())),
         };
-        let public = PublicKey::from_raw(kind, raw).map_err(|_| form())?;
+        let public = PublicKey::from_raw(kind, &raw).map_err(|_| form())?;
         Ok(Self { pkcs8, pair, public })
     }
 }

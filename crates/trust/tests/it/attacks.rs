@@ -1,6 +1,9 @@
 //! Attacks on a bundle's trust metadata: each is refused with its reason code.
 //! The numbers are those of the attack list that the project's contract is.
 
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
 use sealock_trust::Signer;
 use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
@@ -320,3 +323,28 @@ fn a_stranger_cannot_sign_in_the_first_place() {
     assert_eq!(set, before);
     assert!(tuf::create_root(&root_spec(&publisher.root_keys, &publisher.keys), &signers(&keys(1))).is_err());
 }
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_file_are_refused_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        version in 1_u64..4,
+        place in 0..4_usize,
+    ) {
+        let (root, set) = &*ONE_BUNDLE;
+        let mut set = set.clone();
+        match place {
+            0 => set.targets = bytes,
+            1 => set.snapshot = bytes,
+            2 => set.timestamp = bytes,
+            _ => { set.roots.insert(version, bytes); }
+        }
+        prop_assert!(tuf::verify(root, &set, MANIFEST, now(), None).is_err());
+        prop_assert!(tuf::verify(&set.targets, &set, MANIFEST, now(), None).is_err());
+    }
+}
+
+static ONE_BUNDLE: LazyLock<(Vec<u8>, MetadataSet)> = LazyLock::new(|| {
+    let publisher = Publisher::new();
+    (publisher.roots[0].clone(), publisher.sign(1))
+});

@@ -1,4 +1,6 @@
-//! Integration tests of the trust crate.
+//! The crate as its users see it: keys, roots, attacks on them, what a site remembers.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod attacks;
 mod directory;
@@ -6,4 +8,5 @@ mod keys;
 mod oracle;
 mod roots;
 mod site;
+mod vectors;
 mod world;

@@ -3,7 +3,7 @@
 use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
 use sealock_trust::receipt::Verdict;
-use sealock_trust::site::{Registry, SiteRootError, SiteRootSpec};
+use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::{Digest, FileKey, Receipt, SiteKeys, SiteRoot, TrustDirectory};
 use serde_json::Value;
 
@@ -38,10 +38,6 @@ fn receipt() -> Receipt {
     }
 }
 
-fn code(error: SiteRootError) -> Option<Code> {
-    error.code()
-}
-
 #[test]
 fn a_site_root_is_read_again_as_it_was_made() {
     let (root_keys, site_keys) = (keys(2), keys(1));
@@ -57,9 +53,9 @@ fn a_site_root_is_read_again_as_it_was_made() {
 fn a_site_root_needs_its_own_threshold() {
     let (root_keys, site_keys) = (keys(2), keys(1));
     let alone = SiteRoot::create(&spec(&root_keys, &site_keys), &signers(&root_keys[..1])).unwrap_err();
-    assert_eq!(code(alone), Some(Code::Threshold));
+    assert_eq!(alone.code(), Some(Code::Threshold));
     let stranger = SiteRoot::create(&spec(&root_keys, &site_keys), &signers(&keys(2))).unwrap_err();
-    assert_eq!(code(stranger), Some(Code::Threshold));
+    assert_eq!(stranger.code(), Some(Code::Threshold));
 }
 
 #[test]
@@ -80,10 +76,10 @@ fn a_site_root_is_followed_by_the_next_version_under_both_thresholds_only() {
     let both: Vec<_> = signers(&old).into_iter().chain(signers(&new)).collect();
     let second = first.rotate(&spec(&new, &site_keys), &both).unwrap();
     assert_eq!(second.version(), 2);
-    assert_eq!(code(first.rotate(&spec(&new, &site_keys), &signers(&new)).unwrap_err()), Some(Code::RootSig));
-    assert_eq!(code(first.accept_next(first.as_bytes()).unwrap_err()), Some(Code::RootGap));
+    assert_eq!(first.rotate(&spec(&new, &site_keys), &signers(&new)).unwrap_err().code(), Some(Code::RootSig));
+    assert_eq!(first.accept_next(first.as_bytes()).unwrap_err().code(), Some(Code::RootGap));
     let elsewhere = SiteRootSpec { id: "plant-8".parse().unwrap(), ..spec(&new, &site_keys) };
-    assert_eq!(code(first.rotate(&elsewhere, &both).unwrap_err()), Some(Code::Subject));
+    assert_eq!(first.rotate(&elsewhere, &both).unwrap_err().code(), Some(Code::Subject));
 
     let folder = tempfile::tempdir().unwrap();
     let directory = TrustDirectory::open(folder.path()).unwrap();
@@ -100,7 +96,7 @@ fn only_a_key_of_the_site_signs_for_it() {
     let (root_keys, mut site_keys, mut others) = (keys(2), keys(1), keys(1));
     let root = SiteRoot::create(&spec(&root_keys, &site_keys), &signers(&root_keys)).unwrap();
     let refused = SiteKeys::new(root.clone(), Box::new(others.remove(0))).unwrap_err();
-    assert_eq!(code(refused), Some(Code::Scope));
+    assert_eq!(refused.code(), Some(Code::Scope));
     let site = SiteKeys::new(root, Box::new(site_keys.remove(0))).unwrap();
     let signed = receipt().sign(site.signer()).unwrap();
     assert_eq!(Receipt::verify(&signed, site.key_set()).unwrap(), receipt());

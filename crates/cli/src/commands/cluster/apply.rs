@@ -1,9 +1,18 @@
 //! `sealock cluster apply`
 
 use std::path::PathBuf;
+use std::time::Instant;
 
+use sealock_cluster::operator::{self, Planned};
+use sealock_trust::Digest;
+use serde::Serialize;
+
+use super::plan::{print, show};
+use super::progress;
+use super::target::{Target, TargetArgs};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::ui::took;
 
 /// Bring the hosts to what the spec says
 ///
@@ -11,14 +20,56 @@ use crate::error::{CommandError, Result};
 /// was cut off, and changes nothing when all is done.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
-    /// The cluster spec (kind: Cluster)
-    #[arg(short, long, value_name = "FILE", default_value = "cluster.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
     /// Run exactly this plan, made by `cluster plan --save`; refused where spec, release or hosts changed since
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
 }
 
-pub fn run(_args: &ApplyArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+/// What applying came to.
+#[derive(Serialize)]
+struct Outcome {
+    cluster: String,
+    plan: Digest,
+    /// Steps that changed something.
+    changed: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubeconfig: Option<PathBuf>,
+}
+
+pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
+    let target = Target::open(&args.target, context)?;
+    let operator = target.operator();
+    let runtime = context.runtime()?;
+    let planned = runtime.block_on(operator.plan(&target.cluster))?;
+    if let Some(path) = &args.plan {
+        operator.insist(&planned, &operator::read_plan(path)?)?;
+    }
+    if context.dry_run {
+        return show(&planned, context);
+    }
+    if !planned.is_done() {
+        context.ui.note(print(&planned));
+        context.ui.confirm("Carry out this plan?")?;
+    }
+    let started = Instant::now();
+    let ui = &context.ui;
+    let applied = runtime.block_on(operator.apply(&planned, &|event| progress::tell(ui, event)))?;
+    let outcome = Outcome {
+        cluster: target.cluster.name().to_string(),
+        plan: digest(&planned)?,
+        changed: applied.changed,
+        kubeconfig: applied.kubeconfig,
+    };
+    let text = match outcome.changed {
+        0 => format!("nothing to do: cluster {} is what the spec says", outcome.cluster),
+        changed => format!("cluster {} is up: {changed} steps in {}", outcome.cluster, took(started.elapsed())),
+    };
+    context.ui.result(&outcome, text)
+}
+
+/// The plan's digest, under which its journals are kept.
+pub fn digest(planned: &Planned) -> Result<Digest> {
+    planned.plan.digest().map_err(|error| CommandError::internal(format!("the plan cannot be written: {error}")))
 }

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::target::load;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::files;
 
 /// Write the cluster's administrator kubeconfig to standard output
 ///
@@ -15,6 +17,12 @@ pub struct KubeconfigArgs {
     file: PathBuf,
 }
 
-pub fn run(_args: &KubeconfigArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+pub fn run(args: &KubeconfigArgs, context: &Context) -> Result<()> {
+    let cluster = load(&args.file)?;
+    let path = context.paths.cluster(cluster.name().as_str()).join("kubeconfig");
+    if !path.exists() {
+        let problem = format!("there is no kubeconfig of cluster {} at this station", cluster.name());
+        return Err(CommandError::failed(problem).hint("`sealock cluster apply` makes the cluster and fetches it."));
+    }
+    context.ui.text(files::read_text(&path)?)
 }

@@ -3,8 +3,10 @@
 pub mod apply;
 pub mod kubeconfig;
 pub mod plan;
+mod progress;
 pub mod reset;
 pub mod status;
+pub mod target;
 
 use crate::context::Context;
 use crate::error::Result;

@@ -1,20 +1,55 @@
 //! `sealock cluster reset`
 
-use std::path::PathBuf;
+use std::time::Instant;
 
+use sealock_trust::Digest;
+use serde::Serialize;
+
+use super::apply::digest;
+use super::plan::{print, show};
+use super::progress;
+use super::target::{Target, TargetArgs};
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
+use crate::ui::took;
 
 /// Return the hosts to what they were before
 ///
 /// Everything that runs on the cluster, and its data, is gone afterwards.
 #[derive(Debug, clap::Args)]
 pub struct ResetArgs {
-    /// The cluster spec (kind: Cluster)
-    #[arg(short, long, value_name = "FILE", default_value = "cluster.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
 }
 
-pub fn run(_args: &ResetArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+#[derive(Serialize)]
+struct Outcome {
+    cluster: String,
+    plan: Digest,
+    /// Steps that changed something.
+    changed: usize,
+}
+
+pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
+    let target = Target::open(&args.target, context)?;
+    let operator = target.operator();
+    let runtime = context.runtime()?;
+    let planned = runtime.block_on(operator.plan_reset(&target.cluster))?;
+    if context.dry_run {
+        return show(&planned, context);
+    }
+    let name = target.cluster.name();
+    if !planned.is_done() {
+        context.ui.note(print(&planned));
+        context.ui.confirm(&format!("Destroy cluster {name} with all its data?"))?;
+    }
+    let started = Instant::now();
+    let ui = &context.ui;
+    let applied = runtime.block_on(operator.apply(&planned, &|event| progress::tell(ui, event)))?;
+    let outcome = Outcome { cluster: name.to_string(), plan: digest(&planned)?, changed: applied.changed };
+    let text = match outcome.changed {
+        0 => format!("nothing to do: the hosts of cluster {} are free", outcome.cluster),
+        _ => format!("the hosts of cluster {} are what they were, in {}", outcome.cluster, took(started.elapsed())),
+    };
+    context.ui.result(&outcome, text)
 }

@@ -1,18 +1,62 @@
 //! `sealock cluster status`
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
 
+use sealock_cluster::operator::{HostStatus, Status};
+
+use super::target::{Target, TargetArgs};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::ui::{Table, short};
 
 /// Show what the hosts and the cluster are like now
+///
+/// Exit code 1 where a host is not reached, not a Ready node, or not as Sealock left it.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
-    /// The cluster spec (kind: Cluster)
-    #[arg(short, long, value_name = "FILE", default_value = "cluster.yaml")]
-    file: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
 }
 
-pub fn run(_args: &StatusArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+pub fn run(args: &StatusArgs, context: &Context) -> Result<()> {
+    let target = Target::open(&args.target, context)?;
+    let status = context.runtime()?.block_on(target.operator().status(&target.cluster))?;
+    context.ui.result(&status, text(&status))?;
+    if status.is_well() {
+        return Ok(());
+    }
+    Err(CommandError::failed(format!("cluster {} is not what its spec says", status.cluster))
+        .hint("`sealock cluster plan` says what is missing, `sealock cluster apply` does it."))
+}
+
+fn text(status: &Status) -> String {
+    let mut text = format!("cluster {} (Kubernetes {})\n\n", status.cluster, status.kubernetes);
+    let mut table = Table::new(["host", "address", "is", "node", "kubelet", "runtime"]);
+    for host in &status.hosts {
+        let node = host.node.as_ref();
+        let ready = node.map_or("-", |node| if node.ready { "Ready" } else { "NotReady" });
+        let kubelet = node.map_or("-", |node| &node.kubelet);
+        let runtime = node.map_or("-", |node| &node.runtime);
+        let cells = [&host.name, &host.address, &host.owner, ready, kubelet, runtime];
+        table.row(cells.map(str::to_owned));
+    }
+    let _ = write!(text, "{table}");
+    for remark in remarks(status) {
+        let _ = write!(text, "\n{remark}");
+    }
+    text
+}
+
+fn remarks(status: &Status) -> Vec<String> {
+    let mut remarks: Vec<String> = status.hosts.iter().flat_map(of_host).collect();
+    remarks.extend(status.open_plans.iter().map(|plan| format!("plan {} is not finished", short(plan))));
+    remarks.extend(status.api_problem.iter().map(|problem| format!("the cluster's own view is missing: {problem}")));
+    remarks
+}
+
+fn of_host(host: &HostStatus) -> Vec<String> {
+    let name = &host.name;
+    let reason = host.node.as_ref().map(|node| &node.reason).filter(|reason| !reason.is_empty());
+    let problems = host.problem.iter().chain(reason).chain(&host.drift);
+    problems.map(|problem| format!("{name}: {problem}")).collect()
 }

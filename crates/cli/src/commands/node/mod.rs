@@ -1,15 +1,37 @@
-//! `sealock node`
+//! `sealock node`: what the station runs on a node. Not for people, and not documented for them.
 
+mod observe;
+mod probe;
+mod run;
+
+use std::io::Write;
 use std::process::ExitCode;
 
+use sealock_node::Event;
+
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum NodeCommand {
-    Run,
+    Observe(observe::ObserveArgs),
+    Probe(probe::ProbeArgs),
+    Run(run::RunArgs),
 }
 
-pub fn run(_command: &NodeCommand, _context: &Context) -> Result<ExitCode> {
-    Err(CommandError::internal("not wired"))
+pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
+    let done = match command {
+        NodeCommand::Observe(args) => observe::run(args, context),
+        NodeCommand::Probe(args) => probe::run(args, context),
+        NodeCommand::Run(args) => run::run(args, context),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// Writes an event as one line of JSON. Whoever follows may be gone: the node goes on, since its journal has it too.
+fn emit(event: &Event) {
+    let Ok(mut line) = serde_json::to_vec(event) else { return };
+    line.push(b'\n');
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(&line).and_then(|()| out.flush());
 }

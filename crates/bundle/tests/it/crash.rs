@@ -1,0 +1,139 @@
+//! Imports that die at every durable step of the store, and on a broken disk: the site serves the old release or the
+//! new one, and the same import finishes the work.
+
+use std::cell::Cell;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+
+use sealock_bundle::import::{ImportOutcome, Terms, import};
+use sealock_store::{Store, failpoint};
+use sealock_trust::{FileKey, Scheme, SiteKeys, SiteRoot, TrustDirectory};
+
+use crate::support::{Publisher, Site, now, sample};
+
+/// Set for the child process that is to die: which step, and where everything is.
+const DIE_AT: &str = "SEALOCK_TEST_DIE_AT";
+const FOLDER: &str = "SEALOCK_TEST_FOLDER";
+const DIED: i32 = 77;
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "how this test talks to its own child process")]
+    std::env::var(name).ok()
+}
+
+/// A site whose key lies in a file, so that another process can open it.
+fn durable_site(folder: &Path, publisher: &Publisher) -> SiteKeys {
+    let key = FileKey::generate(Scheme::Ed25519).unwrap();
+    key.save(&folder.join("site.key"), None).unwrap();
+    let keys = crate::support::site_keys("plant-7", key);
+    std::fs::write(folder.join("site-root.json"), keys.root().as_bytes()).unwrap();
+    Store::init(&folder.join("store")).unwrap();
+    let trust = TrustDirectory::open(&folder.join("trust")).unwrap();
+    let fingerprint = sealock_trust::Digest::sha256(&publisher.root);
+    trust.enroll(&publisher.root, &fingerprint, &"*".parse().unwrap()).unwrap();
+    keys
+}
+
+fn open_site(folder: &Path) -> (Store, TrustDirectory, SiteKeys) {
+    let root = SiteRoot::open(&std::fs::read(folder.join("site-root.json")).unwrap()).unwrap();
+    let key = FileKey::load(&folder.join("site.key"), None).unwrap();
+    let store = Store::open(&folder.join("store")).unwrap();
+    let trust = TrustDirectory::open(&folder.join("trust")).unwrap();
+    (store, trust, SiteKeys::new(root, Box::new(key)).unwrap())
+}
+
+fn import_second(folder: &Path) -> Result<ImportOutcome, sealock_bundle::import::ImportError> {
+    let (store, trust, keys) = open_site(folder);
+    let station = sealock_bundle::Station { store: &store, trust: &trust, site: &keys };
+    import(&folder.join("base-2.sealock"), station, &Terms::at(now()), &mut |_| {})
+}
+
+/// Not a test of its own: what the child process does. Ends without a destructor, as `kill -9` does.
+#[test]
+fn child() {
+    let (Some(step), Some(folder)) = (variable(DIE_AT), variable(FOLDER)) else { return };
+    let mut left: u32 = step.parse().unwrap();
+    failpoint::set(move |_| {
+        if left == 0 {
+            std::process::exit(DIED);
+        }
+        left -= 1;
+        Ok(())
+    });
+    import_second(Path::new(&folder)).unwrap();
+}
+
+fn child_dies(step: u32, folder: &Path) -> bool {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "crash::child", "--nocapture"]).env(DIE_AT, step.to_string()).env(FOLDER, folder);
+    let output = child.output().unwrap();
+    let code = output.status.code();
+    assert!(code == Some(DIED) || code == Some(0), "{code:?}: {}", String::from_utf8_lossy(&output.stdout));
+    code == Some(DIED)
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn killed_at_every_step() {
+    let publisher = Publisher::new();
+    let folder = tempfile::tempdir().unwrap();
+    let start = folder.path().join("start");
+    std::fs::create_dir(&start).unwrap();
+    let keys = durable_site(&start, &publisher);
+    let (store, trust, _) = open_site(&start);
+    let station = sealock_bundle::Station { store: &store, trust: &trust, site: &keys };
+    let first = sample("base", 1).build(&start, &publisher);
+    import(&first, station, &Terms::at(now()), &mut |_| {}).unwrap();
+    sample("base", 2).build(&start, &publisher);
+
+    let mut step = 0;
+    loop {
+        let here = folder.path().join(format!("step-{step}"));
+        copy_folder(&start, &here);
+        let died = child_dies(step, &here);
+        let (store, _, keys) = open_site(&here);
+        let release = store.current_release(keys.key_set()).unwrap().unwrap().release.number;
+        assert!([1, 2].contains(&release) && (died || release == 2), "release {release} after step {step}");
+        import_second(&here).unwrap();
+        let release = store.current_release(keys.key_set()).unwrap().unwrap().release;
+        assert_eq!((release.number, release.streams[0].sequence), (2, 2), "after step {step}");
+        assert!(store.stagings().unwrap().is_empty(), "after step {step}");
+        std::fs::remove_dir_all(&here).unwrap();
+        if !died {
+            break;
+        }
+        step += 1;
+    }
+    assert!(step > 10, "only {step} steps were found: are the store's failpoints built in?");
+}
+
+#[test]
+fn the_disk_is_full_at_every_step() {
+    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
+    let bundle = sample("base", 1).build(folder.path(), &publisher);
+    for step in 0.. {
+        let site = Site::new(&publisher);
+        let counter = Rc::new(Cell::new(0));
+        let count = Rc::clone(&counter);
+        failpoint::set(move |_| {
+            count.set(count.get() + 1);
+            if count.get() > step { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(()) }
+        });
+        let outcome = site.import(&bundle);
+        failpoint::set(|_| Ok(()));
+        let Err(error) = outcome else {
+            assert!(step > 10, "only {step} steps were found");
+            break;
+        };
+        assert!(error.is_environment() && !error.is_refusal(), "step {step}: {error}");
+        assert!(site.release().is_none_or(|release| release == 1), "step {step}");
+        site.import(&bundle).unwrap_or_else(|error| panic!("after step {step}: {error}"));
+        assert_eq!(site.release(), Some(1), "after step {step}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Which cluster, and what the station brings to it.
+
+use std::path::{Path, PathBuf};
+
+use sealock_cluster::Cluster;
+use sealock_cluster::execute::{Binary, SshSettings};
+use sealock_cluster::operator::Operator;
+use sealock_store::Published;
+use tempfile::TempDir;
+
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::files;
+use crate::station::Station;
+
+/// The flags that name a cluster.
+#[derive(Debug, clap::Args)]
+pub struct TargetArgs {
+    /// The cluster spec (kind: Cluster)
+    #[arg(short, long, value_name = "FILE", default_value = "cluster.yaml")]
+    pub file: PathBuf,
+    /// The private key for SSH, where the spec names none [default: what ssh takes by itself]
+    #[arg(short, long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+/// A cluster and the station it belongs to.
+#[derive(Debug)]
+pub struct Target {
+    pub cluster: Cluster,
+    station: Station,
+    release: Published,
+    binary: Binary,
+    ssh: SshSettings,
+    folder: PathBuf,
+    /// Holds the sockets of SSH, whose paths must be short, for as long as the command runs.
+    _runtime: TempDir,
+}
+
+impl Target {
+    /// # Errors
+    /// The spec is not understood, this is no station, or it has no release yet.
+    pub fn open(args: &TargetArgs, context: &Context) -> Result<Self> {
+        let cluster = load(&args.file)?;
+        let station = Station::open(context)?;
+        let release = station.current_release()?;
+        let runtime = tempfile::Builder::new().prefix("sealock-").tempdir();
+        let runtime = runtime
+            .map_err(|error| CommandError::from(error).context("making a temporary folder for SSH's sockets"))?;
+        let mut ssh = SshSettings::new(runtime.path().to_owned());
+        ssh.identity_file = args.identity.clone();
+        let binary = Binary::read(Path::new("/proc/self/exe"), env!("CARGO_PKG_VERSION"))?;
+        let folder = context.paths.cluster(cluster.name().as_str());
+        Ok(Self { cluster, station, release, binary, ssh, folder, _runtime: runtime })
+    }
+
+    /// What works on the cluster.
+    pub fn operator(&self) -> Operator<'_> {
+        Operator {
+            store: &self.station.store,
+            release: &self.release,
+            site: &self.station.site,
+            binary: self.binary.clone(),
+            ssh: self.ssh.clone(),
+            folder: self.folder.clone(),
+        }
+    }
+}
+
+/// # Errors
+/// The spec cannot be read, or is not understood.
+pub fn load(file: &Path) -> Result<Cluster> {
+    Ok(Cluster::load(file, &files::read_text(file)?)?)
+}

@@ -1,0 +1,88 @@
+//! Test vectors: what these formats look like to the byte, for whoever writes a second implementation.
+//!
+//! Made with the Ed25519 key of `testdata/openssl`, whose signatures are the same each time. A change here is a change
+//! of a published format: the version and the format's page change with it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sealock_trust::receipt::Verdict;
+use sealock_trust::site::{Registry, SiteRootSpec};
+use sealock_trust::tuf::{RootSpec, create_root, sign_manifest, verify};
+use sealock_trust::{Digest, FileKey, KeySet, Passphrase, PublicKey, Receipt, Signer, SiteRoot};
+
+use crate::world::{MANIFEST, now, terms, time};
+
+fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
+}
+
+fn key() -> FileKey {
+    let path = testdata("openssl/ed25519.pbkdf2.pem");
+    FileKey::load(&path, Passphrase::new("correct-horse").as_ref()).unwrap()
+}
+
+/// The Ed25519 key, and a P-256 key whose PEM form brings line feeds into the signed text.
+fn either() -> KeySet {
+    let pem = fs::read_to_string(testdata("openssl/p256.pub.pem")).unwrap();
+    KeySet::new([key().public_key().clone(), PublicKey::from_pem(&pem).unwrap()], 1).unwrap()
+}
+
+fn check(name: &str, bytes: &[u8]) {
+    let path = testdata("vectors").join(name);
+    if fs::read(&path).ok().as_deref() != Some(bytes) {
+        let made = std::env::temp_dir().join(name.replace('/', "-"));
+        fs::write(&made, bytes).unwrap();
+        panic!("{} is not what was made now, see {}", path.display(), made.display());
+    }
+}
+
+#[test]
+fn trust_metadata_is_as_published() {
+    let key = key();
+    let spec = RootSpec {
+        expires: time("2029-01-01T00:00:00Z"),
+        root: either(),
+        publisher: either(),
+        revoker: Some(KeySet::new([key.public_key().clone()], 1).unwrap()),
+    };
+    let root = create_root(&spec, &[&key]).unwrap();
+    let set = sign_manifest(std::slice::from_ref(&root), MANIFEST, &terms(3), &[&key]).unwrap();
+    for (name, bytes) in set.files() {
+        check(&format!("tuf/{name}"), bytes);
+    }
+    assert_eq!(verify(&root, &set, MANIFEST, now(), None).unwrap().sequence(), 3);
+}
+
+#[test]
+fn the_site_root_and_its_receipt_are_as_published() {
+    let key = key();
+    let only = KeySet::new([key.public_key().clone()], 1).unwrap();
+    let spec = SiteRootSpec {
+        id: "plant-7".parse().unwrap(),
+        issued: now(),
+        classification: None,
+        root: only.clone(),
+        site: only,
+        approver: None,
+        registry: Registry {
+            name: "registry.plant-7.internal".to_owned(),
+            address: "10.77.0.2:443".to_owned(),
+            ca: "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned(),
+        },
+    };
+    let site_root = SiteRoot::create(&spec, &[&key]).unwrap();
+    check("site-root.json", site_root.as_bytes());
+
+    let receipt = Receipt {
+        manifest: Digest::sha256(MANIFEST),
+        site: spec.id,
+        stream: "base".parse().unwrap(),
+        sequence: 3,
+        verdict: Verdict::Refused,
+        code: Some("AUDIENCE".to_owned()),
+        held: Vec::new(),
+        issued: now(),
+    };
+    check("receipt.json", &receipt.sign(&key).unwrap());
+}

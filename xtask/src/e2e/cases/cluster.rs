@@ -1,0 +1,106 @@
+//! Clusters: hosts that refuse, runs that are cut off, and the way back.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::e2e::expect::expect;
+use crate::story::{self, Desk, proof};
+
+/// A second apply finds nothing to do.
+pub fn apply_again(desk: &Desk) -> Result<()> {
+    let before = uids(desk)?;
+    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["nothing to do"])?;
+    ensure!(uids(desk)? == before, "the second apply replaced something");
+    Ok(())
+}
+
+fn uids(desk: &Desk) -> Result<String> {
+    let fields =
+        "-o=jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[*].restartCount}{\"\\n\"}{end}";
+    story::text(&mut desk.kubectl(&["get", "pods", "-n", "kube-system", fields]))
+}
+
+/// A host whose key is another one than the spec says is not spoken to.
+pub fn wrong_host_key(desk: &Desk) -> Result<()> {
+    let spec = spec(desk)?;
+    let key =
+        spec.split("hostKey: \"").nth(1).and_then(|rest| rest.split('"').next()).context("no hostKey in the spec")?;
+    let wrong = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    write_spec(desk, "wrong-key.yaml", &spec.replacen(key, wrong, 1))?;
+    expect(&mut desk.station(&["cluster", "plan", "-f", "wrong-key.yaml"]), 3, &["error[HOST_KEY]", wrong]).map(drop)
+}
+
+/// A user who may not become root is told so.
+pub fn no_sudo(desk: &Desk) -> Result<()> {
+    write_spec(desk, "no-sudo.yaml", &spec(desk)?.replace("user: ops", "user: nosudo"))?;
+    expect(&mut desk.station(&["cluster", "plan", "-f", "no-sudo.yaml"]), 4, &["sudo"]).map(drop)
+}
+
+/// A host that does not answer is named.
+pub fn unreachable(desk: &Desk) -> Result<()> {
+    write_spec(desk, "unreachable.yaml", &spec(desk)?.replace("10.77.0.21", "10.77.0.99"))?;
+    expect(&mut desk.station(&["cluster", "plan", "-f", "unreachable.yaml"]), 4, &["10.77.0.99"]).map(drop)
+}
+
+/// Hosts that carry a cluster are not taken for another.
+pub fn existing_cluster(desk: &Desk) -> Result<()> {
+    write_spec(desk, "other.yaml", &spec(desk)?.replacen("name: plant-7", "name: other", 1))?;
+    expect(&mut desk.station(&["cluster", "apply", "--yes", "-f", "other.yaml"]), 3, &["error[FOREIGN]", "plant-7"])
+        .map(drop)
+}
+
+/// Reset returns the hosts to what they were; then an apply that loses its connections and is killed still ends well.
+pub fn reset_and_interrupted_apply(desk: &Desk) -> Result<()> {
+    expect(&mut desk.station(&["cluster", "reset", "--yes"]), 0, &[])?;
+    for node in proof::NODES {
+        hosts_are_bare(desk, node)?;
+    }
+    let mut apply = desk.station(&["cluster", "apply", "--yes"]);
+    let mut child = apply.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    wait_for(desk, "cp1", "test -e /etc/kubernetes/manifests/etcd.yaml", "etcd's manifest")?;
+    drop_connections(desk)?;
+    wait_for(desk, "cp1", "kubectl --kubeconfig=/etc/kubernetes/admin.conf get --raw=/readyz", "a ready API server")?;
+    let kill = "for p in $(pgrep -xf 'sealock cluster apply --yes'); do kill -KILL $p; done";
+    story::text(&mut desk.lab.exec("station", &["sh", "-c", kill]))?;
+    child.wait()?;
+    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &[])?;
+    expect(&mut desk.station(&["app", "apply"]), 0, &[])?;
+    proof::application_answers(desk)
+}
+
+/// Ends the SSH sessions that the station has on the first control plane host.
+fn drop_connections(desk: &Desk) -> Result<()> {
+    let kill = "for p in $(pgrep -f '^sshd: ops'); do kill -KILL $p; done";
+    story::text(&mut desk.lab.exec("cp1", &["sh", "-c", kill])).map(drop)
+}
+
+fn hosts_are_bare(desk: &Desk, node: &str) -> Result<()> {
+    let look = "ls -d /etc/kubernetes /etc/containerd /etc/cni /opt/cni /var/lib/kubelet /var/lib/etcd /usr/bin/kubelet \
+                /usr/local/bin/containerd /etc/systemd/system/kubelet.service 2>/dev/null; \
+                pgrep -a 'kube|etcd|containerd'; nft list tables | grep -v '^$'; ip route show proto static; true";
+    let left = story::text(&mut desk.lab.exec(node, &["sh", "-c", look]))?;
+    ensure!(left.trim().is_empty(), "reset left on {node}:\n{left}");
+    Ok(())
+}
+
+fn wait_for(desk: &Desk, node: &str, probe: &str, what: &str) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    while !story::output(&mut desk.lab.exec(node, &["sh", "-c", probe]))?.status.success() {
+        if Instant::now() > deadline {
+            bail!("{node} shows no {what} after 180 s");
+        }
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
+    Ok(())
+}
+
+fn spec(desk: &Desk) -> Result<String> {
+    Ok(fs::read_to_string(desk.lab.root_of("station").join("root/site/cluster.yaml"))?)
+}
+
+fn write_spec(desk: &Desk, name: &str, text: &str) -> Result<()> {
+    Ok(fs::write(desk.lab.root_of("station").join("root/site").join(name), text)?)
+}

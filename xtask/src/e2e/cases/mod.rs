@@ -1,0 +1,9 @@
+//! The cases: each breaks one thing, and looks at the answer.
+
+pub mod app;
+pub mod bundle;
+pub mod cluster;
+pub mod gap;
+pub mod import;
+pub mod outside;
+pub mod serve;
