@@ -192,7 +192,8 @@ charts() {
 serve_registry() {
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   printf 'version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "127.0.0.1:%s"}\n' "$OUT/registry" "$port" > "$WORK/registry.yml"
-  OTEL_TRACES_EXPORTER=none "$registry/registry" serve "$WORK/registry.yml" 2> "$WORK/registry.log" &
+  # It ends with this recipe however that ends, and does not hold the lock of the build.
+  OTEL_TRACES_EXPORTER=none setpriv --pdeathsig KILL "$registry/registry" serve "$WORK/registry.yml" 2> "$WORK/registry.log" 9>&- &
   trap "kill $!" EXIT
   curl --silent --fail --noproxy '*' --retry 50 --retry-connrefused --retry-delay 1 --output /dev/null "http://127.0.0.1:$port/v2/"
 }

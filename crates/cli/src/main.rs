@@ -10,6 +10,8 @@ mod environment;
 mod error;
 mod files;
 mod keys;
+#[cfg(feature = "outside")]
+mod outside;
 mod paths;
 mod settings;
 mod station;

@@ -43,6 +43,12 @@ impl<T> Setting<T> {
         Self { value, origin: Origin::Default }
     }
 
+    /// Whether somebody said so.
+    #[cfg(feature = "outside")]
+    pub fn is_set(&self) -> bool {
+        self.origin != Origin::Default
+    }
+
     /// Takes the file's value where it has one.
     fn layer(&mut self, value: Option<T>, origin: &Origin) {
         if let Some(value) = value {

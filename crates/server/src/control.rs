@@ -87,7 +87,7 @@ impl ControlSocket {
         match BlockingStream::connect(path) {
             Ok(_) => return Err(ServeError::AlreadyRunning { path: path.to_owned() }),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path).map_err(failed)?
+                std::fs::remove_file(path).map_err(failed)?;
             }
             Err(_) => {}
         }

@@ -110,7 +110,7 @@ async fn listen_to_control(control: Option<&ControlSocket>, state: &Arc<State>) 
     if let Some(control) = control {
         control.run(state).await;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Reloads at SIGHUP, and when the store has a release that nobody told of: an import may run where the socket is not.

@@ -7,7 +7,6 @@ use std::io;
 /// Names the durable step that comes next, and gives a test the chance to fail it or to end the process.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
-#[expect(clippy::unnecessary_wraps, reason = "the same signature as with the feature `failpoints`")]
 pub(crate) fn hit(_step: &'static str) -> io::Result<()> {
     Ok(())
 }

@@ -6,5 +6,6 @@
 
 pub mod chart;
 pub mod corpus;
+pub mod cosign;
 pub mod image;
 pub mod upstream;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::desk::{Desk, STATION_HOME, copy};
+use super::proof::NODES;
 use super::run;
 
 /// The bundle's file, on both sides.
@@ -61,14 +62,24 @@ pub(super) fn carry(desk: &Desk) -> Result<()> {
     desk.carry(&desk.binaries.inside, "station", "/usr/local/bin/sealock")?;
     desk.carry(&desk.outside.join("trust/root.json"), "station", &format!("{STATION_HOME}/root.json"))?;
     desk.carry(&desk.outside.join(BUNDLE), "station", &format!("{STATION_HOME}/{BUNDLE}"))?;
-    for name in ["site.yaml", "cluster.yaml", "app.yaml", "values", "manifests"] {
-        let from = desk.scenario.join(name);
-        if from.exists() {
-            desk.carry(&from, "station", &format!("{STATION_HOME}/{name}"))?;
-        }
+    for name in ["site.yaml", "app.yaml", "values", "manifests"] {
+        desk.carry(&desk.scenario.join(name), "station", &format!("{STATION_HOME}/{name}"))?;
     }
+    cluster_spec(desk)?;
     println!("      the root's fingerprint, on paper: {}", fingerprint(desk)?);
     Ok(())
+}
+
+/// The cluster spec, with the host keys that the lab's machines have: a person reads them off the consoles.
+fn cluster_spec(desk: &Desk) -> Result<()> {
+    let mut text = fs::read_to_string(desk.scenario.join("cluster.yaml"))?;
+    for node in NODES {
+        let key = fs::read_to_string(desk.lab.root_of(node).join("etc/ssh/ssh_host_ed25519_key.pub"))?;
+        let key: Vec<&str> = key.split_whitespace().take(2).collect();
+        text = text.replace(&format!("HOST-KEY-OF-{node}"), &key.join(" "));
+    }
+    let home = desk.lab.root_of("station").join(STATION_HOME.trim_start_matches('/'));
+    Ok(fs::write(home.join("cluster.yaml"), text)?)
 }
 
 /// SHA-256 of the publisher's root, as it would stand on paper.

@@ -93,6 +93,9 @@ library_error!(sealock_trust::site::SiteRootError);
 library_error!(uncoded sealock_trust::tuf::MakeError);
 library_error!(sealock_bundle::document::DocumentError);
 library_error!(sealock_bundle::lock::LockError);
+library_error!(sealock_bundle::manifest::ManifestError);
+#[cfg(feature = "outside")]
+library_error!(sealock_fetch::FetchError, is_environment, hint);
 library_error!(sealock_bundle::ArchiveError, is_environment);
 library_error!(sealock_bundle::verify::VerifyError, is_environment);
 library_error!(sealock_bundle::import::ImportError, is_environment);

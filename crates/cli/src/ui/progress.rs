@@ -50,23 +50,34 @@ impl Progress {
 
     /// The current part is `done` bytes far.
     pub fn at(&self, done: u64) {
+        self.move_to(|_| done);
+    }
+
+    /// The current part is `more` bytes further.
+    #[cfg(feature = "outside")]
+    pub fn advance(&self, more: u64) {
+        self.move_to(|done| done + more);
+    }
+
+    /// `less` bytes of the current part have to come again.
+    #[cfg(feature = "outside")]
+    pub fn retreat(&self, less: u64) {
+        self.move_to(|done| done.saturating_sub(less));
+    }
+
+    fn move_to(&self, position: impl FnOnce(u64) -> u64) {
         let Ok(mut current) = self.current.lock() else { return };
         let Some(part) = current.as_mut() else { return };
-        part.done = done;
+        part.done = position(part.done);
         match &part.bar {
-            Some(bar) => bar.set_position(done),
-            None if !self.quiet && part.told.elapsed() >= PLAIN_INTERVAL => part.tell(),
+            Some(bar) => bar.set_position(part.done),
+            None if !self.quiet && part.total > 0 && part.told.elapsed() >= PLAIN_INTERVAL => part.tell(),
             None => {}
         }
     }
 
-    /// The current part is `more` bytes further.
-    pub fn advance(&self, more: u64) {
-        let done = self.current.lock().ok().and_then(|current| Some(current.as_ref()?.done)).unwrap_or(0);
-        self.at(done + more);
-    }
-
     /// Says something without disturbing the bar.
+    #[cfg(feature = "outside")]
     pub fn note(&self, text: &str) {
         if self.quiet {
             return;

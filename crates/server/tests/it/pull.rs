@@ -24,13 +24,13 @@ impl Shelf {
         content.name("registry.k8s.io/pause:3.10.2", &pause);
         let amd64 = content.image(&[Vec::new()]);
         let elsewhere = json!({"mediaType": MANIFEST, "digest": Digest::sha256(b"arm64").to_string(), "size": 500});
-        let index = content.manifest(json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [amd64, elsewhere]}));
+        let index = content.manifest(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [amd64, elsewhere]}));
         content.name("docker.io/library/postgres:17", &index);
         content.name(&format!("docker.io/library/postgres@{}", index["digest"].as_str().unwrap()), &index);
         let empty = content.blob("application/vnd.oci.empty.v1+json", b"{}".to_vec());
         let signature = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "application/vnd.example.signature",
             "config": empty, "layers": [], "subject": pause, "annotations": {"by": "someone"}});
-        let signature = content.manifest(signature);
+        let signature = content.manifest(&signature);
         content.name(&format!("registry.k8s.io/pause@{}", signature["digest"].as_str().unwrap()), &signature);
         site.publish(content);
         let server = site.serve().await;

@@ -148,14 +148,14 @@ impl Content {
         let config = self.blob("application/vnd.oci.image.config.v1+json", config.to_string().into_bytes());
         let layers: Vec<_> =
             layers.iter().map(|layer| self.blob("application/vnd.oci.image.layer.v1.tar", layer.clone())).collect();
-        self.manifest(json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}))
+        self.manifest(&json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}))
     }
 
     /// Adds a manifest or index as it stands.
-    pub(crate) fn manifest(&mut self, manifest: Value) -> Value {
+    pub(crate) fn manifest(&mut self, manifest: &Value) -> Value {
         let media_type = manifest["mediaType"].as_str().unwrap().to_owned();
         // Spaces that a re-serialisation would lose.
-        self.blob(&media_type, serde_json::to_vec_pretty(&manifest).unwrap())
+        self.blob(&media_type, serde_json::to_vec_pretty(manifest).unwrap())
     }
 
     pub(crate) fn name(&mut self, name: &str, descriptor: &Value) {

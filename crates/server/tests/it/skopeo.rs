@@ -30,7 +30,7 @@ async fn skopeo_copies_an_image_and_an_index() {
     content.name("registry.k8s.io/pause:3.10.2", &image);
     let mut platform = image.clone();
     platform["platform"] = json!({"os": "linux", "architecture": "amd64"});
-    let index = content.manifest(json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [platform]}));
+    let index = content.manifest(&json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [platform]}));
     content.name("quay.io/x/multi:1", &index);
     site.publish(content);
     let server = site.serve().await;

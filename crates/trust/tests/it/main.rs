@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod attack_vectors;
 mod attacks;
 mod directory;
 mod keys;

@@ -13,7 +13,7 @@ use sealock_trust::{Digest, FileKey, KeySet, Passphrase, PublicKey, Receipt, Sig
 
 use crate::world::{MANIFEST, now, terms, time};
 
-fn testdata(name: &str) -> PathBuf {
+pub(crate) fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
 }
 
@@ -28,8 +28,8 @@ fn either() -> KeySet {
     KeySet::new([key().public_key().clone(), PublicKey::from_pem(&pem).unwrap()], 1).unwrap()
 }
 
-fn check(name: &str, bytes: &[u8]) {
-    let path = testdata("vectors").join(name);
+pub(crate) fn check(name: &str, bytes: &[u8]) {
+    let path = testdata(name);
     if fs::read(&path).ok().as_deref() != Some(bytes) {
         let made = std::env::temp_dir().join(name.replace('/', "-"));
         fs::write(&made, bytes).unwrap();
@@ -49,7 +49,7 @@ fn trust_metadata_is_as_published() {
     let root = create_root(&spec, &[&key]).unwrap();
     let set = sign_manifest(std::slice::from_ref(&root), MANIFEST, &terms(3), &[&key]).unwrap();
     for (name, bytes) in set.files() {
-        check(&format!("tuf/{name}"), bytes);
+        check(&format!("vectors/tuf/{name}"), bytes);
     }
     assert_eq!(verify(&root, &set, MANIFEST, now(), None).unwrap().sequence(), 3);
 }
@@ -72,7 +72,7 @@ fn the_site_root_and_its_receipt_are_as_published() {
         },
     };
     let site_root = SiteRoot::create(&spec, &[&key]).unwrap();
-    check("site-root.json", site_root.as_bytes());
+    check("vectors/site-root.json", site_root.as_bytes());
 
     let receipt = Receipt {
         manifest: Digest::sha256(MANIFEST),
@@ -84,5 +84,5 @@ fn the_site_root_and_its_receipt_are_as_published() {
         held: Vec::new(),
         issued: now(),
     };
-    check("receipt.json", &receipt.sign(&key).unwrap());
+    check("vectors/receipt.json", &receipt.sign(&key).unwrap());
 }

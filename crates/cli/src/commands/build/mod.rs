@@ -1,0 +1,211 @@
+//! `sealock build`
+
+pub mod built;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sealock_bundle::sign::SignedBundle;
+use sealock_bundle::{Archive, Lock, Manifest, sign};
+use sealock_trust::{Digest, FileKey, KeyId, KeySet, Signer, tuf};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::keys::Passphrases;
+use crate::ui::{bytes, facts, took};
+use crate::{files, outside};
+
+/// Fetch what the lock names, and write one signed bundle
+///
+/// Each blob is fetched once, straight to its final place, and checked against the lock. An interrupted build goes on
+/// where it stopped. The payload is reproducible: the same lock makes the same bytes, signatures aside. Run again with
+/// another key it adds that key's signature.
+#[derive(Debug, clap::Args)]
+pub struct BuildArgs {
+    /// The lock
+    #[arg(long, value_name = "FILE", default_value = "sealock.lock")]
+    lock: PathBuf,
+    /// The bundle to write [default: NAME-SEQUENCE.tar beside the lock]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Private keys of the publisher [default: keys/publisher.pem beside the lock]
+    #[arg(short, long = "key", value_name = "FILE")]
+    keys: Vec<PathBuf>,
+    /// The trust root; after a rotation every one since the first, oldest first [default: trust/root.json beside the lock]
+    #[arg(long = "root", value_name = "FILE")]
+    roots: Vec<PathBuf>,
+    /// File whose first line is the passphrase of the keys
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+/// What building came to.
+#[derive(Serialize)]
+struct Outcome {
+    bundle: PathBuf,
+    /// The digest of the manifest, which names the bundle.
+    digest: Digest,
+    stream: String,
+    sequence: u64,
+    /// Bytes of the file.
+    size: u64,
+    signers: Vec<KeyId>,
+    /// How many signatures a site asks for.
+    threshold: u32,
+}
+
+/// Everything that is read before anything is fetched.
+struct Job {
+    lock: Lock,
+    folder: PathBuf,
+    to: PathBuf,
+    manifest: Digest,
+    roots: Vec<Vec<u8>>,
+    publisher: KeySet,
+    keys: Vec<FileKey>,
+}
+
+pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
+    let job = Job::new(args, context)?;
+    if context.dry_run {
+        return dry_run(&job, context);
+    }
+    let started = Instant::now();
+    if is_built(&job)? {
+        context.ui.detail(format_args!("{} is built already, signing it", job.to.display()));
+    } else {
+        fetch(&job, context)?;
+    }
+    let signers: Vec<&dyn Signer> = job.keys.iter().map(|key| key as &dyn Signer).collect();
+    let signed = sign(&job.to, &job.roots, &signers)?;
+    let record = built::Built {
+        stream: job.lock.stream.to_string(),
+        sequence: job.lock.sequence,
+        manifest: signed.manifest.clone(),
+    };
+    built::record(&built::path(&args.lock), &record)?;
+    context.ui.done(format_args!("{} in {}", job.to.display(), took(started.elapsed())));
+    show(&job, signed, context)
+}
+
+impl Job {
+    fn new(args: &BuildArgs, context: &Context) -> Result<Self> {
+        let folder = match args.lock.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let lock = read_lock(&args.lock)?;
+        check_spec(&lock, &folder)?;
+        let manifest = Manifest::from_lock(&lock)?.to_bytes();
+        let manifest = manifest.map_err(|error| CommandError::from(error).context("the lock makes no manifest"))?;
+        let usual = |given: &[PathBuf], usual: &str| match given {
+            [] => vec![folder.join(usual)],
+            given => given.to_vec(),
+        };
+        let roots = usual(&args.roots, "trust/root.json");
+        let roots: Vec<Vec<u8>> = roots.iter().map(|path| files::read(path, 1 << 20)).collect::<Result<_>>()?;
+        let newest = roots.last().map(|root| tuf::open_root(root)).transpose()?;
+        let publisher = newest.ok_or_else(|| CommandError::usage("there is no trust root"))?.publisher_keys()?;
+        let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
+        let keys = usual(&args.keys, "keys/publisher.pem");
+        let keys = keys.iter().map(|path| load_key(path, &publisher, &passphrases)).collect::<Result<_>>()?;
+        let name = format!("{}-{}.tar", lock.name, lock.sequence);
+        let to = args.to.clone().unwrap_or_else(|| folder.join(name));
+        Ok(Self { lock, folder, to, manifest: Digest::sha256(&manifest), roots, publisher, keys })
+    }
+}
+
+fn read_lock(path: &Path) -> Result<Lock> {
+    if !path.exists() {
+        return Err(CommandError::usage(format!("there is no lock at {}", path.display()))
+            .hint("`sealock lock` makes one from the bundle spec."));
+    }
+    let lock = Lock::from_bytes(&files::read(path, built::MAX_LOCK)?);
+    lock.map_err(|error| CommandError::from(error).context(format!("the lock {} cannot be read", path.display())))
+}
+
+/// A spec that was edited after locking asks for something else than will be built.
+fn check_spec(lock: &Lock, folder: &Path) -> Result<()> {
+    let path = folder.join("sealock.yaml");
+    if !path.exists() || Digest::sha256(&files::read(&path, 4 << 20)?) == lock.spec {
+        return Ok(());
+    }
+    Err(CommandError::failed(format!("{} was changed after it was locked", path.display()))
+        .hint("`sealock lock` resolves it anew."))
+}
+
+/// Told before anything is fetched, since that takes long.
+fn load_key(path: &Path, publisher: &KeySet, passphrases: &Passphrases<'_>) -> Result<FileKey> {
+    let key = passphrases.load(path)?;
+    if publisher.keys().contains_key(key.public_key().id()) {
+        return Ok(key);
+    }
+    let problem = format!("{} is not a publisher's key in the trust root", path.display());
+    Err(CommandError::usage(problem).hint("Give a publisher's key with --key FILE, or the right --root FILE."))
+}
+
+/// Whether the bundle of this very lock is there.
+fn is_built(job: &Job) -> Result<bool> {
+    if !job.to.exists() {
+        return Ok(false);
+    }
+    match Archive::open(&job.to) {
+        Ok(archive) if archive.manifest_digest() == job.manifest => Ok(true),
+        _ => {
+            Err(CommandError::failed(format!("{} is there already, and is not what this lock makes", job.to.display()))
+                .hint("Move it away, or write another file with --to FILE."))
+        }
+    }
+}
+
+fn fetch(job: &Job, context: &Context) -> Result<()> {
+    let settings = outside::settings(&context.settings)?;
+    let progress = context.ui.progress();
+    let told = outside::progress(&progress);
+    let building = sealock_fetch::build(&job.lock, &job.folder, &job.to, &settings, &told);
+    let outcome = context.runtime()?.block_on(building);
+    progress.end();
+    outcome?;
+    Ok(())
+}
+
+fn dry_run(job: &Job, context: &Context) -> Result<()> {
+    let generated = job.lock.blobs.iter().filter(|blob| blob.is_generated()).count();
+    let text = facts([
+        ("would write", job.to.display().to_string()),
+        ("manifest", job.manifest.to_string()),
+        ("to fetch", format!("{} blobs", job.lock.blobs.len() - generated)),
+        ("size", bytes(job.lock.content_size())),
+    ]);
+    let value = serde_json::json!({
+        "bundle": job.to, "digest": job.manifest, "bytes": job.lock.content_size(),
+    });
+    context.ui.result(&value, text)
+}
+
+fn show(job: &Job, signed: SignedBundle, context: &Context) -> Result<()> {
+    let outcome = Outcome {
+        bundle: job.to.clone(),
+        digest: signed.manifest,
+        stream: job.lock.stream.to_string(),
+        sequence: job.lock.sequence,
+        size: Archive::open(&job.to)?.length(),
+        signers: signed.signers,
+        threshold: job.publisher.threshold(),
+    };
+    let have = outcome.signers.len();
+    if !job.publisher.is_met_by(&outcome.signers) {
+        context
+            .ui
+            .warn(format_args!("{have} of {} signatures: `sealock build --key FILE` adds one", outcome.threshold));
+    }
+    let text = facts([
+        ("bundle", outcome.bundle.display().to_string()),
+        ("manifest", outcome.digest.to_string()),
+        ("stream", format!("{}, sequence {}", outcome.stream, outcome.sequence)),
+        ("size", bytes(outcome.size)),
+        ("signatures", format!("{have} of {}", outcome.threshold)),
+    ]);
+    context.ui.result(&outcome, text)
+}

@@ -1,0 +1,56 @@
+//! What is different between two locks, for the person who reviews it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sealock_bundle::Lock;
+use sealock_trust::Digest;
+use serde::Serialize;
+
+use crate::ui::short;
+
+/// What is different, by name.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Changes {
+    added: BTreeMap<String, Digest>,
+    removed: BTreeMap<String, Digest>,
+    /// From which digest to which.
+    moved: BTreeMap<String, (Digest, Digest)>,
+}
+
+impl Changes {
+    pub fn between(before: Option<&Lock>, now: &Lock) -> Self {
+        let (before, now) = (before.map(names).unwrap_or_default(), names(now));
+        let mut changes = Self::default();
+        for (name, digest) in &now {
+            match before.get(name) {
+                None => drop(changes.added.insert(name.clone(), digest.clone())),
+                Some(old) if old != digest => {
+                    changes.moved.insert(name.clone(), (old.clone(), digest.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        changes.removed = before.into_iter().filter(|(name, _)| !now.contains_key(name)).collect();
+        changes
+    }
+
+    pub fn text(&self) -> String {
+        let short = |digest: &Digest| short(&digest.to_string());
+        let mut text = String::new();
+        for (name, digest) in &self.added {
+            let _ = writeln!(text, "+ {name} {}", short(digest));
+        }
+        for (name, (old, new)) in &self.moved {
+            let _ = writeln!(text, "~ {name} {} -> {}", short(old), short(new));
+        }
+        for (name, digest) in &self.removed {
+            let _ = writeln!(text, "- {name} {}", short(digest));
+        }
+        text
+    }
+}
+
+fn names(lock: &Lock) -> BTreeMap<String, Digest> {
+    lock.references.iter().map(|reference| (reference.name.to_string(), reference.digest.clone())).collect()
+}

@@ -1,0 +1,143 @@
+//! Locks become bundles.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sealock_bundle::Lock;
+use sealock_fetch::{Event, FetchError, Progress, build};
+use sealock_testkit::upstream::Fault;
+use sealock_trust::Digest;
+
+use crate::world::{SPEC, World};
+
+async fn locked() -> (World, Lock) {
+    let world = World::new();
+    let lock = world.lock(SPEC).await.unwrap_or_else(|error| panic!("{}", world.told(&error)));
+    world.upstream.take_seen();
+    (world, lock)
+}
+
+async fn build_in(world: &World, lock: &Lock, name: &str) -> Result<Vec<u8>, FetchError> {
+    let path = build(lock, world.folder.path(), &world.path(name), &world.settings(), &Progress::silent()).await?;
+    Ok(fs::read(path).unwrap())
+}
+
+/// The entries of a tar archive.
+fn entries(bundle: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut tar = tar::Archive::new(bundle);
+    let read = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        (entry.path().unwrap().to_string_lossy().into_owned(), content)
+    };
+    tar.entries().unwrap().map(read).collect()
+}
+
+#[tokio::test]
+async fn every_blob_is_in_its_place_and_comes_once() {
+    let (world, lock) = locked().await;
+    let bundle = build_in(&world, &lock, "out.sealock").await.unwrap();
+    let entries = entries(&bundle);
+    for blob in &lock.blobs {
+        let content = &entries[&format!("blobs/sha256/{}", blob.digest.hex())];
+        assert_eq!(Digest::sha256(content), blob.digest);
+    }
+    let fetched = lock.blobs.iter().filter(|blob| !blob.is_generated()).count();
+    let local = 1;
+    assert_eq!(world.upstream.take_seen().len(), fetched - local);
+    assert!(!world.path("out.sealock.partial").exists());
+    assert_eq!(build_in(&world, &lock, "again.sealock").await.unwrap(), bundle);
+}
+
+#[tokio::test]
+async fn a_build_that_failed_goes_on_where_it_stopped() {
+    let (world, lock) = locked().await;
+    let layer = lock.blobs.iter().max_by_key(|blob| blob.size).unwrap();
+    world.upstream.fail(layer.digest.hex(), Fault::Status(503));
+    let error = build_in(&world, &lock, "out.sealock").await.unwrap_err();
+    assert!(error.is_environment() && !error.is_refusal(), "{error}");
+    assert!(!world.path("out.sealock").exists());
+    world.upstream.heal();
+    let before = world.upstream.take_seen().len();
+    let bundle = build_in(&world, &lock, "out.sealock").await.unwrap();
+    let again = world.upstream.take_seen();
+    assert!(again.iter().any(|seen| seen.target.contains(layer.digest.hex())));
+    let fetched = lock.blobs.iter().filter(|blob| !blob.is_generated()).count();
+    assert!(again.len() < fetched, "{} of {fetched} were fetched again, after {before} requests", again.len());
+    assert_eq!(build_in(&world, &lock, "fresh.sealock").await.unwrap(), bundle);
+}
+
+#[tokio::test]
+async fn a_build_that_is_dropped_in_the_middle_goes_on() {
+    let (world, lock) = locked().await;
+    let layer = lock.blobs.iter().max_by_key(|blob| blob.size).unwrap();
+    world.upstream.fail(layer.digest.hex(), Fault::Stall(1000));
+    let (out, settings) = (world.path("out.sealock"), world.settings());
+    let dropped = build(&lock, world.folder.path(), &out, &settings, &Progress::silent());
+    assert!(tokio::time::timeout(Duration::from_millis(700), dropped).await.is_err(), "it should have been stuck");
+    assert!(!out.exists());
+    world.upstream.heal();
+    let bundle = build_in(&world, &lock, "out.sealock").await.unwrap();
+    assert_eq!(build_in(&world, &lock, "fresh.sealock").await.unwrap(), bundle);
+}
+
+#[tokio::test]
+async fn content_that_is_not_what_was_locked_is_refused() {
+    let (world, lock) = locked().await;
+    for path in ["ghcr.io/team/web/blobs", "kubelet"] {
+        world.upstream.fail(path, Fault::Flip);
+        let error = build_in(&world, &lock, "out.sealock").await.unwrap_err();
+        assert_eq!(error.code().map(|code| code.as_str()), Some("UPSTREAM_DIGEST"), "{error}");
+        world.upstream.heal();
+        assert!(!world.path("out.sealock").exists());
+    }
+    world.write("manifests/10-web.yaml", "changed: true\n");
+    let error = build_in(&world, &lock, "out.sealock").await.unwrap_err();
+    assert!(error.to_string().contains("has changed since the lock was made"), "{error}");
+    assert!(!world.path("out.sealock").exists());
+}
+
+#[tokio::test]
+async fn progress_adds_up() {
+    let (world, lock) = locked().await;
+    let sums = Arc::new(Mutex::new((0, 0, 0)));
+    let seen = Arc::clone(&sums);
+    let progress = Progress::new(move |event| {
+        let mut sums = seen.lock().unwrap();
+        match event {
+            Event::Planned { bytes, .. } => sums.0 += bytes,
+            Event::Advanced(bytes) => sums.1 += bytes,
+            Event::Rewound(bytes) => sums.2 += bytes,
+            _ => {}
+        }
+    });
+    world.upstream.fail_times("ghcr.io/team/web/blobs", Fault::Truncate(60_000), 1);
+    world.upstream.fail_times("ghcr.io/team/web/blobs", Fault::NoRange, 2);
+    build(&lock, world.folder.path(), &world.path("out.sealock"), &world.settings(), &progress).await.unwrap();
+    let (planned, advanced, rewound) = *sums.lock().unwrap();
+    assert_eq!(planned, advanced - rewound);
+}
+
+#[tokio::test]
+async fn two_builds_of_one_bundle_do_not_mix() {
+    let (world, lock) = locked().await;
+    world.upstream.fail("kubelet", Fault::Stall(0));
+    let (out, settings) = (world.path("out.sealock"), world.settings());
+    let silent = Progress::silent();
+    let first = build(&lock, world.folder.path(), &out, &settings, &silent);
+    let second = async {
+        while !world.path("out.sealock.partial").exists() {
+            tokio::task::yield_now().await;
+        }
+        build_in(&world, &lock, "out.sealock").await
+    };
+    tokio::select! {
+        _ = first => panic!("the first build should have been stuck"),
+        second = second => assert!(second.unwrap_err().to_string().contains("out.sealock"), "it names the file"),
+    }
+    assert!(File::open(&out).is_err());
+}

@@ -1,0 +1,137 @@
+//! Specs become locks.
+
+use sealock_bundle::Lock;
+use sealock_testkit::image::Image;
+use sealock_testkit::upstream::Fault;
+use sealock_testkit::{chart, corpus};
+use sealock_trust::Digest;
+
+use crate::world::{DEPLOYMENT, SPEC, World, spec};
+
+fn table(lock: &Lock) -> String {
+    let line = |reference: &sealock_bundle::lock::LockedReference| {
+        let verdict = &reference.verdict;
+        let reason = verdict.reason.as_deref().unwrap_or("");
+        let by = reference.requested_by.join(" + ");
+        format!("{:?} {} | {by} | {:?} {reason}", reference.kind, reference.name, verdict.rule)
+    };
+    lock.references.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn something_of_everything() {
+    let world = World::new();
+    let lock = world.lock(SPEC).await.unwrap_or_else(|error| panic!("{}", world.told(&error)));
+    insta::assert_snapshot!(table(&lock));
+    assert_eq!(lock.expires.to_string(), "2027-11-23T00:00:00Z");
+    assert_eq!(Lock::from_bytes(&lock.to_bytes().unwrap()).unwrap(), lock);
+}
+
+#[tokio::test]
+async fn the_same_lock_however_the_answers_come() {
+    let world = World::new();
+    let first = world.lock(SPEC).await.unwrap().to_bytes().unwrap();
+    world.upstream.fail("kube-apiserver", Fault::Trickle(2_000, std::time::Duration::from_millis(20)));
+    world.upstream.fail_times("postgres", Fault::Status(503), 1);
+    let settings = sealock_fetch::Settings { parallel: 1, ..world.settings() };
+    let request = world.request(SPEC);
+    let again = sealock_fetch::resolve(&request, &settings, &sealock_fetch::Progress::silent()).await.unwrap();
+    assert_eq!(again.to_bytes().unwrap(), first);
+}
+
+#[tokio::test]
+async fn an_index_keeps_its_digest_and_loses_other_platforms() {
+    let world = World::new();
+    let only = spec("  images: [{ref: 'postgres:17', verify: {unsigned: x}}]\n");
+    let amd = world.lock(&only).await.unwrap();
+    let both = world.lock(&format!("{only}  platforms: [linux/arm64, linux/amd64]\n")).await.unwrap();
+    assert_eq!(amd.references[0].digest, both.references[0].digest);
+    // Index, manifest, config and layer; with the second platform a manifest, config and layer more.
+    assert_eq!((amd.blobs.len(), both.blobs.len()), (4, 7));
+    let complaint = world.complaint(&format!("{only}  platforms: [linux/riscv64]\n")).await;
+    insta::assert_snapshot!(complaint, @"");
+}
+
+#[tokio::test]
+async fn an_image_without_a_rule_stops_the_lock() {
+    let world = World::new();
+    let complaint = world.complaint(&spec("  manifests: [manifests]\n")).await;
+    insta::assert_snapshot!(complaint, @"");
+}
+
+#[tokio::test]
+async fn an_image_that_is_not_there_is_told_with_its_place() {
+    let world = World::new();
+    world.upstream.content(|content| content.forget("quay.io/team/tool", "latest"));
+    let fields = "  manifests: [manifests]\n  verify: [{match: '*', unsigned: x}]\n";
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
+    world.write("manifests/10-web.yaml", &DEPLOYMENT.replace("ghcr.io/team/web:1.0.0", "${IMAGE}"));
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
+    world.write("manifests/10-web.yaml", "a: [1\nb: 2\n");
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
+    insta::assert_snapshot!(world.complaint(&spec("  manifests: [nothing]\n")).await, @"");
+}
+
+#[tokio::test]
+async fn charts_that_cannot_be_had_or_rendered() {
+    let world = World::new();
+    let chart_spec = |version: &str| spec(&format!(
+        "  charts: [{{name: app, repository: 'https://files.example/charts/', version: {version}}}]\n"
+    ));
+    insta::assert_snapshot!(world.complaint(&chart_spec("9.9.9")).await, @"");
+    let archive = chart::package("app", "1.2.3", "", &[("app.yaml", "FAIL")]);
+    world.upstream.put("files.example/charts/app-1.2.3.tgz", archive.clone());
+    let complaint = world.complaint(&chart_spec("1.2.3")).await;
+    assert!(complaint.starts_with("UPSTREAM_DIGEST: cannot fetch https://files.example/charts/app-1.2.3.tgz"), "{complaint}");
+    world.upstream.put("files.example/charts/index.yaml", chart::index("app", "1.2.3", &archive));
+    insta::assert_snapshot!(world.complaint(&chart_spec("1.2.3")).await, @"");
+    world.upstream.put("files.example/charts/index.yaml", "<html>");
+    insta::assert_snapshot!(world.complaint(&chart_spec("1.2.3")).await, @"");
+}
+
+#[tokio::test]
+async fn a_tool_that_is_not_what_upstream_announces_is_not_run() {
+    let world = World::new();
+    let path = "dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubeadm";
+    world.upstream.put(path, "#!/bin/sh\necho evil.example/image:1 > /dev/null\ntouch ran\n");
+    let only = spec("  kubernetes: {versions: [v1.36.3]}\n  verify: [{match: '*', unsigned: x}]\n");
+    let complaint = world.complaint(&only).await;
+    assert!(complaint.starts_with("UPSTREAM_DIGEST: cannot fetch https://dl.k8s.io/"), "{complaint}");
+    world.component(path, b"#!/bin/sh\necho 'no such thing' >&2\nexit 1\n");
+    insta::assert_snapshot!(world.complaint(&only).await, @"");
+    insta::assert_snapshot!(world.complaint(&only.replace("v1.36.3", "v1.20.0")).await, @"");
+}
+
+#[tokio::test]
+async fn secrets_stop_the_lock_until_accepted_by_name() {
+    let world = World::new();
+    world.write("manifests/20-db.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\ndata: {password: eA==}\n");
+    let fields = "  manifests: [manifests]\n  verify: [{match: '*', unsigned: x}]\n";
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
+    let accepted = format!("{fields}  acceptSecrets: [{{name: default/db, reason: a test database}}]\n");
+    world.lock(&spec(&accepted)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_name_with_two_digests_stops_the_lock() {
+    let world = World::new();
+    let other = Image::new("linux/amd64", &[&[("other", &corpus::content(5, 100))]]);
+    let digest = world.upstream.push("quay.io/team/tool:other", &other);
+    let images = format!(
+        "  images:\n  - {{ref: 'quay.io/team/tool:latest', verify: {{unsigned: x}}}}\n  - {{ref: 'quay.io/team/tool:latest@{digest}', verify: {{unsigned: x}}}}\n"
+    );
+    let complaint = world.complaint(&spec(&images)).await;
+    assert!(complaint.starts_with("CONFLICT: quay.io/team/tool:latest would stand for two digests"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_digest_that_the_registry_answers_wrongly_is_refused() {
+    let world = World::new();
+    let digest = Digest::sha256(b"nothing");
+    let images = format!("  images: [{{ref: 'quay.io/team/tool@{digest}', verify: {{unsigned: x}}}}]\n");
+    let complaint = world.complaint(&spec(&images)).await;
+    assert!(complaint.starts_with("UNRESOLVED:"), "{complaint}");
+    world.upstream.fail("/manifests/", Fault::LoginPage);
+    let complaint = world.complaint(&spec(&images)).await;
+    assert!(complaint.starts_with("UPSTREAM_DIGEST:"), "{complaint}");
+}
