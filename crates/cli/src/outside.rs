@@ -1,9 +1,11 @@
 //! The bridge to `fetch`: our settings as its settings, its events on our display.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sealock_fetch::{Event, Patience, Progress as Told, ProxySettings, Retry, Settings as FetchSettings};
 
+use crate::environment as env;
 use crate::error::{CommandError, Result};
 use crate::settings::{Setting, Settings};
 use crate::ui::Progress;
@@ -43,6 +45,8 @@ pub fn settings(settings: &Settings) -> Result<FetchSettings> {
             stall: Duration::from_secs(outside.idle_seconds.value),
             ..Patience::default()
         },
+        helper_folders: Vec::new(),
+        scratch: env::read(&env::TMPDIR).map_or_else(|| FetchSettings::default().scratch, PathBuf::from),
         parallel: outside.parallel.value.max(1),
     })
 }

@@ -1,7 +1,8 @@
 //! Sealock cluster: plans and drives many machines: spec, inventory, plan, execute, apps.
 //!
-//! Planning is pure ([`plan`]); only [`execute`] and `apps` talk to anything, and only they are async.
+//! Planning is pure ([`plan`]); only [`execute`] and [`apps`] talk to anything, and only they are async.
 
+pub mod apps;
 pub mod execute;
 pub mod inventory;
 pub mod journal;

@@ -113,6 +113,11 @@ impl<'a> Toolbox<'a> {
         Self { store, release, folder }
     }
 
+    /// Where programs are put.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The release that the programs come from.
     pub fn release(&self) -> ReleaseView<'a> {
         self.release

@@ -43,6 +43,8 @@ impl<L> Writer<L> {
 }
 
 /// Runs `work` on a thread that may block.
-pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> Result<T, FetchError> + Send + 'static) -> Result<T, FetchError> {
+pub(crate) async fn run<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, FetchError> + Send + 'static,
+) -> Result<T, FetchError> {
     tokio::task::spawn_blocking(work).await.map_err(FetchError::panicked)?
 }

@@ -5,9 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use sealock_bundle::ArchiveError;
 use sealock_bundle::archive::{SlotWriter, Writer};
 use sealock_bundle::lock::{BlobRole, BlobSource, Lock, LockedBlob};
-use sealock_bundle::ArchiveError;
 use url::Url;
 
 use crate::blocking;
@@ -80,7 +80,9 @@ async fn pull(http: &Http, writer: &Writer, folder: &Path, blob: LockedBlob) -> 
             };
             download(http, &request, &blob, slot).await
         }
-        BlobSource::Http { url, inner: Some(inner) } => Err(FetchError::Member { url: url.clone(), inner: inner.clone() }),
+        BlobSource::Http { url, inner: Some(inner) } => {
+            Err(FetchError::Member { url: url.clone(), inner: inner.clone() })
+        }
         BlobSource::Http { url, inner: None } => {
             let url = Url::parse(url).map_err(|_| FetchError::Address { name: url.clone() })?;
             download(http, &http.file_request(&url), &blob, slot).await

@@ -162,12 +162,10 @@ pub enum FetchError {
         said: String,
     },
     /// A rendered chart or a manifest file is not YAML.
-    #[error("{origin}: {template} is not YAML at line {line}: {reason}")]
+    #[error("{origin} is not YAML at line {line}: {reason}")]
     Objects {
-        /// The chart or file.
+        /// The file, or the chart and its template.
         origin: String,
-        /// The template in the chart.
-        template: String,
         /// The line.
         line: u64,
         /// What is wrong.
@@ -273,7 +271,7 @@ impl FetchError {
         match self {
             Self::Upstream(error) => error.failure.may_pass(),
             Self::Image { source, .. } | Self::Chart { source, .. } => source.is_environment(),
-            Self::Io { .. } => true,
+            Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
             Self::Archive(error) => error.is_environment(),
             _ => false,
         }
@@ -310,21 +308,33 @@ impl FetchError {
         let hint = match self {
             Self::Upstream(error) => error.failure.hint(),
             Self::Image { source, .. } | Self::Chart { source, .. } => return source.hint(),
-            Self::Archive(ArchiveError::DiskFull { .. }) => "make room on the disk and run the same command again; what was fetched is kept",
+            Self::Archive(ArchiveError::DiskFull { .. }) => {
+                "make room on the disk and run the same command again; what was fetched is kept"
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "make room on the disk and run the same command again; what was fetched is kept"
             }
             Self::NoRule { .. } => {
                 "add a rule under `verify`: {match: \"registry.k8s.io/*\", unsigned: \"why it may come unsigned\"} or {match: …, key: keys/upstream.pub}"
             }
-            Self::NoSignature { .. } => "check the key rule of this image; if its upstream signs nothing, say so: {unsigned: \"why\"}",
-            Self::BadSignature { .. } => "do not carry this image until its publisher explains: compare the key with the one the publisher announces",
-            Self::NotAnImage { .. } => "correct the reference; if it is computed at run time, name the real image under `images` of the chart or of the spec",
-            Self::Secret { .. } => "keep the secret out of the bundle (App takes it from a file at the station), or accept it by name under `acceptSecrets`",
+            Self::NoSignature { .. } => {
+                "check the key rule of this image; if its upstream signs nothing, say so: {unsigned: \"why\"}"
+            }
+            Self::BadSignature { .. } => {
+                "do not carry this image until its publisher explains: compare the key with the one the publisher announces"
+            }
+            Self::NotAnImage { .. } => {
+                "correct the reference; if it is computed at run time, name the real image under `images` of the chart or of the spec"
+            }
+            Self::Secret { .. } => {
+                "keep the secret out of the bundle (App takes it from a file at the station), or accept it by name under `acceptSecrets`"
+            }
             Self::ChartRender { .. } => "check the values files: Helm's own words stand above",
             Self::NoChart { .. } => "check name and version; `helm search repo --versions` lists what there is",
             Self::NoPlatform { .. } => "choose another tag, or change `platforms`",
-            Self::TwoDigests { .. } => "a tag moved while it was resolved, or a digest pins another image than its tag names: pin one digest everywhere",
+            Self::TwoDigests { .. } => {
+                "a tag moved while it was resolved, or a digest pins another image than its tag names: pin one digest everywhere"
+            }
             Self::Changed { .. } => "run `sealock lock` again and review the change",
             _ => return None,
         };

@@ -147,15 +147,27 @@ impl Failure {
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::NameNotFound => "check the spelling of the host and the name servers of this machine, or name a mirror under `mirrors:`",
-            Self::Unreachable | Self::Broken => "check the network, the firewall and the proxy settings, then run the same command again",
-            Self::Tls => "if the host has a certificate of your own authority, or a proxy opens TLS here, add that authority's certificate to the settings (`caFiles:`)",
-            Self::NoCredentials => "log in to the host (`docker login HOST`), and check that the name is right: many registries answer 401 for what does not exist",
+            Self::NameNotFound => {
+                "check the spelling of the host and the name servers of this machine, or name a mirror under `mirrors:`"
+            }
+            Self::Unreachable | Self::Broken => {
+                "check the network, the firewall and the proxy settings, then run the same command again"
+            }
+            Self::Tls => {
+                "if the host has a certificate of your own authority, or a proxy opens TLS here, add that authority's certificate to the settings (`caFiles:`)"
+            }
+            Self::NoCredentials => {
+                "log in to the host (`docker login HOST`), and check that the name is right: many registries answer 401 for what does not exist"
+            }
             Self::CredentialsRefused => "log in again (`docker login HOST`): the password or token may have expired",
-            Self::CredentialHelper(_) => "repair the helper, or take its name out of docker's config.json (`credHelpers`, `credsStore`)",
+            Self::CredentialHelper(_) => {
+                "repair the helper, or take its name out of docker's config.json (`credHelpers`, `credsStore`)"
+            }
             Self::Forbidden => "ask the registry's owner for the right to read it",
             Self::NotFound => "check name and tag; a mirror may not have it yet",
-            Self::RateLimited { .. } => "wait, log in to get a higher limit, or name a mirror under `mirrors:`; what was fetched is kept",
+            Self::RateLimited { .. } => {
+                "wait, log in to get a higher limit, or name a mirror under `mirrors:`; what was fetched is kept"
+            }
             Self::ServerError(_) | Self::Stalled { .. } | Self::TooSlow { .. } | Self::Truncated { .. } => {
                 "run the same command again later, or name a mirror under `mirrors:`; what was fetched is kept"
             }
@@ -171,7 +183,11 @@ impl Failure {
 }
 
 fn seconds(duration: &Duration) -> String {
-    if duration.subsec_millis() == 0 { format!("{} s", duration.as_secs()) } else { format!("{} ms", duration.as_millis()) }
+    if duration.subsec_millis() == 0 {
+        format!("{} s", duration.as_secs())
+    } else {
+        format!("{} ms", duration.as_millis())
+    }
 }
 
 fn of(expected: &Option<u64>) -> String {

@@ -48,6 +48,13 @@ pub enum ControlError {
     Refused(String),
 }
 
+impl ControlError {
+    /// Never: what the server refused it has logged, with its code.
+    pub fn is_refusal(&self) -> bool {
+        false
+    }
+}
+
 /// Tells the server behind the socket `path` to read the current release again, and returns what it says then: `release 7`.
 ///
 /// # Errors

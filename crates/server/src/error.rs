@@ -68,6 +68,19 @@ impl ServeError {
     pub fn is_refusal(&self) -> bool {
         self.code().is_some()
     }
+
+    /// Whether the machine is at fault (port in use, server running already), so that trying again may help.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::PortInUse { .. }
+            | Self::Listen { .. }
+            | Self::AlreadyRunning { .. }
+            | Self::Control { .. }
+            | Self::Signals(_) => true,
+            Self::Store(error) => error.is_environment(),
+            Self::Tls(_) | Self::NoAddress => false,
+        }
+    }
 }
 
 /// Why a certificate cannot be issued or used.
@@ -111,4 +124,11 @@ pub enum TlsError {
     /// No date that far can be written into a certificate.
     #[error("the clock says {0}, from which no validity can be computed")]
     Date(jiff::Timestamp),
+}
+
+impl TlsError {
+    /// Never: certificates are the site's own.
+    pub fn is_refusal(&self) -> bool {
+        false
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::error::{IoContext, StoreError};
@@ -14,7 +14,10 @@ pub(crate) const TEMPORARY: &str = ".tmp";
 /// Makes `path` a folder with `mode` where it is none yet; its parent must exist.
 pub(crate) fn ensure_folder(path: &Path, mode: u32) -> Result<(), StoreError> {
     match fs::DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => sync_folder(parent_of(path)),
+        Ok(()) => {
+            set_mode(path, mode).during("set the mode of", path)?;
+            sync_folder(parent_of(path))
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error).during("make the folder", path),
     }
@@ -64,8 +67,14 @@ pub(crate) fn remove_folder_if_there(path: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// The server reads what an importer wrote under another user, whatever that one's umask is.
+pub(crate) fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).during("create", path)?;
+    set_mode(path, mode).during("set the mode of", path)?;
     failpoint::hit("write").and_then(|()| file.write_all(bytes)).during("write", path)?;
     failpoint::hit("sync").and_then(|()| file.sync_all()).during("sync", path)
 }

@@ -13,7 +13,7 @@ use rustix::fs::FallocateFlags;
 use sealock_trust::{Digest, Hasher};
 
 use crate::blob_writer::BlobWriter;
-use crate::durable::{ensure_folder, remove_folder_if_there, remove_if_there, rename, sync_folder};
+use crate::durable::{ensure_folder, remove_folder_if_there, remove_if_there, rename, set_mode, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
 use crate::layout::{ALGORITHMS, blob_in};
@@ -99,6 +99,7 @@ impl Staging {
         remove_if_there(&partial)?;
         let open = || OpenOptions::new().write(true).create_new(true).mode(0o444).open(&partial);
         let file = failpoint::hit("create blob").and_then(|()| open()).during("create", &partial)?;
+        set_mode(&partial, 0o444).during("set the mode of", &partial)?;
         let writer = BlobWriter::new(self, file, partial, digest.clone(), size);
         writer.reserve()?;
         Ok(writer)

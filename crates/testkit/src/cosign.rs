@@ -53,7 +53,9 @@ impl Cosign {
         let signature = self.key.sign(&SystemRandom::new(), &payload).unwrap();
         let mut layer = descriptor("application/vnd.dev.cosign.simplesigning.v1+json", &payload);
         layer["annotations"] = json!({"dev.cosignproject.cosign/signature": STANDARD.encode(signature.as_ref())});
-        let config = bytes_of(&json!({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}));
+        let config = bytes_of(
+            &json!({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}),
+        );
         let manifest = bytes_of(&json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(CONFIG, &config), "layers": [layer],
         }));

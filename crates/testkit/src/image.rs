@@ -46,7 +46,12 @@ impl Image {
     }
 
     /// Any OCI artifact: artifact type, configuration, layers, annotations.
-    pub fn artifact(kind: Option<&str>, config: (&str, Bytes), layers: Vec<(String, Bytes)>, annotations: &Value) -> Self {
+    pub fn artifact(
+        kind: Option<&str>,
+        config: (&str, Bytes),
+        layers: Vec<(String, Bytes)>,
+        annotations: &Value,
+    ) -> Self {
         let described: Vec<Value> = layers.iter().map(|(media_type, bytes)| descriptor(media_type, bytes)).collect();
         let mut manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(config.0, &config.1), "layers": described,

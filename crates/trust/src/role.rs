@@ -39,7 +39,7 @@ pub enum RoleError {
     #[error("the signature by key {0} does not fit the content")]
     BadSignature(KeyId),
     /// Fewer valid signatures by distinct keys than it takes.
-    #[error("{valid} valid signatures by distinct keys of the role, but it takes {threshold}")]
+    #[error("valid signatures by distinct keys of the role: {valid}, needed: {threshold}")]
     Threshold {
         /// Valid signatures by distinct keys.
         valid: usize,
@@ -47,7 +47,7 @@ pub enum RoleError {
         threshold: u32,
     },
     /// The threshold is missed, and would not be if signatures of an unknown scheme could be checked.
-    #[error("{valid} valid signatures of {threshold} needed; others are of the unknown scheme {scheme:?}")]
+    #[error("valid signatures: {valid}, needed: {threshold}; others are of the unknown scheme {scheme:?}")]
     UnknownScheme {
         /// Valid signatures by distinct keys.
         valid: usize,

@@ -157,7 +157,7 @@ impl Lab {
         nspawn::kill(self, &Machine::parse(machine)?)
     }
 
-    /// Boots a machine whose power was taken, from the disk it has, and waits until it runs.
+    /// Boots a machine whose power was taken, from the disk it has, and waits until it runs. One that runs is left alone.
     ///
     /// # Errors
     /// The machine was never set up, or does not come up.
@@ -168,7 +168,9 @@ impl Lab {
             bail!("lab {}: {} was never set up: name it in `lab up --nodes`", self.id, machine.name);
         }
         network::attach(self, &machine)?;
-        nspawn::boot(self, &machine)?;
+        if nspawn::leader(self, machine.name).is_none() {
+            nspawn::boot(self, &machine)?;
+        }
         nspawn::wait_until_running(self, &machine)
     }
 

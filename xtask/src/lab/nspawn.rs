@@ -45,6 +45,8 @@ fn container(lab: &Lab, machine: &Machine) -> Result<Vec<String>> {
         "--register=no",
         "--keep-unit",
         "--capability=all",
+        // There is one clock, and it is this computer's.
+        "--drop-capability=CAP_SYS_TIME",
         "--system-call-filter=add_key keyctl bpf",
         "--bind=/dev/kmsg",
         "--resolv-conf=off",
@@ -145,6 +147,8 @@ pub(super) fn command_in(lab: &Lab, machine: &str, argv: &[&str]) -> Command {
         "--target",
         &leader.to_string(),
     ]);
+    // Who enters brings this computer's capabilities along; the machine's own processes cannot set the clock either.
+    command.args(["setpriv", "--bounding-set=-sys_time"]);
     command.args([
         "env",
         "-i",

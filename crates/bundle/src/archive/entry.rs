@@ -45,7 +45,10 @@ pub(super) fn explain(block: &[u8; 512], offset: u64, expected: &str, size: u64)
 fn check_sum(block: &[u8; 512], offset: u64) -> Result<(), ArchiveError> {
     let blanked = |(at, byte): (usize, &u8)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) };
     let sum: u64 = block.iter().enumerate().map(blanked).sum();
-    if octal(&block[148..154]) == Some(sum) {
+    // Any spelling will do here: an honest header of another tar shall be called by what it is.
+    if octal(block[148..156].trim_ascii_start().split(|byte| matches!(byte, 0 | b' ')).next().unwrap_or_default())
+        == Some(sum)
+    {
         return Ok(());
     }
     Err(damaged(offset, "there should be a tar header, and its checksum does not fit"))

@@ -112,7 +112,7 @@ pub(crate) struct HeaderParts<'a> {
 
 impl HeaderParts<'_> {
     /// P: the size of the header in bytes, whatever the metadata.
-    pub(crate) fn size(&self) -> u64 {
+    pub(crate) fn size(self) -> u64 {
         let room = METADATA_ROOM + METADATA_ROOM_PER_KEY * u64::from(self.publisher_keys);
         let fixed = [OCI_LAYOUT.len(), self.index.len(), self.manifest.len(), 0];
         let fixed: u64 = fixed.into_iter().map(entry_size).sum();
@@ -120,7 +120,7 @@ impl HeaderParts<'_> {
     }
 
     /// The header, byte for byte.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, HeaderFull> {
+    pub(crate) fn to_bytes(self) -> Result<Vec<u8>, HeaderFull> {
         let size = self.size();
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         append(&mut bytes, name::OCI_LAYOUT, OCI_LAYOUT);

@@ -15,7 +15,6 @@ pub use reader::Archive;
 pub(crate) use writer::sync_folder_of;
 pub use writer::{SlotWriter, Writer, partial_path};
 
-
 /// Adds what was tried, and where, to an error of the operating system.
 pub(crate) trait IoContext<T> {
     fn during(self, action: &'static str, path: &std::path::Path) -> Result<T, ArchiveError>;

@@ -65,7 +65,7 @@ pub struct DocumentError {
     /// Where in the file, if it has a place.
     pub place: Option<Place>,
     /// What is wrong there.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 impl DocumentError {
@@ -81,16 +81,16 @@ impl DocumentError {
 
     /// An error that a check made after reading found, such as two values that contradict each other.
     pub fn other(path: &Path, place: Option<Place>, problem: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), place, problem: Problem::Other(problem.into()) }
+        Self { path: path.to_owned(), place, problem: Box::new(Problem::Other(problem.into())) }
     }
 
     pub(super) fn missing(path: &Path, field: &str, place: Place) -> Self {
-        let problem = Problem::Missing { field: field.to_owned() };
+        let problem = Box::new(Problem::Missing { field: field.to_owned() });
         Self { path: path.to_owned(), place: Some(place), problem }
     }
 
     pub(super) fn unknown(path: &Path, what: &'static str, found: &str, known: &[&str], place: Place) -> Self {
-        let problem = unknown(what, found, known);
+        let problem = Box::new(unknown(what, found, known));
         Self { path: path.to_owned(), place: Some(place), problem }
     }
 
@@ -113,7 +113,7 @@ impl DocumentError {
             .location()
             .filter(|location| location.line() > 0)
             .map(|location| Place { line: location.line(), column: location.column() });
-        Self { path: path.to_owned(), place, problem: problem_of(error) }
+        Self { path: path.to_owned(), place, problem: Box::new(problem_of(error)) }
     }
 }
 

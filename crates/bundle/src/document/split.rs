@@ -7,14 +7,12 @@
 pub(super) fn documents(text: &str) -> Vec<String> {
     let mut documents = Vec::new();
     let mut current = String::new();
-    let mut line_number = 0;
-    for line in text.split_inclusive('\n') {
+    for (line_number, line) in text.split_inclusive('\n').enumerate() {
         if is_marker(line, "---") || is_marker(line, "...") {
             keep(&mut documents, &mut current);
             current = "\n".repeat(line_number);
         }
         current.push_str(if is_marker(line, "...") { "\n" } else { line });
-        line_number += 1;
     }
     keep(&mut documents, &mut current);
     documents

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
-use sealock_bundle::import::{ImportOutcome, Terms, import};
+use sealock_bundle::import::{ImportError, ImportOutcome, Terms, import};
 use sealock_store::{Store, failpoint};
 use sealock_trust::{FileKey, Scheme, SiteKeys, SiteRoot, TrustDirectory};
 
@@ -18,13 +18,13 @@ const DIE_AT: &str = "SEALOCK_TEST_DIE_AT";
 const FOLDER: &str = "SEALOCK_TEST_FOLDER";
 const DIED: i32 = 77;
 
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "how this test talks to its own child process")]
     std::env::var(name).ok()
 }
 
 /// A site whose key lies in a file, so that another process can open it.
-fn durable_site(folder: &Path, publisher: &Publisher) -> SiteKeys {
+pub(crate) fn durable_site(folder: &Path, publisher: &Publisher) -> SiteKeys {
     let key = FileKey::generate(Scheme::Ed25519).unwrap();
     key.save(&folder.join("site.key"), None).unwrap();
     let keys = crate::support::site_keys("plant-7", key);
@@ -44,10 +44,10 @@ fn open_site(folder: &Path) -> (Store, TrustDirectory, SiteKeys) {
     (store, trust, SiteKeys::new(root, Box::new(key)).unwrap())
 }
 
-fn import_second(folder: &Path) -> Result<ImportOutcome, sealock_bundle::import::ImportError> {
+pub(crate) fn import_sealed(folder: &Path, bundle: &str) -> Result<ImportOutcome, ImportError> {
     let (store, trust, keys) = open_site(folder);
     let station = sealock_bundle::Station { store: &store, trust: &trust, site: &keys };
-    import(&folder.join("base-2.sealock"), station, &Terms::at(now()), &mut |_| {})
+    import(&folder.join(bundle), station, &Terms::at(now()), &mut |_| {})
 }
 
 /// Not a test of its own: what the child process does. Ends without a destructor, as `kill -9` does.
@@ -62,7 +62,7 @@ fn child() {
         left -= 1;
         Ok(())
     });
-    import_second(Path::new(&folder)).unwrap();
+    import_sealed(Path::new(&folder), "base-2.sealock").unwrap();
 }
 
 fn child_dies(step: u32, folder: &Path) -> bool {
@@ -100,7 +100,7 @@ fn killed_at_every_step() {
         let (store, _, keys) = open_site(&here);
         let release = store.current_release(keys.key_set()).unwrap().unwrap().release.number;
         assert!([1, 2].contains(&release) && (died || release == 2), "release {release} after step {step}");
-        import_second(&here).unwrap();
+        import_sealed(&here, "base-2.sealock").unwrap();
         let release = store.current_release(keys.key_set()).unwrap().unwrap().release;
         assert_eq!((release.number, release.streams[0].sequence), (2, 2), "after step {step}");
         assert!(store.stagings().unwrap().is_empty(), "after step {step}");

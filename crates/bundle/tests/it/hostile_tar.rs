@@ -22,8 +22,15 @@ fn canonical(name: &str, size: u64) -> tar::Header {
     header.set_mtime(0);
     header.set_entry_type(tar::EntryType::Regular);
     header.as_old_mut().mode.copy_from_slice(b"0000444\0");
-    header.set_cksum();
+    set_checksum(&mut header);
     header
+}
+
+/// Spelled as we do: six digits, NUL, space.
+fn set_checksum(header: &mut tar::Header) {
+    header.as_old_mut().cksum = *b"        ";
+    let sum: u32 = header.as_bytes().iter().map(|byte| u32::from(*byte)).sum();
+    header.as_old_mut().cksum.copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
 }
 
 fn append(bytes: &mut Vec<u8>, header: &tar::Header, content: &[u8]) {
@@ -53,7 +60,7 @@ fn code_of_name(name: &[u8]) -> String {
     let mut header = canonical("x", 0);
     header.as_old_mut().name = [0; 100];
     header.as_old_mut().name[..name.len()].copy_from_slice(name);
-    header.set_cksum();
+    set_checksum(&mut header);
     code_of(&third_entry(&header, b""))
 }
 
@@ -111,7 +118,7 @@ fn links_and_other_things_that_are_no_files() {
         let mut header = canonical("tuf/targets/manifest.json", 0);
         header.set_entry_type(kind);
         header.as_old_mut().linkname[..11].copy_from_slice(b"/etc/passwd");
-        header.set_cksum();
+        set_checksum(&mut header);
         code_of(&third_entry(&header, b""))
     };
     assert_eq!(code(tar::EntryType::Symlink), "LINK");
@@ -128,7 +135,7 @@ fn records_that_readers_could_take_for_two_things() {
     let code = |kind: u8| {
         let mut header = canonical("x", 28);
         header.as_old_mut().linkflag = [kind];
-        header.set_cksum();
+        set_checksum(&mut header);
         code_of(&third_entry(&header, b"28 size=99999999999999999999\n"))
     };
     for kind in [b'x', b'g', b'L', b'K'] {
@@ -141,7 +148,7 @@ fn fields_with_another_spelling() {
     let code = |bend: fn(&mut tar::Header)| {
         let mut header = canonical("tuf/targets/manifest.json", 0);
         bend(&mut header);
-        header.set_cksum();
+        set_checksum(&mut header);
         code_of(&third_entry(&header, b""))
     };
     assert_eq!(code(|header| header.set_mode(0o4755)), "AMBIGUOUS");
@@ -154,6 +161,15 @@ fn fields_with_another_spelling() {
     // GNU tar's base-256 numbers.
     assert_eq!(code(|header| header.as_old_mut().size = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), "FORMAT");
     assert_eq!(code(|header| header.as_old_mut().size = *b"          1 "), "FORMAT");
+}
+
+#[test]
+fn a_checksum_with_another_spelling() {
+    let mut header = canonical("tuf/targets/manifest.json", 0);
+    header.set_cksum();
+    assert_eq!(code_of(&third_entry(&header, b"")), "AMBIGUOUS");
+    header.as_old_mut().cksum = *b"0012345\0";
+    assert_eq!(code_of(&third_entry(&header, b"")), "FORMAT");
 }
 
 #[test]

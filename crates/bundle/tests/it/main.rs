@@ -1,9 +1,13 @@
 //! The crate as a whole: bundles built, signed, attacked, read by others' tools, and imported.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod attacks;
 mod build;
+mod cost;
 mod crash;
 mod hostile_tar;
 mod imports;
 mod readers;
+mod specs;
 mod support;

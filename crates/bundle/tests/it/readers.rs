@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use sealock_bundle::Archive;
 use sealock_bundle::artifact::{self, OCI_MANIFEST};
 use sealock_bundle::lock::{BlobRole, LockedReference, ReferenceKind, Verdict, VerdictRule};
-use sealock_bundle::Archive;
 use sealock_trust::Digest;
 use serde_json::{Value, json};
 

@@ -115,7 +115,7 @@ fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
     }
     let text = match changed {
         true => format!("release {release} is published: {stream} {sequence}, {} new", bytes(*written)),
-        false => format!("nothing to do: {stream} {sequence} was imported before, in release {release}"),
+        false => format!("nothing to do: {stream} {sequence} is imported already, in release {release}"),
     };
     let outcome = Outcome {
         changed,

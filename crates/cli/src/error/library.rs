@@ -91,7 +91,17 @@ library_error!(sealock_trust::tuf::TrustError);
 library_error!(sealock_trust::directory::DirectoryError);
 library_error!(sealock_trust::site::SiteRootError);
 library_error!(uncoded sealock_trust::tuf::MakeError);
-library_error!(sealock_bundle::document::DocumentError);
+
+impl LibraryError for sealock_bundle::document::DocumentError {
+    fn refusal(&self) -> Option<Option<Code>> {
+        Some(Some(self.code()))
+    }
+
+    fn advice(&self) -> Option<String> {
+        self.place.map(|place| format!("Look at line {}, column {}.", place.line, place.column))
+    }
+}
+
 library_error!(sealock_bundle::lock::LockError);
 library_error!(sealock_bundle::manifest::ManifestError);
 #[cfg(feature = "outside")]
@@ -102,10 +112,13 @@ library_error!(sealock_bundle::import::ImportError, is_environment);
 library_error!(sealock_bundle::sign::SignBundleError);
 library_error!(sealock_store::StoreError, is_environment);
 library_error!(sealock_server::ServeError);
+library_error!(sealock_cluster::apps::AppError, hint);
 library_error!(sealock_cluster::spec::LoadError);
 library_error!(sealock_cluster::PlanError, hint);
 library_error!(sealock_cluster::execute::ExecuteError, is_retryable, hint);
 library_error!(sealock_cluster::operator::OperatorError, is_retryable, hint);
+library_error!(uncoded sealock_node::gap::GapError);
+library_error!(never sealock_node::gap::ResponderError);
 library_error!(never sealock_node::facts::FactsError);
 library_error!(sealock_node::runner::RunError, hint);
 library_error!(never sealock_server::TlsError);

@@ -211,7 +211,7 @@ fn first_line(script: &str) -> String {
 }
 
 /// The last lines of what a command wrote to standard error.
-pub(super) fn last_words(stderr: &[u8]) -> String {
+pub(crate) fn last_words(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let start = lines.len().saturating_sub(3);

@@ -18,6 +18,7 @@ mod run;
 mod schedule;
 
 pub use connection::Connection;
+pub(crate) use connection::last_words;
 pub use deliver::Binary;
 pub use error::ExecuteError;
 pub use observe::{assess, observe};

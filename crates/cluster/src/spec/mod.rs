@@ -143,7 +143,7 @@ pub struct SpecError {
 }
 
 impl SpecError {
-    fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
+    pub(crate) fn new(place: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { place: place.into(), problem: problem.into() }
     }
 }

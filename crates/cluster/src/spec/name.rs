@@ -12,6 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Name(String);
 
 impl Name {
+    /// The namespace that every cluster has.
+    pub(crate) fn default_namespace() -> Self {
+        Self("default".into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -100,7 +100,10 @@ mod tests {
         let text = r#"Negotiate, Basic realm="a, b", Bearer realm="https://x/t""#;
         let found = parse(text);
         assert!(found.contains(&Challenge::Basic), "{found:?}");
-        assert!(found.contains(&Challenge::Bearer { realm: "https://x/t".into(), service: None, scope: None }), "{found:?}");
+        assert!(
+            found.contains(&Challenge::Bearer { realm: "https://x/t".into(), service: None, scope: None }),
+            "{found:?}"
+        );
     }
 
     proptest! {

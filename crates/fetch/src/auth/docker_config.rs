@@ -64,7 +64,8 @@ impl DockerConfig {
     fn entry(&self, host: &str) -> Option<&Entry> {
         let names = names_of(host);
         names.iter().find_map(|name| self.auths.get(name)).or_else(|| {
-            let bare = |key: &str| key.split_once("://").map_or(key, |(_, rest)| rest).split('/').next().map(str::to_owned);
+            let bare =
+                |key: &str| key.split_once("://").map_or(key, |(_, rest)| rest).split('/').next().map(str::to_owned);
             self.auths.iter().find(|(key, _)| bare(key).as_deref() == Some(host)).map(|(_, entry)| entry)
         })
     }
@@ -73,7 +74,12 @@ impl DockerConfig {
 fn names_of(host: &str) -> Vec<String> {
     match host {
         "registry-1.docker.io" | "docker.io" | "index.docker.io" => {
-            vec![DOCKER_HUB.to_owned(), "docker.io".to_owned(), "index.docker.io".to_owned(), "registry-1.docker.io".to_owned()]
+            vec![
+                DOCKER_HUB.to_owned(),
+                "docker.io".to_owned(),
+                "index.docker.io".to_owned(),
+                "registry-1.docker.io".to_owned(),
+            ]
         }
         host => vec![host.to_owned()],
     }

@@ -39,7 +39,8 @@ pub(super) async fn ask(folders: &[PathBuf], name: &str, host: &str) -> Result<O
         return if said.contains(NOT_FOUND) { Ok(None) } else { Err(format!("{program} failed: {}", said.trim())) };
     }
     // The answer holds a secret, so no part of it is repeated here.
-    let answer: Answer = serde_json::from_str(&text).map_err(|_| format!("{program} gave an answer that is not understood"))?;
+    let answer: Answer =
+        serde_json::from_str(&text).map_err(|_| format!("{program} gave an answer that is not understood"))?;
     Ok(Some(match answer.username.as_str() {
         "<token>" => Credentials::IdentityToken(answer.secret),
         _ => Credentials::Password { user: answer.username, password: answer.secret },

@@ -58,7 +58,11 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(client: reqwest::Client, config: Option<&Path>, helpers: Vec<PathBuf>) -> Result<Self, FetchError> {
+    pub(crate) fn new(
+        client: reqwest::Client,
+        config: Option<&Path>,
+        helpers: Vec<PathBuf>,
+    ) -> Result<Self, FetchError> {
         let mut config = config.map(DockerConfig::load).transpose()?.unwrap_or_default();
         config.helper_folders = helpers;
         Ok(Self { client, config, known: Mutex::default() })
@@ -75,7 +79,11 @@ impl Authority {
     }
 
     /// Answers the challenge of a 401, as well as possible.
-    pub(crate) async fn answer(&self, request: &Request, headers: &HeaderMap) -> Result<Option<Authorization>, UpstreamError> {
+    pub(crate) async fn answer(
+        &self,
+        request: &Request,
+        headers: &HeaderMap,
+    ) -> Result<Option<Authorization>, UpstreamError> {
         let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let Some(challenge) = challenges.flat_map(challenge::parse).find(Challenge::is_known) else {
             return Ok(None);
@@ -84,7 +92,11 @@ impl Authority {
         let personal = credentials.is_some();
         let header = match (challenge, credentials) {
             (Challenge::Bearer { realm, service, scope }, credentials) => {
-                let ask = token::Ask { realm: realm_url(request, &realm)?, service, scope: scope.or_else(|| request.scope.0.clone()) };
+                let ask = token::Ask {
+                    realm: realm_url(request, &realm)?,
+                    service,
+                    scope: scope.or_else(|| request.scope.0.clone()),
+                };
                 Some(token::fetch(&self.client, request, ask, credentials).await?)
             }
             (Challenge::Basic, Some(Credentials::Password { user, password })) => Some(basic(&user, &password)),
@@ -113,7 +125,8 @@ fn key(request: &Request) -> (String, Option<String>) {
 
 /// A token service in plain text would see the password, so it must be reached as the registry is.
 fn realm_url(request: &Request, realm: &str) -> Result<Url, UpstreamError> {
-    let url = Url::parse(realm).map_err(|_| request.failed(Failure::Malformed(format!("its token service {realm:?} is no URL"))))?;
+    let url = Url::parse(realm)
+        .map_err(|_| request.failed(Failure::Malformed(format!("its token service {realm:?} is no URL"))))?;
     if url.scheme() == "https" || request.located.url.scheme() == "http" {
         return Ok(url);
     }

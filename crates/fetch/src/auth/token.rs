@@ -43,7 +43,8 @@ pub(super) async fn fetch(
         status => return Err(at_service.refused(status, response.headers())),
     }
     let malformed = || request.failed(Failure::Malformed(format!("the token service {place} gave no token")));
-    let answer: Answer = serde_json::from_slice(&bounded(response).await.ok_or_else(malformed)?).map_err(|_| malformed())?;
+    let answer: Answer =
+        serde_json::from_slice(&bounded(response).await.ok_or_else(malformed)?).map_err(|_| malformed())?;
     let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty()).ok_or_else(malformed)?;
     Ok(format!("Bearer {token}"))
 }
@@ -63,7 +64,9 @@ fn asked(client: &reqwest::Client, ask: Ask, credentials: Option<Credentials>) -
     realm.query_pairs_mut().extend_pairs(fields);
     let builder = client.get(realm);
     match credentials {
-        Some(Credentials::Password { user, password }) => builder.header(http::header::AUTHORIZATION, basic(&user, &password)),
+        Some(Credentials::Password { user, password }) => {
+            builder.header(http::header::AUTHORIZATION, basic(&user, &password))
+        }
         _ => builder,
     }
 }

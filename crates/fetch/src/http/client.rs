@@ -10,6 +10,7 @@ use reqwest::redirect;
 use rustls::pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::download::{Expected, Nowhere};
 use super::failure::{self, InsecureRedirect};
 use super::mirrors::{self, Located};
 use super::names::Names;
@@ -27,6 +28,9 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+
+/// No single file that is carried is larger.
+const FILE_LIMIT: u64 = 64 << 30;
 
 /// The client that all sources share.
 pub(crate) struct Http {
@@ -75,7 +79,8 @@ impl Request {
 impl Http {
     pub(crate) fn new(settings: Settings, progress: Progress) -> Result<Self, FetchError> {
         let client = build_client(&settings)?;
-        let authority = Authority::new(client.clone(), settings.docker_config.as_deref(), settings.helper_folders.clone())?;
+        let authority =
+            Authority::new(client.clone(), settings.docker_config.as_deref(), settings.helper_folders.clone())?;
         Ok(Self { client, settings, progress, authority })
     }
 
@@ -109,10 +114,14 @@ impl Http {
         }
     }
 
-    /// The bytes that a file has, without reading them. GET and not HEAD: presigned addresses allow only what they were signed for.
-    pub(crate) async fn length(&self, request: &Request) -> Result<u64, UpstreamError> {
-        let response = self.send(request).await?;
-        response.content_length().ok_or_else(|| request.failed(Failure::Malformed("it does not tell its length".to_owned())))
+    /// The bytes that a file has. They are read only where the server does not tell beforehand. GET and not HEAD: presigned
+    /// addresses allow only what they were signed for.
+    pub(crate) async fn length(&self, request: &Request) -> Result<u64, FetchError> {
+        if let Some(length) = self.send(request).await?.content_length() {
+            return Ok(length);
+        }
+        let (_, landed) = self.download(request, &Expected::at_most(FILE_LIMIT), Nowhere).await?;
+        Ok(landed.size)
     }
 
     /// Sends once, from byte `from` on; a 401 is answered with credentials where there are some.
@@ -183,14 +192,13 @@ fn build_client(settings: &Settings) -> Result<reqwest::Client, FetchError> {
         .connect_timeout(settings.patience.connect)
         .redirect(redirect_policy())
         .user_agent(concat!("sealock/", env!("CARGO_PKG_VERSION")));
-    with_proxies(builder, &settings.proxy)?
-        .build()
-        .map_err(|source| FetchError::Client { source: Box::new(source) })
+    with_proxies(builder, &settings.proxy)?.build().map_err(|source| FetchError::Client { source: Box::new(source) })
 }
 
 fn redirect_policy() -> redirect::Policy {
     redirect::Policy::custom(|attempt| {
-        let left_tls = attempt.url().scheme() != "https" && attempt.previous().iter().any(|url| url.scheme() == "https");
+        let left_tls =
+            attempt.url().scheme() != "https" && attempt.previous().iter().any(|url| url.scheme() == "https");
         if left_tls {
             attempt.error(InsecureRedirect)
         } else if attempt.previous().len() > 10 {
@@ -240,5 +248,9 @@ fn add_own(store: &mut rustls::RootCertStore, path: &Path) -> Result<(), FetchEr
         store.add(certificate).map_err(|error| wrong(error.to_string()))?;
         found = true;
     }
-    if found { Ok(()) } else { Err(FetchError::CaFile { path: path.to_owned(), reason: "no certificate in it".to_owned() }) }
+    if found {
+        Ok(())
+    } else {
+        Err(FetchError::CaFile { path: path.to_owned(), reason: "no certificate in it".to_owned() })
+    }
 }

@@ -96,6 +96,19 @@ impl Landing for FileLanding {
     }
 }
 
+/// Counts only.
+pub(super) struct Nowhere;
+
+impl Landing for Nowhere {
+    fn write(&mut self, _: &[u8]) -> Result<(), FetchError> {
+        Ok(())
+    }
+
+    fn rewind(&mut self) -> Result<(), FetchError> {
+        Ok(())
+    }
+}
+
 /// Hashes what lands.
 struct Hashed<L> {
     inner: L,
@@ -187,7 +200,10 @@ struct Run<'a> {
 impl Run<'_> {
     async fn attempt(&mut self) -> Result<(), UpstreamError> {
         let response = match self.http.send_once(self.request, self.received).await {
-            Err(error) if self.received > 0 && error.failure == Failure::UnexpectedStatus(StatusCode::RANGE_NOT_SATISFIABLE) => {
+            Err(error)
+                if self.received > 0
+                    && error.failure == Failure::UnexpectedStatus(StatusCode::RANGE_NOT_SATISFIABLE) =>
+            {
                 self.rewind().await;
                 self.http.send_once(self.request, 0).await?
             }
@@ -210,11 +226,15 @@ impl Run<'_> {
             let piece = match next {
                 Ok(Some(Ok(piece))) => piece,
                 Ok(Some(Err(error))) => {
-                    return Err(self.request.broken(Failure::Truncated { received: self.received, expected: total }, error));
+                    return Err(self
+                        .request
+                        .broken(Failure::Truncated { received: self.received, expected: total }, error));
                 }
                 Ok(None) => return self.check_complete(total),
                 Err(_) => {
-                    return Err(self.request.failed(Failure::Stalled { waited: patience.stall, received: self.received }));
+                    return Err(self
+                        .request
+                        .failed(Failure::Stalled { waited: patience.stall, received: self.received }));
                 }
             };
             self.take(piece).await?;

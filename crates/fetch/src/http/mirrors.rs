@@ -79,7 +79,10 @@ mod tests {
         let at = |host, repository| registry(&mirrors(), host, repository, "manifests/v1").unwrap();
         assert_eq!(at("quay.io", "a/b").url.as_str(), "https://198.51.100.10/v2/quay.io/a/b/manifests/v1");
         assert_eq!(at("quay.io", "a/b").place(), "198.51.100.10 (mirror of quay.io)");
-        assert_eq!(at("docker.io", "library/nginx").url.as_str(), "https://mirror.corp:8443/v2/library/nginx/manifests/v1");
+        assert_eq!(
+            at("docker.io", "library/nginx").url.as_str(),
+            "https://mirror.corp:8443/v2/library/nginx/manifests/v1"
+        );
         assert_eq!(at("ghcr.io", "x").url.as_str(), "https://ghcr.io/v2/x/manifests/v1");
         assert_eq!(at("ghcr.io", "x").place(), "ghcr.io");
         let plain = registry(&BTreeMap::new(), "docker.io", "library/nginx", "tags/list").unwrap();

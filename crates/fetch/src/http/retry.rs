@@ -60,7 +60,10 @@ fn jittered(wait: Duration) -> Duration {
     wait / 2 + (wait / 2).mul_f64((random % 1000) as f64 / 1000.0)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the wait between tries is the purpose, not a hope that something is ready")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the wait between tries is the purpose, not a hope that something is ready"
+)]
 async fn pause(wait: Duration) {
     tokio::time::sleep(wait).await;
 }

@@ -198,7 +198,8 @@ async fn a_cut_download_goes_on_where_it_broke() {
     upstream.fail_times("/blobs/", Fault::Truncate(100_000), 1);
     assert_eq!(blob(&upstream, &digest, bytes.len() as u64).await.unwrap(), bytes);
     let seen = upstream.take_seen();
-    let from: u64 = seen[1].range.as_deref().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
+    let from: u64 =
+        seen[1].range.as_deref().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
     assert!(seen.len() == 2 && (1..=100_000).contains(&from), "{seen:?}");
 }
 
@@ -313,7 +314,11 @@ async fn a_credential_helper_is_asked() {
     let (upstream, ..) = with_app();
     upstream.require(Login::Basic { user: "a".into(), password: "b".into() });
     let helper = upstream.folder().join("docker-credential-test");
-    std::fs::write(&helper, "#!/bin/sh\nread -r host\nprintf '{\"ServerURL\":\"%s\",\"Username\":\"a\",\"Secret\":\"b\"}' \"$host\"\n").unwrap();
+    std::fs::write(
+        &helper,
+        "#!/bin/sh\nread -r host\nprintf '{\"ServerURL\":\"%s\",\"Username\":\"a\",\"Secret\":\"b\"}' \"$host\"\n",
+    )
+    .unwrap();
     std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let settings = config(&upstream, r#"{"credsStore":"test"}"#);
     let settings = Settings { helper_folders: vec![upstream.folder().to_owned()], ..settings };

@@ -47,7 +47,12 @@ fn title(chart: &ChartSpec) -> String {
     format!("chart {} {}", chart.name, chart.version)
 }
 
-async fn fetch(context: Context<'_>, chart: &ChartSpec, number: usize, draft: &mut Draft) -> Result<PathBuf, FetchError> {
+async fn fetch(
+    context: Context<'_>,
+    chart: &ChartSpec,
+    number: usize,
+    draft: &mut Draft,
+) -> Result<PathBuf, FetchError> {
     let bytes = match chart.source() {
         Some(ChartSource::Repository(url)) => from_repository(context, chart, url, draft).await?,
         Some(ChartSource::Oci(name)) => from_registry(context, chart, name, draft).await?,
@@ -58,7 +63,12 @@ async fn fetch(context: Context<'_>, chart: &ChartSpec, number: usize, draft: &m
     Ok(path)
 }
 
-async fn from_repository(context: Context<'_>, chart: &ChartSpec, url: &str, draft: &mut Draft) -> Result<Vec<u8>, FetchError> {
+async fn from_repository(
+    context: Context<'_>,
+    chart: &ChartSpec,
+    url: &str,
+    draft: &mut Draft,
+) -> Result<Vec<u8>, FetchError> {
     let listed = context.http.chart(url, &chart.name, &chart.version).await?;
     let request = context.http.file_request(&listed.url);
     let expected = Expected { digest: listed.digest.clone(), size: None, limit: ARCHIVE_LIMIT };
@@ -66,7 +76,10 @@ async fn from_repository(context: Context<'_>, chart: &ChartSpec, url: &str, dra
     let broken = |reason: String| FetchError::ChartArchive { chart: title(chart), reason };
     let metadata = helm::metadata(&bytes).map_err(|error| broken(error.to_string()))?;
     if metadata.get("name").is_none_or(|name| *name != chart.name) {
-        return Err(broken(format!("its Chart.yaml has the name {}", metadata.get("name").unwrap_or(&serde_json::Value::Null))));
+        return Err(broken(format!(
+            "its Chart.yaml has the name {}",
+            metadata.get("name").unwrap_or(&serde_json::Value::Null)
+        )));
     }
     let file = format!("{}-{}.tgz", chart.name, chart.version);
     let content = artifact::Content { digest: landed.digest.clone(), size: landed.size, title: file };
@@ -92,13 +105,18 @@ async fn from_repository(context: Context<'_>, chart: &ChartSpec, url: &str, dra
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
         source: listed.url.to_string(),
-        requested_by: vec!["charts".to_owned()],
+        requested_by: vec!["spec.charts".to_owned()],
         verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: Some(reason) },
     })?;
     Ok(bytes)
 }
 
-async fn from_registry(context: Context<'_>, chart: &ChartSpec, name: &str, draft: &mut Draft) -> Result<Vec<u8>, FetchError> {
+async fn from_registry(
+    context: Context<'_>,
+    chart: &ChartSpec,
+    name: &str,
+    draft: &mut Draft,
+) -> Result<Vec<u8>, FetchError> {
     let wrong = |_| FetchError::Address { name: name.to_owned() };
     let named: Reference = name.parse().map_err(wrong)?;
     let named = named.with_tag(&reference::legal_tag(&chart.version)).map_err(wrong)?;
@@ -111,7 +129,8 @@ async fn from_registry(context: Context<'_>, chart: &ChartSpec, name: &str, draf
     let request = context.http.blob_request(&repository, &layer.digest)?;
     let (bytes, _) = context.http.read(&request, &Expected::exactly(&layer.digest, layer.size)).await?;
     let rules = &context.request.bundle.spec.verify;
-    let rule = rules.iter().find(|rule| rule.covers(&named.to_string())).map_or_else(digest_holds, |rule| rule.rule.clone());
+    let rule =
+        rules.iter().find(|rule| rule.covers(&named.to_string())).map_or_else(digest_holds, |rule| rule.rule.clone());
     let judged = signature::judge(context, &repository, &tree.digest, &rule).await.map_err(because)?;
     draft.blobs(tree.blobs);
     draft.blobs(judged.blobs);
@@ -123,7 +142,7 @@ async fn from_registry(context: Context<'_>, chart: &ChartSpec, name: &str, draf
         media_type: tree.media_type,
         platform: None,
         source: format!("oci://{named}"),
-        requested_by: vec!["charts".to_owned()],
+        requested_by: vec!["spec.charts".to_owned()],
         verdict: judged.verdict,
     })?;
     Ok(bytes)
@@ -136,26 +155,36 @@ fn digest_holds() -> VerifyRule {
 
 async fn render(context: Context<'_>, helm: &Path, chart: &ChartSpec, archive: &Path) -> Result<String, FetchError> {
     let mut arguments: Vec<String> =
-        ["template", &chart.name, &archive.to_string_lossy(), "--include-crds", "--skip-tests"].map(str::to_owned).to_vec();
+        ["template", &chart.name, &archive.to_string_lossy(), "--include-crds", "--skip-tests"]
+            .map(str::to_owned)
+            .to_vec();
     arguments.extend(["--namespace".to_owned(), chart.namespace.clone().unwrap_or_else(|| "default".to_owned())]);
-    if let Some(version) = context.request.bundle.spec.kubernetes.as_ref().and_then(|kubernetes| kubernetes.versions.first()) {
+    if let Some(version) =
+        context.request.bundle.spec.kubernetes.as_ref().and_then(|kubernetes| kubernetes.versions.first())
+    {
         arguments.extend(["--kube-version".to_owned(), version.to_string()]);
     }
     for values in &chart.values {
-        let path = fs::canonicalize(context.request.folder.join(values)).map_err(|source| FetchError::io("read the values file", values, source))?;
+        let path = fs::canonicalize(context.request.folder.join(values))
+            .map_err(|source| FetchError::io("read the values file", values, source))?;
         arguments.extend(["--values".to_owned(), path.to_string_lossy().into_owned()]);
     }
     let failed = |said: tools::Failed| FetchError::ChartRender { chart: title(chart), said: said.0 };
     tools::run(context, helm, &arguments).await.map_err(failed)
 }
 
-fn wish_for_images(context: Context<'_>, chart: &ChartSpec, rendered: &str, wishes: &mut Wishes) -> Result<(), FetchError> {
+fn wish_for_images(
+    context: Context<'_>,
+    chart: &ChartSpec,
+    rendered: &str,
+    wishes: &mut Wishes,
+) -> Result<(), FetchError> {
     let title = title(chart);
     let namespace = chart.namespace.as_deref().unwrap_or("default");
     for object in objects::parse(rendered, &title)? {
         secrets::check(&object, namespace, &context.request.bundle.spec.accept_secrets)?;
         for image in objects::images(&object)? {
-            wishes.add(image, object.place.clone());
+            wishes.add(image, object.name.clone());
         }
     }
     for image in &chart.images {

@@ -36,7 +36,12 @@ pub(crate) struct Components {
 
 impl Components {
     /// Component `name` beside a Kubernetes version, for this machine: to be run here.
-    pub(crate) async fn for_this_machine(&self, context: Context<'_>, name: &str, version: Option<&str>) -> Result<Known, FetchError> {
+    pub(crate) async fn for_this_machine(
+        &self,
+        context: Context<'_>,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<Known, FetchError> {
         let newest = || self.table.minors().max_by_key(|minor| minor_number(minor)).map(|minor| format!("{minor}.0"));
         let version = version.map(str::to_owned).or_else(newest).unwrap_or_default();
         let version = version.parse().map_err(|_| FetchError::Address { name: version.clone() })?;
@@ -113,7 +118,11 @@ fn checksum(text: &str, file: &str) -> Option<Digest> {
     {
         return digest(only);
     }
-    let name_of = |line: &str| line.split_whitespace().nth(1).map(|name| name.trim_start_matches('*').rsplit('/').next().unwrap_or(name).to_owned());
+    let name_of = |line: &str| {
+        line.split_whitespace()
+            .nth(1)
+            .map(|name| name.trim_start_matches('*').rsplit('/').next().unwrap_or(name).to_owned())
+    };
     let line = text.lines().find(|line| name_of(line).as_deref() == Some(file))?;
     digest(line.split_whitespace().next()?)
 }

@@ -42,7 +42,11 @@ async fn add(context: Context<'_>, file: &FileSpec, draft: &mut Draft) -> Result
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
         source: file.url.clone(),
-        requested_by: vec!["files".to_owned()],
-        verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: Some("the spec pins its digest".to_owned()) },
+        requested_by: vec!["spec.files".to_owned()],
+        verdict: Verdict {
+            rule: VerdictRule::Checksum,
+            key: None,
+            reason: Some("the spec pins its digest".to_owned()),
+        },
     })
 }

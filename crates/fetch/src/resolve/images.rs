@@ -7,10 +7,10 @@ use sealock_bundle::names::Platform;
 use sealock_trust::Digest;
 use serde::Deserialize;
 
+use super::Context;
 use super::draft::Draft;
 use super::signature;
 use super::wishes::Wish;
-use super::Context;
 use crate::error::FetchError;
 use crate::http::Expected;
 use crate::progress::Event;
@@ -35,11 +35,8 @@ pub(super) struct Tree {
 /// Resolves all wishes at once, and adds them in a fixed order.
 pub(super) async fn gather(context: Context<'_>, wishes: Vec<Wish>, draft: &mut Draft) -> Result<(), FetchError> {
     context.phase("resolving images");
-    let resolved: Vec<_> = stream::iter(wishes)
-        .map(|wish| resolve(context, wish))
-        .buffered(context.http.parallel())
-        .try_collect()
-        .await?;
+    let resolved: Vec<_> =
+        stream::iter(wishes).map(|wish| resolve(context, wish)).buffered(context.http.parallel()).try_collect().await?;
     for (references, blobs) in resolved {
         references.into_iter().try_for_each(|reference| draft.reference(reference))?;
         draft.blobs(blobs);
@@ -83,7 +80,12 @@ pub(super) enum Fit {
 }
 
 /// Follows a tag or digest down to the blobs of the platforms wanted.
-pub(super) async fn fetch(context: Context<'_>, repository: &Repository, reference: &str, fit: Fit) -> Result<Tree, FetchError> {
+pub(super) async fn fetch(
+    context: Context<'_>,
+    repository: &Repository,
+    reference: &str,
+    fit: Fit,
+) -> Result<Tree, FetchError> {
     let root = context.http.manifest(repository, reference).await?;
     let mut blobs = Vec::new();
     match &root.content {
@@ -104,7 +106,11 @@ pub(super) async fn fetch(context: Context<'_>, repository: &Repository, referen
     Ok(Tree { digest: root.digest, media_type: root.media_type, blobs })
 }
 
-async fn of_entry(context: Context<'_>, repository: &Repository, entry: &Descriptor) -> Result<Vec<LockedBlob>, FetchError> {
+async fn of_entry(
+    context: Context<'_>,
+    repository: &Repository,
+    entry: &Descriptor,
+) -> Result<Vec<LockedBlob>, FetchError> {
     let fetched = context.http.manifest(repository, &entry.digest.to_string()).await?;
     let Content::Manifest { config, layers } = &fetched.content else {
         let request = context.http.manifest_request(repository, &entry.digest)?;
@@ -123,19 +129,24 @@ fn chosen<'a>(
     entries: &'a [Descriptor],
 ) -> Result<Vec<&'a Descriptor>, FetchError> {
     let wanted = &context.request.bundle.spec.platforms;
-    let fits = |entry: &&Descriptor| entry.platform.as_ref().is_none_or(|found| wanted.iter().any(|wanted| is(found, wanted)));
+    let fits =
+        |entry: &&Descriptor| entry.platform.as_ref().is_none_or(|found| wanted.iter().any(|wanted| is(found, wanted)));
     let mut chosen: Vec<&Descriptor> = entries.iter().filter(fits).collect();
-    let found: Vec<String> = entries.iter().filter_map(|entry| entry.platform.as_ref()).map(ToString::to_string).collect();
+    let found: Vec<String> =
+        entries.iter().filter_map(|entry| entry.platform.as_ref()).map(ToString::to_string).collect();
     if chosen.is_empty() {
         return Err(no_platform(wanted, repository, reference, found));
     }
-    let missing = wanted.iter().filter(|wanted| !chosen.iter().any(|entry| entry.platform.as_ref().is_none_or(|found| is(found, wanted))));
+    let missing = wanted
+        .iter()
+        .filter(|wanted| !chosen.iter().any(|entry| entry.platform.as_ref().is_none_or(|found| is(found, wanted))));
     for platform in missing {
         let note = format!("{repository}:{reference} has nothing for {platform}, only for {}", found.join(", "));
         context.http.progress.report(&Event::Note(&note));
     }
     let digests: Vec<String> = chosen.iter().map(|entry| entry.digest.to_string()).collect();
-    let about_chosen = |entry: &&Descriptor| entry.annotations.get(ATTESTATION_OF).is_some_and(|about| digests.contains(about));
+    let about_chosen =
+        |entry: &&Descriptor| entry.annotations.get(ATTESTATION_OF).is_some_and(|about| digests.contains(about));
     chosen.extend(entries.iter().filter(|entry| about_chosen(entry)));
     Ok(chosen)
 }
@@ -170,7 +181,9 @@ async fn check_platform(
     }
     let request = context.http.blob_request(repository, &config.digest)?;
     let (bytes, _) = context.http.read(&request, &Expected::exactly(&config.digest, config.size)).await?;
-    let malformed = |error: serde_json::Error| request.failed(Failure::Malformed(format!("it is no image configuration ({error})")));
+    let malformed = |error: serde_json::Error| {
+        request.failed(Failure::Malformed(format!("it is no image configuration ({error})")))
+    };
     let Config { os, architecture, variant } = serde_json::from_slice(&bytes).map_err(malformed)?;
     let found = crate::source::oci::Platform { os, architecture, variant };
     let wanted = &context.request.bundle.spec.platforms;
@@ -190,7 +203,11 @@ fn of_manifest(repository: &Repository, fetched: &Fetched, role: BlobRole) -> Lo
     }
 }
 
-fn children<'a>(repository: &'a Repository, config: &'a Descriptor, layers: &'a [Descriptor]) -> impl Iterator<Item = LockedBlob> + 'a {
+fn children<'a>(
+    repository: &'a Repository,
+    config: &'a Descriptor,
+    layers: &'a [Descriptor],
+) -> impl Iterator<Item = LockedBlob> + 'a {
     let layers = layers.iter().map(|layer| (layer, BlobRole::Layer));
     std::iter::once((config, BlobRole::Config)).chain(layers).map(|(descriptor, role)| LockedBlob {
         digest: descriptor.digest.clone(),

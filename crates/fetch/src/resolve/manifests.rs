@@ -78,7 +78,7 @@ fn add(context: Context<'_>, path: &Path, draft: &mut Draft, wishes: &mut Wishes
     for object in objects::parse(text, &name)? {
         secrets::check(&object, "default", &context.request.bundle.spec.accept_secrets)?;
         for image in objects::images(&object)? {
-            wishes.add(image, object.place.clone());
+            wishes.add(image, object.name.clone());
         }
     }
     carry(context, &name, &bytes, draft)
@@ -104,7 +104,7 @@ fn carry(context: Context<'_>, path: &str, bytes: &[u8], draft: &mut Draft) -> R
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
         source: path.to_owned(),
-        requested_by: vec!["manifests".to_owned()],
+        requested_by: vec!["spec.manifests".to_owned()],
         verdict: Verdict { rule: VerdictRule::Local, key: None, reason: None },
     })
 }

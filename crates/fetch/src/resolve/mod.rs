@@ -69,7 +69,8 @@ impl Context<'_> {
 /// When an upstream fails, an image has no rule or breaks its rule, a chart does not render, a secret is not accepted,
 /// or a local file cannot be read. Nothing is written but into a temporary folder that is gone afterwards.
 pub async fn resolve(request: &LockRequest, settings: &Settings, progress: &Progress) -> Result<Lock, FetchError> {
-    let work = tempfile::tempdir_in(&settings.scratch).map_err(|source| FetchError::io("make a folder in", &settings.scratch, source))?;
+    let work = tempfile::tempdir_in(&settings.scratch)
+        .map_err(|source| FetchError::io("make a folder in", &settings.scratch, source))?;
     let http = Http::new(settings.clone(), progress.clone())?;
     let context = Context { http: &http, request, work: work.path() };
     let draft = gather(context).await?;

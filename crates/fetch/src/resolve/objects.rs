@@ -14,7 +14,9 @@ const OPAQUE: [&str; 4] = ["data", "stringData", "binaryData", "metadata"];
 #[derive(Debug)]
 pub(super) struct Object {
     pub(super) value: Value,
-    /// For a person: `manifests/web.yaml: Deployment web (line 12)`.
+    /// For the lock: `manifests/web.yaml: Deployment web`.
+    pub(super) name: String,
+    /// For an error: `manifests/web.yaml: Deployment web (line 12)`.
     pub(super) place: String,
 }
 
@@ -24,8 +26,8 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Vec<Object>, FetchError>
     for Part { text, line, template } in split(text) {
         let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
             let within = error.location().map_or(0, |location| location.line().saturating_sub(1));
-            let source = template.as_deref().unwrap_or("the YAML");
-            FetchError::Objects { origin: origin.to_owned(), template: source.to_owned(), line: line + within, reason: first_line(&error.to_string()) }
+            let origin = template.map_or_else(|| origin.to_owned(), |template| format!("{origin}: {template}"));
+            FetchError::Objects { origin, line: line + within, reason: first_line(&error.to_string()) }
         })?;
         match value {
             Value::Null => {}
@@ -45,8 +47,9 @@ fn first_line(text: &str) -> String {
 
 fn located(value: Value, origin: &str, line: u64) -> Object {
     let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let place = format!("{origin}: {} {} (line {line})", text("/kind"), text("/metadata/name"));
-    Object { value, place }
+    let name = format!("{origin}: {} {}", text("/kind"), text("/metadata/name"));
+    let place = format!("{name} (line {line})");
+    Object { value, name, place }
 }
 
 /// One document of a YAML stream.
@@ -86,7 +89,11 @@ pub(super) fn images(object: &Object) -> Result<Vec<Reference>, FetchError> {
     texts
         .into_iter()
         .map(|text| {
-            text.parse().map_err(|source| FetchError::NotAnImage { text: text.to_owned(), place: object.place.clone(), source })
+            text.parse().map_err(|source| FetchError::NotAnImage {
+                text: text.to_owned(),
+                place: object.place.clone(),
+                source,
+            })
         })
         .collect()
 }
@@ -169,8 +176,11 @@ items:
 ";
         let found = images_in(text);
         let wanted = [
-            "docker.io/library/busybox:latest", "quay.io/a/b:1", "quay.io/a/volume:2",
-            "quay.io/prometheus/prometheus:v3", "ghcr.io/x/y:latest",
+            "docker.io/library/busybox:latest",
+            "quay.io/a/b:1",
+            "quay.io/a/volume:2",
+            "quay.io/prometheus/prometheus:v3",
+            "ghcr.io/x/y:latest",
         ];
         let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
         found.sort_unstable();
@@ -190,7 +200,7 @@ items:
     #[test]
     fn broken_yaml_is_told_with_its_line() {
         let error = parse("a: 1\n---\n# Source: app/templates/x.yaml\nb: [1\nc: 2\n", "chart app 1.0.0").unwrap_err();
-        assert!(error.to_string().starts_with("chart app 1.0.0: app/templates/x.yaml"), "{error}");
+        assert!(error.to_string().starts_with("chart app 1.0.0: app/templates/x.yaml is not YAML at line"), "{error}");
     }
 
     proptest::proptest! {

@@ -10,7 +10,8 @@ use crate::error::FetchError;
 pub(super) fn check(object: &Object, namespace: &str, accepted: &[AcceptedSecret]) -> Result<(), FetchError> {
     let Some(what) = secret_in(&object.value) else { return Ok(()) };
     let text = |path: &str| object.value.pointer(path).and_then(Value::as_str);
-    let name = format!("{}/{}", text("/metadata/namespace").unwrap_or(namespace), text("/metadata/name").unwrap_or("?"));
+    let name =
+        format!("{}/{}", text("/metadata/namespace").unwrap_or(namespace), text("/metadata/name").unwrap_or("?"));
     if accepted.iter().any(|accepted| accepted.name == name) {
         return Ok(());
     }

@@ -11,8 +11,8 @@ use sealock_trust::Digest;
 use sealock_trust::key::PublicKey;
 use serde::Deserialize;
 
-use super::images::{self, Fit};
 use super::Context;
+use super::images::{self, Fit};
 use crate::error::FetchError;
 use crate::http::Expected;
 use crate::source::oci::{Content, Descriptor, Repository};
@@ -152,7 +152,8 @@ async fn check_layer(
     let request = context.http.blob_request(repository, &layer.digest)?;
     let (payload, _) = context.http.read(&request, &Expected::exactly(&layer.digest, layer.size)).await?;
     key.verify(&payload, &signature).map_err(|_| wrong("the signature is by another key, or was changed"))?;
-    let Payload { critical } = serde_json::from_slice(&payload).map_err(|_| wrong("what is signed is no container signature"))?;
+    let Payload { critical } =
+        serde_json::from_slice(&payload).map_err(|_| wrong("what is signed is no container signature"))?;
     if critical.r#type != "cosign container image signature" {
         return Err(wrong("what is signed is no container signature"));
     }

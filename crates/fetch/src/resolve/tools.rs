@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::Context;
 use super::components::Known;
@@ -68,23 +68,16 @@ fn extract(archive: &Path, name: &str, target: &Path) -> Result<(), FetchError> 
 }
 
 fn make_executable(path: &Path) -> Result<(), FetchError> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(|source| FetchError::io("make executable", path, source))
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(|source| FetchError::io("make executable", path, source))
 }
 
 /// Runs a program and gives its standard output. Its home is an empty folder, so that nobody's configuration matters.
 pub(super) async fn run(context: Context<'_>, program: &Path, arguments: &[String]) -> Result<String, Failed> {
     let home = context.work.join("home");
     fs::create_dir_all(&home).map_err(|error| Failed(error.to_string()))?;
-    let child = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .env("HOME", &home)
-        .env("PATH", "/usr/bin:/bin")
-        .current_dir(&home)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = match tokio::time::timeout(PATIENCE, child).await {
+    let child = start(program, arguments, &home).await.map_err(|error| Failed(error.to_string()))?;
+    let output = match tokio::time::timeout(PATIENCE, child.wait_with_output()).await {
         Ok(output) => output.map_err(|error| Failed(error.to_string()))?,
         Err(_) => return Err(Failed(format!("it did not end within {} s", PATIENCE.as_secs()))),
     };
@@ -93,6 +86,31 @@ pub(super) async fn run(context: Context<'_>, program: &Path, arguments: &[Strin
         return Err(Failed(if said.is_empty() { output.status.to_string() } else { said }));
     }
     String::from_utf8(output.stdout).map_err(|_| Failed("its output is not UTF-8".to_owned()))
+}
+
+/// Starts a program. A process that another thread forks at the same moment holds the file open for writing until it
+/// executes something itself; the kernel then calls the program busy, and it is tried again.
+async fn start(program: &Path, arguments: &[String], home: &Path) -> io::Result<Child> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let child = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .env("HOME", home)
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        match child {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
+                tokio::task::yield_now().await;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// What a program that failed said.

@@ -28,14 +28,15 @@ impl Wishes {
     /// The images that the spec names itself.
     pub(crate) fn add_images_of_spec(&mut self, spec: &BundleSpec) {
         for image in &spec.images {
-            self.add(image.reference.clone(), "images".to_owned());
+            self.add(image.reference.clone(), "spec.images".to_owned());
         }
     }
 
     /// Each wish with its rule: that of the same image in the spec, else the first that covers its name. Those that no
     /// rule covers are named all at once.
     pub(crate) fn ruled(self, spec: &BundleSpec) -> Result<Vec<Wish>, FetchError> {
-        let own: BTreeMap<&Reference, &VerifyRule> = spec.images.iter().map(|image| (&image.reference, &image.verify)).collect();
+        let own: BTreeMap<&Reference, &VerifyRule> =
+            spec.images.iter().map(|image| (&image.reference, &image.verify)).collect();
         let mut wishes = Vec::new();
         let mut without = Vec::new();
         for (reference, requested_by) in self.0 {

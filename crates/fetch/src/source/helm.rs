@@ -53,14 +53,20 @@ impl Http {
         let (bytes, _) = self.read(&request, &Expected::at_most(INDEX_LIMIT)).await?;
         let malformed = |reason: String| FetchError::from(request.failed(Failure::Malformed(reason)));
         let text = String::from_utf8(bytes).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
-        let index: Index = serde_saphyr::from_str_with_options(&text, options())
-            .map_err(|error| malformed(format!("it is no index of a chart repository ({})", error.to_string().lines().next().unwrap_or_default())))?;
+        let index: Index = serde_saphyr::from_str_with_options(&text, options()).map_err(|error| {
+            malformed(format!(
+                "it is no index of a chart repository ({})",
+                error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ")
+            ))
+        })?;
         let entry = find(&index, repository, name, version)?;
         let address = entry.urls.first().ok_or_else(|| malformed(format!("it has no URL for {name} {version}")))?;
         let url = base.join(address).map_err(|_| malformed(format!("{address:?} is no URL")))?;
         let digest = entry.digest.as_deref().map(|hex| {
             let hex = hex.strip_prefix("sha256:").unwrap_or(hex);
-            format!("sha256:{}", hex.to_ascii_lowercase()).parse().map_err(|_| malformed(format!("{hex:?} is no SHA-256")))
+            format!("sha256:{}", hex.to_ascii_lowercase())
+                .parse()
+                .map_err(|_| malformed(format!("{hex:?} is no SHA-256")))
         });
         Ok(Listed { url, digest: digest.transpose()? })
     }

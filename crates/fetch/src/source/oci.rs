@@ -78,10 +78,7 @@ pub(crate) enum Content {
     /// Several manifests, one per platform.
     Index(Vec<Descriptor>),
     /// One image or artifact.
-    Manifest {
-        config: Descriptor,
-        layers: Vec<Descriptor>,
-    },
+    Manifest { config: Descriptor, layers: Vec<Descriptor> },
 }
 
 #[derive(Deserialize)]
@@ -115,7 +112,8 @@ impl Http {
 
     /// The request for a manifest by its digest.
     pub(crate) fn manifest_request(&self, repository: &Repository, digest: &Digest) -> Result<Request, FetchError> {
-        let request = self.oci_request(&format!("{repository}@{digest}"), repository, &format!("manifests/{digest}"))?;
+        let request =
+            self.oci_request(&format!("{repository}@{digest}"), repository, &format!("manifests/{digest}"))?;
         Ok(Request { accept: Some(ACCEPT), ..request })
     }
 

@@ -49,14 +49,14 @@ async fn an_index_keeps_its_digest_and_loses_other_platforms() {
     // Index, manifest, config and layer; with the second platform a manifest, config and layer more.
     assert_eq!((amd.blobs.len(), both.blobs.len()), (4, 7));
     let complaint = world.complaint(&format!("{only}  platforms: [linux/riscv64]\n")).await;
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint);
 }
 
 #[tokio::test]
 async fn an_image_without_a_rule_stops_the_lock() {
     let world = World::new();
     let complaint = world.complaint(&spec("  manifests: [manifests]\n")).await;
-    insta::assert_snapshot!(complaint, @"");
+    insta::assert_snapshot!(complaint);
 }
 
 #[tokio::test]
@@ -64,29 +64,32 @@ async fn an_image_that_is_not_there_is_told_with_its_place() {
     let world = World::new();
     world.upstream.content(|content| content.forget("quay.io/team/tool", "latest"));
     let fields = "  manifests: [manifests]\n  verify: [{match: '*', unsigned: x}]\n";
-    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await);
     world.write("manifests/10-web.yaml", &DEPLOYMENT.replace("ghcr.io/team/web:1.0.0", "${IMAGE}"));
-    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await);
     world.write("manifests/10-web.yaml", "a: [1\nb: 2\n");
-    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
-    insta::assert_snapshot!(world.complaint(&spec("  manifests: [nothing]\n")).await, @"");
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await);
+    insta::assert_snapshot!(world.complaint(&spec("  manifests: [nothing]\n")).await);
 }
 
 #[tokio::test]
 async fn charts_that_cannot_be_had_or_rendered() {
     let world = World::new();
-    let chart_spec = |version: &str| spec(&format!(
-        "  charts: [{{name: app, repository: 'https://files.example/charts/', version: {version}}}]\n"
-    ));
-    insta::assert_snapshot!(world.complaint(&chart_spec("9.9.9")).await, @"");
+    let chart_spec = |version: &str| {
+        spec(&format!("  charts: [{{name: app, repository: 'https://files.example/charts/', version: {version}}}]\n"))
+    };
+    insta::assert_snapshot!(world.complaint(&chart_spec("9.9.9")).await);
     let archive = chart::package("app", "1.2.3", "", &[("app.yaml", "FAIL")]);
     world.upstream.put("files.example/charts/app-1.2.3.tgz", archive.clone());
     let complaint = world.complaint(&chart_spec("1.2.3")).await;
-    assert!(complaint.starts_with("UPSTREAM_DIGEST: cannot fetch https://files.example/charts/app-1.2.3.tgz"), "{complaint}");
+    assert!(
+        complaint.starts_with("UPSTREAM_DIGEST: cannot fetch https://files.example/charts/app-1.2.3.tgz"),
+        "{complaint}"
+    );
     world.upstream.put("files.example/charts/index.yaml", chart::index("app", "1.2.3", &archive));
-    insta::assert_snapshot!(world.complaint(&chart_spec("1.2.3")).await, @"");
+    insta::assert_snapshot!(world.complaint(&chart_spec("1.2.3")).await);
     world.upstream.put("files.example/charts/index.yaml", "<html>");
-    insta::assert_snapshot!(world.complaint(&chart_spec("1.2.3")).await, @"");
+    insta::assert_snapshot!(world.complaint(&chart_spec("1.2.3")).await);
 }
 
 #[tokio::test]
@@ -98,8 +101,8 @@ async fn a_tool_that_is_not_what_upstream_announces_is_not_run() {
     let complaint = world.complaint(&only).await;
     assert!(complaint.starts_with("UPSTREAM_DIGEST: cannot fetch https://dl.k8s.io/"), "{complaint}");
     world.component(path, b"#!/bin/sh\necho 'no such thing' >&2\nexit 1\n");
-    insta::assert_snapshot!(world.complaint(&only).await, @"");
-    insta::assert_snapshot!(world.complaint(&only.replace("v1.36.3", "v1.20.0")).await, @"");
+    insta::assert_snapshot!(world.complaint(&only).await);
+    insta::assert_snapshot!(world.complaint(&only.replace("v1.36.3", "v1.20.0")).await);
 }
 
 #[tokio::test]
@@ -107,7 +110,7 @@ async fn secrets_stop_the_lock_until_accepted_by_name() {
     let world = World::new();
     world.write("manifests/20-db.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\ndata: {password: eA==}\n");
     let fields = "  manifests: [manifests]\n  verify: [{match: '*', unsigned: x}]\n";
-    insta::assert_snapshot!(world.complaint(&spec(fields)).await, @"");
+    insta::assert_snapshot!(world.complaint(&spec(fields)).await);
     let accepted = format!("{fields}  acceptSecrets: [{{name: default/db, reason: a test database}}]\n");
     world.lock(&spec(&accepted)).await.unwrap();
 }

@@ -31,7 +31,9 @@ async fn a_good_signature_is_noted_and_travels() {
         assert_eq!(reference.verdict.rule, VerdictRule::Key);
         assert_eq!(reference.verdict.key, Some(Digest::sha256(key.public_pem().as_bytes())));
     }
-    assert!(lock.references.iter().any(|reference| reference.name.as_str() == format!("{IMAGE}:{}", Cosign::tag(&digest))));
+    assert!(
+        lock.references.iter().any(|reference| reference.name.as_str() == format!("{IMAGE}:{}", Cosign::tag(&digest)))
+    );
 }
 
 #[tokio::test]
@@ -46,8 +48,7 @@ async fn no_signature_another_key_another_image() {
     complaints.push(world.complaint(&spec).await);
     world.write("keys/tool.pub", "not a key");
     complaints.push(world.complaint(&spec).await);
-    let text = complaints.join("\n").replace(&world.folder.path().display().to_string(), "FOLDER");
     insta::with_settings!({filters => vec![("sha256[:-][0-9a-f]{64}", "DIGEST")]}, {
-        insta::assert_snapshot!(text);
+        insta::assert_snapshot!(complaints.join("\n"));
     });
 }

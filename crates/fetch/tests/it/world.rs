@@ -13,9 +13,8 @@ use sealock_testkit::{chart, corpus};
 use sealock_trust::Digest;
 
 /// Hosts that the upstream stands in for.
-const HOSTS: [&str; 8] = [
-    "dl.k8s.io", "docker.io", "files.example", "get.helm.sh", "ghcr.io", "github.com", "quay.io", "registry.k8s.io",
-];
+const HOSTS: [&str; 8] =
+    ["dl.k8s.io", "docker.io", "files.example", "get.helm.sh", "ghcr.io", "github.com", "quay.io", "registry.k8s.io"];
 
 /// Says its images as kubeadm does. The real one is asked in the lab.
 const KUBEADM: &str = "#!/bin/sh
@@ -69,7 +68,9 @@ impl World {
         let all = table.components(&kubernetes.versions[0], &plan.spec.platforms[0], &kubernetes.components).unwrap();
         for component in all.iter().filter(|component| !component.name.starts_with("kube")) {
             let content = match component.name.as_str() {
-                "helm" => gzip(&tar_of(&[("linux-amd64/README.md", b"x".as_slice()), ("linux-amd64/helm", HELM.as_bytes())])),
+                "helm" => {
+                    gzip(&tar_of(&[("linux-amd64/README.md", b"x".as_slice()), ("linux-amd64/helm", HELM.as_bytes())]))
+                }
                 name => corpus::content(name.len() as u64, 5_000),
             };
             self.upstream.put(component.url.trim_start_matches("https://"), content.clone());
@@ -87,13 +88,19 @@ impl World {
 
     fn images(&self) {
         let corpus = corpus::images(4, 200_000);
-        let names = ["registry.k8s.io/kube-apiserver:v1.36.3", "registry.k8s.io/pause:3.10.2", "ghcr.io/team/web:1.0.0", "quay.io/team/tool:latest"];
+        let names = [
+            "registry.k8s.io/kube-apiserver:v1.36.3",
+            "registry.k8s.io/pause:3.10.2",
+            "ghcr.io/team/web:1.0.0",
+            "quay.io/team/tool:latest",
+        ];
         for (name, image) in names.iter().zip(&corpus) {
             self.upstream.push(name, image);
         }
         let arm = Image::new("linux/arm64", &[&[("app", &corpus::content(99, 100_000))]]);
         let amd = Image::new("linux/amd64", &[&[("app", &corpus::content(98, 100_000))]]);
-        self.upstream.push("docker.io/library/postgres:17", &Image::index(&[("linux/amd64", amd), ("linux/arm64", arm)]));
+        self.upstream
+            .push("docker.io/library/postgres:17", &Image::index(&[("linux/amd64", amd), ("linux/arm64", arm)]));
     }
 
     fn charts(&self) {
@@ -156,6 +163,7 @@ impl World {
             below = cause.source();
         }
         text.replace(&self.upstream.authority(), "UPSTREAM")
+            .replace(&self.folder.path().display().to_string(), "FOLDER")
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host, HostError};
+use crate::wait;
 
 /// The phases of `kubeadm init` in their order, as kubeadm 1.35 to 1.37 name them. `upload-certs` is for clusters with
 /// several control planes, and needs a `certificateKey` in the configuration.
@@ -49,6 +50,7 @@ pub const CONTROL_PLANE_JOIN_PHASES: &[&str] = &[
 pub(crate) const MARKS: &str = "/var/lib/sealock/node/phases";
 const CONFIG_FOLDER: &str = "/run/sealock";
 const TIMEOUT: Duration = Duration::from_secs(600);
+const API_TIMEOUT: Duration = Duration::from_secs(240);
 const PKI: &[&str] = &[
     "pki/ca.crt",
     "pki/ca.key",
@@ -100,7 +102,7 @@ impl Act for KubeadmPhase {
                 let found = host::read_text(host, &absolute(path))?.is_some_and(|content| content.contains(text));
                 (!found).then(|| format!("{} does not say {text}", absolute(path)))
             }
-            Trace::Api => unanswered(host, &kubectl(["get", "--raw", "/readyz"]))?,
+            Trace::Api => unanswered(host, &api_ready())?,
             Trace::Objects(args) => unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?,
         };
         if let Some(because) = missing {
@@ -114,7 +116,9 @@ impl Act for KubeadmPhase {
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        self.trace(context)?;
+        if let Trace::Api = self.trace(context)? {
+            return self.await_api(host, context);
+        }
         let config = context.reveal(&self.config)?;
         let path = self.config_path();
         host.alter(Alteration::MakeDirectory { path: CONFIG_FOLDER, mode: Mode::EXECUTABLE })?;
@@ -124,8 +128,7 @@ impl Act for KubeadmPhase {
         let removed = host.alter(Alteration::RemoveFile { path: &path });
         result?;
         removed?;
-        host.alter(Alteration::MakeDirectory { path: MARKS, mode: Mode::new(0o700) })?;
-        Ok(host::write(host, &self.mark_path(), Mode::FILE, self.config_digest().as_bytes())?)
+        self.mark(host)
     }
 
     /// Takes away the files that the phase wrote. What it changed in the cluster stays: that is what compensable means.
@@ -180,6 +183,31 @@ impl KubeadmPhase {
         })
     }
 
+    /// kubeadm's own phase takes no configuration: it would ask the internet for a version, and guess the node's address.
+    fn await_api(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        (context.progress)("waiting for the API server");
+        let mut last = String::new();
+        let ready = wait::until(API_TIMEOUT, Duration::from_millis(500), || {
+            let problem = unanswered(host, &api_ready())?;
+            let answered = problem.is_none();
+            last = problem.unwrap_or_default();
+            Ok::<_, StepError>(answered.then_some(()))
+        })?;
+        match ready {
+            Some(()) => self.mark(host),
+            None => Err(StepError::Late {
+                what: "the API server is not ready".to_owned(),
+                seconds: API_TIMEOUT.as_secs(),
+                state: last,
+            }),
+        }
+    }
+
+    fn mark(&self, host: &dyn Host) -> Result<(), StepError> {
+        host.alter(Alteration::MakeDirectory { path: MARKS, mode: Mode::new(0o700) })?;
+        Ok(host::write(host, &self.mark_path(), Mode::FILE, self.config_digest().as_bytes())?)
+    }
+
     fn command(&self, config: &str) -> Command {
         let phase = self.phase.split(' ');
         let args = [self.command.as_str(), "phase"].into_iter().chain(phase).chain(["--config", config]);
@@ -209,6 +237,10 @@ impl KubeadmPhase {
 pub(crate) fn kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let flags = ["--kubeconfig", "/etc/kubernetes/admin.conf", "--request-timeout", "10s"];
     Command::new("kubectl", flags.into_iter().chain(args))
+}
+
+fn api_ready() -> Command {
+    kubectl(["get", "--raw", "/readyz"])
 }
 
 fn absolute(path: &str) -> String {

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 
 use sealock_store::operations::Operation;
-use sealock_store::{Release, StoreError};
+use sealock_store::{Release, Store, StoreError};
 use sealock_trust::reason::Code;
-use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer};
+use sealock_trust::{Digest, FileKey, KeySet, PublicKey, Scheme, Signer};
 
 use crate::site::{Bundle, Site, at};
 
@@ -174,4 +174,19 @@ fn the_files_of_a_store_as_others_read_them() {
     let first_line = log.lines().next().unwrap();
     let previous = Digest::sha256(first_line.as_bytes()).to_string();
     insta::assert_snapshot!("operation-log", log.replace(&digest, "<release file>").replace(&previous, "<line 1>"));
+}
+
+/// Docs/formats/release.md points here: these bytes must stay readable for as long as there is a `release/1`.
+#[test]
+fn the_test_vector_is_read() {
+    let (_folder, site) = site();
+    let vectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let key: PublicKey = serde_json::from_slice(&std::fs::read(vectors.join("site-key.json")).unwrap()).unwrap();
+    let keys = KeySet::new([key], 1).unwrap();
+    let store = Store::init(&site.store).unwrap();
+    std::fs::copy(vectors.join("release-1.json"), site.store.join("releases/1.json")).unwrap();
+    std::os::unix::fs::symlink("releases/1.json", site.store.join("current")).unwrap();
+    let published = store.current_release(&keys).unwrap().unwrap();
+    let expected = Release::after(None, BASE.selection(), BASE.references(), at(1)).unwrap();
+    assert_eq!(published.release, expected);
 }

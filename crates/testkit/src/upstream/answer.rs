@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_RANGES, AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION, RANGE, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Frame, Incoming};
 
@@ -39,7 +42,11 @@ impl Answer {
 }
 
 /// Answers `request`; an error ends the connection without an answer.
-pub(crate) async fn to(request: &Request<Incoming>, shared: &Shared, address: SocketAddr) -> io::Result<Response<Body>> {
+pub(crate) async fn to(
+    request: &Request<Incoming>,
+    shared: &Shared,
+    address: SocketAddr,
+) -> io::Result<Response<Body>> {
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let authorization = header(AUTHORIZATION);
@@ -52,7 +59,10 @@ pub(crate) async fn to(request: &Request<Incoming>, shared: &Shared, address: So
     let faults = fault::take(&mut shared.faults.lock().unwrap(), &target);
     let mut answer = route(request, shared, address, authorization);
     let ranged = !faults.iter().any(|fault| matches!(fault, Fault::NoRange));
-    if answer.status == StatusCode::OK && ranged && let Some(range) = header(RANGE) {
+    if answer.status == StatusCode::OK
+        && ranged
+        && let Some(range) = header(RANGE)
+    {
         answer = part_of(answer, range);
     }
     let sent = faulty(answer, &faults)?;
@@ -67,9 +77,13 @@ fn route(request: &Request<Incoming>, shared: &Shared, address: SocketAddr, auth
     let Some(rest) = path.strip_prefix("/v2/") else {
         let content = shared.content.lock().unwrap();
         let file = content.files.get(path.trim_matches('/'));
-        return file.map_or_else(|| Answer::new(StatusCode::NOT_FOUND, "no such file\n"), |bytes| Answer::new(StatusCode::OK, bytes.clone()));
+        return file.map_or_else(
+            || Answer::new(StatusCode::NOT_FOUND, "no such file\n"),
+            |bytes| Answer::new(StatusCode::OK, bytes.clone()),
+        );
     };
-    let repository = ["/manifests/", "/blobs/", "/tags/"].iter().find_map(|part| rest.rfind(part)).map_or("", |end| &rest[..end]);
+    let repository =
+        ["/manifests/", "/blobs/", "/tags/"].iter().find_map(|part| rest.rfind(part)).map_or("", |end| &rest[..end]);
     if let Some(login) = &*shared.login.lock().unwrap()
         && !login.admits(authorization, repository)
     {
@@ -114,7 +128,9 @@ fn registry(content: &Content, repository: &str, rest: &str) -> Answer {
 
 fn part_of(answer: Answer, range: &str) -> Answer {
     let length = answer.content.len();
-    let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else { return answer };
+    let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+        return answer;
+    };
     let Ok(first) = first.parse::<usize>() else { return answer };
     let end = last.parse::<usize>().map_or(length, |last| (last + 1).min(length));
     if first >= end {
@@ -142,10 +158,12 @@ fn faulty(mut answer: Answer, faults: &[Fault]) -> io::Result<(Answer, Way)> {
         match fault {
             Fault::Status(status) => answer = Answer::error(StatusCode::from_u16(*status).unwrap(), "FAULT"),
             Fault::RateLimited(seconds) => {
-                answer = Answer::error(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS").with(RETRY_AFTER, seconds.to_string());
+                answer = Answer::error(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS")
+                    .with(RETRY_AFTER, seconds.to_string());
             }
             Fault::LoginPage => {
-                answer = Answer::new(StatusCode::OK, "<!doctype html><title>Log in</title>").with(CONTENT_TYPE, "text/html");
+                answer =
+                    Answer::new(StatusCode::OK, "<!doctype html><title>Log in</title>").with(CONTENT_TYPE, "text/html");
             }
             Fault::Redirect(to) => answer = Answer::new(StatusCode::TEMPORARY_REDIRECT, "").with(LOCATION, to.clone()),
             Fault::Short(less) => answer.content.truncate(answer.content.len().saturating_sub(*less)),
@@ -193,7 +211,9 @@ fn body(content: Bytes, way: Way) -> Body {
         async move {
             // Pending once, so that the server flushes what went before: an error drops it otherwise.
             tokio::task::yield_now().await;
-            if let Some((after, silent)) = end && at >= after.min(content.len()) {
+            if let Some((after, silent)) = end
+                && at >= after.min(content.len())
+            {
                 if silent {
                     std::future::pending::<()>().await;
                 }

@@ -30,7 +30,9 @@ impl Login {
     pub(crate) fn admits(&self, authorization: Option<&str>, repository: &str) -> bool {
         match self {
             Self::Basic { user, password } => authorization == Some(&basic(user, password)),
-            Self::Bearer { .. } | Self::Anonymous => authorization == Some(&format!("Bearer {}", token(&scope(repository)))),
+            Self::Bearer { .. } | Self::Anonymous => {
+                authorization == Some(&format!("Bearer {}", token(&scope(repository))))
+            }
         }
     }
 

@@ -167,7 +167,7 @@ pub enum TrustError {
         found: Digest,
     },
     /// Sequences in between are missing.
-    #[error("the sequences {} to {} have not been imported", missing.start(), missing.end())]
+    #[error("sequence {} of this stream must be imported first", range(missing))]
     Gap {
         /// The sequences that were skipped.
         missing: RangeInclusive<u64>,
@@ -210,5 +210,13 @@ impl TrustError {
     /// Always: what is not believed now is not believed on a second try.
     pub fn is_refusal(&self) -> bool {
         true
+    }
+}
+
+/// `4`, or `4 to 6`.
+fn range(sequences: &RangeInclusive<u64>) -> String {
+    match (sequences.start(), sequences.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first} to {last}"),
     }
 }

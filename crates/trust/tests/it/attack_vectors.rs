@@ -220,3 +220,17 @@ fn judge(folder: &Path, now: jiff::Timestamp) -> Result<(), Code> {
     let verdict = tuf::verify(&read("trusted-root.json"), &set, &read("manifest.json"), now, state.as_ref());
     verdict.map(|_| ()).map_err(|error| error.code())
 }
+
+#[test]
+fn a_person_is_told_what_was_wrong() {
+    let mut told = String::new();
+    for (name, attack) in attacks() {
+        let Attack { now, trusted_root, state, set, manifest, .. } = &attack;
+        if let Err(error) = tuf::verify(trusted_root, set, manifest, *now, state.as_ref()) {
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let lines: Vec<_> = causes.map(|error| format!("    {error}\n")).collect();
+            told.push_str(&format!("{name}: {}\n{}", error.code(), lines.concat()));
+        }
+    }
+    insta::assert_snapshot!(told);
+}

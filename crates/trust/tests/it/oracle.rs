@@ -1,6 +1,6 @@
 //! Another implementation's verdict: python-tuf must believe what we sign, and refuse what we refuse.
 //!
-//! Runs where `SEALOCK_ORACLES=1` is set, as `.ci/run` does; it needs `python3` and the package `tuf` (PyPI).
+//! Runs where `SEALOCK_ORACLES=1` is set, as `.ci/run` does; it needs `python3` with `tuf` and `securesystemslib[crypto]` (PyPI).
 //! Where they are missing the test fails and says what to install.
 
 use std::fs;
@@ -11,8 +11,8 @@ use sealock_trust::tuf::{MetadataSet, rotate_root, verify};
 
 use crate::world::{MANIFEST, Publisher, keys, now, root_spec, signers};
 
-const MISSING: &str = "the oracle test needs python3 with the package `tuf` (`python3 -m venv VENV && VENV/bin/pip \
-    install tuf`, and VENV/bin first in PATH), or SEALOCK_ORACLES unset";
+const MISSING: &str = "the oracle test needs python3 with two packages (`python3 -m venv VENV && VENV/bin/pip install \
+    tuf 'securesystemslib[crypto]'`, and VENV/bin first in PATH), or SEALOCK_ORACLES unset";
 
 fn python(script: &Path, arguments: &[&str]) -> Output {
     Command::new("python3").arg(script).args(arguments).output().unwrap_or_else(|error| panic!("{MISSING}: {error}"))

@@ -1,9 +1,20 @@
 //! `sealock app apply`
 
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use sealock_cluster::Plan;
+use sealock_cluster::apps::{self, App, Applied, Progress, Target};
+use sealock_cluster::release::ReleaseView;
+use sealock_cluster::tools::Toolbox;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::files;
+use crate::station::Station;
+use crate::ui::{Ui, took};
 
 /// Install or update an application from the release
 ///
@@ -19,6 +30,95 @@ pub struct ApplyArgs {
     timeout: u64,
 }
 
-pub fn run(_args: &ApplyArgs, _context: &Context) -> Result<()> {
-    Err(CommandError::internal("not wired"))
+#[derive(Serialize)]
+struct Outcome {
+    app: String,
+    cluster: String,
+    /// Kubernetes objects.
+    objects: usize,
+    /// Images that they name, each in the release.
+    images: usize,
+    /// Workloads that are ready.
+    ready: usize,
+}
+
+pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
+    let app = App::load(&args.file, &files::read_text(&args.file)?)?;
+    let station = Station::open(context)?;
+    let release = station.current_release()?;
+    let cluster = app.spec().cluster.as_str();
+    let folder = context.paths.cluster(cluster);
+    let plan = applied_plan(&folder, cluster)?;
+    let toolbox = Toolbox::new(&station.store, ReleaseView::new(&release), folder.join("bin"));
+    let kubeconfig = folder.join("kubeconfig");
+    let target = Target { cluster, kubernetes: &plan.kubernetes, kubeconfig: &kubeconfig, toolbox: &toolbox };
+    let runtime = context.runtime()?;
+    if context.dry_run {
+        runtime.block_on(apps::check(&app, &target))?;
+        context.ui.note("every image is in the release; nothing was applied");
+        return Ok(());
+    }
+    let started = Instant::now();
+    let told = Told::default();
+    let timeout = Duration::from_secs(args.timeout);
+    let applied = runtime.block_on(apps::apply(&app, &target, timeout, &|event| told.tell(&context.ui, event)))?;
+    show(&app, &applied, started.elapsed(), context)
+}
+
+/// The plan that made the cluster: it knows the version whose kubectl is to be used.
+fn applied_plan(folder: &std::path::Path, cluster: &str) -> Result<Plan> {
+    let path = folder.join("applied.json");
+    if !path.exists() {
+        let problem = format!("this station has made no cluster {cluster}");
+        return Err(CommandError::failed(problem).hint("`sealock cluster apply` makes it."));
+    }
+    Ok(sealock_cluster::operator::read_plan(&path)?)
+}
+
+/// Says what has changed since it was said last.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn tell(&self, ui: &Ui, progress: &Progress<'_>) {
+        match progress {
+            Progress::Rendered { objects, images } => {
+                ui.done(format_args!("rendered {objects} objects with {images} images, all in the release"));
+            }
+            Progress::Chart { name } => ui.done(format_args!("chart {name} is installed")),
+            Progress::Manifests { name } => ui.done(format_args!("{name} is applied")),
+            Progress::Waiting { ready, total, pending } => self.waiting(ui, *ready, *total, pending),
+        }
+    }
+
+    fn waiting(&self, ui: &Ui, ready: usize, total: usize, pending: &[String]) {
+        let Ok(mut before) = self.0.lock() else { return };
+        if *before == pending {
+            return;
+        }
+        ui.note(format_args!("  {ready} of {total} ready"));
+        for reason in pending {
+            ui.note(format_args!("    waiting for {reason}"));
+        }
+        *before = pending.to_vec();
+    }
+}
+
+fn show(app: &App, applied: &Applied, duration: Duration, context: &Context) -> Result<()> {
+    let outcome = Outcome {
+        app: app.name().to_string(),
+        cluster: app.spec().cluster.to_string(),
+        objects: applied.objects,
+        images: applied.images,
+        ready: applied.workloads.len(),
+    };
+    let text = format!(
+        "app {} is ready on cluster {}: {} objects, {} workloads, in {}",
+        outcome.app,
+        outcome.cluster,
+        outcome.objects,
+        outcome.ready,
+        took(duration)
+    );
+    context.ui.result(&outcome, text)
 }

@@ -32,6 +32,9 @@ pub struct LockArgs {
     /// The trust root [default: trust/root.json beside the spec]
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
+    /// Where downloaded tools are kept while locking; programs must be allowed to run there [default: /var/tmp]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// Write nothing; fail where the lock is not what the spec resolves to now (times and sequence aside)
     #[arg(long, conflicts_with = "renew")]
     check: bool,
@@ -58,8 +61,9 @@ pub fn run(args: &LockArgs, context: &Context) -> Result<()> {
     let before = read(&path)?;
     let request = request(args, before.as_ref(), &path)?;
     let progress = context.ui.progress();
-    let resolved = outside::settings(&context.settings).and_then(|settings| {
-        let resolving = sealock_fetch::resolve(&request, &settings, &outside::progress(&progress));
+    let resolved = settings(args, context).and_then(|settings| {
+        let told = outside::progress(&progress);
+        let resolving = sealock_fetch::resolve(&request, &settings, &told);
         context.runtime()?.block_on(resolving).map_err(CommandError::from)
     });
     progress.end();
@@ -75,6 +79,16 @@ pub fn run(args: &LockArgs, context: &Context) -> Result<()> {
     }
     let kept = before.filter(|_| !changed).unwrap_or(lock);
     show(path, changed, changes, &kept, context)
+}
+
+fn settings(args: &LockArgs, context: &Context) -> Result<sealock_fetch::Settings> {
+    let mut settings = outside::settings(&context.settings)?;
+    if let Some(folder) = &args.cache {
+        let failed = |error| CommandError::from(error).context(format!("making the folder {}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        settings.scratch.clone_from(folder);
+    }
+    Ok(settings)
 }
 
 fn read(path: &Path) -> Result<Option<Lock>> {

@@ -1,5 +1,6 @@
 //! `sealock node`: what the station runs on a node. Not for people, and not documented for them.
 
+mod gap;
 mod observe;
 mod probe;
 mod run;
@@ -17,6 +18,7 @@ pub enum NodeCommand {
     Observe(observe::ObserveArgs),
     Probe(probe::ProbeArgs),
     Run(run::RunArgs),
+    Gap(gap::GapArgs),
 }
 
 pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
@@ -24,6 +26,7 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
         NodeCommand::Observe(args) => observe::run(args, context),
         NodeCommand::Probe(args) => probe::run(args, context),
         NodeCommand::Run(args) => run::run(args, context),
+        NodeCommand::Gap(args) => gap::run(args, context),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,0 +1,164 @@
+//! Brings an app to its cluster.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::programs::Programs;
+use super::render::{self, Rendered};
+use super::wait::{self, Workload};
+use super::{App, AppError};
+use crate::release::Program;
+use crate::tools::Toolbox;
+
+/// How long one call may take that does not wait for pods.
+const CALL: Duration = Duration::from_secs(120);
+
+/// Which cluster, and with what.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The cluster's name.
+    pub cluster: &'a str,
+    /// Its Kubernetes version.
+    pub kubernetes: &'a str,
+    /// The administrator's kubeconfig.
+    pub kubeconfig: &'a Path,
+    /// Programs and charts of the release.
+    pub toolbox: &'a Toolbox<'a>,
+}
+
+/// What happens while an app is applied, for whoever waits.
+#[derive(Clone, Debug)]
+pub enum Progress<'a> {
+    /// Everything was rendered, and every image is in the release.
+    Rendered {
+        /// Objects.
+        objects: usize,
+        /// Images that they name.
+        images: usize,
+    },
+    /// A chart was installed.
+    Chart {
+        /// Its name.
+        name: &'a str,
+    },
+    /// A file of manifests was applied.
+    Manifests {
+        /// Its name.
+        name: &'a str,
+    },
+    /// Waiting.
+    Waiting {
+        /// How many workloads are ready.
+        ready: usize,
+        /// Of how many.
+        total: usize,
+        /// What is not, and why.
+        pending: &'a [String],
+    },
+}
+
+/// What applying an app came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Objects.
+    pub objects: usize,
+    /// Images that they name.
+    pub images: usize,
+    /// What was waited for.
+    pub workloads: Vec<Workload>,
+}
+
+/// Renders `app` and refuses images that are not in the release. The cluster is not touched.
+///
+/// # Errors
+/// The release lacks something, or a chart does not render.
+pub async fn check(app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
+    let work = Work::begin(app, target)?;
+    let rendered = work.render(app, target).await?;
+    render::check_images(&rendered, target.toolbox.release())?;
+    Ok(rendered)
+}
+
+/// Brings `app` to its cluster, and waits until it is ready, at most `timeout`.
+///
+/// # Errors
+/// As [`check`], before the cluster is touched; then what Helm, kubectl or the pods say.
+pub async fn apply(
+    app: &App,
+    target: &Target<'_>,
+    timeout: Duration,
+    progress: &(dyn Fn(&Progress<'_>) + Sync),
+) -> Result<Applied, AppError> {
+    let work = Work::begin(app, target)?;
+    let rendered = work.render(app, target).await?;
+    let images = render::check_images(&rendered, target.toolbox.release())?;
+    progress(&Progress::Rendered { objects: rendered.objects.len(), images });
+    work.make_namespaces(app, &rendered).await?;
+    for rendered in &rendered.charts {
+        work.install(app, rendered).await?;
+        progress(&Progress::Chart { name: rendered.chart.name.as_str() });
+    }
+    for manifests in &rendered.manifests {
+        let namespace = app.spec().namespace.as_str();
+        let arguments = ["apply", "--server-side", "--field-manager", "sealock", "--namespace", namespace, "--filename", "-"];
+        work.programs.kubectl(&arguments, &manifests.content, CALL).await?;
+        progress(&Progress::Manifests { name: &manifests.name });
+    }
+    let workloads = wait::workloads(app, &rendered);
+    wait::until_ready(&work.programs, &workloads, timeout, progress).await?;
+    Ok(Applied { objects: rendered.objects.len(), images, workloads })
+}
+
+struct Work {
+    programs: Programs,
+    folder: tempfile::TempDir,
+}
+
+impl Work {
+    fn begin(app: &App, target: &Target<'_>) -> Result<Self, AppError> {
+        if app.spec().cluster.as_str() != target.cluster {
+            return Err(AppError::OtherCluster {
+                app: app.name().to_string(),
+                wanted: app.spec().cluster.to_string(),
+                here: target.cluster.into(),
+            });
+        }
+        let helm = target.toolbox.program(Program::Helm, None)?;
+        let kubectl = target.toolbox.program(Program::Kubectl, Some(target.kubernetes))?;
+        let parent = target.toolbox.folder();
+        let folder = tempfile::Builder::new().prefix("app-").tempdir_in(parent);
+        let folder = folder.map_err(|source| AppError::Io { action: "make a folder in", path: parent.into(), source })?;
+        let home = folder.path().to_owned();
+        Ok(Self { programs: Programs { helm, kubectl, kubeconfig: target.kubeconfig.into(), home }, folder })
+    }
+
+    async fn render(&self, app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
+        render::render(app, target.toolbox, &self.programs, target.kubernetes, self.folder.path()).await
+    }
+
+    /// Makes the namespaces that things go to and that nothing of the app makes itself.
+    async fn make_namespaces(&self, app: &App, rendered: &Rendered) -> Result<(), AppError> {
+        let mut wanted: BTreeSet<&str> = rendered.objects.iter().filter_map(|object| object.namespace()).collect();
+        wanted.insert(app.spec().namespace.as_str());
+        wanted.extend(rendered.charts.iter().map(|rendered| app.namespace_of(&rendered.chart).as_str()));
+        let made: BTreeSet<&str> =
+            rendered.objects.iter().filter(|o| o.place.kind == "Namespace").map(|o| o.place.name.as_str()).collect();
+        for namespace in wanted.difference(&made) {
+            let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+            let arguments = ["apply", "--server-side", "--field-manager", "sealock", "--filename", "-"];
+            self.programs.kubectl(&arguments, object.to_string().as_bytes(), CALL).await?;
+        }
+        Ok(())
+    }
+
+    async fn install(&self, app: &App, rendered: &render::RenderedChart) -> Result<(), AppError> {
+        let chart = &rendered.chart;
+        let values = render::values_arguments(app, chart);
+        let archive = rendered.archive.to_string_lossy();
+        let mut arguments = vec!["upgrade", "--install", chart.name.as_str(), &*archive];
+        arguments.extend(["--namespace", app.namespace_of(chart).as_str()]);
+        arguments.extend(values.iter().map(String::as_str));
+        self.programs.helm(&arguments, CALL).await.map(|_| ())
+    }
+}
