@@ -78,7 +78,16 @@ fn deny(root: &Path) -> Result<()> {
 }
 
 fn tests(root: &Path) -> Result<()> {
-    cargo(root, &["test", "--workspace"])
+    let oracles = tools::oracles()?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(oracles).chain(std::env::split_paths(&path)))?;
+    let mut command = Command::new("cargo");
+    command.args(["test", "--workspace"]).current_dir(root).env("PATH", path).env("SEALOCK_ORACLES", "1");
+    let status = command.status().context("cannot run cargo")?;
+    if !status.success() {
+        bail!("cargo test --workspace failed");
+    }
+    Ok(())
 }
 
 fn cargo(root: &Path, args: &[&str]) -> Result<()> {

@@ -29,3 +29,24 @@ pub fn cargo_deny(root: &Path) -> Result<PathBuf> {
     }
     Ok(program)
 }
+
+/// Other implementations that judge what we make: python-tuf, in a virtual environment of its own.
+const ORACLES: &[&str] = &["tuf==7.0.1", "securesystemslib[crypto]==1.6.0"];
+
+/// The folder with the `python3` that has the oracles, made on first use.
+pub fn oracles() -> Result<PathBuf> {
+    let folder = cache()?.join("tools/oracles-1");
+    if !folder.exists() {
+        let partial = folder.with_extension("partial");
+        program(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&partial))?;
+        program(Command::new(partial.join("bin/python3")).args(["-m", "pip", "install", "--quiet"]).args(ORACLES))?;
+        std::fs::rename(&partial, &folder)?;
+    }
+    Ok(folder.join("bin"))
+}
+
+fn program(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}

@@ -192,7 +192,14 @@ impl Import<'_> {
         let digests: Vec<Digest> = blobs.iter().map(|blob| blob.digest.clone()).collect();
         self.lock.hold(manifest, &digests)?;
         let mut staged = Staged::new(self.station.store, self.lock.staging(manifest)?);
-        staged.check_room(blobs)?;
+        if let Err(error) = staged.check_room(blobs) {
+            // What an earlier import has left is worth more than the room; an empty staging folder is not.
+            if !staged.is_resumed() {
+                drop(staged);
+                self.give_up();
+            }
+            return Err(error);
+        }
         let total = self.header.payload_size();
         self.header.stream(&mut staged, &mut |done| progress(Progress { done, total }))?;
         Ok(staged)

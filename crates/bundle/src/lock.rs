@@ -247,7 +247,8 @@ impl Lock {
             reference.requested_by.dedup();
         }
         self.blobs.sort_by(|a, b| (a.is_generated(), &a.digest).cmp(&(b.is_generated(), &b.digest)));
-        self.blobs.dedup_by(|a, b| a.digest == b.digest);
+        // The same blob under two sources is one blob; with two sizes it is a contradiction, and stays to be found.
+        self.blobs.dedup_by(|a, b| a.digest == b.digest && a.size == b.size);
     }
 
     /// Bytes of all blobs together.
@@ -269,6 +270,11 @@ impl Lock {
         if !(self.issued <= self.soft_expiry && self.soft_expiry <= self.expires) {
             return Some("it expires before it is issued, or its hard expiry lies before its soft one".to_owned());
         }
+        let times = [self.issued, self.soft_expiry, self.expires];
+        if times.iter().any(|time| time.subsec_nanosecond() != 0) {
+            // The trust metadata, which repeats them, cannot say more (TUF specification 1.0.34, 4.2.1).
+            return Some("its times are not whole seconds".to_owned());
+        }
         if self.audience.sites.is_empty() {
             return Some("it names no site".to_owned());
         }
@@ -278,6 +284,11 @@ impl Lock {
         }
         if let Some(bare) = self.references.iter().find(|reference| !digests.contains(&reference.digest)) {
             return Some(format!("{} is {}, which is not among the blobs", bare.name, bare.digest));
+        }
+        let in_order = self.references.is_sorted_by_key(|reference| &reference.name)
+            && self.blobs.is_sorted_by_key(|blob| (blob.is_generated(), &blob.digest));
+        if !in_order {
+            return Some("its references or blobs are not sorted".to_owned());
         }
         let twins = self.references.windows(2).find(|pair| pair[0].name == pair[1].name);
         twins.map(|pair| format!("{} stands in it twice", pair[0].name))

@@ -38,7 +38,7 @@ variables! {
     NO_PROXY = "Hosts that are reached without a proxy, separated by commas. Also in lower case."
     NOTIFY_SOCKET = "Where `serve` tells a service manager that it is ready. Set by systemd."
     RUNTIME_DIRECTORY = "Where `serve` makes its control socket. Set by systemd."
-    SSL_CERT_FILE = "Certificate authorities that are trusted outside, instead of the system's."
+    SSL_CERT_FILE = "Further certificate authorities that are trusted outside, PEM."
 }
 
 /// The variable's value, where it is set and not empty.

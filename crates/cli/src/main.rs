@@ -3,6 +3,8 @@
 //! `args` is what a person types, `commands/<noun>/<verb>.rs` what happens then, `ui` how it is shown and `error` how it
 //! goes wrong. Only this crate reads the environment, the clock and the home directory, and only it prints.
 
+#![expect(unreachable_pub, reason = "a binary has no API")]
+
 mod args;
 mod commands;
 mod context;

@@ -197,10 +197,8 @@ impl Settings {
             let proxy = Proxy { https, http, except: except.collect() };
             self.outside.proxy.layer(Some(proxy), &Origin::Environment(env::HTTPS_PROXY.name));
         }
-        if let Some(file) = env::read(&env::SSL_CERT_FILE) {
-            let origin = Origin::Environment(env::SSL_CERT_FILE.name);
-            self.outside.ca_files.layer(Some(vec![file.into()]), &origin);
-        }
+        // Besides the file's: somebody who sets it for other programs does not mean to take ours away.
+        self.outside.ca_files.value.extend(env::read(&env::SSL_CERT_FILE).map(PathBuf::from));
     }
 }
 

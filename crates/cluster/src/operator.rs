@@ -19,7 +19,7 @@ mod status;
 pub use error::OperatorError;
 pub use status::{HostStatus, NodeStatus, Status};
 
-use crate::execute::{self, Binary, Connection, Kit, Progress, SshSettings};
+use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::Inventory;
 use crate::journal::{self, Journal};
 use crate::plan::{self, Assessment, Intent, Plan, PlanError, Purpose};
@@ -155,9 +155,14 @@ impl Operator<'_> {
         if !planned.is_done() {
             files::save(&self.folder.join("plans").join(format!("{}.json", digest.hex())), &self.encode(plan)?)?;
             let mut journal = Journal::open(&self.folder.join("journal"), &digest)?;
-            let state = (&planned.inventory, &planned.assessment);
-            changed =
-                execute::execute(plan, state, &planned.connections, &self.kit()?, &mut journal, progress).await?;
+            let execution = Execution {
+                plan,
+                inventory: &planned.inventory,
+                assessment: &planned.assessment,
+                connections: &planned.connections,
+                kit: &self.kit()?,
+            };
+            changed = execute::execute(execution, &mut journal, progress).await?;
         }
         match plan.purpose {
             Purpose::Apply => {

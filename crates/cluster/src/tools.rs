@@ -33,7 +33,7 @@ pub enum ToolError {
         /// What was asked for.
         what: String,
         /// Why.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The store has not the blob that its release names, or another in its place.
     #[error("{what}: the blob {digest} is missing from the store, or damaged")]
@@ -133,10 +133,8 @@ impl<'a> Toolbox<'a> {
         let what = format!("{} {}", program.as_str(), found.version);
         let layer = self.only_layer(&what, &found.artifact.digest)?;
         let target = self.folder.join(format!("{}-{}", program.as_str(), &layer.digest.hex()[..16]));
-        self.take(&what, &layer, &target, match program {
-            Program::Helm => Some(format!("linux-{architecture}/helm")),
-            _ => None,
-        })?;
+        let member = (program == Program::Helm).then(|| format!("linux-{architecture}/helm"));
+        self.take(&what, &layer, &target, member.as_deref())?;
         Ok(target)
     }
 
@@ -161,7 +159,7 @@ impl<'a> Toolbox<'a> {
     }
 
     fn open(&self, what: &str, digest: &Digest) -> Result<File, ToolError> {
-        let opened = self.store.open_blob(digest).map_err(|source| ToolError::Store { what: what.into(), source })?;
+        let opened = self.store.open_blob(digest).map_err(|source| ToolError::Store { what: what.into(), source: Box::new(source) })?;
         let missing = || ToolError::Blob { what: what.into(), digest: digest.clone() };
         opened.map(|blob| blob.file).ok_or_else(missing)
     }
@@ -177,7 +175,7 @@ impl<'a> Toolbox<'a> {
     }
 
     /// Writes the layer, or the archive's member of it, to `target`: verified before it gets its name.
-    fn take(&self, what: &str, layer: &Descriptor, target: &Path, member: Option<String>) -> Result<(), ToolError> {
+    fn take(&self, what: &str, layer: &Descriptor, target: &Path, member: Option<&str>) -> Result<(), ToolError> {
         let damaged = || ToolError::Blob { what: what.into(), digest: layer.digest.clone() };
         if layer.size > MAX_PROGRAM {
             return Err(damaged());
@@ -192,7 +190,7 @@ impl<'a> Toolbox<'a> {
         let _ = fs::remove_file(&new);
         let mut options = File::options();
         let file = options.write(true).create_new(true).mode(0o755).open(&new).map_err(failed("write", &new))?;
-        let digest = copy(blob, &file, member.as_deref()).map_err(failed("write", &new))?;
+        let digest = copy(blob, &file, member).map_err(failed("write", &new))?;
         drop(file);
         if digest.as_ref() != Some(&layer.digest) {
             let _ = fs::remove_file(&new);

@@ -18,7 +18,7 @@ use crate::settings::Settings;
 use crate::source::oci::Repository;
 use crate::upstream::Failure;
 
-/// Builds the bundle that `lock` determines at `out`, unsigned: [`sealock_bundle::sign`] comes next. `folder` is where the
+/// Builds the bundle that `lock` determines at `out`, unsigned: [`sealock_bundle::sign()`] comes next. `folder` is where the
 /// spec lies. A build that was cut off goes on where it stopped; blobs that are there are not fetched again.
 ///
 /// # Errors

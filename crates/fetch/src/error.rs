@@ -61,7 +61,7 @@ pub enum FetchError {
     #[error("cannot resolve the image {image}, which is asked for by {}", requested_by.join(", "))]
     Image {
         /// The image.
-        image: Reference,
+        image: String,
         /// Who asks for it.
         requested_by: Vec<String>,
         /// Why.

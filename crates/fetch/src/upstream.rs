@@ -56,8 +56,13 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// 5xx, still after all tries.
-    #[error("the server answered {0}")]
-    ServerError(StatusCode),
+    #[error("the server answered {status}")]
+    ServerError {
+        /// The status.
+        status: StatusCode,
+        /// How long the server asked us to wait.
+        retry_after: Option<Duration>,
+    },
     /// Any other status that is not a success.
     #[error("the server answered {0}, which makes no sense here")]
     UnexpectedStatus(StatusCode),
@@ -110,8 +115,8 @@ pub enum Failure {
     /// A redirect from TLS to plain text.
     #[error("the server redirects from https to http")]
     InsecureRedirect,
-    /// The answer is not what the protocol says.
-    #[error("the answer makes no sense: {0}")]
+    /// The address or the answer is not what the protocol says.
+    #[error("nothing can be made of it: {0}")]
     Malformed(String),
     /// The connection broke before an answer came.
     #[error("the connection broke")]
@@ -126,7 +131,7 @@ impl Failure {
             Self::NameNotFound
                 | Self::Unreachable
                 | Self::RateLimited { .. }
-                | Self::ServerError(_)
+                | Self::ServerError { .. }
                 | Self::Stalled { .. }
                 | Self::TooSlow { .. }
                 | Self::Truncated { .. }
@@ -168,7 +173,7 @@ impl Failure {
             Self::RateLimited { .. } => {
                 "wait, log in to get a higher limit, or name a mirror under `mirrors:`; what was fetched is kept"
             }
-            Self::ServerError(_) | Self::Stalled { .. } | Self::TooSlow { .. } | Self::Truncated { .. } => {
+            Self::ServerError { .. } | Self::Stalled { .. } | Self::TooSlow { .. } | Self::Truncated { .. } => {
                 "run the same command again later, or name a mirror under `mirrors:`; what was fetched is kept"
             }
             Self::WrongDigest { .. } | Self::WrongSize { .. } => {

@@ -41,9 +41,9 @@ impl Context<'_> {
         let mut revealed = zeroize::Zeroizing::new(String::with_capacity(text.len() + 256));
         let mut rest = text;
         while let Some((before, after)) = rest.split_once(OPEN) {
-            let (name, after) = after.split_once('}').ok_or_else(|| StepError::Invalid {
-                problem: "a ${secret:NAME} is not closed".to_owned(),
-            })?;
+            let (name, after) = after
+                .split_once('}')
+                .ok_or_else(|| StepError::Invalid { problem: "a ${secret:NAME} is not closed".to_owned() })?;
             let secret = self.secrets.find(name).ok_or_else(|| StepError::NoSecret { name: name.to_owned() })?;
             revealed.push_str(before);
             revealed.push_str(secret);

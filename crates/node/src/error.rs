@@ -105,7 +105,9 @@ impl StepError {
             Self::Malformed { .. } | Self::Invalid { .. } => Some(Code::Format),
             Self::Pull(error) => error.code(),
             // What a blob's reader says when the content is not what its digest promised.
-            Self::Host(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => Some(Code::Digest),
+            Self::Host(HostError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
+                Some(Code::Digest)
+            }
             _ => None,
         }
     }
@@ -117,8 +119,12 @@ impl StepError {
                 "Sealock overwrites nothing that it did not write. Move it away, or clean the host with the tool that made it, and plan again.",
             ),
             Self::NotInRelease { .. } => Some("Carry a bundle that holds it to the site, import it, and plan again."),
-            Self::WrongImage { .. } => Some("Remove the image from containerd (`ctr -n k8s.io images rm`), and run again."),
-            Self::Host(HostError::NoProgram { .. }) => Some("Install the package that brings it from the site's own repository."),
+            Self::WrongImage { .. } => {
+                Some("Remove the image from containerd (`ctr -n k8s.io images rm`), and run again.")
+            }
+            Self::Host(HostError::NoProgram { .. }) => {
+                Some("Install the package that brings it from the site's own repository.")
+            }
             Self::Pull(error) => error.hint(),
             Self::NoSecret { .. } => Some("Run the plan with `sealock cluster apply`, which sends it."),
             _ => None,

@@ -47,7 +47,9 @@ pub enum FenceError {
     #[error("{path} is damaged", path = .0.display())]
     Damaged(PathBuf),
     /// Another operator came later.
-    #[error("another operator has taken over: this run has generation {asked}, and the node has seen generation {seen}")]
+    #[error(
+        "another operator has taken over: this run has generation {asked}, and the node has seen generation {seen}"
+    )]
     Stale {
         /// The run's generation.
         asked: u64,

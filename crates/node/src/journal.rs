@@ -201,7 +201,8 @@ fn parse(bytes: &[u8]) -> Result<Parsed, Damage> {
             }
             return Err(damage("a record does not have its checksum"));
         }
-        let record = serde_json::from_slice(payload).map_err(|_| damage("a record is not one that this version knows"))?;
+        let record =
+            serde_json::from_slice(payload).map_err(|_| damage("a record is not one that this version knows"))?;
         parsed.records.push(record);
         parsed.crc = crc;
         parsed.length += HEADER + length;

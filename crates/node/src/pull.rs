@@ -125,11 +125,15 @@ impl PullError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => {
-                Some("Is `sealock serve` running at the station, and can the node reach it? Run the command again: it goes on where it stopped.")
+            Self::Unreachable { .. } | Self::Broken { .. } => Some(
+                "Is `sealock serve` running at the station, and can the node reach it? Run the command again: it goes on where it stopped.",
+            ),
+            Self::Status { status: 404, .. } => {
+                Some("The served release does not hold it: look at `sealock release show`, and plan again.")
             }
-            Self::Status { status: 404, .. } => Some("The served release does not hold it: look at `sealock release show`, and plan again."),
-            Self::WrongDigest { .. } => Some("Look at the station's disk, and run `sealock import` of the bundle again."),
+            Self::WrongDigest { .. } => {
+                Some("Look at the station's disk, and run `sealock import` of the bundle again.")
+            }
             _ => None,
         }
     }
@@ -223,7 +227,11 @@ impl Client {
                 Ok(response) if response.status() == StatusCode::OK => return Ok(response),
                 Ok(response) => {
                     let status = response.status();
-                    let error = PullError::Status { registry: self.name.clone(), what: what.to_owned(), status: status.as_u16() };
+                    let error = PullError::Status {
+                        registry: self.name.clone(),
+                        what: what.to_owned(),
+                        status: status.as_u16(),
+                    };
                     if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
                         return Err(error);
                     }

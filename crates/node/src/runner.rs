@@ -90,9 +90,9 @@ impl RunError {
         match self {
             Self::Fence(FenceError::Stale { .. }) => Some("Look at the cluster's state, and plan again."),
             Self::Fence(FenceError::Busy) => Some("Wait until it has ended, and run the command again."),
-            Self::Journal(JournalError::Damaged { .. }) => {
-                Some("Something other than Sealock changed the file. Look at the disk; with the file moved away, every step is looked at again.")
-            }
+            Self::Journal(JournalError::Damaged { .. }) => Some(
+                "Something other than Sealock changed the file. Look at the disk; with the file moved away, every step is looked at again.",
+            ),
             Self::Admission(AdmissionError::OtherSiteRoot { .. }) => {
                 Some("Is this host another site's? `sealock cluster reset` by that site's operator makes it free.")
             }
@@ -151,7 +151,14 @@ fn carry_out(run: Run<'_>, host: &dyn Host, folder: &Path, events: &dyn Fn(Event
     journal.append(Timestamp::now(), RecordKind::RunBegun { generation: run.request.generation })?;
     let admitted = admission::admit(host, run.site_root, run.release)?;
     let registry = run.request.registry.as_ref().map(Client::new).transpose()?;
-    let mut steps = Steps { host, registry: registry.as_ref(), admitted: &admitted, secrets: run.secrets, journal: &mut journal, events };
+    let mut steps = Steps {
+        host,
+        registry: registry.as_ref(),
+        admitted: &admitted,
+        secrets: run.secrets,
+        journal: &mut journal,
+        events,
+    };
     for step in &run.request.steps {
         steps.carry_out(step)?;
     }
@@ -181,7 +188,9 @@ impl Steps<'_> {
                 self.tell(EventKind::StepFailed { step: step.id.clone(), error: error.failure() });
                 let error_text = error.failure().message;
                 // The error itself counts for more than that the journal could not take it.
-                let _ = self.journal.append(Timestamp::now(), RecordKind::Failed { step: step.id.clone(), error: error_text });
+                let _ = self
+                    .journal
+                    .append(Timestamp::now(), RecordKind::Failed { step: step.id.clone(), error: error_text });
                 Err(error)
             }
         }

@@ -1,6 +1,6 @@
 //! What requests see: the view of the current release, swapped as a whole.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use sealock_store::{Store, StoreError};
@@ -17,19 +17,22 @@ pub(crate) struct State {
     /// The registry's own names and addresses, lower case, with and without port.
     names: Vec<String>,
     view: ArcSwap<View>,
+    /// Held while a view is built, so that an older one never replaces a newer one.
+    building: Mutex<()>,
 }
 
 impl State {
     /// The state at start: the current release, whose signature must hold.
     pub(crate) fn load(store: Store, site_keys: KeySet, names: &[String]) -> Result<Self, StoreError> {
         let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let state = Self { store, site_keys, names, view: ArcSwap::default() };
+        let state = Self { store, site_keys, names, view: ArcSwap::default(), building: Mutex::new(()) };
         state.reload()?;
         Ok(state)
     }
 
     /// Reads the current release again. Where that fails the old one stays.
     pub(crate) fn reload(&self) -> Result<Option<u64>, StoreError> {
+        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.store.current_release(&self.site_keys)?;
         let view = View::build(&self.store, published.as_ref());
         let release = view.release;

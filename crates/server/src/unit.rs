@@ -37,6 +37,7 @@ Type=notify
 ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 User={user}
+UnsetEnvironment=HOME
 RuntimeDirectory=sealock
 RuntimeDirectoryMode=0750
 Restart=on-failure

@@ -88,6 +88,20 @@ impl Image {
     }
 }
 
+impl Image {
+    /// The same index with an annotation at the entry `number`, counted from 0.
+    #[must_use]
+    pub fn annotate_entry(mut self, number: usize, key: &str, value: &str) -> Self {
+        let (_, media_type, bytes) = self.manifests.pop().unwrap();
+        let mut index: Value = serde_json::from_slice(&bytes).unwrap();
+        index["manifests"][number]["annotations"][key] = value.into();
+        let bytes = bytes_of(&index);
+        self.digest = Digest::sha256(&bytes);
+        self.manifests.push((self.digest.clone(), media_type, bytes));
+        self
+    }
+}
+
 /// A descriptor of `bytes`.
 pub fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     json!({"mediaType": media_type, "digest": Digest::sha256(bytes).to_string(), "size": bytes.len()})

@@ -166,7 +166,7 @@ fn furnish_station(root: &Path, lab: &Lab, parts: &Parts) -> Result<()> {
     fs::set_permissions(&private, fs::Permissions::from_mode(0o600))?;
     fs::set_permissions(root.join("root/.ssh"), fs::Permissions::from_mode(0o700))?;
     fs::copy(parts.coredns.join("bin/coredns"), root.join("usr/local/bin/coredns")).context("the site's DNS")?;
-    write(&root.join("etc/coredns/Corefile"), include_str!("../../../lab/station/Corefile"))?;
+    write(&root.join("etc/coredns/Corefile"), include_str!("../../../lab/station/coredns.conf"))?;
     let units = root.join("etc/systemd/system");
     install_unit(&units, "site-dns.service", "multi-user.target", include_str!("../../../lab/station/site-dns.service"))
 }

@@ -102,10 +102,10 @@ impl Outside<'_> {
             include_str!("../../../lab/outside/nginx.conf").replace("@SHARED@", text(&shared)?),
         )?;
         write(
-            &self.dir.join("registry.yml"),
-            include_str!("../../../lab/outside/registry.yml").replace("@DIR@", text(&self.dir)?),
+            &self.dir.join("registry.yaml"),
+            include_str!("../../../lab/outside/registry.yaml").replace("@DIR@", text(&self.dir)?),
         )?;
-        write(&self.dir.join("Corefile"), include_str!("../../../lab/outside/Corefile"))
+        write(&self.dir.join("coredns.conf"), include_str!("../../../lab/outside/coredns.conf"))
     }
 
     fn start_servers(&self, parts: &Parts) -> Result<()> {
@@ -114,8 +114,8 @@ impl Outside<'_> {
         let registry = parts.registry.join("bin/registry").to_string_lossy().into_owned();
         let coredns = parts.coredns.join("bin/coredns").to_string_lossy().into_owned();
         let servers: [(&str, Vec<String>); 3] = [
-            ("registry", vec![registry, "serve".to_owned(), file("registry.yml")]),
-            ("coredns", vec![coredns, "-conf".to_owned(), file("Corefile")]),
+            ("registry", vec![registry, "serve".to_owned(), file("registry.yaml")]),
+            ("coredns", vec![coredns, "-conf".to_owned(), file("coredns.conf")]),
             (
                 "nginx",
                 [

@@ -28,13 +28,18 @@ pub struct Desk {
 impl Desk {
     /// Builds both binaries and lays out a fresh packager's folder for a scenario in `e2e/`.
     pub fn set_up(lab: Lab, scenario: &str) -> Result<Self> {
-        let root = repo::root()?;
-        let scenario = root.join("e2e").join(scenario);
         let outside = lab.dir().join("desk");
         if outside.exists() {
             fs::remove_dir_all(&outside)?;
         }
         fs::create_dir_all(outside.join("home"))?;
+        Self::open(lab, scenario)
+    }
+
+    /// Builds both binaries and goes on with the packager's folder that is there.
+    pub fn open(lab: Lab, scenario: &str) -> Result<Self> {
+        let root = repo::root()?;
+        let (scenario, outside) = (root.join("e2e").join(scenario), lab.dir().join("desk"));
         Ok(Self { binaries: Binaries::build(&root)?, lab, outside, scenario })
     }
 

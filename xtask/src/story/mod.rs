@@ -87,6 +87,13 @@ pub fn text(command: &mut Command) -> Result<String> {
 /// The command as one would type it: without the words that only bring it into a machine.
 pub fn shown(command: &Command) -> String {
     let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
-    let own = words.iter().position(|word| word.ends_with("sealock") || word.starts_with("kubectl"));
-    words[own.unwrap_or_default()..].join(" ")
+    // A machine is entered with a clean environment, whose last word is the terminal's type.
+    let entered = words.iter().rposition(|word| word.starts_with("TERM=")).map_or(0, |last| last + 1);
+    let words = &words[entered..];
+    let own = words.iter().position(|word| word.ends_with("/sealock") || word == "sealock").unwrap_or_default();
+    let mut words = words[own..].to_vec();
+    if words.first().is_some_and(|word| word.ends_with("/sealock")) {
+        words[0] = "sealock".into();
+    }
+    words.join(" ")
 }

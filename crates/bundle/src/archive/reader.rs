@@ -1,6 +1,6 @@
 //! Opens a bundle file.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -27,12 +27,13 @@ impl Archive {
     /// # Errors
     /// With a reason code where the header is not exactly what a bundle has.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let file = File::open(path).during("open", path)?;
-        let metadata = file.metadata().during("look at", path)?;
-        if !metadata.is_file() {
+        // Looked at first: opening a pipe would wait for somebody to write to it.
+        if !fs::metadata(path).during("look at", path)?.is_file() {
             let problem = format!("{} is no regular file", path.display());
             return Err(ArchiveError::Damaged { offset: 0, problem });
         }
+        let file = File::open(path).during("open", path)?;
+        let metadata = file.metadata().during("look at", path)?;
         let header = header::read(BufReader::with_capacity(1 << 20, &file), path, metadata.len())?;
         Ok(Self { file, path: path.to_owned(), length: metadata.len(), header })
     }

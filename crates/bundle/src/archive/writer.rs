@@ -8,7 +8,7 @@ mod progress;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -267,13 +267,28 @@ impl SlotWriter {
 }
 
 fn open_locked(partial: &Path) -> Result<File, ArchiveError> {
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(partial).during("create", partial)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ArchiveError::Busy { path: partial.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(source).during("lock", partial),
+    loop {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false);
+        let file = options.open(partial).during("create", partial)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(ArchiveError::Busy { path: partial.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(source).during("lock", partial),
+        }
+        // Between opening and locking, another process may have finished: then this is its bundle, under its final name.
+        if is_still(partial, &file).during("look at", partial)? {
+            return Ok(file);
+        }
+    }
+}
+
+fn is_still(path: &Path, file: &File) -> io::Result<bool> {
+    let opened = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (opened.dev(), opened.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

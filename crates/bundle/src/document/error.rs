@@ -127,12 +127,20 @@ fn problem_of(error: &serde_saphyr::Error) -> Problem {
         | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             Problem::Other(format!("expected {expected}, found {unexpected}"))
         }
-        Error::Unexpected { expected, .. } => {
-            Problem::Other(format!("expected a {}", expected.strip_prefix("string ").unwrap_or(expected)))
-        }
+        Error::Unexpected { expected, .. } => Problem::Other(format!("expected {}", in_words(expected))),
         Error::InvalidScalar { ty, .. } => Problem::Other(format!("this is no {ty}")),
         Error::DuplicateMappingKey { key: Some(key), .. } => Problem::Other(format!("the key {key:?} stands twice")),
         other => Problem::Other(without_place(&other.to_string())),
+    }
+}
+
+/// The library speaks of parser events.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "sequence start" => "a list",
+        "mapping start" => "a mapping of keys to values",
+        "scalar" | "string scalar" => "a single value",
+        other => other,
     }
 }
 

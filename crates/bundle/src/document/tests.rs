@@ -44,7 +44,7 @@ fn errors_say_where_what_and_what_was_meant() {
     insta::assert_snapshot!(error(&GOOD.replace("Site", "Siet")), @r#"site.yaml:2:7: unknown kind "Siet", did you mean "Site"?"#);
     insta::assert_snapshot!(error(&GOOD.replace("v1alpha1", "v2")), @r#"site.yaml:1:13: unknown apiVersion "sealock/v2", did you mean "sealock/v1alpha1"?"#);
     insta::assert_snapshot!(error(&format!("{GOOD}  replicas: many\n")), @"site.yaml:5:13: this is no u8");
-    insta::assert_snapshot!(error(&format!("{GOOD}  replicas: [1]\n")), @"site.yaml:5:13: expected a scalar");
+    insta::assert_snapshot!(error(&format!("{GOOD}  replicas: [1]\n")), @"site.yaml:5:13: expected a single value");
     insta::assert_snapshot!(error(&format!("{GOOD}  enabled: yes\n")), @"site.yaml:5:12: invalid boolean (strict mode expects true/false)");
     insta::assert_snapshot!(error(&format!("{GOOD}  registry: again\n")), @r#"site.yaml:5:3: the key "registry" stands twice"#);
     insta::assert_snapshot!(error("apiVersion: sealock/v1alpha1\nkind: Site\nspec: {}\n"), @r#"site.yaml:3:7: the field "registry" is missing"#);

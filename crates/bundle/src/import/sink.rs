@@ -11,17 +11,24 @@ use crate::verify::Checker;
 pub(super) struct Staged<'a> {
     store: &'a Store,
     staging: Staging,
+    /// Whether an import that was cut off has left blobs behind.
+    resumed: bool,
     written: u64,
 }
 
 impl<'a> Staged<'a> {
     pub(super) fn new(store: &'a Store, staging: Staging) -> Self {
-        Self { store, staging, written: 0 }
+        Self { store, staging, resumed: false, written: 0 }
     }
 
     /// Bytes of blobs written by this import.
     pub(super) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Whether an import that was cut off has left blobs behind; known after [`Staged::check_room`].
+    pub(super) fn is_resumed(&self) -> bool {
+        self.resumed
     }
 
     pub(super) fn into_staging(self) -> Staging {
@@ -34,6 +41,8 @@ impl<'a> Staged<'a> {
         for blob in blobs {
             if !self.staging.holds(&blob.digest, blob.size)? {
                 needed = needed.saturating_add(blob.size);
+            } else if !self.store.has_blob(&blob.digest)? {
+                self.resumed = true;
             }
         }
         let free = self.store.free_bytes()?;
@@ -62,5 +71,33 @@ impl BlobSink for Staged<'_> {
         writer.finish()?;
         self.written += blob.size;
         Ok(Taken::Whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealock_trust::Digest;
+
+    use super::*;
+    use crate::lock::BlobRole;
+
+    #[test]
+    fn a_bundle_beyond_the_disk_is_known_before_anything_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::init(folder.path()).unwrap();
+        let lock = store.lock().unwrap();
+        let mut staged = Staged::new(&store, lock.staging(&Digest::sha256(b"manifest")).unwrap());
+        let blob = |size| Blob {
+            digest: Digest::sha256(b"blob"),
+            size,
+            offset: 0,
+            media_type: String::new(),
+            role: BlobRole::Layer,
+        };
+        staged.check_room(&[blob(1)]).unwrap();
+        let beyond = store.free_bytes().unwrap() + (1 << 40);
+        let error = staged.check_room(&[blob(beyond)]).unwrap_err();
+        assert!(matches!(error, ImportError::NoRoom { needed, .. } if needed == beyond), "{error}");
+        assert!(error.is_environment() && !error.is_refusal() && !staged.is_resumed());
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use wildmatch::WildMatch;
 
 /// What must hold for an image before it is taken.
@@ -11,10 +12,18 @@ use wildmatch::WildMatch;
 #[serde(rename_all = "camelCase")]
 pub enum VerifyRule {
     /// It may come unsigned, for this reason, which stands in the lock.
+    #[serde(deserialize_with = "reason")]
     Unsigned(String),
     /// It must be signed, cosign's way, by the public key in this PEM file. The path is relative to the spec.
     Key(PathBuf),
 }
+
+fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let reason = String::deserialize(deserializer)?;
+    if reason.trim().is_empty() { Err(D::Error::custom(NO_REASON)) } else { Ok(reason) }
+}
+
+const NO_REASON: &str = "\"unsigned\" says in words why an image may come unsigned";
 
 /// A rule for every image whose name fits a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -52,10 +61,10 @@ struct RawVerifyMatch {
 impl TryFrom<RawVerifyMatch> for VerifyMatch {
     type Error = &'static str;
 
-    fn try_from(raw: RawVerifyMatch) -> Result<Self, Self::Error> {
+    fn try_from(raw: RawVerifyMatch) -> Result<Self, &'static str> {
         let rule = match (raw.unsigned, raw.key) {
             (Some(reason), None) if reason.trim().is_empty() => {
-                return Err("\"unsigned\" says in words why the images may come unsigned");
+                return Err(NO_REASON);
             }
             (Some(reason), None) => VerifyRule::Unsigned(reason),
             (None, Some(key)) => VerifyRule::Key(key),

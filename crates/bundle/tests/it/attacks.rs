@@ -256,6 +256,53 @@ fn the_payload_of_another_bundle_under_a_genuine_header() {
 }
 
 #[test]
+fn hostile_entries_in_the_place_of_blobs() {
+    let scene = Scene::new();
+    let manifest = scene.manifest();
+    let in_place_of = |size_fits: &dyn Fn(u64) -> bool, bend: &dyn Fn(&mut tar::Header)| {
+        let blob = manifest.blobs.iter().find(|blob| size_fits(blob.size)).unwrap();
+        let at = (1 << 20) + usize::try_from(blob.offset).unwrap() - 512;
+        let mut header = tar::Header::new_ustar();
+        header.as_mut_bytes().copy_from_slice(&scene.bytes[at..at + 512]);
+        bend(&mut header);
+        header.set_cksum();
+        let mut bytes = scene.bytes.clone();
+        bytes[at..at + 512].copy_from_slice(header.as_bytes());
+        scene.refusal_of(&bytes)
+    };
+    let rename = |header: &mut tar::Header, name: &[u8]| {
+        header.as_old_mut().name = [0; 100];
+        header.as_old_mut().name[..name.len()].copy_from_slice(name);
+    };
+    // Small blobs have one header, aligned ones a PAX header and one of their own.
+    let sizes: [&dyn Fn(u64) -> bool; 2] = [&|size| size == 512, &|size| size == 64 << 10];
+    for size_fits in sizes {
+        assert_eq!(in_place_of(size_fits, &|header| header.set_entry_type(tar::EntryType::Symlink)), "LINK");
+        assert_eq!(in_place_of(size_fits, &|header| header.set_entry_type(tar::EntryType::Char)), "TYPE");
+        assert_eq!(in_place_of(size_fits, &|header| rename(header, b"../../etc/cron.d/x")), "PATH");
+        assert_eq!(in_place_of(size_fits, &|header| header.set_mode(0o4755)), "AMBIGUOUS");
+    }
+}
+
+#[test]
+fn pax_records_that_contradict_the_header() {
+    let scene = Scene::new();
+    let blob = scene.manifest().blobs.into_iter().find(|blob| blob.size == 64 << 10).unwrap();
+    let data = (1 << 20) + usize::try_from(blob.offset).unwrap();
+    let comment = scene.bytes[..data].windows(9).rposition(|window| window == b" comment=").unwrap();
+    let records = comment - 3 - usize::from(scene.bytes[comment - 4].is_ascii_digit());
+    let length: usize = std::str::from_utf8(&scene.bytes[records..comment]).unwrap().parse().unwrap();
+    let size = b"10 size=1\n";
+    let rest = length - size.len();
+    let filler = rest - format!("{rest} comment=").len() - 1;
+    let forged = [&size[..], format!("{rest} comment={}\n", "-".repeat(filler)).as_bytes()].concat();
+    assert_eq!(forged.len(), length);
+    let mut bytes = scene.bytes.clone();
+    bytes[records..records + length].copy_from_slice(&forged);
+    assert_eq!(scene.refusal_of(&bytes), "AMBIGUOUS");
+}
+
+#[test]
 fn something_that_is_no_file_or_no_bundle() {
     let scene = Scene::new();
     let error = scene.site.import(Path::new("/nonexistent")).unwrap_err();

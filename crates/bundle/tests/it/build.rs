@@ -109,6 +109,25 @@ fn an_interrupted_build_goes_on_where_it_was() {
 }
 
 #[test]
+fn progress_without_the_file_that_it_speaks_of_counts_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b");
+    let cargo = sample("base", 1);
+    let writer = Writer::create(&path, &cargo.lock).unwrap();
+    for blob in writer.missing() {
+        let mut slot = writer.slot(&blob.digest).unwrap();
+        slot.write(&cargo.contents[&blob.digest]).unwrap();
+        slot.finish().unwrap();
+    }
+    writer.checkpoint().unwrap();
+    drop(writer);
+    // As after a power loss between the last rename and the removal of the progress.
+    fs::remove_file(partial_path(&path)).unwrap();
+    let writer = Writer::create(&path, &cargo.lock).unwrap();
+    assert_eq!(writer.missing().len(), cargo.contents.len());
+}
+
+#[test]
 fn what_is_there_of_another_bundle_is_not_taken() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("b");
@@ -199,6 +218,19 @@ fn a_lock_is_read_as_it_was_written_and_in_no_other_way() {
     let mut newer = cargo.lock.clone();
     newer.format = "lock/2.0".to_owned();
     assert!(matches!(newer.to_bytes(), Err(LockError::Format(_))));
+    let mut sized = cargo.lock.clone();
+    let mut other = sized.blobs[0].clone();
+    other.size += 1;
+    sized.blobs.push(other);
+    assert!(matches!(sized.to_bytes(), Err(LockError::Inconsistent(_))));
+    let mut fraction = cargo.lock.clone();
+    fraction.issued = "2026-11-01T00:00:00.5Z".parse().unwrap();
+    assert!(matches!(fraction.to_bytes(), Err(LockError::Inconsistent(_))));
+    let mut shuffled = cargo.lock.clone();
+    shuffled.blobs.reverse();
+    let shuffled = sealock_trust::json::jcs::to_vec(&shuffled).unwrap();
+    assert!(matches!(Lock::from_bytes(&shuffled), Err(LockError::Inconsistent(_))));
+
     let manifest = Manifest::from_lock(&cargo.lock).unwrap();
     assert_eq!(Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap(), manifest);
 }

@@ -11,7 +11,7 @@ use sealock_bundle::import::{ImportError, ImportOutcome, Terms, import};
 use sealock_store::{Store, failpoint};
 use sealock_trust::{FileKey, Scheme, SiteKeys, SiteRoot, TrustDirectory};
 
-use crate::support::{Publisher, Site, now, sample};
+use crate::support::{Cargo, Publisher, Site, noise, now};
 
 /// Set for the child process that is to die: which step, and where everything is.
 const DIE_AT: &str = "SEALOCK_TEST_DIE_AT";
@@ -21,6 +21,12 @@ const DIED: i32 = 77;
 pub(crate) fn variable(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "how this test talks to its own child process")]
     std::env::var(name).ok()
+}
+
+/// One blob of every shape, and no more: each blob is several steps, and each step a whole import.
+fn few_blobs(sequence: u64) -> Cargo {
+    let files = [("aligned", noise(3, (1 << 20) + 17)), ("own", sequence.to_le_bytes().to_vec())];
+    Cargo::of_files("base", sequence, &files)
 }
 
 /// A site whose key lies in a file, so that another process can open it.
@@ -88,9 +94,9 @@ fn killed_at_every_step() {
     let keys = durable_site(&start, &publisher);
     let (store, trust, _) = open_site(&start);
     let station = sealock_bundle::Station { store: &store, trust: &trust, site: &keys };
-    let first = sample("base", 1).build(&start, &publisher);
+    let first = few_blobs(1).build(&start, &publisher);
     import(&first, station, &Terms::at(now()), &mut |_| {}).unwrap();
-    sample("base", 2).build(&start, &publisher);
+    few_blobs(2).build(&start, &publisher);
 
     let mut step = 0;
     loop {
@@ -116,7 +122,7 @@ fn killed_at_every_step() {
 #[test]
 fn the_disk_is_full_at_every_step() {
     let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
-    let bundle = sample("base", 1).build(folder.path(), &publisher);
+    let bundle = few_blobs(1).build(folder.path(), &publisher);
     for step in 0.. {
         let site = Site::new(&publisher);
         let counter = Rc::new(Cell::new(0));

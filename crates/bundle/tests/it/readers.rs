@@ -76,6 +76,26 @@ fn the_tar_crate_reads_it() {
     assert_eq!(blobs, cargo.lock.blobs.len());
 }
 
+#[test]
+fn names_of_sha512_blobs_are_read_whole() {
+    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
+    let mut cargo = sample("base", 1);
+    let content = b"named by SHA-512".to_vec();
+    let mut blob = artifact::generated(artifact::OCTET_STREAM, BlobRole::Layer, &content);
+    blob.digest = Digest::of(sealock_trust::Algorithm::Sha512, &content);
+    let name = format!("blobs/sha512/{}", blob.digest.hex());
+    cargo.lock.blobs.push(blob.clone());
+    cargo.lock.sort();
+    let path = cargo.build(folder.path(), &publisher);
+    let names = run("tar", &["-tf", path.to_str().unwrap()], folder.path());
+    assert!(names.lines().any(|line| line == name), "{names}");
+    let extracted = run("tar", &["-xOf", path.to_str().unwrap(), &name], folder.path());
+    assert_eq!(extracted.as_bytes(), content);
+    let site = crate::support::Site::new(&publisher);
+    site.import(&path).unwrap();
+    assert_eq!(std::fs::read(site.store.blob_path(&blob.digest)).unwrap(), content);
+}
+
 /// An image of one layer, as somebody else would have made it.
 fn image() -> Cargo {
     let mut cargo = Cargo::of_files("base", 1, &[("file", noise(8, 70_000))]);

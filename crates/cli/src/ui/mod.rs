@@ -75,11 +75,6 @@ impl Ui {
         Ok(out.flush()?)
     }
 
-    /// Whether results are for programs.
-    pub fn is_json(&self) -> bool {
-        self.format == Format::Json
-    }
-
     /// Says what goes on, unless asked to be quiet.
     pub fn note(&self, text: impl Display) {
         if !self.quiet {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::objects::Object;
 use super::programs::Programs;
 use super::render::{self, Rendered};
 use super::wait::{self, Workload};
@@ -137,13 +138,13 @@ impl Work {
         render::render(app, target.toolbox, &self.programs, target.kubernetes, self.folder.path()).await
     }
 
-    /// Makes the namespaces that things go to and that nothing of the app makes itself.
+    /// Makes the namespaces that things go to, but for those that a chart makes itself.
     async fn make_namespaces(&self, app: &App, rendered: &Rendered) -> Result<(), AppError> {
         let mut wanted: BTreeSet<&str> = rendered.objects.iter().filter_map(|object| object.namespace()).collect();
         wanted.insert(app.spec().namespace.as_str());
         wanted.extend(rendered.charts.iter().map(|rendered| app.namespace_of(&rendered.chart).as_str()));
-        let made: BTreeSet<&str> =
-            rendered.objects.iter().filter(|o| o.place.kind == "Namespace").map(|o| o.place.name.as_str()).collect();
+        let of_charts = |object: &&Object| object.place.kind == "Namespace" && object.place.origin.starts_with("chart ");
+        let made: BTreeSet<&str> = rendered.objects.iter().filter(of_charts).map(|object| object.place.name.as_str()).collect();
         for namespace in wanted.difference(&made) {
             let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
             let arguments = ["apply", "--server-side", "--field-manager", "sealock", "--filename", "-"];

@@ -34,6 +34,16 @@ pub enum AppError {
         /// What was looked for.
         what: String,
     },
+    /// Two charts of the release could be meant.
+    #[error("{wanted} is {first} or {second}: say which as `chart`")]
+    TwoCharts {
+        /// What the spec says.
+        wanted: String,
+        /// One of them.
+        first: String,
+        /// Another.
+        second: String,
+    },
     /// Images that the release has not.
     #[error("release {release} does not carry {} of the app's images:{}", .images.len(), lines(.images))]
     NotInRelease {
@@ -138,7 +148,7 @@ impl AppError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::NotCarried { .. } | Self::NotInRelease { .. } => Some(Code::NotInRelease),
-            Self::OtherCluster { .. } | Self::NotAnImage { .. } | Self::Render { .. } | Self::Yaml { .. } => Some(Code::Spec),
+            Self::TwoCharts { .. } | Self::OtherCluster { .. } | Self::NotAnImage { .. } | Self::Render { .. } | Self::Yaml { .. } => Some(Code::Spec),
             Self::Tool(error) => error.code(),
             Self::Command { .. } | Self::Late { .. } | Self::NotReady { .. } | Self::Io { .. } => None,
         }

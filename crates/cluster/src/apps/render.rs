@@ -103,16 +103,32 @@ pub(super) fn check_images(rendered: &Rendered, release: ReleaseView<'_>) -> Res
 }
 
 fn take_chart(chart: &Chart, toolbox: &Toolbox<'_>, folder: &Path) -> Result<PathBuf, AppError> {
-    let name = format!("{}:{}", chart.chart, chart.version);
-    let release = toolbox.release();
-    let is_it = |carried: &&Carried| carried.kind == ReferenceKind::Chart && carried.name == name;
-    let missing = || AppError::NotCarried { release: release.number(), what: format!("chart {name}") };
-    let carried = release.references().iter().find(is_it).ok_or_else(missing)?;
-    let content = toolbox.content(&name, &carried.digest, MAX_CHART)?;
+    let carried = find_chart(chart, toolbox.release())?;
+    let content = toolbox.content(&carried.name, &carried.digest, MAX_CHART)?;
     let archive = folder.join(format!("{}-{}.tgz", chart.name, &carried.digest.hex()[..12]));
     std::fs::write(&archive, content)
         .map_err(|source| AppError::Io { action: "write", path: archive.clone(), source })?;
     Ok(archive)
+}
+
+fn find_chart<'a>(chart: &Chart, release: ReleaseView<'a>) -> Result<&'a Carried, AppError> {
+    let called = |name: &str| match &chart.chart {
+        Some(whole) => name == whole,
+        None => name.rsplit('/').next() == Some(chart.name.as_str()),
+    };
+    let is_it = |carried: &&Carried| {
+        let (name, tag) = carried.name.rsplit_once(':').unwrap_or_default();
+        carried.kind == ReferenceKind::Chart && tag == chart.version && called(name)
+    };
+    let mut found = release.references().iter().filter(is_it);
+    let wanted = || format!("{}:{}", chart.chart.as_deref().unwrap_or(chart.name.as_str()), chart.version);
+    match (found.next(), found.next()) {
+        (None, _) => Err(AppError::NotCarried { release: release.number(), what: format!("chart {}", wanted()) }),
+        (Some(carried), Some(other)) if carried.digest != other.digest => {
+            Err(AppError::TwoCharts { wanted: wanted(), first: carried.name.clone(), second: other.name.clone() })
+        }
+        (Some(carried), _) => Ok(carried),
+    }
 }
 
 async fn template(
@@ -141,10 +157,13 @@ pub(super) fn values_arguments(app: &App, chart: &Chart) -> Vec<String> {
 /// The files of manifests called `wanted`, or below it, in the order of their names.
 fn manifests<'a>(wanted: &str, release: ReleaseView<'a>) -> Result<Vec<&'a Carried>, AppError> {
     let repository = |carried: &Carried| carried.name.rsplit_once(':').map_or(carried.name.clone(), |(name, _)| name.to_owned());
+    let wanted = wanted.trim_start_matches("./").trim_end_matches('/');
+    let is_below = |name: &str| name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let fits = |carried: &Carried| {
         let name = repository(carried);
-        let below = name.strip_prefix(wanted.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        carried.kind == ReferenceKind::Manifest && below
+        // manifests/BUNDLE/PATH
+        let path = name.splitn(3, '/').nth(2).unwrap_or_default();
+        carried.kind == ReferenceKind::Manifest && (is_below(path) || (wanted.contains('/') && is_below(&name)))
     };
     let found: Vec<&Carried> = release.references().iter().filter(|carried| fits(carried)).collect();
     if found.is_empty() {

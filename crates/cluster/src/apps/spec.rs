@@ -46,8 +46,9 @@ pub struct AppSpec {
     /// Helm charts of the release, installed in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub charts: Vec<Chart>,
-    /// Files of manifests of the release by their names there, or folders of them: `manifests/plant-7/manifests`. Applied
-    /// after the charts, in the order of their names.
+    /// Files of manifests of the release, or folders of them, by their paths in the bundle spec that brought them, like
+    /// `manifests/web.yaml`, or by their whole names, like `manifests/plant-7/manifests/web.yaml`. Applied after the charts,
+    /// in the order of their names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<String>,
 }
@@ -62,8 +63,10 @@ fn default_namespace() -> Name {
 pub struct Chart {
     /// What its installation is called: Helm's release name.
     pub name: Name,
-    /// Its name in the release, without the tag: `stefanprodan.github.io/podinfo/podinfo`.
-    pub chart: String,
+    /// Its name in the release, without the tag: `stefanprodan.github.io/podinfo/podinfo`. Where absent, the chart that is
+    /// called as its installation is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<String>,
     /// Its exact version.
     pub version: String,
     /// The namespace, where it is not the app's.

@@ -23,7 +23,7 @@ pub use deliver::Binary;
 pub use error::ExecuteError;
 pub use observe::{assess, observe};
 pub use remote::Kit;
-pub use run::{Progress, execute};
+pub use run::{Execution, Progress, execute};
 
 use crate::spec::Host;
 

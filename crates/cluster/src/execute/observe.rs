@@ -44,8 +44,12 @@ pub async fn assess(connections: &[Connection], kit: &Kit, plan: &Plan) -> Resul
         for task in plan.tasks.iter().filter(|task| task.host == connection.host()) {
             let request = request(plan, task, 0, "")?;
             let name = format!("probe-{}", task.id.replace('/', "-"));
-            let lines = remote.probe(&request, &name, kit).await?;
-            tasks.push((task.id.clone(), probes(&remote, &lines)?));
+            let found = match remote.probe(&request, &name, kit).await {
+                Ok(lines) => probes(&remote, &lines)?,
+                Err(ExecuteError::Command { said, .. }) => unknown(task, &said),
+                Err(error) => return Err(error),
+            };
+            tasks.push((task.id.clone(), found));
         }
         Ok::<_, ExecuteError>(tasks)
     });
@@ -63,6 +67,11 @@ pub(super) fn request(plan: &Plan, task: &Task, generation: u64, nonce: &str) ->
         registry: Some(plan.registry.clone()),
         steps: task.steps.clone(),
     })
+}
+
+/// A host that cannot say how far a task is does not keep others from being planned.
+fn unknown(task: &Task, said: &str) -> BTreeMap<String, Probe> {
+    task.steps.iter().map(|step| (step.id.clone(), Probe::unknown(said))).collect()
 }
 
 fn probes(remote: &Remote<'_>, lines: &[u8]) -> Result<BTreeMap<String, Probe>, ExecuteError> {

@@ -51,6 +51,20 @@ pub enum Progress<'a> {
 }
 
 /// What carrying out a plan takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Execution<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What the hosts said about themselves.
+    pub inventory: &'a Inventory,
+    /// What the hosts said about the plan's steps. Tasks that were found done are passed over.
+    pub assessment: &'a Assessment,
+    /// A connection to each host.
+    pub connections: &'a [Connection],
+    /// What every host gets.
+    pub kit: &'a Kit,
+}
+
 struct Run<'a> {
     plan: &'a Plan,
     digest: sealock_trust::Digest,
@@ -62,21 +76,16 @@ struct Run<'a> {
     progress: &'a (dyn Fn(&Progress<'_>) + Sync),
 }
 
-/// Carries out `plan` on `connections`, journaled in `journal`, and gives back how many steps changed something.
-///
-/// The steps that `assessment` found done are looked at again by their host, and not repeated.
+/// Carries out a plan, journaled in `journal`, and gives back how many steps changed something.
 ///
 /// # Errors
 /// The first failure. Tasks that are under way then are waited for; none is begun.
 pub async fn execute(
-    plan: &Plan,
-    state: (&Inventory, &Assessment),
-    connections: &[Connection],
-    kit: &Kit,
+    execution: Execution<'_>,
     journal: &mut Journal,
     progress: &(dyn Fn(&Progress<'_>) + Sync),
 ) -> Result<usize, ExecuteError> {
-    let (inventory, assessment) = state;
+    let Execution { plan, inventory, assessment, connections, kit } = execution;
     if let Some((host, step, found)) = assessment.obstacles(plan).into_iter().next() {
         return Err(ExecuteError::Obstacle { host: host.into(), step: step.into(), found: found.into() });
     }

@@ -217,7 +217,7 @@ impl Plan {
     /// # Errors
     /// [`PlanError::Stale`], naming the host and what has changed.
     pub fn check_fresh(&self, now: &Inventory) -> Result<(), PlanError> {
-        self.compare(now, |planned, current| planned.differences(current))
+        self.compare(now, Binding::differences)
     }
 
     /// Whether the hosts are what they can be while this plan is under way.

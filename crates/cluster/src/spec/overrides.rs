@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "called with json!")]
     fn object(value: Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }

@@ -1,5 +1,7 @@
 //! Integration tests of the crate `cluster`: from a spec on disk to a plan.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
+
 mod fixture;
 mod plan;
 mod spec;

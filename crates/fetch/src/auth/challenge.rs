@@ -24,13 +24,13 @@ pub(super) fn parse(value: &str) -> Vec<Challenge> {
     while !rest.is_empty() {
         let (scheme, after) = rest.split_once(' ').unwrap_or((rest, ""));
         let (parameters, next) = parameters(after);
-        challenges.push(challenge(scheme, parameters));
+        challenges.push(challenge(scheme, &parameters));
         rest = next;
     }
     challenges
 }
 
-fn challenge(scheme: &str, parameters: Vec<(String, String)>) -> Challenge {
+fn challenge(scheme: &str, parameters: &[(String, String)]) -> Challenge {
     let found = |wanted: &str| {
         parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone())
     };

@@ -6,8 +6,8 @@ mod helper;
 mod token;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::error::FetchError;
 use crate::http::Request;
+use crate::settings::Settings;
 use crate::upstream::{Failure, UpstreamError};
 use challenge::Challenge;
 use docker_config::DockerConfig;
@@ -54,18 +55,15 @@ pub(crate) struct Authorization {
 pub(crate) struct Authority {
     client: reqwest::Client,
     config: DockerConfig,
+    stall: Duration,
     known: Mutex<HashMap<(String, Option<String>), HeaderValue>>,
 }
 
 impl Authority {
-    pub(crate) fn new(
-        client: reqwest::Client,
-        config: Option<&Path>,
-        helpers: Vec<PathBuf>,
-    ) -> Result<Self, FetchError> {
-        let mut config = config.map(DockerConfig::load).transpose()?.unwrap_or_default();
-        config.helper_folders = helpers;
-        Ok(Self { client, config, known: Mutex::default() })
+    pub(crate) fn new(client: reqwest::Client, settings: &Settings) -> Result<Self, FetchError> {
+        let mut config = settings.docker_config.as_deref().map(DockerConfig::load).transpose()?.unwrap_or_default();
+        config.helper_folders.clone_from(&settings.helper_folders);
+        Ok(Self { client, config, stall: settings.patience.stall, known: Mutex::default() })
     }
 
     /// What was accepted for such a request before.
@@ -97,7 +95,7 @@ impl Authority {
                     service,
                     scope: scope.or_else(|| request.scope.0.clone()),
                 };
-                Some(token::fetch(&self.client, request, ask, credentials).await?)
+                Some(self.token(request, ask, credentials).await?)
             }
             (Challenge::Basic, Some(Credentials::Password { user, password })) => Some(basic(&user, &password)),
             _ => None,
@@ -105,6 +103,20 @@ impl Authority {
         let Some(header) = header.and_then(|text| HeaderValue::from_str(&text).ok()) else { return Ok(None) };
         self.remembered().insert(key(request), header.clone());
         Ok(Some(Authorization { header, personal }))
+    }
+
+    /// A token service that keeps silent is given up like any other upstream.
+    async fn token(
+        &self,
+        request: &Request,
+        ask: token::Ask,
+        credentials: Option<Credentials>,
+    ) -> Result<String, UpstreamError> {
+        let fetching = token::fetch(&self.client, request, ask, credentials);
+        match tokio::time::timeout(self.stall, fetching).await {
+            Ok(answer) => answer,
+            Err(_) => Err(request.failed(Failure::Stalled { waited: self.stall, received: 0 })),
+        }
     }
 
     /// The host that is asked decides: a mirror has credentials of its own.
@@ -130,7 +142,7 @@ fn realm_url(request: &Request, realm: &str) -> Result<Url, UpstreamError> {
     if url.scheme() == "https" || request.located.url.scheme() == "http" {
         return Ok(url);
     }
-    Err(request.failed(Failure::InsecureRedirect))
+    Err(request.failed(Failure::Malformed(format!("its token service {realm:?} is not on https"))))
 }
 
 pub(crate) fn basic(user: &str, password: &str) -> String {

@@ -79,8 +79,7 @@ impl Request {
 impl Http {
     pub(crate) fn new(settings: Settings, progress: Progress) -> Result<Self, FetchError> {
         let client = build_client(&settings)?;
-        let authority =
-            Authority::new(client.clone(), settings.docker_config.as_deref(), settings.helper_folders.clone())?;
+        let authority = Authority::new(client.clone(), &settings)?;
         Ok(Self { client, settings, progress, authority })
     }
 

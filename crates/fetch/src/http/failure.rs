@@ -18,6 +18,8 @@ pub(super) fn of_request(error: &reqwest::Error) -> Failure {
         Failure::InsecureRedirect
     } else if caused_by(error, &|link| link.is::<rustls::Error>()) {
         Failure::Tls
+    } else if error.is_builder() {
+        Failure::Malformed("only https:// and http:// addresses can be asked".to_owned())
     } else if error.is_connect() {
         Failure::Unreachable
     } else if error.is_redirect() {
@@ -34,7 +36,7 @@ pub(super) fn of_status(status: StatusCode, headers: &HeaderMap) -> Failure {
         StatusCode::FORBIDDEN => Failure::Forbidden,
         StatusCode::NOT_FOUND | StatusCode::GONE => Failure::NotFound,
         StatusCode::TOO_MANY_REQUESTS => Failure::RateLimited { retry_after: retry_after(headers) },
-        status if status.is_server_error() => Failure::ServerError(status),
+        status if status.is_server_error() => Failure::ServerError { status, retry_after: retry_after(headers) },
         status => Failure::UnexpectedStatus(status),
     }
 }

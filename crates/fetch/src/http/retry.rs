@@ -46,7 +46,7 @@ impl<'a> Tries<'a> {
 
     fn wait(&self, failure: &Failure) -> Duration {
         let asked = match failure {
-            Failure::RateLimited { retry_after } => *retry_after,
+            Failure::RateLimited { retry_after } | Failure::ServerError { retry_after, .. } => *retry_after,
             _ => None,
         };
         let doubled = self.policy.first_wait.saturating_mul(1 << (self.failed - 1).min(16));

@@ -189,7 +189,7 @@ async fn a_login_page_is_no_manifest() {
     let (upstream, ..) = with_app();
     upstream.fail("/manifests/v1", Fault::LoginPage);
     let error = manifest_error(&upstream, settings(&upstream)).await;
-    insta::assert_snapshot!(sentence(&error, &upstream), @"cannot fetch quay.io/team/app:v1 from 127.0.0.1:PORT (mirror of quay.io): the answer makes no sense: it is no manifest (expected value at line 1 column 1)");
+    insta::assert_snapshot!(sentence(&error, &upstream), @"cannot fetch quay.io/team/app:v1 from 127.0.0.1:PORT (mirror of quay.io): nothing can be made of it: it is no manifest (expected value at line 1 column 1)");
 }
 
 #[tokio::test]
@@ -249,6 +249,16 @@ async fn unbounded_answers_are_cut() {
 }
 
 #[tokio::test]
+async fn addresses_of_other_schemes_are_told_and_not_tried_again() {
+    let upstream = Upstream::start();
+    let http = http(settings(&upstream));
+    let request = http.file_request(&"ftp://files.test/x".parse().unwrap());
+    let error = http.read(&request, &Expected::at_most(1)).await.unwrap_err();
+    insta::assert_snapshot!(error, @"cannot fetch ftp://files.test/x from files.test: nothing can be made of it: only https:// and http:// addresses can be asked");
+    assert!(!error.is_environment());
+}
+
+#[tokio::test]
 async fn redirects_are_followed_but_not_out_of_tls() {
     let upstream = Upstream::start();
     upstream.put("files.example/there", "content");
@@ -299,6 +309,18 @@ async fn anonymous_tokens_are_fetched_where_they_are_wanted() {
 }
 
 #[tokio::test]
+async fn a_token_service_that_fails_is_an_upstream_that_fails() {
+    let (upstream, ..) = with_app();
+    upstream.require(Login::Anonymous);
+    for (fault, passes) in [(Fault::Stall(0), true), (Fault::Status(503), true), (Fault::LoginPage, false)] {
+        upstream.heal();
+        upstream.fail("/token", fault);
+        let error = http(settings(&upstream)).manifest(&app(), "v1").await.unwrap_err();
+        assert_eq!(error.is_environment(), passes, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_credential_helper_that_is_missing_or_misnamed_is_named() {
     let (upstream, ..) = with_app();
     upstream.require(Login::Basic { user: "a".into(), password: "b".into() });
@@ -343,4 +365,42 @@ async fn a_full_disk_is_told_from_a_bad_upstream() {
     let error = result.err().unwrap();
     assert!(matches!(error, FetchError::Io { .. }) && error.is_environment(), "{error:?}");
     assert!(error.hint().unwrap().contains("make room"));
+}
+
+/// A proxy that opens every tunnel to `upstream`, and remembers what was asked for.
+async fn proxy(upstream: String) -> (Url, Arc<Mutex<Vec<String>>>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            seen.lock().unwrap().push(String::from_utf8(head).unwrap().lines().next().unwrap().to_owned());
+            let mut server = tokio::net::TcpStream::connect(&upstream).await.unwrap();
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn proxies_are_used_but_not_where_no_proxy_says_so() {
+    let (upstream, ..) = with_app();
+    let (url, asked) = proxy(upstream.authority()).await;
+    let mut proxied = settings(&upstream);
+    proxied.mirrors.insert("quay.io".into(), "https://localhost:9/quay.io".parse().unwrap());
+    proxied.proxy.https = Some(url);
+    http(proxied.clone()).manifest(&app(), "v1").await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), ["CONNECT localhost:9 HTTP/1.1"]);
+    proxied.proxy.no_proxy = Some("example.com,localhost".into());
+    let error = http(proxied).manifest(&app(), "v1").await.unwrap_err();
+    assert_eq!(failure(&error), &Failure::Unreachable);
+    assert_eq!(asked.lock().unwrap().len(), 1);
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sealock_bundle::ArtifactName;
 use sealock_bundle::artifact::{self, HELM_CHART, OCI_MANIFEST};
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
+use sealock_bundle::names::KubernetesVersion;
 use sealock_bundle::reference::{self, Reference};
 use sealock_bundle::spec::{ChartSource, ChartSpec, VerifyRule};
 
@@ -16,7 +17,7 @@ use super::wishes::Wishes;
 use super::{Context, objects, secrets, signature, tools};
 use crate::error::FetchError;
 use crate::http::Expected;
-use crate::source::helm::{self, ARCHIVE_LIMIT};
+use crate::source::helm::{self, ARCHIVE_LIMIT, Listed};
 use crate::source::oci::Repository;
 
 /// Adds every chart, and wishes for the images that it names when rendered.
@@ -31,7 +32,7 @@ pub(super) async fn gather(
         return Ok(());
     }
     let kubernetes = spec.kubernetes.as_ref().and_then(|kubernetes| kubernetes.versions.first());
-    let known = components.for_this_machine(context, "helm", kubernetes.map(|version| version.as_str())).await?;
+    let known = components.for_this_machine(context, "helm", kubernetes.map(KubernetesVersion::as_str)).await?;
     let helm = tools::program_in_archive(context, &known, "helm").await?;
     for (number, chart) in spec.charts.iter().enumerate() {
         context.phase(&format!("rendering chart {} {}", chart.name, chart.version));
@@ -66,37 +67,47 @@ async fn fetch(
 async fn from_repository(
     context: Context<'_>,
     chart: &ChartSpec,
-    url: &str,
+    repository: &str,
     draft: &mut Draft,
 ) -> Result<Vec<u8>, FetchError> {
-    let listed = context.http.chart(url, &chart.name, &chart.version).await?;
+    let listed = context.http.chart(repository, &chart.name, &chart.version).await?;
     let request = context.http.file_request(&listed.url);
     let expected = Expected { digest: listed.digest.clone(), size: None, limit: ARCHIVE_LIMIT };
     let (bytes, landed) = context.http.read(&request, &expected).await?;
     let broken = |reason: String| FetchError::ChartArchive { chart: title(chart), reason };
     let metadata = helm::metadata(&bytes).map_err(|error| broken(error.to_string()))?;
-    if metadata.get("name").is_none_or(|name| *name != chart.name) {
-        return Err(broken(format!(
-            "its Chart.yaml has the name {}",
-            metadata.get("name").unwrap_or(&serde_json::Value::Null)
-        )));
+    let name = metadata.get("name").and_then(serde_json::Value::as_str).unwrap_or_default();
+    if name != chart.name {
+        return Err(broken(format!("its Chart.yaml has the name {name:?}")));
     }
     let file = format!("{}-{}.tgz", chart.name, chart.version);
-    let content = artifact::Content { digest: landed.digest.clone(), size: landed.size, title: file };
+    let content = artifact::Content { digest: landed.digest, size: landed.size, title: file };
     let made = artifact::of_chart(&content, &metadata);
+    carry(chart, repository, &listed, (content, made), draft)?;
+    Ok(bytes)
+}
+
+fn carry(
+    chart: &ChartSpec,
+    repository: &str,
+    listed: &Listed,
+    (content, made): (artifact::Content, artifact::Artifact),
+    draft: &mut Draft,
+) -> Result<(), FetchError> {
     draft.blobs(made.blobs);
     draft.blobs([LockedBlob {
-        digest: landed.digest,
-        size: landed.size,
+        digest: content.digest,
+        size: content.size,
         media_type: HELM_CHART.to_owned(),
         role: BlobRole::Layer,
         source: BlobSource::Http { url: listed.url.to_string(), inner: None },
     }]);
+    let repository = repository.trim_end_matches('/');
     let reason = match listed.digest {
-        Some(_) => format!("SHA-256 published in {}/index.yaml", url.trim_end_matches('/')),
+        Some(_) => format!("SHA-256 published in {repository}/index.yaml"),
         None => "the chart repository publishes no SHA-256; the digest of this lock holds".to_owned(),
     };
-    let name = format!("{}/{}", url.trim_end_matches('/'), chart.name);
+    let name = format!("{repository}/{}", chart.name);
     let name = reference::of_url(&name, &chart.version).map_err(|_| FetchError::Address { name })?;
     draft.reference(LockedReference {
         name: ArtifactName::from(&name),
@@ -107,8 +118,7 @@ async fn from_repository(
         source: listed.url.to_string(),
         requested_by: vec!["spec.charts".to_owned()],
         verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: Some(reason) },
-    })?;
-    Ok(bytes)
+    })
 }
 
 async fn from_registry(
@@ -123,14 +133,13 @@ async fn from_registry(
     let repository = Repository { host: named.registry().to_owned(), path: named.repository().to_owned() };
     let because = |source: FetchError| FetchError::Chart { chart: title(chart), source: Box::new(source) };
     let tree = images::fetch(context, &repository, &named.tag_or_digest(), Fit::Anything).await.map_err(because)?;
-    let Some(layer) = tree.blobs.iter().find(|blob| blob.media_type == HELM_CHART && blob.size <= ARCHIVE_LIMIT) else {
+    let is_archive = |blob: &&LockedBlob| blob.media_type == HELM_CHART && blob.size <= ARCHIVE_LIMIT;
+    let Some(layer) = tree.blobs.iter().find(is_archive) else {
         return Err(FetchError::ChartArchive { chart: title(chart), reason: format!("{named} holds no Helm chart") });
     };
     let request = context.http.blob_request(&repository, &layer.digest)?;
     let (bytes, _) = context.http.read(&request, &Expected::exactly(&layer.digest, layer.size)).await?;
-    let rules = &context.request.bundle.spec.verify;
-    let rule =
-        rules.iter().find(|rule| rule.covers(&named.to_string())).map_or_else(digest_holds, |rule| rule.rule.clone());
+    let rule = rule_for(context, &named);
     let judged = signature::judge(context, &repository, &tree.digest, &rule).await.map_err(because)?;
     draft.blobs(tree.blobs);
     draft.blobs(judged.blobs);
@@ -148,9 +157,14 @@ async fn from_registry(
     Ok(bytes)
 }
 
-/// Charts need no rule of their own: what they run is judged image by image.
-fn digest_holds() -> VerifyRule {
-    VerifyRule::Unsigned("no rule of the spec covers this chart; the digest of this lock holds".to_owned())
+/// Charts need no rule of their own, because what they run is judged image by image; but one that covers them holds.
+fn rule_for(context: Context<'_>, chart: &Reference) -> VerifyRule {
+    let name = chart.to_string();
+    let covering = context.request.bundle.spec.verify.iter().find(|rule| rule.covers(&name));
+    covering.map_or_else(
+        || VerifyRule::Unsigned("no rule of the spec covers this chart; the digest of this lock holds".to_owned()),
+        |rule| rule.rule.clone(),
+    )
 }
 
 async fn render(context: Context<'_>, helm: &Path, chart: &ChartSpec, archive: &Path) -> Result<String, FetchError> {

@@ -46,7 +46,7 @@ pub(super) async fn gather(context: Context<'_>, wishes: Vec<Wish>, draft: &mut 
 
 async fn resolve(context: Context<'_>, wish: Wish) -> Result<(Vec<LockedReference>, Vec<LockedBlob>), FetchError> {
     let because = |source: FetchError| FetchError::Image {
-        image: wish.reference.clone(),
+        image: wish.reference.to_string(),
         requested_by: wish.requested_by.clone(),
         source: Box::new(source),
     };

@@ -69,9 +69,16 @@ impl Context<'_> {
 /// When an upstream fails, an image has no rule or breaks its rule, a chart does not render, a secret is not accepted,
 /// or a local file cannot be read. Nothing is written but into a temporary folder that is gone afterwards.
 pub async fn resolve(request: &LockRequest, settings: &Settings, progress: &Progress) -> Result<Lock, FetchError> {
-    let work = tempfile::tempdir_in(&settings.scratch)
-        .map_err(|source| FetchError::io("make a folder in", &settings.scratch, source))?;
+    let failed = |source| FetchError::io("make a folder in", &settings.scratch, source);
+    // Programs are started from another folder, so their paths must not depend on this one.
+    let scratch = std::path::absolute(&settings.scratch).map_err(failed)?;
+    let work = tempfile::tempdir_in(scratch).map_err(failed)?;
     let http = Http::new(settings.clone(), progress.clone())?;
+    settings.mirrors.values().filter(|mirror| mirror.scheme() == "http").for_each(|mirror| {
+        let note =
+            format!("the mirror {mirror} is not on https: what a tag stands for there can be changed on the way");
+        progress.report(&Event::Note(&note));
+    });
     let context = Context { http: &http, request, work: work.path() };
     let draft = gather(context).await?;
     Ok(lock_of(request, draft))

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealock_bundle::Lock;
 use sealock_fetch::{Event, FetchError, Progress, build};
-use sealock_testkit::upstream::Fault;
+use sealock_testkit::upstream::{Fault, Seen};
 use sealock_trust::Digest;
+use sealock_trust::reason::Code;
 
-use crate::world::{SPEC, World};
+use crate::world::{SPEC, World, settings_of};
 
 async fn locked() -> (World, Lock) {
     let world = World::new();
@@ -92,7 +95,7 @@ async fn content_that_is_not_what_was_locked_is_refused() {
     for (path, name) in [("ghcr.io/team/web/blobs", "one.sealock"), ("kubelet", "two.sealock")] {
         world.upstream.fail(path, Fault::Flip);
         let error = build_in(&world, &lock, name).await.map(|bundle| bundle.len()).unwrap_err();
-        assert_eq!(error.code().map(|code| code.as_str()), Some("UPSTREAM_DIGEST"), "{error}");
+        assert_eq!(error.code().map(Code::as_str), Some("UPSTREAM_DIGEST"), "{error}");
         world.upstream.heal();
         assert!(!world.path(name).exists());
     }
@@ -141,4 +144,47 @@ async fn two_builds_of_one_bundle_do_not_mix() {
         second = second => assert!(second.unwrap_err().to_string().contains("out.sealock"), "it names the file"),
     }
     assert!(File::open(&out).is_err());
+}
+
+/// The child of [`killed_like_kill_9_it_goes_on`]: builds what lies in the folder that its standard input names.
+#[tokio::test]
+#[ignore = "is started by killed_like_kill_9_it_goes_on, which kills it"]
+async fn child_that_is_killed() {
+    let mut folder = String::new();
+    std::io::stdin().read_line(&mut folder).unwrap();
+    let folder = Path::new(folder.trim());
+    let lock = Lock::from_bytes(&fs::read(folder.join("sealock.lock")).unwrap()).unwrap();
+    let settings = settings_of(&fs::read_to_string(folder.join("upstream")).unwrap(), &folder.join("ca.pem"));
+    let built = build(&lock, folder, &folder.join("out.sealock"), &settings, &Progress::silent()).await;
+    panic!("it should have been killed: {built:?}");
+}
+
+#[tokio::test]
+async fn killed_like_kill_9_it_goes_on() {
+    let (world, lock) = locked().await;
+    world.write("sealock.lock", std::str::from_utf8(&lock.to_bytes().unwrap()).unwrap());
+    world.write("upstream", &world.upstream.url());
+    world.write("ca.pem", world.upstream.ca_pem());
+    let layer = lock.blobs.iter().max_by_key(|blob| blob.size).unwrap();
+    world.upstream.fail(layer.digest.hex(), Fault::Stall(50_000));
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "build::child_that_is_killed", "--ignored"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{}", world.folder.path().display()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut asked = Vec::new();
+    while !asked.iter().any(|seen: &Seen| seen.target.contains(layer.digest.hex())) || asked.len() < 12 {
+        assert!(Instant::now() < deadline, "the build did not get to the largest layer");
+        asked.extend(world.upstream.take_seen());
+        tokio::task::yield_now().await;
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(world.path("out.sealock.partial").exists() && !world.path("out.sealock").exists());
+    world.upstream.heal();
+    let bundle = build_in(&world, &lock, "out.sealock").await.unwrap();
+    assert!(build_in(&world, &lock, "fresh.sealock").await.unwrap() == bundle, "two builds differ");
 }

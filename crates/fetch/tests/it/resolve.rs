@@ -138,3 +138,33 @@ async fn a_digest_that_the_registry_answers_wrongly_is_refused() {
     let complaint = world.complaint(&spec(&images)).await;
     assert!(complaint.starts_with("UPSTREAM_DIGEST:"), "{complaint}");
 }
+
+#[tokio::test]
+async fn attestations_of_the_chosen_images_come_along() {
+    let world = World::new();
+    let amd = Image::new("linux/amd64", &[&[("app", b"amd")]]);
+    let arm = Image::new("linux/arm64", &[&[("app", b"arm")]]);
+    let about = |image: &Image| {
+        let layer = ("application/vnd.in-toto+json".to_owned(), format!("{{\"about\":\"{}\"}}", image.digest).into());
+        Image::artifact(
+            None,
+            ("application/vnd.oci.image.config.v1+json", "{}".into()),
+            vec![layer],
+            &serde_json::json!({}),
+        )
+    };
+    let (of_amd, of_arm) = (about(&amd), about(&arm));
+    let index = Image::index(&[
+        ("linux/amd64", amd.clone()),
+        ("linux/arm64", arm.clone()),
+        ("unknown/unknown", of_amd.clone()),
+        ("unknown/unknown", of_arm.clone()),
+    ]);
+    let index = index.annotate_entry(2, "vnd.docker.reference.digest", &amd.digest.to_string());
+    let index = index.annotate_entry(3, "vnd.docker.reference.digest", &arm.digest.to_string());
+    world.upstream.push("quay.io/team/attested:1", &index);
+    let lock =
+        world.lock(&spec("  images: [{ref: 'quay.io/team/attested:1', verify: {unsigned: x}}]\n")).await.unwrap();
+    let has = |digest: &Digest| lock.blobs.iter().any(|blob| blob.digest == *digest);
+    assert_eq!([&amd, &of_amd, &arm, &of_arm].map(|image| has(&image.digest)), [true, true, false, false]);
+}

@@ -11,6 +11,7 @@ use sealock_testkit::image::{Image, gzip, tar_of};
 use sealock_testkit::upstream::Upstream;
 use sealock_testkit::{chart, corpus};
 use sealock_trust::Digest;
+use sealock_trust::reason::Code;
 
 /// Hosts that the upstream stands in for.
 const HOSTS: [&str; 8] =
@@ -122,14 +123,7 @@ impl World {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let mirrors = HOSTS.iter().map(|host| ((*host).to_owned(), self.upstream.mirror_of(host).parse().unwrap()));
-        Settings {
-            mirrors: mirrors.collect(),
-            ca_files: vec![self.upstream.ca_file()],
-            retry: Retry { tries: 2, first_wait: Duration::from_millis(5), longest_wait: Duration::from_millis(10) },
-            patience: Patience { stall: Duration::from_secs(5), ..Patience::default() },
-            ..Settings::default()
-        }
+        settings_of(&self.upstream.url(), &self.upstream.ca_file())
     }
 
     pub(crate) fn request(&self, spec: &str) -> LockRequest {
@@ -156,7 +150,7 @@ impl World {
     }
 
     pub(crate) fn told(&self, error: &FetchError) -> String {
-        let mut text = format!("{}: {error}", error.code().map_or("-", |code| code.as_str()));
+        let mut text = format!("{}: {error}", error.code().map_or("-", Code::as_str));
         let mut below = std::error::Error::source(error);
         while let Some(cause) = below {
             text.push_str(&format!("\n  caused by: {cause}"));
@@ -164,6 +158,18 @@ impl World {
         }
         text.replace(&self.upstream.authority(), "UPSTREAM")
             .replace(&self.folder.path().display().to_string(), "FOLDER")
+    }
+}
+
+/// Settings with which the upstream at `url` stands in for all hosts.
+pub(crate) fn settings_of(url: &str, ca_file: &Path) -> Settings {
+    let mirrors = HOSTS.iter().map(|host| ((*host).to_owned(), format!("{url}/{host}").parse().unwrap()));
+    Settings {
+        mirrors: mirrors.collect(),
+        ca_files: vec![ca_file.to_owned()],
+        retry: Retry { tries: 2, first_wait: Duration::from_millis(5), longest_wait: Duration::from_millis(10) },
+        patience: Patience { stall: Duration::from_secs(5), ..Patience::default() },
+        ..Settings::default()
     }
 }
 

@@ -14,12 +14,12 @@ use sealock_trust::Digest;
 pub use model::*;
 pub(crate) use network::{default_routes, nameservers};
 
+use crate::StepError;
 use crate::changes::{Changes, ChangesError, Subject};
 use crate::fence::{self, FenceError};
 use crate::host::{self, Entry, Host, HostError};
 use crate::journal::{self, JournalError};
 use crate::step::component_folder;
-use crate::StepError;
 
 /// Programs that steps, kubeadm or kubelet need and that Sealock does not bring.
 const PROGRAMS: &[&str] =

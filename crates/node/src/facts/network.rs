@@ -28,9 +28,11 @@ struct Address {
 pub(super) fn observe(host: &dyn Host) -> Result<Network, HostError> {
     let interfaces = interfaces(host)?;
     let carries = |interface: &&Interface| interface.addr_info.iter().any(|address| address.scope == "global");
-    let outward = |interface: &&Interface| !interface.ifname.starts_with("veth") && !interface.ifname.starts_with("cni");
+    let outward =
+        |interface: &&Interface| !interface.ifname.starts_with("veth") && !interface.ifname.starts_with("cni");
     let carrying: Vec<&Interface> = interfaces.iter().filter(carries).filter(outward).collect();
-    let addresses = carrying.iter().flat_map(|interface| &interface.addr_info).filter(|address| address.scope == "global");
+    let addresses =
+        carrying.iter().flat_map(|interface| &interface.addr_info).filter(|address| address.scope == "global");
     let resolv = host::read_text(host, "/etc/resolv.conf")?.unwrap_or_default();
     Ok(Network {
         addresses: addresses.map(|address| format!("{}/{}", address.local, address.prefixlen)).collect(),
@@ -56,7 +58,9 @@ pub(crate) fn default_routes(host: &dyn Host) -> Result<Vec<String>, HostError> 
     let mut routes = Vec::new();
     for family in ["-4", "-6"] {
         match host.run(&Command::new("ip", [family, "route", "show", "default"])) {
-            Ok(output) => routes.extend(output.stdout.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())),
+            Ok(output) => {
+                routes.extend(output.stdout.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()));
+            }
             Err(HostError::NoProgram { .. }) => {}
             Err(error) => return Err(error),
         }

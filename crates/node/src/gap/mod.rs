@@ -65,7 +65,11 @@ pub fn probe<H: Host + Sync>(request: &GapRequest, host: &H) -> Result<GapReport
 }
 
 /// All probes from the network namespace of the calling thread; threads that it starts are in the same one.
-fn from_here<H: Host + Sync>(request: &GapRequest, host: &H, pod: Option<&pod::Pod>) -> Result<Vec<ProbeResult>, GapError> {
+fn from_here<H: Host + Sync>(
+    request: &GapRequest,
+    host: &H,
+    pod: Option<&pod::Pod>,
+) -> Result<Vec<ProbeResult>, GapError> {
     let resolvers = settings::resolvers(host, pod)?;
     let mut probes: Vec<ProbeKind> = Vec::new();
     for target in &request.targets {
@@ -89,7 +93,8 @@ fn at_once(probes: &[ProbeKind], probe: impl Fn(&ProbeKind) -> ProbeResult + Syn
     let probe = &probe;
     thread::scope(|scope| {
         let running: Vec<_> = probes.iter().map(|kind| (kind, scope.spawn(move || probe(kind)))).collect();
-        let unproven = |kind: &ProbeKind| ProbeResult::new(kind.clone(), None, Verdict::Unproven, "the probe itself failed");
+        let unproven =
+            |kind: &ProbeKind| ProbeResult::new(kind.clone(), None, Verdict::Unproven, "the probe itself failed");
         running.into_iter().map(|(kind, handle)| handle.join().unwrap_or_else(|_| unproven(kind))).collect()
     })
 }

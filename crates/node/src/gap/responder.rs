@@ -44,8 +44,11 @@ impl Responder {
     /// Listens on each of `addresses`, on the ports that probes use; on another where one is taken.
     pub fn start(addresses: &[IpAddr]) -> Result<Self, ResponderError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut responder =
-            Self { controls: Controls { addresses: addresses.to_vec(), ..Controls::default() }, stop, threads: Vec::new() };
+        let mut responder = Self {
+            controls: Controls { addresses: addresses.to_vec(), ..Controls::default() },
+            stop,
+            threads: Vec::new(),
+        };
         for address in addresses {
             responder.listen(*address).map_err(|source| ResponderError { address: *address, source })?;
         }

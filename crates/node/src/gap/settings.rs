@@ -95,7 +95,11 @@ fn time_servers(host: &dyn Host) -> Result<Vec<String>, HostError> {
     let mut found = Vec::new();
     for (path, words) in TIME_FILES {
         let text = host::read_text(host, path)?.unwrap_or_default();
-        let names = |line: &&str| words.iter().any(|word| line.strip_prefix(word).is_some_and(|rest| word.ends_with('=') || rest.starts_with([' ', '\t'])));
+        let names = |line: &&str| {
+            words.iter().any(|word| {
+                line.strip_prefix(word).is_some_and(|rest| word.ends_with('=') || rest.starts_with([' ', '\t']))
+            })
+        };
         found.extend(text.lines().map(str::trim).filter(names).map(|line| format!("{path}: {line}")));
     }
     Ok(found)

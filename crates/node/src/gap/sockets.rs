@@ -90,7 +90,9 @@ fn echo(address: IpAddr, timeout: Duration) -> io::Result<bool> {
         match socket.recv(&mut buffer) {
             Ok(length) if is_reply(address, &buffer[..length], &token) => return Ok(true),
             Ok(_) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => return Ok(false),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -129,7 +131,9 @@ fn of_error(error: &io::Error) -> Heard {
         Some(Errno::NETUNREACH) => Heard::NoRoute("the network is unreachable".to_owned()),
         // A blackhole route, and a family that is switched off.
         Some(Errno::INVAL) => Heard::NoRoute("the route is a blackhole".to_owned()),
-        Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT) => Heard::NoRoute("the host does not speak this family".to_owned()),
+        Some(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT) => {
+            Heard::NoRoute("the host does not speak this family".to_owned())
+        }
         Some(Errno::HOSTUNREACH) => Heard::Prohibited("something answered that the host is unreachable".to_owned()),
         Some(Errno::ACCESS | Errno::PERM) => Heard::Prohibited("it is administratively prohibited".to_owned()),
         _ => Heard::Failed(error.to_string()),

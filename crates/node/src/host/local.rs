@@ -78,7 +78,8 @@ impl Host for Local {
             Err(error) => return Err(HostError::io("list", path)(error)),
         };
         let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
-        let mut names: Vec<String> = entries.map(name).collect::<io::Result<_>>().map_err(HostError::io("list", path))?;
+        let mut names: Vec<String> =
+            entries.map(name).collect::<io::Result<_>>().map_err(HostError::io("list", path))?;
         names.sort_unstable();
         Ok(names)
     }

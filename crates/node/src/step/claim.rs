@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Claim, Mode, Probe};
+use super::{Act, Claim, Mode, Probe, rules};
 use crate::changes::{Before, Changes, NODE_FOLDER, Subject};
 use crate::context::Context;
 use crate::error::StepError;
@@ -21,6 +21,7 @@ const TREES: &[&str] = &[
     "/etc/cni",
     "/var/lib/cni",
     "/run/cni",
+    "/run/nri",
     "/opt/cni",
     "/opt/containerd",
     "/usr/libexec/kubernetes",
@@ -28,6 +29,9 @@ const TREES: &[&str] = &[
     "/var/log/containers",
     "/root/.kube",
 ];
+
+/// Folders that pods make on the host for their mounts; they go at a reset if they are empty.
+const FOLDERS: &[&str] = &["/lib/modules"];
 
 /// Traces of a Kubernetes or a container runtime.
 const EVIDENCE: &[&str] = &[
@@ -65,6 +69,9 @@ const UNITS: &[&str] = &[
 struct Record {
     format: String,
     cluster: String,
+    /// The tables that nftables had before.
+    #[serde(default)]
+    tables: Vec<String>,
 }
 
 impl Act for Claim {
@@ -74,7 +81,10 @@ impl Act for Claim {
             Some(cluster) => Probe::foreign(format!("the host belongs to cluster {cluster}")),
             None => match evidence(host)?.as_slice() {
                 [] => Probe::not_done("the host is free"),
-                found => Probe::foreign(format!("the host already has a cluster or a container runtime: {}", found.join(", "))),
+                found => Probe::foreign(format!(
+                    "the host already has a cluster or a container runtime: {}",
+                    found.join(", ")
+                )),
             },
         })
     }
@@ -91,14 +101,22 @@ impl Act for Claim {
                 changes.before(host, Subject::Tree { path: (*tree).to_owned() }, was)?;
             }
         }
+        for folder in FOLDERS {
+            if host.inspect(folder)? == Entry::Missing {
+                changes.before(host, Subject::Directory { path: (*folder).to_owned() }, Before::Absent)?;
+            }
+        }
         host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
-        let record = Record { format: FORMAT.to_owned(), cluster: self.cluster.clone() };
+        let record = Record { format: FORMAT.to_owned(), cluster: self.cluster.clone(), tables: rules::tables(host)? };
         let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
         Ok(host::write(host, CLAIM, Mode::PRIVATE, &text)?)
     }
 
     fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
         let mut changes = Changes::load(host)?;
+        for folder in FOLDERS {
+            changes.undo(host, &Subject::Directory { path: (*folder).to_owned() })?;
+        }
         for tree in TREES.iter().rev() {
             changes.undo(host, &Subject::Tree { path: (*tree).to_owned() })?;
         }
@@ -108,11 +126,18 @@ impl Act for Claim {
 
 /// The cluster that the host is claimed for.
 pub(crate) fn claimed(host: &dyn Host) -> Result<Option<String>, StepError> {
+    Ok(record(host)?.map(|record| record.cluster))
+}
+
+/// The tables that nftables had before the claim.
+pub(super) fn tables_before(host: &dyn Host) -> Result<Vec<String>, StepError> {
+    Ok(record(host)?.map(|record| record.tables).unwrap_or_default())
+}
+
+fn record(host: &dyn Host) -> Result<Option<Record>, StepError> {
     let Some(text) = host::read(host, CLAIM, 4096)? else { return Ok(None) };
-    let record: Record = serde_json::from_slice(&text).map_err(|_| StepError::Unknown {
-        because: format!("{CLAIM} is damaged"),
-    })?;
-    Ok(Some(record.cluster))
+    let damaged = |_| StepError::Unknown { because: format!("{CLAIM} is damaged") };
+    serde_json::from_slice(&text).map(Some).map_err(damaged)
 }
 
 /// Ends the claim.

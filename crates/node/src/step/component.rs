@@ -102,9 +102,18 @@ impl Component {
                 }
                 Entry::Missing => probe = Probe::not_done(format!("{} is not there", file.link)),
                 Entry::Link { target } => {
-                    return Ok(Probe::foreign(format!("{} points to {target}, which Sealock did not install", file.link)));
+                    return Ok(Probe::foreign(format!(
+                        "{} points to {target}, which Sealock did not install",
+                        file.link
+                    )));
                 }
-                other => return Ok(Probe::foreign(format!("{} is {} that Sealock did not install", file.link, name(&other)))),
+                other => {
+                    return Ok(Probe::foreign(format!(
+                        "{} is {} that Sealock did not install",
+                        file.link,
+                        name(&other)
+                    )));
+                }
             }
         }
         Ok(probe)
@@ -152,7 +161,12 @@ impl Component {
         Ok(host::write(host, &format!("{folder}/{RECORD}"), Mode::FILE, &text)?)
     }
 
-    fn fetch_plain(&self, host: &dyn Host, client: &Client, layer: &Descriptor) -> Result<BTreeMap<String, Digest>, StepError> {
+    fn fetch_plain(
+        &self,
+        host: &dyn Host,
+        client: &Client,
+        layer: &Descriptor,
+    ) -> Result<BTreeMap<String, Digest>, StepError> {
         let [file] = self.files.as_slice() else {
             return Err(StepError::Invalid { problem: "a plain component is one file".to_owned() });
         };
@@ -162,7 +176,12 @@ impl Component {
     }
 
     /// Nothing is unpacked before the whole archive has shown its digest: it is written to disk first.
-    fn fetch_archive(&self, host: &dyn Host, client: &Client, layer: &Descriptor) -> Result<BTreeMap<String, Digest>, StepError> {
+    fn fetch_archive(
+        &self,
+        host: &dyn Host,
+        client: &Client,
+        layer: &Descriptor,
+    ) -> Result<BTreeMap<String, Digest>, StepError> {
         let download = format!("{}/{DOWNLOAD}", self.folder());
         let mut blob = client.blob(&self.artifact.repository, layer)?;
         host.write(&download, Mode::PRIVATE, &mut blob)?;

@@ -22,7 +22,9 @@ impl Act for HostsEntry {
                 Some((_, line)) if line.ends_with(MARK) => {
                     return Ok(Probe::not_done(format!("{name} had another address in {FILE}")));
                 }
-                Some((address, _)) => return Ok(Probe::foreign(format!("{FILE} already says that {name} is {address}"))),
+                Some((address, _)) => {
+                    return Ok(Probe::foreign(format!("{FILE} already says that {name} is {address}")));
+                }
                 None => return Ok(Probe::not_done(format!("{name} is not in {FILE}"))),
             }
         }
@@ -51,7 +53,9 @@ impl Act for HostsEntry {
 
 impl HostsEntry {
     fn check(&self) -> Result<(), StepError> {
-        let name = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+        let name = |text: &String| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+        };
         let address = self.address.parse::<std::net::IpAddr>().is_ok();
         if address && !self.names.is_empty() && self.names.iter().all(name) {
             return Ok(());

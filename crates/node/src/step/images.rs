@@ -175,6 +175,9 @@ mod tests {
         assert!(!parse_listed(&line.replace("=pinned", "=no")).unwrap().2);
         let check = "registry.k8s.io/pause:3.10.2 application/vnd.oci.image.index.v1+json sha256:e3b0 complete (3/3) 314.0 KiB/314.0 KiB true";
         assert_eq!(parse_check(check), Some(("registry.k8s.io/pause:3.10.2", true)));
-        assert_eq!(parse_check(&check.replace("complete", "incomplete")), Some(("registry.k8s.io/pause:3.10.2", false)));
+        assert_eq!(
+            parse_check(&check.replace("complete", "incomplete")),
+            Some(("registry.k8s.io/pause:3.10.2", false))
+        );
     }
 }

@@ -61,7 +61,8 @@ fn loaded(host: &dyn Host, name: &str) -> Result<bool, HostError> {
         return Ok(true);
     }
     let release = host::read_text(host, "/proc/sys/kernel/osrelease")?.unwrap_or_default();
-    let builtin = host::read_text(host, &format!("/lib/modules/{}/modules.builtin", release.trim()))?.unwrap_or_default();
+    let builtin =
+        host::read_text(host, &format!("/lib/modules/{}/modules.builtin", release.trim()))?.unwrap_or_default();
     let file = format!("/{name}.ko");
     Ok(builtin.lines().any(|line| line.ends_with(&file)))
 }

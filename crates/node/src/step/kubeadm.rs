@@ -65,12 +65,10 @@ const PKI: &[&str] = &[
     "pki/sa.key",
     "pki/sa.pub",
 ];
-const KUBECONFIGS: &[&str] = &["admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"];
-const CONTROL_PLANE: &[&str] = &[
-    "manifests/kube-apiserver.yaml",
-    "manifests/kube-controller-manager.yaml",
-    "manifests/kube-scheduler.yaml",
-];
+const KUBECONFIGS: &[&str] =
+    &["admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"];
+const CONTROL_PLANE: &[&str] =
+    &["manifests/kube-apiserver.yaml", "manifests/kube-controller-manager.yaml", "manifests/kube-scheduler.yaml"];
 const KUBELET: &[&str] = &["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
 /// What a phase leaves behind.
@@ -103,7 +101,10 @@ impl Act for KubeadmPhase {
                 (!found).then(|| format!("{} does not say {text}", absolute(path)))
             }
             Trace::Api => unanswered(host, &api_ready())?,
-            Trace::Objects(args) => unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?,
+            Trace::Objects(args) => {
+                let found = unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?;
+                found.map(|_| format!("the cluster does not show {}", args.join(" ")))
+            }
         };
         if let Some(because) = missing {
             return Ok(Probe::not_done(because));
@@ -150,27 +151,38 @@ impl Act for KubeadmPhase {
 
 impl KubeadmPhase {
     fn trace(&self, context: &Context<'_>) -> Result<Trace, StepError> {
-        let namespaced = |kind: &str, name: &str| vec!["-n".to_owned(), "kube-system".to_owned(), kind.to_owned(), name.to_owned()];
+        let namespaced =
+            |kind: &str, name: &str| vec!["-n".to_owned(), "kube-system".to_owned(), kind.to_owned(), name.to_owned()];
         let node = || vec!["node".to_owned(), self.node.clone()];
         Ok(match (self.command, self.phase.as_str()) {
             (_, "preflight") => Trace::Mark,
             (KubeadmCommand::Init, "certs all") => Trace::Files(PKI),
             (KubeadmCommand::Init, "kubeconfig all") => Trace::Files(KUBECONFIGS),
-            (KubeadmCommand::Init, "etcd local") | (KubeadmCommand::Join, "etcd-join") => Trace::Files(&["manifests/etcd.yaml"]),
+            (KubeadmCommand::Init, "etcd local") | (KubeadmCommand::Join, "etcd-join") => {
+                Trace::Files(&["manifests/etcd.yaml"])
+            }
             (KubeadmCommand::Init, "control-plane all") | (KubeadmCommand::Join, "control-plane-prepare all") => {
                 Trace::Files(CONTROL_PLANE)
             }
             (_, "kubelet-start") => Trace::Kubelet,
             (_, "wait-control-plane") => Trace::Api,
-            (KubeadmCommand::Init, "upload-config all") => Trace::Objects(namespaced("configmaps/kubeadm-config", "configmaps/kubelet-config")),
+            (KubeadmCommand::Init, "upload-config all") => {
+                Trace::Objects(namespaced("configmaps/kubeadm-config", "configmaps/kubelet-config"))
+            }
             (KubeadmCommand::Init, "upload-certs") => Trace::Objects(namespaced("secret", "kubeadm-certs")),
-            (KubeadmCommand::Init, "mark-control-plane") | (KubeadmCommand::Join, "control-plane-join all") => Trace::Objects(node()),
-            (KubeadmCommand::Init, "bootstrap-token") => match context.secrets.find("bootstrap-token").and_then(|token| token.split_once('.')) {
-                Some((id, _)) => Trace::Objects(namespaced("secret", &format!("bootstrap-token-{id}"))),
-                None => Trace::Mark,
-            },
+            (KubeadmCommand::Init, "mark-control-plane") | (KubeadmCommand::Join, "control-plane-join all") => {
+                Trace::Objects(node())
+            }
+            (KubeadmCommand::Init, "bootstrap-token") => {
+                match context.secrets.find("bootstrap-token").and_then(|token| token.split_once('.')) {
+                    Some((id, _)) => Trace::Objects(namespaced("secret", &format!("bootstrap-token-{id}"))),
+                    None => Trace::Mark,
+                }
+            }
             (KubeadmCommand::Init, "kubelet-finalize all") => Trace::Text("kubelet.conf", "kubelet-client-current.pem"),
-            (KubeadmCommand::Init, "addon all") => Trace::Objects(namespaced("deployments/coredns", "daemonsets/kube-proxy")),
+            (KubeadmCommand::Init, "addon all") => {
+                Trace::Objects(namespaced("deployments/coredns", "daemonsets/kube-proxy"))
+            }
             (KubeadmCommand::Init, "addon coredns") => Trace::Objects(namespaced("deployment", "coredns")),
             (KubeadmCommand::Init, "addon kube-proxy") => Trace::Objects(namespaced("daemonset", "kube-proxy")),
             (KubeadmCommand::Join, "kubelet-wait-bootstrap") => {

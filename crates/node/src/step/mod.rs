@@ -22,6 +22,7 @@ mod kubeadm;
 mod node_ready;
 mod reset;
 mod routed;
+mod rules;
 pub(crate) mod sysctl;
 mod unit;
 

@@ -15,9 +15,8 @@ impl Act for NodeReady {
         if output.status != 0 {
             return Ok(Probe::not_done(output.complaint()));
         }
-        let node: serde_json::Value = serde_json::from_str(&output.stdout).map_err(|_| StepError::Unknown {
-            because: "kubectl did not answer in JSON".to_owned(),
-        })?;
+        let node: serde_json::Value = serde_json::from_str(&output.stdout)
+            .map_err(|_| StepError::Unknown { because: "kubectl did not answer in JSON".to_owned() })?;
         let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(match conditions.iter().find(|condition| condition["type"] == "Ready") {
             Some(ready) if ready["status"] == "True" => Probe::Done,

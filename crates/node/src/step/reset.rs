@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::claim::{claimed, release};
+use super::claim::{claimed, release, tables_before};
 use super::unit::{STARTED, State};
-use super::{Act, Probe, Reset};
+use super::{Act, Probe, Reset, rules};
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::StepError;
@@ -18,7 +18,9 @@ impl Act for Reset {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         let changed = Changes::load(host)?.iter().count();
         Ok(match claimed(host)? {
-            Some(cluster) if cluster != self.cluster => Probe::foreign(format!("the host belongs to cluster {cluster}")),
+            Some(cluster) if cluster != self.cluster => {
+                Probe::foreign(format!("the host belongs to cluster {cluster}"))
+            }
             Some(cluster) => Probe::not_done(format!("the host belongs to cluster {cluster}")),
             None if changed > 0 => Probe::not_done(format!("{changed} changes are still to be taken back")),
             None => Probe::Done,
@@ -33,7 +35,7 @@ impl Act for Reset {
         }
         stop_workloads(host, context)?;
         unmount(host)?;
-        clear_rules(host)?;
+        rules::clear(host, &tables_before(host)?)?;
         (context.progress)("giving back what was there before");
         Changes::load(host)?.undo_all(host)?;
         Command::new("systemctl", ["daemon-reload"]).must(host)?;
@@ -55,12 +57,25 @@ impl Act for Reset {
 /// kubelet first, or it would start again what is being stopped.
 fn stop_workloads(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
     stop(host, "kubelet.service")?;
+    wake_containerd(host, context)?;
     if State::of(host, "containerd.service")?.active {
         (context.progress)("stopping pods");
         leave_cluster(host, context)?;
         end_tasks(host)?;
     }
     stop(host, "containerd.service")
+}
+
+/// Pods outlive a containerd that has ended; only a running one can end them.
+fn wake_containerd(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    let installed = host::exists(host, "/etc/systemd/system/containerd.service")?;
+    if installed && !State::of(host, "containerd.service")?.active {
+        let start = host.run(&Command::new("systemctl", ["start", "containerd.service"]).timeout(STOP_TIMEOUT))?;
+        if start.status != 0 {
+            (context.progress)(&format!("containerd does not start: {}", start.complaint()));
+        }
+    }
+    Ok(())
 }
 
 fn stop(host: &dyn Host, unit: &str) -> Result<(), StepError> {
@@ -77,7 +92,9 @@ fn leave_cluster(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError
     let command = Command::new("kubeadm", ["reset", "--force", "--cri-socket", socket]).timeout(STOP_TIMEOUT);
     match host.run(&command) {
         Ok(output) if output.status == 0 => {}
-        Ok(output) => (context.progress)(&format!("kubeadm reset ended with status {}: {}", output.status, output.complaint())),
+        Ok(output) => {
+            (context.progress)(&format!("kubeadm reset ended with status {}: {}", output.status, output.complaint()));
+        }
         Err(HostError::NoProgram { .. }) => {}
         Err(error @ HostError::Timeout { .. }) => (context.progress)(&error.to_string()),
         Err(error) => return Err(error.into()),
@@ -99,7 +116,9 @@ fn end_tasks(host: &dyn Host) -> Result<(), StepError> {
     if left.trim().is_empty() {
         return Ok(());
     }
-    Err(StepError::NotHeld { because: format!("containers do not end: {}", left.split_whitespace().collect::<Vec<_>>().join(", ")) })
+    Err(StepError::NotHeld {
+        because: format!("containers do not end: {}", left.split_whitespace().collect::<Vec<_>>().join(", ")),
+    })
 }
 
 /// Unmounts what pods left, the innermost first.
@@ -116,34 +135,4 @@ fn unmount(host: &dyn Host) -> Result<(), StepError> {
 /// `/proc/self/mounts` writes space, tab, newline and backslash in octal.
 fn unescape(text: &str) -> String {
     text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
-}
-
-/// kube-proxy, kubelet and the portmap plugin leave their rules behind.
-fn clear_rules(host: &dyn Host) -> Result<(), StepError> {
-    for family in ["ip", "ip6"] {
-        if optional(host, &Command::new("nft", ["list", "table", family, "kube-proxy"]))?.is_some() {
-            Command::new("nft", ["delete", "table", family, "kube-proxy"]).must(host)?;
-        }
-    }
-    for (save, restore) in [("iptables-save", "iptables-restore"), ("ip6tables-save", "ip6tables-restore")] {
-        let rules = optional(host, &Command::new::<String>(save, []))?.unwrap_or_default();
-        if rules.lines().any(is_ours) {
-            let kept: String = rules.lines().filter(|line| !is_ours(line)).flat_map(|line| [line, "\n"]).collect();
-            Command::new::<String>(restore, []).stdin(kept).must(host)?;
-        }
-    }
-    Ok(())
-}
-
-fn is_ours(rule: &str) -> bool {
-    ["KUBE-", "CNI-HOSTPORT", "CNI-DN-", "CNI-SN-"].iter().any(|chain| rule.contains(chain))
-}
-
-/// What `command` prints; nothing if it says no, or is not on this host.
-fn optional(host: &dyn Host, command: &Command) -> Result<Option<String>, HostError> {
-    match host.run(command) {
-        Ok(output) if output.status == 0 => Ok(Some(output.stdout)),
-        Ok(_) | Err(HostError::NoProgram { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
 }

@@ -163,7 +163,8 @@ fn service_route(host: &dyn Host, network: &RoutedNetwork) -> Result<Option<Stri
         return Ok(None);
     }
     let device = device_of(host, &network.address)?;
-    let missing = || StepError::Unknown { because: format!("no interface of this host has address {}", network.address) };
+    let missing =
+        || StepError::Unknown { because: format!("no interface of this host has address {}", network.address) };
     device.map(Some).ok_or_else(missing)
 }
 

@@ -25,9 +25,8 @@ impl Act for Sysctl {
         self.file().apply(host, context)?;
         let mut changes = Changes::load(host)?;
         for (key, value) in &self.settings {
-            let found = current(host, key)?.ok_or_else(|| StepError::Unknown {
-                because: format!("the kernel has no setting {key}"),
-            })?;
+            let found = current(host, key)?
+                .ok_or_else(|| StepError::Unknown { because: format!("the kernel has no setting {key}") })?;
             if found != normal(value) {
                 changes.before(host, Subject::Sysctl { key: key.clone() }, Before::Value { value: found })?;
                 set(host, key, value)?;

@@ -1,7 +1,13 @@
 //! The registry as its clients see it: over TLS, on a real socket, from a real store.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by them")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by the first two, and tells by the third"
+)]
 
 mod client;
+mod conformance;
 mod hostile;
 mod idle;
 mod life;

@@ -196,11 +196,11 @@ fn respond((answer, way): (Answer, Way), head: bool) -> Response<Body> {
         response = response.header(name, value);
     }
     let content = if head { Bytes::new() } else { answer.content };
-    response.body(body(content, way)).unwrap()
+    response.body(body(content, &way)).unwrap()
 }
 
-fn body(content: Bytes, way: Way) -> Body {
-    let (piece, pause, end) = match way {
+fn body(content: Bytes, way: &Way) -> Body {
+    let (piece, pause, end) = match *way {
         Way::Whole => (1 << 16, None, None),
         Way::Cut(after) => (1 << 14, None, Some((after, false))),
         Way::Stall(after) => (1 << 14, None, Some((after, true))),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_trust::Digest;
 
-use crate::archive::{ArchiveError, IoContext};
+use crate::archive::{ArchiveError, IoContext, sync_folder_of};
 
 /// The blobs that are there, and the file that remembers the durable ones.
 #[derive(Debug)]
@@ -23,13 +23,16 @@ impl Progress {
     /// Reads what is there of the bundle with this manifest; of another one nothing is kept.
     pub(super) fn open(partial: &Path, manifest: &Digest, data: &File) -> Result<Self, ArchiveError> {
         let path = Self::path_of(partial);
-        let found = read(&path, manifest).during("read", &path)?;
+        // A build that died right after its last rename leaves its progress, but not the file that it speaks of.
+        let is_begun = data.metadata().during("look at", partial)?.len() > 0;
+        let found = read(&path, manifest).during("read", &path)?.filter(|_| is_begun);
         if found.is_none() {
             // Zeros between the entries are part of the format, so nothing of the other bundle may stay.
             data.set_len(0).during("empty", partial)?;
         }
         let durable = found.unwrap_or_default();
         let file = rewrite(&path, manifest, &durable).during("write", &path)?;
+        sync_folder_of(partial)?;
         Ok(Self { file, durable, pending: Vec::new(), pending_bytes: 0 })
     }
 

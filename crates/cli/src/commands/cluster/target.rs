@@ -33,7 +33,7 @@ pub struct Target {
     binary: Binary,
     ssh: SshSettings,
     folder: PathBuf,
-    /// Holds the sockets of SSH, whose paths must be short, for as long as the command runs.
+    /// Holds the sockets of SSH for as long as the command runs.
     _runtime: TempDir,
 }
 
@@ -44,11 +44,7 @@ impl Target {
         let cluster = load(&args.file)?;
         let station = Station::open(context)?;
         let release = station.current_release()?;
-        let runtime = tempfile::Builder::new().prefix("sealock-").tempdir();
-        let runtime = runtime
-            .map_err(|error| CommandError::from(error).context("making a temporary folder for SSH's sockets"))?;
-        let mut ssh = SshSettings::new(runtime.path().to_owned());
-        ssh.identity_file = args.identity.clone();
+        let (runtime, ssh) = ssh(args)?;
         let binary = Binary::read(Path::new("/proc/self/exe"), env!("CARGO_PKG_VERSION"))?;
         let folder = context.paths.cluster(cluster.name().as_str());
         Ok(Self { cluster, station, release, binary, ssh, folder, _runtime: runtime })
@@ -65,6 +61,19 @@ impl Target {
             folder: self.folder.clone(),
         }
     }
+}
+
+/// How hosts are reached, and the folder for the sockets of SSH, whose paths must be short.
+///
+/// # Errors
+/// The folder cannot be made.
+pub fn ssh(args: &TargetArgs) -> Result<(TempDir, SshSettings)> {
+    let folder = tempfile::Builder::new().prefix("sealock-").tempdir();
+    let folder =
+        folder.map_err(|error| CommandError::from(error).context("making a temporary folder for SSH's sockets"))?;
+    let mut ssh = SshSettings::new(folder.path().to_owned());
+    ssh.identity_file.clone_from(&args.identity);
+    Ok((folder, ssh))
 }
 
 /// # Errors

@@ -1,6 +1,7 @@
 //! `sealock gap`
 
 pub mod check;
+mod remote;
 
 use crate::context::Context;
 use crate::error::Result;

@@ -106,9 +106,11 @@ struct Plan {
 
 impl Plan {
     fn new(args: &InitArgs) -> Result<Self> {
-        let folder = args.folder.clone();
+        // Paths are shown: without a `./` in front they read better, and can still be pasted.
+        let folder: PathBuf = args.folder.components().collect();
+        let folder = if folder == Path::new(".") { PathBuf::new() } else { folder };
         let of_folder = || {
-            let absolute = std::path::absolute(&folder).ok()?;
+            let absolute = std::path::absolute(Path::new(".").join(&folder)).ok()?;
             Some(label(absolute.file_name()?.to_str()?))
         };
         let name = args.name.clone().or_else(of_folder).unwrap_or_default();
@@ -127,8 +129,8 @@ impl Plan {
     }
 
     fn make_folders(&self) -> Result<()> {
-        for folder in [&self.folder, &self.folder.join("keys"), &self.folder.join("trust")] {
-            std::fs::create_dir_all(folder).map_err(|error| {
+        for folder in [self.folder.join("keys"), self.folder.join("trust")] {
+            std::fs::create_dir_all(&folder).map_err(|error| {
                 CommandError::from(error).context(format!("making the folder {}", folder.display()))
             })?;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sealock_bundle::Lock;
+use sealock_bundle::lock::{LockedReference, ReferenceKind};
 use sealock_trust::Digest;
 use serde::Serialize;
 
@@ -52,5 +53,15 @@ impl Changes {
 }
 
 fn names(lock: &Lock) -> BTreeMap<String, Digest> {
-    lock.references.iter().map(|reference| (reference.name.to_string(), reference.digest.clone())).collect()
+    lock.references.iter().map(|reference| (name(lock, reference), reference.digest.clone())).collect()
+}
+
+/// A reference's name, without the sequence where that is its tag: Kubernetes manifests travel as `manifests/…:7`, and
+/// are not another thing in bundle 8.
+pub fn name(lock: &Lock, reference: &LockedReference) -> String {
+    let name = reference.name.to_string();
+    match name.strip_suffix(&format!(":{}", lock.sequence)) {
+        Some(plain) if reference.kind == ReferenceKind::Manifest => plain.to_owned(),
+        _ => name,
+    }
 }

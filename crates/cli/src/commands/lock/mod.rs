@@ -5,6 +5,7 @@ mod changes;
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::document::load_document;
+use sealock_bundle::lock::LockedReference;
 use sealock_bundle::{Bundle, Lock};
 use sealock_fetch::LockRequest;
 use sealock_trust::{Digest, tuf};
@@ -152,9 +153,17 @@ fn is_same(before: &Lock, now: &Lock) -> bool {
         soft_expiry: now.soft_expiry,
         expires: now.expires,
         tool: now.tool.clone(),
+        references: Vec::new(),
         ..lock.clone()
     };
-    aside(before) == aside(now)
+    let references = |lock: &Lock| -> Vec<(String, LockedReference)> {
+        let reference = |reference: &LockedReference| {
+            let name = now.references.first().unwrap_or(reference).name.clone();
+            (changes::name(lock, reference), LockedReference { name, ..reference.clone() })
+        };
+        lock.references.iter().map(reference).collect()
+    };
+    aside(before) == aside(now) && references(before) == references(now)
 }
 
 fn check(differs: bool, changes: &Changes, path: &Path, context: &Context) -> Result<()> {

@@ -1,0 +1,222 @@
+//! A host whose files lie below a temporary folder, and whose programs are small ones that do the same to these files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use sealock_node::host::{Alteration, Command, Entry, Host, HostError, Local, Output};
+use sealock_node::request::Secrets;
+use sealock_node::step::Mode;
+use sealock_node::{Context, Probe, Step, StepError};
+use sealock_trust::Digest;
+
+#[derive(Default)]
+struct Services {
+    active: BTreeSet<String>,
+    enabled: BTreeSet<String>,
+    calls: Vec<String>,
+    /// Changes still allowed before one fails; none is as many as it takes.
+    budget: Option<usize>,
+}
+
+pub(crate) struct Machine {
+    root: tempfile::TempDir,
+    local: Local,
+    services: Mutex<Services>,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        // Every change is synced; in memory that costs nothing.
+        let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        for folder in [
+            "etc/systemd/system",
+            "proc/sys/net/ipv4",
+            "proc/sys/kernel",
+            "sys/module/overlay",
+            "var/lib",
+            "opt",
+            "usr/bin",
+            "root",
+        ] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let machine = Self { local: Local::rooted(root.path()), root, services: Mutex::default() };
+        machine.put("/etc/hosts", "127.0.0.1 localhost\n");
+        machine.put("/proc/sys/net/ipv4/ip_forward", "0\n");
+        machine
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    pub(crate) fn put(&self, path: &str, content: &str) {
+        let place = self.root.path().join(&path[1..]);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, content).unwrap();
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        fs::read_to_string(self.root.path().join(&path[1..])).unwrap()
+    }
+
+    /// All files with mode and content, links and folders, but for the node's own folder.
+    pub(crate) fn tree(&self) -> BTreeMap<String, String> {
+        let mut tree = BTreeMap::new();
+        self.walk(self.root.path(), &mut tree);
+        tree.retain(|path, _| !path.starts_with("var/lib/sealock"));
+        tree
+    }
+
+    fn walk(&self, folder: &Path, tree: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let metadata = fs::symlink_metadata(entry.path()).unwrap();
+            let name = entry.path().strip_prefix(self.root.path()).unwrap().to_str().unwrap().to_owned();
+            let mode = metadata.permissions().mode() & 0o7777;
+            let what = if metadata.is_dir() {
+                self.walk(&entry.path(), tree);
+                "folder".to_owned()
+            } else if metadata.is_symlink() {
+                fs::read_link(entry.path()).unwrap().to_str().unwrap().to_owned()
+            } else {
+                Digest::sha256(&fs::read(entry.path()).unwrap()).to_string()
+            };
+            tree.insert(name, format!("{mode:o} {what}"));
+        }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.services.lock().unwrap().calls)
+    }
+
+    pub(crate) fn is_active(&self, unit: &str) -> bool {
+        self.services.lock().unwrap().active.contains(unit)
+    }
+
+    /// From now on `changes` changes are carried out, and every later one fails, as after a power cut.
+    pub(crate) fn fail_after(&self, changes: usize) {
+        self.services.lock().unwrap().budget = Some(changes);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.services.lock().unwrap().budget = None;
+    }
+
+    fn spend(&self) -> Result<(), HostError> {
+        match &mut self.services.lock().unwrap().budget {
+            Some(0) => Err(HostError::io("change", "the host")(io::Error::other("no power"))),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn systemctl(&self, args: &[&str]) -> Output {
+        let mut services = self.services.lock().unwrap();
+        let exists = |unit: &str| self.root.path().join("etc/systemd/system").join(unit).exists();
+        let failed = |text: &str| Output { status: 1, stdout: String::new(), stderr: text.to_owned() };
+        match args {
+            ["show", .., unit] => {
+                let state = |yes: bool, no: &'static str| {
+                    if yes { if no == "inactive" { "active" } else { "enabled" } } else { no }
+                };
+                return said(&format!(
+                    "ActiveState={}\nUnitFileState={}\nNeedDaemonReload=no\n",
+                    state(services.active.contains(*unit), "inactive"),
+                    state(services.enabled.contains(*unit), "disabled"),
+                ));
+            }
+            ["cat", unit] if !exists(unit) => return failed("no such unit"),
+            ["enable", unit] if exists(unit) => drop(services.enabled.insert((*unit).to_owned())),
+            ["restart" | "start", unit] if exists(unit) => drop(services.active.insert((*unit).to_owned())),
+            ["stop", unit] => drop(services.active.remove(*unit)),
+            ["disable", "--now", unit] => {
+                services.active.remove(*unit);
+                services.enabled.remove(*unit);
+            }
+            ["cat", _] | ["daemon-reload" | "reset-failed"] => {}
+            _ => return failed("no such unit"),
+        }
+        Output::default()
+    }
+
+    fn sysctl(&self, args: &[&str]) -> Output {
+        let ["-q", "-w", setting] = args else { return Output { status: 1, ..Output::default() } };
+        let (key, value) = setting.split_once('=').unwrap();
+        self.put(&format!("/proc/sys/{}", key.replace('.', "/")), &format!("{value}\n"));
+        Output::default()
+    }
+}
+
+fn said(stdout: &str) -> Output {
+    Output { status: 0, stdout: stdout.to_owned(), stderr: String::new() }
+}
+
+impl Host for Machine {
+    fn inspect(&self, path: &str) -> Result<Entry, HostError> {
+        self.local.inspect(path)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read>, HostError> {
+        self.local.open(path)
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, HostError> {
+        self.local.list(path)
+    }
+
+    fn write(&self, path: &str, mode: Mode, content: &mut dyn Read) -> Result<(), HostError> {
+        self.spend()?;
+        self.local.write(path, mode, content)
+    }
+
+    fn alter(&self, alteration: Alteration<'_>) -> Result<(), HostError> {
+        self.spend()?;
+        self.local.alter(alteration)
+    }
+
+    fn run(&self, command: &Command) -> Result<Output, HostError> {
+        let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
+        if !matches!(args.first(), Some(&("show" | "cat"))) {
+            self.spend()?;
+            self.services.lock().unwrap().calls.push(command.line());
+        }
+        match command.program.as_str() {
+            "systemctl" => Ok(self.systemctl(&args)),
+            "sysctl" => Ok(self.sysctl(&args)),
+            // No container runs on this machine.
+            "ctr" => Ok(said("")),
+            program => Err(HostError::NoProgram { program: program.to_owned() }),
+        }
+    }
+}
+
+/// Runs `work` with a context that admits nothing and knows no registry.
+pub(crate) fn bare<T>(work: impl FnOnce(&Context<'_>) -> T) -> T {
+    let (admitted, secrets) = (BTreeSet::new(), Secrets::default());
+    work(&Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} })
+}
+
+/// Applies `step` if it is not done, and checks it.
+pub(crate) fn apply(step: &Step, machine: &Machine) -> Result<(), StepError> {
+    bare(|context| {
+        if step.probe(machine, context)? != Probe::Done {
+            step.apply(machine, context)?;
+        }
+        step.verify(machine, context)
+    })
+}
+
+pub(crate) fn probe(step: &Step, machine: &Machine) -> Probe {
+    bare(|context| step.probe(machine, context)).unwrap()
+}
+
+pub(crate) fn undo(step: &Step, machine: &Machine) {
+    bare(|context| step.undo(machine, context)).unwrap();
+}

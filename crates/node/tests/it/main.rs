@@ -1,0 +1,12 @@
+//! Integration tests of the node crate: real files below a temporary root, a real TLS registry on loopback, and a small
+//! systemd, sysctl and ip in the place of the host's own.
+
+mod component;
+mod files;
+mod machine;
+mod plan_text;
+mod pull;
+mod registry;
+mod reset;
+mod run;
+mod unit;

@@ -1,0 +1,81 @@
+//! What a plan says: the words a person reviews, and the JSON that is bound by the digest.
+
+use std::collections::BTreeMap;
+
+use sealock_node::step::{
+    Artifact, Claim, Component, ComponentFile, Directory, File, HostsEntry, Image, Images, KernelModule,
+    KubeadmCommand, KubeadmPhase, Mode, NodeReady, Packing, Peer, Reset, RoutedNetwork, Sysctl, Unit,
+};
+use sealock_node::{Step, StepKind};
+use sealock_trust::Digest;
+use sealock_trust::json::{Limits, jcs};
+
+fn every_kind() -> Vec<Step> {
+    let digest = Digest::sha256(b"");
+    let kinds: Vec<StepKind> = vec![
+        Claim { cluster: "plant-7".into() }.into(),
+        File { path: "/etc/a".into(), content: "text\n".into(), mode: Mode::FILE, replaces: Some(digest.clone()) }
+            .into(),
+        Directory { path: "/etc/b".into(), mode: Mode::EXECUTABLE }.into(),
+        Sysctl { settings: BTreeMap::from([("net.ipv4.ip_forward".into(), "1".into())]) }.into(),
+        KernelModule { modules: vec!["overlay".into()] }.into(),
+        HostsEntry { address: "10.77.0.2".into(), names: vec!["registry.lab".into()] }.into(),
+        Component {
+            name: "runc".into(),
+            version: "v1.3.0".into(),
+            artifact: Artifact { repository: "github.com/runc".into(), digest: digest.clone() },
+            packing: Packing::Plain,
+            files: vec![ComponentFile { member: "runc".into(), link: "/usr/local/sbin/runc".into() }],
+        }
+        .into(),
+        Unit {
+            name: "containerd.service".into(),
+            content: "[Service]\n".into(),
+            drop_ins: BTreeMap::new(),
+            running: true,
+            restart_on: vec!["/etc/containerd/config.toml".into()],
+        }
+        .into(),
+        Images { images: vec![Image { name: "registry.k8s.io/pause:3.10.2".into(), digest }] }.into(),
+        KubeadmPhase {
+            command: KubeadmCommand::Init,
+            phase: "certs all".into(),
+            node: "cp1".into(),
+            config: "kind: InitConfiguration\n".into(),
+        }
+        .into(),
+        RoutedNetwork {
+            address: "10.77.0.11".into(),
+            pods: "10.244.0.0/24".into(),
+            cluster_pods: "10.244.0.0/16".into(),
+            services: "10.96.0.0/12".into(),
+            mtu: 1500,
+            peers: vec![Peer { address: "10.77.0.21".into(), pods: "10.244.1.0/24".into() }],
+        }
+        .into(),
+        NodeReady { node: "cp1".into(), timeout_seconds: 300 }.into(),
+        Reset { cluster: "plant-7".into() }.into(),
+    ];
+    kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
+}
+
+#[test]
+fn a_person_reads_one_line_per_step() {
+    let lines: Vec<String> = every_kind().iter().map(|step| format!("{step} [{}]", step.class())).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn the_json_is_canonical_and_reads_back() {
+    let steps = every_kind();
+    let text = jcs::to_vec(&steps).unwrap();
+    let again: Vec<Step> = jcs::from_slice(&text, &Limits::DOCUMENT).unwrap();
+    assert_eq!(again, steps);
+    insta::assert_json_snapshot!(steps);
+}
+
+#[test]
+fn an_unknown_field_is_refused() {
+    let text = r#"{"id":"a","action":{"kind":"claim","cluster":"c","force":true}}"#;
+    assert!(serde_json::from_str::<Step>(text).is_err());
+}
