@@ -65,7 +65,7 @@ build() {
 forget_superseded() {
   local part folder
   for part in "${ALL[@]}"; do
-    for folder in "$CACHE/$part"-????????????????; do
+    for folder in "$CACHE/$part"-????????????????*; do
       if [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
         rm -rf "$folder"
       fi

@@ -23,7 +23,12 @@ go_module() {
 
 # go_source PATH VERSION: prints the folder that holds the module's source.
 go_source() {
-  (cd / && GOFLAGS=-modcacherw go mod download -json "$1@$2") | jq -er .Dir
+  local answer
+  answer=$(cd / && GOFLAGS=-modcacherw go mod download -json "$1@$2") || {
+    jq -r .Error <<< "$answer" >&2
+    return 1
+  }
+  jq -er .Dir <<< "$answer"
 }
 
 # go_program OUT PACKAGE: one static program, $OUT/bin/OUT.

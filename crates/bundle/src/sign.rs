@@ -121,6 +121,15 @@ fn finish_interrupted(path: &Path) -> Result<(), ArchiveError> {
     fs::remove_file(&copy).during("remove", &copy)
 }
 
+/// Removes the copy that an interrupted signing of `path` has left, if there is one.
+pub(crate) fn forget_interrupted(path: &Path) -> Result<(), ArchiveError> {
+    let copy = copy_path(path);
+    match fs::remove_file(&copy) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result.during("remove", &copy),
+    }
+}
+
 fn copy_path(path: &Path) -> PathBuf {
     path.with_file_name(with_suffix(path, ".header"))
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use ipnet::Ipv4Net;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
+use sealock_trust::Digest;
 use sealock_trust::site::SiteRoot;
 
 mod error;
@@ -151,10 +152,12 @@ impl Operator<'_> {
     ) -> Result<Applied, OperatorError> {
         let plan = &planned.plan;
         let digest = plan.digest().map_err(OperatorError::Unwritable)?;
+        self.supersede_all_but(plan)?;
+        let journals = self.folder.join("journal");
         let mut changed = 0;
         if !planned.is_done() {
-            files::save(&self.folder.join("plans").join(format!("{}.json", digest.hex())), &self.encode(plan)?)?;
-            let mut journal = Journal::open(&self.folder.join("journal"), &digest)?;
+            files::save(&self.plan_path(&digest), &self.encode(plan)?)?;
+            let mut journal = Journal::open(&journals, &digest)?;
             let execution = Execution {
                 plan,
                 inventory: &planned.inventory,
@@ -163,6 +166,9 @@ impl Operator<'_> {
                 kit: &self.kit()?,
             };
             changed = execute::execute(execution, &mut journal, progress).await?;
+        } else if journal::is_open(&journals, &digest)? {
+            // The hosts went on to the end after the operator was cut off.
+            Journal::open(&journals, &digest)?.finished()?;
         }
         match plan.purpose {
             Purpose::Apply => {
@@ -241,15 +247,26 @@ impl Operator<'_> {
         Ok(open.first().map(Plan::pod_ranges).unwrap_or_default())
     }
 
-    /// The plan that was begun and not finished, if it is for the same spec and release as `fresh`.
+    /// The plan that was begun and not finished, if it differs from `fresh` in nothing but what the hosts were like.
     fn unfinished(&self, fresh: &Plan) -> Result<Option<Plan>, OperatorError> {
         let same = |plan: &Plan| {
-            plan.purpose == Purpose::Apply
-                && plan.spec == fresh.spec
-                && plan.release == fresh.release
-                && plan.registry == fresh.registry
+            let as_now = Plan { hosts: fresh.hosts.clone(), ..plan.clone() };
+            as_now == *fresh
         };
         Ok(self.open_plans()?.into_iter().find(same))
+    }
+
+    /// Plans that were begun and that another one is now carried out in the place of are open no longer.
+    fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
+        for other in self.open_plans()?.iter().filter(|other| *other != plan) {
+            let digest = other.digest().map_err(OperatorError::Unwritable)?;
+            files::set_aside(&self.plan_path(&digest))?;
+        }
+        Ok(())
+    }
+
+    fn plan_path(&self, digest: &Digest) -> PathBuf {
+        self.folder.join("plans").join(format!("{}.json", digest.hex()))
     }
 
     fn open_plans(&self) -> Result<Vec<Plan>, OperatorError> {

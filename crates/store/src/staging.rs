@@ -196,6 +196,11 @@ pub(crate) fn reserve(file: &File, size: u64) -> io::Result<()> {
     if size == 0 {
         return Ok(());
     }
+    // Asked for more than there is, some filesystems take all there is before they say no.
+    let status = rustix::fs::fstatvfs(file)?;
+    if size > status.f_bfree.saturating_mul(status.f_frsize) {
+        return Err(rustix::io::Errno::NOSPC.into());
+    }
     match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, size) {
         // Not every filesystem can; there the writes themselves find out.
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),

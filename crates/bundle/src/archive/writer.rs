@@ -21,6 +21,7 @@ use crate::artifact;
 use crate::index;
 use crate::lock::{BlobSource, Lock, LockedBlob};
 use crate::manifest::Manifest;
+use crate::sign;
 
 use progress::Progress;
 
@@ -195,6 +196,8 @@ impl Shared {
 
     fn publish(&self) -> Result<PathBuf, ArchiveError> {
         self.file.sync_all().during("sync", &self.partial)?;
+        // What an interrupted signing has left belongs to the bundle that is replaced now.
+        sign::forget_interrupted(&self.path)?;
         fs::rename(&self.partial, &self.path).during("rename to", &self.path)?;
         sync_folder_of(&self.path)?;
         let progress = Progress::path_of(&self.partial);
@@ -294,7 +297,7 @@ fn is_still(path: &Path, file: &File) -> io::Result<bool> {
 
 /// Takes all the room at once, so that a full disk is known before hours of fetching.
 fn reserve(file: &File, partial: &Path, total: u64) -> Result<(), ArchiveError> {
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, total) {
+    match take_room(file, total) {
         Ok(()) => Ok(()),
         Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.set_len(total).during("resize", partial),
         Err(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT) => {
@@ -304,6 +307,16 @@ fn reserve(file: &File, partial: &Path, total: u64) -> Result<(), ArchiveError> 
         }
         Err(error) => Err(io::Error::from(error)).during("reserve room for", partial),
     }
+}
+
+fn take_room(file: &File, total: u64) -> rustix::io::Result<()> {
+    // Asked for more than there is, some filesystems take all there is before they say no.
+    let status = rustix::fs::fstatvfs(file)?;
+    let taken = rustix::fs::fstat(file)?.st_blocks.unsigned_abs().saturating_mul(512);
+    if total.saturating_sub(taken) > status.f_bfree.saturating_mul(status.f_frsize) {
+        return Err(rustix::io::Errno::NOSPC);
+    }
+    rustix::fs::fallocate(file, FallocateFlags::empty(), 0, total)
 }
 
 /// A bundle that did not fit from the start leaves nothing behind; one that was begun is kept for when there is room.

@@ -77,6 +77,15 @@ fn a_signature_that_was_cut_off_is_finished_by_the_next() {
 }
 
 #[test]
+fn what_an_interrupted_signing_left_does_not_touch_the_next_bundle() {
+    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
+    let path = sample("base", 1).build(folder.path(), &publisher);
+    fs::write(path.with_file_name("base-1.sealock.header"), vec![7; 1 << 20]).unwrap();
+    sample("base", 1).build(folder.path(), &publisher);
+    verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap();
+}
+
+#[test]
 fn an_interrupted_build_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("b");

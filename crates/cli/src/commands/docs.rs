@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
+use sealock_bundle::schema;
+use sealock_cluster::apps::AppDocument;
+use sealock_cluster::spec::ClusterDocument;
 
 use crate::args::Args;
 use crate::commands::explain;
@@ -15,7 +18,7 @@ use crate::settings;
 /// Write the reference pages and man pages
 #[derive(Debug, clap::Args)]
 pub struct DocsArgs {
-    /// Folder to write into: cli.md, reason-codes.md, settings.md, man/
+    /// Folder to write into: cli.md, reason-codes.md, settings.md, schemas/, man/
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -24,6 +27,7 @@ pub fn run(args: &DocsArgs, _context: &Context) -> Result<()> {
     write(&args.out.join("cli.md"), commands_page().as_bytes())?;
     write(&args.out.join("reason-codes.md"), explain::reference().as_bytes())?;
     write(&args.out.join("settings.md"), settings_page().as_bytes())?;
+    schemas(&args.out.join("schemas"))?;
     manual(&args.out.join("man"))
 }
 
@@ -63,6 +67,18 @@ fn describe(page: &mut String, command: &Command, name: &str) {
 
 fn visible(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|child| !child.is_hide_set())
+}
+
+/// JSON Schemas of everything a person writes, so that editors complete and check it.
+fn schemas(folder: &Path) -> Result<()> {
+    let mut all = schema::all();
+    all.push(("cluster", schema::of::<ClusterDocument>()));
+    all.push(("app", schema::of::<AppDocument>()));
+    for (name, schema) in all {
+        let text = serde_json::to_string_pretty(&schema).map_err(std::io::Error::from)? + "\n";
+        write(&folder.join(format!("{name}.json")), text.as_bytes())?;
+    }
+    Ok(())
 }
 
 fn manual(folder: &Path) -> Result<()> {

@@ -28,7 +28,9 @@ const INIT_PHASES: [&str; 12] = [
     "kubelet-finalize all",
     "addon all",
 ];
-const WORKER_JOIN_PHASES: [&str; 3] = ["preflight", "kubelet-start", "kubelet-wait-bootstrap"];
+// By itself `kubelet-wait-bootstrap` asks for admin.conf, which a worker has not (kubeadm 1.36): what it waits for is what
+// the last task of the plan waits for.
+const WORKER_JOIN_PHASES: [&str; 2] = ["preflight", "kubelet-start"];
 const CONTROL_PLANE_JOIN_PHASES: [&str; 7] = [
     "preflight",
     "control-plane-prepare all",

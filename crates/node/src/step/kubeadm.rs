@@ -50,7 +50,7 @@ pub const CONTROL_PLANE_JOIN_PHASES: &[&str] = &[
 pub(crate) const MARKS: &str = "/var/lib/sealock/node/phases";
 const CONFIG_FOLDER: &str = "/run/sealock";
 const TIMEOUT: Duration = Duration::from_secs(600);
-const API_TIMEOUT: Duration = Duration::from_secs(240);
+const WAIT: Duration = Duration::from_secs(240);
 const PKI: &[&str] = &[
     "pki/ca.crt",
     "pki/ca.key",
@@ -71,6 +71,9 @@ const CONTROL_PLANE: &[&str] =
     &["manifests/kube-apiserver.yaml", "manifests/kube-controller-manager.yaml", "manifests/kube-scheduler.yaml"];
 const KUBELET: &[&str] = &["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
+const CREDENTIALS: &[&str] = &["kubelet.conf", "/var/lib/kubelet/pki/kubelet-client-current.pem"];
+const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
+
 /// What a phase leaves behind.
 enum Trace {
     /// Nothing but Sealock's mark.
@@ -83,6 +86,8 @@ enum Trace {
     Text(&'static str, &'static str),
     /// The API server answers that it is ready.
     Api,
+    /// kubelet has exchanged the bootstrap token for credentials of its own.
+    Credentials,
     /// Objects that kubectl finds: its arguments after `get`.
     Objects(Vec<String>),
 }
@@ -101,6 +106,7 @@ impl Act for KubeadmPhase {
                 (!found).then(|| format!("{} does not say {text}", absolute(path)))
             }
             Trace::Api => unanswered(host, &api_ready())?,
+            Trace::Credentials => missing_file(host, CREDENTIALS)?,
             Trace::Objects(args) => {
                 let found = unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?;
                 found.map(|_| format!("the cluster does not show {}", args.join(" ")))
@@ -117,8 +123,10 @@ impl Act for KubeadmPhase {
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        if let Trace::Api = self.trace(context)? {
-            return self.await_api(host, context);
+        match self.trace(context)? {
+            Trace::Api => return self.await_api(host, context),
+            Trace::Credentials => return self.await_credentials(host, context),
+            _ => {}
         }
         let config = context.reveal(&self.config)?;
         let path = self.config_path();
@@ -140,7 +148,7 @@ impl Act for KubeadmPhase {
                 Command::new("systemctl", ["stop", "kubelet.service"]).timeout(Duration::from_secs(120)).must(host)?;
                 KUBELET
             }
-            Trace::Mark | Trace::Text(..) | Trace::Api | Trace::Objects(_) => &[],
+            Trace::Mark | Trace::Text(..) | Trace::Api | Trace::Credentials | Trace::Objects(_) => &[],
         };
         for file in files {
             host.alter(Alteration::RemoveFile { path: &absolute(file) })?;
@@ -185,9 +193,7 @@ impl KubeadmPhase {
             }
             (KubeadmCommand::Init, "addon coredns") => Trace::Objects(namespaced("deployment", "coredns")),
             (KubeadmCommand::Init, "addon kube-proxy") => Trace::Objects(namespaced("daemonset", "kube-proxy")),
-            (KubeadmCommand::Join, "kubelet-wait-bootstrap") => {
-                Trace::Files(&["kubelet.conf", "/var/lib/kubelet/pki/kubelet-client-current.pem"])
-            }
+            (KubeadmCommand::Join, "kubelet-wait-bootstrap") => Trace::Credentials,
             (command, phase) => {
                 let problem = format!("kubeadm {} has no phase {phase:?} that Sealock knows", command.as_str());
                 return Err(StepError::Invalid { problem });
@@ -198,21 +204,37 @@ impl KubeadmPhase {
     /// kubeadm's own phase takes no configuration: it would ask the internet for a version, and guess the node's address.
     fn await_api(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         (context.progress)("waiting for the API server");
+        self.await_trace(host, "the API server is not ready", || unanswered(host, &api_ready()))
+    }
+
+    /// kubeadm's own phase, called alone, wants the administrator's credentials on a worker.
+    fn await_credentials(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        (context.progress)("waiting for kubelet's credentials");
+        self.await_trace(host, "kubelet has no credentials of its own", || missing_file(host, CREDENTIALS))?;
+        // It holds the bootstrap token, which has done its work.
+        Ok(host.alter(Alteration::RemoveFile { path: BOOTSTRAP })?)
+    }
+
+    fn await_trace(
+        &self,
+        host: &dyn Host,
+        what: &str,
+        missing: impl Fn() -> Result<Option<String>, HostError>,
+    ) -> Result<(), StepError> {
         let mut last = String::new();
-        let ready = wait::until(API_TIMEOUT, Duration::from_millis(500), || {
-            let problem = unanswered(host, &api_ready())?;
-            let answered = problem.is_none();
+        let ready = wait::until(WAIT, Duration::from_millis(500), || {
+            let problem = missing()?;
+            let there = problem.is_none();
             last = problem.unwrap_or_default();
-            Ok::<_, StepError>(answered.then_some(()))
+            Ok::<_, StepError>(there.then_some(()))
         })?;
-        match ready {
-            Some(()) => self.mark(host),
-            None => Err(StepError::Late {
-                what: "the API server is not ready".to_owned(),
-                seconds: API_TIMEOUT.as_secs(),
-                state: last,
-            }),
+        if ready.is_some() {
+            return self.mark(host);
         }
+        let log = Command::new("journalctl", ["-u", "kubelet.service", "-n", "8", "-o", "cat", "--no-pager"]);
+        let log = host.run(&log).map(|output| output.complaint()).unwrap_or_default();
+        let state = format!("{last}; kubelet says: {log}");
+        Err(StepError::Late { what: what.to_owned(), seconds: WAIT.as_secs(), state })
     }
 
     fn mark(&self, host: &dyn Host) -> Result<(), StepError> {

@@ -1,6 +1,8 @@
 //! Integration tests of the node crate: real files below a temporary root, a real TLS registry on loopback, and a small
 //! systemd, sysctl and ip in the place of the host's own.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod component;
 mod files;
 mod machine;

@@ -1,0 +1,91 @@
+//! `sealock lock`
+
+use sealock_testkit::corpus;
+use sealock_testkit::upstream::Fault;
+
+use crate::packager::{Packager, SPEC};
+use crate::sandbox::steady;
+
+const LOCK: [&str; 3] = ["lock", "-f", "plant/sealock.yaml"];
+
+#[test]
+fn tags_become_digests() {
+    let _steady = steady();
+    let packager = Packager::new();
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK));
+    let lock = packager.sandbox.read("plant/sealock.lock");
+    assert!(lock.contains("\"made for this test\""), "{lock}");
+}
+
+#[test]
+fn where_nothing_changed_the_lock_stays() {
+    let packager = Packager::new();
+    packager.lock();
+    let before = packager.sandbox.read("plant/sealock.lock");
+    assert!(packager.lock().contains("is unchanged"));
+    assert_eq!(before, packager.sandbox.read("plant/sealock.lock"));
+}
+
+#[test]
+fn the_same_time_makes_the_same_lock() {
+    let packager = Packager::new();
+    let lock = |name: &str| {
+        let mut command = packager.sandbox.command(&LOCK);
+        let output = command.args(["--lock", name]).env("SOURCE_DATE_EPOCH", "1790000000").output();
+        assert!(output.expect("the command runs").status.success());
+        packager.sandbox.read(name)
+    };
+    assert_eq!(lock("one.lock"), lock("two.lock"));
+}
+
+#[test]
+fn check_tells_when_a_tag_has_moved() {
+    let _steady = steady();
+    let packager = Packager::new();
+    packager.lock();
+    let check = [&LOCK[..], &["--check"]].concat();
+    packager.sandbox.must(&check);
+    packager.upstream.push("docker.io/library/web:2", &corpus::images(3, 1000)[2]);
+    insta::assert_snapshot!(packager.sandbox.see(&check));
+}
+
+#[test]
+fn an_image_that_is_not_there_stops_the_lock() {
+    let _steady = steady();
+    let packager = Packager::new();
+    packager.upstream.content(|content| content.forget("docker.io/library/web", "2"));
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK).replace(&packager.upstream.authority(), "[UPSTREAM]"));
+    assert!(!packager.sandbox.join("plant/sealock.lock").exists());
+}
+
+#[test]
+fn an_upstream_that_fails_is_the_environments_fault() {
+    let _steady = steady();
+    let packager = Packager::new();
+    packager.upstream.fail("/v2/", Fault::Status(503));
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK).replace(&packager.upstream.authority(), "[UPSTREAM]"));
+}
+
+#[test]
+fn an_unknown_field_is_refused_with_place_and_nearest_name() {
+    let packager = Packager::new();
+    packager.sandbox.write("plant/sealock.yaml", SPEC.replace("images:", "imags:"));
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK));
+}
+
+#[test]
+fn without_a_trust_root_it_says_how_to_make_one() {
+    let packager = Packager::new();
+    std::fs::remove_file(packager.sandbox.join("plant/trust/root.json")).expect("a root");
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK));
+}
+
+#[test]
+fn the_next_lock_takes_the_next_sequence_once_its_bundle_is_built() {
+    let packager = Packager::new();
+    packager.build();
+    packager.upstream.push("docker.io/library/web:2", &corpus::images(3, 1000)[2]);
+    assert!(packager.lock().contains("base 2"));
+    packager.upstream.push("docker.io/library/web:2", &corpus::images(4, 1000)[3]);
+    assert!(packager.lock().contains("base 2"), "not built yet, so it is still the second");
+}
