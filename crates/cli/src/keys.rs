@@ -1,6 +1,8 @@
 //! Private keys: reading them, making them, and where their passphrase comes from.
 
 use std::cell::OnceCell;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sealock_trust::signer::KeyFileError;
@@ -9,6 +11,7 @@ use sealock_trust::{FileKey, Passphrase, Scheme};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
+use crate::ui::Ui;
 
 /// How often a person may mistype.
 const TRIES: usize = 3;
@@ -41,7 +44,7 @@ impl<'a> Passphrases<'a> {
 
     fn unlock(&self, path: &Path) -> Result<FileKey> {
         if let Some(file) = &self.file {
-            let passphrase = read(file)?;
+            let passphrase = read(file, &self.context.ui)?;
             let key = FileKey::load(path, Some(&passphrase)).map_err(CommandError::from);
             let key = key.map_err(|error| error.hint(format!("The passphrase was read from {}.", file.display())))?;
             let _ = self.known.set(passphrase);
@@ -71,7 +74,7 @@ impl<'a> Passphrases<'a> {
             return Ok(passphrase);
         }
         let passphrase = match &self.file {
-            Some(file) => read(file)?,
+            Some(file) => read(file, &self.context.ui)?,
             None => self.ask_twice()?,
         };
         Ok(self.known.get_or_init(|| passphrase))
@@ -106,12 +109,14 @@ pub fn load_or_create(path: &Path, scheme: Scheme, passphrases: &Passphrases<'_>
     Ok(key)
 }
 
-fn read(file: &Path) -> Result<Passphrase> {
+fn read(file: &Path, ui: &Ui) -> Result<Passphrase> {
     let text = files::read_text(file).map_err(|error| error.context("reading the passphrase file"))?;
+    if fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        ui.warn(format_args!("others can read the passphrase in {}: chmod 600", file.display()));
+    }
     let line = text.lines().next().unwrap_or_default();
-    Passphrase::new(line).ok_or_else(|| {
-        CommandError::usage(format!("the first line of {} is empty: it must be a passphrase", file.display()))
-    })
+    let problem = || format!("the first line of {} is empty: it must be a passphrase", file.display());
+    Passphrase::new(line).ok_or_else(|| CommandError::usage(problem()))
 }
 
 fn empty() -> CommandError {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use futures_util::future::try_join_all;
 use ipnet::Ipv4Net;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
@@ -177,6 +178,7 @@ impl Operator<'_> {
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }
             Purpose::Reset => {
+                try_join_all(planned.connections.iter().map(execute::take_back)).await?;
                 files::remove(&self.folder.join("applied.json"))?;
                 files::remove(&self.kubeconfig_path())?;
                 Ok(Applied { changed, kubeconfig: None })

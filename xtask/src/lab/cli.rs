@@ -1,5 +1,6 @@
 //! `cargo xtask lab …`.
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -91,21 +92,22 @@ fn become_command(lab: &Lab, machine: &str, argv: &[String]) -> Result<()> {
 
 fn status(lab: &Lab) -> Result<()> {
     become_root()?;
+    let mut out = std::io::stdout().lock();
     if !lab.dir().exists() && !has_namespace(&lab.namespace("site")) {
-        println!("lab {}: not there", lab.id());
+        writeln!(out, "lab {}: not there", lab.id())?;
         return Ok(());
     }
-    println!("lab {}: {}", lab.id(), lab.dir().display());
+    writeln!(out, "lab {}: {}", lab.id(), lab.dir().display())?;
     let servers = outside::servers(lab)?;
     let running = |name: &str| servers.iter().any(|(program, _)| program == name);
     for name in ["nginx", "registry", "coredns"] {
-        println!("  outside   {:<12} {}", name, if running(name) { "running" } else { "stopped" });
+        writeln!(out, "  outside   {:<12} {}", name, if running(name) { "running" } else { "stopped" })?;
     }
     for machine in lab.machines()? {
         let state = nspawn::leader(lab, machine.name)
             .map_or_else(|| "stopped".to_owned(), |pid| format!("running, process {pid}"));
-        println!("  {:<9} {:<12} {state}", machine.name, machine.address());
+        writeln!(out, "  {:<9} {:<12} {state}", machine.name, machine.address())?;
     }
-    println!("  hole      {}", if hole::is_open(lab) { "OPEN" } else { "closed" });
+    writeln!(out, "  hole      {}", if hole::is_open(lab) { "OPEN" } else { "closed" })?;
     Ok(())
 }

@@ -27,9 +27,34 @@ pub(super) fn images(desk: &Desk) -> Result<()> {
         ensure!(release.contains_key(digest), "{} on {} is not in the release", image["name"], image["node"]);
     }
     println!("      {} images on {} nodes, each in the release by digest", images.len(), NODES.len());
-    let pulls = foreign_pulls(desk)?;
-    ensure!(pulls.is_empty(), "images that did not come from the site registry: {pulls:?}");
-    println!("      every pull event of the kubelets says: already present, or from the site registry");
+    only_the_site_registry(desk)?;
+    every_pull_is_of_the_release(desk, &release)
+}
+
+/// Containerd on every node knows one place to pull from.
+fn only_the_site_registry(desk: &Desk) -> Result<()> {
+    for node in NODES {
+        let hosts = "cd /etc/containerd/certs.d && ls -d */ && grep -h '^server\\|^\\[host' */hosts.toml";
+        let hosts = text(&mut desk.lab.exec(node, &["sh", "-c", hosts]))?;
+        let own = "_default/\nserver = \"https://registry.lab\"\n[host.\"https://registry.lab\"]\n";
+        ensure!(hosts == own, "containerd on {node} knows other places to pull from:\n{hosts}");
+    }
+    println!("      containerd on every node pulls from https://registry.lab alone");
+    Ok(())
+}
+
+/// What the kubelets say of their pulls: already there, or an image that the release has.
+fn every_pull_is_of_the_release(desk: &Desk, release: &BTreeMap<String, String>) -> Result<()> {
+    let events = kubectl_json(desk, &["get", "events", "-A"])?;
+    let events = events["items"].as_array().context("no events")?;
+    let (mut present, mut pulled) = (0, 0);
+    for event in events.iter().filter(|event| event["reason"] == "Pulled") {
+        let message = event["message"].as_str().unwrap_or_default();
+        let image = message.split('"').nth(1).with_context(|| format!("an event without an image: {message}"))?;
+        ensure!(release.values().any(|name| name == image), "pulled, but not in the release: {message}");
+        if message.contains("already present on machine") { present += 1 } else { pulled += 1 }
+    }
+    println!("      the kubelets' events: {present} images were there already, {pulled} came from the site registry");
     Ok(())
 }
 
@@ -85,15 +110,6 @@ fn node_images(desk: &Desk) -> Result<Vec<Value>> {
         }
     }
     Ok(images)
-}
-
-/// Pull events that tell of a pull from anywhere else.
-fn foreign_pulls(desk: &Desk) -> Result<Vec<String>> {
-    let events = kubectl_json(desk, &["get", "events", "-A"])?;
-    let events = events["items"].as_array().context("no events")?;
-    let pulls = events.iter().filter(|event| matches!(event["reason"].as_str(), Some("Pulled" | "Pulling" | "Failed")));
-    let messages = pulls.filter_map(|event| event["message"].as_str());
-    Ok(messages.filter(|message| !message.contains("already present on machine")).map(str::to_owned).collect())
 }
 
 /// `kubectl … -o json`.

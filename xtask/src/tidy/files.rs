@@ -38,7 +38,10 @@ const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("xtask/", &["rs", "toml", "snap"]),
-    ("lab/", &["sh", "py", "c", "md", "env", "toml", "conf", "yaml", "json", "service", "in", "sum", "mod"]),
+    (
+        "lab/",
+        &["go", "sh", "py", "c", "md", "env", "toml", "conf", "yaml", "json", "service", "in", "sum", "mod", "yml"],
+    ),
     ("e2e/", &["yaml", "md", "json"]),
     ("bench/", &["md", "yaml", "json"]),
     ("fuzz/", &["rs", "toml", "md"]),

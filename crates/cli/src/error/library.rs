@@ -29,13 +29,13 @@ impl<E: LibraryError> From<E> for CommandError {
         if environment && converted.kind == Kind::Failed {
             converted.kind = Kind::Environment;
         }
-        converted.hints.extend(advice.map(sentence));
+        converted.hints.extend(advice.as_deref().map(sentence));
         converted
     }
 }
 
 /// Hints are sentences, however the library wrote them.
-fn sentence(text: String) -> String {
+fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let rest = characters.as_str();

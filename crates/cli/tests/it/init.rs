@@ -10,7 +10,7 @@ const PASSPHRASE: &str = "correct horse battery staple";
 
 fn initialised() -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.write("passphrase", PASSPHRASE);
+    sandbox.write_private("passphrase", PASSPHRASE);
     sandbox
 }
 

@@ -1,11 +1,16 @@
 //! The command as a person runs it: one module per command.
+#![expect(unreachable_pub, reason = "a test has no API")]
+#![expect(clippy::expect_used, reason = "a test's helper fails by panicking")]
 
+mod app;
 mod binary;
 #[cfg(feature = "outside")]
 mod build;
+mod cluster;
 mod completion;
 mod docs;
 mod explain;
+mod gap;
 mod help;
 #[cfg(feature = "outside")]
 mod import;
@@ -14,6 +19,7 @@ mod init;
 mod inspect;
 #[cfg(feature = "outside")]
 mod lock;
+mod node;
 #[cfg(feature = "outside")]
 mod packager;
 mod release;

@@ -33,6 +33,13 @@ impl Sandbox {
         path
     }
 
+    /// A file that only its owner reads.
+    pub fn write_private(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.write(name, text);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("permissions");
+    }
+
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.join(name)).expect("a text file")
     }

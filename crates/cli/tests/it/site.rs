@@ -32,7 +32,7 @@ fn a_station_is_made_and_shown() {
 fn a_second_run_changes_nothing_and_needs_no_passphrase() {
     let sandbox = Sandbox::new();
     spec(&sandbox, "plant-7");
-    sandbox.write("passphrase", "correct horse");
+    sandbox.write_private("passphrase", "correct horse");
     sandbox.must(&["site", "init", "--passphrase-file", "passphrase"]);
     let before = sandbox.must(&["site", "show", "-o", "json"]);
     sandbox.must(&["site", "init"]);

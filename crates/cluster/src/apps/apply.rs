@@ -15,6 +15,8 @@ use crate::tools::Toolbox;
 /// How long one call may take that does not wait for pods.
 const CALL: Duration = Duration::from_secs(120);
 
+const APPLY: [&str; 6] = ["apply", "--server-side", "--field-manager", "sealock", "--filename", "-"];
+
 /// Which cluster, and with what.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
@@ -96,14 +98,13 @@ pub async fn apply(
     let images = render::check_images(&rendered, target.toolbox.release())?;
     progress(&Progress::Rendered { objects: rendered.objects.len(), images });
     work.make_namespaces(app, &rendered).await?;
+    work.use_namespace(app).await?;
     for rendered in &rendered.charts {
         work.install(app, rendered).await?;
         progress(&Progress::Chart { name: rendered.chart.name.as_str() });
     }
     for manifests in &rendered.manifests {
-        let namespace = app.spec().namespace.as_str();
-        let arguments = ["apply", "--server-side", "--field-manager", "sealock", "--namespace", namespace, "--filename", "-"];
-        work.programs.kubectl(&arguments, &manifests.content, CALL).await?;
+        work.programs.kubectl(&APPLY, &manifests.content, CALL).await?;
         progress(&Progress::Manifests { name: &manifests.name });
     }
     let workloads = wait::workloads(app, &rendered);
@@ -131,7 +132,11 @@ impl Work {
         let folder = tempfile::Builder::new().prefix("app-").tempdir_in(parent);
         let folder = folder.map_err(|source| AppError::Io { action: "make a folder in", path: parent.into(), source })?;
         let home = folder.path().to_owned();
-        Ok(Self { programs: Programs { helm, kubectl, kubeconfig: target.kubeconfig.into(), home }, folder })
+        // A copy, for the namespace is set in it. The folder is open to its owner only.
+        let kubeconfig = home.join("kubeconfig");
+        std::fs::copy(target.kubeconfig, &kubeconfig)
+            .map_err(|source| AppError::Io { action: "read", path: target.kubeconfig.into(), source })?;
+        Ok(Self { programs: Programs { helm, kubectl, kubeconfig, home }, folder })
     }
 
     async fn render(&self, app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
@@ -147,10 +152,15 @@ impl Work {
         let made: BTreeSet<&str> = rendered.objects.iter().filter(of_charts).map(|object| object.place.name.as_str()).collect();
         for namespace in wanted.difference(&made) {
             let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-            let arguments = ["apply", "--server-side", "--field-manager", "sealock", "--filename", "-"];
-            self.programs.kubectl(&arguments, object.to_string().as_bytes(), CALL).await?;
+            self.programs.kubectl(&APPLY, object.to_string().as_bytes(), CALL).await?;
         }
         Ok(())
+    }
+
+    /// What names no namespace goes to the app's. As a flag it would forbid every other.
+    async fn use_namespace(&self, app: &App) -> Result<(), AppError> {
+        let arguments = ["config", "set-context", "--current", "--namespace", app.spec().namespace.as_str()];
+        self.programs.kubectl(&arguments, b"", CALL).await.map(|_| ())
     }
 
     async fn install(&self, app: &App, rendered: &render::RenderedChart) -> Result<(), AppError> {

@@ -84,6 +84,13 @@ pub(super) async fn deliver(connection: &Connection, binary: &Binary) -> Result<
     }
 }
 
+/// Takes away from a host that was given back what was brought to it. Its journal and fence stay: they are evidence.
+pub(crate) async fn take_back(connection: &Connection) -> Result<(), ExecuteError> {
+    let script = r#"rm -rf /opt/sealock/sealock /run/sealock
+rmdir /opt/sealock 2>/dev/null || true"#;
+    connection.script(script, &[], b"").await.map(|_| ())
+}
+
 async fn check_machine(connection: &Connection) -> Result<(), ExecuteError> {
     let said = connection.script("uname -m", &[], b"").await?;
     let found = String::from_utf8_lossy(said.trim_ascii()).into_owned();

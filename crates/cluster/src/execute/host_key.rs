@@ -87,8 +87,9 @@ async fn scan(host: &Host, timeout: Duration) -> Result<Vec<Shown>, ExecuteError
     let shown = parse(&String::from_utf8_lossy(&output.stdout));
     if shown.is_empty() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.lines().rfind(|line| !line.starts_with('#')).unwrap_or("it shows no host key");
-        return Err(unreachable(std::io::Error::other(said.to_owned())));
+        let said = said.lines().rfind(|line| !line.starts_with('#')).map(ToOwned::to_owned);
+        let said = said.unwrap_or_else(|| format!("nothing answered as SSH does within {} s", timeout.as_secs()));
+        return Err(unreachable(std::io::Error::other(said)));
     }
     Ok(shown)
 }

@@ -20,6 +20,7 @@ mod schedule;
 pub use connection::Connection;
 pub(crate) use connection::last_words;
 pub use deliver::Binary;
+pub(crate) use deliver::take_back;
 pub use error::ExecuteError;
 pub use observe::{assess, observe};
 pub use remote::Kit;

@@ -38,6 +38,10 @@ impl Act for Images {
         let unanswered = || StepError::Unknown { because: "containerd does not answer".to_owned() };
         let listed = Listed::read(host)?.ok_or_else(unanswered)?;
         let missing: Vec<&Image> = self.images.iter().filter(|image| listed.problem(image).is_some()).collect();
+        if !missing.is_empty() {
+            // containerd would wrap it in many words that the registry is not there.
+            context.registry()?.ping()?;
+        }
         for (n, image) in missing.iter().enumerate() {
             (context.progress)(&format!("image {} of {}: {}", n + 1, missing.len(), image.name));
             preload(host, image)?;

@@ -292,7 +292,7 @@ impl fmt::Display for Unit {
 
 impl fmt::Display for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "preload and pin {} images", self.images.len())
+        write!(f, "preload and pin {}", count(self.images.len(), "image"))
     }
 }
 
@@ -304,7 +304,7 @@ impl fmt::Display for KubeadmPhase {
 
 impl fmt::Display for RoutedNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pod network {} with routes to {} nodes", self.pods, self.peers.len())
+        write!(f, "pod network {} with routes to {}", self.pods, count(self.peers.len(), "other node"))
     }
 }
 
@@ -328,4 +328,8 @@ fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<It
         item.fmt(f)?;
     }
     Ok(())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

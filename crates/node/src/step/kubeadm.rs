@@ -204,7 +204,8 @@ impl KubeadmPhase {
     /// kubeadm's own phase takes no configuration: it would ask the internet for a version, and guess the node's address.
     fn await_api(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         (context.progress)("waiting for the API server");
-        self.await_trace(host, "the API server is not ready", || unanswered(host, &api_ready()))
+        self.await_trace(host, "the API server is not ready", || unanswered(host, &api_ready()))?;
+        self.mark(host)
     }
 
     /// kubeadm's own phase, called alone, wants the administrator's credentials on a worker.
@@ -212,7 +213,8 @@ impl KubeadmPhase {
         (context.progress)("waiting for kubelet's credentials");
         self.await_trace(host, "kubelet has no credentials of its own", || missing_file(host, CREDENTIALS))?;
         // It holds the bootstrap token, which has done its work.
-        Ok(host.alter(Alteration::RemoveFile { path: BOOTSTRAP })?)
+        host.alter(Alteration::RemoveFile { path: BOOTSTRAP })?;
+        self.mark(host)
     }
 
     fn await_trace(
@@ -229,7 +231,7 @@ impl KubeadmPhase {
             Ok::<_, StepError>(there.then_some(()))
         })?;
         if ready.is_some() {
-            return self.mark(host);
+            return Ok(());
         }
         let log = Command::new("journalctl", ["-u", "kubelet.service", "-n", "8", "-o", "cat", "--no-pager"]);
         let log = host.run(&log).map(|output| output.complaint()).unwrap_or_default();

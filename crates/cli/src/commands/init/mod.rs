@@ -143,9 +143,9 @@ impl Plan {
 
     fn starter(&self) -> String {
         include_str!("starter.yaml")
-            .replace("{name}", &self.name.to_string())
-            .replace("{stream}", &self.stream.to_string())
-            .replace("{site}", &self.site.to_string())
+            .replace("{name}", self.name.as_str())
+            .replace("{stream}", self.stream.as_str())
+            .replace("{site}", self.site.as_str())
     }
 }
 

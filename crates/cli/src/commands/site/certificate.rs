@@ -93,7 +93,7 @@ fn issue(spec: &Site, here: &Files) -> Result<()> {
 fn replace_private(path: &Path, bytes: &[u8]) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(CommandError::from(error).context(format!("removing {}", path.display())));
+            Err(CommandError::from(error).context(format!("removing {}", path.display())))
         }
         _ => files::create(path, bytes, 0o600),
     }

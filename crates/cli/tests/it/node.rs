@@ -1,0 +1,47 @@
+//! `sealock node`: the contract with the station.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn it_stays_out_of_the_help() {
+    let help = Sandbox::new().must(&["--help"]);
+    assert!(!help.lines().any(|line| line.trim_start().starts_with("node ")), "{help}");
+}
+
+#[test]
+fn what_is_no_request_is_named() {
+    let sandbox = Sandbox::new();
+    for file in ["request", "site-root", "release"] {
+        sandbox.write(file, "{}");
+    }
+    let files = ["--request", "request", "--site-root", "site-root", "--release", "release"];
+    insta::assert_snapshot!(sandbox.see(&[&["node", "run"][..], &files].concat()));
+}
+
+#[test]
+fn bad_secrets_are_not_repeated() {
+    let sandbox = Sandbox::new();
+    sandbox.write("request", "{}");
+    let files = ["--request", "request", "--site-root", "request", "--release", "request"];
+    let mut command = sandbox.command(&[&["node", "run"][..], &files].concat());
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    child.stdin.take().expect("a pipe").write_all(b"{\"token\": hunter2}").expect("it reads");
+    let output = child.wait_with_output().expect("the command ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("secrets") && !said.contains("hunter2"), "{said}");
+}
+
+#[test]
+fn a_gap_request_of_another_version_is_refused() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command(&["node", "gap"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let request = r#"{"format":"gap-request/9.0","node":"n","targets":[],"metadata":[],"names":[],
+                      "controls":{"addresses":[],"tcp":{},"udp":{}},"timeout-ms":1}"#;
+    child.stdin.take().expect("a pipe").write_all(request.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("the command ends");
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+}

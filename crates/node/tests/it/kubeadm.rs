@@ -1,0 +1,53 @@
+//! Phases of kubeadm: secrets, marks, phases that nobody knows.
+
+use std::collections::BTreeSet;
+
+use sealock_node::request::Secrets;
+use sealock_node::step::{KubeadmCommand, KubeadmPhase};
+use sealock_node::{Context, Probe, Step, StepError};
+
+use crate::machine::{Machine, apply, probe};
+
+fn phase(phase: &str, config: &str) -> Step {
+    let (phase, config) = (phase.to_owned(), config.to_owned());
+    Step::new("k", KubeadmPhase { command: KubeadmCommand::Join, phase, node: "w1".into(), config })
+}
+
+#[test]
+fn a_secret_is_in_a_private_file_for_as_long_as_the_phase_runs_and_nowhere_else() {
+    let machine = Machine::new();
+    let secrets: Secrets = [("bootstrap-token".to_owned(), "abcdef.0123456789abcdef".to_owned())].into_iter().collect();
+    let admitted = BTreeSet::new();
+    let context = Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+    let step = phase("preflight", "token: ${secret:bootstrap-token}\n");
+    step.apply(&machine, &context).unwrap();
+    step.verify(&machine, &context).unwrap();
+    let calls = machine.calls();
+    assert_eq!(
+        calls,
+        [
+            "kubeadm join phase preflight --config /run/sealock/kubeadm-join-preflight.yaml".to_owned(),
+            "0600 token: abcdef.0123456789abcdef\n".to_owned(),
+        ]
+    );
+    assert!(!machine.path().join("run/sealock/kubeadm-join-preflight.yaml").exists());
+    assert!(!format!("{secrets:?}").contains("0123456789"));
+}
+
+#[test]
+fn a_secret_that_was_not_sent_and_an_unknown_phase_run_nothing() {
+    let machine = Machine::new();
+    let error = apply(&phase("preflight", "token: ${secret:bootstrap-token}"), &machine).unwrap_err();
+    assert!(matches!(error, StepError::NoSecret { .. }), "{error}");
+    let error = apply(&phase("make-coffee", ""), &machine).unwrap_err();
+    assert!(matches!(error, StepError::Invalid { .. }), "{error}");
+    assert_eq!(machine.calls(), [""; 0]);
+}
+
+#[test]
+fn another_configuration_is_another_phase() {
+    let machine = Machine::new();
+    apply(&phase("preflight", "a"), &machine).unwrap();
+    assert_eq!(probe(&phase("preflight", "a"), &machine), Probe::Done);
+    assert!(matches!(probe(&phase("preflight", "b"), &machine), Probe::NotDone { .. }));
+}
