@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{e2e, repo, tidy, tools};
+use crate::{e2e, environment, repo, tidy, tools};
 
 /// What a whole run may take with cold caches.
 const BUDGET: Duration = Duration::from_secs(60 * 60);
@@ -79,7 +79,7 @@ fn deny(root: &Path) -> Result<()> {
 
 fn tests(root: &Path) -> Result<()> {
     let oracles = tools::oracles()?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = environment::variable("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(oracles).chain(std::env::split_paths(&path)))?;
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace"]).current_dir(root).env("PATH", path).env("SEALOCK_ORACLES", "1");

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::lab::{Lab, become_root};
+use crate::lab::Lab;
 use crate::repo;
 use crate::story::proof::NODES;
 use crate::story::{Desk, STEPS, Teller};
@@ -31,7 +31,7 @@ pub fn command(args: &DemoArgs) -> Result<()> {
         return lab.down();
     }
     let first = first_step(args.from.as_deref())?;
-    become_root()?;
+    crate::story::prepare(&lab)?;
     let mut teller = Teller::new(STEPS.len() - first + 1);
     let desk = teller.step("lab", "an outside with real software, a sealed station and two bare nodes", || {
         if first == 0 {

@@ -5,6 +5,7 @@ mod ci;
 mod codegen;
 mod demo;
 mod e2e;
+mod environment;
 mod lab;
 mod repo;
 mod story;

@@ -1,18 +1,19 @@
 //! Tools that the tasks build once and keep under the user's cache folder.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::environment;
+
 const CARGO_DENY: &str = "0.20.2";
 
 /// The project's folder under the user's cache folder.
 pub fn cache() -> Result<PathBuf> {
-    let base = match env::var_os("XDG_CACHE_HOME") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => PathBuf::from(env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    let base = match environment::variable("XDG_CACHE_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(environment::variable("HOME").context("HOME is not set")?).join(".cache"),
     };
     Ok(base.join("sealock"))
 }

@@ -62,13 +62,11 @@ impl<T> Setting<T> {
 pub struct Settings {
     pub state_dir: Setting<PathBuf>,
     pub passphrase_file: Setting<Option<PathBuf>>,
-    #[cfg_attr(not(feature = "outside"), expect(dead_code, reason = "only the outside fetches"))]
     pub outside: Outside,
 }
 
 /// What only matters where things are fetched.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "outside"), expect(dead_code, reason = "only the outside fetches"))]
 pub struct Outside {
     pub mirrors: Setting<BTreeMap<String, String>>,
     pub ca_files: Setting<Vec<PathBuf>>,

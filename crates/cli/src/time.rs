@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
+#[cfg(feature = "outside")]
 use crate::environment;
+#[cfg(feature = "outside")]
 use crate::error::{CommandError, Result};
 
 /// Now, to the second: finer times would only make documents differ.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use ipnet::Ipv4Net;
@@ -57,7 +58,7 @@ pub struct Planned {
     pub assessment: Assessment,
     /// Whether it is an earlier plan that was begun and not finished.
     pub resumed: bool,
-    connections: Vec<Connection>,
+    connections: Vec<Arc<Connection>>,
 }
 
 impl Planned {
@@ -178,7 +179,9 @@ impl Operator<'_> {
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }
             Purpose::Reset => {
-                try_join_all(planned.connections.iter().map(execute::take_back)).await?;
+                let farewells =
+                    planned.connections.iter().map(async |one| execute::take_back(&*one.alive().await?).await);
+                try_join_all(farewells).await?;
                 files::remove(&self.folder.join("applied.json"))?;
                 files::remove(&self.kubeconfig_path())?;
                 Ok(Applied { changed, kubeconfig: None })
@@ -210,7 +213,7 @@ impl Operator<'_> {
         if *spec == here { Ok(()) } else { Err(PlanError::OtherSite { spec: spec.clone(), here }) }
     }
 
-    async fn look(&self, cluster: &Cluster) -> Result<(Vec<Connection>, Inventory), OperatorError> {
+    async fn look(&self, cluster: &Cluster) -> Result<(Vec<Arc<Connection>>, Inventory), OperatorError> {
         let connections = execute::connect(cluster.hosts(), &self.ssh).await?;
         let inventory = execute::observe(&connections, &self.binary).await?;
         Ok((connections, inventory))
@@ -221,7 +224,7 @@ impl Operator<'_> {
         plan: Plan,
         inventory: Inventory,
         resumed: bool,
-        connections: Vec<Connection>,
+        connections: Vec<Arc<Connection>>,
     ) -> Result<Planned, OperatorError> {
         let assessment = execute::assess(&connections, &self.kit()?, &plan).await?;
         Ok(Planned { plan, inventory, assessment, resumed, connections })
@@ -288,11 +291,11 @@ impl Operator<'_> {
         plan.to_json().map_err(OperatorError::Unwritable)
     }
 
-    async fn fetch_kubeconfig(&self, plan: &Plan, connections: &[Connection]) -> Result<PathBuf, OperatorError> {
+    async fn fetch_kubeconfig(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<PathBuf, OperatorError> {
         let first = plan.first_control_plane().map(|host| host.name.as_str()).unwrap_or_default();
         let missing = || OperatorError::NoCluster { folder: self.folder.clone() };
         let connection = connections.iter().find(|connection| connection.host() == first).ok_or_else(missing)?;
-        let content = connection.read_root_file("/etc/kubernetes/admin.conf").await?;
+        let content = connection.alive().await?.read_root_file("/etc/kubernetes/admin.conf").await?;
         files::save_private(&self.kubeconfig_path(), &content)?;
         Ok(self.kubeconfig_path())
     }

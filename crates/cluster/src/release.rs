@@ -46,9 +46,7 @@ impl Program {
             Self::Containerd => {
                 ("github.com/containerd/containerd/releases/download/".into(), format!("-linux-{architecture}.tar.gz"))
             }
-            Self::Runc => {
-                ("github.com/opencontainers/runc/releases/download/".into(), format!("/runc.{architecture}"))
-            }
+            Self::Runc => ("github.com/opencontainers/runc/releases/download/".into(), format!("/runc.{architecture}")),
             Self::CniPlugins => (
                 "github.com/containernetworking/plugins/releases/download/".into(),
                 // The version stands behind the architecture here.
@@ -121,16 +119,18 @@ impl<'a> ReleaseView<'a> {
     /// It is not in the release.
     pub fn program(&self, program: Program, architecture: &str, version: Option<&str>) -> Result<Found, NotInRelease> {
         let (before, behind) = program.pattern(architecture);
-        let matching = self.references().iter().filter(|reference| reference.kind == ReferenceKind::File).filter_map(|reference| {
-            let (repository, tag) = reference.name.rsplit_once(':')?;
-            let file_fits = match program {
-                Program::CniPlugins => repository.contains(&behind),
-                _ => repository.ends_with(&behind),
-            };
-            let fits = repository.starts_with(&before) && file_fits && version.is_none_or(|version| version == tag);
-            let artifact = Artifact { repository: repository.into(), digest: reference.digest.clone() };
-            fits.then(|| Found { version: tag.into(), artifact })
-        });
+        let matching = self.references().iter().filter(|reference| reference.kind == ReferenceKind::File).filter_map(
+            |reference| {
+                let (repository, tag) = reference.name.rsplit_once(':')?;
+                let file_fits = match program {
+                    Program::CniPlugins => repository.contains(&behind),
+                    _ => repository.ends_with(&behind),
+                };
+                let fits = repository.starts_with(&before) && file_fits && version.is_none_or(|version| version == tag);
+                let artifact = Artifact { repository: repository.into(), digest: reference.digest.clone() };
+                fits.then(|| Found { version: tag.into(), artifact })
+            },
+        );
         matching.max_by(|a, b| compare_versions(&a.version, &b.version)).ok_or_else(|| {
             let wanted = version.map(|version| format!(" {version}")).unwrap_or_default();
             self.missing(format!("{}{wanted} for linux/{architecture}", program.as_str()))

@@ -159,7 +159,10 @@ impl<'a> Toolbox<'a> {
     }
 
     fn open(&self, what: &str, digest: &Digest) -> Result<File, ToolError> {
-        let opened = self.store.open_blob(digest).map_err(|source| ToolError::Store { what: what.into(), source: Box::new(source) })?;
+        let opened = self
+            .store
+            .open_blob(digest)
+            .map_err(|source| ToolError::Store { what: what.into(), source: Box::new(source) })?;
         let missing = || ToolError::Blob { what: what.into(), digest: digest.clone() };
         opened.map(|blob| blob.file).ok_or_else(missing)
     }

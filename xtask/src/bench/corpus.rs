@@ -136,7 +136,7 @@ fn roots() -> Result<Vec<PathBuf>> {
             roots.extend(root.is_dir().then_some(root));
         }
     }
-    let home = std::env::var_os("HOME").map(PathBuf::from).context("HOME is not set")?;
+    let home = crate::environment::variable("HOME").map(PathBuf::from).context("HOME is not set")?;
     roots.extend([
         home.join(".cargo/registry"),
         home.join(".cache/sealock/lab"),

@@ -83,6 +83,7 @@ struct Outcome {
 
 fn in_a_lab(scenario: &Scenario, selection: &Selection) -> Result<Outcome> {
     let lab = Lab::open(&selection.id)?;
+    crate::story::prepare(&lab)?;
     lab.down()?;
     let outcome = run_scenario(scenario, &lab, selection);
     if !selection.keep {

@@ -65,7 +65,7 @@ impl Lab {
         become_root()?;
         let _turn = self.take_turn()?;
         let watch = Stopwatch::start();
-        teardown::save_kernel_settings()?;
+        teardown::raise_kernel_settings()?;
         network::make_site(self)?;
         outside::start(self, &parts)?;
         watch.say("outside: upstream answers on 198.51.100.10");
@@ -86,6 +86,14 @@ impl Lab {
         self.wait_for_ssh(&machines)?;
         watch.say("the station reaches every node over SSH");
         Ok(())
+    }
+
+    /// Builds what is missing of the parts, and starts nothing.
+    ///
+    /// # Errors
+    /// A part that cannot be built.
+    pub fn build_parts(&self) -> Result<()> {
+        parts::build().map(drop)
     }
 
     /// Ends and removes everything of this lab, and then looks whether anything is left.

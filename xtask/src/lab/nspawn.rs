@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::machine::{Machine, text};
-use super::run::{environment, finish, wait_until};
+use super::run::{finish, wait_until};
 use super::{Lab, cgroup};
 
 /// Joins the control groups named before `--`, then becomes the program named after it.
@@ -161,7 +161,7 @@ pub(super) fn command_in(lab: &Lab, machine: &str, argv: &[&str]) -> Command {
         "LANG=C.UTF-8",
     ]);
     command.arg("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    if let Some(terminal) = environment("TERM") {
+    if let Some(terminal) = crate::environment::variable("TERM") {
         command.arg(format!("TERM={terminal}"));
     }
     command.args(argv);

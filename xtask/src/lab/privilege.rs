@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::run::environment;
+use crate::environment;
 
 /// What root has to know of the person who called.
 const KEPT: [&str; 6] = ["HOME", "PATH", "XDG_CACHE_HOME", "CARGO_HOME", "RUSTUP_HOME", "TERM"];
@@ -19,7 +19,7 @@ pub fn become_root() -> Result<()> {
         return Ok(());
     }
     let this_program = std::env::current_exe().context("the path of this program")?;
-    let kept = KEPT.iter().filter_map(|name| environment(name).map(|value| format!("{name}={value}")));
+    let kept = KEPT.iter().filter_map(|name| environment::variable(name).map(|value| format!("{name}={value}")));
     let failure =
         Command::new("sudo").arg("--").arg("env").args(kept).arg(this_program).args(std::env::args_os().skip(1)).exec();
     Err(failure).context("sudo: the lab needs root for its namespaces and machines")

@@ -52,12 +52,6 @@ pub(super) fn wait_until(awaited: &str, seconds: u64, mut happened: impl FnMut()
     Ok(())
 }
 
-/// Reads an environment variable that places the lab's cache or finds its programs.
-#[expect(clippy::disallowed_methods, reason = "xtask is a command line of its own")]
-pub(super) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
 /// Writes a file, and its folders.
 ///
 /// # Errors

@@ -9,18 +9,22 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::run::{Stopwatch, run, wait_until, write};
 use super::{LABS, Lab, cgroup, nspawn, outside};
 
-/// The first process of each machine raises these for the whole computer.
-const RAISED: [&str; 2] = ["/proc/sys/fs/file-max", "/proc/sys/fs/nr_open"];
+/// One user's watchers on the whole computer: all machines of all labs share them, and a container runtime that gets none
+/// runs without its CRI service.
+const WATCHERS: &str = "/proc/sys/fs/inotify/max_user_instances";
 
-/// Remembers what [`RAISED`] was before the first lab, for the last one to restore.
-pub(super) fn save_kernel_settings() -> Result<()> {
+/// What labs raise for the whole computer: the first process of each machine the first two, `up` the last.
+const RAISED: [&str; 3] = ["/proc/sys/fs/file-max", "/proc/sys/fs/nr_open", WATCHERS];
+
+/// Remembers what [`RAISED`] was before the first lab, for the last one to restore, and raises what nobody else does.
+pub(super) fn raise_kernel_settings() -> Result<()> {
     for setting in RAISED {
         let saved = saved_copy(setting);
         if !Path::new(&saved).exists() {
             write(Path::new(&saved), fs::read(setting)?)?;
         }
     }
-    Ok(())
+    fs::write(WATCHERS, "8192").with_context(|| format!("{WATCHERS}: cannot be raised"))
 }
 
 /// Ends and removes everything of this lab; a part that is not there is no error.

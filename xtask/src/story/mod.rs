@@ -18,6 +18,9 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::lab::{Lab, become_root};
+use crate::repo;
+
 /// One step of the story.
 pub struct Step {
     /// The command's name, or what it amounts to.
@@ -56,6 +59,15 @@ pub const STEPS: &[Step] = &[
         run: proof::images,
     },
 ];
+
+/// Builds all there is to build as the person who called, and goes on as root.
+pub fn prepare(lab: &Lab) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        lab.build_parts()?;
+        binaries::Binaries::build(&repo::root()?)?;
+    }
+    become_root()
+}
 
 /// Runs a command with its output on this terminal; its failure is ours.
 pub fn run(command: &mut Command) -> Result<()> {

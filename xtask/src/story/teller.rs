@@ -41,7 +41,7 @@ pub struct StepReport {
 impl Teller {
     /// A teller of a story in `total` steps.
     pub fn new(total: usize) -> Self {
-        let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colour = std::io::stdout().is_terminal() && crate::environment::variable("NO_COLOR").is_none();
         Self { started: Instant::now(), total, colour, report: Report::default() }
     }
 

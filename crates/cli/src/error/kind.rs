@@ -22,8 +22,8 @@ pub fn of(error: &(dyn Error + 'static)) -> Kind {
 fn of_io(error: &io::Error) -> Kind {
     use io::ErrorKind as E;
     match error.kind() {
-        E::BrokenPipe => Kind::BrokenPipe,
-        E::ConnectionRefused
+        E::BrokenPipe
+        | E::ConnectionRefused
         | E::ConnectionReset
         | E::ConnectionAborted
         | E::HostUnreachable
@@ -51,6 +51,11 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("writing the blob")]
     struct Writing(#[source] io::Error);
+
+    #[test]
+    fn a_broken_connection_is_never_mistaken_for_a_reader_that_went_away() {
+        assert_eq!(of(&io::Error::from(io::ErrorKind::BrokenPipe)), Kind::Environment);
+    }
 
     #[test]
     fn a_full_disk_is_the_environment_however_deep_it_lies() {

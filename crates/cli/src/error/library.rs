@@ -111,7 +111,7 @@ library_error!(sealock_bundle::verify::VerifyError, is_environment);
 library_error!(sealock_bundle::import::ImportError, is_environment);
 library_error!(sealock_bundle::sign::SignBundleError);
 library_error!(sealock_store::StoreError, is_environment);
-library_error!(sealock_server::ServeError);
+library_error!(sealock_server::ServeError, is_environment);
 library_error!(sealock_cluster::apps::AppError, hint);
 library_error!(sealock_cluster::spec::LoadError);
 library_error!(sealock_cluster::PlanError, hint);

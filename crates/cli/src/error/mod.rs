@@ -80,6 +80,14 @@ impl CommandError {
         Self::of(Kind::Environment, message.into())
     }
 
+    /// Standard output could not be written.
+    pub fn output(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Self::of(Kind::BrokenPipe, error),
+            _ => Self::from(error).context("writing to standard output"),
+        }
+    }
+
     /// What cannot happen, happened.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::of(Kind::Internal, message.into())

@@ -12,7 +12,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::args::{Format, Global};
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 
 pub use progress::Progress;
 pub use table::{Table, facts};
@@ -59,10 +59,9 @@ impl Ui {
     /// # Errors
     /// Standard output cannot be written.
     pub fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
-        let mut out = std::io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, value).map_err(std::io::Error::from)?;
-        writeln!(out)?;
-        Ok(out.flush()?)
+        let text = serde_json::to_string_pretty(value);
+        let text = text.map_err(|error| CommandError::internal(format!("the result cannot be written: {error}")))?;
+        write(&mut std::io::stdout().lock(), &text)
     }
 
     /// Writes `text` and a line end to standard output.
@@ -70,9 +69,7 @@ impl Ui {
     /// # Errors
     /// Standard output cannot be written.
     pub fn text(&self, text: impl Display) -> Result<()> {
-        let mut out = anstream::stdout().lock();
-        writeln!(out, "{}", text.to_string().trim_end_matches('\n'))?;
-        Ok(out.flush()?)
+        write(&mut anstream::stdout().lock(), text.to_string().trim_end_matches('\n'))
     }
 
     /// Says what goes on, unless asked to be quiet.
@@ -103,6 +100,10 @@ impl Ui {
     pub fn progress(&self) -> Progress {
         Progress::new(self.terminal && !self.quiet, self.quiet)
     }
+}
+
+fn write(out: &mut dyn Write, text: &str) -> Result<()> {
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(CommandError::output)
 }
 
 fn say(text: impl Display) {

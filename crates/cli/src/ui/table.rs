@@ -48,8 +48,8 @@ mod tests {
         let mut table = Table::new(["stream", "sequence"]);
         table.row(["apps/payments".into(), "7".into()]);
         insta::assert_snapshot!(table.to_string(), @"
-        STREAM          SEQUENCE
-        apps/payments   7
+        STREAM         SEQUENCE
+        apps/payments  7
         ");
     }
 }

@@ -130,12 +130,16 @@ impl Work {
         let kubectl = target.toolbox.program(Program::Kubectl, Some(target.kubernetes))?;
         let parent = target.toolbox.folder();
         let folder = tempfile::Builder::new().prefix("app-").tempdir_in(parent);
-        let folder = folder.map_err(|source| AppError::Io { action: "make a folder in", path: parent.into(), source })?;
+        let folder =
+            folder.map_err(|source| AppError::Io { action: "make a folder in", path: parent.into(), source })?;
         let home = folder.path().to_owned();
         // A copy, for the namespace is set in it. The folder is open to its owner only.
         let kubeconfig = home.join("kubeconfig");
-        std::fs::copy(target.kubeconfig, &kubeconfig)
-            .map_err(|source| AppError::Io { action: "read", path: target.kubeconfig.into(), source })?;
+        std::fs::copy(target.kubeconfig, &kubeconfig).map_err(|source| AppError::Io {
+            action: "read",
+            path: target.kubeconfig.into(),
+            source,
+        })?;
         Ok(Self { programs: Programs { helm, kubectl, kubeconfig, home }, folder })
     }
 
@@ -148,8 +152,10 @@ impl Work {
         let mut wanted: BTreeSet<&str> = rendered.objects.iter().filter_map(|object| object.namespace()).collect();
         wanted.insert(app.spec().namespace.as_str());
         wanted.extend(rendered.charts.iter().map(|rendered| app.namespace_of(&rendered.chart).as_str()));
-        let of_charts = |object: &&Object| object.place.kind == "Namespace" && object.place.origin.starts_with("chart ");
-        let made: BTreeSet<&str> = rendered.objects.iter().filter(of_charts).map(|object| object.place.name.as_str()).collect();
+        let of_charts =
+            |object: &&Object| object.place.kind == "Namespace" && object.place.origin.starts_with("chart ");
+        let made: BTreeSet<&str> =
+            rendered.objects.iter().filter(of_charts).map(|object| object.place.name.as_str()).collect();
         for namespace in wanted.difference(&made) {
             let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
             self.programs.kubectl(&APPLY, object.to_string().as_bytes(), CALL).await?;

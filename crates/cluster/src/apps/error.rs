@@ -148,7 +148,11 @@ impl AppError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::NotCarried { .. } | Self::NotInRelease { .. } => Some(Code::NotInRelease),
-            Self::TwoCharts { .. } | Self::OtherCluster { .. } | Self::NotAnImage { .. } | Self::Render { .. } | Self::Yaml { .. } => Some(Code::Spec),
+            Self::TwoCharts { .. }
+            | Self::OtherCluster { .. }
+            | Self::NotAnImage { .. }
+            | Self::Render { .. }
+            | Self::Yaml { .. } => Some(Code::Spec),
             Self::Tool(error) => error.code(),
             Self::Command { .. } | Self::Late { .. } | Self::NotReady { .. } | Self::Io { .. } => None,
         }

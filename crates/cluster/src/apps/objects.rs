@@ -85,12 +85,14 @@ pub(super) fn images(object: &Object) -> Result<Vec<Reference>, AppError> {
     let mut texts = Vec::new();
     if let Value::Object(fields) = &object.value {
         // What stands here is for other programs, or for people.
-        let meant = fields.iter().filter(|(key, _)| !matches!(key.as_str(), "data" | "stringData" | "binaryData" | "metadata"));
+        let meant =
+            fields.iter().filter(|(key, _)| !matches!(key.as_str(), "data" | "stringData" | "binaryData" | "metadata"));
         meant.for_each(|(_, value)| collect(value, &mut texts));
     }
     texts.sort_unstable();
     texts.dedup();
-    let parse = |text: &str| text.parse().map_err(|_| AppError::NotAnImage { text: text.into(), place: object.place.clone() });
+    let parse =
+        |text: &str| text.parse().map_err(|_| AppError::NotAnImage { text: text.into(), place: object.place.clone() });
     texts.into_iter().map(parse).collect()
 }
 
@@ -137,9 +139,14 @@ items:
         let objects = parse("chart web", text).unwrap();
         let places: Vec<String> = objects.iter().map(|object| object.place.to_string()).collect();
         assert_eq!(places, ["chart web: Deployment web", "chart web: ConfigMap m", "chart web: Prometheus p"]);
-        let images: Vec<String> = objects.iter().flat_map(|object| images(object).unwrap()).map(|r| r.to_string()).collect();
-        let expected =
-            ["docker.io/library/busybox:latest", "quay.io/x/data:2", "quay.io/x/y:1", "quay.io/prometheus/prometheus:v3"];
+        let images: Vec<String> =
+            objects.iter().flat_map(|object| images(object).unwrap()).map(|r| r.to_string()).collect();
+        let expected = [
+            "docker.io/library/busybox:latest",
+            "quay.io/x/data:2",
+            "quay.io/x/y:1",
+            "quay.io/prometheus/prometheus:v3",
+        ];
         assert_eq!(images, expected);
     }
 }

@@ -87,15 +87,19 @@ pub(super) async fn render(
 pub(super) fn check_images(rendered: &Rendered, release: ReleaseView<'_>) -> Result<usize, AppError> {
     let images = rendered.images()?;
     let carried = |image: &Reference| {
-        let by_digest = |digest: &sealock_trust::Digest| release.references().iter().any(|carried| carried.digest == *digest);
+        let by_digest =
+            |digest: &sealock_trust::Digest| release.references().iter().any(|carried| carried.digest == *digest);
         match (image.digest(), image.tag()) {
             (Some(digest), _) => by_digest(digest),
             (None, _) => release.image(&image.to_string()).is_ok(),
         }
     };
     let count = images.len();
-    let missing: Vec<(String, Place)> =
-        images.into_iter().filter(|(image, _)| !carried(image)).map(|(image, place)| (image.to_string(), place)).collect();
+    let missing: Vec<(String, Place)> = images
+        .into_iter()
+        .filter(|(image, _)| !carried(image))
+        .map(|(image, place)| (image.to_string(), place))
+        .collect();
     if missing.is_empty() {
         return Ok(count);
     }
@@ -106,8 +110,11 @@ fn take_chart(chart: &Chart, toolbox: &Toolbox<'_>, folder: &Path) -> Result<Pat
     let carried = find_chart(chart, toolbox.release())?;
     let content = toolbox.content(&carried.name, &carried.digest, MAX_CHART)?;
     let archive = folder.join(format!("{}-{}.tgz", chart.name, &carried.digest.hex()[..12]));
-    std::fs::write(&archive, content)
-        .map_err(|source| AppError::Io { action: "write", path: archive.clone(), source })?;
+    std::fs::write(&archive, content).map_err(|source| AppError::Io {
+        action: "write",
+        path: archive.clone(),
+        source,
+    })?;
     Ok(archive)
 }
 
@@ -156,7 +163,8 @@ pub(super) fn values_arguments(app: &App, chart: &Chart) -> Vec<String> {
 
 /// The files of manifests called `wanted`, or below it, in the order of their names.
 fn manifests<'a>(wanted: &str, release: ReleaseView<'a>) -> Result<Vec<&'a Carried>, AppError> {
-    let repository = |carried: &Carried| carried.name.rsplit_once(':').map_or(carried.name.clone(), |(name, _)| name.to_owned());
+    let repository =
+        |carried: &Carried| carried.name.rsplit_once(':').map_or(carried.name.clone(), |(name, _)| name.to_owned());
     let wanted = wanted.trim_start_matches("./").trim_end_matches('/');
     let is_below = |name: &str| name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let fits = |carried: &Carried| {

@@ -47,7 +47,9 @@ pub(super) fn workloads(app: &App, rendered: &Rendered) -> Vec<Workload> {
 }
 
 fn namespace_of<'a>(app: &'a App, origin: &str) -> &'a str {
-    let chart = origin.strip_prefix("chart ").and_then(|name| app.spec().charts.iter().find(|chart| chart.name.as_str() == name));
+    let chart = origin
+        .strip_prefix("chart ")
+        .and_then(|name| app.spec().charts.iter().find(|chart| chart.name.as_str() == name));
     chart.map_or(app.spec().namespace.as_str(), |chart| app.namespace_of(chart).as_str())
 }
 
@@ -71,8 +73,13 @@ pub(super) async fn until_ready(
                 State::NotYet(how_far) => Some((workload, how_far)),
             })
             .collect();
-        let pending: Vec<String> = unready.iter().map(|(workload, how_far)| format!("{workload} ({how_far})")).collect();
-        progress(&Progress::Waiting { ready: workloads.len() - pending.len(), total: workloads.len(), pending: &pending });
+        let pending: Vec<String> =
+            unready.iter().map(|(workload, how_far)| format!("{workload} ({how_far})")).collect();
+        progress(&Progress::Waiting {
+            ready: workloads.len() - pending.len(),
+            total: workloads.len(),
+            pending: &pending,
+        });
         if pending.is_empty() {
             return Ok(());
         }
@@ -94,7 +101,10 @@ async fn look(programs: &Programs, workloads: &[Workload]) -> Result<Vec<Value>,
 
 async fn list(programs: &Programs, kinds: &str, namespace: &str) -> Result<Vec<Value>, AppError> {
     let answer = programs.kubectl(&["get", kinds, "--namespace", namespace, "--output", "json"], b"", LOOK).await?;
-    let not_understood = |error: serde_json::Error| AppError::Command { command: format!("kubectl get {kinds}"), said: error.to_string() };
+    let not_understood = |error: serde_json::Error| AppError::Command {
+        command: format!("kubectl get {kinds}"),
+        said: error.to_string(),
+    };
     let answer: Value = serde_json::from_slice(&answer).map_err(not_understood)?;
     Ok(answer["items"].as_array().cloned().unwrap_or_default())
 }
@@ -122,7 +132,9 @@ fn state(object: Option<&Value>) -> State {
             let updated = number("/status/updatedNumberScheduled").min(number("/status/numberAvailable"));
             (updated, number("/status/desiredNumberScheduled"))
         }
-        "Job" => (number("/status/succeeded"), object.pointer("/spec/completions").and_then(Value::as_u64).unwrap_or(1)),
+        "Job" => {
+            (number("/status/succeeded"), object.pointer("/spec/completions").and_then(Value::as_u64).unwrap_or(1))
+        }
         "StatefulSet" => (number("/status/readyReplicas").min(number("/status/updatedReplicas")), replicas(object)),
         _ => {
             let left_over = number("/status/replicas").saturating_sub(number("/status/updatedReplicas"));
@@ -140,7 +152,11 @@ fn replicas(object: &Value) -> u64 {
 }
 
 /// The pods of what is not ready that are not ready themselves, and why.
-async fn blocked(programs: &Programs, seen: &[Value], unready: &[(&Workload, String)]) -> Result<Vec<Blocked>, AppError> {
+async fn blocked(
+    programs: &Programs,
+    seen: &[Value],
+    unready: &[(&Workload, String)],
+) -> Result<Vec<Blocked>, AppError> {
     let mut found = Vec::new();
     let namespaces: BTreeSet<&str> = unready.iter().map(|(workload, _)| workload.namespace.as_str()).collect();
     for namespace in namespaces {
@@ -194,7 +210,8 @@ fn pod_state(pod: &Value) -> String {
         let name = status["name"].as_str().unwrap_or("?");
         if let Some(waiting) = status["state"]["waiting"].as_object() {
             let reason = waiting.get("reason").and_then(Value::as_str).unwrap_or("waiting");
-            let message = waiting.get("message").and_then(Value::as_str).map(|text| format!(": {text}")).unwrap_or_default();
+            let message =
+                waiting.get("message").and_then(Value::as_str).map(|text| format!(": {text}")).unwrap_or_default();
             return format!("container {name}: {reason}{message}");
         }
         if status["state"]["terminated"].is_object() && status["state"]["terminated"]["exitCode"] != 0 {
@@ -205,14 +222,21 @@ fn pod_state(pod: &Value) -> String {
         }
     }
     let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let unscheduled = conditions.iter().find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False");
+    let unscheduled =
+        conditions.iter().find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False");
     let why = unscheduled.and_then(|condition| condition["message"].as_str());
     why.map_or_else(|| pod["status"]["phase"].as_str().unwrap_or("unknown").to_owned(), ToOwned::to_owned)
 }
 
 fn warning(events: &[Value], name: &str) -> Option<String> {
-    let about = |event: &&Value| event["type"] == "Warning" && event["involvedObject"]["name"].as_str().is_some_and(|found| found == name || found.starts_with(&format!("{name}-")));
-    let time = |event: &&Value| event["lastTimestamp"].as_str().or(event["eventTime"].as_str()).unwrap_or_default().to_owned();
+    let about = |event: &&Value| {
+        event["type"] == "Warning"
+            && event["involvedObject"]["name"]
+                .as_str()
+                .is_some_and(|found| found == name || found.starts_with(&format!("{name}-")))
+    };
+    let time =
+        |event: &&Value| event["lastTimestamp"].as_str().or(event["eventTime"].as_str()).unwrap_or_default().to_owned();
     let last = events.iter().filter(about).max_by_key(time)?;
     Some(format!("{}: {}", last["reason"].as_str().unwrap_or("?"), last["message"].as_str().unwrap_or_default()))
 }
@@ -232,16 +256,23 @@ mod tests {
     #[test]
     fn ready_is_what_rollout_status_calls_ready() {
         let deployment = |status: Value| json!({"kind": "Deployment", "metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status});
-        let fresh = deployment(json!({"observedGeneration": 1, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}));
+        let fresh =
+            deployment(json!({"observedGeneration": 1, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}));
         assert_eq!(how_far(&fresh).as_deref(), Some("not looked at yet"));
-        let rolling = deployment(json!({"observedGeneration": 2, "updatedReplicas": 1, "availableReplicas": 2, "replicas": 2}));
+        let rolling =
+            deployment(json!({"observedGeneration": 2, "updatedReplicas": 1, "availableReplicas": 2, "replicas": 2}));
         assert_eq!(how_far(&rolling).as_deref(), Some("1 old pods to go"));
-        let starting = deployment(json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 1, "replicas": 2}));
+        let starting =
+            deployment(json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 1, "replicas": 2}));
         assert_eq!(how_far(&starting).as_deref(), Some("1 of 2 ready"));
-        let done = deployment(json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}));
+        let done =
+            deployment(json!({"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}));
         assert_eq!(how_far(&done), None);
         assert_eq!(how_far(&json!({"kind": "Job", "status": {"succeeded": 1}})), None);
-        assert_eq!(how_far(&json!({"kind": "DaemonSet", "status": {"desiredNumberScheduled": 2}})).as_deref(), Some("0 of 2 ready"));
+        assert_eq!(
+            how_far(&json!({"kind": "DaemonSet", "status": {"desiredNumberScheduled": 2}})).as_deref(),
+            Some("0 of 2 ready")
+        );
     }
 
     #[test]
@@ -253,9 +284,11 @@ mod tests {
                 {"name": "nginx", "ready": false, "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}}
             ]},
         });
-        let event = |time: &str, message: &str| json!({
-            "type": "Warning", "reason": "Failed", "message": message, "lastTimestamp": time, "involvedObject": {"name": "web-1"}
-        });
+        let event = |time: &str, message: &str| {
+            json!({
+                "type": "Warning", "reason": "Failed", "message": message, "lastTimestamp": time, "involvedObject": {"name": "web-1"}
+            })
+        };
         let events = [event("2026-11-23T22:00:02Z", "connection refused"), event("2026-11-23T22:00:01Z", "older")];
         assert_eq!(
             describe(&pod, &events).to_string(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Output;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
@@ -78,6 +79,17 @@ impl Connection {
         self.script(script, arguments, b"").await
     }
 
+    /// This connection, or a new one where it was lost.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub(crate) async fn alive(self: &Arc<Self>) -> Result<Arc<Self>, ExecuteError> {
+        match self.session.check().await {
+            Ok(()) => Ok(Arc::clone(self)),
+            Err(_) => self.reopen().await.map(Arc::new),
+        }
+    }
+
     /// A new connection in the place of this one, tried until the time for it is over.
     ///
     /// # Errors
@@ -124,7 +136,12 @@ impl Connection {
         Err(self.failed(script, &output))
     }
 
-    async fn output(&self, script: &str, arguments: &[&str], mut stdin: impl AsyncRead + Unpin) -> Result<Output, ExecuteError> {
+    async fn output(
+        &self,
+        script: &str,
+        arguments: &[&str],
+        mut stdin: impl AsyncRead + Unpin,
+    ) -> Result<Output, ExecuteError> {
         let mut child = self.spawn(script, arguments).await?;
         let mut pipe = child.stdin().take();
         let feed = async {
@@ -140,7 +157,11 @@ impl Connection {
     }
 
     /// Starts a shell script as root, with all three standard streams as pipes.
-    pub(super) async fn spawn(&self, script: &str, arguments: &[&str]) -> Result<openssh::Child<&Session>, ExecuteError> {
+    pub(super) async fn spawn(
+        &self,
+        script: &str,
+        arguments: &[&str],
+    ) -> Result<openssh::Child<&Session>, ExecuteError> {
         let mut command = if self.host.ssh.user == "root" {
             self.session.command("sh")
         } else {
@@ -188,8 +209,11 @@ fn runtime_folder(parent: &Path) -> Result<TempDir, ExecuteError> {
 
 fn builder(host: &Host, settings: &SshSettings, folder: &Path) -> Result<SessionBuilder, ExecuteError> {
     let config = folder.join("config");
-    std::fs::write(&config, CONFIG)
-        .map_err(|source| ExecuteError::Io { action: "write", path: config.clone(), source })?;
+    std::fs::write(&config, CONFIG).map_err(|source| ExecuteError::Io {
+        action: "write",
+        path: config.clone(),
+        source,
+    })?;
     let mut builder = SessionBuilder::default();
     builder
         .user(host.ssh.user.clone())

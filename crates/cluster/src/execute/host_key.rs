@@ -32,8 +32,11 @@ pub(super) async fn pin(host: &Host, known_hosts: &Path, timeout: Duration) -> R
             line(host, &key.kind, &key.blob)
         }
     };
-    std::fs::write(known_hosts, line)
-        .map_err(|source| ExecuteError::Io { action: "write", path: known_hosts.into(), source })
+    std::fs::write(known_hosts, line).map_err(|source| ExecuteError::Io {
+        action: "write",
+        path: known_hosts.into(),
+        source,
+    })
 }
 
 /// Why ssh could not connect: the machine is another one, or does not answer. `None` where neither is so.

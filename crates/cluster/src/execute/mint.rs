@@ -8,8 +8,6 @@ use super::remote::Remote;
 use super::{Binary, Connection, ExecuteError};
 use crate::plan::SecretKind;
 
-const KUBEADM: &str = "/usr/bin/kubeadm --kubeconfig /etc/kubernetes/admin.conf";
-
 /// The secrets called `wanted`, as the JSON object that `sealock node run` reads.
 ///
 /// # Errors
@@ -32,9 +30,19 @@ pub(super) async fn mint(
     serde_json::to_vec(&secrets).map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })
 }
 
+/// Makes a token, and waits until the cluster has signed its own description with it: kubeadm looks for the signature as soon
+/// as it joins, and then only every five seconds.
 async fn bootstrap_token(first: &Connection, joining: &str) -> Result<String, ExecuteError> {
-    let script = format!("exec {KUBEADM} token create --ttl 15m --description \"$1\"");
-    let said = first.script(&script, &[&format!("sealock: {joining} joins")], b"").await?;
+    let script = "set -e
+token=$(/usr/bin/kubeadm --kubeconfig /etc/kubernetes/admin.conf token create --ttl 15m --description \"$1\" | tail -n 1)
+signed=\"jsonpath={.data.jws-kubeconfig-${token%%.*}}\"
+for attempt in $(seq 50); do
+  found=$(/usr/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-public get configmap cluster-info -o \"$signed\")
+  if [ -n \"$found\" ]; then break; fi
+  sleep 0.1
+done
+echo \"$token\"";
+    let said = first.script(script, &[&format!("sealock: {joining} joins")], b"").await?;
     last_line(first, "kubeadm token create", &said, |line| {
         let (id, secret) = line.split_once('.').unwrap_or_default();
         id.len() == 6 && secret.len() == 16
@@ -62,7 +70,12 @@ trap 'rm -f \"$config\"' EXIT
     last_line(first, "kubeadm init phase upload-certs", &said, is_key)
 }
 
-fn last_line(first: &Connection, command: &str, said: &[u8], fits: impl Fn(&str) -> bool) -> Result<String, ExecuteError> {
+fn last_line(
+    first: &Connection,
+    command: &str,
+    said: &[u8],
+    fits: impl Fn(&str) -> bool,
+) -> Result<String, ExecuteError> {
     let text = String::from_utf8_lossy(said);
     let found = text.lines().map(str::trim).rfind(|line| fits(line)).map(ToOwned::to_owned);
     found.ok_or_else(|| nothing(first, command, "it printed none"))

@@ -5,6 +5,7 @@
 //! a lost connection. Nothing on the node depends on the connection.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod connection;
@@ -13,6 +14,7 @@ mod error;
 mod host_key;
 mod mint;
 mod observe;
+mod pool;
 mod remote;
 mod run;
 mod schedule;
@@ -60,6 +62,7 @@ impl SshSettings {
 pub async fn connect<'a>(
     hosts: impl IntoIterator<Item = &'a Host>,
     settings: &SshSettings,
-) -> Result<Vec<Connection>, ExecuteError> {
-    futures_util::future::try_join_all(hosts.into_iter().map(|host| Connection::open(host, settings))).await
+) -> Result<Vec<Arc<Connection>>, ExecuteError> {
+    let opened = hosts.into_iter().map(async |host| Connection::open(host, settings).await.map(Arc::new));
+    futures_util::future::try_join_all(opened).await
 }

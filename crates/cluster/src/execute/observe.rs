@@ -1,6 +1,7 @@
 //! Looks at hosts: their facts for the planner, and what they say about the steps of a plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use crate::plan::{Assessment, Plan, Task};
 ///
 /// # Errors
 /// The first host that could not be asked.
-pub async fn observe(connections: &[Connection], binary: &Binary) -> Result<Inventory, ExecuteError> {
+pub async fn observe(connections: &[Arc<Connection>], binary: &Binary) -> Result<Inventory, ExecuteError> {
     let observations = connections.iter().map(|connection| async move {
         let remote = Remote::prepare(connection, binary).await?;
         let before = Timestamp::now();
@@ -37,7 +38,7 @@ pub async fn observe(connections: &[Connection], binary: &Binary) -> Result<Inve
 ///
 /// # Errors
 /// The first host that could not be asked.
-pub async fn assess(connections: &[Connection], kit: &Kit, plan: &Plan) -> Result<Assessment, ExecuteError> {
+pub async fn assess(connections: &[Arc<Connection>], kit: &Kit, plan: &Plan) -> Result<Assessment, ExecuteError> {
     let hosts = connections.iter().map(|connection| async move {
         let remote = Remote::prepare(connection, &kit.binary).await?;
         let mut tasks = Vec::new();

@@ -103,21 +103,27 @@ impl<'a> Remote<'a> {
     }
 
     /// Starts the steps of `request` as `unit`.
-    pub(super) async fn start(&self, unit: &str, request: &RunRequest, kit: &Kit, secrets: &[u8]) -> Result<(), ExecuteError> {
+    pub(super) async fn start(
+        &self,
+        unit: &str,
+        request: &RunRequest,
+        kit: &Kit,
+        secrets: &[u8],
+    ) -> Result<(), ExecuteError> {
         let folder = folder(unit);
         self.put(&folder, request, kit).await?;
         self.connection.script(START, &[unit, &folder, &self.sealock], secrets).await?;
         Ok(())
     }
 
-    /// Forgets a run that is over.
-    pub(super) async fn forget(&self, unit: &str) -> Result<(), ExecuteError> {
-        self.connection.script(r#"rm -rf "$1""#, &[&folder(unit)], b"").await.map(|_| ())
-    }
-
     pub(super) fn not_understood(&self, command: &str, source: serde_json::Error) -> ExecuteError {
         ExecuteError::Answer { host: self.connection.host().into(), command: command.into(), source }
     }
+}
+
+/// Forgets a run that is over.
+pub(super) async fn forget(connection: &Connection, unit: &str) -> Result<(), ExecuteError> {
+    connection.script(r#"rm -rf "$1""#, &[&folder(unit)], b"").await.map(|_| ())
 }
 
 /// The folder of a run.

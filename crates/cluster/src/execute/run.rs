@@ -1,6 +1,6 @@
 //! Carries out a plan: task after task, on all hosts at once where the plan allows it.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -9,7 +9,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::connection::last_words;
 use super::observe::request;
-use super::remote::{FOLLOW, Kit, Remote, folder, unit};
+use super::pool::Pool;
+use super::remote::{self, FOLLOW, Kit, Remote, folder, unit};
 use super::schedule::Schedule;
 use super::{Connection, ExecuteError, mint};
 use crate::inventory::Inventory;
@@ -60,15 +61,18 @@ pub struct Execution<'a> {
     /// What the hosts said about the plan's steps. Tasks that were found done are passed over.
     pub assessment: &'a Assessment,
     /// A connection to each host.
-    pub connections: &'a [Connection],
+    pub connections: &'a [Arc<Connection>],
     /// What every host gets.
     pub kit: &'a Kit,
 }
 
+/// How often a connection may be lost while one task is begun.
+const ATTEMPTS: usize = 3;
+
 struct Run<'a> {
     plan: &'a Plan,
     digest: sealock_trust::Digest,
-    connections: BTreeMap<&'a str, &'a Connection>,
+    pool: Pool,
     kit: &'a Kit,
     generation: u64,
     nonce: String,
@@ -92,7 +96,7 @@ pub async fn execute(
     let run = Run {
         plan,
         digest: plan.digest().map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })?,
-        connections: connections.iter().map(|connection| (connection.host(), connection)).collect(),
+        pool: Pool::new(connections),
         kit,
         generation: 1 + highest_generation(inventory),
         nonce: nonce()?,
@@ -165,27 +169,42 @@ impl Run<'_> {
         if self.assessment.is_done(task) {
             return Ok(0);
         }
-        let connection = self.connection(&task.host)?;
         let unit = unit(self.plan.purpose.as_str(), &self.digest, n);
-        let mut attempt = self.begin(connection, &unit, task).await;
-        if let Err(ExecuteError::Lost { .. }) = attempt {
-            (self.progress)(&Progress::Reconnecting { host: &task.host });
-            let again = connection.reopen().await?;
-            attempt = self.begin(&again, &unit, task).await;
-        }
-        attempt?;
-        let outcome = self.follow_to_the_end(connection, &unit, task).await;
+        self.persist(async || self.begin(&unit, task).await).await?;
+        let mut follower = Follower { run: self, unit: &unit, task, read: 0, changed: 0, step: None };
+        let outcome = loop {
+            match follower.follow(&*self.pool.current(&task.host)?).await {
+                Err(ExecuteError::Lost { host, source }) => self.reconnect(&host, &source).await?,
+                outcome => break outcome,
+            }
+        };
         if outcome.is_ok() {
             // Only a courtesy: the folder lies in memory, and the next run of the same name empties it.
-            if let Ok(remote) = Remote::prepare(connection, &self.kit.binary).await {
-                let _ = remote.forget(&unit).await;
-            }
+            let _ = remote::forget(&*self.pool.current(&task.host)?, &unit).await;
         }
         outcome
     }
 
-    async fn begin(&self, connection: &Connection, unit: &str, task: &Task) -> Result<(), ExecuteError> {
-        let remote = Remote::prepare(connection, &self.kit.binary).await?;
+    /// Does `what`, and does it again where a connection was lost meanwhile: it must bear repetition.
+    async fn persist<T>(&self, what: impl AsyncFn() -> Result<T, ExecuteError>) -> Result<T, ExecuteError> {
+        for _ in 0..ATTEMPTS {
+            match what().await {
+                Err(ExecuteError::Lost { host, source }) => self.reconnect(&host, &source).await?,
+                outcome => return outcome,
+            }
+        }
+        what().await
+    }
+
+    async fn reconnect(&self, host: &str, source: &openssh::Error) -> Result<(), ExecuteError> {
+        tracing::info!(host, %source, "the connection was lost");
+        (self.progress)(&Progress::Reconnecting { host });
+        self.pool.renew(host).await
+    }
+
+    async fn begin(&self, unit: &str, task: &Task) -> Result<(), ExecuteError> {
+        let connection = self.pool.current(&task.host)?;
+        let remote = Remote::prepare(&connection, &self.kit.binary).await?;
         if remote.is_active(unit).await? {
             (self.progress)(&Progress::TaskFound { task });
             return Ok(());
@@ -194,35 +213,12 @@ impl Run<'_> {
         let secrets = match (task.secrets.as_slice(), self.plan.first_control_plane()) {
             ([], _) | (_, None) => b"{}".to_vec(),
             (wanted, Some(first)) => {
-                let first = self.connection(&first.name)?;
-                mint::mint(first, &self.kit.binary, wanted, &task.host).await?
+                let first = self.pool.current(&first.name)?;
+                mint::mint(&first, &self.kit.binary, wanted, &task.host).await?
             }
         };
         let request = request(self.plan, task, self.generation, &self.nonce)?;
         remote.start(unit, &request, self.kit, &secrets).await
-    }
-
-    fn connection(&self, host: &str) -> Result<&Connection, ExecuteError> {
-        let missing = || ExecuteError::InvalidPlan { problem: format!("there is no connection to host {host}") };
-        self.connections.get(host).copied().ok_or_else(missing)
-    }
-
-    /// Follows the events of `unit`, over as many connections as it takes.
-    async fn follow_to_the_end(&self, connection: &Connection, unit: &str, task: &Task) -> Result<usize, ExecuteError> {
-        let mut follower = Follower { run: self, unit, task, read: 0, changed: 0, step: None };
-        let mut fresh: Option<Connection> = None;
-        loop {
-            let current = fresh.as_ref().unwrap_or(connection);
-            match follower.follow(current).await {
-                Ok(changed) => return Ok(changed),
-                Err(ExecuteError::Lost { source, .. }) => {
-                    tracing::info!(host = task.host, %source, "the connection was lost");
-                    (self.progress)(&Progress::Reconnecting { host: &task.host });
-                    fresh = Some(current.reopen().await?);
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 }
 
@@ -267,7 +263,11 @@ impl Follower<'_> {
     }
 
     /// Takes one line; with the last one comes the outcome.
-    fn take(&mut self, connection: &Connection, line: &[u8]) -> Result<Option<Result<usize, ExecuteError>>, ExecuteError> {
+    fn take(
+        &mut self,
+        connection: &Connection,
+        line: &[u8],
+    ) -> Result<Option<Result<usize, ExecuteError>>, ExecuteError> {
         let event: Event = serde_json::from_slice(line).map_err(|source| ExecuteError::Answer {
             host: connection.host().into(),
             command: "sealock node run".into(),
@@ -292,9 +292,11 @@ impl Follower<'_> {
 
     /// The events ended without a last one: the run was killed, or never began.
     async fn silence(&self, connection: &Connection, stderr: &[u8]) -> Result<usize, ExecuteError> {
-        let errors = connection.script(r#"tail -c 4096 "$1/errors" 2>/dev/null || true"#, &[&folder(self.unit)], b"").await?;
+        let errors =
+            connection.script(r#"tail -c 4096 "$1/errors" 2>/dev/null || true"#, &[&folder(self.unit)], b"").await?;
         let said = [last_words(&errors), last_words(stderr)].join(" ");
-        let said = if said.trim().is_empty() { "it was killed, or the host restarted".into() } else { said.trim().to_owned() };
+        let said =
+            if said.trim().is_empty() { "it was killed, or the host restarted".into() } else { said.trim().to_owned() };
         Err(ExecuteError::Silent { host: connection.host().into(), unit: self.unit.into(), said })
     }
 }

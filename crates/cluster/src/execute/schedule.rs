@@ -41,7 +41,8 @@ impl<'a> Schedule<'a> {
     /// The tasks that may start now, with their numbers in the plan.
     pub(super) fn startable(&self) -> impl Iterator<Item = (usize, &'a Task)> {
         let may_start = |task: &Task| {
-            !self.begun.contains(task.id.as_str()) && task.after.iter().all(|before| self.done.contains(before.as_str()))
+            !self.begun.contains(task.id.as_str())
+                && task.after.iter().all(|before| self.done.contains(before.as_str()))
         };
         self.plan.tasks.iter().enumerate().filter(move |(_, task)| may_start(task))
     }

@@ -55,7 +55,9 @@ impl OperatorError {
             Self::Plan(error) => error.code(),
             Self::Execute(error) => error.code(),
             Self::Tool(error) => error.code(),
-            Self::Journal(JournalError::File(sealock_node::journal::JournalError::Damaged { .. })) => Some(Code::Format),
+            Self::Journal(JournalError::File(sealock_node::journal::JournalError::Damaged { .. })) => {
+                Some(Code::Format)
+            }
             _ => None,
         }
     }

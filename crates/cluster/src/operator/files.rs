@@ -49,8 +49,11 @@ pub(super) fn remove(path: &Path) -> Result<(), OperatorError> {
 
 /// Keeps the file `path` under another name, so that nothing finds it where it was.
 pub(super) fn set_aside(path: &Path) -> Result<(), OperatorError> {
-    fs::rename(path, path.with_extension("superseded"))
-        .map_err(|source| OperatorError::Io { action: "rename", path: path.into(), source })
+    fs::rename(path, path.with_extension("superseded")).map_err(|source| OperatorError::Io {
+        action: "rename",
+        path: path.into(),
+        source,
+    })
 }
 
 /// The `.json` files in `folder`, if it is there, newest first.

@@ -1,5 +1,7 @@
 //! What a cluster is like now.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use sealock_node::HostFacts;
 use sealock_node::facts::Kubernetes;
@@ -140,8 +142,8 @@ impl Operator<'_> {
         })
     }
 
-    async fn ask(&self, host: &Host) -> Result<(Connection, HostFacts), ExecuteError> {
-        let connection = Connection::open(host, &self.ssh).await?;
+    async fn ask(&self, host: &Host) -> Result<(Arc<Connection>, HostFacts), ExecuteError> {
+        let connection = Arc::new(Connection::open(host, &self.ssh).await?);
         let mut inventory = execute::observe(std::slice::from_ref(&connection), &self.binary).await?;
         match inventory.hosts.remove(host.name.as_str()) {
             Some(observation) => Ok((connection, observation.facts)),
@@ -150,7 +152,10 @@ impl Operator<'_> {
     }
 }
 
-fn host_status(host: &Host, answer: Result<(Connection, HostFacts), ExecuteError>) -> (HostStatus, Option<Connection>) {
+fn host_status(
+    host: &Host,
+    answer: Result<(Arc<Connection>, HostFacts), ExecuteError>,
+) -> (HostStatus, Option<Arc<Connection>>) {
     let mut status = HostStatus {
         name: host.name.to_string(),
         address: host.address.to_string(),
@@ -183,7 +188,11 @@ fn owner(kubernetes: &Kubernetes) -> String {
 
 fn drift(facts: &HostFacts) -> Vec<String> {
     let changed = facts.owned.iter().filter(|(_, file)| file.found.as_ref() != Some(&file.written));
-    changed.map(|(path, file)| if file.found.is_some() { format!("{path} has changed") } else { format!("{path} is gone") }).collect()
+    changed
+        .map(
+            |(path, file)| if file.found.is_some() { format!("{path} has changed") } else { format!("{path} is gone") },
+        )
+        .collect()
 }
 
 async fn add_nodes(connection: &Connection, hosts: &mut [HostStatus]) -> Result<(), ExecuteError> {

@@ -150,7 +150,13 @@ fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
     let mut tasks = Vec::new();
     for host in cluster.hosts() {
         let steps = prepare::steps(context, host)?;
-        tasks.push(Task { id: prepare_of(host), host: host.name.to_string(), after: Vec::new(), secrets: Vec::new(), steps });
+        tasks.push(Task {
+            id: prepare_of(host),
+            host: host.name.to_string(),
+            after: Vec::new(),
+            secrets: Vec::new(),
+            steps,
+        });
     }
     let mut planes = cluster.control_planes();
     let Some(first) = planes.next() else { return Ok(tasks) };
@@ -208,7 +214,8 @@ fn join(cluster: &Cluster, host: &Host, before: String) -> Result<Task, PlanErro
 fn steps_of(command: KubeadmCommand, phases: &[&str], host: &Host, config: &str) -> Vec<Step> {
     let step = |phase: &&str| {
         let id = format!("kubeadm/{}/{}", command.as_str(), phase.replace(' ', "-"));
-        let phase = KubeadmPhase { command, phase: (*phase).into(), node: host.name.to_string(), config: config.into() };
+        let phase =
+            KubeadmPhase { command, phase: (*phase).into(), node: host.name.to_string(), config: config.into() };
         Step::new(id, phase)
     };
     phases.iter().map(step).collect()

@@ -109,7 +109,8 @@ fn swap(cluster: &Cluster, facts: &HostFacts) -> Failed {
 fn disk(cluster: &Cluster, facts: &HostFacts) -> Failed {
     let minimum = cluster.spec().overrides.minimum_free_disk_bytes.unwrap_or(MINIMUM_FREE_DISK);
     (facts.disk.free_bytes < minimum).then(|| {
-        let problem = format!("only {} are free below /var/lib, and {} are needed", size(facts.disk.free_bytes), size(minimum));
+        let problem =
+            format!("only {} are free below /var/lib, and {} are needed", size(facts.disk.free_bytes), size(minimum));
         (Gate::Disk, problem, "make room, or set `overrides.minimumFreeDiskBytes` if you know better".into())
     })
 }
@@ -119,7 +120,11 @@ fn clock(observation: &Observation) -> Failed {
     (ahead.abs() > MAXIMUM_SKEW_MS).then(|| {
         let direction = if ahead > 0 { "ahead of" } else { "behind" };
         let problem = format!("its clock is {} s {direction} the station's", ahead.abs() / 1000);
-        (Gate::Clock, problem, "set the clocks of host and station from the same source: certificates depend on it".into())
+        (
+            Gate::Clock,
+            problem,
+            "set the clocks of host and station from the same source: certificates depend on it".into(),
+        )
     })
 }
 
@@ -136,7 +141,8 @@ fn cgroup(cluster: &Cluster, facts: &HostFacts) -> Failed {
 fn memory(cluster: &Cluster, facts: &HostFacts) -> Failed {
     let ignored = cluster.spec().overrides.ignore_preflight_errors.iter().any(|check| check == "Mem" || check == "all");
     (facts.memory_bytes < MINIMUM_MEMORY && !ignored).then(|| {
-        let problem = format!("{} of memory, and a control plane needs {}", size(facts.memory_bytes), size(MINIMUM_MEMORY));
+        let problem =
+            format!("{} of memory, and a control plane needs {}", size(facts.memory_bytes), size(MINIMUM_MEMORY));
         (Gate::Memory, problem, "give the host more memory".into())
     })
 }

@@ -228,7 +228,11 @@ impl Plan {
         self.compare(now, |planned, current| planned.differences_beyond_steps(current, &self.cluster))
     }
 
-    fn compare(&self, now: &Inventory, differences: impl Fn(&Binding, &Binding) -> Vec<String>) -> Result<(), PlanError> {
+    fn compare(
+        &self,
+        now: &Inventory,
+        differences: impl Fn(&Binding, &Binding) -> Vec<String>,
+    ) -> Result<(), PlanError> {
         for host in &self.hosts {
             let Some(observation) = now.hosts.get(&host.name) else {
                 return Err(PlanError::NotObserved { host: host.name.clone() });

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sealock_node::Step;
 use sealock_node::step::{
-    Claim, Component, ComponentFile, File, HostsEntry, Image, Images, KernelModule, Mode, Packing, Peer, RoutedNetwork, Sysctl,
-    Unit,
+    Claim, Component, ComponentFile, File, HostsEntry, Image, Images, KernelModule, Mode, Packing, Peer, RoutedNetwork,
+    Sysctl, Unit,
 };
 
 use super::apply::Context;
@@ -48,17 +48,27 @@ fn foundation(intent: &Intent<'_>) -> Vec<Step> {
 fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
     let mut steps = vec![
         context.component(host, Program::Runc, Packing::Plain, &[("runc", containerd::RUNC)])?,
-        context.component(host, Program::Containerd, Packing::TarGzip, &[
-            ("bin/containerd", "/usr/local/bin/containerd"),
-            ("bin/containerd-shim-runc-v2", "/usr/local/bin/containerd-shim-runc-v2"),
-            ("bin/ctr", "/usr/local/bin/ctr"),
-        ])?,
-        context.component(host, Program::CniPlugins, Packing::TarGzip, &[
-            ("ptp", "/opt/cni/bin/ptp"),
-            ("host-local", "/opt/cni/bin/host-local"),
-            ("loopback", "/opt/cni/bin/loopback"),
-            ("portmap", "/opt/cni/bin/portmap"),
-        ])?,
+        context.component(
+            host,
+            Program::Containerd,
+            Packing::TarGzip,
+            &[
+                ("bin/containerd", "/usr/local/bin/containerd"),
+                ("bin/containerd-shim-runc-v2", "/usr/local/bin/containerd-shim-runc-v2"),
+                ("bin/ctr", "/usr/local/bin/ctr"),
+            ],
+        )?,
+        context.component(
+            host,
+            Program::CniPlugins,
+            Packing::TarGzip,
+            &[
+                ("ptp", "/opt/cni/bin/ptp"),
+                ("host-local", "/opt/cni/bin/host-local"),
+                ("loopback", "/opt/cni/bin/loopback"),
+                ("portmap", "/opt/cni/bin/portmap"),
+            ],
+        )?,
         context.component(host, Program::Kubelet, Packing::Plain, &[("kubelet", "/usr/bin/kubelet")])?,
         context.component(host, Program::Kubeadm, Packing::Plain, &[("kubeadm", "/usr/bin/kubeadm")])?,
     ];
@@ -124,9 +134,11 @@ fn kubelet_unit() -> Step {
 
 /// What runs on the host before any application: a worker needs no control plane.
 fn images(context: &Context<'_>, host: &Host) -> Result<Vec<Image>, PlanError> {
-    const OF_CONTROL_PLANES: [&str; 4] = ["/kube-apiserver:", "/kube-controller-manager:", "/kube-scheduler:", "/etcd:"];
+    const OF_CONTROL_PLANES: [&str; 4] =
+        ["/kube-apiserver:", "/kube-controller-manager:", "/kube-scheduler:", "/etcd:"];
     let names = context.intent.kubernetes_images.iter();
-    let wanted = names.filter(|name| host.is_control_plane() || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
+    let wanted =
+        names.filter(|name| host.is_control_plane() || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
     wanted.map(|name| Ok(context.release.image(name)?)).collect()
 }
 

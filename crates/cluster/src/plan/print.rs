@@ -78,7 +78,11 @@ impl Printed<'_> {
         let release = plan.release.number;
         match plan.purpose {
             Purpose::Apply => {
-                writeln!(f, "Plan to make cluster {} (Kubernetes {}, release {release})", plan.cluster, plan.kubernetes)?;
+                writeln!(
+                    f,
+                    "Plan to make cluster {} (Kubernetes {}, release {release})",
+                    plan.cluster, plan.kubernetes
+                )?;
             }
             Purpose::Reset => writeln!(f, "Plan to give back the hosts of cluster {}", plan.cluster)?,
         }

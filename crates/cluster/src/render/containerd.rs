@@ -36,7 +36,8 @@ pub(crate) fn config(sandbox: &str, overrides: &Overrides) -> Result<String, Ren
         },
     }));
     merge(&mut config, &overrides.containerd);
-    toml::to_string_pretty(&Value::Object(config)).map_err(|source| RenderError::new("containerd's config.toml", source))
+    toml::to_string_pretty(&Value::Object(config))
+        .map_err(|source| RenderError::new("containerd's config.toml", source))
 }
 
 /// `_default/hosts.toml`: the site registry, and, as `server` names it too, no way back to the registry of the name.

@@ -130,7 +130,8 @@ fn documents(documents: &[Map<String, Value>]) -> Result<String, RenderError> {
         if !text.is_empty() {
             text.push_str("---\n");
         }
-        let yaml = serde_saphyr::to_string(document).map_err(|source| RenderError::new("kubeadm's configuration", source))?;
+        let yaml =
+            serde_saphyr::to_string(document).map_err(|source| RenderError::new("kubeadm's configuration", source))?;
         text.push_str(&yaml);
     }
     Ok(text)

@@ -177,7 +177,9 @@ impl fmt::Display for Pin {
 
 /// A text that is not a pinned host key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a host key: copy a line of /etc/ssh/ssh_host_ed25519_key.pub (`ssh-ed25519 AAAA…`) or its fingerprint (`SHA256:…`)")]
+#[error(
+    "not a host key: copy a line of /etc/ssh/ssh_host_ed25519_key.pub (`ssh-ed25519 AAAA…`) or its fingerprint (`SHA256:…`)"
+)]
 pub struct ParsePinError;
 
 impl FromStr for Pin {
@@ -227,8 +229,7 @@ impl JsonSchema for Pin {
 mod tests {
     use super::*;
 
-    const LINE: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqAz38D5ZnMmZHqhYJHVpC3qEcKwVFVXfkGGCCfDmYv root@cp1";
+    const LINE: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqAz38D5ZnMmZHqhYJHVpC3qEcKwVFVXfkGGCCfDmYv root@cp1";
 
     #[test]
     fn a_key_and_its_fingerprint_pin_the_same_key() {

@@ -284,7 +284,10 @@ fn check_control_plane(spec: &ClusterSpec) -> Result<(), SpecError> {
 fn check_network(spec: &ClusterSpec) -> Result<(), SpecError> {
     let Network { pods, services, node_prefix, .. } = &spec.network;
     if *pods != pods.trunc() {
-        return Err(SpecError::new("spec.network.pods", format!("has bits behind its prefix; meant is {}", pods.trunc())));
+        return Err(SpecError::new(
+            "spec.network.pods",
+            format!("has bits behind its prefix; meant is {}", pods.trunc()),
+        ));
     }
     if *services != services.trunc() {
         let problem = format!("has bits behind its prefix; meant is {}", services.trunc());

@@ -51,7 +51,9 @@ fn a_plan_that_was_cut_off_shows_what_is_done_and_what_is_in_the_way() {
     let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
     let probes = assessment(&plan, |task, step| match (task, step) {
         ("cp1/prepare", _) => Probe::Done,
-        ("w1/prepare", "containerd/config") => Probe::foreign("/etc/containerd/config.toml was written by someone else"),
+        ("w1/prepare", "containerd/config") => {
+            Probe::foreign("/etc/containerd/config.toml was written by someone else")
+        }
         ("w1/prepare", "images") => Probe::unknown("ctr does not answer"),
         _ => Probe::not_done("it has not run"),
     });
@@ -65,7 +67,11 @@ fn nothing_is_to_be_done_where_every_step_is() {
     let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
     let probes = assessment(&plan, |_, _| Probe::Done);
     assert!(probes.all_done(&plan));
-    assert!(printed(&plan, Some(&probes)).ends_with("0 of 49 steps to do on 2 hosts, 49 done.\n"), "{}", printed(&plan, Some(&probes)));
+    assert!(
+        printed(&plan, Some(&probes)).ends_with("0 of 49 steps to do on 2 hosts, 49 done.\n"),
+        "{}",
+        printed(&plan, Some(&probes))
+    );
     // What was not asked is not taken for done.
     assert!(!Assessment::default().all_done(&plan));
 }
@@ -139,7 +145,9 @@ fn a_host_that_changed_makes_the_plan_stale_and_is_named() {
     });
     let clocks_are_gates = with("w1", |w1| w1.facts.disk.free_bytes -= 1);
     plan.check_fresh(&clocks_are_gates).unwrap();
-    for (inventory, words) in [(other_machine, "the machine id was"), (drifted, "file /etc/containerd/config.toml is new")] {
+    for (inventory, words) in
+        [(other_machine, "the machine id was"), (drifted, "file /etc/containerd/config.toml is new")]
+    {
         let error = plan.check_fresh(&inventory).unwrap_err();
         assert_eq!(error.code(), Some(Code::StalePlan));
         let text = error.to_string();
@@ -165,7 +173,8 @@ fn a_plan_under_way_explains_what_its_steps_did_and_nothing_else() {
 #[test]
 fn hosts_of_others_are_refused() {
     let foreign = Kubernetes::Foreign { evidence: vec!["/etc/kubernetes/admin.conf".into()] };
-    for (owner, words) in [(foreign, "/etc/kubernetes/admin.conf"), (joined("another"), "claimed for cluster another")] {
+    for (owner, words) in [(foreign, "/etc/kubernetes/admin.conf"), (joined("another"), "claimed for cluster another")]
+    {
         let error = plan_of(ONE_AND_ONE, &with("w1", |w1| w1.facts.kubernetes = owner)).unwrap_err();
         assert_eq!(error.code(), Some(Code::Foreign));
         assert!(error.to_string().contains(words), "{error}");
@@ -205,7 +214,10 @@ fn what_the_release_lacks_is_named() {
     let text = ONE_AND_ONE.replace("version: v1.36.3", "version: v1.37.0");
     let error = plan_of(&text, &bare_hosts()).unwrap_err();
     assert_eq!(error.code(), Some(Code::NotInRelease));
-    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "release 3 carries no kubelet v1.37.0 for linux/amd64");
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "release 3 carries no kubelet v1.37.0 for linux/amd64"
+    );
 
     let mut release = release();
     release.release.references.retain(|reference| !reference.name.contains("/kube-proxy:"));

@@ -9,18 +9,23 @@ use crate::story::{self, Desk, proof};
 
 /// An image that is not in the release is refused before the cluster is touched.
 pub fn image_not_in_the_release(desk: &Desk) -> Result<()> {
-    app(desk, "docker.io/library/stranger:1", "stranger")?;
-    expect(&mut desk.station(&["app", "apply", "-f", "stranger.yaml"]), 3, &["error[NOT_IN_RELEASE]", "stranger:1"])?;
-    let pods = proof::kubectl_json(desk, &["get", "deployments", "-n", "demo"])?;
-    ensure!(!pods.to_string().contains("stranger"), "the refused application reached the cluster");
+    podinfo(desk, "stranger", "image: {tag: 9.9.9}\n")?;
+    let sentences = ["error[NOT_IN_RELEASE]", "ghcr.io/stefanprodan/podinfo:9.9.9"];
+    expect(&mut desk.station(&["app", "apply", "-f", "stranger.yaml"]), 3, &sentences)?;
+    let deployments = proof::kubectl_json(desk, &["get", "deployments", "-n", "demo"])?;
+    ensure!(!deployments.to_string().contains("stranger"), "the refused application reached the cluster");
     Ok(())
 }
 
 /// A pod that does not become ready is named, with its cause.
 pub fn not_ready(desk: &Desk) -> Result<()> {
-    app(desk, "docker.io/library/debian-tools:12", "sleepy")?;
-    let outcome = expect(&mut desk.station(&["app", "apply", "-f", "sleepy.yaml", "--timeout", "30"]), 1, &["sleepy-"]);
-    story::text(&mut desk.kubectl(&["delete", "deployment", "-n", "demo", "sleepy", "--wait=false"]))?;
+    podinfo(desk, "unready", "faults: {unready: true}\n")?;
+    let apply = ["app", "apply", "-f", "unready.yaml", "--timeout", "20"];
+    let outcome =
+        expect(&mut desk.station(&apply), 1, &["not ready after 20 s", "unready-podinfo-", "eadiness probe failed"]);
+    let delete =
+        ["delete", "deployment,service", "-n", "demo", "-l", "app.kubernetes.io/name=unready-podinfo", "--wait=false"];
+    story::text(&mut desk.kubectl(&delete))?;
     outcome.map(drop)
 }
 
@@ -35,18 +40,14 @@ pub fn registry_down(desk: &Desk) -> Result<()> {
     outcome.map(drop)
 }
 
-/// An application of one deployment, whose container ends at once or cannot be found.
-fn app(desk: &Desk, image: &str, name: &str) -> Result<()> {
+/// Another installation of podinfo, with values of its own.
+fn podinfo(desk: &Desk, name: &str, values: &str) -> Result<()> {
     let site = desk.lab.root_of("station").join("root/site");
-    let manifest = format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}, namespace: demo}}\nspec:\n  replicas: 1\n  \
-         selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      \
-         containers: [{{name: main, image: \"{image}\", command: [\"/bin/false\"]}}]\n"
-    );
-    fs::write(site.join(format!("{name}-manifest.yaml")), manifest)?;
+    fs::write(site.join("values").join(format!("{name}.yaml")), values)?;
     let spec = format!(
-        "apiVersion: sealock/v1alpha1\nkind: App\nmetadata: {{name: {name}}}\nspec:\n  cluster: plant-7\n  \
-         manifests: [{name}-manifest.yaml]\n"
+        "apiVersion: sealock/v1alpha1\nkind: App\nmetadata: {{name: {name}}}\nspec:\n  cluster: plant-7\n  charts:\n    \
+         - {{name: {name}, chart: stefanprodan.github.io/podinfo/podinfo, version: 6.9.2, namespace: demo, \
+         values: [values/{name}.yaml]}}\n"
     );
     Ok(fs::write(site.join(format!("{name}.yaml")), spec)?)
 }

@@ -2,12 +2,12 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::import;
 use crate::e2e::expect::expect;
 use crate::story::{self, Desk};
 
@@ -72,28 +72,28 @@ fn offset_of(desk: &Desk, entry: &str) -> Result<u64> {
     Ok((block.trim().parse::<u64>()? + 1) * 512)
 }
 
-/// Damages a copy of the bundle, imports it, and compares the store before and after.
+/// Damages a copy of the bundle, imports it into a site that has nothing yet, and compares that site before and after.
 fn refused(desk: &Desk, code: &str, damage: impl FnOnce(&fs::File, u64) -> std::io::Result<()>) -> Result<()> {
-    let path = station_path(desk, DAMAGED);
+    let path = desk.lab.root_of("station").join("root/site").join(DAMAGED);
     fs::copy(desk.outside.join("plant-7.tar"), &path)?;
     let file = OpenOptions::new().read(true).write(true).open(&path)?;
     damage(&file, file.metadata()?.len())?;
     drop(file);
-    let before = store(desk)?;
+    let state = import::fresh_site(desk, "damage", "plant-7", None)?;
+    let before = store(desk, &state)?;
     let reason = if code.is_empty() { "error[".to_owned() } else { format!("error[{code}]") };
-    let outcome = expect(&mut desk.station(&["import", DAMAGED]), 3, &[&reason, DAMAGED]);
+    let command = ["--state-dir", &state, "import", DAMAGED];
+    let outcome = expect(&mut desk.station(&command), 3, &[&reason, DAMAGED]);
+    let after = store(desk, &state)?;
     fs::remove_file(&path)?;
+    import::remove(desk, &state)?;
     outcome?;
-    ensure!(store(desk)? == before, "the refused bundle left something in the store");
+    ensure!(after == before, "the refused bundle changed the site:\nbefore\n{before}\nafter\n{after}");
     Ok(())
 }
 
-fn station_path(desk: &Desk, name: &str) -> PathBuf {
-    desk.lab.root_of("station").join("root/site").join(name)
-}
-
-/// Everything in the station's store: paths and sizes.
-pub fn store(desk: &Desk) -> Result<String> {
-    let list = "find /var/lib/sealock/store /var/lib/sealock/trust -type f -printf '%P %s\\n' | sort";
-    story::text(&mut desk.lab.exec("station", &["sh", "-c", list]))
+/// Everything that a site keeps: paths and sizes.
+pub fn store(desk: &Desk, state: &str) -> Result<String> {
+    let list = format!("cd {state} && find store trust -type f -printf '%p %s\\n' | sort");
+    story::text(&mut desk.lab.exec("station", &["sh", "-c", &list]))
 }

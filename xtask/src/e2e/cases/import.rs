@@ -10,9 +10,10 @@ use crate::story::{self, Desk};
 
 /// A second import of the same bundle changes nothing.
 pub fn twice(desk: &Desk) -> Result<()> {
-    let before = store(desk)?;
+    let state = "/var/lib/sealock";
+    let before = store(desk, state)?;
     expect(&mut desk.station(&["import", "plant-7.tar"]), 0, &["already"])?;
-    ensure!(store(desk)? == before, "the second import changed the store");
+    ensure!(store(desk, state)? == before, "the second import changed the store");
     Ok(())
 }
 
@@ -56,7 +57,7 @@ fn count_files(folder: &std::path::Path) -> usize {
 /// A full disk stops the import, says so, and leaves no release; with room the same command finishes.
 pub fn disk_full(desk: &Desk) -> Result<()> {
     let state = fresh_site(desk, "full", "plant-7", Some("60m"))?;
-    let outcome = expect(&mut desk.station(&["--state-dir", &state, "import", "plant-7.tar"]), 4, &["space"])
+    let outcome = expect(&mut desk.station(&["--state-dir", &state, "import", "plant-7.tar"]), 4, &["has room for"])
         .and_then(|_| expect(&mut desk.station(&["--state-dir", &state, "release", "list", "-o", "json"]), 0, &["[]"]))
         .and_then(|_| {
             story::text(&mut desk.lab.exec("station", &["mount", "-o", "remount,size=2g", &state]))?;
@@ -98,7 +99,7 @@ pub fn nobody_enrolled(desk: &Desk) -> Result<()> {
 }
 
 /// Another site's state beside the station's own, with the publisher enrolled.
-fn fresh_site(desk: &Desk, name: &str, id: &str, size: Option<&str>) -> Result<String> {
+pub fn fresh_site(desk: &Desk, name: &str, id: &str, size: Option<&str>) -> Result<String> {
     let state = site(desk, name, id, size)?;
     let fingerprint = story::outside::fingerprint(desk)?;
     let enroll =
@@ -122,6 +123,6 @@ fn site(desk: &Desk, name: &str, id: &str, size: Option<&str>) -> Result<String>
     Ok(state)
 }
 
-fn remove(desk: &Desk, state: &str) -> Result<()> {
+pub fn remove(desk: &Desk, state: &str) -> Result<()> {
     story::text(&mut desk.lab.exec("station", &["rm", "-rf", state])).map(drop)
 }

@@ -2,12 +2,18 @@
 
 use anyhow::Result;
 
+use super::import;
 use crate::e2e::expect::expect;
 use crate::story::{self, Desk};
 
-/// A second server on the same port says which address is taken.
+/// A port that another program has is named; a second server beside the first is refused.
 pub fn port_in_use(desk: &Desk) -> Result<()> {
-    expect(&mut desk.station(&["serve", "--listen", "10.77.0.2:443"]), 4, &["10.77.0.2:443"]).map(drop)
+    expect(&mut desk.station(&["serve"]), 4, &["a server is running already"])?;
+    let state = import::fresh_site(desk, "second", "plant-7", None)?;
+    expect(&mut desk.station(&["--state-dir", &state, "import", "plant-7.tar"]), 0, &[])?;
+    let serve = ["--state-dir", &state, "serve", "--listen", "10.77.0.2:443"];
+    expect(&mut desk.station(&serve), 4, &["another process listens on 10.77.0.2:443"])?;
+    import::remove(desk, &state)
 }
 
 /// SIGTERM ends the unit cleanly, and a start brings the release back.

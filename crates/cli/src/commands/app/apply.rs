@@ -10,6 +10,7 @@ use sealock_cluster::release::ReleaseView;
 use sealock_cluster::tools::Toolbox;
 use serde::Serialize;
 
+use crate::commands::cluster::target::misread;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
@@ -43,7 +44,7 @@ struct Outcome {
 }
 
 pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
-    let app = App::load(&args.file, &files::read_text(&args.file)?)?;
+    let app = App::load(&args.file, &files::read_text(&args.file)?).map_err(misread)?;
     let station = Station::open(context)?;
     let release = station.current_release()?;
     let cluster = app.spec().cluster.as_str();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sealock_cluster::Cluster;
 use sealock_cluster::execute::{Binary, SshSettings};
 use sealock_cluster::operator::Operator;
+use sealock_cluster::spec::LoadError;
 use sealock_store::Published;
 use tempfile::TempDir;
 
@@ -79,5 +80,13 @@ pub fn ssh(args: &TargetArgs) -> Result<(TempDir, SshSettings)> {
 /// # Errors
 /// The spec cannot be read, or is not understood.
 pub fn load(file: &Path) -> Result<Cluster> {
-    Ok(Cluster::load(file, &files::read_text(file)?)?)
+    Cluster::load(file, &files::read_text(file)?).map_err(misread)
+}
+
+/// A spec that is not understood, with its place first.
+pub fn misread(error: LoadError) -> CommandError {
+    match error {
+        LoadError::Document(document) => document.into(),
+        other => other.into(),
+    }
 }
