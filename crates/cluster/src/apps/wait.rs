@@ -228,12 +228,14 @@ fn pod_state(pod: &Value) -> String {
     why.map_or_else(|| pod["status"]["phase"].as_str().unwrap_or("unknown").to_owned(), ToOwned::to_owned)
 }
 
+/// The last warning about `name`, or about what a controller of that name makes.
 fn warning(events: &[Value], name: &str) -> Option<String> {
+    let prefix = format!("{name}-");
     let about = |event: &&Value| {
-        event["type"] == "Warning"
-            && event["involvedObject"]["name"]
-                .as_str()
-                .is_some_and(|found| found == name || found.starts_with(&format!("{name}-")))
+        let object = event["involvedObject"]["name"].as_str().unwrap_or_default();
+        // `Error: ImagePullBackOff` says less than the state of the container does.
+        let says_something = !event["message"].as_str().unwrap_or_default().starts_with("Error: ");
+        event["type"] == "Warning" && says_something && (object == name || object.starts_with(&prefix))
     };
     let time =
         |event: &&Value| event["lastTimestamp"].as_str().or(event["eventTime"].as_str()).unwrap_or_default().to_owned();
@@ -289,7 +291,11 @@ mod tests {
                 "type": "Warning", "reason": "Failed", "message": message, "lastTimestamp": time, "involvedObject": {"name": "web-1"}
             })
         };
-        let events = [event("2026-11-23T22:00:02Z", "connection refused"), event("2026-11-23T22:00:01Z", "older")];
+        let events = [
+            event("2026-11-23T22:00:02Z", "connection refused"),
+            event("2026-11-23T22:00:01Z", "older"),
+            event("2026-11-23T22:00:03Z", "Error: ImagePullBackOff"),
+        ];
         assert_eq!(
             describe(&pod, &events).to_string(),
             "pod demo/web-1 on w1: container nginx: ImagePullBackOff: Back-off pulling image (Failed: connection refused)"

@@ -6,12 +6,16 @@ use super::kubeadm::kubectl;
 use super::{Act, NodeReady, Probe};
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::Host;
+use crate::host::{Host, HostError};
 use crate::wait;
 
 impl Act for NodeReady {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        let output = host.run(&kubectl(["get", "node", &self.node, "-o", "json"]))?;
+        let output = match host.run(&kubectl(["get", "node", &self.node, "-o", "json"])) {
+            // Looked at before anything was installed: there is no cluster yet.
+            Err(HostError::NoProgram { .. }) => return Ok(Probe::not_done("kubectl is not installed yet")),
+            output => output?,
+        };
         if output.status != 0 {
             return Ok(Probe::not_done(output.complaint()));
         }
