@@ -94,6 +94,6 @@ fn refused(desk: &Desk, code: &str, damage: impl FnOnce(&fs::File, u64) -> std::
 
 /// Everything that a site keeps: paths and sizes.
 pub fn store(desk: &Desk, state: &str) -> Result<String> {
-    let list = format!("cd {state} && find store trust -type f -printf '%p %s\\n' | sort");
+    let list = format!("cd {state} && find store trust -type f ! -name lock -printf '%p %s\\n' | sort");
     story::text(&mut desk.lab.exec("station", &["sh", "-c", &list]))
 }
