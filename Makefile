@@ -18,6 +18,7 @@ test: setup ## Everything that CI checks
 	@. ./bootstrap.sh --env && cargo xtask ci
 
 bench: setup ## Build and import beside the peers, in one run
+	@./lab/setup.sh docker-registry:docker-registry
 	@. ./bootstrap.sh --env && cargo xtask bench
 
 codegen: setup ## Write the generated docs

@@ -2,11 +2,12 @@
 # Installs what the lab needs on this machine and is not there yet. Debian 12 or 13, or Ubuntu 24.04 or newer.
 set -euo pipefail
 
-# program:package
+# program:package; further ones may be named as arguments
 needed=(
   systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nginx:nginx-light skopeo:skopeo jq:jq openssl:openssl
   ssh:openssh-client ip:iproute2 nft:nftables python3:python3 readelf:binutils dpkg-deb:dpkg curl:curl flock:util-linux xz:xz-utils
 )
+needed+=("$@")
 missing=()
 for pair in "${needed[@]}"; do
   if ! PATH=$PATH:/usr/sbin:/sbin command -v "${pair%%:*}" > /dev/null; then missing+=("${pair#*:}"); fi

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::names::{BundleName, ParseNameError};
 
 const DOCKER_HUB: &str = "docker.io";
+/// Other names of the same registry.
+const DOCKER_HUB_ALIASES: [&str; 3] = ["index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"];
 const MAX_REPOSITORY: usize = 255;
 const MAX_TAG: usize = 128;
 
@@ -115,13 +117,11 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
 
 fn split_registry(name: &str) -> (String, String) {
     match name.split_once('/') {
-        Some((host, path)) if is_host(host) => match (host, path.contains('/')) {
-            ("docker.io" | "index.docker.io" | "registry-1.docker.io", false) => {
-                (DOCKER_HUB.to_owned(), format!("library/{path}"))
-            }
-            ("index.docker.io" | "registry-1.docker.io", true) => (DOCKER_HUB.to_owned(), path.to_owned()),
-            _ => (host.to_owned(), path.to_owned()),
-        },
+        Some((host, path)) if host == DOCKER_HUB || DOCKER_HUB_ALIASES.contains(&host) => {
+            let library = if path.contains('/') { "" } else { "library/" };
+            (DOCKER_HUB.to_owned(), format!("{library}{path}"))
+        }
+        Some((host, path)) if is_host(host) => (host.to_owned(), path.to_owned()),
         Some(_) => (DOCKER_HUB.to_owned(), name.to_owned()),
         None => (DOCKER_HUB.to_owned(), format!("library/{name}")),
     }
@@ -165,6 +165,17 @@ pub(crate) fn is_component(component: &str) -> bool {
         |separator: &str| matches!(separator, "." | "_" | "__") || separator.chars().all(|c| c == '-');
     let edges_fit = component.starts_with(alphanumeric) && component.ends_with(alphanumeric);
     edges_fit && component.split(alphanumeric).filter(|part| !part.is_empty()).all(legal_separator)
+}
+
+/// The registry serves `docker.io` under all of its names, and `host:5000` as `host__5000`. In a bundle only one of the
+/// spellings stands, so that two names are two places and a conflict is seen as one.
+fn check_only_name(text: &str, repository: &str) -> Result<(), ParseNameError> {
+    let rule = "images of Docker Hub are called docker.io/…, and no first component holds '__'";
+    let first = repository.split('/').next().unwrap_or(repository);
+    if DOCKER_HUB_ALIASES.contains(&first) || first.contains("__") {
+        return Err(ParseNameError::new("artifact name", text, rule));
+    }
+    Ok(())
 }
 
 fn check_tag(tag: &str) -> Result<(), ParseNameError> {
@@ -272,6 +283,7 @@ impl FromStr for ArtifactName {
             }
             _ => check_repository(text, repository)?,
         }
+        check_only_name(text, repository)?;
         Ok(Self { text: text.to_owned(), repository_len: repository.len() })
     }
 }
@@ -383,6 +395,25 @@ mod tests {
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
         }
+    }
+
+    /// The registry serves both spellings in one place: a second one would put other content under the first one's name.
+    #[test]
+    fn an_artifact_has_one_name() {
+        for text in [
+            "index.docker.io/library/postgres:17",
+            "registry-1.docker.io/library/postgres:17",
+            "registry.hub.docker.com/library/postgres:17",
+            "localhost__5000/x:1",
+            "quay.io__443/a/b:1",
+        ] {
+            assert!(text.parse::<ArtifactName>().is_err(), "{text}");
+        }
+        for text in ["docker.io/library/postgres:17", "localhost:5000/x:1", "manifests/plant-7/my__app.yaml:3"] {
+            assert_eq!(text.parse::<ArtifactName>().unwrap().as_str(), text);
+        }
+        let written: Reference = "registry.hub.docker.com/library/postgres:17".parse().unwrap();
+        assert_eq!(ArtifactName::from(&written).as_str(), "docker.io/library/postgres:17");
     }
 
     #[test]

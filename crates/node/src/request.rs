@@ -66,6 +66,12 @@ impl Secrets {
     pub fn find(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.as_str())
     }
+
+    /// `text` with every secret that stands in it replaced by its name.
+    pub(crate) fn hide(&self, text: &str) -> String {
+        let spoken = self.0.iter().filter(|(_, value)| !value.is_empty());
+        spoken.fold(text.to_owned(), |text, (name, value)| text.replace(value.as_str(), &format!("<{name}>")))
+    }
 }
 
 impl FromIterator<(String, String)> for Secrets {

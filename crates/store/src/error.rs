@@ -129,6 +129,14 @@ pub enum StoreError {
         /// What the check of the signature said.
         source: DsseError,
     },
+    /// A release that its readers would refuse.
+    #[error("release {number} would be larger than a release can be")]
+    ReleaseTooLarge {
+        /// Its number.
+        number: u64,
+        /// What there is too much of.
+        source: sealock_trust::json::Error,
+    },
     /// A release could not be signed.
     #[error("cannot sign release {number}")]
     Sign {
@@ -173,6 +181,7 @@ impl StoreError {
             Self::Conflict { .. } => Some(Code::Conflict),
             Self::ReleaseFormat { .. } | Self::UnknownFormat { .. } => Some(Code::Format),
             Self::ReleaseSignature { source, .. } => Some(source.code()),
+            Self::ReleaseTooLarge { source, .. } => Some(source.code()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::{FlockOperation, flock};
 use sealock_trust::Digest;
@@ -24,7 +25,9 @@ impl StoreLock {
     pub(crate) fn take(store: &Store) -> Result<Self, StoreError> {
         let path = store.layout.lock();
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).during("open", &path)?;
+        // Whoever can open the file can lock it, and keep every import waiting.
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(&path).during("open", &path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(StoreError::Locked { path: store.path().to_owned(), holder: read_holder(&mut file) });

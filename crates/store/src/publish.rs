@@ -34,6 +34,7 @@ impl StoreLock {
         self.check_base(&release)?;
         check_format(&release, &self.layout().release(release.number))?;
         release.check_conflicts()?;
+        release.check_limits()?;
         check_blobs(self.store(), &release, staging.as_ref())?;
         let file = sign(&release, signer)?;
         let digest = Digest::sha256(&file);

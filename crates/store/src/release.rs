@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::{Digest, StreamName};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,9 @@ pub const FORMAT: &str = "release/1.0";
 
 /// The DSSE payload type of a release file.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.release.v1+json";
+
+/// Bytes of a release's envelope beside its payload, at most.
+const ROOM_FOR_SIGNATURES: usize = 64 << 10;
 
 /// What a site serves: the newest accepted bundle of each stream, and what these bundles name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +138,7 @@ impl Release {
         release.references.extend(references);
         release.sort();
         release.check_conflicts()?;
+        release.check_limits()?;
         Ok(release)
     }
 
@@ -160,6 +165,17 @@ impl Release {
     }
 
     /// The same name may come from two streams, but then it is the same content.
+    /// A release beyond what its readers take would be the last one: neither the server nor the next import could read it.
+    pub(crate) fn check_limits(&self) -> Result<(), StoreError> {
+        let too_large = |source| StoreError::ReleaseTooLarge { number: self.number, source };
+        let payload = jcs::to_vec(self).map_err(too_large)?;
+        let limit = Limits::MANIFEST.bytes;
+        if payload.len().div_ceil(3) * 4 + ROOM_FOR_SIGNATURES > limit {
+            return Err(too_large(json::Error::Limit { what: "bytes", limit }));
+        }
+        json::parse(&payload, &Limits::MANIFEST).map(drop).map_err(too_large)
+    }
+
     pub(crate) fn check_conflicts(&self) -> Result<(), StoreError> {
         for pair in self.references.windows(2) {
             let [first, second] = pair else { continue };

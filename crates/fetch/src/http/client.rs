@@ -78,8 +78,8 @@ impl Request {
 
 impl Http {
     pub(crate) fn new(settings: Settings, progress: Progress) -> Result<Self, FetchError> {
-        let client = build_client(&settings)?;
-        let authority = Authority::new(client.clone(), &settings)?;
+        let client = build_client(&settings, redirect_policy())?;
+        let authority = Authority::new(build_client(&settings, same_host_policy())?, &settings)?;
         Ok(Self { client, settings, progress, authority })
     }
 
@@ -130,6 +130,10 @@ impl Http {
         if response.status() != StatusCode::UNAUTHORIZED {
             return success(request, response);
         }
+        if mirrors::authority(response.url()) != mirrors::authority(&request.located.url) {
+            // Whoever a redirect leads to does not say where the credentials of the one who was asked are sent.
+            return Err(request.refused(response.status(), response.headers()));
+        }
         let Some(authorization) = self.authority.answer(request, response.headers()).await? else {
             return Err(request.failed(Failure::NoCredentials));
         };
@@ -175,7 +179,7 @@ fn success(request: &Request, response: reqwest::Response) -> Result<reqwest::Re
     Err(request.refused(status, response.headers()))
 }
 
-fn build_client(settings: &Settings) -> Result<reqwest::Client, FetchError> {
+fn build_client(settings: &Settings, redirects: redirect::Policy) -> Result<reqwest::Client, FetchError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -189,7 +193,7 @@ fn build_client(settings: &Settings) -> Result<reqwest::Client, FetchError> {
         .http1_only()
         .dns_resolver(Arc::new(Names::default()))
         .connect_timeout(settings.patience.connect)
-        .redirect(redirect_policy())
+        .redirect(redirects)
         .user_agent(concat!("sealock/", env!("CARGO_PKG_VERSION")));
     with_proxies(builder, &settings.proxy)?.build().map_err(|source| FetchError::Client { source: Box::new(source) })
 }
@@ -204,6 +208,18 @@ fn redirect_policy() -> redirect::Policy {
             attempt.error("more than 10 redirects")
         } else {
             attempt.follow()
+        }
+    })
+}
+
+/// A token service is sent an identity token in the body, which a redirect may carry to any host.
+fn same_host_policy() -> redirect::Policy {
+    redirect::Policy::custom(|attempt| {
+        let origin = attempt.previous().last().map(url::Url::origin);
+        if origin.is_some_and(|origin| origin == attempt.url().origin()) && attempt.previous().len() <= 10 {
+            attempt.follow()
+        } else {
+            attempt.stop()
         }
     })
 }

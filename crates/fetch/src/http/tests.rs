@@ -301,6 +301,38 @@ async fn credentials_of_docker_login_open_registries() {
     }
 }
 
+/// A registry redirects to `elsewhere`, which asks for credentials: it is not told those of the registry.
+#[tokio::test]
+async fn who_a_redirect_leads_to_is_told_no_credentials() {
+    let ((upstream, ..), (elsewhere, ..)) = (with_app(), with_app());
+    for login in [
+        Login::Bearer { user: "robot".into(), password: "s3cret".into() },
+        Login::Basic { user: "robot".into(), password: "s3cret".into() },
+    ] {
+        elsewhere.require(login);
+        upstream.fail("/manifests/v1", Fault::Redirect(format!("{}/v2/quay.io/team/app/manifests/v1", elsewhere.url())));
+        let mut settings = config(&upstream, r#"{"auths":{"HOST":{"auth":"cm9ib3Q6czNjcmV0"}}}"#);
+        settings.ca_files.push(elsewhere.ca_file());
+        let error = http(settings).manifest(&app(), "v1").await.unwrap_err();
+        assert_eq!(failure(&error), &Failure::NoCredentials);
+        let seen = elsewhere.take_seen();
+        assert!(!seen.is_empty() && seen.iter().all(|seen| !seen.authorized), "{seen:?}");
+    }
+}
+
+/// The password stands in a header, which a redirect to another host loses; an identity token stands in the body.
+#[tokio::test]
+async fn a_token_service_sends_nobody_elsewhere() {
+    let ((upstream, ..), (elsewhere, ..)) = (with_app(), with_app());
+    upstream.require(Login::Anonymous);
+    upstream.fail("/token", Fault::Redirect(format!("{}/token", elsewhere.url())));
+    let mut settings = config(&upstream, r#"{"auths":{"HOST":{"identitytoken":"refresh-me"}}}"#);
+    settings.ca_files.push(elsewhere.ca_file());
+    http(settings).manifest(&app(), "v1").await.unwrap_err();
+    let seen = elsewhere.take_seen();
+    assert!(seen.is_empty(), "{seen:?}");
+}
+
 #[tokio::test]
 async fn anonymous_tokens_are_fetched_where_they_are_wanted() {
     let (upstream, ..) = with_app();

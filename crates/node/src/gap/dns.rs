@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use super::sockets::exchange_datagrams;
+
 const HEADER: usize = 12;
 
 /// What a resolver said.
@@ -30,11 +32,9 @@ pub(super) fn ask(resolver: IpAddr, name: &str, timeout: Duration) -> Reply {
     };
     let exchange = || {
         let socket = UdpSocket::bind(local)?;
-        socket.set_read_timeout(Some(timeout))?;
         socket.connect(SocketAddr::new(resolver, 53))?;
-        socket.send(&query)?;
         let mut answer = vec![0; 4096];
-        let length = socket.recv(&mut answer)?;
+        let length = exchange_datagrams(&socket, &query, &mut answer, timeout)?;
         answer.truncate(length);
         Ok::<_, std::io::Error>(answer)
     };

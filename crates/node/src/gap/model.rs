@@ -46,7 +46,7 @@ impl GapRequest {
             metadata: addresses(&["169.254.169.254", "fd00:ec2::254"]),
             names: ["registry-1.docker.io", "registry.k8s.io", "dl.k8s.io"].map(str::to_owned).into(),
             controls,
-            timeout_ms: 2000,
+            timeout_ms: 3000,
         }
     }
 }

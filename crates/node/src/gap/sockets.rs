@@ -36,16 +36,36 @@ pub(super) fn udp(address: IpAddr, port: u16, timeout: Duration) -> Heard {
     };
     let exchange = || {
         let socket = UdpSocket::bind(local)?;
-        socket.set_read_timeout(Some(timeout))?;
         socket.connect(SocketAddr::new(address, port))?;
-        socket.send(&invitation(port))?;
-        let mut answer = [0; 1500];
-        socket.recv(&mut answer)
+        exchange_datagrams(&socket, &invitation(port), &mut [0; 1500], timeout)
     };
     match exchange() {
         Ok(length) => Heard::Answer(format!("{length} bytes came back")),
         Err(error) => of_error(&error),
     }
+}
+
+/// How often a datagram is sent before silence counts: any network loses one now and then.
+const DATAGRAMS: u32 = 3;
+
+/// Sends a datagram and waits for one that comes back; sends it again while there is silence and time.
+pub(super) fn exchange_datagrams(
+    socket: &UdpSocket,
+    question: &[u8],
+    answer: &mut [u8],
+    timeout: Duration,
+) -> io::Result<usize> {
+    socket.set_read_timeout(Some(timeout / DATAGRAMS))?;
+    let mut outcome = Err(io::ErrorKind::TimedOut.into());
+    for _ in 0..DATAGRAMS {
+        socket.send(question)?;
+        outcome = socket.recv(answer);
+        match &outcome {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            _ => break,
+        }
+    }
+    outcome
 }
 
 /// A datagram that a server of the port's usual kind answers.
@@ -148,6 +168,20 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_millis(500);
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn a_datagram_that_is_lost_is_sent_again() {
+        let server = UdpSocket::bind((HERE, 0)).unwrap();
+        let port = server.local_addr().unwrap().port();
+        let answering = std::thread::spawn(move || {
+            let mut question = [0; 1500];
+            server.recv_from(&mut question).unwrap();
+            let (_, again) = server.recv_from(&mut question).unwrap();
+            server.send_to(b"here", again).unwrap();
+        });
+        assert!(matches!(udp(HERE, port, TIMEOUT), Heard::Answer(_)));
+        answering.join().unwrap();
+    }
 
     #[test]
     fn a_server_and_a_refusal_are_answers_and_silence_is_not() {

@@ -230,6 +230,15 @@ impl HostError {
         move |source| Self::Io { action, path: path.into(), source }
     }
 
+    /// The same, with `hide` applied to what a program wrote.
+    pub(crate) fn hiding(self, hide: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Command { line, status, detail } => Self::Command { line, status, detail: hide(&detail) },
+            Self::Timeout { line, seconds, detail } => Self::Timeout { line, seconds, detail: hide(&detail) },
+            other => other,
+        }
+    }
+
     /// The file or program that was asked for is not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

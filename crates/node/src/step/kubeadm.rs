@@ -132,7 +132,8 @@ impl Act for KubeadmPhase {
         let path = self.config_path();
         host.alter(Alteration::MakeDirectory { path: CONFIG_FOLDER, mode: Mode::EXECUTABLE })?;
         host::write(host, &path, Mode::PRIVATE, config.as_bytes())?;
-        let result = self.command(&path).must(host);
+        // kubeadm repeats tokens and keys on its output; errors end in the journal and at the operator.
+        let result = self.command(&path).must(host).map_err(|error| error.hiding(|text| context.secrets.hide(text)));
         // It holds secrets: it goes, whatever kubeadm said.
         let removed = host.alter(Alteration::RemoveFile { path: &path });
         result?;

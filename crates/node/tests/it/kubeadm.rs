@@ -51,3 +51,15 @@ fn another_configuration_is_another_phase() {
     assert_eq!(probe(&phase("preflight", "a"), &machine), Probe::Done);
     assert!(matches!(probe(&phase("preflight", "b"), &machine), Probe::NotDone { .. }));
 }
+
+/// kubeadm repeats tokens and keys on its output, which would end in the journal and at the operator.
+#[test]
+fn a_phase_that_fails_does_not_repeat_secrets() {
+    let machine = Machine::new();
+    let secrets: Secrets = [("bootstrap-token".to_owned(), "coffee.0123456789abcdef".to_owned())].into_iter().collect();
+    let admitted = BTreeSet::new();
+    let context = Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+    let error = phase("preflight", "token: ${secret:bootstrap-token}\n").apply(&machine, &context).unwrap_err();
+    let said = format!("{error} {error:?}");
+    assert!(said.contains("Using token") && !said.contains("0123456789abcdef"), "{said}");
+}

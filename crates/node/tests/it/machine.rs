@@ -196,8 +196,12 @@ impl Host for Machine {
                 let Entry::File { mode, .. } = self.inspect(config)? else {
                     return Ok(Output { status: 1, ..Output::default() });
                 };
-                let told = format!("{mode} {}", self.text(config));
-                self.services.lock().unwrap().calls.push(told);
+                let text = self.text(config);
+                self.services.lock().unwrap().calls.push(format!("{mode} {text}"));
+                // It cannot do with this token, and says so as the real one does.
+                if text.contains("coffee") {
+                    return Ok(Output { status: 1, ..said(&format!("[bootstrap-token] Using {text}")) });
+                }
                 Ok(Output::default())
             }
             // No container runs on this machine.

@@ -110,6 +110,12 @@ pub enum ClosureError {
         /// The blob at which it was seen.
         digest: Digest,
     },
+    /// Another name that leads to the same tag came first.
+    #[error("its tag is {first} already, under another spelling of the name")]
+    Taken {
+        /// What the tag stands for.
+        first: Digest,
+    },
     /// The name is none that a registry can answer to.
     #[error("it is no legal reference")]
     Name,

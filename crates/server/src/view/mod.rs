@@ -59,6 +59,10 @@ impl View {
         let name = ReferenceName::parse(&reference.name).ok_or(ClosureError::Name)?;
         let closure = reader.closure(&reference.digest, &reference.media_type)?;
         let repository = self.repositories.entry(name.repository).or_default();
+        let taken = name.tag.as_ref().and_then(|tag| repository.tags.get(tag));
+        if let Some(first) = taken.filter(|first| **first != reference.digest) {
+            return Err(ClosureError::Taken { first: first.clone() });
+        }
         repository.extend(closure);
         if let Some(tag) = name.tag {
             repository.tags.insert(tag, reference.digest.clone());

@@ -90,6 +90,24 @@ async fn an_index_is_served_whole_though_a_platform_was_left_out() {
     assert_eq!((answer.status, answer.header("content-range")), (StatusCode::RANGE_NOT_SATISFIABLE, "bytes */0"));
 }
 
+/// Two names that lead to one place, as no bundle has them: the second is a problem, and the first stays what it is.
+#[tokio::test]
+async fn no_tag_is_taken_over_by_another_spelling_of_its_name() {
+    let site = Site::new();
+    let mut content = Content::default();
+    let (genuine, other) = (content.image(&[layer(10)]), content.image(&[layer(20)]));
+    content.name("docker.io/library/postgres:17", &genuine);
+    content.name("index.docker.io/library/postgres:17", &other);
+    site.publish(content);
+    let server = site.serve().await;
+    let answer = server.client.head("/v2/docker.io/library/postgres/manifests/17").await;
+    assert_eq!(answer.header("docker-content-digest"), genuine["digest"].as_str().unwrap());
+    let hidden = format!("/v2/docker.io/library/postgres/manifests/{}", other["digest"].as_str().unwrap());
+    assert_eq!(server.client.head(&hidden).await.status, StatusCode::NOT_FOUND);
+    let health = server.client.get("/healthz").await.json();
+    assert_eq!(health["problems"][0]["reference"], "index.docker.io/library/postgres:17");
+}
+
 #[tokio::test]
 async fn ns_names_the_upstream_registry() {
     let shelf = Shelf::open().await;

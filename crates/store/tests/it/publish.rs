@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use sealock_store::operations::Operation;
-use sealock_store::{Release, Store, StoreError};
+use sealock_store::release::{Reference, ReferenceKind};
+use sealock_store::{Published, Release, Store, StoreError};
 use sealock_trust::reason::Code;
 use sealock_trust::{Digest, FileKey, KeySet, PublicKey, Scheme, Signer};
 
@@ -51,6 +52,37 @@ fn the_same_bundle_again_has_no_effect() {
     let before = crate::site::files(&site.store);
     assert_eq!(site.import(BASE).unwrap().release.number, 1);
     assert_eq!(crate::site::files(&site.store), before);
+}
+
+/// Each publisher stays within the limits of a manifest, and together they would exceed those of a release, which nobody
+/// could then read: neither the server nor the next import.
+#[test]
+fn a_release_that_nobody_could_read_again_is_refused_before_anything_is_accepted() {
+    let many = |stream: &'static str| -> Vec<Reference> {
+        let digest = Digest::sha256(b"shared");
+        let reference = |number| Reference {
+            name: format!("registry.example/{stream}/x{number:05}:1"),
+            kind: ReferenceKind::Image,
+            digest: digest.clone(),
+            media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+            size: 6,
+            stream: stream.into(),
+        };
+        (0..30_000).map(reference).collect()
+    };
+    let (one, two) = (BASE, Bundle { stream: "other", sequence: 1 });
+    let first = Release::after(None, one.selection(), many("base"), at(1)).unwrap();
+    let first = Published { release: first, digest: Digest::sha256(b"file") };
+    let error = Release::after(Some(&first), two.selection(), many("other"), at(2)).unwrap_err();
+    assert_eq!(error.code(), Some(Code::Limit), "{error}");
+}
+
+#[test]
+fn only_the_stores_owner_can_take_its_lock() {
+    let (_folder, site) = site();
+    site.import(BASE).unwrap();
+    let mode = std::fs::metadata(site.store.join("lock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "whoever can open the file can lock it, and keep every import waiting");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod streams;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub use enrolment::{Enrolment, TrustedRoot};
@@ -96,7 +97,8 @@ impl TrustDirectory {
     /// Held while something is read, judged and written again.
     fn lock(&self) -> Result<File, DirectoryError> {
         let path = self.path.join("lock");
-        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        // Whoever can open the file can lock it, and keep everyone else waiting.
+        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = open.map_err(DirectoryError::io("lock", &path))?;
         file.lock().map_err(DirectoryError::io("lock", &path))?;
         Ok(file)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Accepted, DirectoryError, StreamKey, TrustDirectory};
@@ -62,7 +63,7 @@ impl TrustDirectory {
         let key = StreamKey { root: &enrolled, stream };
         let before = self.read_accepted(&key)?.map(|accepted| accepted.state);
         let state = verified.to_state(stream, before.as_ref());
-        if let Some(before) = before.filter(|before| !may_follow(before, &state, &root)) {
+        if let Some(before) = before.filter(|before| !may_follow(before, &state, verified.issued(), &root)) {
             let (sequence, accepted) = (state.sequence, before.sequence);
             return Err(DirectoryError::WentOn { stream: stream.clone(), sequence, accepted });
         }
@@ -103,11 +104,11 @@ impl TrustDirectory {
 }
 
 /// Forward, or the same again; any sequence if the keys that signed the accepted one have been rotated away (TUF 5.3.11).
-fn may_follow(before: &StreamState, state: &StreamState, root: &Root) -> bool {
+fn may_follow(before: &StreamState, state: &StreamState, issued: Option<Timestamp>, root: &Root) -> bool {
     let Ok(publisher) = root.publisher_keys() else {
         return false;
     };
     let is_same = before.sequence == state.sequence && before.manifest == state.manifest;
-    let are_rotated = !publisher.is_met_by(&before.signers);
+    let are_rotated = !publisher.is_met_by(&before.signers) && before.may_begin_anew_at(issued);
     is_same || publisher.is_met_by(&state.signers) && (state.sequence > before.sequence || are_rotated)
 }

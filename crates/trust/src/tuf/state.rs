@@ -26,3 +26,10 @@ pub struct StreamState {
     /// The version of the root it was verified under.
     pub root_version: u64,
 }
+
+impl StreamState {
+    /// Whether a bundle issued at `issued` may follow with any sequence, once the keys that signed this one were rotated away.
+    pub(crate) fn may_begin_anew_at(&self, issued: Option<Timestamp>) -> bool {
+        issued.unwrap_or(Timestamp::UNIX_EPOCH) >= self.issued
+    }
+}

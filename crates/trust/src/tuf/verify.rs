@@ -134,7 +134,7 @@ impl Verifier<'_> {
 
         let sequence = timestamp.file.signed.version;
         let manifest = Digest::sha256(manifest);
-        let progress = self.progress(&root, sequence, &manifest)?;
+        let progress = self.progress(&root, (sequence, issued(target)), &manifest)?;
         let expiries = [root.expires, timestamp.file.signed.expires, snapshot.file.signed.expires];
         Ok(Verified {
             root_version: root.version,
@@ -161,17 +161,24 @@ impl Verifier<'_> {
     }
 
     /// 5.4.3 and 5.5.5: never back. They come last, so that their verdict is about content that is known to be signed.
-    fn progress(&self, root: &Root, sequence: u64, manifest: &Digest) -> Result<Progress, TrustError> {
+    fn progress(
+        &self,
+        root: &Root,
+        (sequence, issued): (u64, Option<Timestamp>),
+        manifest: &Digest,
+    ) -> Result<Progress, TrustError> {
         let Some(state) = self.state else {
             return Ok(Progress::default());
         };
         // 5.3.11: keys that were rotated away take the versions they signed with them, else a stolen key's last act
         // could be a version that no successor reaches. What is left of the accepted signers must meet the threshold.
         let publisher = publisher_keys(root)?;
-        if !publisher.is_met_by(&state.signers) {
-            return Ok(Progress::default());
-        }
         let accepted = state.sequence;
+        if !publisher.is_met_by(&state.signers) {
+            // Off-spec: the numbers begin anew, time does not. Keys that stay may have signed older bundles by themselves.
+            let begins_anew = state.may_begin_anew_at(issued);
+            return if begins_anew { Ok(Progress::default()) } else { Err(TrustError::Rollback { sequence, accepted }) };
+        }
         if sequence < accepted {
             return Err(TrustError::Rollback { sequence, accepted });
         }

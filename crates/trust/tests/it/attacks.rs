@@ -4,10 +4,10 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use sealock_trust::Signer;
 use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
 use sealock_trust::tuf::{self, MetadataSet, Verifier};
+use sealock_trust::{FileKey, Signer};
 use serde_json::{Value, json};
 
 use crate::world::{MANIFEST, Publisher, keys, now, root_spec, signers, terms, time};
@@ -255,6 +255,27 @@ fn a32_a_rotation_that_keeps_the_keys_keeps_the_sequence() {
     let same = std::mem::take(&mut publisher.keys);
     publisher.rotate_to(keys(2), same);
     assert_eq!(publisher.verify_after(&publisher.sign(6), Some(&state)).unwrap_err().code(), Code::Rollback);
+}
+
+/// Two of three keys are needed. The site accepted what the first two signed, and then the first is rotated away: an older
+/// bundle by the two that stay is signed well enough still.
+#[test]
+fn a28_a_rotation_of_some_keys_revives_nothing_that_the_others_signed_before() {
+    let mut publisher = Publisher::new();
+    publisher.rotate_to(keys(2), keys(3));
+    let sign = |publisher: &Publisher, sequence, issued, keys: &[FileKey]| {
+        let terms = tuf::Terms { issued: time(issued), ..terms(sequence) };
+        tuf::sign_manifest(&publisher.roots, MANIFEST, &terms, &signers(keys)).unwrap()
+    };
+    let accepted = sign(&publisher, 5, "2026-11-20T00:00:00Z", &publisher.keys[..2]);
+    let state = publisher.verify(&accepted).unwrap().to_state(&"base".parse().unwrap(), None);
+
+    let stay = publisher.keys.split_off(1);
+    publisher.rotate_to(keys(2), stay);
+    let old = sign(&publisher, 3, "2026-11-10T00:00:00Z", &publisher.keys);
+    assert_eq!(publisher.verify_after(&old, Some(&state)).unwrap_err().code(), Code::Rollback);
+    let new = sign(&publisher, 3, "2026-11-21T00:00:00Z", &publisher.keys);
+    assert_eq!(publisher.verify_after(&new, Some(&state)).unwrap().sequence(), 3);
 }
 
 #[test]
