@@ -161,23 +161,17 @@ impl Import<'_> {
     }
 
     fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<ImportOutcome, ImportError> {
-        let staged = match self.stage(progress) {
-            Ok(staged) => staged,
-            Err(error) if error.is_refusal() => {
-                self.give_up();
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
+        let outcome = self.accept(progress);
+        if outcome.as_ref().is_err_and(ImportError::is_refusal) {
+            self.give_up();
+        }
+        outcome
+    }
+
+    fn accept(&self, progress: &mut dyn FnMut(Progress)) -> Result<ImportOutcome, ImportError> {
+        let staged = self.stage(progress)?;
         let current = self.station.store.current_release(self.station.site.key_set())?;
-        let release = match self.next_release(current.as_ref()) {
-            Ok(release) => release,
-            Err(error) => {
-                drop(staged);
-                self.give_up();
-                return Err(error);
-            }
-        };
+        let release = self.next_release(current.as_ref())?;
         let written = staged.written();
         let receipt = self.receipt(current.as_ref())?;
         self.station.trust.accept(&self.claim.stream, self.header.trust(), &receipt)?;

@@ -36,6 +36,7 @@ impl SignBundleError {
         match self {
             Self::Archive(source) => source.code(),
             Self::Trust(source) => Some(source.code()),
+            Self::Make(MakeError::OtherContent(_)) => Some(Code::Subject),
             Self::Make(_) => None,
         }
     }
@@ -87,6 +88,7 @@ fn signed_set(
     if !archive.metadata().is_empty() {
         let mut set = MetadataSet::from_files(archive.metadata().iter().cloned())?;
         if roots.is_empty() || set.roots.values().eq(roots) {
+            set.check_content(archive.manifest_bytes(), &terms)?;
             set.add_signatures(signers)?;
             return Ok(set);
         }

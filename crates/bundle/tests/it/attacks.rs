@@ -146,6 +146,34 @@ fn too_few_signatures() {
     assert_eq!(scene.site.refusal(&path), "THRESHOLD");
 }
 
+/// The one who signs first puts the metadata of another bundle beside the manifest that the second one is shown: the second
+/// signature would complete the other bundle.
+#[test]
+fn a_second_signer_is_shown_one_manifest_and_given_another_to_sign() {
+    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
+    let (roots, signers) = (std::slice::from_ref(&publisher.root), publisher.signers());
+    let signed_once = |name: &str, byte| {
+        let path = Cargo::of_files("base", 1, &[("a", vec![byte; 1000])]).write(&folder.path().join(name));
+        sealock_bundle::sign(&path, roots, &signers[..1]).unwrap();
+        path
+    };
+    let targets = |path: &Path| {
+        let archive = Archive::open(path).unwrap();
+        archive.metadata().iter().find(|(name, _)| name == "targets.json").unwrap().1.clone()
+    };
+    let (shown, meant) = (signed_once("shown", 1), signed_once("meant", 2));
+    let (honest, evil) = (targets(&shown), targets(&meant));
+    assert!(honest.len() == evil.len() && honest != evil);
+    let mut bytes = fs::read(&shown).unwrap();
+    let at = find(&bytes, &honest);
+    bytes[at..at + evil.len()].copy_from_slice(&evil);
+    fs::write(&shown, &bytes).unwrap();
+
+    let error = sealock_bundle::sign(&shown, &[], &signers[1..]).unwrap_err();
+    assert_eq!(error.code().map(|code| code.to_string()), Some("SUBJECT".to_owned()), "{error}");
+    assert!(fs::read(&shown).unwrap() == bytes, "nothing is signed");
+}
+
 #[test]
 fn signed_by_somebody_else() {
     let scene = Scene::new();

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use sealock_bundle::import::{ImportOutcome, Terms, import};
+use sealock_bundle::Archive;
+use sealock_bundle::import::{ImportOutcome, Progress, Terms, import};
+use sealock_bundle::verify::{self, Against};
 use sealock_trust::Receipt;
 
 use crate::support::{Cargo, Publisher, Site, noise, now, sample, time};
@@ -33,6 +35,29 @@ fn a_bundle_becomes_a_release_that_holds_every_blob_and_name() {
     let receipt = Receipt::verify(&accepted.receipt, site.keys.key_set()).unwrap();
     assert_eq!((receipt.manifest, receipt.sequence), (imported.manifest.clone(), 1));
     assert_eq!(receipt.held, [imported.manifest]);
+}
+
+/// The stream went on while the bundle was read: it is refused as late as that, and leaves no more than any refused one.
+#[test]
+fn a_bundle_that_was_overtaken_is_refused_and_leaves_nothing() {
+    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
+    let site = Site::new(&publisher);
+    let [first, second] = [1, 2].map(|sequence| sample("base", sequence).build(folder.path(), &publisher));
+    let newer = verify::header(
+        Archive::open(&second).unwrap(),
+        &Against { root: &publisher.root, now: now(), state: None, accept_gap: None, recipient: None },
+    )
+    .unwrap();
+    let stream = "base".parse().unwrap();
+    let mut overtake = |progress: Progress| {
+        if progress.done == progress.total - 1024 {
+            site.trust.accept(&stream, newer.trust(), b"receipt").unwrap();
+        }
+    };
+    let error = import(&first, site.station(), &Terms::at(now()), &mut overtake).unwrap_err();
+    assert_eq!(error.code().map(|code| code.to_string()), Some("ROLLBACK".to_owned()), "{error}");
+    assert!(site.store.stagings().unwrap().is_empty() && site.store.held_blobs().unwrap().is_empty());
+    assert_eq!(site.release(), None);
 }
 
 #[test]

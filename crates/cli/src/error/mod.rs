@@ -75,11 +75,6 @@ impl CommandError {
         Self { code: Some(code), ..Self::of(Kind::Refused, message.into()) }
     }
 
-    /// The surroundings did not play along.
-    pub fn environment(message: impl Into<String>) -> Self {
-        Self::of(Kind::Environment, message.into())
-    }
-
     /// Standard output could not be written.
     pub fn output(error: std::io::Error) -> Self {
         match error.kind() {

@@ -1,6 +1,7 @@
 //! Talking to a person or a program: results to standard output, everything else to standard error.
 
 mod ask;
+mod live;
 mod progress;
 mod table;
 mod units;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use crate::args::{Format, Global};
 use crate::error::{CommandError, Result};
 
+pub use live::Live;
 pub use progress::Progress;
 pub use table::{Table, facts};
 pub use units::{bytes, short, took};
@@ -94,6 +96,16 @@ impl Ui {
     /// Says what the person should know though nothing failed. Quiet does not silence it.
     pub fn warn(&self, text: impl Display) {
         say(format_args!("{WARNING}warning{WARNING:#}: {text}"));
+    }
+
+    /// Whether a person looks at what is asked: at a terminal, or since no answer was given beforehand.
+    pub fn is_reviewed(&self) -> bool {
+        self.terminal || !self.yes
+    }
+
+    /// A view of several that work at once.
+    pub fn live(&self) -> Live<'_> {
+        Live::new(self, self.terminal && !self.quiet)
     }
 
     /// A progress display for one command: bars on a terminal, else plain lines.

@@ -196,6 +196,10 @@ impl Connection {
         }
     }
 
+    pub(super) fn not_understood(&self, command: &str, source: serde_json::Error) -> ExecuteError {
+        ExecuteError::Answer { host: self.host().into(), command: command.into(), source }
+    }
+
     pub(super) fn lost(&self, source: openssh::Error) -> ExecuteError {
         ExecuteError::Lost { host: self.host().into(), source: Box::new(source) }
     }
@@ -240,4 +244,29 @@ pub(crate) fn last_words(stderr: &[u8]) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let start = lines.len().saturating_sub(3);
     lines[start..].join("; ").chars().take(600).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ssh takes the first value that it finds: what pins the key has to stand before the station's own settings.
+    #[test]
+    fn the_stations_own_settings_cannot_widen_the_pin() {
+        let includes = CONFIG.find("Include").unwrap();
+        for pinning in ["GlobalKnownHostsFile /dev/null\n", "KnownHostsCommand none\n", "VerifyHostKeyDNS no\n"] {
+            assert!(CONFIG.find(pinning).unwrap() < includes, "{pinning}");
+        }
+        assert!(!CONFIG.contains("Host "), "a block would end at the next one, and hide what follows");
+    }
+
+    #[test]
+    fn what_a_command_said_is_told_in_few_words() {
+        let noise = format!("first\n{}\n\n  second  \nthird\nfourth\n", "x".repeat(10_000));
+        assert_eq!(last_words(noise.as_bytes()), "second; third; fourth");
+        assert_eq!(last_words("é".repeat(10_000).as_bytes()).chars().count(), 600);
+        assert_eq!(last_words(b"\xff\n"), "\u{fffd}");
+        assert_eq!(last_words(b""), "");
+        assert_eq!(first_line("\n  set -e\nrm -rf x"), "set -e");
+    }
 }

@@ -100,3 +100,25 @@ async fn check_machine(connection: &Connection) -> Result<(), ExecuteError> {
     }
     Err(ExecuteError::Machine { host: connection.host().into(), found, wanted })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::local::shell;
+    use super::*;
+
+    #[test]
+    fn a_binary_is_taken_whole_or_not_at_all_wherever_it_shall_stand() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("it's $(touch owned) `x`;/v 1/sealock");
+        let path = there.to_str().unwrap();
+        let digest = Digest::sha256(b"a binary");
+        assert_eq!(shell(DIGEST_THERE, &[path], b"").stdout, b"");
+        let torn = shell(TAKE, &[path, digest.hex()], b"a bin");
+        assert_eq!(torn.status.code(), Some(WRONG_DIGEST));
+        assert_eq!(std::fs::read_dir(there.parent().unwrap()).unwrap().count(), 0);
+        assert!(shell(TAKE, &[path, digest.hex()], b"a binary").status.success());
+        assert_eq!(std::fs::read(&there).unwrap(), b"a binary");
+        assert_eq!(shell(DIGEST_THERE, &[path], b"").stdout.trim_ascii(), digest.hex().as_bytes());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

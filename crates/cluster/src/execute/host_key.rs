@@ -111,6 +111,47 @@ fn parse(text: &str) -> Vec<Shown> {
 mod tests {
     use super::*;
 
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqAz38D5ZnMmZHqhYJHVpC3qEcKwVFVXfkGGCCfDmYv";
+
+    fn host(port: u16, key: &str) -> Host {
+        let spec = serde_json::json!({
+            "name": "cp1", "address": "10.0.0.1", "roles": ["control-plane"],
+            "ssh": {"user": "ops", "port": port, "hostKey": key},
+        });
+        serde_json::from_value(spec).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_pinned_key_is_all_that_ssh_may_accept_and_nobody_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("known_hosts");
+        for (port, name) in [(22, "10.0.0.1"), (2222, "[10.0.0.1]:2222")] {
+            // The address leads nowhere: asking it would fail.
+            pin(&host(port, &format!("{KEY} root@cp1")), &file, Duration::from_secs(1)).await.unwrap();
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{name} {KEY}\n"));
+        }
+    }
+
+    #[test]
+    fn another_key_is_refused_with_both_fingerprints() {
+        let shown = parse("h ssh-rsa AAAA\nh ssh-ed25519 BBBB\n");
+        let error = mismatch(&host(22, KEY), &shown);
+        assert_eq!(error.code(), Some(sealock_trust::reason::Code::HostKey));
+        assert!(!error.is_retryable());
+        let (pinned, found) = (host(22, KEY).ssh.host_key.fingerprint(), fingerprint(&shown[1].blob));
+        let expected = format!(
+            "host cp1 (10.0.0.1) shows another key than the spec pins: it shows {found} (ssh-ed25519), pinned is {pinned}"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn what_a_host_shows_is_one_key_a_line_or_nothing() {
+        let shown =
+            parse("h ssh-ed25519 !!!!\nh ssh-ed25519\nh\n\n# h ssh-rsa AAAA\n\u{1b}[2J\nh ssh-rsa AAAA extra\n");
+        assert_eq!(shown, [Shown { kind: "ssh-rsa".into(), blob: vec![0, 0, 0] }]);
+    }
+
     #[test]
     fn what_keyscan_prints_is_understood() {
         let text = "# 10.0.0.1:22 SSH-2.0-OpenSSH_9.2p1\n10.0.0.1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIqAz38D5ZnMmZHqhYJHVpC3qEcKwVFVXfkGGCCfDmYv\ngarbage\n";

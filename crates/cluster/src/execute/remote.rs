@@ -117,7 +117,7 @@ impl<'a> Remote<'a> {
     }
 
     pub(super) fn not_understood(&self, command: &str, source: serde_json::Error) -> ExecuteError {
-        ExecuteError::Answer { host: self.connection.host().into(), command: command.into(), source }
+        self.connection.not_understood(command, source)
     }
 }
 
@@ -140,4 +140,33 @@ pub(super) fn unit(purpose: &str, plan: &Digest, n: usize) -> String {
 
 fn encode(request: &RunRequest) -> Result<Vec<u8>, ExecuteError> {
     serde_json::to_vec(request).map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::local::shell;
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_by_its_plan_and_task_alone() {
+        let plan = Digest::sha256(b"a plan");
+        assert_eq!(unit("apply", &plan, 3), unit("apply", &plan, 3));
+        assert_ne!(unit("apply", &plan, 3), unit("apply", &plan, 4));
+        assert_ne!(unit("apply", &plan, 3), unit("reset", &plan, 3));
+        let folder = folder(&unit("apply", &plan, 3));
+        assert!(folder.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-".contains(&byte)), "{folder}");
+    }
+
+    /// A connection that was lost is followed again from the first byte that was not understood yet.
+    #[test]
+    fn a_run_that_is_over_is_read_from_any_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let put = shell(PUT, &[&format!("{path}/it's/events")], b"one\ntwo\n");
+        assert!(put.status.success());
+        let follow = |from: &str| shell(FOLLOW, &["sealock-no-such-unit", &format!("{path}/it's"), from], b"").stdout;
+        assert_eq!(follow("1"), b"one\ntwo\n");
+        assert_eq!(follow("5"), b"two\n");
+        assert_eq!(follow("9"), b"");
+    }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sealock_node::request::{Event, EventKind, Failure};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::BufReader;
 
 use super::connection::last_words;
+use super::events::{self, Next};
 use super::observe::request;
 use super::pool::Pool;
 use super::remote::{self, FOLLOW, Kit, Remote, folder, unit};
@@ -242,17 +243,17 @@ impl Follower<'_> {
             return Err(ExecuteError::InvalidPlan { problem: "ssh gave no standard output".into() });
         };
         let mut lines = BufReader::new(stdout);
-        let mut line = Vec::new();
         loop {
-            line.clear();
-            let length = lines.read_until(b'\n', &mut line).await;
-            let length = length.map_err(|source| connection.lost(openssh::Error::ChildIo(source)))?;
-            if length == 0 || !line.ends_with(b"\n") {
-                break;
-            }
-            self.read += length;
-            if let Some(outcome) = self.take(connection, &line)? {
-                return outcome;
+            let next = events::next(&mut lines).await;
+            match next.map_err(|source| connection.lost(openssh::Error::ChildIo(source)))? {
+                Next::End => break,
+                Next::Garbage(source) => return Err(connection.not_understood("sealock node run", source)),
+                Next::Event(event, length) => {
+                    self.read += length;
+                    if let Some(outcome) = self.take(connection, *event) {
+                        return outcome;
+                    }
+                }
             }
         }
         let output = child.wait_with_output().await.map_err(|source| connection.lost(source))?;
@@ -262,27 +263,18 @@ impl Follower<'_> {
         self.silence(connection, &output.stderr).await
     }
 
-    /// Takes one line; with the last one comes the outcome.
-    fn take(
-        &mut self,
-        connection: &Connection,
-        line: &[u8],
-    ) -> Result<Option<Result<usize, ExecuteError>>, ExecuteError> {
-        let event: Event = serde_json::from_slice(line).map_err(|source| ExecuteError::Answer {
-            host: connection.host().into(),
-            command: "sealock node run".into(),
-            source,
-        })?;
+    /// Takes one event; with the last one comes the outcome.
+    fn take(&mut self, connection: &Connection, event: Event) -> Option<Result<usize, ExecuteError>> {
         (self.run.progress)(&Progress::Event { task: self.task, event: &event });
         match event.what {
             EventKind::StepStarted { step } => self.step = Some(step),
             EventKind::StepDone { changed, .. } => self.changed += usize::from(changed),
             EventKind::StepFailed { step, .. } => self.step = Some(step),
-            EventKind::RunEnded { error: None } => return Ok(Some(Ok(self.changed))),
-            EventKind::RunEnded { error: Some(failure) } => return Ok(Some(Err(self.failed(connection, failure)))),
+            EventKind::RunEnded { error: None } => return Some(Ok(self.changed)),
+            EventKind::RunEnded { error: Some(failure) } => return Some(Err(self.failed(connection, failure))),
             _ => {}
         }
-        Ok(None)
+        None
     }
 
     fn failed(&self, connection: &Connection, failure: Failure) -> ExecuteError {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
-use sealock_node::step::{KubeadmCommand, KubeadmPhase, NodeReady};
+use sealock_node::step::{CONTROL_PLANE_JOIN_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES};
 
 use super::gate::{Strictness, check_gates};
 use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseId, SecretKind, Task, prepare};
@@ -28,19 +28,6 @@ const INIT_PHASES: [&str; 12] = [
     "kubelet-finalize all",
     "addon all",
 ];
-// By itself `kubelet-wait-bootstrap` asks for admin.conf, which a worker has not (kubeadm 1.36): what it waits for is what
-// the last task of the plan waits for.
-const WORKER_JOIN_PHASES: [&str; 2] = ["preflight", "kubelet-start"];
-const CONTROL_PLANE_JOIN_PHASES: [&str; 7] = [
-    "preflight",
-    "control-plane-prepare all",
-    "kubelet-start",
-    "etcd-join",
-    "kubelet-wait-bootstrap",
-    "control-plane-join all",
-    "wait-control-plane",
-];
-
 /// What the pieces of a plan are made from.
 pub(super) struct Context<'a> {
     pub(super) intent: &'a Intent<'a>,
@@ -196,11 +183,11 @@ fn init(cluster: &Cluster, host: &Host) -> Result<Task, PlanError> {
 fn join(cluster: &Cluster, host: &Host, before: String) -> Result<Task, PlanError> {
     let config = kubeadm::join(cluster, host)?;
     let mut secrets = vec![SecretKind::BootstrapToken, SecretKind::CaHash];
-    let phases: &[&str] = if host.is_control_plane() {
+    let phases = if host.is_control_plane() {
         secrets.push(SecretKind::CertificateKey);
-        &CONTROL_PLANE_JOIN_PHASES
+        CONTROL_PLANE_JOIN_PHASES
     } else {
-        &WORKER_JOIN_PHASES
+        WORKER_JOIN_PHASES
     };
     Ok(Task {
         id: format!("{}/join", host.name),

@@ -22,7 +22,7 @@ mod reset;
 pub use apply::plan;
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
-pub use print::{Assessment, Printed};
+pub use print::{Assessment, Brief, Printed};
 pub use reset::plan_reset;
 
 use crate::inventory::{Binding, Inventory};

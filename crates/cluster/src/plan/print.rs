@@ -67,7 +67,26 @@ impl fmt::Display for Printed<'_> {
                 self.task(f, task)?;
             }
         }
+        writeln!(f)?;
         self.summary(f)
+    }
+}
+
+/// What a plan comes to, without its steps; `Display` writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Brief<'a>(Printed<'a>);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.head(f)?;
+        self.0.summary(f)
+    }
+}
+
+impl<'a> Printed<'a> {
+    /// The plan without its steps: what it is for, its digest, and how much there is to do.
+    pub fn brief(self) -> Brief<'a> {
+        Brief(self)
     }
 }
 
@@ -119,7 +138,7 @@ impl Printed<'_> {
         let total: usize = self.plan.tasks.iter().map(|task| task.steps.len()).sum();
         let hosts = self.plan.hosts.len();
         let Some(assessment) = self.assessment else {
-            return writeln!(f, "\n{total} steps on {hosts} hosts.");
+            return writeln!(f, "{total} steps on {hosts} hosts.");
         };
         let probes = || {
             let steps = self.plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (task, step)));
@@ -128,6 +147,6 @@ impl Printed<'_> {
         let done = probes().filter(|probe| probe.is_done()).count();
         let foreign = probes().filter(|probe| matches!(probe, Probe::Foreign { .. })).count();
         let in_the_way = if foreign > 0 { format!(", {foreign} in the way") } else { String::new() };
-        writeln!(f, "\n{} of {total} steps to do on {hosts} hosts, {done} done{in_the_way}.", total - done - foreign)
+        writeln!(f, "{} of {total} steps to do on {hosts} hosts, {done} done{in_the_way}.", total - done - foreign)
     }
 }

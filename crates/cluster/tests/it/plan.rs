@@ -68,7 +68,7 @@ fn nothing_is_to_be_done_where_every_step_is() {
     let probes = assessment(&plan, |_, _| Probe::Done);
     assert!(probes.all_done(&plan));
     assert!(
-        printed(&plan, Some(&probes)).ends_with("0 of 49 steps to do on 2 hosts, 49 done.\n"),
+        printed(&plan, Some(&probes)).ends_with("0 of 50 steps to do on 2 hosts, 50 done.\n"),
         "{}",
         printed(&plan, Some(&probes))
     );
@@ -234,4 +234,17 @@ fn the_newest_component_is_taken() {
     let containerd = steps.iter().find(|step| step.id == "component/containerd").unwrap();
     let StepKind::Component(component) = &containerd.action else { panic!("{containerd}") };
     assert_eq!(component.version, "v2.4.10");
+}
+
+#[test]
+fn in_brief_a_plan_is_its_digest_and_what_there_is_to_do() {
+    let plan = plan_of(ONE_AND_ONE, &bare_hosts()).unwrap();
+    let brief = Printed { plan: &plan, assessment: None }.brief().to_string();
+    let digest = plan.digest().unwrap();
+    assert_eq!(
+        brief,
+        format!(
+            "Plan to make cluster plant-7 (Kubernetes v1.36.3, release 3)\nDigest {digest}\n50 steps on 2 hosts.\n"
+        )
+    );
 }

@@ -275,6 +275,25 @@ async fn redirects_are_followed_but_not_out_of_tls() {
     assert!(matches!(failure(&error), Failure::Malformed(_)), "{error}");
 }
 
+/// What comes without TLS and without a digest is whatever somebody on the way likes, and would be locked and signed.
+#[tokio::test]
+async fn a_chart_without_tls_needs_a_digest() {
+    let upstream = Upstream::start();
+    let http = http(settings(&upstream));
+    let index = |url: &str, digest: &str| {
+        let index = format!("entries:\n  app:\n    - {{version: 1.0.0, urls: [\"{url}\"]{digest}}}\n");
+        upstream.put("files.example/charts/index.yaml", index);
+    };
+    let digest = format!(", digest: {}", Digest::sha256(b"chart").hex());
+    let chart = async || http.chart("https://files.example/charts", "app", "1.0.0").await;
+    index("http://elsewhere.example/app.tgz", "");
+    assert!(matches!(failure(&chart().await.unwrap_err()), Failure::Malformed(_)));
+    for (url, digest) in [("http://elsewhere.example/app.tgz", digest.as_str()), ("app.tgz", "")] {
+        index(url, digest);
+        chart().await.unwrap();
+    }
+}
+
 fn config(upstream: &Upstream, text: &str) -> Settings {
     let path = upstream.folder().join("config.json");
     std::fs::write(&path, text.replace("HOST", &upstream.authority())).unwrap();
@@ -310,7 +329,8 @@ async fn who_a_redirect_leads_to_is_told_no_credentials() {
         Login::Basic { user: "robot".into(), password: "s3cret".into() },
     ] {
         elsewhere.require(login);
-        upstream.fail("/manifests/v1", Fault::Redirect(format!("{}/v2/quay.io/team/app/manifests/v1", elsewhere.url())));
+        upstream
+            .fail("/manifests/v1", Fault::Redirect(format!("{}/v2/quay.io/team/app/manifests/v1", elsewhere.url())));
         let mut settings = config(&upstream, r#"{"auths":{"HOST":{"auth":"cm9ib3Q6czNjcmV0"}}}"#);
         settings.ca_files.push(elsewhere.ca_file());
         let error = http(settings).manifest(&app(), "v1").await.unwrap_err();

@@ -68,7 +68,15 @@ impl Http {
                 .parse()
                 .map_err(|_| malformed(format!("{hex:?} is no SHA-256")))
         });
-        Ok(Listed { url, digest: digest.transpose()? })
+        let digest = digest.transpose()?;
+        let leaves_tls =
+            request.located.url.scheme() == "https" && self.file_request(&url).located.url.scheme() != "https";
+        if digest.is_none() && leaves_tls {
+            return Err(malformed(format!(
+                "{name} {version} is to come from {url}, without TLS and without a SHA-256"
+            )));
+        }
+        Ok(Listed { url, digest })
     }
 }
 

@@ -86,7 +86,7 @@ enum Trace {
     Text(&'static str, &'static str),
     /// The API server answers that it is ready.
     Api,
-    /// kubelet has exchanged the bootstrap token for credentials of its own.
+    /// kubelet has exchanged the bootstrap token for credentials of its own, and the token is gone.
     Credentials,
     /// Objects that kubectl finds: its arguments after `get`.
     Objects(Vec<String>),
@@ -106,7 +106,10 @@ impl Act for KubeadmPhase {
                 (!found).then(|| format!("{} does not say {text}", absolute(path)))
             }
             Trace::Api => unanswered(host, &api_ready())?,
-            Trace::Credentials => missing_file(host, CREDENTIALS)?,
+            Trace::Credentials => match missing_file(host, CREDENTIALS)? {
+                None if host::exists(host, BOOTSTRAP)? => Some(format!("{BOOTSTRAP} still holds the bootstrap token")),
+                missing => missing,
+            },
             Trace::Objects(args) => {
                 let found = unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?;
                 found.map(|_| format!("the cluster does not show {}", args.join(" ")))

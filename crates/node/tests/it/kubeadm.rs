@@ -1,6 +1,7 @@
 //! Phases of kubeadm: secrets, marks, phases that nobody knows.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use sealock_node::request::Secrets;
 use sealock_node::step::{KubeadmCommand, KubeadmPhase};
@@ -62,4 +63,31 @@ fn a_phase_that_fails_does_not_repeat_secrets() {
     let error = phase("preflight", "token: ${secret:bootstrap-token}\n").apply(&machine, &context).unwrap_err();
     let said = format!("{error} {error:?}");
     assert!(said.contains("Using token") && !said.contains("0123456789abcdef"), "{said}");
+}
+
+/// The bootstrap token goes as soon as kubelet has credentials of its own, on workers too.
+#[test]
+fn the_bootstrap_token_does_not_outlive_the_bootstrap() {
+    let machine = Machine::new();
+    let put = |path: &str| {
+        let path = machine.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    };
+    let bootstrap = "etc/kubernetes/bootstrap-kubelet.conf";
+    put(bootstrap);
+    // kubelet bootstraps while the phase waits for it.
+    let bootstraps = |_: &str| {
+        assert!(machine.path().join(bootstrap).exists());
+        put("var/lib/kubelet/pki/kubelet-client-current.pem");
+        put("etc/kubernetes/kubelet.conf");
+    };
+    let (admitted, secrets) = (BTreeSet::new(), Secrets::default());
+    let context = Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &bootstraps };
+    let step = phase("kubelet-wait-bootstrap", "a");
+    step.apply(&machine, &context).unwrap();
+    assert!(!machine.path().join(bootstrap).exists());
+    assert_eq!(probe(&step, &machine), Probe::Done);
+    put(bootstrap);
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { because } if because.contains("bootstrap token")));
 }

@@ -45,6 +45,9 @@ pub enum MakeError {
     /// A sequence of zero, or one beyond 2^53−1.
     #[error("a sequence is counted from 1 to 2^53−1")]
     Sequence,
+    /// Metadata that vouches for something else than the manifest beside it.
+    #[error("{0} does not say of this manifest what its signers are to vouch for")]
+    OtherContent(&'static str),
     /// The metadata can't be written canonically.
     #[error("the metadata cannot be written")]
     Json(#[from] json::Error),
@@ -195,6 +198,17 @@ impl MetadataSet {
         Ok(())
     }
 
+    /// Checks that the three files say about `manifest` what [`sign_manifest`] says, and nothing else: whoever adds a
+    /// signature vouches for them, and has seen the manifest only.
+    ///
+    /// # Errors
+    /// [`MakeError::OtherContent`], and [`MakeError::Root`] where a file can't be read.
+    pub fn check_content(&self, manifest: &[u8], terms: &Terms) -> Result<(), MakeError> {
+        check_same("targets.json", &self.targets, targets(manifest, terms))?;
+        check_same("snapshot.json", &self.snapshot, snapshot(terms))?;
+        check_same("timestamp.json", &self.timestamp, timestamp(terms))
+    }
+
     /// The keys that claim to have signed the targets. Nothing is verified.
     ///
     /// # Errors
@@ -207,6 +221,12 @@ impl MetadataSet {
 
 fn by_version(roots: &[Vec<u8>]) -> Result<BTreeMap<u64, Vec<u8>>, MakeError> {
     roots.iter().map(|bytes| Ok((open_root(bytes)?.version, bytes.clone()))).collect()
+}
+
+fn check_same<T: Metadata>(file: &'static str, bytes: &[u8], expected: T) -> Result<(), MakeError> {
+    let found = Signed::<T>::parse_canonical(file, bytes)?;
+    let is_same = found.canonical() == Signed::unsigned(expected)?.canonical();
+    if is_same { Ok(()) } else { Err(MakeError::OtherContent(file)) }
 }
 
 fn resign<T: Metadata>(file: &str, bytes: &[u8], signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {

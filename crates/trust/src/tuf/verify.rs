@@ -177,7 +177,11 @@ impl Verifier<'_> {
         if !publisher.is_met_by(&state.signers) {
             // Off-spec: the numbers begin anew, time does not. Keys that stay may have signed older bundles by themselves.
             let begins_anew = state.may_begin_anew_at(issued);
-            return if begins_anew { Ok(Progress::default()) } else { Err(TrustError::Rollback { sequence, accepted }) };
+            return if begins_anew {
+                Ok(Progress::default())
+            } else {
+                Err(TrustError::Rollback { sequence, accepted })
+            };
         }
         if sequence < accepted {
             return Err(TrustError::Rollback { sequence, accepted });

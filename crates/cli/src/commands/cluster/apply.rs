@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sealock_cluster::operator::{self, Planned};
+use sealock_cluster::operator;
 use sealock_trust::Digest;
 use serde::Serialize;
 
-use super::plan::{print, show};
-use super::progress;
+use super::carry_out::{carry_out, digest, review};
+use super::plan::show;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::ui::took;
 
 /// Bring the hosts to what the spec says
@@ -41,21 +41,16 @@ struct Outcome {
 pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
-    let runtime = context.runtime()?;
-    let planned = runtime.block_on(operator.plan(&target.cluster))?;
+    let planned = context.runtime()?.block_on(operator.plan(&target.cluster))?;
     if let Some(path) = &args.plan {
         operator.insist(&planned, &operator::read_plan(path)?)?;
     }
     if context.dry_run {
         return show(&planned, context);
     }
-    if !planned.is_done() {
-        context.ui.note(print(&planned));
-        context.ui.confirm("Carry out this plan?")?;
-    }
+    review(&planned, "Carry out this plan?", context)?;
     let started = Instant::now();
-    let ui = &context.ui;
-    let applied = runtime.block_on(operator.apply(&planned, &|event| progress::tell(ui, event)))?;
+    let applied = carry_out(&operator, &planned, context)?;
     let outcome = Outcome {
         cluster: target.cluster.name().to_string(),
         plan: digest(&planned)?,
@@ -67,9 +62,4 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
         changed => format!("cluster {} is up: {changed} steps in {}", outcome.cluster, took(started.elapsed())),
     };
     context.ui.result(&outcome, text)
-}
-
-/// The plan's digest, under which its journals are kept.
-pub fn digest(planned: &Planned) -> Result<Digest> {
-    planned.plan.digest().map_err(|error| CommandError::internal(format!("the plan cannot be written: {error}")))
 }

@@ -1,6 +1,7 @@
 //! `sealock cluster`
 
 pub mod apply;
+mod carry_out;
 pub mod kubeconfig;
 pub mod plan;
 mod progress;

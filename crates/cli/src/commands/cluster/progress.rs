@@ -1,4 +1,4 @@
-//! What is told while a plan is carried out: one line for each thing that happened.
+//! What is told while a plan is carried out: on a terminal what each host does now, everywhere what was done.
 
 use std::time::Duration;
 
@@ -6,35 +6,44 @@ use sealock_cluster::execute::Progress;
 use sealock_cluster::plan::Task;
 use sealock_node::EventKind;
 
-use crate::ui::{Ui, took};
+use crate::ui::{Live, took};
+
+/// A host's own words are cut after this many characters.
+const WORDS: usize = 300;
 
 /// Tells one event.
-pub fn tell(ui: &Ui, progress: &Progress<'_>) {
+pub fn tell(live: &Live<'_>, progress: &Progress<'_>) {
     match progress {
-        Progress::TaskStarted { task } => ui.note(format_args!("  {}: begins", task.id)),
-        Progress::TaskFound { task } => ui.note(format_args!("  {}: runs already, following it", task.id)),
+        Progress::TaskStarted { task } => live.note(format_args!("  {}: begins", task.id)),
+        Progress::TaskFound { task } => live.note(format_args!("  {}: runs already, following it", task.id)),
         Progress::Reconnecting { host } => {
-            ui.warn(format_args!("the connection to {host} was lost; the host goes on, connecting again"));
+            live.note(format_args!("  {host}: the connection was lost; the host goes on, connecting again"));
         }
-        Progress::TaskDone { task, changed } => ui.note(format_args!("  {}: done, {changed} changed", task.id)),
-        Progress::Event { task, event } => tell_event(ui, task, &event.what),
+        Progress::TaskDone { task, changed } => {
+            live.rest(&task.host);
+            live.note(format_args!("  {}: done, {changed} changed", task.id));
+        }
+        Progress::Event { task, event } => tell_event(live, task, &event.what),
     }
 }
 
-fn tell_event(ui: &Ui, task: &Task, event: &EventKind) {
+fn tell_event(live: &Live<'_>, task: &Task, event: &EventKind) {
     let host = &task.host;
     match event {
         EventKind::StepDone { step, changed: true, duration_ms } => {
             let duration = took(Duration::from_millis(*duration_ms));
-            ui.done(format_args!("{host}: {} ({duration})", describe(task, step)));
+            live.done(format_args!("{host}: {} ({duration})", describe(task, step)));
         }
         EventKind::StepDone { step, changed: false, .. } => {
-            ui.detail(format_args!("= {host}: {}", describe(task, step)));
+            live.detail(format_args!("= {host}: {}", describe(task, step)));
         }
-        EventKind::StepStarted { step } => ui.detail(format_args!("… {host}: {}", describe(task, step))),
-        EventKind::StepUndone { step } => ui.note(format_args!("↶ {host}: {}", describe(task, step))),
-        EventKind::StepFailed { step, .. } => ui.note(format_args!("✗ {host}: {}", describe(task, step))),
-        EventKind::Progress { message, .. } => ui.note(format_args!("  {host}: {message}")),
+        EventKind::StepStarted { step } => live.begin(host, &describe(task, step)),
+        EventKind::StepUndone { step } => live.note(format_args!("↶ {host}: {}", describe(task, step))),
+        EventKind::StepFailed { step, .. } => {
+            live.rest(host);
+            live.note(format_args!("✗ {host}: {}", describe(task, step)));
+        }
+        EventKind::Progress { message, .. } => live.says(host, &harmless(message)),
         EventKind::RunStarted { .. } | EventKind::StepProbed { .. } | EventKind::RunEnded { .. } => {}
     }
 }
@@ -42,5 +51,21 @@ fn tell_event(ui: &Ui, task: &Task, event: &EventKind) {
 /// The step in words, or its id where the plan does not have it.
 fn describe(task: &Task, id: &str) -> String {
     let step = task.steps.iter().find(|step| step.id == id);
-    step.map_or_else(|| id.to_owned(), ToString::to_string)
+    step.map_or_else(|| harmless(id), ToString::to_string)
+}
+
+/// What a host says, on one line and without what a terminal would obey.
+fn harmless(said: &str) -> String {
+    said.chars().filter(|character| !character.is_control()).take(WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_does_not_command_the_terminal() {
+        assert_eq!(harmless("pulled\x1b[2J\r\nall \u{9b}good"), "pulled[2Jall good");
+        assert_eq!(harmless(&"é".repeat(1000)).chars().count(), WORDS);
+    }
 }

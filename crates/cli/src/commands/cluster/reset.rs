@@ -5,9 +5,8 @@ use std::time::Instant;
 use sealock_trust::Digest;
 use serde::Serialize;
 
-use super::apply::digest;
-use super::plan::{print, show};
-use super::progress;
+use super::carry_out::{carry_out, digest, review};
+use super::plan::show;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
 use crate::error::Result;
@@ -33,19 +32,14 @@ struct Outcome {
 pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
-    let runtime = context.runtime()?;
-    let planned = runtime.block_on(operator.plan_reset(&target.cluster))?;
+    let planned = context.runtime()?.block_on(operator.plan_reset(&target.cluster))?;
     if context.dry_run {
         return show(&planned, context);
     }
     let name = target.cluster.name();
-    if !planned.is_done() {
-        context.ui.note(print(&planned));
-        context.ui.confirm(&format!("Destroy cluster {name} with all its data?"))?;
-    }
+    review(&planned, &format!("Destroy cluster {name} with all its data?"), context)?;
     let started = Instant::now();
-    let ui = &context.ui;
-    let applied = runtime.block_on(operator.apply(&planned, &|event| progress::tell(ui, event)))?;
+    let applied = carry_out(&operator, &planned, context)?;
     let outcome = Outcome { cluster: name.to_string(), plan: digest(&planned)?, changed: applied.changed };
     let text = match outcome.changed {
         0 => format!("nothing to do: the hosts of cluster {} are free", outcome.cluster),

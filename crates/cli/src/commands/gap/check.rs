@@ -8,7 +8,6 @@ use sealock_node::gap::{Controls, GapReport, GapRequest, Place, ProbeResult, Res
 use sealock_trust::reason::Code;
 use serde::Serialize;
 
-use super::remote;
 use crate::commands::cluster::target::{TargetArgs, load, ssh};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -67,13 +66,11 @@ fn station_address(station: &Station) -> Result<IpAddr> {
 /// One node after the other, so that they do not drown each other's controls.
 async fn probe(hosts: &[Host], ssh: &SshSettings, args: &CheckArgs, controls: &Controls) -> Result<Vec<GapReport>> {
     let binary = Binary::read(std::path::Path::new("/proc/self/exe"), env!("CARGO_PKG_VERSION"))?;
-    // Checks the pinned host keys, and brings the binary to every host.
     let connections = execute::connect(hosts, ssh).await?;
-    execute::observe(&connections, &binary).await?;
     let mut reports = Vec::new();
-    for host in hosts {
-        let request = GapRequest::usual(host.name.as_str(), &args.addresses, controls.clone());
-        reports.push(remote::probe(host, ssh, &binary.path_there(), &request).await?);
+    for connection in connections {
+        let request = GapRequest::usual(connection.host(), &args.addresses, controls.clone());
+        reports.push(execute::gap(&connection, &binary, &request).await?);
     }
     Ok(reports)
 }

@@ -1,7 +1,6 @@
 //! `sealock gap`
 
 pub mod check;
-mod remote;
 
 use crate::context::Context;
 use crate::error::Result;

@@ -1,0 +1,42 @@
+//! What applying and resetting have in common: the plan is reviewed, then carried out.
+
+use sealock_cluster::operator::{Applied, Operator, Planned};
+use sealock_trust::Digest;
+
+use super::plan::print;
+use super::progress;
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+
+/// Shows the plan to whoever reviews it, and asks. Where nobody looks, and `--yes` was said, only what it comes to.
+///
+/// # Errors
+/// The answer is no, or there is nobody to ask.
+pub fn review(planned: &Planned, question: &str, context: &Context) -> Result<()> {
+    if planned.is_done() {
+        return Ok(());
+    }
+    if context.ui.is_reviewed() {
+        context.ui.note(print(planned));
+    } else {
+        context.ui.note(print(planned).brief());
+    }
+    context.ui.confirm(question)
+}
+
+/// Carries the plan out, and tells how it goes.
+///
+/// # Errors
+/// The first step that failed.
+pub fn carry_out(operator: &Operator<'_>, planned: &Planned, context: &Context) -> Result<Applied> {
+    let live = context.ui.live();
+    Ok(context.runtime()?.block_on(operator.apply(planned, &|event| progress::tell(&live, event)))?)
+}
+
+/// The plan's digest, under which its journals are kept.
+///
+/// # Errors
+/// The plan cannot be written.
+pub fn digest(planned: &Planned) -> Result<Digest> {
+    planned.plan.digest().map_err(|error| CommandError::internal(format!("the plan cannot be written: {error}")))
+}
