@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
-use sealock_node::step::{CONTROL_PLANE_JOIN_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES};
+use sealock_node::step::{
+    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES,
+};
 
 use super::gate::{Strictness, check_gates};
 use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseId, SecretKind, Task, prepare};
@@ -14,20 +16,6 @@ use crate::release::ReleaseView;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Cni, Host};
 
-const INIT_PHASES: [&str; 12] = [
-    "preflight",
-    "certs all",
-    "kubeconfig all",
-    "etcd local",
-    "control-plane all",
-    "kubelet-start",
-    "wait-control-plane",
-    "upload-config all",
-    "mark-control-plane",
-    "bootstrap-token",
-    "kubelet-finalize all",
-    "addon all",
-];
 /// What the pieces of a plan are made from.
 pub(super) struct Context<'a> {
     pub(super) intent: &'a Intent<'a>,
@@ -176,7 +164,7 @@ fn init(cluster: &Cluster, host: &Host) -> Result<Task, PlanError> {
         host: host.name.to_string(),
         after: vec![prepare_of(host)],
         secrets: Vec::new(),
-        steps: steps_of(KubeadmCommand::Init, &INIT_PHASES, host, &config),
+        steps: steps_of(KubeadmCommand::Init, INIT_PHASES, host, &config),
     })
 }
 

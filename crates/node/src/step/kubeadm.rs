@@ -14,8 +14,8 @@ use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host, HostError};
 use crate::wait;
 
-/// The phases of `kubeadm init` in their order, as kubeadm 1.35 to 1.37 name them. `upload-certs` is for clusters with
-/// several control planes, and needs a `certificateKey` in the configuration.
+/// The phases of `kubeadm init` in their order, as kubeadm 1.35 to 1.37 name them. `upload-certs` is left out: the
+/// certificates are uploaded when a further control plane joins, since the key to them is a secret of that join.
 pub const INIT_PHASES: &[&str] = &[
     "preflight",
     "certs all",
@@ -25,7 +25,6 @@ pub const INIT_PHASES: &[&str] = &[
     "kubelet-start",
     "wait-control-plane",
     "upload-config all",
-    "upload-certs",
     "mark-control-plane",
     "bootstrap-token",
     "kubelet-finalize all",

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::e2e::expect::expect;
-use crate::story::Desk;
+use crate::story::{Desk, proof};
 
 /// With a way out, `gap check` says leak; without, it does not.
 pub fn hole(desk: &Desk) -> Result<()> {
@@ -11,5 +11,5 @@ pub fn hole(desk: &Desk) -> Result<()> {
     let leak = expect(&mut desk.station(&["gap", "check"]), 3, &["leak"]);
     desk.lab.close_hole()?;
     leak?;
-    expect(&mut desk.station(&["gap", "check"]), 0, &[]).map(drop)
+    proof::gap(desk)
 }

@@ -17,7 +17,8 @@ use crate::ui::Table;
 /// Try to get out, from every node and from inside a pod
 ///
 /// Each probe first reaches a control of the same kind inside the site, so that silence is not mistaken for a block:
-/// where the control does not answer either, the probe is unproven. Exit code 3 where anything gets out.
+/// where the control does not answer either, the probe is unproven. Exit code 3 where anything gets out, 1 where nothing
+/// does but a probe is unproven.
 #[derive(Debug, clap::Args)]
 pub struct CheckArgs {
     #[command(flatten)]
@@ -129,13 +130,15 @@ fn judge(outcome: &Outcome, context: &Context) -> Result<()> {
         let problem = format!("there is a leak: {} probes got out", outcome.leaks);
         return Err(CommandError::refused(Code::Leak, problem));
     }
-    if outcome.unproven > 0 {
-        context.ui.warn(format_args!("{} probes prove nothing: their controls did not answer", outcome.unproven));
-    }
     for node in &outcome.nodes {
         if node.places.iter().any(|place| place.place == Place::NoPod) {
             context.ui.warn(format_args!("no pod was probed on {}: none runs there", node.node));
         }
+    }
+    if outcome.unproven > 0 {
+        let problem =
+            format!("nothing got out, but {} probes prove nothing: their controls did not answer", outcome.unproven);
+        return Err(CommandError::failed(problem));
     }
     context.ui.done("nothing got out");
     Ok(())
