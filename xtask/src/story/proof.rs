@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::teller::Report;
-use super::{output, text};
+use super::{output, shown, text};
 
 /// The nodes of the story.
 pub const NODES: &[&str] = &["cp1", "w1"];
@@ -19,6 +19,7 @@ pub fn gap(desk: &Desk) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let mut check = desk.station(&["gap", "check"]);
+        println!("      $ {}", shown(&check));
         let status = check.stdin(Stdio::null()).status()?;
         match status.code() {
             Some(0) => return Ok(()),

@@ -27,7 +27,7 @@ impl<'a> Live<'a> {
     pub fn begin(&self, who: &str, what: &str) {
         let Some(screen) = &self.screen else { return self.ui.detail(format_args!("… {who}: {what}")) };
         let mut lines = self.lines();
-        let line = lines.entry(who.to_owned()).or_insert_with(|| screen.add(line(who)));
+        let line = lines.entry(who.to_owned()).or_insert_with(|| line(screen, who));
         line.reset_elapsed();
         line.set_message(what.to_owned());
     }
@@ -82,8 +82,9 @@ impl Drop for Live<'_> {
     }
 }
 
-fn line(who: &str) -> ProgressBar {
-    let line = ProgressBar::new_spinner();
+fn line(screen: &MultiProgress, who: &str) -> ProgressBar {
+    // On the screen before it moves, or its first frame would stay where nobody clears it.
+    let line = screen.add(ProgressBar::new_spinner());
     if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed:>4} {wide_msg}") {
         line.set_style(style);
     }

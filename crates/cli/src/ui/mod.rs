@@ -30,18 +30,22 @@ pub struct Ui {
     quiet: bool,
     verbose: bool,
     yes: bool,
-    /// Somebody sits at a terminal and sees standard error.
+    /// Standard error is a terminal: somebody may be watching.
+    watched: bool,
+    /// Somebody watches and can be asked.
     terminal: bool,
 }
 
 impl Ui {
     pub fn new(global: &Global) -> Self {
+        let watched = std::io::stderr().is_terminal();
         Self {
             format: global.output,
             quiet: global.quiet,
             verbose: global.verbose > 0,
             yes: global.yes,
-            terminal: std::io::stderr().is_terminal() && std::io::stdin().is_terminal(),
+            watched,
+            terminal: watched && std::io::stdin().is_terminal(),
         }
     }
 
@@ -98,19 +102,19 @@ impl Ui {
         say(format_args!("{WARNING}warning{WARNING:#}: {text}"));
     }
 
-    /// Whether a person looks at what is asked: at a terminal, or since no answer was given beforehand.
+    /// Whether a person reads what is about to happen: on a terminal, or since no answer was given beforehand.
     pub fn is_reviewed(&self) -> bool {
-        self.terminal || !self.yes
+        self.watched || !self.yes
     }
 
     /// A view of several that work at once.
     pub fn live(&self) -> Live<'_> {
-        Live::new(self, self.terminal && !self.quiet)
+        Live::new(self, self.watched && !self.quiet)
     }
 
     /// A progress display for one command: bars on a terminal, else plain lines.
     pub fn progress(&self) -> Progress {
-        Progress::new(self.terminal && !self.quiet, self.quiet)
+        Progress::new(self.watched && !self.quiet, self.quiet)
     }
 }
 
