@@ -78,9 +78,9 @@ fn deny(root: &Path) -> Result<()> {
 }
 
 fn tests(root: &Path) -> Result<()> {
-    let oracles = tools::oracles()?;
+    let oracles = tools::oracles(root)?;
     let path = environment::variable("PATH").unwrap_or_default();
-    let path = std::env::join_paths(std::iter::once(oracles).chain(std::env::split_paths(&path)))?;
+    let path = std::env::join_paths(oracles.into_iter().chain(std::env::split_paths(&path)))?;
     let mut command = Command::new("cargo");
     command.args(["test", "--workspace"]).current_dir(root).env("PATH", path).env("SEALOCK_ORACLES", "1");
     let status = command.status().context("cannot run cargo")?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use sha2::{Digest as _, Sha256};
 
 use crate::environment;
 
@@ -31,19 +32,44 @@ pub fn cargo_deny(root: &Path) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Other implementations that judge what we make: python-tuf, in a virtual environment of its own.
-const ORACLES: &[&str] = &["tuf==7.0.1", "securesystemslib[crypto]==1.6.0"];
+/// Packages of the other implementation that judges what we make in Python.
+const PYTHON_ORACLES: &[&str] = &["tuf==7.0.1", "securesystemslib[crypto]==1.6.0"];
 
-/// The folder with the `python3` that has the oracles, made on first use.
-pub fn oracles() -> Result<PathBuf> {
+/// The folders with the programs of other implementations: a `python3` that has python-tuf, and `go_tuf`. Made on first use.
+pub fn oracles(root: &Path) -> Result<Vec<PathBuf>> {
+    Ok(vec![python_oracles()?, go_oracle(root)?])
+}
+
+fn python_oracles() -> Result<PathBuf> {
     let folder = cache()?.join("tools/oracles-1");
     if !folder.exists() {
         let partial = folder.with_extension("partial");
         program(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&partial))?;
-        program(Command::new(partial.join("bin/python3")).args(["-m", "pip", "install", "--quiet"]).args(ORACLES))?;
+        program(
+            Command::new(partial.join("bin/python3")).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_ORACLES),
+        )?;
         std::fs::rename(&partial, &folder)?;
     }
     Ok(folder.join("bin"))
+}
+
+fn go_oracle(root: &Path) -> Result<PathBuf> {
+    let sources = root.join("crates/trust/tests/oracle/go_tuf");
+    let mut content = Vec::new();
+    for name in ["main.go", "go.mod", "go.sum"] {
+        content.extend(std::fs::read(sources.join(name)).with_context(|| format!("cannot read {name} of go_tuf"))?);
+    }
+    let key = hex::encode(&Sha256::digest(&content)[..8]);
+    let folder = cache()?.join("tools").join(format!("go-tuf-{key}"));
+    if !folder.exists() {
+        let partial = folder.with_extension("partial");
+        std::fs::create_dir_all(&partial)?;
+        let mut build = Command::new("go");
+        build.args(["build", "-trimpath", "-o"]).arg(partial.join("go_tuf")).arg(".").current_dir(&sources);
+        program(build.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local"))?;
+        std::fs::rename(&partial, &folder)?;
+    }
+    Ok(folder)
 }
 
 fn program(command: &mut Command) -> Result<()> {

@@ -218,6 +218,15 @@ pub struct Signature {
     pub sig: Vec<u8>,
 }
 
+/// Which spellings of a metadata file are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// The canonical one, as bundles carry it: no byte that no signature speaks for.
+    Canonical,
+    /// Any, as the specification has it: other implementations indent, and sign with keys that have no say.
+    AnyJson,
+}
+
 /// Metadata of one role with its signatures, not yet verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed<T> {
@@ -259,6 +268,17 @@ impl<T: Metadata> Signed<T> {
             });
         }
         Ok(Self { signatures: wire.signatures, signed, content: wire.signed, canonical })
+    }
+
+    /// Reads a file in one of the spellings that `form` allows.
+    ///
+    /// # Errors
+    /// [`TrustError::Json`] and [`TrustError::Kind`].
+    pub(super) fn parse_in(form: Form, file: &str, bytes: &[u8]) -> Result<Self, TrustError> {
+        match form {
+            Form::Canonical => Self::parse_canonical(file, bytes),
+            Form::AnyJson => Self::parse(file, bytes),
+        }
     }
 
     /// As [`Self::parse`], and the whole file must be canonical: no byte that no signature speaks for.

@@ -1,5 +1,6 @@
 //! The chain of roots: from the enrolled one, one by one, to the newest.
 
+use super::metadata::Form;
 use super::set::root_file;
 use super::{Metadata, MetadataSet, Root, Signed, TrustError};
 
@@ -8,7 +9,7 @@ use super::{Metadata, MetadataSet, Root, Signed, TrustError};
 /// # Errors
 /// [`TrustError::Json`], [`TrustError::Kind`], [`TrustError::RootUnsound`], [`TrustError::RootSignature`].
 pub fn open_root(bytes: &[u8]) -> Result<Root, TrustError> {
-    let root = parse_root("root.json", bytes)?;
+    let root = parse_root(Form::Canonical, "root.json", bytes)?;
     verify_root(&root, &root.signed)?;
     Ok(root.signed)
 }
@@ -30,13 +31,18 @@ pub struct RootWalk {
 /// # Errors
 /// Where `trusted_root` itself can't be read. A fault in the bundle's roots is in [`RootWalk::fault`].
 pub fn walk_roots(trusted_root: &[u8], set: &MetadataSet) -> Result<RootWalk, TrustError> {
-    let trusted = parse_root("the trusted root", trusted_root)?;
-    let mut walk = Walk { newest: trusted, newer: Vec::new(), previous: None };
+    walk_roots_in(Form::Canonical, trusted_root, set)
+}
+
+pub(super) fn walk_roots_in(form: Form, trusted_root: &[u8], set: &MetadataSet) -> Result<RootWalk, TrustError> {
+    let trusted = parse_root(form, "the trusted root", trusted_root)?;
+    let mut walk = Walk { form, newest: trusted, newer: Vec::new(), previous: None };
     let fault = set.roots.iter().try_for_each(|(version, bytes)| walk.step(*version, bytes)).err();
     Ok(RootWalk { newest: walk.newest.signed, newer: walk.newer, fault })
 }
 
 struct Walk {
+    form: Form,
     newest: Signed<Root>,
     newer: Vec<(u64, Vec<u8>)>,
     previous: Option<Signed<Root>>,
@@ -47,7 +53,7 @@ impl Walk {
     /// other as well, so that no byte of the file goes unjudged.
     fn step(&mut self, version: u64, bytes: &[u8]) -> Result<(), TrustError> {
         let file = root_file(version);
-        let root = parse_root(&file, bytes)?;
+        let root = parse_root(self.form, &file, bytes)?;
         // 5.3.5: the version is exactly that of the root before plus one. The file's name must say so, too.
         if root.signed.version != version {
             return Err(TrustError::RootGap { expected: version, found: root.signed.version });
@@ -79,8 +85,8 @@ impl Walk {
     }
 }
 
-fn parse_root(file: &str, bytes: &[u8]) -> Result<Signed<Root>, TrustError> {
-    let root = Signed::<Root>::parse_canonical(file, bytes)?;
+fn parse_root(form: Form, file: &str, bytes: &[u8]) -> Result<Signed<Root>, TrustError> {
+    let root = Signed::<Root>::parse_in(form, file, bytes)?;
     let version = root.signed.version();
     root.signed.check().map_err(|source| TrustError::RootUnsound { version, source })?;
     Ok(root)

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
-use super::roots::{RootWalk, walk_roots};
+use super::metadata::Form;
+use super::roots::{RootWalk, walk_roots_in};
 use super::{
     FileMeta, MANIFEST, MAX_JUMP, Metadata, MetadataSet, Root, Signed, Snapshot, StreamState, TargetFile, Targets,
     TimestampMeta, TrustError,
@@ -124,11 +125,24 @@ impl Verifier<'_> {
     /// # Errors
     /// [`TrustError`], each with its reason code.
     pub fn verify(&self, set: &MetadataSet, manifest: &[u8]) -> Result<Verified, TrustError> {
+        self.verify_in(Form::Canonical, set, manifest)
+    }
+
+    /// As [`Self::verify`], for a repository that another implementation wrote: its files may be spelled in any way that
+    /// the specification allows, and carry signatures by keys that have no say. A bundle is never read like this.
+    ///
+    /// # Errors
+    /// [`TrustError`], each with its reason code.
+    pub fn verify_repository(&self, set: &MetadataSet, manifest: &[u8]) -> Result<Verified, TrustError> {
+        self.verify_in(Form::AnyJson, set, manifest)
+    }
+
+    fn verify_in(&self, form: Form, set: &MetadataSet, manifest: &[u8]) -> Result<Verified, TrustError> {
         // 5.3.1: one time for the whole verification.
         // Off-spec: it never runs behind the last accepted issue time, so that a clock set back revives nothing.
         let now = self.state.map_or(self.now, |state| state.issued.max(self.now));
-        let RootWalk { newest: root, newer: newer_roots, .. } = self.newest_root(set, now)?;
-        let (timestamp, snapshot, targets) = metadata(&root, set, now)?;
+        let RootWalk { newest: root, newer: newer_roots, .. } = self.newest_root(form, set, now)?;
+        let (timestamp, snapshot, targets) = metadata(&root, set, &Judge { form, now })?;
         let target = target(&targets.file.signed)?;
         check_manifest(target, manifest)?;
 
@@ -150,8 +164,8 @@ impl Verifier<'_> {
     }
 
     /// 5.3: updates the root.
-    fn newest_root(&self, set: &MetadataSet, now: Timestamp) -> Result<RootWalk, TrustError> {
-        let mut walk = walk_roots(self.trusted_root, set)?;
+    fn newest_root(&self, form: Form, set: &MetadataSet, now: Timestamp) -> Result<RootWalk, TrustError> {
+        let mut walk = walk_roots_in(form, self.trusted_root, set)?;
         if let Some(fault) = walk.fault.take() {
             return Err(fault);
         }
@@ -229,22 +243,22 @@ struct Believed<T> {
 type Online = (Believed<TimestampMeta>, Believed<Snapshot>, Believed<Targets>);
 
 /// 5.4 to 5.6: timestamp, snapshot, targets.
-fn metadata(root: &Root, set: &MetadataSet, now: Timestamp) -> Result<Online, TrustError> {
+fn metadata(root: &Root, set: &MetadataSet, judge: &Judge) -> Result<Online, TrustError> {
     let keys = |role| {
         KeySet::from_role(&root.keys, role).map_err(|source| TrustError::RootUnsound { version: root.version, source })
     };
     // 5.4.2 and 5.4.4.
     let timestamp: Believed<TimestampMeta> =
-        believe("timestamp.json", &set.timestamp, &keys(&root.roles.timestamp)?, now)?;
+        judge.believe("timestamp.json", &set.timestamp, &keys(&root.roles.timestamp)?)?;
     // 5.5.2 to 5.5.4 and 5.5.6.
     let promise = Promise::of("timestamp.json", &timestamp.file.signed.meta, "snapshot.json")?;
     promise.check_bytes(&set.snapshot)?;
-    let snapshot: Believed<Snapshot> = believe("snapshot.json", &set.snapshot, &keys(&root.roles.snapshot)?, now)?;
+    let snapshot: Believed<Snapshot> = judge.believe("snapshot.json", &set.snapshot, &keys(&root.roles.snapshot)?)?;
     promise.check_version(snapshot.file.signed.version)?;
     // 5.6.2 to 5.6.5.
     let promise = Promise::of("snapshot.json", &snapshot.file.signed.meta, "targets.json")?;
     promise.check_bytes(&set.targets)?;
-    let targets: Believed<Targets> = believe("targets.json", &set.targets, &keys(&root.roles.targets)?, now)?;
+    let targets: Believed<Targets> = judge.believe("targets.json", &set.targets, &keys(&root.roles.targets)?)?;
     promise.check_version(targets.file.signed.version)?;
     // Off-spec: the three count the stream's sequence together.
     let sequence = timestamp.file.signed.version;
@@ -259,15 +273,23 @@ fn metadata(root: &Root, set: &MetadataSet, now: Timestamp) -> Result<Online, Tr
     Ok((timestamp, snapshot, targets))
 }
 
-fn believe<T: Metadata>(file: &str, bytes: &[u8], keys: &KeySet, now: Timestamp) -> Result<Believed<T>, TrustError> {
-    let parsed: Signed<T> = Signed::parse_canonical(file, bytes)?;
-    let signers = parsed.verify(keys).map_err(|source| TrustError::Role { file: file.to_owned(), source })?;
-    // Off-spec: the specification passes over other keys' signatures. Here no byte of the file goes unjudged.
-    if let Some(keyid) = signers.foreign.into_iter().next() {
-        return Err(TrustError::ForeignSignature { file: file.to_owned(), keyid });
+/// What every metadata file is held against.
+struct Judge {
+    form: Form,
+    now: Timestamp,
+}
+
+impl Judge {
+    fn believe<T: Metadata>(&self, file: &str, bytes: &[u8], keys: &KeySet) -> Result<Believed<T>, TrustError> {
+        let parsed: Signed<T> = Signed::parse_in(self.form, file, bytes)?;
+        let signers = parsed.verify(keys).map_err(|source| TrustError::Role { file: file.to_owned(), source })?;
+        // Off-spec: the specification passes over other keys' signatures. In a bundle no byte of the file goes unjudged.
+        if let (Form::Canonical, Some(keyid)) = (self.form, signers.foreign.into_iter().next()) {
+            return Err(TrustError::ForeignSignature { file: file.to_owned(), keyid });
+        }
+        check_expiry(file, parsed.signed.expires(), self.now)?;
+        Ok(Believed { file: parsed, signers: signers.valid })
     }
-    check_expiry(file, parsed.signed.expires(), now)?;
-    Ok(Believed { file: parsed, signers: signers.valid })
 }
 
 /// 5.4.4 and its like: believed until the very second of its expiry, not from it on.

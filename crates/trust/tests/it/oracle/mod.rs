@@ -1,0 +1,118 @@
+//! Other implementations' verdicts: python-tuf, go-tuf and tough must believe what we sign and refuse what we refuse, and
+//! what they write must verify here.
+//!
+//! Runs where `SEALOCK_ORACLES=1` is set, as `.ci/run` does; it needs in PATH `python3` with `tuf` and
+//! `securesystemslib[crypto]` (PyPI), and `go_tuf`, built from `tests/oracle/go_tuf`. Where they are missing the test fails
+//! and says what to install.
+
+mod programs;
+mod tough;
+
+use std::fs;
+use std::path::Path;
+
+use sealock_trust::Digest;
+use sealock_trust::tuf::{MetadataSet, Verifier, rotate_root, verify};
+
+use crate::world::{MANIFEST, Publisher, keys, now, root_spec, signers};
+
+/// Another implementation of TUF.
+struct Oracle {
+    name: &'static str,
+    /// Gets the manifest from the repository in a folder, given the first root only.
+    believes: fn(&Path) -> Result<(), String>,
+    /// Writes a repository of sequence 7 that vouches for the manifest in a folder.
+    makes: fn(&Path),
+}
+
+const ORACLES: &[Oracle] = &[
+    Oracle { name: "python-tuf", believes: programs::python_believes, makes: programs::python_makes },
+    Oracle { name: "go-tuf", believes: programs::go_believes, makes: programs::go_makes },
+    Oracle { name: "tough", believes: tough::believes, makes: tough::makes },
+];
+
+#[expect(clippy::disallowed_methods, reason = "a person chooses whether the oracles run")]
+fn oracles_run() -> bool {
+    std::env::var_os("SEALOCK_ORACLES").is_some_and(|value| value == "1")
+}
+
+#[test]
+fn others_come_to_the_same_verdict_on_what_we_sign() {
+    if !oracles_run() {
+        eprintln!("skipped: SEALOCK_ORACLES=1 runs it");
+        return;
+    }
+    let mut publisher = Publisher::new();
+    publisher.rotate();
+    publisher.rotate();
+    let set = publisher.sign(7);
+    let stranger = Publisher::new();
+    let cases = [
+        ("another manifest", set.clone(), b"{}".as_slice()),
+        ("foreign signatures", MetadataSet { roots: set.roots.clone(), ..stranger.sign(7) }, MANIFEST),
+        ("mixed sequences", MetadataSet { timestamp: publisher.sign(6).timestamp, ..set.clone() }, MANIFEST),
+        ("foreign root", usurped(&set), MANIFEST),
+    ];
+    for oracle in ORACLES {
+        judge(oracle, &publisher, &set, MANIFEST).unwrap_or_else(|said| panic!("{}: {said}", oracle.name));
+        for (name, set, manifest) in &cases {
+            assert!(verify(publisher.first_root(), set, manifest, now(), None).is_err());
+            assert!(judge(oracle, &publisher, set, manifest).is_err(), "{} believes {name}", oracle.name);
+        }
+    }
+}
+
+#[test]
+fn what_others_write_verifies_here() {
+    if !oracles_run() {
+        eprintln!("skipped: SEALOCK_ORACLES=1 runs it");
+        return;
+    }
+    for oracle in ORACLES {
+        let folder = tempfile::tempdir().unwrap();
+        make_folders(folder.path());
+        fs::write(folder.path().join("targets/manifest.json"), MANIFEST).unwrap();
+        (oracle.makes)(folder.path());
+        let trusted_root = fs::read(folder.path().join("trusted-root.json")).unwrap();
+        let set = read_set(folder.path());
+        let verifier = Verifier { trusted_root: &trusted_root, now: now(), state: None, accept_gap: None };
+        let verified = verifier.verify_repository(&set, MANIFEST);
+        let verified = verified.unwrap_or_else(|error| panic!("{}: {error:?}", oracle.name));
+        assert_eq!((verified.sequence(), verified.manifest()), (7, &Digest::sha256(MANIFEST)), "{}", oracle.name);
+        assert!(verifier.verify_repository(&set, b"{}").is_err(), "{}", oracle.name);
+    }
+}
+
+fn judge(oracle: &Oracle, publisher: &Publisher, set: &MetadataSet, manifest: &[u8]) -> Result<(), String> {
+    let folder = tempfile::tempdir().unwrap();
+    make_folders(folder.path());
+    fs::write(folder.path().join("trusted-root.json"), publisher.first_root()).unwrap();
+    for (name, bytes) in set.files() {
+        fs::write(folder.path().join("metadata").join(name), bytes).unwrap();
+    }
+    fs::write(folder.path().join("targets/manifest.json"), manifest).unwrap();
+    (oracle.believes)(folder.path())
+}
+
+fn make_folders(folder: &Path) {
+    for name in ["metadata", "targets"] {
+        fs::create_dir_all(folder.join(name)).unwrap();
+    }
+}
+
+fn read_set(folder: &Path) -> MetadataSet {
+    let files = fs::read_dir(folder.join("metadata")).unwrap().map(|entry| {
+        let path = entry.unwrap().path();
+        (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())
+    });
+    MetadataSet::from_files(files).unwrap()
+}
+
+/// The chain with a second root that only its own keys signed.
+fn usurped(set: &MetadataSet) -> MetadataSet {
+    let root_keys = keys(2);
+    let root = rotate_root(&set.roots[&1], &root_spec(&root_keys, &keys(2)), &signers(&root_keys)).unwrap();
+    let mut set = set.clone();
+    set.roots.insert(2, root);
+    set
+}
