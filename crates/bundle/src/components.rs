@@ -202,7 +202,7 @@ get.helm.sh/helm-v3.22.0-linux-amd64.tar.gz:v3.22.0
 dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubeadm:v1.36.3
 dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubectl:v1.36.3
 dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubelet:v1.36.3
-github.com/opencontainers/runc/releases/download/v1.4.0/runc.amd64:v1.4.0
+github.com/opencontainers/runc/releases/download/v1.5.2/runc.amd64:v1.5.2
 "#);
     }
 
