@@ -44,7 +44,20 @@ impl From<JournalError> for ExecuteError {
 #[derive(Debug)]
 pub struct Journal {
     inner: journal::Journal,
-    _lock: File,
+    _lock: Lock,
+}
+
+/// The right to carry out plans; held by one process at a time.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
+    fn drop(&mut self) {
+        if let Err(error) = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock) {
+            tracing::warn!(%error, "the lock of the journals was not given back");
+        }
+    }
 }
 
 impl Journal {
@@ -91,13 +104,13 @@ pub fn is_open(folder: &Path, plan: &Digest) -> Result<bool, JournalError> {
     Ok(journal::is_open(&journal::read(&path)?))
 }
 
-fn lock(folder: &Path) -> Result<File, JournalError> {
+fn lock(folder: &Path) -> Result<Lock, JournalError> {
     let path = folder.join("lock");
     let failed = |source| JournalError::Lock { path: path.clone(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Busy { path }),
         Err(error) => Err(failed(error.into())),
     }
