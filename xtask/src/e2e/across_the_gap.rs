@@ -41,7 +41,9 @@ const CASES: &[Case] = &[
     Case { name: "app: not ready", run: app::not_ready },
     Case { name: "app: registry down while pods start", run: app::registry_down },
     Case { name: "gap: a hole is seen", run: gap::hole },
-    Case { name: "cluster: reset, then an interrupted apply", run: cluster::reset_and_interrupted_apply },
+    Case { name: "cluster: reset", run: cluster::reset },
+    Case { name: "cluster: swap on, small disk", run: cluster::unfit_hosts },
+    Case { name: "cluster: apply interrupted and run again", run: cluster::interrupted_apply },
 ];
 
 fn run_story(desk: &Desk) -> Result<()> {

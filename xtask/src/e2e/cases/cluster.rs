@@ -52,12 +52,42 @@ pub fn existing_cluster(desk: &Desk) -> Result<()> {
         .map(drop)
 }
 
-/// Reset returns the hosts to what they were; then an apply that loses its connections and is killed still ends well.
-pub fn reset_and_interrupted_apply(desk: &Desk) -> Result<()> {
+/// Reset returns the hosts to what they were.
+pub fn reset(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&["cluster", "reset", "--yes"]), 0, &[])?;
     for node in proof::NODES {
         hosts_are_bare(desk, node)?;
     }
+    Ok(())
+}
+
+/// Swap on one host, a small disk on the other: both are told at once, before anything is changed.
+///
+/// There is one kernel beneath the machines, so one of them gets its own view of swap as lxcfs would give it.
+pub fn unfit_hosts(desk: &Desk) -> Result<()> {
+    let swaps = "printf 'Filename Type Size Used Priority\n/swap.img file 2097148 0 -2\n' > /run/swaps \
+                 && mount --bind /run/swaps /proc/swaps";
+    let disk = "mount -t tmpfs -o size=64M small /var/lib";
+    story::text(&mut desk.lab.exec("cp1", &["sh", "-c", swaps]))?;
+    story::text(&mut desk.lab.exec("w1", &["sh", "-c", disk]))?;
+    let said = ["error[PREFLIGHT]", "cp1: swap is on (2047 MiB)", "swapoff", "w1: only", "are free below /var/lib"];
+    let refused = [
+        expect(&mut desk.station(&["cluster", "plan"]), 3, &said),
+        expect(&mut desk.station(&["cluster", "apply", "--yes"]), 3, &said),
+    ];
+    story::text(&mut desk.lab.exec("cp1", &["umount", "/proc/swaps"]))?;
+    story::text(&mut desk.lab.exec("w1", &["umount", "/var/lib"]))?;
+    for outcome in refused {
+        outcome?;
+    }
+    for node in proof::NODES {
+        hosts_are_bare(desk, node)?;
+    }
+    Ok(())
+}
+
+/// An apply that loses its connections and is killed still ends well.
+pub fn interrupted_apply(desk: &Desk) -> Result<()> {
     let mut apply = desk.station(&["cluster", "apply", "--yes"]);
     let mut child = apply.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     wait_for(desk, "cp1", "test -e /etc/kubernetes/manifests/etcd.yaml", "etcd's manifest")?;
