@@ -1,6 +1,6 @@
 # The two commands: `make demo` and `make test`. Both set up all they need on a fresh Debian or Ubuntu machine.
 
-.PHONY: help setup demo demo-down test bench codegen
+.PHONY: help setup demo demo-down test bench attacks fuzz codegen
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,12 @@ test: setup ## Everything that CI checks
 bench: setup ## Build and import beside the peers, in one run
 	@./lab/setup.sh docker-registry:docker-registry
 	@. ./bootstrap.sh --env && cargo xtask bench
+
+attacks: setup ## Every attack of the threat model, with its reason code
+	@. ./bootstrap.sh --env && cargo test --quiet -p sealock-cli --test it attacks -- --nocapture
+
+fuzz: setup ## Run every fuzz target for a minute (needs a nightly Rust)
+	@. ./bootstrap.sh --env && cargo xtask fuzz
 
 codegen: setup ## Write the generated docs
 	@. ./bootstrap.sh --env && cargo xtask codegen

@@ -6,6 +6,7 @@ mod codegen;
 mod demo;
 mod e2e;
 mod environment;
+mod fuzz;
 mod lab;
 mod repo;
 mod story;
@@ -39,6 +40,8 @@ enum Task {
     E2e(e2e::Selection),
     /// Build and import beside the peers, in one run
     Bench,
+    /// Run the fuzz targets, each for a while
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> ExitCode {
@@ -60,5 +63,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(args) => demo::command(&args),
         Task::E2e(selection) => e2e::command(&selection),
         Task::Bench => bench::command(),
+        Task::Fuzz(args) => fuzz::command(&args),
     }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::environment;
 
 const CARGO_DENY: &str = "0.20.2";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// The project's folder under the user's cache folder.
 pub fn cache() -> Result<PathBuf> {
@@ -21,13 +22,22 @@ pub fn cache() -> Result<PathBuf> {
 
 /// The pinned `cargo-deny`, built on first use.
 pub fn cargo_deny(root: &Path) -> Result<PathBuf> {
-    let folder = cache()?.join("tools").join(format!("cargo-deny-{CARGO_DENY}"));
-    let program = folder.join("bin/cargo-deny");
+    cargo_tool(root, "cargo-deny", CARGO_DENY)
+}
+
+/// The pinned `cargo-fuzz`, built on first use.
+pub fn cargo_fuzz(root: &Path) -> Result<PathBuf> {
+    cargo_tool(root, "cargo-fuzz", CARGO_FUZZ)
+}
+
+fn cargo_tool(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
+    let folder = cache()?.join("tools").join(format!("{name}-{version}"));
+    let program = folder.join("bin").join(name);
     if !program.exists() {
         let folder = folder.to_str().context("the cache folder's path is not UTF-8")?;
-        let args = ["install", "--locked", "--root", folder, "cargo-deny", "--version", CARGO_DENY];
+        let args = ["install", "--locked", "--root", folder, name, "--version", version];
         let status = Command::new("cargo").args(args).current_dir(root).status().context("cannot run cargo")?;
-        ensure!(status.success(), "cargo-deny {CARGO_DENY} does not build");
+        ensure!(status.success(), "{name} {version} does not build");
     }
     Ok(program)
 }

@@ -38,6 +38,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "go",
             "mod",
             "sum",
+            "lock",
         ],
     ),
     ("xtask/", &["rs", "toml", "snap"]),

@@ -11,3 +11,4 @@ mod imports;
 mod readers;
 mod specs;
 mod support;
+mod vectors;

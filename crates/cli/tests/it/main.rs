@@ -3,6 +3,8 @@
 #![expect(clippy::expect_used, reason = "a test's helper fails by panicking")]
 
 mod app;
+#[cfg(feature = "outside")]
+mod attacks;
 mod binary;
 #[cfg(feature = "outside")]
 mod build;

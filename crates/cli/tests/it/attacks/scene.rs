@@ -1,0 +1,133 @@
+//! A station, and copies of it that attacks are tried on.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sealock_trust::Digest;
+
+use super::Expected;
+use super::forge::{Cargo, Publisher};
+use crate::sandbox::Sandbox;
+use crate::site;
+
+/// A station that believes one publisher, and has accepted nothing yet.
+pub struct Station {
+    sandbox: Sandbox,
+    publisher: Publisher,
+}
+
+impl Station {
+    pub fn new() -> Self {
+        let (sandbox, publisher) = (Sandbox::new(), Publisher::new());
+        site::spec(&sandbox, "plant-7");
+        sandbox.must(&["site", "init", "--unencrypted-keys"]);
+        sandbox.write("root.json", &publisher.roots[0]);
+        let fingerprint = Digest::sha256(&publisher.roots[0]).to_string();
+        sandbox.must(&["trust", "enroll", "root.json", "--fingerprint", &fingerprint]);
+        Self { sandbox, publisher }
+    }
+
+    /// A copy of it.
+    pub fn scene(&self) -> Scene<'_> {
+        let sandbox = Sandbox::new();
+        let copied = Command::new("cp").arg("-a").arg(self.sandbox.join("state")).arg(sandbox.path()).status();
+        assert!(copied.is_ok_and(|status| status.success()), "the station's state cannot be copied");
+        Scene { sandbox, publisher: &self.publisher, files: Cell::new(0) }
+    }
+}
+
+/// A station of its own for one attack.
+pub struct Scene<'a> {
+    pub sandbox: Sandbox,
+    pub publisher: &'a Publisher,
+    files: Cell<u32>,
+}
+
+/// What the site said.
+pub struct Verdict {
+    pub exit: i32,
+    /// The reason code; `-` where there is none.
+    pub code: String,
+    /// The files of the site that are not what they were.
+    pub changed: Vec<PathBuf>,
+    pub seen: String,
+}
+
+impl Verdict {
+    pub fn fits(&self, expected: Expected) -> bool {
+        match expected {
+            Expected::Refused(code) => self.exit == 3 && self.code == code && self.changed.is_empty(),
+            Expected::RefusedKeepingRoots(code) => {
+                let are_roots = self.changed.iter().all(|path| path.to_string_lossy().ends_with(".root.json"));
+                self.exit == 3 && self.code == code && are_roots
+            }
+            Expected::NoEffect => self.exit == 0 && self.changed.is_empty(),
+            Expected::Accepted => self.exit == 0 && !self.changed.is_empty(),
+        }
+    }
+}
+
+impl Scene<'_> {
+    /// A new file in the scene.
+    pub fn path(&self) -> PathBuf {
+        self.files.set(self.files.get() + 1);
+        self.sandbox.join(&format!("{}.tar", self.files.get()))
+    }
+
+    /// The bundle that the publisher makes of `cargo`.
+    pub fn honest(&self, cargo: &Cargo) -> Vec<u8> {
+        self.signed_by(self.publisher, cargo)
+    }
+
+    pub fn signed_by(&self, publisher: &Publisher, cargo: &Cargo) -> Vec<u8> {
+        let path = cargo.write(&self.path());
+        publisher.sign(&path);
+        fs::read(path).expect("a bundle")
+    }
+
+    /// The site accepts the publisher's bundle number `sequence`.
+    pub fn accept(&self, sequence: u64) {
+        let bundle = self.honest(&Cargo::sample(sequence));
+        let verdict = self.import(&bundle);
+        assert_eq!(verdict.exit, 0, "{}", verdict.seen);
+    }
+
+    pub fn import(&self, bundle: &[u8]) -> Verdict {
+        fs::write(self.sandbox.join("attack.tar"), bundle).expect("room");
+        let before = self.state();
+        let output = self.sandbox.run(&["import", "attack.tar"]);
+        let seen = self.sandbox.seen(&output);
+        let code = seen.split("error[").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or("-").to_owned();
+        Verdict { exit: output.status.code().unwrap_or(-1), code, changed: differing(&before, &self.state()), seen }
+    }
+
+    /// Every file of the site with its content; locks aside.
+    fn state(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.sandbox.join("state"), &mut files);
+        files.retain(|path, _| !path.ends_with("lock"));
+        files
+    }
+}
+
+fn differing(before: &BTreeMap<PathBuf, Vec<u8>>, after: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<PathBuf> {
+    let paths: BTreeSet<&PathBuf> = before.keys().chain(after.keys()).collect();
+    paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).cloned().collect()
+}
+
+fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let kind = fs::symlink_metadata(&path).expect("metadata").file_type();
+        if kind.is_dir() {
+            collect(&path, files);
+        } else if kind.is_symlink() {
+            files.insert(path.clone(), fs::read_link(&path).expect("a link").into_os_string().into_encoded_bytes());
+        } else {
+            files.insert(path.clone(), fs::read(&path).expect("a file"));
+        }
+    }
+}
