@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sealock_trust::reason::Code;
+use sealock_trust::request::{Merged, RequestError, SignatureFile, SigningRequest, Subject, Tally};
 use sealock_trust::tuf::{self, MakeError, MetadataSet, Terms, TrustError};
 use sealock_trust::{Digest, KeyId, Signer};
 
@@ -28,6 +29,12 @@ pub enum SignBundleError {
     /// A signature could not be made.
     #[error(transparent)]
     Make(#[from] MakeError),
+    /// A signing request or a signature file is not fit.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// A signing request whose metadata and manifest disagree.
+    #[error("the request does not ask for what its manifest says: {0} differ")]
+    OtherTerms(&'static str),
 }
 
 impl SignBundleError {
@@ -36,8 +43,9 @@ impl SignBundleError {
         match self {
             Self::Archive(source) => source.code(),
             Self::Trust(source) => Some(source.code()),
-            Self::Make(MakeError::OtherContent(_)) => Some(Code::Subject),
+            Self::Make(MakeError::OtherContent(_)) | Self::OtherTerms(_) => Some(Code::Subject),
             Self::Make(_) => None,
+            Self::Request(source) => source.code(),
         }
     }
 
@@ -47,6 +55,8 @@ impl SignBundleError {
             Self::Archive(source) => source.is_refusal(),
             Self::Trust(source) => source.is_refusal(),
             Self::Make(source) => source.is_refusal(),
+            Self::Request(source) => source.is_refusal(),
+            Self::OtherTerms(_) => true,
         }
     }
 }
@@ -62,38 +72,103 @@ pub struct SignedBundle {
 
 /// Adds the signatures of `signers` to the bundle `path`; `roots` is the root chain, oldest first, that travels with it.
 ///
-/// Signatures that were made under the same root chain stay.
+/// Signatures that were made under the same root chain stay. Without `roots` the bundle's own stay.
 ///
 /// # Errors
 /// When the file is not a whole bundle, a signer is not a publisher of the newest root, or the header cannot be written.
 pub fn sign(path: &Path, roots: &[Vec<u8>], signers: &[&dyn Signer]) -> Result<SignedBundle, SignBundleError> {
+    rewrite(path, roots, |set, _| Ok(set.add_signatures(signers)?)).map(|(signed, ())| signed)
+}
+
+/// Adds signatures that came back from other machines; each is verified first, and none is added if one is refused.
+///
+/// Also says how far the publisher's role is.
+///
+/// # Errors
+/// As [`sign`], and where a signature file is not fit.
+pub fn merge(
+    path: &Path,
+    roots: &[Vec<u8>],
+    files: &[SignatureFile],
+) -> Result<(SignedBundle, Merged, Vec<Tally>), SignBundleError> {
+    let (signed, (merged, tally)) = rewrite(path, roots, |set, manifest| {
+        let request = SigningRequest::for_bundle(set, manifest)?;
+        let mut signatures = set.signatures()?;
+        let merged = request.merge(&mut signatures, files)?;
+        set.set_signatures(&signatures)?;
+        Ok((merged, request.tally(&signatures)?))
+    })?;
+    Ok((signed, merged, tally))
+}
+
+/// What is to go out to those who shall sign the bundle `path`, and how far it is; the bundle stays as it is.
+///
+/// # Errors
+/// When the file is not a whole bundle, or its metadata is not about its manifest.
+pub fn request(path: &Path, roots: &[Vec<u8>]) -> Result<(SigningRequest, Vec<Tally>), SignBundleError> {
     finish_interrupted(path)?;
-    let archive = Archive::open(path)?;
-    let manifest = archive.unverified_manifest()?;
-    archive.check_frame(&manifest)?;
-    let set = signed_set(&archive, &manifest, roots, signers)?;
+    let (archive, manifest) = open_whole(path)?;
+    let set = current_set(&archive, &manifest, roots)?;
+    let request = SigningRequest::for_bundle(&set, archive.manifest_bytes())?;
+    let tally = request.tally(&set.signatures()?)?;
+    Ok((request, tally))
+}
+
+/// The manifest that `request` asks to vouch for, read from the very bytes that are to be signed; none for a root.
+///
+/// # Errors
+/// When it is no manifest, or what is to be signed says something else than it.
+pub fn manifest_of(request: &SigningRequest) -> Result<Option<Manifest>, SignBundleError> {
+    let Subject::Bundle { manifest, terms, .. } = request.subject() else { return Ok(None) };
+    let manifest = Manifest::from_bytes(manifest).map_err(ArchiveError::from)?;
+    let expected = terms_of(&manifest);
+    match terms {
+        Terms { sequence, .. } if *sequence != expected.sequence => Err(SignBundleError::OtherTerms("the sequences")),
+        Terms { issued, .. } if *issued != expected.issued => Err(SignBundleError::OtherTerms("the times of issue")),
+        Terms { expires, .. } if *expires != expected.expires => Err(SignBundleError::OtherTerms("the expiry times")),
+        _ => Ok(Some(manifest)),
+    }
+}
+
+/// Changes the metadata of the bundle `path`, and writes its header anew.
+fn rewrite<T>(
+    path: &Path,
+    roots: &[Vec<u8>],
+    change: impl FnOnce(&mut MetadataSet, &[u8]) -> Result<T, SignBundleError>,
+) -> Result<(SignedBundle, T), SignBundleError> {
+    finish_interrupted(path)?;
+    let (archive, manifest) = open_whole(path)?;
+    let mut set = current_set(&archive, &manifest, roots)?;
+    let outcome = change(&mut set, archive.manifest_bytes())?;
     let files: MetadataFiles = set.files().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
     let header = archive.header_with(&files, &manifest)?;
     replace_header(path, &header)?;
-    Ok(SignedBundle { manifest: archive.manifest_digest(), signers: set.claimed_signers()? })
+    let signed = SignedBundle { manifest: archive.manifest_digest(), signers: set.claimed_signers()? };
+    Ok((signed, outcome))
 }
 
-fn signed_set(
-    archive: &Archive,
-    manifest: &Manifest,
-    roots: &[Vec<u8>],
-    signers: &[&dyn Signer],
-) -> Result<MetadataSet, SignBundleError> {
-    let terms = Terms { sequence: manifest.sequence, issued: manifest.issued, expires: manifest.expires };
+fn open_whole(path: &Path) -> Result<(Archive, Manifest), ArchiveError> {
+    let archive = Archive::open(path)?;
+    let manifest = archive.unverified_manifest()?;
+    archive.check_frame(&manifest)?;
+    Ok((archive, manifest))
+}
+
+fn terms_of(manifest: &Manifest) -> Terms {
+    Terms { sequence: manifest.sequence, issued: manifest.issued, expires: manifest.expires }
+}
+
+/// The metadata that the bundle has, where it was made under `roots` or none are given; else unsigned metadata.
+fn current_set(archive: &Archive, manifest: &Manifest, roots: &[Vec<u8>]) -> Result<MetadataSet, SignBundleError> {
+    let terms = terms_of(manifest);
     if !archive.metadata().is_empty() {
-        let mut set = MetadataSet::from_files(archive.metadata().iter().cloned())?;
+        let set = MetadataSet::from_files(archive.metadata().iter().cloned())?;
         if roots.is_empty() || set.roots.values().eq(roots) {
             set.check_content(archive.manifest_bytes(), &terms)?;
-            set.add_signatures(signers)?;
             return Ok(set);
         }
     }
-    Ok(tuf::sign_manifest(roots, archive.manifest_bytes(), &terms, signers)?)
+    Ok(tuf::sign_manifest(roots, archive.manifest_bytes(), &terms, &[])?)
 }
 
 fn replace_header(path: &Path, header: &[u8]) -> Result<(), ArchiveError> {

@@ -11,6 +11,7 @@ pub mod key;
 pub mod names;
 pub mod reason;
 pub mod receipt;
+pub mod request;
 pub mod role;
 pub mod signer;
 pub mod site;

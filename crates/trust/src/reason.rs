@@ -116,6 +116,11 @@ codes! {
         cause: "A co-signer has yet to sign, a key is not one of the role's, or one key signed more than once.",
         remedy: "Let the missing keyholders sign, then carry the bundle again. `sealock inspect` shows who has signed."
     }
+    Duplicate = "DUPLICATE" {
+        meaning: "The key has signed this already, with another signature.",
+        cause: "A keyholder signed twice, on two machines or once more after a signature file was lost; or one key stands in a role under two ids.",
+        remedy: "Leave the second signature file away: one key counts once. If the keyholder knows of one signature only, treat the key as stolen."
+    }
     Alg = "ALG" {
         meaning: "The threshold is missed for a key or signature scheme that this version does not know.",
         cause: "The publisher signs with a newer or a weaker scheme than this Sealock verifies.",

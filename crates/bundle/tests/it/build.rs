@@ -6,8 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use sealock_bundle::archive::{ArchiveError, Writer, partial_path};
 use sealock_bundle::lock::{Lock, LockError};
 use sealock_bundle::verify::{self, Against};
-use sealock_bundle::{Archive, Manifest};
+use sealock_bundle::{Archive, Manifest, sign};
 use sealock_trust::Digest;
+use sealock_trust::reason::Code;
+use sealock_trust::request::SigningRequest;
+use sealock_trust::tuf::{Terms, sign_manifest};
 
 use crate::support::{Cargo, Publisher, noise, now, sample};
 
@@ -242,4 +245,40 @@ fn a_lock_is_read_as_it_was_written_and_in_no_other_way() {
 
     let manifest = Manifest::from_lock(&cargo.lock).unwrap();
     assert_eq!(Manifest::from_bytes(&manifest.to_bytes().unwrap()).unwrap(), manifest);
+}
+
+#[test]
+fn a_request_whose_terms_are_not_the_manifests_is_refused() {
+    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
+    let path = sample("base", 1).write(&folder.path().join("one"));
+    let roots = std::slice::from_ref(&publisher.root);
+    let (request, tally) = sign::request(&path, roots).unwrap();
+    assert_eq!(sign::manifest_of(&request).unwrap().unwrap().sequence, 1);
+    assert!(!tally[0].met && tally[0].signed.is_empty());
+
+    let archive = Archive::open(&path).unwrap();
+    let manifest = archive.unverified_manifest().unwrap();
+    let terms = Terms { sequence: 1, issued: manifest.issued, expires: now() };
+    let set = sign_manifest(roots, archive.manifest_bytes(), &terms, &[]).unwrap();
+    let forged = SigningRequest::for_bundle(&set, archive.manifest_bytes()).unwrap();
+    assert_eq!(sign::manifest_of(&forged).unwrap_err().code(), Some(Code::Subject));
+}
+
+#[test]
+fn a_refused_signature_file_leaves_the_bundle_as_it_was() {
+    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
+    let path = sample("base", 1).write(&folder.path().join("one"));
+    let roots = std::slice::from_ref(&publisher.root);
+    let (request, _) = sign::request(&path, roots).unwrap();
+    let other = sample("base", 2).write(&folder.path().join("two"));
+    let stale = sign::request(&other, roots).unwrap().0.sign(&publisher.keys[1]).unwrap();
+    let good = request.sign(&publisher.keys[0]).unwrap();
+    let before = fs::read(&path).unwrap();
+    assert_eq!(sign::merge(&path, roots, &[good.clone(), stale]).unwrap_err().code(), Some(Code::Subject));
+    assert!(fs::read(&path).unwrap() == before);
+
+    let both = [good, request.sign(&publisher.keys[1]).unwrap()];
+    let (signed, merged, tally) = sign::merge(&path, roots, &both).unwrap();
+    assert_eq!((signed.signers.len(), merged.added.len(), tally[0].met), (2, 2, true));
+    verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap();
 }

@@ -90,6 +90,7 @@ library_error!(sealock_trust::role::RoleError);
 library_error!(sealock_trust::tuf::TrustError);
 library_error!(sealock_trust::directory::DirectoryError);
 library_error!(sealock_trust::site::SiteRootError);
+library_error!(sealock_trust::request::RequestError);
 library_error!(uncoded sealock_trust::tuf::MakeError);
 
 impl LibraryError for sealock_bundle::document::DocumentError {

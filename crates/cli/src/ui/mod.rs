@@ -107,6 +107,13 @@ impl Ui {
         self.watched || !self.yes
     }
 
+    /// Shows what a question is about to be asked of. Quiet does not silence it.
+    pub fn review(&self, text: impl Display) {
+        if self.is_reviewed() {
+            say(text);
+        }
+    }
+
     /// A view of several that work at once.
     pub fn live(&self) -> Live<'_> {
         Live::new(self, self.watched && !self.quiet)

@@ -28,6 +28,8 @@ mod release;
 mod sandbox;
 mod serve;
 mod settings;
+#[cfg(feature = "outside")]
+mod signing;
 mod site;
 mod trust;
 #[cfg(feature = "outside")]

@@ -12,6 +12,7 @@ use super::{
 use crate::digest::{Algorithm, Digest};
 use crate::json::{self, MAX_INTEGER};
 use crate::key::{KeyId, PublicKey};
+use crate::request::Signatures;
 use crate::role::{KeySet, RoleError};
 use crate::signer::{SignError, Signer};
 use crate::utc;
@@ -114,7 +115,7 @@ pub fn add_root_signatures(
     sign_root(Signed::parse_canonical("root.json", bytes)?, previous.as_ref(), signers)
 }
 
-fn root(spec: &RootSpec, version: u64) -> Root {
+pub(crate) fn root(spec: &RootSpec, version: u64) -> Root {
     let sets = [Some(&spec.root), Some(&spec.publisher), spec.revoker.as_ref()];
     let keys: BTreeMap<KeyId, PublicKey> = sets.into_iter().flatten().flat_map(|set| set.keys().clone()).collect();
     let publisher = spec.publisher.role();
@@ -209,6 +210,31 @@ impl MetadataSet {
         check_same("timestamp.json", &self.timestamp, timestamp(terms))
     }
 
+    /// The signatures that the three files carry. Nothing is verified.
+    ///
+    /// # Errors
+    /// [`TrustError`] where a file can't be read.
+    pub fn signatures(&self) -> Result<Signatures, TrustError> {
+        let mut signatures = Signatures::default();
+        signatures.take("targets.json", &Signed::<Targets>::parse_canonical("targets.json", &self.targets)?);
+        signatures.take("snapshot.json", &Signed::<Snapshot>::parse_canonical("snapshot.json", &self.snapshot)?);
+        signatures
+            .take("timestamp.json", &Signed::<TimestampMeta>::parse_canonical("timestamp.json", &self.timestamp)?);
+        Ok(signatures)
+    }
+
+    /// Gives the three files these signatures and no others.
+    ///
+    /// # Errors
+    /// [`MakeError`]; the set is unchanged then.
+    pub fn set_signatures(&mut self, signatures: &Signatures) -> Result<(), MakeError> {
+        let targets = give::<Targets>("targets.json", &self.targets, signatures)?;
+        let snapshot = give::<Snapshot>("snapshot.json", &self.snapshot, signatures)?;
+        let timestamp = give::<TimestampMeta>("timestamp.json", &self.timestamp, signatures)?;
+        (self.targets, self.snapshot, self.timestamp) = (targets, snapshot, timestamp);
+        Ok(())
+    }
+
     /// The keys that claim to have signed the targets. Nothing is verified.
     ///
     /// # Errors
@@ -217,6 +243,15 @@ impl MetadataSet {
         let targets = Signed::<Targets>::parse("targets.json", &self.targets)?;
         Ok(targets.signatures.into_iter().map(|signature| signature.keyid).collect())
     }
+}
+
+/// What targets, snapshot and timestamp say of `manifest`, in this order: the content that is signed.
+pub(crate) fn contents(manifest: &[u8], terms: &Terms) -> Result<[Vec<u8>; 3], MakeError> {
+    Ok([
+        Signed::unsigned(targets(manifest, terms))?.canonical().to_vec(),
+        Signed::unsigned(snapshot(terms))?.canonical().to_vec(),
+        Signed::unsigned(timestamp(terms))?.canonical().to_vec(),
+    ])
 }
 
 fn by_version(roots: &[Vec<u8>]) -> Result<BTreeMap<u64, Vec<u8>>, MakeError> {
@@ -232,6 +267,12 @@ fn check_same<T: Metadata>(file: &'static str, bytes: &[u8], expected: T) -> Res
 fn resign<T: Metadata>(file: &str, bytes: &[u8], signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {
     let mut metadata = Signed::<T>::parse_canonical(file, bytes)?;
     add_signatures(&mut metadata, signers)?;
+    Ok(metadata.to_bytes()?)
+}
+
+fn give<T: Metadata>(file: &str, bytes: &[u8], signatures: &Signatures) -> Result<Vec<u8>, MakeError> {
+    let mut metadata = Signed::<T>::parse_canonical(file, bytes)?;
+    signatures.give(file, &mut metadata);
     Ok(metadata.to_bytes()?)
 }
 

@@ -116,7 +116,7 @@ impl Root {
     }
 
     /// That every role can be filled.
-    pub(super) fn check(&self) -> Result<(), RoleError> {
+    pub(crate) fn check(&self) -> Result<(), RoleError> {
         let Roles { root, targets, snapshot, timestamp } = &self.roles;
         for role in [root, targets, snapshot, timestamp] {
             KeySet::from_role(&self.keys, role)?;
@@ -285,7 +285,7 @@ impl<T: Metadata> Signed<T> {
     ///
     /// # Errors
     /// [`TrustError::Json`] and [`TrustError::Kind`].
-    pub(super) fn parse_canonical(file: &str, bytes: &[u8]) -> Result<Self, TrustError> {
+    pub(crate) fn parse_canonical(file: &str, bytes: &[u8]) -> Result<Self, TrustError> {
         let this = Self::parse(file, bytes)?;
         let malformed = |source| TrustError::Json { file: file.to_owned(), source };
         if this.to_bytes().map_err(malformed)? != bytes {
@@ -295,7 +295,7 @@ impl<T: Metadata> Signed<T> {
     }
 
     /// Metadata that nobody has signed yet.
-    pub(super) fn unsigned(signed: T) -> Result<Self, json::Error> {
+    pub(crate) fn unsigned(signed: T) -> Result<Self, json::Error> {
         let content = serde_json::to_value(&signed).map_err(json::Error::Schema)?;
         let canonical = olpc::to_vec(&content)?;
         Ok(Self { signatures: Vec::new(), signed, content, canonical })
@@ -304,6 +304,11 @@ impl<T: Metadata> Signed<T> {
     /// The OLPC canonical form of the signed content.
     pub fn canonical(&self) -> &[u8] {
         &self.canonical
+    }
+
+    /// The signed content as it was read.
+    pub(crate) fn content(&self) -> &Value {
+        &self.content
     }
 
     /// The whole file, as RFC 8785 has it: OLPC's form is no JSON where a text holds a line feed, as PEM keys do.
@@ -338,14 +343,14 @@ fn check_kind<T: Metadata>(file: &str, signed: &Value) -> Result<(), TrustError>
     Ok(())
 }
 
-mod lower_hex {
+pub(crate) mod lower_hex {
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&hex::encode(bytes))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = hex::decode(&text).map_err(D::Error::custom)?;
         // One signature has one spelling, so that no byte of the file can change unnoticed.

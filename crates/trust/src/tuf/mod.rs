@@ -3,16 +3,19 @@
 //! The publisher's keys and threshold fill targets, snapshot and timestamp; their versions are the stream's sequence;
 //! the one target is `manifest.json`. Any TUF client can verify what is made here.
 
+mod change;
 mod error;
-mod make;
+pub(crate) mod make;
 mod metadata;
 mod roots;
 mod set;
 mod state;
 mod verify;
 
+pub use change::{RoleChange, role_changes};
 pub use error::TrustError;
 pub use make::{MakeError, RootSpec, Terms, add_root_signatures, create_root, rotate_root, sign_manifest};
+pub(crate) use metadata::lower_hex;
 pub use metadata::{
     FileMeta, Metadata, Roles, Root, RootExtension, Signature, Signed, Snapshot, TargetFile, Targets, TimestampMeta,
 };

@@ -7,6 +7,7 @@ mod attacks;
 mod directory;
 mod keys;
 mod oracle;
+mod requests;
 mod roots;
 mod site;
 mod vectors;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealock_trust::receipt::Verdict;
+use sealock_trust::request::{RootDraft, SigningRequest};
 use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::tuf::{RootSpec, create_root, sign_manifest, verify};
 use sealock_trust::{Digest, FileKey, KeySet, Passphrase, PublicKey, Receipt, Signer, SiteRoot};
@@ -52,6 +53,24 @@ fn trust_metadata_is_as_published() {
         check(&format!("vectors/tuf/{name}"), bytes);
     }
     assert_eq!(verify(&root, &set, MANIFEST, now(), None).unwrap().sequence(), 3);
+}
+
+#[test]
+fn requests_signatures_and_drafts_are_as_published() {
+    let key = key();
+    let spec = RootSpec { expires: time("2029-01-01T00:00:00Z"), root: either(), publisher: either(), revoker: None };
+    let root = create_root(&spec, &[&key]).unwrap();
+    let set = sign_manifest(std::slice::from_ref(&root), MANIFEST, &terms(3), &[]).unwrap();
+    let request = SigningRequest::for_bundle(&set, MANIFEST).unwrap();
+    check("vectors/signing/bundle.request.json", &request.to_bytes().unwrap());
+    check("vectors/signing/bundle.signature.json", &request.sign(&key).unwrap().to_bytes().unwrap());
+
+    let mut draft = RootDraft::new(Some(&root), &spec).unwrap();
+    check("vectors/signing/2.root.request.json", &draft.request().to_bytes().unwrap());
+    check("vectors/signing/2.root.signature.json", &draft.request().sign(&key).unwrap().to_bytes().unwrap());
+    draft.sign(&[&key]).unwrap();
+    check("vectors/signing/2.root.draft.json", &draft.to_bytes().unwrap());
+    check("vectors/signing/2.root.json", &draft.finished().unwrap().unwrap());
 }
 
 #[test]

@@ -5,11 +5,12 @@ pub mod built;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sealock_bundle::sign::SignedBundle;
+use sealock_bundle::sign::{SignedBundle, request};
 use sealock_bundle::{Archive, Lock, Manifest, sign};
 use sealock_trust::{Digest, FileKey, KeyId, KeySet, Signer, tuf};
 use serde::Serialize;
 
+use crate::commands::trust::{export, target};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::keys::Passphrases;
@@ -32,9 +33,13 @@ pub struct BuildArgs {
     /// Private keys of the publisher [default: keys/publisher.pem beside the lock]
     #[arg(short, long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
-    /// The trust root; after a rotation every one since the first, oldest first [default: trust/root.json beside the lock]
+    /// The trust root; after a rotation every one since the first, oldest first [default: trust/root.json and its successors
+    /// trust/2.root.json and so on, beside the lock]
     #[arg(long = "root", value_name = "FILE")]
     roots: Vec<PathBuf>,
+    /// Write a signing request for keyholders elsewhere; without --key nothing is signed here
+    #[arg(long, value_name = "FILE")]
+    export_request: Option<PathBuf>,
     /// File whose first line is the passphrase of the keys
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -79,6 +84,10 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     }
     let signers: Vec<&dyn Signer> = job.keys.iter().map(|key| key as &dyn Signer).collect();
     let signed = sign(&job.to, &job.roots, &signers)?;
+    if let Some(file) = &args.export_request {
+        export::write_request(&request(&job.to, &job.roots)?.0, file)?;
+        context.ui.done(format_args!("{} for the keyholders who have yet to sign", file.display()));
+    }
     let record = built::Built {
         stream: job.lock.stream.to_string(),
         sequence: job.lock.sequence,
@@ -99,21 +108,28 @@ impl Job {
         check_spec(&lock, &folder)?;
         let manifest = Manifest::from_lock(&lock)?.to_bytes();
         let manifest = manifest.map_err(|error| CommandError::from(error).context("the lock makes no manifest"))?;
-        let usual = |given: &[PathBuf], usual: &str| match given {
-            [] => vec![folder.join(usual)],
+        let roots = match args.roots.as_slice() {
+            [] => target::root_chain(&folder),
             given => given.to_vec(),
         };
-        let roots = usual(&args.roots, "trust/root.json");
         let roots: Vec<Vec<u8>> = roots.iter().map(|path| files::read(path, 1 << 20)).collect::<Result<_>>()?;
         let newest = roots.last().map(|root| tuf::open_root(root)).transpose()?;
-        let publisher = newest.ok_or_else(|| CommandError::usage("there is no trust root"))?.publisher_keys()?;
+        let publisher = newest.ok_or_else(|| no_root(&folder))?.publisher_keys()?;
         let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-        let keys = usual(&args.keys, "keys/publisher.pem");
+        let keys = match args.keys.as_slice() {
+            [] if args.export_request.is_none() => vec![folder.join("keys/publisher.pem")],
+            given => given.to_vec(),
+        };
         let keys = keys.iter().map(|path| load_key(path, &publisher, &passphrases)).collect::<Result<_>>()?;
         let name = format!("{}-{}.tar", lock.name, lock.sequence);
         let to = args.to.clone().unwrap_or_else(|| folder.join(name));
         Ok(Self { lock, folder, to, manifest: Digest::sha256(&manifest), roots, publisher, keys })
     }
+}
+
+fn no_root(folder: &Path) -> CommandError {
+    CommandError::usage(format!("there is no trust root at {}", folder.join("trust/root.json").display()))
+        .hint("`sealock init` makes one, and `sealock trust init` makes one for several keyholders.")
 }
 
 fn read_lock(path: &Path) -> Result<Lock> {

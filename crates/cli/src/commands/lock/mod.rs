@@ -12,6 +12,7 @@ use sealock_trust::{Digest, tuf};
 use serde::Serialize;
 
 use super::build::built;
+use crate::commands::trust::target;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::{files, outside, time};
@@ -30,7 +31,7 @@ pub struct LockArgs {
     /// The lock to write [default: sealock.lock beside the spec]
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
-    /// The trust root [default: trust/root.json beside the spec]
+    /// The newest trust root [default: trust/root.json, or its newest successor, beside the spec]
     #[arg(long, value_name = "FILE")]
     root: Option<PathBuf>,
     /// Where downloaded tools are kept while locking; programs must be allowed to run there [default: /var/tmp]
@@ -108,7 +109,8 @@ fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRe
     let text = files::read_text(&args.file)?;
     let bundle: Bundle = load_document(&args.file, &text)?;
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
-    let root = args.root.clone().unwrap_or_else(|| folder.join("trust/root.json"));
+    let newest = || target::root_chain(&folder).pop().unwrap_or_else(|| folder.join("trust/root.json"));
+    let root = args.root.clone().unwrap_or_else(newest);
     let last = built::last(&built::path(path), bundle.metadata.stream.as_str())?;
     let (sequence, previous) = next(before, last.as_ref());
     Ok(LockRequest {

@@ -1,0 +1,117 @@
+//! `sealock trust export`
+
+use std::path::{Path, PathBuf};
+
+use sealock_bundle::sign;
+use sealock_trust::request::{SigningRequest, Tally};
+use sealock_trust::{Digest, KeyId};
+use serde::Serialize;
+
+use super::describe;
+use super::target::{self, Kind};
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::files;
+use crate::keys::Passphrases;
+
+/// Write what goes out to other keyholders: a signing request, or the public half of a key
+///
+/// From a bundle or a root draft comes a signing request: it carries all that a signer needs to see, and nothing secret.
+/// Two exports of the same thing are the same file, whoever has signed meanwhile. From a private key comes its public half.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// A bundle, a root draft, or a private key
+    source: PathBuf,
+    /// The trust roots of a bundle that has none yet, oldest first [default: trust/root.json and its successors beside it]
+    #[arg(long = "root", value_name = "FILE")]
+    roots: Vec<PathBuf>,
+    /// The file to write [default: NAME.request.json or NAME.pub.pem beside the source]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// File whose first line is the passphrase of the key
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Exported {
+    file: PathBuf,
+    /// The digest of the request, to be compared by voice.
+    request: Digest,
+    roles: Vec<Tally>,
+}
+
+#[derive(Serialize)]
+struct ExportedKey {
+    file: PathBuf,
+    keyid: KeyId,
+    scheme: String,
+}
+
+pub fn run(args: &ExportArgs, context: &Context) -> Result<()> {
+    match target::kind(&args.source)? {
+        Kind::Bundle => {
+            let roots = target::bundle_roots(&args.source, &args.roots)?;
+            let (request, tally) = sign::request(&args.source, &roots)?;
+            export(args, (&request, tally), context)
+        }
+        Kind::Draft => {
+            let draft = target::read_draft(&args.source)?;
+            export(args, (draft.request(), draft.tally()?), context)
+        }
+        Kind::Pem => export_key(args, context),
+        Kind::Request | Kind::Signature | Kind::Json => {
+            let problem = format!("{} is neither a bundle nor a root draft nor a key", args.source.display());
+            Err(CommandError::usage(problem))
+        }
+    }
+}
+
+fn export(args: &ExportArgs, (request, roles): (&SigningRequest, Vec<Tally>), context: &Context) -> Result<()> {
+    let file = args.to.clone().unwrap_or_else(|| request_path(&args.source));
+    if !context.dry_run {
+        write_request(request, &file)?;
+    }
+    let tally = describe::tally_text(&roles);
+    let exported = Exported { file, request: request.digest().clone(), roles };
+    let text = format!(
+        "{tally}\nrequest  {}\ndigest   {}\n\nEach keyholder: sealock trust sign {} --key KEY",
+        exported.file.display(),
+        exported.request,
+        file_name(&exported.file),
+    );
+    context.ui.result(&exported, text)
+}
+
+/// Writes the request beside what it is about.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_request(request: &SigningRequest, file: &Path) -> Result<()> {
+    target::write_again(file, &request.to_bytes()?, Kind::Request)
+}
+
+/// `plant-7.tar` → `plant-7.request.json`, `root.draft.json` → `root.request.json`.
+pub fn request_path(source: &Path) -> PathBuf {
+    target::with_ending(source, &[".draft.json", ".tar"], ".request.json")
+}
+
+/// The name as it is typed where the file has been carried to.
+pub fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn export_key(args: &ExportArgs, context: &Context) -> Result<()> {
+    if target::is_public(&files::read_text(&args.source)?) {
+        return Err(CommandError::usage(format!("{} is a public key already", args.source.display())));
+    }
+    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
+    let key = target::public_key(&args.source, &passphrases)?;
+    let file = args.to.clone().unwrap_or_else(|| target::with_ending(&args.source, &[".pem"], ".pub.pem"));
+    let pem = key.to_pem()?;
+    if !context.dry_run && (!file.exists() || files::read_text(&file)? != pem) {
+        files::create(&file, pem.as_bytes(), 0o644)?;
+    }
+    let text = format!("{}\n{}  {}", file.display(), describe::grouped(key.id().as_str()), key.scheme());
+    context.ui.result(&ExportedKey { file, keyid: key.id().clone(), scheme: key.scheme().to_owned() }, text)
+}
