@@ -11,7 +11,7 @@ pub trait Signer: Send + Sync {
     /// The public half.
     fn public_key(&self) -> &PublicKey;
 
-    /// Signs `message`: ASN.1 DER for ECDSA, 64 raw bytes for Ed25519.
+    /// Signs `message`: ASN.1 DER for ECDSA, 64 raw bytes for Ed25519, RSASSA-PSS for RSA.
     ///
     /// # Errors
     /// [`SignError`] where the key's holder did not sign.

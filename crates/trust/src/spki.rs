@@ -11,10 +11,12 @@ use crate::key::{KeyError, Kind};
 pub(crate) const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 pub(crate) const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 pub(crate) const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
-const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+pub(crate) const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+pub(crate) const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 const LABEL: &str = "PUBLIC KEY";
+/// Bits of an RSA modulus: fewer are weak, and more cannot be verified here.
+const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 
 /// The kind of the key in `pem` and its raw public value.
 pub(crate) fn parse_pem(pem: &str) -> Result<(Kind, Vec<u8>), KeyError> {
@@ -30,7 +32,7 @@ pub(crate) fn parse_pem(pem: &str) -> Result<(Kind, Vec<u8>), KeyError> {
         Kind::Ed25519 => raw.len() == 32,
         Kind::EcdsaP256 => raw.len() == 65 && raw[0] == 4,
         Kind::EcdsaP384 => raw.len() == 97 && raw[0] == 4,
-        Kind::RsaPss => RsaPublicKey::from_der(raw).is_ok(),
+        Kind::RsaPss => RsaPublicKey::from_der(raw).is_ok_and(|key| RSA_BITS.contains(&key.bits)),
     };
     if fits { Ok((kind, raw.to_vec())) } else { Err(KeyError::Pem) }
 }
@@ -68,18 +70,27 @@ fn encode(kind: Kind, raw: &[u8]) -> Result<String, pkcs8::der::Error> {
     Document::try_from(info.to_der()?)?.to_pem(LABEL, LineEnding::LF)
 }
 
-/// `RSAPublicKey` (RFC 8017, A.1.1): parsed only to refuse a second DER spelling of one key.
-struct RsaPublicKey;
+/// `RSAPublicKey` (RFC 8017, A.1.1): parsed for its size, and to refuse a second DER spelling of one key.
+struct RsaPublicKey {
+    bits: u32,
+}
 
 impl RsaPublicKey {
     fn from_der(der: &[u8]) -> Result<Self, pkcs8::der::Error> {
         use pkcs8::der::asn1::UintRef;
         use pkcs8::der::{Reader, SliceReader};
         let mut reader = SliceReader::new(der)?;
-        reader.sequence(|fields| {
+        let bits = reader.sequence(|fields| {
+            let modulus = UintRef::decode(fields)?;
             UintRef::decode(fields)?;
-            UintRef::decode(fields)
+            Ok(bits(modulus.as_bytes()))
         })?;
-        reader.finish(Self)
+        reader.finish(Self { bits })
     }
+}
+
+/// Bits of a big-endian number.
+fn bits(number: &[u8]) -> u32 {
+    let first = number.first().map_or(0, |byte| byte.leading_zeros());
+    u32::try_from(number.len()).unwrap_or(u32::MAX / 8).saturating_mul(8) - first
 }

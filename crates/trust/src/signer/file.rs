@@ -7,8 +7,14 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::{self, SystemRandom};
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    Ed25519KeyPair, KeyPair, RSA_PSS_SHA256, RsaKeyPair,
+};
 use pkcs8::der::pem::LineEnding;
 use pkcs8::der::{Decode, SecretDocument};
 use pkcs8::pkcs5::pbes2;
@@ -34,14 +40,20 @@ pub enum Scheme {
     Ed25519,
     /// ECDSA on P-256 with SHA-256: what hardware modules and FIPS sites have.
     EcdsaP256,
+    /// ECDSA on P-384 with SHA-384: what CNSA asks for.
+    EcdsaP384,
+    /// RSASSA-PSS with SHA-256; new keys have 3072 bits, keys of 2048 to 8192 bits are read.
+    RsaPss,
 }
 
 impl Scheme {
-    /// The TUF name: `ed25519` or `ecdsa-sha2-nistp256`.
+    /// The TUF name, like `ed25519` or `ecdsa-sha2-nistp256`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ed25519 => "ed25519",
             Self::EcdsaP256 => "ecdsa-sha2-nistp256",
+            Self::EcdsaP384 => "ecdsa-sha2-nistp384",
+            Self::RsaPss => "rsassa-pss-sha256",
         }
     }
 }
@@ -53,7 +65,11 @@ impl FromStr for Scheme {
         match text {
             "ed25519" => Ok(Self::Ed25519),
             "ecdsa-p256" | "ecdsa-sha2-nistp256" => Ok(Self::EcdsaP256),
-            _ => Err("a key scheme is ed25519 or ecdsa-sha2-nistp256".to_owned()),
+            "ecdsa-p384" | "ecdsa-sha2-nistp384" => Ok(Self::EcdsaP384),
+            "rsa-pss" | "rsassa-pss-sha256" => Ok(Self::RsaPss),
+            _ => {
+                Err("a key scheme is ed25519, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384 or rsassa-pss-sha256".to_owned())
+            }
         }
     }
 }
@@ -117,7 +133,7 @@ pub enum KeyFileError {
     #[error("{} holds no private key in PKCS#8 PEM form (`openssl pkcs8 -topk8` makes one)", .0.display())]
     Form(PathBuf),
     /// A key of a kind that cannot sign here.
-    #[error("the key in {} is neither Ed25519 nor ECDSA P-256", .0.display())]
+    #[error("the key in {} is neither Ed25519, ECDSA P-256 or P-384, nor RSA of 2048 to 8192 bits", .0.display())]
     Kind(PathBuf),
     /// The key could not be made or encrypted.
     #[error("the cryptographic library did not {0} the key")]
@@ -133,7 +149,8 @@ impl KeyFileError {
 
 enum Pair {
     Ed25519(Ed25519KeyPair),
-    EcdsaP256(Box<EcdsaKeyPair>),
+    Ecdsa(Box<EcdsaKeyPair>),
+    Rsa(Box<RsaKeyPair>),
 }
 
 /// A private key from a file, held in memory.
@@ -149,18 +166,7 @@ impl FileKey {
     /// # Errors
     /// [`KeyFileError::Crypto`].
     pub fn generate(scheme: Scheme) -> Result<Self, KeyFileError> {
-        let crypto = |_| KeyFileError::Crypto("make");
-        let der = match scheme {
-            Scheme::Ed25519 => {
-                let pair = Ed25519KeyPair::generate().map_err(crypto)?;
-                // Version 1, without the public key: version 2 is what OpenSSL does not read.
-                Zeroizing::new(pair.to_pkcs8v1().map_err(crypto)?.as_ref().to_vec())
-            }
-            Scheme::EcdsaP256 => {
-                let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(crypto)?;
-                Zeroizing::new(pair.to_pkcs8v1().map_err(crypto)?.as_ref().to_vec())
-            }
-        };
+        let der = new_pkcs8(scheme).map_err(|_| KeyFileError::Crypto("make"))?;
         let pkcs8 = SecretDocument::try_from(der.as_slice()).map_err(|_| KeyFileError::Crypto("make"))?;
         Self::from_pkcs8(pkcs8, Path::new("")).map_err(|_| KeyFileError::Crypto("make"))
     }
@@ -225,18 +231,25 @@ impl FileKey {
     fn from_pkcs8(pkcs8: SecretDocument, path: &Path) -> Result<Self, KeyFileError> {
         let form = || KeyFileError::Form(path.to_owned());
         let info = PrivateKeyInfo::from_der(pkcs8.as_bytes()).map_err(|_| form())?;
-        let is_p256 = || info.algorithm.parameters_oid().is_ok_and(|curve| curve == spki::P256);
-        let (pair, kind, raw) = match info.algorithm.oid {
-            spki::ED25519 => {
+        let ecdsa = |algorithm: &'static EcdsaSigningAlgorithm, kind| {
+            let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8.as_bytes()).map_err(|_| form())?;
+            let raw = pair.public_key().as_ref().to_vec();
+            Ok((Pair::Ecdsa(Box::new(pair)), kind, raw))
+        };
+        let (pair, kind, raw) = match (info.algorithm.oid, info.algorithm.parameters_oid().ok()) {
+            (spki::ED25519, _) => {
                 let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8.as_bytes()).map_err(|_| form())?;
                 let raw = pair.public_key().as_ref().to_vec();
                 (Pair::Ed25519(pair), Kind::Ed25519, raw)
             }
-            spki::EC_PUBLIC_KEY if is_p256() => {
-                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8.as_bytes());
-                let pair = pair.map_err(|_| form())?;
+            (spki::EC_PUBLIC_KEY, Some(spki::P256)) => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING, Kind::EcdsaP256)?,
+            (spki::EC_PUBLIC_KEY, Some(spki::P384)) => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING, Kind::EcdsaP384)?,
+            (spki::RSA, _) => {
+                // It checks the size, too: 2048 to 8192 bits.
+                let pair = RsaKeyPair::from_pkcs8(pkcs8.as_bytes());
+                let pair = pair.map_err(|_| KeyFileError::Kind(path.to_owned()))?;
                 let raw = pair.public_key().as_ref().to_vec();
-                (Pair::EcdsaP256(Box::new(pair)), Kind::EcdsaP256, raw)
+                (Pair::Rsa(Box::new(pair)), Kind::RsaPss, raw)
             }
             _ => return Err(KeyFileError::Kind(path.to_owned())),
         };
@@ -251,17 +264,35 @@ impl Signer for FileKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
-        match &self.pair {
+        let signature = match &self.pair {
             Pair::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
-            Pair::EcdsaP256(pair) => match pair.sign(&SystemRandom::new(), message) {
-                Ok(signature) => Ok(signature.as_ref().to_vec()),
-                Err(_) => Err(SignError {
-                    keyid: self.public.id().to_string(),
-                    cause: "the cryptographic library failed".to_owned(),
-                }),
-            },
-        }
+            Pair::Ecdsa(pair) => pair.sign(&SystemRandom::new(), message).map(|signature| signature.as_ref().to_vec()),
+            Pair::Rsa(pair) => sign_rsa(pair, message),
+        };
+        let failed =
+            |_| SignError { keyid: self.public.id().to_string(), cause: "the cryptographic library failed".to_owned() };
+        signature.map_err(failed)
     }
+}
+
+fn sign_rsa(pair: &RsaKeyPair, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
+    let mut signature = vec![0; pair.public_modulus_len()];
+    pair.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature)?;
+    Ok(signature)
+}
+
+/// A new key as PKCS#8 in version 1, without the public key: version 2 is what OpenSSL does not read.
+fn new_pkcs8(scheme: Scheme) -> Result<Zeroizing<Vec<u8>>, Unspecified> {
+    let ecdsa = |algorithm| EcdsaKeyPair::generate(algorithm)?.to_pkcs8v1();
+    Ok(Zeroizing::new(match scheme {
+        Scheme::Ed25519 => Ed25519KeyPair::generate()?.to_pkcs8v1()?.as_ref().to_vec(),
+        Scheme::EcdsaP256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING)?.as_ref().to_vec(),
+        Scheme::EcdsaP384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING)?.as_ref().to_vec(),
+        Scheme::RsaPss => {
+            let der: Pkcs8V1Der<'_> = RsaKeyPair::generate(KeySize::Rsa3072)?.as_der()?;
+            der.as_ref().to_vec()
+        }
+    }))
 }
 
 impl fmt::Debug for FileKey {

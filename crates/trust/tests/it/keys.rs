@@ -66,6 +66,51 @@ fn key_objects_that_do_not_fit_their_scheme_are_refused_and_unknown_schemes_pars
     assert_eq!(unknown.verify(MESSAGE, b"").unwrap_err().code(), Code::Alg);
 }
 
+/// `openssl ARGS…`: makes keys and judges signatures, as the other side.
+fn run_openssl(folder: &Path, args: &[&str]) -> bool {
+    let output = std::process::Command::new("openssl").args(args).current_dir(folder).output();
+    output.expect("this test needs openssl (Debian package `openssl`)").status.success()
+}
+
+#[test]
+fn keys_that_openssl_makes_sign_here_and_openssl_believes_the_signatures() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("message"), MESSAGE).unwrap();
+    let kinds: [(&str, &[&str], &[&str]); 4] = [
+        ("p384", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"], &["-sha384"]),
+        ("rsa2048", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], &RSA_PSS),
+        ("rsa4096", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:4096"], &RSA_PSS),
+        ("p256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], &["-sha256"]),
+    ];
+    for (name, generate, verify) in kinds {
+        assert!(run_openssl(folder.path(), &[&["genpkey", "-out", name], generate].concat()), "{name}");
+        let path = folder.path().join(name);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let key = FileKey::load(&path, None).unwrap_or_else(|error| panic!("{name}: {error}"));
+        fs::write(folder.path().join("public"), key.public_key().to_pem().unwrap()).unwrap();
+        fs::write(folder.path().join("signature"), key.sign(MESSAGE).unwrap()).unwrap();
+        let check = [&["dgst"], verify, &["-verify", "public", "-signature", "signature", "message"]].concat();
+        assert!(run_openssl(folder.path(), &check), "{name}");
+        key.public_key().verify(MESSAGE, &key.sign(MESSAGE).unwrap()).unwrap();
+    }
+}
+
+const RSA_PSS: [&str; 5] = ["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:digest"];
+
+#[test]
+fn rsa_keys_of_fewer_than_2048_bits_are_of_no_use_in_either_half() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(run_openssl(folder.path(), &["genrsa", "-out", "weak.pem", "1024"]));
+    assert!(run_openssl(folder.path(), &["pkcs8", "-topk8", "-nocrypt", "-in", "weak.pem", "-out", "weak"]));
+    assert!(run_openssl(folder.path(), &["pkey", "-in", "weak", "-pubout", "-out", "weak.pub"]));
+    let path = folder.path().join("weak");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = FileKey::load(&path, None).unwrap_err();
+    assert!(matches!(refused, KeyFileError::Kind(_)), "{refused}");
+    let public = fs::read_to_string(folder.path().join("weak.pub")).unwrap();
+    assert_eq!(PublicKey::from_pem(&public).unwrap_err().code(), Code::Format);
+}
+
 #[test]
 fn keys_that_openssl_encrypted_are_read() {
     for (private, public_name) in [("ed25519.pbkdf2.pem", "ed25519.pub.pem"), ("p256.scrypt.pem", "p256.pub.pem")] {
@@ -83,7 +128,7 @@ fn keys_that_openssl_encrypted_are_read() {
 #[test]
 fn keys_are_saved_for_their_owner_alone_encrypted_and_never_over_another() {
     let folder = tempfile::tempdir().unwrap();
-    for scheme in [Scheme::Ed25519, Scheme::EcdsaP256] {
+    for scheme in [Scheme::Ed25519, Scheme::EcdsaP256, Scheme::EcdsaP384, Scheme::RsaPss] {
         let path = folder.path().join(scheme.as_str());
         let key = FileKey::generate(scheme).unwrap();
         key.save(&path, Some(&passphrase("correct-horse"))).unwrap();
