@@ -8,6 +8,8 @@ mod attacks;
 mod binary;
 #[cfg(feature = "outside")]
 mod build;
+#[cfg(feature = "outside")]
+mod ceremony;
 mod cluster;
 mod completion;
 mod docs;

@@ -89,7 +89,7 @@ pub fn steady() -> insta::internals::SettingsBindDropGuard {
     settings.add_filter(r"sha256:[0-9a-f]{12}\b", "sha256:[SHORT]");
     settings.add_filter(r"\b[0-9a-f]{64}\b", "[HEX]");
     settings.add_filter(r"\b[0-9a-f]{8}\.signature\.json", "[KEY].signature.json");
-    settings.add_filter(r"(\b[0-9a-f]{4}(\s+|\b)){16}", "[GROUPS]");
+    settings.add_filter(r"\b([0-9a-f]{4} ){15}[0-9a-f]{4}\b", "[GROUPS]");
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[TIME]");
     // Said only of what took a second or more.
     settings.add_filter(r"(?m)^.*: done in .* s\n", "");

@@ -1,8 +1,11 @@
 //! The draft of a root: what it is to say, the root before it, and the signatures so far.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{LIMITS, Merged, ROOT, RequestError, SignatureFile, Signatures, SigningRequest, Tally};
+use super::signatures::tally_of;
+use super::{Asked, LIMITS, Merged, ROOT, RequestError, SignatureFile, Signatures, SigningRequest, Tally};
 use super::{check_format, check_new_root};
 use crate::json::{self, Value, jcs};
 use crate::signer::Signer;
@@ -135,4 +138,17 @@ impl RootDraft {
         signatures.take(ROOT, &self.root);
         signatures
     }
+}
+
+/// Who has signed the finished root in the file `bytes`: under `previous`, where it is given, and under itself.
+///
+/// # Errors
+/// [`RequestError`] where it is no root, or a signature of these roles does not fit.
+pub fn root_tally(bytes: &[u8], previous: Option<&Root>) -> Result<Vec<Tally>, RequestError> {
+    let root: Signed<Root> = Signed::parse_canonical(ROOT, bytes)?;
+    let mut signatures = Signatures::default();
+    signatures.take(ROOT, &root);
+    let contents = BTreeMap::from([(ROOT.to_owned(), root.canonical().to_vec())]);
+    let roots = previous.into_iter().chain([&root.signed]);
+    roots.map(|by| tally_of(&Asked::root_keys_of(by)?, &contents, &signatures)).collect()
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use draft::{DRAFT_FORMAT, RootDraft};
+pub use draft::{DRAFT_FORMAT, RootDraft, root_tally};
 pub use error::RequestError;
 pub use signatures::{Merged, SIGNATURE_FORMAT, SignatureFile, Signatures, Tally};
 
@@ -262,12 +262,15 @@ fn files<'a, const N: usize>(wire: &'a Wire, names: [&'static str; N]) -> Result
     Ok(found.map(|value| value.unwrap_or(&Value::Null)))
 }
 
+impl Asked {
+    fn root_keys_of(root: &Root) -> Result<Self, RequestError> {
+        Ok(Self { role: format!("root keys of root {}", root.version), keys: root.root_keys()? })
+    }
+}
+
 fn asked(subject: &Subject) -> Result<Vec<Asked>, RequestError> {
-    let root_role = |root: &Root| -> Result<Asked, RequestError> {
-        Ok(Asked { role: format!("root keys of root {}", root.version), keys: root.root_keys()? })
-    };
     match subject {
-        Subject::Root { previous, root } => previous.iter().chain([root]).map(root_role).collect(),
+        Subject::Root { previous, root } => previous.iter().chain([root]).map(Asked::root_keys_of).collect(),
         Subject::Bundle { root, .. } => {
             let role = format!("publisher's keys of root {}", root.version);
             Ok(vec![Asked { role, keys: root.publisher_keys()? }])

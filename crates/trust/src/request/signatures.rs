@@ -139,30 +139,7 @@ impl SigningRequest {
     /// # Errors
     /// [`RequestError::Invalid`] for a signature by a key of the role that does not fit.
     pub fn tally(&self, signatures: &Signatures) -> Result<Vec<Tally>, RequestError> {
-        self.asked.iter().map(|asked| self.tally_of(asked, signatures)).collect()
-    }
-
-    fn tally_of(&self, asked: &Asked, signatures: &Signatures) -> Result<Tally, RequestError> {
-        let mut signed = Vec::new();
-        for (keyid, key) in asked.keys.keys() {
-            if self.has_signed(key, signatures)? {
-                signed.push(keyid.clone());
-            }
-        }
-        let met = asked.keys.is_met_by(&signed);
-        let missing = asked.keys.keys().keys().filter(|keyid| !signed.contains(keyid)).cloned().collect();
-        Ok(Tally { role: asked.role.clone(), threshold: asked.keys.threshold(), signed, missing, met })
-    }
-
-    fn has_signed(&self, key: &PublicKey, signatures: &Signatures) -> Result<bool, RequestError> {
-        let Some(files) = signatures.0.get(key.id()) else { return Ok(false) };
-        for (file, content) in &self.contents {
-            match files.get(file) {
-                Some(raw) => check_one(key, (file, content), raw)?,
-                None => return Ok(false),
-            }
-        }
-        Ok(true)
+        self.asked.iter().map(|asked| tally_of(asked, &self.contents, signatures)).collect()
     }
 
     /// That `file` answers this request, by a key with a say, with valid signatures of each file and no other.
@@ -185,12 +162,38 @@ impl SigningRequest {
         let keys = || self.asked.iter().flat_map(|asked| asked.keys.keys().values());
         let own: BTreeSet<Digest> = keys().filter(|key| *key.id() == file.keyid).map(PublicKey::identity).collect();
         for twin in keys().filter(|key| own.contains(&key.identity())) {
-            if self.has_signed(twin, signatures).unwrap_or(false) {
+            if has_signed(twin, &self.contents, signatures).unwrap_or(false) {
                 return Err(RequestError::Duplicate { keyid: twin.id().clone() });
             }
         }
         Ok(())
     }
+}
+
+type Contents = BTreeMap<String, Vec<u8>>;
+
+/// How far the role `asked` is with `contents`.
+pub(super) fn tally_of(asked: &Asked, contents: &Contents, signatures: &Signatures) -> Result<Tally, RequestError> {
+    let mut signed = Vec::new();
+    for (keyid, key) in asked.keys.keys() {
+        if has_signed(key, contents, signatures)? {
+            signed.push(keyid.clone());
+        }
+    }
+    let met = asked.keys.is_met_by(&signed);
+    let missing = asked.keys.keys().keys().filter(|keyid| !signed.contains(keyid)).cloned().collect();
+    Ok(Tally { role: asked.role.clone(), threshold: asked.keys.threshold(), signed, missing, met })
+}
+
+fn has_signed(key: &PublicKey, contents: &Contents, signatures: &Signatures) -> Result<bool, RequestError> {
+    let Some(files) = signatures.0.get(key.id()) else { return Ok(false) };
+    for (file, content) in contents {
+        match files.get(file) {
+            Some(raw) => check_one(key, (file, content), raw)?,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
 }
 
 fn check_one(key: &PublicKey, (file, content): (&String, &Vec<u8>), raw: &[u8]) -> Result<(), RequestError> {

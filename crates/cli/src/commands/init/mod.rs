@@ -3,16 +3,17 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
 use sealock_bundle::names::{BundleName, SiteId, Stream};
-use sealock_trust::tuf::{self, RootSpec};
-use sealock_trust::{Digest, FileKey, KeySet, PublicKey, Scheme, Signer};
+use sealock_trust::request::RootDraft;
+use sealock_trust::tuf::RootSpec;
+use sealock_trust::{Digest, FileKey, Scheme, Signer};
 use serde::Serialize;
 
+use crate::commands::trust::{roles, target};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::files;
 use crate::keys::{self, Passphrases};
-use crate::{files, time};
 
 /// Start a bundle: starter spec, keys and trust root
 ///
@@ -42,7 +43,7 @@ pub struct InitArgs {
     /// Existing root keys, private, instead of a new one
     #[arg(long = "root-key", value_name = "FILE")]
     root_keys: Vec<PathBuf>,
-    /// What kind of keys to create: ed25519 or ecdsa-sha2-nistp256
+    /// What kind of keys to create: ed25519, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384 or rsassa-pss-sha256
     #[arg(long, value_name = "SCHEME", default_value_t = Scheme::Ed25519)]
     scheme: Scheme,
     /// Days until the trust root must be renewed
@@ -154,19 +155,20 @@ fn make_root(args: &InitArgs, plan: &Plan, context: &Context, written: &mut Vec<
     let root_keys = signers(&args.root_keys, &plan.root_key, args, &passphrases, written)?;
     let publishers = match args.keys.as_slice() {
         [] => vec![signers(&[], &plan.publisher_key, args, &passphrases, written)?[0].public_key().clone()],
-        given => given.iter().map(|path| public_key(path, &passphrases)).collect::<Result<_>>()?,
+        given => given.iter().map(|path| target::public_key(path, &passphrases)).collect::<Result<_>>()?,
     };
     let root_publics: Vec<_> = root_keys.iter().map(|key| key.public_key().clone()).collect();
     let root_threshold = u32::try_from(root_publics.len()).unwrap_or(u32::MAX);
     let spec = RootSpec {
-        expires: expiry(args.expires_in),
-        root: KeySet::new(root_publics, root_threshold)?,
-        publisher: KeySet::new(publishers, args.threshold)
-            .map_err(|error| CommandError::usage(format!("--threshold: {error}")))?,
+        expires: roles::expiry(args.expires_in),
+        root: roles::role("--root-key", root_publics, Some(root_threshold))?,
+        publisher: roles::role("--threshold", publishers, Some(args.threshold))?,
         revoker: None,
     };
     let signers: Vec<&dyn Signer> = root_keys.iter().map(|key| key as &dyn Signer).collect();
-    let root = tuf::create_root(&spec, &signers)?;
+    let mut draft = RootDraft::new(None, &spec)?;
+    draft.sign(&signers)?;
+    let root = draft.finished()?.ok_or_else(|| CommandError::internal("the root's own keys do not suffice for it"))?;
     files::create(&plan.root, &root, 0o644)?;
     written.push(plan.root.clone());
     Ok(root)
@@ -187,21 +189,6 @@ fn signers(
     let key = keys::load_or_create(usual, args.scheme, passphrases, !args.unencrypted_keys)?;
     written.extend(is_new.then(|| usual.to_owned()));
     Ok(vec![key])
-}
-
-/// The public half of a key file, which may hold no more than that.
-fn public_key(path: &Path, passphrases: &Passphrases<'_>) -> Result<PublicKey> {
-    let text = files::read_text(path)?;
-    if text.contains("BEGIN PUBLIC KEY") {
-        return PublicKey::from_pem(&text)
-            .map_err(|error| CommandError::from(error).context(path.display().to_string()));
-    }
-    Ok(passphrases.load(path)?.public_key().clone())
-}
-
-fn expiry(days: u32) -> Timestamp {
-    let span = SignedDuration::from_hours(i64::from(days) * 24);
-    time::now().saturating_add(span).unwrap_or(Timestamp::MAX)
 }
 
 /// `text` as a DNS label.

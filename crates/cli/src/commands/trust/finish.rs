@@ -7,7 +7,7 @@ use sealock_trust::request::{RequestError, RootDraft};
 use serde::Serialize;
 
 use super::describe;
-use super::target::{self, MAX_DOCUMENT};
+use super::target::{self, Kind, MAX_DOCUMENT};
 use super::transcript;
 use crate::error::{CommandError, Result};
 use crate::files;
@@ -34,15 +34,16 @@ impl Finished {
     }
 }
 
-/// Writes the transcript, and the root where every threshold is met. A finished root is never written again: its
+/// Writes the draft, the transcript, and the root where every threshold is met. A finished root is never written again: its
 /// fingerprint may be on paper already.
 ///
 /// # Errors
 /// Another root stands where this one belongs, or a file cannot be written.
-pub fn finish(draft_path: &Path, to: Option<&Path>, draft: &RootDraft) -> Result<Option<Finished>> {
+pub fn keep(draft_path: &Path, to: Option<&Path>, draft: &RootDraft) -> Result<Option<Finished>> {
+    target::write_again(draft_path, &draft.to_bytes()?, Kind::Draft)?;
     let root_path = to.map_or_else(|| root_path(draft_path), Path::to_owned);
     let root = match draft.finished()? {
-        Some(root) => Some(keep(&root_path, root, draft)?),
+        Some(root) => Some(keep_root(&root_path, root, draft)?),
         None => None,
     };
     let fingerprint = root.map(|root| Digest::sha256(&root));
@@ -57,7 +58,7 @@ pub fn root_path(draft: &Path) -> PathBuf {
     target::with_ending(draft, &[".draft.json"], ".json")
 }
 
-fn keep(path: &Path, root: Vec<u8>, draft: &RootDraft) -> Result<Vec<u8>> {
+fn keep_root(path: &Path, root: Vec<u8>, draft: &RootDraft) -> Result<Vec<u8>> {
     if !path.exists() {
         files::create(path, &root, 0o644)?;
         return Ok(root);

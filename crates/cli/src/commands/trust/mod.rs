@@ -1,10 +1,15 @@
 //! `sealock trust`
 
+mod ceremony;
 mod describe;
 pub mod enroll;
 pub mod export;
 mod finish;
+pub mod init;
+pub mod roles;
+pub mod rotate;
 pub mod show;
+mod show_root;
 pub mod sign;
 pub mod target;
 mod transcript;
@@ -14,14 +19,18 @@ use crate::error::Result;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum TrustCommand {
+    Init(init::InitArgs),
     Enroll(enroll::EnrollArgs),
     Show(show::ShowArgs),
     Sign(sign::SignArgs),
     Export(export::ExportArgs),
+    Rotate(rotate::RotateArgs),
 }
 
 pub fn run(command: &TrustCommand, context: &Context) -> Result<()> {
     match command {
+        TrustCommand::Init(args) => init::run(args, context),
+        TrustCommand::Rotate(args) => rotate::run(args, context),
         TrustCommand::Enroll(args) => enroll::run(args, context),
         TrustCommand::Show(args) => show::run(args, context),
         TrustCommand::Sign(args) => sign::run(args, context),

@@ -1,17 +1,27 @@
 //! `sealock trust show`
 
+use std::path::PathBuf;
+
 use sealock_trust::directory::{Enrolment, TrustDirectory};
 use sealock_trust::tuf::StreamState;
 use serde::Serialize;
 
+use super::show_root;
 use crate::context::Context;
 use crate::error::Result;
 use crate::station::Station;
 use crate::ui::Table;
 
-/// Show the enrolled roots, and the newest bundle accepted of each stream
+/// Show what this station believes, or roots and drafts in files
+///
+/// Without a file: the enrolled roots, and the newest bundle accepted of each stream. With files: keys, thresholds, expiry and
+/// signers of each root, and what changes from one file to the next.
 #[derive(Debug, clap::Args)]
-pub struct ShowArgs {}
+pub struct ShowArgs {
+    /// Roots or root drafts, oldest first
+    #[arg(value_name = "ROOT")]
+    roots: Vec<PathBuf>,
+}
 
 #[derive(Serialize)]
 struct Trust {
@@ -19,7 +29,10 @@ struct Trust {
     accepted: Vec<StreamState>,
 }
 
-pub fn run(_args: &ShowArgs, context: &Context) -> Result<()> {
+pub fn run(args: &ShowArgs, context: &Context) -> Result<()> {
+    if !args.roots.is_empty() {
+        return show_root::show(&args.roots, context);
+    }
     let trust = read(context)?;
     if trust.enrolled.is_empty() {
         context.ui.note("no publisher is enrolled yet: `sealock trust enroll ROOT --fingerprint SHA256`");

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::sign;
-use sealock_trust::request::{Merged, RootDraft, SignatureFile, SigningRequest, Tally};
+use sealock_trust::request::{Merged, SignatureFile, SigningRequest, Tally};
 use sealock_trust::{Digest, FileKey, KeyId, Signer};
 use serde::Serialize;
 use serde_json::Value;
@@ -154,14 +154,8 @@ fn add_to_draft(args: &SignArgs, context: &Context) -> Result<()> {
     let mut merged = draft.merge(&files)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     merged.added.extend(draft.sign(&signers)?.added);
-    let finished = keep_draft(&args.target, args.to.as_deref(), &draft)?;
+    let finished = finish::keep(&args.target, args.to.as_deref(), &draft)?;
     show(args, merged, (draft.tally()?, finished), context)
-}
-
-/// Writes the draft, and the root once it is finished.
-fn keep_draft(path: &Path, to: Option<&Path>, draft: &RootDraft) -> Result<Option<Finished>> {
-    target::write_again(path, &draft.to_bytes()?, Kind::Draft)?;
-    finish::finish(path, to, draft)
 }
 
 fn review(keys: &[FileKey], request: &SigningRequest, context: &Context) -> Result<()> {

@@ -16,10 +16,10 @@ use crate::error::Result;
 pub fn page(draft: &RootDraft, fingerprint: Option<&Digest>, date: Timestamp) -> Result<String> {
     let root = draft.root();
     let mut page = format!("SEALOCK ROOT CEREMONY: ROOT {}\n\n", root.version);
-    let _ = writeln!(page, "date       {}", date.strftime("%Y-%m-%d %H:%M UTC"));
+    let _ = writeln!(page, "date       {}", date);
     let _ = writeln!(page, "tool       sealock {}", env!("CARGO_PKG_VERSION"));
     let _ = writeln!(page, "expires    {}", root.expires);
-    let _ = writeln!(page, "request    {}", grouped(draft.request().digest().hex()));
+    let _ = writeln!(page, "request\n{}", lines(draft.request().digest().hex()));
     page.push_str(&match fingerprint {
         Some(fingerprint) => format!("\nROOT FINGERPRINT (SHA-256 of the file)\n\n{}\n", lines(fingerprint.hex())),
         None => "\nROOT FINGERPRINT: none yet, signatures are missing\n".to_owned(),
@@ -32,7 +32,7 @@ pub fn page(draft: &RootDraft, fingerprint: Option<&Digest>, date: Timestamp) ->
         }
     }
     if let Some(previous) = draft.previous() {
-        let _ = write!(page, "\nCHANGES {}", difference(previous, root)?);
+        let _ = write!(page, "\nCHANGES {}", narrow(&difference(previous, root)?));
     }
     page.push_str("\nSIGNATURES\n\n");
     for tally in draft.tally()? {
@@ -40,6 +40,15 @@ pub fn page(draft: &RootDraft, fingerprint: Option<&Digest>, date: Timestamp) ->
     }
     page.push_str(STEPS);
     Ok(page)
+}
+
+/// Lines that hold a key id are broken after its eighth group, so that the page stays as wide as paper.
+fn narrow(text: &str) -> String {
+    let narrow = |line: &str| match line.split_at_checked(45) {
+        Some((first, second)) if line.len() > 80 => format!("{first}\n      {}\n", second.trim()),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(narrow).collect()
 }
 
 /// 64 hexadecimal characters on two lines, in groups of four.
@@ -60,18 +69,18 @@ fn signatures(tally: &Tally) -> String {
 const STEPS: &str = "
 STEPS
 
-  [ ] each keyholder made the key on a machine of their own, and keeps a copy elsewhere
-  [ ] each key above was read out by its holder and compared, all sixteen groups
+  [ ] each keyholder made the key on a machine of their own, and keeps a copy
+  [ ] each key was read out by its holder and compared, all sixteen groups
   [ ] roles, thresholds and expiry above are what was agreed
-  [ ] each signer saw the summary of this request, with the digest above, before signing
-  [ ] the fingerprint above is that of the file: sha256sum root.json
-  [ ] two copies of this page were printed; one goes to the site by another way than the file
+  [ ] each signer saw the summary and this request digest before signing
+  [ ] the fingerprint above is what sha256sum says of the file
+  [ ] two pages were printed; one goes to the site, apart from the file
 
 WITNESSES
 
-  name ______________________________  signature ______________________________
+  name ____________________________  signature ____________________________
 
-  name ______________________________  signature ______________________________
+  name ____________________________  signature ____________________________
 
-  name ______________________________  signature ______________________________
+  name ____________________________  signature ____________________________
 ";
