@@ -69,7 +69,8 @@ fn key_objects_that_do_not_fit_their_scheme_are_refused_and_unknown_schemes_pars
 /// `openssl ARGS…`: makes keys and judges signatures, as the other side.
 fn run_openssl(folder: &Path, args: &[&str]) -> bool {
     let output = std::process::Command::new("openssl").args(args).current_dir(folder).output();
-    output.expect("this test needs openssl (Debian package `openssl`)").status.success()
+    let missing = "this test needs openssl (Debian package `openssl`)";
+    output.unwrap_or_else(|error| panic!("{missing}: {error}")).status.success()
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::error::Result;
 pub fn page(draft: &RootDraft, fingerprint: Option<&Digest>, date: Timestamp) -> Result<String> {
     let root = draft.root();
     let mut page = format!("SEALOCK ROOT CEREMONY: ROOT {}\n\n", root.version);
-    let _ = writeln!(page, "date       {}", date);
+    let _ = writeln!(page, "date       {date}");
     let _ = writeln!(page, "tool       sealock {}", env!("CARGO_PKG_VERSION"));
     let _ = writeln!(page, "expires    {}", root.expires);
     let _ = writeln!(page, "request\n{}", lines(draft.request().digest().hex()));
