@@ -19,6 +19,7 @@ use sealock_trust::tuf::walk_roots;
 use sealock_trust::{Digest, SiteKeys, StreamName, TrustDirectory};
 
 use crate::archive::Archive;
+use crate::delta::{self, Inside};
 use crate::manifest::Manifest;
 use crate::verify::{self, Against, Recipient, VerifiedHeader};
 
@@ -34,6 +35,12 @@ pub struct Station<'a> {
     pub trust: &'a TrustDirectory,
     /// Who the site is, and its key for receipts and releases.
     pub site: &'a SiteKeys,
+}
+
+impl<'a> Station<'a> {
+    fn inside(self) -> Inside<'a> {
+        Inside { store: self.store, trust: self.trust, site: self.site.root() }
+    }
 }
 
 /// What one import is told.
@@ -173,7 +180,7 @@ impl Import<'_> {
         let current = self.station.store.current_release(self.station.site.key_set())?;
         let release = self.next_release(current.as_ref())?;
         let written = staged.written();
-        let receipt = self.receipt(current.as_ref())?;
+        let receipt = self.receipt()?;
         self.station.trust.accept(&self.claim.stream, self.header.trust(), &receipt)?;
         let published = self.lock.publish(release, Some(staged.into_staging()), self.station.site.signer())?;
         Ok(ImportOutcome::Published(self.imported(published.release.number, written)))
@@ -183,10 +190,12 @@ impl Import<'_> {
     fn stage(&self, progress: &mut dyn FnMut(Progress)) -> Result<Staged<'_>, ImportError> {
         let manifest = self.header.digest();
         let blobs = &self.header.manifest().blobs;
-        let digests: Vec<Digest> = blobs.iter().map(|blob| blob.digest.clone()).collect();
+        let digests: Vec<Digest> = blobs.iter().map(|blob| &blob.digest).chain([manifest]).cloned().collect();
+        // Before presence is looked up: what is found then stays.
         self.lock.hold(manifest, &digests)?;
+        delta::check_base(self.header, self.station.inside(), &self.claim.root)?;
         let mut staged = Staged::new(self.station.store, self.lock.staging(manifest)?);
-        if let Err(error) = staged.check_room(blobs) {
+        if let Err(error) = staged.check_room(self.header.manifest().carried()) {
             // What an earlier import has left is worth more than the room; an empty staging folder is not.
             if !staged.is_resumed() {
                 drop(staged);
@@ -196,6 +205,8 @@ impl Import<'_> {
         }
         let total = self.header.payload_size();
         self.header.stream(&mut staged, &mut |done| progress(Progress { done, total }))?;
+        // The next delta is checked against what this manifest lists.
+        staged.keep_manifest(manifest, self.header.manifest_bytes())?;
         Ok(staged)
     }
 
@@ -211,18 +222,11 @@ impl Import<'_> {
         Ok(Release::after(current, selection, references(manifest, &stream), self.now)?)
     }
 
-    /// The site's word that it accepted the bundle, with what it holds of the same publisher.
-    fn receipt(&self, current: Option<&Published>) -> Result<Vec<u8>, ImportError> {
-        let mut held = vec![self.header.digest().clone()];
-        for selection in current.iter().flat_map(|current| &current.release.streams) {
-            let stream = selection.stream.parse::<StreamName>();
-            let root = stream.ok().and_then(|stream| self.station.trust.root_for(&stream).ok());
-            let is_same_publisher = root.is_some_and(|root| root.enrolment == self.claim.root.enrolment);
-            if is_same_publisher && selection.stream != self.claim.stream.as_str() {
-                held.push(selection.manifest.clone());
-            }
-        }
-        held.sort();
+    /// The site's word that it accepted the bundle, with what live releases hold of the same publisher.
+    fn receipt(&self) -> Result<Vec<u8>, ImportError> {
+        let releases = self.station.store.live_releases(self.station.site.key_set())?;
+        let mut held = delta::manifests_held(self.station.trust, &self.claim.root, &releases);
+        held.insert(self.header.digest().clone());
         let receipt = Receipt {
             manifest: self.header.digest().clone(),
             site: self.station.site.id().clone(),
@@ -230,7 +234,7 @@ impl Import<'_> {
             sequence: self.header.manifest().sequence,
             verdict: Verdict::Accepted,
             code: None,
-            held,
+            held: held.into_iter().collect(),
             issued: self.now,
         };
         Ok(receipt.sign(self.station.site.signer())?)

@@ -15,12 +15,18 @@ const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// Where containerd finds the name of an image.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
+/// How many blobs of the layout are elsewhere: only in a delta. The layout may lack them (OCI image specification 1.1,
+/// image-layout.md, "blobs directory"), but its readers should be told.
+const ABSENT_BLOBS: &str = "vnd.sealock.delta.absent-blobs";
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Index<'a> {
     schema_version: u8,
     media_type: &'static str,
     manifests: Vec<Descriptor<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<&'static str, String>,
 }
 
 #[derive(Serialize)]
@@ -64,7 +70,14 @@ pub(crate) fn of(manifest: &Manifest) -> Result<Vec<u8>, serde_json::Error> {
             annotations,
         }
     });
-    serde_json::to_vec(&Index { schema_version: 2, media_type: OCI_INDEX, manifests: descriptors.collect() })
+    let absent = manifest.base.as_ref().map(|base| (ABSENT_BLOBS, base.blobs.to_string()));
+    let annotations = absent.into_iter().collect();
+    serde_json::to_vec(&Index {
+        schema_version: 2,
+        media_type: OCI_INDEX,
+        manifests: descriptors.collect(),
+        annotations,
+    })
 }
 
 fn platform(platform: &Platform) -> OciPlatform<'_> {

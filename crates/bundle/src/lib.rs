@@ -5,6 +5,7 @@
 pub mod archive;
 pub mod artifact;
 pub mod components;
+pub mod delta;
 pub mod document;
 pub mod import;
 mod index;

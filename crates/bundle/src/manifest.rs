@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use sealock_trust::Digest;
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
+use sealock_trust::{Digest, SiteId};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::layout;
-use crate::lock::{BlobRole, Lock, LockError, ReferenceKind, Verdict, is_format};
+use crate::lock::{BlobRole, Lock, LockError, LockedBlob, ReferenceKind, Verdict, is_format};
 use crate::names::{BundleName, Platform, Stream};
 use crate::reference::ArtifactName;
 use crate::spec::Audience;
@@ -23,10 +23,13 @@ pub const MAX_BLOBS: usize = 50_000;
 /// References of one bundle at most.
 pub const MAX_REFERENCES: usize = 50_000;
 
-/// What `manifest.json` may hold at most, so that reading it stays far below 256 MiB of memory.
-const LIMITS: Limits = Limits { bytes: 24 << 20, ..Limits::MANIFEST };
+/// Bytes of `manifest.json` at most.
+pub const MAX_BYTES: u64 = 24 << 20;
 
-/// The table of contents of a bundle. A lock determines it byte for byte.
+/// What `manifest.json` may hold at most, so that reading it stays far below 256 MiB of memory.
+const LIMITS: Limits = Limits { bytes: MAX_BYTES as usize, ..Limits::MANIFEST };
+
+/// The table of contents of a bundle. A lock determines it byte for byte; for a delta, lock and receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Manifest {
@@ -61,11 +64,30 @@ pub struct Manifest {
     pub limits: ManifestLimits,
     /// Everything that is carried under a name, sorted by name.
     pub references: Vec<Reference>,
-    /// Every blob, in the order of the archive.
+    /// In a delta: what has to be at the site already. None in a full bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+    /// Every blob of the bundle, carried or not, in the order of the archive.
     pub blobs: Vec<Blob>,
     /// Whatever else a person or a tool noted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// What a delta relies on: the blobs without an offset, which earlier bundles brought to the site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Base {
+    /// The site whose receipt the delta was made from.
+    pub site: SiteId,
+    /// The digest of that receipt's file.
+    pub receipt: Digest,
+    /// The manifests of the earlier bundles that list the blobs which are not carried, sorted.
+    pub manifests: Vec<Digest>,
+    /// Bytes of the blobs that are not carried.
+    pub bytes: u64,
+    /// The number of these blobs.
+    pub blobs: u64,
 }
 
 /// What importing a bundle takes at most, known before the first blob is read.
@@ -105,8 +127,9 @@ pub struct Blob {
     pub digest: Digest,
     /// Its length, in bytes.
     pub size: u64,
-    /// Where its first byte stands, in bytes from the end of the header.
-    pub offset: u64,
+    /// Where its first byte stands, in bytes from the end of the header; none where it is not carried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
     /// Its media type.
     pub media_type: String,
     /// What it is for.
@@ -168,19 +191,29 @@ impl Manifest {
     /// # Errors
     /// When the lock contradicts itself.
     pub fn from_lock(lock: &Lock) -> Result<Self, LockError> {
+        Self::carrying(lock, |_| true)
+    }
+
+    /// The manifest of `lock` that carries only some of its blobs; its `base` is for the caller to fill in.
+    pub(crate) fn carrying(lock: &Lock, is_carried: impl Fn(&LockedBlob) -> bool) -> Result<Self, LockError> {
         let digest = lock.digest()?;
         let mut lock = lock.clone();
         lock.sort();
         let limits = ManifestLimits { bytes: lock.content_size(), blobs: lock.blobs.len() as u64 };
-        let offsets = layout::offsets(lock.blobs.iter().map(|blob| (&blob.digest, blob.size)));
-        let blobs = lock.blobs.into_iter().zip(offsets);
-        let blobs = blobs.map(|(blob, offset)| Blob {
-            digest: blob.digest,
-            size: blob.size,
-            offset,
-            media_type: blob.media_type,
-            role: blob.role,
-        });
+        let carried = lock.blobs.iter().filter(|blob| is_carried(blob));
+        let mut offsets = layout::offsets(carried.map(|blob| (&blob.digest, blob.size))).into_iter();
+        let mut place = |blob: &LockedBlob| if is_carried(blob) { offsets.next() } else { None };
+        let blobs: Vec<Blob> = lock
+            .blobs
+            .into_iter()
+            .map(|blob| Blob {
+                offset: place(&blob),
+                digest: blob.digest,
+                size: blob.size,
+                media_type: blob.media_type,
+                role: blob.role,
+            })
+            .collect();
         let references = lock.references.into_iter().map(|reference| Reference {
             name: reference.name,
             kind: reference.kind,
@@ -205,7 +238,8 @@ impl Manifest {
             tool: lock.tool,
             limits,
             references: references.collect(),
-            blobs: blobs.collect(),
+            base: None,
+            blobs,
             annotations: lock.annotations,
         })
     }
@@ -236,6 +270,16 @@ impl Manifest {
     /// The artifact called `name`.
     pub fn reference(&self, name: &str) -> Option<&Reference> {
         self.references.iter().find(|reference| reference.name.as_str() == name)
+    }
+
+    /// The blobs that the archive carries, in its order: all of them, but in a delta.
+    pub fn carried(&self) -> impl Iterator<Item = &Blob> {
+        self.blobs.iter().filter(|blob| blob.offset.is_some())
+    }
+
+    /// The blobs that are expected at the site, since the archive does not carry them.
+    pub fn expected(&self) -> impl Iterator<Item = &Blob> {
+        self.blobs.iter().filter(|blob| blob.offset.is_none())
     }
 
     fn check_limits(&self) -> Result<(), ManifestError> {
@@ -288,13 +332,32 @@ impl Manifest {
         if let Some(bare) = self.references.iter().find(|reference| !digests.contains(&reference.digest)) {
             return Some(format!("{} is {}, which is not among the blobs", bare.name, bare.digest));
         }
-        let offsets = layout::offsets(self.blobs.iter().map(|blob| (&blob.digest, blob.size)));
-        let misplaced = self.blobs.iter().zip(offsets).find(|(blob, offset)| blob.offset != *offset);
-        if let Some((blob, offset)) = misplaced {
-            return Some(format!("the blob {} is said to be at {}, and must be at {offset}", blob.digest, blob.offset));
+        let offsets = layout::offsets(self.carried().map(|blob| (&blob.digest, blob.size)));
+        let mut placed = self.carried().filter_map(|blob| Some((blob, blob.offset?))).zip(offsets);
+        if let Some(((blob, said), offset)) = placed.find(|((_, said), offset)| said != offset) {
+            return Some(format!("the blob {} is said to be at {said}, and must be at {offset}", blob.digest));
+        }
+        if let Some(problem) = self.problem_of_base() {
+            return Some(problem);
         }
         let bytes = self.blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size));
         let agrees = self.limits.bytes == bytes && self.limits.blobs == self.blobs.len() as u64;
         (!agrees).then(|| "its limits do not fit its blobs".to_owned())
+    }
+
+    /// A full bundle carries every blob, and a delta says exactly what it leaves out.
+    fn problem_of_base(&self) -> Option<String> {
+        let (count, bytes) = self.expected().fold((0, 0_u64), |(n, sum), blob| (n + 1, sum.saturating_add(blob.size)));
+        let Some(base) = &self.base else {
+            let bare = self.expected().next();
+            return bare.map(|blob| format!("the blob {} is not carried, and no base is named", blob.digest));
+        };
+        match () {
+            () if count == 0 => Some("it names a base, and leaves out nothing".to_owned()),
+            () if (base.blobs, base.bytes) != (count, bytes) => Some("its base does not fit its blobs".to_owned()),
+            () if base.manifests.is_empty() => Some("its base names no manifest".to_owned()),
+            () if !base.manifests.is_sorted_by(|a, b| a < b) => Some("its base is not sorted".to_owned()),
+            () => None,
+        }
     }
 }

@@ -128,6 +128,11 @@ impl VerifiedHeader {
         &self.manifest
     }
 
+    /// The content of `manifest.json`.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        self.archive.manifest_bytes()
+    }
+
     /// What the trust metadata came to: signers, root, sequence.
     pub fn trust(&self) -> &Verified {
         &self.verified

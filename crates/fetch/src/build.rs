@@ -31,10 +31,23 @@ pub async fn build(
     settings: &Settings,
     progress: &Progress,
 ) -> Result<PathBuf, FetchError> {
-    let http = Http::new(settings.clone(), progress.clone())?;
     let (locked, path) = (lock.clone(), out.to_owned());
     let writer = blocking::run(move || Ok(Writer::create(&path, &locked)?)).await?;
-    let missing = announce(lock, &writer, progress);
+    fill(writer, folder, settings, progress).await
+}
+
+/// Fetches what a bundle that was begun lacks, and finishes it: what [`build`] does with a [`Writer`] of its own.
+///
+/// # Errors
+/// As [`build`].
+pub async fn fill(
+    writer: Writer,
+    folder: &Path,
+    settings: &Settings,
+    progress: &Progress,
+) -> Result<PathBuf, FetchError> {
+    let http = Http::new(settings.clone(), progress.clone())?;
+    let missing = announce(&writer, progress);
     let pulled = pull_all(&http, &writer, folder, missing).await;
     if let Err(error) = pulled {
         let kept = writer.clone();
@@ -47,11 +60,10 @@ pub async fn build(
 }
 
 /// Tells how much is to be done, and gives it in a good order: the largest first, so that none is waited for at the end.
-fn announce(lock: &Lock, writer: &Writer, progress: &Progress) -> Vec<LockedBlob> {
+fn announce(writer: &Writer, progress: &Progress) -> Vec<LockedBlob> {
     let mut missing = writer.missing();
     let bytes = missing.iter().map(|blob| blob.size).sum();
-    let fetched = lock.blobs.iter().filter(|blob| !blob.is_generated());
-    let (all, all_bytes) = fetched.fold((0, 0), |(count, sum), blob| (count + 1, sum + blob.size));
+    let (all, all_bytes) = writer.fetched().fold((0, 0), |(count, sum), blob| (count + 1, sum + blob.size));
     let blobs = missing.len() as u64;
     if blobs < all {
         progress.report(&Event::Kept { blobs: all - blobs, bytes: all_bytes - bytes });

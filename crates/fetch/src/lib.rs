@@ -14,7 +14,7 @@ mod settings;
 mod source;
 mod upstream;
 
-pub use build::build;
+pub use build::{build, fill};
 pub use error::{FetchError, Unruled};
 pub use progress::{Event, Progress};
 pub use resolve::{LockRequest, resolve};

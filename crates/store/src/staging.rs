@@ -56,13 +56,18 @@ impl Staging {
     /// Whether the blob is there whole, with this size: accepted into the store earlier, or staged.
     ///
     /// A blob that an interrupted import left here is hashed again, since a power loss may have torn it; it is dropped
-    /// if it is not what its name says.
+    /// if it is not what its name says. An accepted blob with another size is damaged: it does not count, and is replaced
+    /// when the blob is written again.
     ///
     /// # Errors
-    /// [`StoreError::WrongSize`] where an accepted blob has another size; [`StoreError::Io`].
+    /// [`StoreError::Io`]; [`StoreError::Foreign`].
     pub fn holds(&mut self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
-        if let Some(actual) = self.store.blob_size(digest)? {
-            return same_size(digest, size, actual).map(|()| true);
+        match self.store.blob_size(digest)? {
+            Some(actual) if actual == size => return Ok(true),
+            Some(actual) => {
+                tracing::warn!(%digest, size, actual, "a blob in the store is damaged: it has another size")
+            }
+            None => {}
         }
         if self.finished.contains(digest) {
             return Ok(true);
@@ -80,7 +85,7 @@ impl Staging {
     /// # Errors
     /// [`StoreError::Io`]; [`StoreError::Foreign`].
     pub fn open_blob(&self, digest: &Digest) -> Result<Option<File>, StoreError> {
-        if let Some(blob) = self.store.open_blob(digest)? {
+        if let Some(blob) = self.store.open_blob(digest)?.filter(|_| !self.finished.contains(digest)) {
             return Ok(Some(blob.file));
         }
         if !self.finished.contains(digest) {
@@ -135,10 +140,10 @@ impl Staging {
             return Err(error);
         }
         for digest in &self.finished {
-            let target = self.store.blob_path(digest);
-            // Both are whole: keeping the old one spares a rename and keeps its readers' page cache.
-            if size_of_blob(&target)?.is_none() {
-                rename(&blob_in(&self.folder.join("blobs"), digest), &target)?;
+            let (staged, target) = (blob_in(&self.folder.join("blobs"), digest), self.store.blob_path(digest));
+            // Both are whole: keeping the old one spares a rename and keeps its readers' page cache. Unless it is damaged.
+            if size_of_blob(&target)? != size_of_blob(&staged)? {
+                rename(&staged, &target)?;
             }
         }
         for algorithm in ALGORITHMS {
@@ -168,13 +173,6 @@ impl Staging {
         self.finished.insert(digest.clone());
         Ok(true)
     }
-}
-
-fn same_size(digest: &Digest, expected: u64, actual: u64) -> Result<(), StoreError> {
-    if expected == actual {
-        return Ok(());
-    }
-    Err(StoreError::WrongSize { digest: digest.clone(), expected, actual })
 }
 
 fn hash_file(path: &std::path::Path, expected: &Digest) -> Result<(File, Digest), StoreError> {

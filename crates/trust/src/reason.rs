@@ -176,6 +176,11 @@ codes! {
         cause: "The wrong medium was carried here, or this site's id is missing from the bundle spec.",
         remedy: "Import it at the site it names, or have it built again with this site under `audience`."
     }
+    BaseMissing = "BASE_MISSING" {
+        meaning: "The bundle is a delta, and the site does not hold everything that it builds on.",
+        cause: "The delta was made from the receipt of another site, or what it builds on was removed or damaged since that receipt.",
+        remedy: "Carry out the want-list that `sealock import --want-list FILE` writes, and build again with `--want FILE`; or build without `--since`, which carries everything."
+    }
     Format = "FORMAT" {
         meaning: "The content is not written in the format that it must have.",
         cause: "A damaged file, another kind of file, or a format of a newer major version.",

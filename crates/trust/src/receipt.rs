@@ -146,6 +146,16 @@ impl Receipt {
     }
 }
 
+/// The site that a receipt says it is from, unverified: for choosing the site root that it is checked with.
+///
+/// # Errors
+/// [`ReceiptError`] where it is no receipt.
+pub fn claimed_site(bytes: &[u8]) -> Result<SiteId, ReceiptError> {
+    let envelope = Envelope::from_json(bytes)?;
+    let statement: Statement = jcs::from_slice(envelope.unverified(PAYLOAD_TYPE)?, &Limits::DOCUMENT)?;
+    Ok(Receipt::try_from(statement)?.site)
+}
+
 impl From<&Receipt> for Statement {
     fn from(receipt: &Receipt) -> Self {
         let digest =

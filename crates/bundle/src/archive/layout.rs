@@ -86,9 +86,9 @@ pub(crate) fn offsets<'a>(blobs: impl Iterator<Item = (&'a Digest, u64)>) -> Vec
     slots(blobs).into_iter().map(|slot| slot.data).collect()
 }
 
-/// The places of a manifest's blobs.
+/// The places of the blobs that a manifest says are carried.
 pub(crate) fn slots_of(manifest: &Manifest) -> Vec<Slot> {
-    slots(manifest.blobs.iter().map(|blob| (&blob.digest, blob.size)))
+    slots(manifest.carried().map(|blob| (&blob.digest, blob.size)))
 }
 
 /// The metadata does not fit into the room that the lock reserved.

@@ -125,7 +125,7 @@ impl Archive {
         let start = self.header_size();
         let mut buffer = vec![0; CHUNK];
         let mut end = start;
-        for (blob, slot) in manifest.blobs.iter().zip(layout::slots_of(manifest)) {
+        for (blob, slot) in manifest.carried().zip(layout::slots_of(manifest)) {
             source.expect_head(&slot, start + slot.start)?;
             let position = start + slot.data;
             let mut data = BlobReader { source: &source, buffer: &mut buffer, position, remaining: slot.size };

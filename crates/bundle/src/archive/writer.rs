@@ -19,7 +19,7 @@ use super::layout::{self, HeaderParts, MetadataFiles, Slot};
 use super::{ArchiveError, IoContext};
 use crate::artifact;
 use crate::index;
-use crate::lock::{BlobSource, Lock, LockedBlob};
+use crate::lock::{BlobSource, Lock, LockError, LockedBlob};
 use crate::manifest::Manifest;
 use crate::sign;
 
@@ -60,11 +60,23 @@ impl Writer {
     /// # Errors
     /// [`ArchiveError::DiskFull`] before the first byte is fetched, [`ArchiveError::Busy`], [`ArchiveError::Lock`].
     pub fn create(path: &Path, lock: &Lock) -> Result<Self, ArchiveError> {
+        Self::create_with(path, lock, &Manifest::from_lock(lock)?)
+    }
+
+    /// As [`Writer::create`], with the `manifest` that `lock` makes under a receipt: a delta ([`crate::delta`]).
+    ///
+    /// # Errors
+    /// As [`Writer::create`], and where the manifest is of another lock.
+    pub fn create_with(path: &Path, lock: &Lock, manifest: &Manifest) -> Result<Self, ArchiveError> {
+        if manifest.lock != lock.digest()? {
+            return Err(LockError::Inconsistent("the manifest was made from another one".to_owned()).into());
+        }
         let mut lock = lock.clone();
         lock.sort();
-        let manifest = Manifest::from_lock(&lock)?;
+        let carried: BTreeSet<&Digest> = manifest.carried().map(|blob| &blob.digest).collect();
+        lock.blobs.retain(|blob| carried.contains(&blob.digest));
         let manifest_bytes = manifest.to_bytes()?;
-        let index = index::of(&manifest).map_err(|_| ArchiveError::Index)?;
+        let index = index::of(manifest).map_err(|_| ArchiveError::Index)?;
         let parts = HeaderParts {
             index: &index,
             metadata: &MetadataFiles::new(),
@@ -72,7 +84,7 @@ impl Writer {
             publisher_keys: lock.publisher_keys,
         };
         let header_size = parts.size();
-        let slots = layout::slots_of(&manifest);
+        let slots = layout::slots_of(manifest);
         let total = header_size + slots.last().map_or(0, Slot::end) + layout::END;
         let partial = partial_path(path);
         let file = open_locked(&partial)?;
@@ -91,6 +103,11 @@ impl Writer {
             progress: Mutex::new(progress),
         };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The blobs that are fetched for this bundle, there or not, in the order of the archive.
+    pub fn fetched(&self) -> impl Iterator<Item = &LockedBlob> {
+        self.shared.lock.blobs.iter().filter(|blob| !blob.is_generated())
     }
 
     /// The blobs that have to be fetched still, in the order of the archive.

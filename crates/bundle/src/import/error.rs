@@ -8,6 +8,7 @@ use sealock_trust::reason::Code;
 use sealock_trust::receipt::ReceiptError;
 
 use crate::archive::ArchiveError;
+use crate::delta::BaseMissing;
 use crate::verify::VerifyError;
 
 /// Why a bundle was not imported.
@@ -23,6 +24,9 @@ pub enum ImportError {
     /// The store refused, or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The bundle is a delta, and the site lacks something of its base.
+    #[error(transparent)]
+    Base(#[from] BaseMissing),
     /// The receipt could not be made.
     #[error("the receipt for the bundle could not be made")]
     Receipt(#[from] ReceiptError),
@@ -51,6 +55,7 @@ impl ImportError {
             Self::Verify(source) => source.code(),
             Self::Trust(source) => source.code(),
             Self::Store(source) => source.code(),
+            Self::Base(source) => source.code(),
             Self::Receipt(source) => source.code(),
             Self::NoRoom { .. } => None,
         }
@@ -67,6 +72,7 @@ impl ImportError {
             Self::Verify(source) => source.is_environment(),
             Self::Trust(source) => matches!(source, DirectoryError::Io { .. }),
             Self::Store(source) => source.is_environment(),
+            Self::Base(source) => source.is_environment(),
             Self::Receipt(_) => false,
             Self::NoRoom { .. } => true,
         }

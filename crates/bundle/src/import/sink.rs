@@ -1,6 +1,7 @@
 //! Puts the blobs of a bundle into staging.
 
 use sealock_store::{Staging, Store};
+use sealock_trust::Digest;
 
 use super::error::ImportError;
 use crate::archive::{BlobReader, BlobSink, Taken};
@@ -36,12 +37,12 @@ impl<'a> Staged<'a> {
     }
 
     /// Says that the disk is too small before anything is written to it.
-    pub(super) fn check_room(&mut self, blobs: &[Blob]) -> Result<(), ImportError> {
+    pub(super) fn check_room<'b>(&mut self, blobs: impl Iterator<Item = &'b Blob>) -> Result<(), ImportError> {
         let mut needed = 0_u64;
         for blob in blobs {
             if !self.staging.holds(&blob.digest, blob.size)? {
                 needed = needed.saturating_add(blob.size);
-            } else if !self.store.has_blob(&blob.digest)? {
+            } else if !self.is_in_store(blob)? {
                 self.resumed = true;
             }
         }
@@ -51,13 +52,29 @@ impl<'a> Staged<'a> {
         }
         Ok(())
     }
+
+    /// Keeps `manifest.json` beside the blobs that it lists.
+    pub(super) fn keep_manifest(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), ImportError> {
+        let size = bytes.len() as u64;
+        if self.staging.holds(digest, size)? {
+            return Ok(());
+        }
+        let mut writer = self.staging.write_blob(digest, size)?;
+        writer.push(bytes)?;
+        Ok(writer.finish()?)
+    }
+
+    /// A copy in the store that has another size is damaged, and this import replaces it.
+    fn is_in_store(&self, blob: &Blob) -> Result<bool, ImportError> {
+        Ok(self.store.blob_size(&blob.digest)? == Some(blob.size))
+    }
 }
 
 impl BlobSink for Staged<'_> {
     type Error = ImportError;
 
     fn take(&mut self, blob: &Blob, data: &mut BlobReader<'_>) -> Result<Taken, ImportError> {
-        if self.store.has_blob(&blob.digest)? {
+        if self.is_in_store(blob)? {
             // The store's own copy is kept; this one is judged all the same, so that a damaged bundle is refused.
             return Ok(Checker.take(blob, data)?);
         }
@@ -76,8 +93,6 @@ impl BlobSink for Staged<'_> {
 
 #[cfg(test)]
 mod tests {
-    use sealock_trust::Digest;
-
     use super::*;
     use crate::lock::BlobRole;
 
@@ -90,13 +105,13 @@ mod tests {
         let blob = |size| Blob {
             digest: Digest::sha256(b"blob"),
             size,
-            offset: 0,
+            offset: Some(0),
             media_type: String::new(),
             role: BlobRole::Layer,
         };
-        staged.check_room(&[blob(1)]).unwrap();
+        staged.check_room([blob(1)].iter()).unwrap();
         let beyond = store.free_bytes().unwrap() + (1 << 40);
-        let error = staged.check_room(&[blob(beyond)]).unwrap_err();
+        let error = staged.check_room([blob(beyond)].iter()).unwrap_err();
         assert!(matches!(error, ImportError::NoRoom { needed, .. } if needed == beyond), "{error}");
         assert!(error.is_environment() && !error.is_refusal() && !staged.is_resumed());
     }

@@ -68,7 +68,7 @@ fn a_flipped_byte_in_each_blob() {
     let scene = Scene::new();
     for blob in scene.manifest().blobs.iter().filter(|blob| blob.size > 0) {
         for at in [0, blob.size / 2, blob.size - 1] {
-            let at = (1 << 20) + usize::try_from(blob.offset + at).unwrap();
+            let at = (1 << 20) + usize::try_from(blob.offset.unwrap() + at).unwrap();
             assert_eq!(scene.flipped(at), "DIGEST", "byte {at} of {}", blob.digest);
         }
     }
@@ -79,7 +79,7 @@ fn a_flipped_byte_between_the_blobs() {
     let scene = Scene::new();
     let mut end = 1 << 20;
     for blob in &scene.manifest().blobs {
-        let data = (1 << 20) + usize::try_from(blob.offset).unwrap();
+        let data = (1 << 20) + usize::try_from(blob.offset.unwrap()).unwrap();
         for at in [end, end + 100, end + 130, end + 300, data - 512, data - 400, data - 200, data - 1] {
             let code = scene.flipped(at);
             assert!(["FORMAT", "AMBIGUOUS", "SIZE"].contains(&code.as_str()), "{code} for byte {at} before {data}");
@@ -289,7 +289,7 @@ fn hostile_entries_in_the_place_of_blobs() {
     let manifest = scene.manifest();
     let in_place_of = |size_fits: &dyn Fn(u64) -> bool, bend: &dyn Fn(&mut tar::Header)| {
         let blob = manifest.blobs.iter().find(|blob| size_fits(blob.size)).unwrap();
-        let at = (1 << 20) + usize::try_from(blob.offset).unwrap() - 512;
+        let at = (1 << 20) + usize::try_from(blob.offset.unwrap()).unwrap() - 512;
         let mut header = tar::Header::new_ustar();
         header.as_mut_bytes().copy_from_slice(&scene.bytes[at..at + 512]);
         bend(&mut header);
@@ -316,7 +316,7 @@ fn hostile_entries_in_the_place_of_blobs() {
 fn pax_records_that_contradict_the_header() {
     let scene = Scene::new();
     let blob = scene.manifest().blobs.into_iter().find(|blob| blob.size == 64 << 10).unwrap();
-    let data = (1 << 20) + usize::try_from(blob.offset).unwrap();
+    let data = (1 << 20) + usize::try_from(blob.offset.unwrap()).unwrap();
     let comment = scene.bytes[..data].windows(9).rposition(|window| window == b" comment=").unwrap();
     let records = comment - 3 - usize::from(scene.bytes[comment - 4].is_ascii_digit());
     let length: usize = std::str::from_utf8(&scene.bytes[records..comment]).unwrap().parse().unwrap();

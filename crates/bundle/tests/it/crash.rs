@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
+use sealock_bundle::Archive;
+use sealock_bundle::delta::{Baseline, Bases};
 use sealock_bundle::import::{ImportError, ImportOutcome, Terms, import};
 use sealock_store::{Store, failpoint};
 use sealock_trust::{FileKey, Scheme, SiteKeys, SiteRoot, TrustDirectory};
@@ -87,6 +89,27 @@ fn copy_folder(from: &Path, to: &Path) {
 
 #[test]
 fn killed_at_every_step() {
+    every_step_may_be_the_last(&|start, _, publisher| {
+        few_blobs(2).build(start, publisher);
+    });
+}
+
+#[test]
+fn a_delta_killed_at_every_step() {
+    every_step_may_be_the_last(&|start, keys, publisher| {
+        let (_, trust, _) = open_site(start);
+        let next = few_blobs(2);
+        let mut bases = Bases::default();
+        bases.add(Archive::open(&start.join("base-1.sealock")).unwrap().manifest_bytes()).unwrap();
+        let receipt = trust.accepted(&next.lock.stream).unwrap().unwrap().receipt;
+        let baseline = Baseline::open(&receipt, keys.root()).unwrap();
+        let manifest = baseline.manifest(&next.lock, &bases, None).unwrap();
+        assert!(manifest.base.as_ref().unwrap().bytes > 1 << 20);
+        crate::delta::write(&next, &manifest, &start.join("base-2.sealock"), publisher);
+    });
+}
+
+fn every_step_may_be_the_last(build_second: &dyn Fn(&Path, &SiteKeys, &Publisher)) {
     let publisher = Publisher::new();
     let folder = tempfile::tempdir().unwrap();
     let start = folder.path().join("start");
@@ -96,7 +119,7 @@ fn killed_at_every_step() {
     let station = sealock_bundle::Station { store: &store, trust: &trust, site: &keys };
     let first = few_blobs(1).build(&start, &publisher);
     import(&first, station, &Terms::at(now()), &mut |_| {}).unwrap();
-    few_blobs(2).build(&start, &publisher);
+    build_second(&start, &keys, &publisher);
 
     let mut step = 0;
     loop {

@@ -6,6 +6,7 @@ mod attacks;
 mod build;
 mod cost;
 mod crash;
+mod delta;
 mod hostile_tar;
 mod imports;
 mod readers;

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sealock_bundle::import::{self, ImportOutcome, Imported, Terms};
+use sealock_bundle::delta::{BaseMissing, Inside, check_base};
+use sealock_bundle::import::{self, ImportError, ImportOutcome, Imported, Terms};
 use sealock_bundle::verify::{Against, Recipient};
 use sealock_bundle::{Archive, import as import_bundle};
 use sealock_server::control::{self, ControlError};
@@ -13,11 +14,11 @@ use serde::Serialize;
 
 use super::verify;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::keys::Passphrases;
 use crate::station::Station;
-use crate::time;
-use crate::ui::bytes;
+use crate::ui::{Table, bytes};
+use crate::{files, time};
 
 /// Take a bundle into the store, and publish a release
 ///
@@ -31,6 +32,9 @@ pub struct ImportArgs {
     /// Sequences of the stream that may be missing, like 4-6; refused as GAP otherwise
     #[arg(long, value_name = "FIRST-LAST")]
     accept_gap: Option<Gap>,
+    /// Where the site lacks what a delta builds on: write the want-list to this file, to be carried out
+    #[arg(long, value_name = "FILE")]
+    want_list: Option<PathBuf>,
     /// File whose first line is the passphrase of the site's keys
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -84,15 +88,36 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
         progress.at(at.done);
     });
     progress.end();
-    let outcome = outcome.map_err(|error| importing(args, error))?;
+    let outcome = outcome.map_err(|error| match &error {
+        ImportError::Base(missing) => {
+            let shown = show_wanted(args, missing, context);
+            shown.err().unwrap_or_else(|| importing(args, error))
+        }
+        _ => importing(args, error),
+    })?;
     if matches!(outcome, ImportOutcome::Published(_)) {
         tell_server(context);
     }
     show(&outcome, context)
 }
 
-fn importing(args: &ImportArgs, error: import::ImportError) -> crate::error::CommandError {
-    crate::error::CommandError::from(error).context(format!("{} was not imported", args.bundle.display()))
+fn importing(args: &ImportArgs, error: impl Into<CommandError>) -> CommandError {
+    error.into().context(format!("{} was not imported", args.bundle.display()))
+}
+
+/// Tells what the site lacks, and writes it to the file that was asked for.
+fn show_wanted(args: &ImportArgs, missing: &BaseMissing, context: &Context) -> Result<()> {
+    let Some(wanted) = missing.want_list() else { return Ok(()) };
+    if let Some(path) = &args.want_list {
+        files::replace(path, &wanted.to_bytes()?)?;
+        context.ui.note(format_args!("{} is written: carry it out, and build with --want", path.display()));
+    }
+    let mut table = Table::new(["wanted", "size", "role", "needed by"]);
+    for blob in &wanted.blobs {
+        let role = format!("{:?}", blob.role).to_lowercase();
+        table.row([blob.digest.to_string(), bytes(blob.size), role, blob.needed_by.join(" ")]);
+    }
+    context.ui.result(wanted, table)
 }
 
 /// A running server finds the release by itself; telling it saves the wait.
@@ -143,7 +168,13 @@ fn dry_run(args: &ImportArgs, station: &Station, context: &Context) -> Result<()
         accept_gap: args.accept_gap.clone().map(|gap| gap.0),
         recipient: Some(Recipient { site: station.site.id(), classification: station.site.classification() }),
     };
-    let verification = verify::check(archive, &against, context)?;
+    let header = sealock_bundle::verify::header(archive, &against)?;
+    let inside = Inside { store: &station.store, trust: &station.directory, site: &station.site };
+    if let Err(missing) = check_base(&header, inside, &root) {
+        show_wanted(args, &missing, context)?;
+        return Err(importing(args, missing));
+    }
+    let verification = verify::check(Archive::open(&args.bundle)?, &against, context)?;
     context.ui.note("this bundle would be imported; nothing was written");
     context.ui.result(&verification, verification.text())
 }

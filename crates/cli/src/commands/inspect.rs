@@ -72,7 +72,7 @@ fn text(inspection: &Inspection, long: bool) -> String {
         ("ages from", manifest.soft_expiry.to_string()),
         ("expires", manifest.expires.to_string()),
         ("signed by", signers),
-        ("size", format!("{} in {} blobs", bytes(inspection.size), manifest.blobs.len())),
+        ("size", size(inspection)),
         ("artifacts", contents(manifest)),
     ]);
     if long {
@@ -80,6 +80,18 @@ fn text(inspection: &Inspection, long: bool) -> String {
         text.push_str(&artifacts(manifest).to_string());
     }
     text
+}
+
+/// The size of the file; of a delta also what the whole bundle holds, and what has to be at the site.
+fn size(inspection: &Inspection) -> String {
+    let manifest = &inspection.manifest;
+    let Some(base) = &manifest.base else {
+        return format!("{} in {} blobs", bytes(inspection.size), manifest.blobs.len());
+    };
+    let carried = manifest.blobs.len() as u64 - base.blobs;
+    let (file, whole, expected) = (bytes(inspection.size), bytes(manifest.limits.bytes), bytes(base.bytes));
+    let parts = format!("{file} in {carried} blobs, a delta of {whole} in {} blobs", manifest.blobs.len());
+    format!("{parts}; {} ({expected}) have to be at the site {}", base.blobs, base.site)
 }
 
 /// How many artifacts of each kind.

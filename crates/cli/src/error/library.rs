@@ -91,6 +91,7 @@ library_error!(sealock_trust::tuf::TrustError);
 library_error!(sealock_trust::directory::DirectoryError);
 library_error!(sealock_trust::site::SiteRootError);
 library_error!(sealock_trust::request::RequestError);
+library_error!(sealock_trust::receipt::ReceiptError);
 library_error!(uncoded sealock_trust::tuf::MakeError);
 
 impl LibraryError for sealock_bundle::document::DocumentError {
@@ -105,6 +106,11 @@ impl LibraryError for sealock_bundle::document::DocumentError {
 
 library_error!(sealock_bundle::lock::LockError);
 library_error!(sealock_bundle::manifest::ManifestError);
+#[cfg(feature = "outside")]
+library_error!(sealock_bundle::delta::DeltaError, hint);
+#[cfg(feature = "outside")]
+library_error!(sealock_bundle::delta::WantError);
+library_error!(sealock_bundle::delta::BaseMissing, is_environment);
 #[cfg(feature = "outside")]
 library_error!(sealock_fetch::FetchError, is_environment, hint);
 library_error!(sealock_bundle::ArchiveError, is_environment);

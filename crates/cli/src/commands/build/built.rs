@@ -1,4 +1,5 @@
-//! What was built from a lock: `sealock.built` beside it, committed with it, so that the next lock takes the next sequence.
+//! What was built from a lock: `sealock.built` beside it, committed with it, so that the next lock takes the next sequence;
+//! and `sealock.manifests/`, committed too, with the manifest of each bundle, so that deltas can build on it.
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,19 @@ pub struct Built {
 /// The record beside the lock at `lock`.
 pub fn path(lock: &Path) -> PathBuf {
     lock.with_extension("built")
+}
+
+/// The folder of manifests beside the lock at `lock`: `<hex>.json`, named by their digests.
+pub fn manifests(lock: &Path) -> PathBuf {
+    lock.with_extension("manifests")
+}
+
+/// Keeps the content of a `manifest.json`.
+pub fn keep_manifest(lock: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = manifests(lock);
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{}.json", Digest::sha256(bytes).hex()));
+    if path.exists() { Ok(()) } else { files::replace(&path, bytes) }
 }
 
 /// The newest bundle of `stream` in the record.

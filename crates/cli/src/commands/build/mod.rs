@@ -1,10 +1,15 @@
 //! `sealock build`
 
 pub mod built;
+mod delta;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use sealock_bundle::archive::Writer;
+use sealock_bundle::lock::LockedBlob;
+use sealock_bundle::manifest::Base;
 use sealock_bundle::sign::{SignedBundle, request};
 use sealock_bundle::{Archive, Lock, Manifest, sign};
 use sealock_trust::{Digest, FileKey, KeyId, KeySet, Signer, tuf};
@@ -22,12 +27,15 @@ use crate::{files, outside};
 /// Each blob is fetched once, straight to its final place, and checked against the lock. An interrupted build goes on
 /// where it stopped. The payload is reproducible: the same lock makes the same bytes, signatures aside. Run again with
 /// another key it adds that key's signature.
+///
+/// With `--since` it makes a delta for the site that gave the receipt: it lists everything, and carries only what the site
+/// does not hold yet. Lock and receipt determine its payload, and the want-list where there is one.
 #[derive(Debug, clap::Args)]
 pub struct BuildArgs {
     /// The lock
     #[arg(long, value_name = "FILE", default_value = "sealock.lock")]
     lock: PathBuf,
-    /// The bundle to write [default: NAME-SEQUENCE.tar beside the lock]
+    /// The bundle to write [default: NAME-SEQUENCE.tar beside the lock, for a delta NAME-SEQUENCE-delta-SITE.tar]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// Private keys of the publisher [default: keys/publisher.pem beside the lock]
@@ -43,6 +51,8 @@ pub struct BuildArgs {
     /// File whose first line is the passphrase of the keys
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    delta: delta::DeltaArgs,
 }
 
 /// What building came to.
@@ -55,6 +65,9 @@ struct Outcome {
     sequence: u64,
     /// Bytes of the file.
     size: u64,
+    /// In a delta: what has to be at the site.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<Base>,
     signers: Vec<KeyId>,
     /// How many signatures a site asks for.
     threshold: u32,
@@ -65,7 +78,10 @@ struct Job {
     lock: Lock,
     folder: PathBuf,
     to: PathBuf,
-    manifest: Digest,
+    manifest: Manifest,
+    /// The content of `manifest.json`.
+    manifest_bytes: Vec<u8>,
+    digest: Digest,
     roots: Vec<Vec<u8>>,
     publisher: KeySet,
     keys: Vec<FileKey>,
@@ -93,6 +109,7 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
         sequence: job.lock.sequence,
         manifest: signed.manifest.clone(),
     };
+    built::keep_manifest(&args.lock, &job.manifest_bytes)?;
     built::record(&built::path(&args.lock), &record)?;
     context.ui.done(format_args!("{} in {}", job.to.display(), took(started.elapsed())));
     show(&job, signed, context)
@@ -106,8 +123,10 @@ impl Job {
         };
         let lock = read_lock(&args.lock)?;
         check_spec(&lock, &folder)?;
-        let manifest = Manifest::from_lock(&lock)?.to_bytes();
-        let manifest = manifest.map_err(|error| CommandError::from(error).context("the lock makes no manifest"))?;
+        let manifest = delta::manifest(&args.delta, &lock, &args.lock, &folder)?;
+        let manifest_bytes = manifest.to_bytes();
+        let manifest_bytes =
+            manifest_bytes.map_err(|error| CommandError::from(error).context("the lock makes no manifest"))?;
         let roots = match args.roots.as_slice() {
             [] => target::root_chain(&folder),
             given => given.to_vec(),
@@ -121,9 +140,9 @@ impl Job {
             given => given.to_vec(),
         };
         let keys = keys.iter().map(|path| load_key(path, &publisher, &passphrases)).collect::<Result<_>>()?;
-        let name = format!("{}-{}.tar", lock.name, lock.sequence);
-        let to = args.to.clone().unwrap_or_else(|| folder.join(name));
-        Ok(Self { lock, folder, to, manifest: Digest::sha256(&manifest), roots, publisher, keys })
+        let to = args.to.clone().unwrap_or_else(|| folder.join(delta::file_name(&manifest)));
+        let digest = Digest::sha256(&manifest_bytes);
+        Ok(Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, keys })
     }
 }
 
@@ -167,7 +186,7 @@ fn is_built(job: &Job) -> Result<bool> {
         return Ok(false);
     }
     match Archive::open(&job.to) {
-        Ok(archive) if archive.manifest_digest() == job.manifest => Ok(true),
+        Ok(archive) if archive.manifest_digest() == job.digest => Ok(true),
         _ => {
             Err(CommandError::failed(format!("{} is there already, and is not what this lock makes", job.to.display()))
                 .hint("Move it away, or write another file with --to FILE."))
@@ -177,9 +196,10 @@ fn is_built(job: &Job) -> Result<bool> {
 
 fn fetch(job: &Job, context: &Context) -> Result<()> {
     let settings = outside::settings(&context.settings)?;
+    let writer = Writer::create_with(&job.to, &job.lock, &job.manifest)?;
     let progress = context.ui.progress();
     let told = outside::progress(&progress);
-    let building = sealock_fetch::build(&job.lock, &job.folder, &job.to, &settings, &told);
+    let building = sealock_fetch::fill(writer, &job.folder, &settings, &told);
     let outcome = context.runtime()?.block_on(building);
     progress.end();
     outcome?;
@@ -187,17 +207,38 @@ fn fetch(job: &Job, context: &Context) -> Result<()> {
 }
 
 fn dry_run(job: &Job, context: &Context) -> Result<()> {
-    let generated = job.lock.blobs.iter().filter(|blob| blob.is_generated()).count();
+    let carried: BTreeSet<&Digest> = job.manifest.carried().map(|blob| &blob.digest).collect();
+    let is_fetched = |blob: &&LockedBlob| !blob.is_generated() && carried.contains(&blob.digest);
+    let fetched = job.lock.blobs.iter().filter(is_fetched).count();
     let text = facts([
         ("would write", job.to.display().to_string()),
-        ("manifest", job.manifest.to_string()),
-        ("to fetch", format!("{} blobs", job.lock.blobs.len() - generated)),
-        ("size", bytes(job.lock.content_size())),
+        ("manifest", job.digest.to_string()),
+        ("to fetch", format!("{fetched} blobs")),
+        ("size", size_of(&job.manifest, carried_size(&job.manifest))),
     ]);
     let value = serde_json::json!({
-        "bundle": job.to, "digest": job.manifest, "bytes": job.lock.content_size(),
+        "bundle": job.to, "digest": job.digest, "bytes": carried_size(&job.manifest), "base": job.manifest.base,
     });
     context.ui.result(&value, text)
+}
+
+fn carried_size(manifest: &Manifest) -> u64 {
+    manifest.carried().fold(0, |sum, blob| sum.saturating_add(blob.size))
+}
+
+/// A size in words; of a delta with what it stands for.
+fn size_of(manifest: &Manifest, size: u64) -> String {
+    match &manifest.base {
+        None => bytes(size),
+        Some(base) => format!(
+            "{} of {}: {} blobs ({}) are at the site {}",
+            bytes(size),
+            bytes(manifest.limits.bytes),
+            base.blobs,
+            bytes(base.bytes),
+            base.site
+        ),
+    }
 }
 
 fn show(job: &Job, signed: SignedBundle, context: &Context) -> Result<()> {
@@ -207,6 +248,7 @@ fn show(job: &Job, signed: SignedBundle, context: &Context) -> Result<()> {
         stream: job.lock.stream.to_string(),
         sequence: job.lock.sequence,
         size: Archive::open(&job.to)?.length(),
+        base: job.manifest.base.clone(),
         signers: signed.signers,
         threshold: job.publisher.threshold(),
     };
@@ -220,7 +262,7 @@ fn show(job: &Job, signed: SignedBundle, context: &Context) -> Result<()> {
         ("bundle", outcome.bundle.display().to_string()),
         ("manifest", outcome.digest.to_string()),
         ("stream", format!("{}, sequence {}", outcome.stream, outcome.sequence)),
-        ("size", bytes(outcome.size)),
+        ("size", size_of(&job.manifest, outcome.size)),
         ("signatures", format!("{have} of {}", outcome.threshold)),
     ]);
     context.ui.result(&outcome, text)

@@ -1,6 +1,7 @@
 //! `sealock release`
 
 pub mod list;
+pub mod receipt;
 pub mod show;
 
 use crate::context::Context;
@@ -10,11 +11,13 @@ use crate::error::Result;
 pub enum ReleaseCommand {
     List(list::ListArgs),
     Show(show::ShowArgs),
+    Receipt(receipt::ReceiptArgs),
 }
 
 pub fn run(command: &ReleaseCommand, context: &Context) -> Result<()> {
     match command {
         ReleaseCommand::List(args) => list::run(args, context),
         ReleaseCommand::Show(args) => show::run(args, context),
+        ReleaseCommand::Receipt(args) => receipt::run(args, context),
     }
 }

@@ -1,9 +1,10 @@
 //! `sealock trust enroll`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealock_trust::directory::TrustDirectory;
 use sealock_trust::reason::Code;
+use sealock_trust::site::SiteRoot;
 use sealock_trust::{Digest, StreamPrefix, tuf};
 use serde::Serialize;
 
@@ -11,13 +12,13 @@ use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
 
-/// Believe a publisher's root for a stream
+/// Believe a publisher's root for a stream; outside, believe a site's root for its receipts
 ///
 /// The one step whose safety rests on people: the fingerprint must come by another way than the file, on paper or by
-/// voice. Later roots of the publisher are believed under this one only.
+/// voice. Later roots are believed under this one only.
 #[derive(Debug, clap::Args)]
 pub struct EnrollArgs {
-    /// The publisher's root, the file `sealock init` names
+    /// The publisher's root, the file `sealock init` names; with --site the site's, `trust/site-root.json` at the station
     root: PathBuf,
     /// Its SHA-256, as it came out of band
     #[arg(long, value_name = "SHA256")]
@@ -25,6 +26,20 @@ pub struct EnrollArgs {
     /// The streams it is believed for: this one and all below it, like `apps` for `apps/payments`; `*` for all
     #[arg(long, value_name = "PREFIX", default_value = "base")]
     stream: StreamPrefix,
+    /// It is the root of a site, and this is the outside: its receipts are believed, for `build --since`
+    #[arg(long, conflicts_with = "stream")]
+    site: bool,
+    /// With --site: where it is kept, as SITE.json
+    #[arg(long, value_name = "DIR", default_value = "trust/sites", requires = "site")]
+    to: PathBuf,
+}
+
+#[derive(Serialize)]
+struct EnrolledSite {
+    site: String,
+    version: u64,
+    fingerprint: Digest,
+    path: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -39,6 +54,9 @@ const MAX_ROOT: u64 = 1 << 20;
 pub fn run(args: &EnrollArgs, context: &Context) -> Result<()> {
     let fingerprint = parse_fingerprint(&args.fingerprint)?;
     let root = files::read(&args.root, MAX_ROOT)?;
+    if args.site {
+        return enroll_site(args, &root, &fingerprint, context);
+    }
     if context.dry_run {
         check(&root, &fingerprint)?;
     } else {
@@ -50,15 +68,51 @@ pub fn run(args: &EnrollArgs, context: &Context) -> Result<()> {
     context.ui.result(&enrolled, text)
 }
 
+/// Keeps a site's root in the packager's folder, where it is committed and reviewed like the publisher's own.
+fn enroll_site(args: &EnrollArgs, bytes: &[u8], fingerprint: &Digest, context: &Context) -> Result<()> {
+    check_fingerprint(bytes, fingerprint)?;
+    let root = SiteRoot::open(bytes)?;
+    let path = args.to.join(format!("{}.json", root.id()));
+    if path.exists() {
+        follow(&path, &root)?;
+    }
+    if !context.dry_run {
+        std::fs::create_dir_all(&args.to)?;
+        files::replace(&path, bytes)?;
+    }
+    let text = format!("receipts of the site {} are believed: {}", root.id(), path.display());
+    let (site, version) = (root.id().to_string(), root.version());
+    let enrolled = EnrolledSite { site, version, fingerprint: fingerprint.clone(), path };
+    context.ui.result(&enrolled, text)
+}
+
+/// The same root again, or the one that its keys let follow.
+fn follow(path: &Path, root: &SiteRoot) -> Result<()> {
+    let present = SiteRoot::open(&files::read(path, MAX_ROOT)?)?;
+    if present == *root {
+        return Ok(());
+    }
+    present.accept_next(root.as_bytes()).map(drop).map_err(|error| {
+        CommandError::from(error)
+            .context(format!("another root of this site is enrolled in {}", path.display()))
+            .hint("Where the site was made anew, remove that file first.")
+    })
+}
+
 /// What enrolling would refuse about the file.
 fn check(root: &[u8], fingerprint: &Digest) -> Result<()> {
-    let found = Digest::sha256(root);
-    if found != *fingerprint {
-        let problem = format!("the root has the fingerprint {found}, and {fingerprint} was given");
-        return Err(CommandError::refused(Code::Fingerprint, problem));
-    }
+    check_fingerprint(root, fingerprint)?;
     tuf::open_root(root)?;
     Ok(())
+}
+
+fn check_fingerprint(root: &[u8], fingerprint: &Digest) -> Result<()> {
+    let found = Digest::sha256(root);
+    if found == *fingerprint {
+        return Ok(());
+    }
+    let problem = format!("the root has the fingerprint {found}, and {fingerprint} was given");
+    Err(CommandError::refused(Code::Fingerprint, problem))
 }
 
 /// A SHA-256 as people have it on paper: with or without `sha256:`, in any case, with blanks for legibility.

@@ -1,0 +1,165 @@
+//! Why a delta cannot be made, or cannot be taken in.
+
+use sealock_store::StoreError;
+use sealock_trust::directory::DirectoryError;
+use sealock_trust::reason::Code;
+use sealock_trust::receipt::ReceiptError;
+use sealock_trust::{Digest, SiteId};
+
+use super::want::{WantError, WantList};
+use crate::lock::LockError;
+use crate::manifest::ManifestError;
+
+/// Why a delta cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeltaError {
+    /// The receipt is not believed.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// The receipt speaks for another site than its signer.
+    #[error("the receipt is signed by the site {signer}, and speaks for {site}")]
+    OtherSite {
+        /// The site whose keys signed.
+        signer: SiteId,
+        /// The site that the receipt names.
+        site: SiteId,
+    },
+    /// The bundle is not for the site that gave the receipt.
+    #[error("the receipt is from the site {site}, and the bundle is for {}", list(.sites))]
+    Audience {
+        /// The site.
+        site: SiteId,
+        /// The sites that the bundle is for.
+        sites: Vec<SiteId>,
+    },
+    /// Manifests that the site holds are not at hand, so what is in them is not known.
+    #[error("the site holds {} whose manifest is not at hand: {}", bundles(.missing.len()), digests(.missing))]
+    BaseUnknown {
+        /// The digests of the manifests.
+        missing: Vec<Digest>,
+    },
+    /// Nothing could be left out.
+    #[error("the site {site} holds nothing of this bundle, so there is no delta")]
+    NothingHeld {
+        /// The site.
+        site: SiteId,
+    },
+    /// The want-list is of another site, stream or sequence, or asks for what the lock does not have.
+    #[error("the want-list does not belong to this delta: {0}")]
+    OtherWant(String),
+    /// The want-list cannot be read.
+    #[error(transparent)]
+    Want(#[from] WantError),
+    /// A manifest that the site holds cannot be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The lock cannot be used.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl DeltaError {
+    /// The reason code, where this is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Receipt(source) => source.code(),
+            Self::OtherSite { .. } | Self::OtherWant(_) => Some(Code::Subject),
+            Self::Audience { .. } => Some(Code::Audience),
+            Self::Want(source) => Some(source.code()),
+            Self::Manifest(source) => Some(source.code()),
+            Self::Lock(source) => Some(source.code()),
+            Self::BaseUnknown { .. } | Self::NothingHeld { .. } => None,
+        }
+    }
+
+    /// Whether what was given is untrusted or invalid, so that trying again won't help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::BaseUnknown { .. } => Some(
+                "Give each with --base: the bundle's file, its manifest.json, or a folder of manifests; or build without --since, which carries everything",
+            ),
+            Self::NothingHeld { .. } => Some("Build without --since"),
+            _ => None,
+        }
+    }
+}
+
+/// Why the base of a delta could not be found whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BaseMissing {
+    /// Blobs that the delta relies on are not in the store.
+    #[error("{} of {} bytes that the delta builds on {} not at this site, among them {}", blobs(.0.blobs.len()), .0.size(), is(.0.blobs.len()), first(.0))]
+    Blobs(Box<WantList>),
+    /// The store failed, or holds what it should not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The trust directory failed.
+    #[error(transparent)]
+    Trust(#[from] DirectoryError),
+}
+
+impl BaseMissing {
+    /// The reason code, where this is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Blobs(_) => Some(Code::BaseMissing),
+            Self::Store(source) => source.code(),
+            Self::Trust(source) => source.code(),
+        }
+    }
+
+    /// Whether the delta cannot be taken in here, so that trying again won't help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// Whether the machine is at fault, so that trying again may help.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Blobs(_) => false,
+            Self::Store(source) => source.is_environment(),
+            Self::Trust(source) => matches!(source, DirectoryError::Io { .. }),
+        }
+    }
+
+    /// What the site wants, where that is the trouble.
+    pub fn want_list(&self) -> Option<&WantList> {
+        match self {
+            Self::Blobs(list) => Some(list),
+            Self::Store(_) | Self::Trust(_) => None,
+        }
+    }
+}
+
+fn list(sites: &[SiteId]) -> String {
+    let sites: Vec<&str> = sites.iter().map(SiteId::as_str).collect();
+    sites.join(", ")
+}
+
+fn digests(missing: &[Digest]) -> String {
+    let digests: Vec<String> = missing.iter().map(Digest::to_string).collect();
+    digests.join(", ")
+}
+
+fn bundles(count: usize) -> String {
+    if count == 1 { "a bundle".to_owned() } else { format!("{count} bundles") }
+}
+
+fn blobs(count: usize) -> String {
+    if count == 1 { "a blob".to_owned() } else { format!("{count} blobs") }
+}
+
+fn is(count: usize) -> &'static str {
+    if count == 1 { "is" } else { "are" }
+}
+
+fn first(list: &WantList) -> String {
+    list.blobs.first().map(|blob| blob.digest.to_string()).unwrap_or_default()
+}
