@@ -105,7 +105,19 @@ pub fn import(
     terms: &Terms,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ImportOutcome, ImportError> {
-    let archive = Archive::open(path).map_err(verify::VerifyError::from)?;
+    import_archive(Archive::open(path).map_err(verify::VerifyError::from)?, station, terms, progress)
+}
+
+/// Imports `archive`, a file or volumes that are read where they lie.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_archive(
+    archive: Archive,
+    station: Station<'_>,
+    terms: &Terms,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<ImportOutcome, ImportError> {
     let claim = Claim::of(&archive, station.trust)?;
     let header = claim.verify(archive, station, terms)?;
     let lock = station.store.lock()?;

@@ -1,4 +1,4 @@
-//! Sealock bundle: boxes them. Spec, lock, manifest, archive, verification, import.
+//! Sealock bundle: boxes them. Spec, lock, manifest, archive, volumes, verification, import.
 //!
 //! This crate opens no socket and reads no clock: time is an argument.
 
@@ -17,6 +17,7 @@ pub mod schema;
 pub mod sign;
 pub mod spec;
 pub mod verify;
+pub mod volumes;
 
 pub use archive::{Archive, ArchiveError};
 pub use import::{ImportOutcome, Station, import};

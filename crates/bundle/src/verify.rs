@@ -123,6 +123,11 @@ fn check_audience(manifest: &Manifest, recipient: Recipient<'_>) -> Result<(), V
 }
 
 impl VerifiedHeader {
+    /// The bundle itself.
+    pub(crate) fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -183,6 +188,14 @@ impl VerifiedBundle {
     pub fn header(&self) -> &VerifiedHeader {
         &self.header
     }
+}
+
+/// Checks every digest that `archive` names itself, whoever signed it: what shows that it is whole, not that it is genuine.
+pub(crate) fn integrity(archive: &Archive, done: &mut dyn FnMut(u64)) -> Result<(), VerifyError> {
+    metadata(archive)?;
+    let manifest = archive.unverified_manifest()?;
+    archive.check_frame(&manifest)?;
+    Ok(archive.stream(&manifest, &mut Checker, done)?)
 }
 
 /// Checks digests and keeps nothing.

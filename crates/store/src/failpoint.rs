@@ -1,21 +1,21 @@
 //! Places where a test can cut off, or break, a durable step.
 //!
-//! Every durable step of this crate calls [`hit`] first. In a build without the feature `failpoints` that is nothing at all.
+//! Every durable step of this crate, and of those above it that write volumes, calls [`hit`] first. In a build without the feature `failpoints` that is nothing at all.
 
 use std::io;
 
 /// Names the durable step that comes next, and gives a test the chance to fail it or to end the process.
+///
+/// # Errors
+/// What a test wants to happen; never without one.
 #[cfg(not(feature = "failpoints"))]
 #[inline(always)]
-pub(crate) fn hit(_step: &'static str) -> io::Result<()> {
+pub fn hit(_step: &'static str) -> io::Result<()> {
     Ok(())
 }
 
 #[cfg(feature = "failpoints")]
-pub use hooked::set;
-
-#[cfg(feature = "failpoints")]
-pub(crate) use hooked::hit;
+pub use hooked::{hit, set};
 
 #[cfg(feature = "failpoints")]
 mod hooked {
@@ -35,7 +35,11 @@ mod hooked {
         HOOK.set(Some(Box::new(hook)));
     }
 
-    pub(crate) fn hit(step: &'static str) -> io::Result<()> {
+    /// Names the durable step that comes next, and gives a test the chance to fail it or to end the process.
+    ///
+    /// # Errors
+    /// What the hook wants to happen.
+    pub fn hit(step: &'static str) -> io::Result<()> {
         HOOK.with_borrow_mut(|hook| hook.as_mut().map_or(Ok(()), |hook| hook(step)))
     }
 }

@@ -66,6 +66,16 @@ codes! {
         cause: "A copy that broke off, a full medium, or a build that did not finish.",
         remedy: "Carry the file again. An import that was under way goes on where it stopped when the same bundle comes again."
     }
+    VolumeSet = "VOLUME_SET" {
+        meaning: "Volumes of the bundle are missing, damaged beyond repair, or given twice.",
+        cause: "A medium that was left behind or lost, or one that was copied under two names.",
+        remedy: "Give every volume once. `sealock verify` names those that are missing or damaged, and says whether `sealock repair` can rebuild them."
+    }
+    SetMismatch = "SET_MISMATCH" {
+        meaning: "A volume belongs to another bundle than the others.",
+        cause: "Media of two deliveries were mixed up, or a volume was exchanged.",
+        remedy: "Leave that file out, or give the volumes of one bundle only. If nobody can say where it comes from, keep it for whoever looks into it."
+    }
     Undeclared = "UNDECLARED" {
         meaning: "The bundle holds something that its signed manifest does not list.",
         cause: "The file was put together or changed by another tool, or something was smuggled in.",

@@ -4,12 +4,14 @@ mod entry;
 mod error;
 mod header;
 pub mod layout;
+mod medium;
 mod payload;
 mod reader;
 pub(crate) mod tar;
 mod writer;
 
 pub use error::ArchiveError;
+pub(crate) use medium::{Medium, open_regular};
 pub use payload::{BlobReader, BlobSink, Taken};
 pub use reader::Archive;
 pub(crate) use writer::sync_folder_of;

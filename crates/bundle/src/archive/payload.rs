@@ -1,11 +1,7 @@
 //! Streams the payload of a bundle: every byte behind the header is judged here.
 
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-
 use super::layout::{self, Slot};
-use super::{Archive, ArchiveError, IoContext, entry, tar};
+use super::{Archive, ArchiveError, Medium, entry, tar};
 use crate::manifest::{Blob, Manifest};
 
 /// Bytes that are read at once.
@@ -35,7 +31,7 @@ pub trait BlobSink {
 /// The content of one blob, in pieces.
 #[derive(Debug)]
 pub struct BlobReader<'a> {
-    source: &'a Source<'a>,
+    source: &'a Medium,
     buffer: &'a mut [u8],
     position: u64,
     remaining: u64,
@@ -59,24 +55,7 @@ impl BlobReader<'_> {
     }
 }
 
-/// The file, read at places.
-#[derive(Debug)]
-struct Source<'a> {
-    file: &'a std::fs::File,
-    path: &'a Path,
-    length: u64,
-}
-
-impl Source<'_> {
-    fn read(&self, buffer: &mut [u8], position: u64) -> Result<(), ArchiveError> {
-        match self.file.read_exact_at(buffer, position) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(ArchiveError::Truncated { actual: self.length, expected: position + buffer.len() as u64 })
-            }
-            result => result.during("read", self.path),
-        }
-    }
-
+impl Medium {
     /// Checks that `length` bytes, fewer than a few blocks, are zero.
     fn expect_zeros(&self, position: u64, length: u64) -> Result<(), ArchiveError> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
@@ -121,14 +100,14 @@ impl Archive {
         sink: &mut S,
         done: &mut dyn FnMut(u64),
     ) -> Result<(), S::Error> {
-        let source = Source { file: &self.file, path: &self.path, length: self.length };
+        let source = &self.medium;
         let start = self.header_size();
         let mut buffer = vec![0; CHUNK];
         let mut end = start;
         for (blob, slot) in manifest.carried().zip(layout::slots_of(manifest)) {
             source.expect_head(&slot, start + slot.start)?;
             let position = start + slot.data;
-            let mut data = BlobReader { source: &source, buffer: &mut buffer, position, remaining: slot.size };
+            let mut data = BlobReader { source, buffer: &mut buffer, position, remaining: slot.size };
             if sink.take(blob, &mut data)? == Taken::Whole && data.remaining > 0 {
                 // A sink that stops early has not seen the digest.
                 return Err(ArchiveError::WrongSize {

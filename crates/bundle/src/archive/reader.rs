@@ -1,23 +1,20 @@
 //! Opens a bundle file.
 
-use std::fs::{self, File};
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sealock_trust::Digest;
 
 use super::header::{self, RawHeader};
 use super::layout::{self, HeaderParts, MetadataFiles, Slot};
-use super::{ArchiveError, IoContext};
+use super::{ArchiveError, Medium};
 use crate::index;
 use crate::manifest::Manifest;
 
-/// A bundle file whose header is well-formed. Nothing in it is believed yet: that is for [`crate::verify`].
+/// A bundle whose header is well-formed, in one file or in volumes. Nothing in it is believed yet: that is for [`crate::verify`].
 #[derive(Debug)]
 pub struct Archive {
-    pub(super) file: File,
-    pub(super) path: PathBuf,
-    pub(super) length: u64,
+    pub(super) medium: Medium,
     header: RawHeader,
 }
 
@@ -27,25 +24,29 @@ impl Archive {
     /// # Errors
     /// With a reason code where the header is not exactly what a bundle has.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        // Looked at first: opening a pipe would wait for somebody to write to it.
-        if !fs::metadata(path).during("look at", path)?.is_file() {
-            let problem = format!("{} is no regular file", path.display());
-            return Err(ArchiveError::Damaged { offset: 0, problem });
-        }
-        let file = File::open(path).during("open", path)?;
-        let metadata = file.metadata().during("look at", path)?;
-        let header = header::read(BufReader::with_capacity(1 << 20, &file), path, metadata.len())?;
-        Ok(Self { file, path: path.to_owned(), length: metadata.len(), header })
+        Self::read(Medium::open(path)?)
     }
 
-    /// The file.
+    /// Reads the header from `medium`.
+    pub(crate) fn read(medium: Medium) -> Result<Self, ArchiveError> {
+        let reader = BufReader::with_capacity(1 << 20, medium.reader());
+        let header = header::read(reader, medium.path(), medium.length())?;
+        Ok(Self { medium, header })
+    }
+
+    /// The file, or the first of the volumes.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.medium.path()
     }
 
-    /// Bytes of the file.
+    /// Bytes of the bundle.
     pub fn length(&self) -> u64 {
-        self.length
+        self.medium.length()
+    }
+
+    /// Where the bytes are read from.
+    pub(crate) fn medium(&self) -> &Medium {
+        &self.medium
     }
 
     /// Bytes of the header: where the payload begins.
@@ -88,7 +89,7 @@ impl Archive {
             return Err(ArchiveError::Damaged { offset: 0, problem });
         }
         let expected = size + layout::slots_of(manifest).last().map_or(0, Slot::end) + layout::END;
-        match self.length {
+        match self.length() {
             actual if actual < expected => Err(ArchiveError::Truncated { actual, expected }),
             actual if actual > expected => Err(ArchiveError::Trailing { actual, expected }),
             _ => Ok(()),

@@ -14,18 +14,18 @@ const FOLDER: &str = "SEALOCK_TEST_COST";
 const CONTENT: usize = 160 << 20;
 
 #[derive(Clone, Copy)]
-struct Counters {
-    read: u64,
-    written: u64,
+pub(crate) struct Counters {
+    pub(crate) read: u64,
+    pub(crate) written: u64,
 }
 
-fn counters() -> Counters {
+pub(crate) fn counters() -> Counters {
     let io = fs::read_to_string("/proc/self/io").unwrap();
     let field = |name: &str| number_after(&io, name);
     Counters { read: field("rchar:"), written: field("wchar:") }
 }
 
-fn number_after(text: &str, name: &str) -> u64 {
+pub(crate) fn number_after(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }

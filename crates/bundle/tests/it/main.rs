@@ -13,3 +13,6 @@ mod readers;
 mod specs;
 mod support;
 mod vectors;
+mod volumes;
+mod volumes_cost;
+mod volumes_crash;
