@@ -18,6 +18,7 @@ pub mod sign;
 pub mod spec;
 pub mod verify;
 pub mod volumes;
+pub mod workload;
 
 pub use archive::{Archive, ArchiveError};
 pub use import::{ImportOutcome, Station, import};

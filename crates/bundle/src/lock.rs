@@ -72,7 +72,8 @@ pub struct LockedReference {
     pub platform: Option<Platform>,
     /// Where it came from, for a person: a URL, a reference, a path.
     pub source: String,
-    /// What in the spec asked for it, like `kubernetes v1.36.3`, `chart podinfo 6.9.2: Deployment podinfo`. Sorted.
+    /// What in the spec asked for it, like `kubernetes v1.36.3`, `chart podinfo 6.9.2: Deployment podinfo`, or
+    /// `guess: …` and the place of an accepted guess. Sorted.
     pub requested_by: Vec<String>,
     /// What the check of its origin came to.
     pub verdict: Verdict,

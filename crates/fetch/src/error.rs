@@ -1,6 +1,7 @@
 //! Everything that can go wrong while gathering.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -80,6 +81,12 @@ pub enum FetchError {
     NoRule {
         /// All such images.
         images: Vec<Unruled>,
+    },
+    /// The spec says nothing about what looks like an image.
+    #[error("the spec neither accepts nor refuses what looks like an image:{}", list_guesses(guesses))]
+    Undecided {
+        /// All such guesses.
+        guesses: Vec<UndecidedGuess>,
     },
     /// One name would stand for two digests.
     #[error("{name} would stand for two digests, {first} and {second}")]
@@ -243,6 +250,46 @@ pub struct Unruled {
     pub requested_by: Vec<String>,
 }
 
+/// A guess that the spec says nothing about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndecidedGuess {
+    /// The image that it would be.
+    pub image: Reference,
+    /// Where it stands.
+    pub places: Vec<String>,
+}
+
+/// Places of one guess that are told; the rest is counted.
+const PLACES: usize = 3;
+
+fn list_guesses(guesses: &[UndecidedGuess]) -> String {
+    let mut text = String::new();
+    for UndecidedGuess { image, places } in guesses {
+        let _ = write!(text, "\n{image}");
+        places.iter().take(PLACES).for_each(|place| {
+            let _ = write!(text, "\n  {place}");
+        });
+        if places.len() > PLACES {
+            let _ = write!(text, "\n  and {} more", places.len() - PLACES);
+        }
+    }
+    text
+}
+
+/// The lines of YAML that decide on the guesses, one way or the other.
+fn decisions(guesses: &[UndecidedGuess]) -> String {
+    let mut text = "decide on each under `spec`. What is needed:\nguesses:\n  accept:\n".to_owned();
+    for guess in guesses {
+        let _ = writeln!(text, "    - \"{}\"", guess.image);
+    }
+    text.push_str("What is not needed, each with the reason in words:\nguesses:\n  refuse:\n");
+    for guess in guesses {
+        let _ = writeln!(text, "    - {{match: \"{}\", reason: \"\"}}", guess.image);
+    }
+    text.push_str("Patterns may hold `*` and `?`");
+    text
+}
+
 fn list(images: &[Unruled]) -> String {
     let one = |unruled: &Unruled| format!("{} (asked for by {})", unruled.image, unruled.requested_by.join(", "));
     images.iter().map(one).collect::<Vec<_>>().join(", ")
@@ -298,7 +345,8 @@ impl FetchError {
             | Self::ChartArchive { .. }
             | Self::ChartRender { .. }
             | Self::Objects { .. }
-            | Self::NotAnImage { .. } => Some(Code::Unresolved),
+            | Self::NotAnImage { .. }
+            | Self::Undecided { .. } => Some(Code::Unresolved),
             _ => None,
         }
     }
@@ -308,6 +356,7 @@ impl FetchError {
         let hint = match self {
             Self::Upstream(error) => error.failure.hint(),
             Self::Image { source, .. } | Self::Chart { source, .. } => return source.hint(),
+            Self::Undecided { guesses } => return Some(decisions(guesses)),
             Self::Archive(ArchiveError::DiskFull { .. }) => {
                 "make room on the disk and run the same command again; what was fetched is kept"
             }

@@ -6,6 +6,7 @@
 mod auth;
 mod blocking;
 mod build;
+pub mod discovery;
 mod error;
 mod http;
 mod progress;
@@ -15,7 +16,7 @@ mod source;
 mod upstream;
 
 pub use build::{build, fill};
-pub use error::{FetchError, Unruled};
+pub use error::{FetchError, UndecidedGuess, Unruled};
 pub use progress::{Event, Progress};
 pub use resolve::{LockRequest, resolve};
 pub use settings::{Patience, ProxySettings, Retry, Settings};

@@ -213,8 +213,8 @@ codes! {
     }
     Unresolved = "UNRESOLVED" {
         meaning: "Something the spec asks for could not be resolved to a digest.",
-        cause: "An image that is computed at run time, a tag or chart version that does not exist upstream, or a chart that does not render.",
-        remedy: "Look at the place that is shown; correct the reference, or name the image under `images` yourself."
+        cause: "An image that is computed at run time, something that looks like an image and was not decided on, a tag or chart version that does not exist upstream, or a chart that does not render.",
+        remedy: "Look at the place that is shown; correct the reference, accept or refuse the guess under `guesses`, or name the image under `images` yourself."
     }
     UpstreamDigest = "UPSTREAM_DIGEST" {
         meaning: "The upstream served content that does not have the digest or checksum it was asked for.",

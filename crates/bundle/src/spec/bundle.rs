@@ -8,6 +8,7 @@ use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Days;
+use super::guesses::GuessRules;
 use super::verify::{VerifyMatch, VerifyRule};
 use crate::document::{ApiVersion, Document};
 use crate::names::{BundleName, KubernetesVersion, Platform, SiteId, Stream};
@@ -80,6 +81,9 @@ pub struct BundleSpec {
     /// Files from the web.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSpec>,
+    /// What looks like an image in charts and manifests, and whether it is carried.
+    #[serde(default, skip_serializing_if = "GuessRules::is_empty")]
+    pub guesses: GuessRules,
     /// Secret objects and likely credentials in charts and manifests that may be carried all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept_secrets: Vec<AcceptedSecret>,

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod duration;
+mod guesses;
 mod site;
 mod verify;
 
@@ -10,5 +11,6 @@ pub use bundle::{
     ImageSpec, KubernetesSpec, PodNetwork, Validity,
 };
 pub use duration::{Days, ParseDaysError};
+pub use guesses::{GuessDecision, GuessRules, RefusedGuess};
 pub use site::{EnrolledRoot, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
 pub use verify::{VerifyMatch, VerifyRule};

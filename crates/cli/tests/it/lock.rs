@@ -89,3 +89,21 @@ fn the_next_lock_takes_the_next_sequence_once_its_bundle_is_built() {
     packager.upstream.push("docker.io/library/web:2", &corpus::images(4, 1000)[3]);
     assert!(packager.lock().contains("base 2"), "not built yet, so it is still the second");
 }
+
+#[test]
+fn a_guess_is_decided_by_a_person() {
+    let _steady = steady();
+    let packager = Packager::new();
+    let agent = "apiVersion: agents.example.org/v1\nkind: Fleet\nmetadata: {name: f}\nspec:\n  agentImage: quay.io/team/agent:3\n  probe: {image: {repository: quay.io/team/app, tag: v1}}\n";
+    packager.sandbox.write("plant/manifests/fleet.yaml", agent);
+    let spec = format!("{SPEC}  manifests: [manifests]\n");
+    packager.sandbox.write("plant/sealock.yaml", &spec);
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK));
+    assert!(!packager.sandbox.join("plant/sealock.lock").exists());
+    let refused =
+        "  guesses:\n    refuse:\n      - {match: \"quay.io/team/agent:3\", reason: \"the fleet is outside\"}\n";
+    packager.sandbox.write("plant/sealock.yaml", format!("{spec}{refused}"));
+    packager.sandbox.must(&LOCK);
+    packager.sandbox.write("plant/sealock.yaml", format!("{spec}{}", refused.replace("the fleet is outside", "")));
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK));
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sealock_bundle::Reference;
+use sealock_bundle::{Reference, workload};
 use serde_json::Value;
 
 use super::AppError;
@@ -79,37 +79,14 @@ fn add(origin: &str, value: Value, objects: &mut Vec<Object>) {
     }
 }
 
-/// Every image that an object names: its containers' and image volumes', and any other text called `image`, as custom
-/// resources have it.
+/// Every image that an object names for certain, as `lock` finds them outside. Guesses were decided there, by a person.
 pub(super) fn images(object: &Object) -> Result<Vec<Reference>, AppError> {
-    let mut texts = Vec::new();
-    if let Value::Object(fields) = &object.value {
-        // What stands here is for other programs, or for people.
-        let meant =
-            fields.iter().filter(|(key, _)| !matches!(key.as_str(), "data" | "stringData" | "binaryData" | "metadata"));
-        meant.for_each(|(_, value)| collect(value, &mut texts));
-    }
+    let mut texts: Vec<&str> = workload::images(&object.value).into_iter().map(|image| image.text).collect();
     texts.sort_unstable();
     texts.dedup();
     let parse =
         |text: &str| text.parse().map_err(|_| AppError::NotAnImage { text: text.into(), place: object.place.clone() });
     texts.into_iter().map(parse).collect()
-}
-
-fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                match (key.as_str(), value) {
-                    ("image", Value::String(text)) => texts.push(text),
-                    ("image", Value::Object(volume)) => texts.extend(volume.get("reference").and_then(Value::as_str)),
-                    _ => collect(value, texts),
-                }
-            }
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]
@@ -133,8 +110,8 @@ spec:
 ---
 kind: List
 items:
-  - {kind: ConfigMap, metadata: {name: m}, data: {image: text for a program}}
-  - {kind: Prometheus, metadata: {name: p}, spec: {image: quay.io/prometheus/prometheus:v3}}
+  - {apiVersion: v1, kind: ConfigMap, metadata: {name: m}, data: {image: text for a program}}
+  - {apiVersion: monitoring.coreos.com/v1, kind: Prometheus, metadata: {name: p}, spec: {image: quay.io/prometheus/prometheus:v3}}
 ";
         let objects = parse("chart web", text).unwrap();
         let places: Vec<String> = objects.iter().map(|object| object.place.to_string()).collect();

@@ -12,9 +12,11 @@ use sealock_bundle::spec::{ChartSource, ChartSpec, VerifyRule};
 
 use super::components::Components;
 use super::draft::Draft;
+use super::guesses::Guesses;
 use super::images::{self, Fit};
 use super::wishes::Wishes;
 use super::{Context, objects, secrets, signature, tools};
+use crate::discovery::{self, Guess};
 use crate::error::FetchError;
 use crate::http::Expected;
 use crate::source::helm::{self, ARCHIVE_LIMIT, Listed};
@@ -25,7 +27,7 @@ pub(super) async fn gather(
     context: Context<'_>,
     components: &Components,
     draft: &mut Draft,
-    wishes: &mut Wishes,
+    (wishes, guesses): (&mut Wishes, &mut Guesses),
 ) -> Result<(), FetchError> {
     let spec = &context.request.bundle.spec;
     if spec.charts.is_empty() {
@@ -38,9 +40,19 @@ pub(super) async fn gather(
         context.phase(&format!("rendering chart {} {}", chart.name, chart.version));
         let archive = fetch(context, chart, number, draft).await?;
         let rendered = render(context, &helm, chart, &archive).await?;
-        wish_for_images(context, chart, &rendered, wishes)?;
+        let mut found = Found { wishes: Wishes::default(), guesses: Guesses::default() };
+        look_for_images(context, chart, &rendered, &mut found)?;
+        guess_in_values(context, chart, &archive, &mut found)?;
+        wishes.extend(found.wishes);
+        guesses.extend(found.guesses);
     }
     Ok(())
+}
+
+/// What one chart names.
+struct Found {
+    wishes: Wishes,
+    guesses: Guesses,
 }
 
 /// What a person calls the chart.
@@ -187,22 +199,52 @@ async fn render(context: Context<'_>, helm: &Path, chart: &ChartSpec, archive: &
     tools::run(context, helm, &arguments).await.map_err(failed)
 }
 
-fn wish_for_images(
+fn look_for_images(
     context: Context<'_>,
     chart: &ChartSpec,
     rendered: &str,
-    wishes: &mut Wishes,
+    found: &mut Found,
 ) -> Result<(), FetchError> {
     let title = title(chart);
     let namespace = chart.namespace.as_deref().unwrap_or("default");
     for object in objects::parse(rendered, &title)? {
         secrets::check(&object, namespace, &context.request.bundle.spec.accept_secrets)?;
         for image in objects::images(&object)? {
-            wishes.add(image, object.name.clone());
+            found.wishes.add(image, object.name.clone());
         }
+        found.guesses.add_all(discovery::in_object(&object.value), &object.origin);
     }
     for image in &chart.images {
-        wishes.add(image.clone(), format!("{title}: images"));
+        found.wishes.add(image.clone(), format!("{title}: images"));
     }
     Ok(())
+}
+
+/// What the values name, and rendering with these values does not show: a switch would turn it on.
+fn guess_in_values(
+    context: Context<'_>,
+    chart: &ChartSpec,
+    archive: &Path,
+    found: &mut Found,
+) -> Result<(), FetchError> {
+    let broken = |reason: String| FetchError::ChartArchive { chart: title(chart), reason };
+    let bytes = fs::read(archive).map_err(|source| FetchError::io("read", archive, source))?;
+    let values = helm::values(&bytes).map_err(|error| broken(error.to_string()))?;
+    let overrides: Vec<serde_json::Value> =
+        chart.values.iter().map(|path| values_file(context, path)).collect::<Result<_, _>>()?;
+    let shown = |guess: &Guess| found.wishes.shows(&guess.image) || found.guesses.shows(&guess.image);
+    let hidden: Vec<Guess> =
+        discovery::in_values(&values, &overrides).into_iter().filter(|guess| !shown(guess)).collect();
+    found.guesses.add_all(hidden, &format!("{}: values.yaml", title(chart)));
+    Ok(())
+}
+
+fn values_file(context: Context<'_>, path: &Path) -> Result<serde_json::Value, FetchError> {
+    let whole = context.request.folder.join(path);
+    let text = fs::read_to_string(&whole).map_err(|source| FetchError::io("read the values file", &whole, source))?;
+    helm::values_of(&text).map_err(|error| FetchError::Objects {
+        origin: path.display().to_string(),
+        line: error.location().map_or(0, |location| location.line()),
+        reason: objects::first_line(&error.to_string()),
+    })
 }

@@ -9,8 +9,10 @@ use sealock_bundle::reference;
 use sealock_trust::Digest;
 
 use super::draft::Draft;
+use super::guesses::Guesses;
 use super::wishes::Wishes;
 use super::{Context, objects, secrets};
+use crate::discovery;
 use crate::error::FetchError;
 
 const FILE_LIMIT: u64 = 16 << 20;
@@ -18,7 +20,12 @@ const FILES: usize = 10_000;
 const DEPTH: usize = 16;
 
 /// Adds every manifest file, and wishes for the images that it names.
-pub(super) async fn gather(context: Context<'_>, draft: &mut Draft, wishes: &mut Wishes) -> Result<(), FetchError> {
+pub(super) async fn gather(
+    context: Context<'_>,
+    draft: &mut Draft,
+    wishes: &mut Wishes,
+    guesses: &mut Guesses,
+) -> Result<(), FetchError> {
     let spec = &context.request.bundle.spec;
     if spec.manifests.is_empty() {
         return Ok(());
@@ -34,7 +41,7 @@ pub(super) async fn gather(context: Context<'_>, draft: &mut Draft, wishes: &mut
     }
     files.sort();
     files.dedup();
-    files.iter().try_for_each(|path| add(context, path, draft, wishes))
+    files.iter().try_for_each(|path| add(context, path, draft, (wishes, guesses)))
 }
 
 /// All YAML and JSON files below `path`, which is relative to `folder`.
@@ -65,7 +72,12 @@ fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|extension| ["yaml", "yml", "json"].iter().any(|known| extension == *known))
 }
 
-fn add(context: Context<'_>, path: &Path, draft: &mut Draft, wishes: &mut Wishes) -> Result<(), FetchError> {
+fn add(
+    context: Context<'_>,
+    path: &Path,
+    draft: &mut Draft,
+    (wishes, guesses): (&mut Wishes, &mut Guesses),
+) -> Result<(), FetchError> {
     let whole = context.request.folder.join(path);
     let failed = |source| FetchError::io("read the manifest", &whole, source);
     let size = fs::metadata(&whole).map_err(failed)?.len();
@@ -80,6 +92,7 @@ fn add(context: Context<'_>, path: &Path, draft: &mut Draft, wishes: &mut Wishes
         for image in objects::images(&object)? {
             wishes.add(image, object.name.clone());
         }
+        guesses.add_all(discovery::in_object(&object.value), &object.origin);
     }
     carry(context, &name, &bytes, draft)
 }

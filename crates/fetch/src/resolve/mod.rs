@@ -4,10 +4,11 @@ mod charts;
 mod components;
 mod draft;
 mod files;
+mod guesses;
 mod images;
 mod kubernetes;
 mod manifests;
-mod objects;
+pub(crate) mod objects;
 mod secrets;
 mod signature;
 mod tools;
@@ -25,6 +26,7 @@ use crate::http::Http;
 use crate::progress::{Event, Progress};
 use crate::settings::Settings;
 use draft::Draft;
+use guesses::Guesses;
 use wishes::Wishes;
 
 /// What a lock is made from, besides what upstreams say.
@@ -66,8 +68,8 @@ impl Context<'_> {
 /// Resolves a spec. The same spec, upstreams and times give the same lock.
 ///
 /// # Errors
-/// When an upstream fails, an image has no rule or breaks its rule, a chart does not render, a secret is not accepted,
-/// or a local file cannot be read. Nothing is written but into a temporary folder that is gone afterwards.
+/// When an upstream fails, an image has no rule or breaks its rule, a chart does not render, a guess is undecided, a secret
+/// is not accepted, or a local file cannot be read. Nothing is written but into a temporary folder that is gone afterwards.
 pub async fn resolve(request: &LockRequest, settings: &Settings, progress: &Progress) -> Result<Lock, FetchError> {
     let failed = |source| FetchError::io("make a folder in", &settings.scratch, source);
     // Programs are started from another folder, so their paths must not depend on this one.
@@ -88,10 +90,12 @@ async fn gather(context: Context<'_>) -> Result<Draft, FetchError> {
     let mut draft = Draft::default();
     let mut wishes = Wishes::default();
     wishes.add_images_of_spec(&context.request.bundle.spec);
-    manifests::gather(context, &mut draft, &mut wishes).await?;
+    let mut guesses = Guesses::default();
+    manifests::gather(context, &mut draft, &mut wishes, &mut guesses).await?;
     let components = components::gather(context, &mut draft).await?;
     kubernetes::gather(context, &components, &mut wishes).await?;
-    charts::gather(context, &components, &mut draft, &mut wishes).await?;
+    charts::gather(context, &components, &mut draft, (&mut wishes, &mut guesses)).await?;
+    guesses.settle(context, &mut wishes)?;
     files::gather(context, &mut draft).await?;
     images::gather(context, wishes.ruled(&context.request.bundle.spec)?, &mut draft).await?;
     Ok(draft)

@@ -1,55 +1,79 @@
 //! Kubernetes objects in YAML, and the images they name.
 
-use sealock_bundle::Reference;
+use sealock_bundle::{Reference, workload};
 use serde_json::Value;
 
 use crate::error::FetchError;
 
-/// Lists of containers in a pod's spec (Kubernetes API, `PodSpec`).
-const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
-/// Parts of objects that hold text of other programs, or people.
-const OPAQUE: [&str; 4] = ["data", "stringData", "binaryData", "metadata"];
+/// Lists stand in lists hardly ever.
+const LIST_DEPTH: u8 = 4;
 
 /// One object, and where it stands.
 #[derive(Debug)]
-pub(super) struct Object {
-    pub(super) value: Value,
+pub(crate) struct Object {
+    pub(crate) value: Value,
     /// For the lock: `manifests/web.yaml: Deployment web`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// For an error: `manifests/web.yaml: Deployment web (line 12)`.
-    pub(super) place: String,
+    pub(crate) place: String,
+    /// For a guess: `chart web 1.0.0: web/templates/app.yaml: Deployment web`.
+    pub(crate) origin: String,
 }
 
 /// Splits `text` into objects. `origin` is the file or chart it is from.
-pub(super) fn parse(text: &str, origin: &str) -> Result<Vec<Object>, FetchError> {
+pub(crate) fn parse(text: &str, origin: &str) -> Result<Vec<Object>, FetchError> {
     let mut objects = Vec::new();
     for Part { text, line, template } in split(text) {
         let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
             let within = error.location().map_or(0, |location| location.line().saturating_sub(1));
-            let origin = template.map_or_else(|| origin.to_owned(), |template| format!("{origin}: {template}"));
+            let origin = match &template {
+                Some(template) => format!("{origin}: {template}"),
+                None => origin.to_owned(),
+            };
             FetchError::Objects { origin, line: line + within, reason: first_line(&error.to_string()) }
         })?;
-        match value {
-            Value::Null => {}
-            Value::Object(ref map) if map.get("kind").is_some_and(|kind| kind == "List") => {
-                let items = map.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-                objects.extend(items.into_iter().map(|value| located(value, origin, line)));
-            }
-            value => objects.push(located(value, origin, line)),
-        }
+        add(value, &Origin { name: origin, template: template.as_deref(), line }, LIST_DEPTH, &mut objects);
     }
     Ok(objects)
 }
 
-fn first_line(text: &str) -> String {
+/// Where a document is from.
+struct Origin<'a> {
+    name: &'a str,
+    template: Option<&'a str>,
+    line: u64,
+}
+
+/// Adds an object, or the objects of a list of any kind.
+fn add(mut value: Value, origin: &Origin<'_>, depth: u8, objects: &mut Vec<Object>) {
+    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    match value.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) if is_list && depth > 0 => {
+            items.into_iter().for_each(|item| add(item, origin, depth - 1, objects));
+        }
+        items => {
+            if let (Some(items), Value::Object(map)) = (items, &mut value) {
+                map.insert("items".to_owned(), items);
+            }
+            if !value.is_null() {
+                objects.push(located(value, origin));
+            }
+        }
+    }
+}
+
+pub(crate) fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
-fn located(value: Value, origin: &str, line: u64) -> Object {
+fn located(value: Value, origin: &Origin<'_>) -> Object {
     let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or("?").to_owned();
-    let name = format!("{origin}: {} {}", text("/kind"), text("/metadata/name"));
-    let place = format!("{name} (line {line})");
-    Object { value, name, place }
+    let what = format!("{} {}", text("/kind"), text("/metadata/name"));
+    let name = format!("{}: {what}", origin.name);
+    let place = format!("{name} (line {})", origin.line);
+    let template = origin.template.map(|template| format!("{template}: ")).unwrap_or_default();
+    let origin = format!("{}: {template}{what}", origin.name);
+    Object { value, name, place, origin }
 }
 
 /// One document of a YAML stream.
@@ -82,49 +106,18 @@ fn split(text: &str) -> Vec<Part> {
     parts
 }
 
-/// Every image that an object names.
-pub(super) fn images(object: &Object) -> Result<Vec<Reference>, FetchError> {
-    let mut texts = Vec::new();
-    collect(&object.value, &mut texts);
-    texts
-        .into_iter()
-        .map(|text| {
-            text.parse().map_err(|source| FetchError::NotAnImage {
-                text: text.to_owned(),
+/// Every image that an object names for certain.
+pub(crate) fn images(object: &Object) -> Result<Vec<Reference>, FetchError> {
+    let named = workload::images(&object.value).into_iter();
+    named
+        .map(|named| {
+            named.text.parse().map_err(|source| FetchError::NotAnImage {
+                text: named.text.to_owned(),
                 place: object.place.clone(),
                 source,
             })
         })
         .collect()
-}
-
-/// Containers' images; image volumes; and `image:` with a text anywhere else, as custom resources have it.
-fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-        Value::Object(map) => {
-            for (key, value) in map {
-                match (key.as_str(), value) {
-                    ("image", Value::String(text)) => texts.push(text),
-                    ("image", Value::Object(volume)) => {
-                        texts.extend(volume.get("reference").and_then(Value::as_str));
-                        collect(value, texts);
-                    }
-                    (key, Value::Array(containers)) if CONTAINER_LISTS.contains(&key) => {
-                        containers.iter().for_each(|container| collect(container, texts));
-                    }
-                    (key, _) if OPAQUE.contains(&key) && is_object(map) => {}
-                    _ => collect(value, texts),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Whether these are the fields of a whole object, so that `data` and `metadata` have their meaning.
-fn is_object(map: &serde_json::Map<String, Value>) -> bool {
-    map.contains_key("kind") && map.contains_key("apiVersion")
 }
 
 #[cfg(test)]
@@ -167,7 +160,7 @@ metadata: {name: p}
 spec: {image: quay.io/prometheus/prometheus:v3}
 ---
 apiVersion: v1
-kind: List
+kind: PodList
 items:
 - apiVersion: v1
   kind: Pod

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealock_bundle::Reference;
 use sealock_bundle::spec::{BundleSpec, VerifyRule};
+use sealock_bundle::{ArtifactName, Reference};
 
 use crate::error::{FetchError, Unruled};
 
@@ -23,6 +23,23 @@ impl Wishes {
     /// `by` wants `reference`.
     pub(crate) fn add(&mut self, reference: Reference, by: String) {
         self.0.entry(reference).or_default().insert(by);
+    }
+
+    /// Whatever `other` wants as well.
+    pub(crate) fn extend(&mut self, other: Self) {
+        for (reference, by) in other.0 {
+            self.0.entry(reference).or_default().extend(by);
+        }
+    }
+
+    /// Whether `image` is wanted, under whichever digest.
+    pub(crate) fn holds(&self, image: &Reference) -> bool {
+        self.0.keys().any(|wanted| ArtifactName::from(wanted) == ArtifactName::from(image))
+    }
+
+    /// Whether `image` is wanted, or the same tag of it from another registry.
+    pub(crate) fn shows(&self, image: &Reference) -> bool {
+        self.0.keys().any(|wanted| is_same(wanted, image))
     }
 
     /// The images that the spec names itself.
@@ -50,4 +67,10 @@ impl Wishes {
         }
         if without.is_empty() { Ok(wishes) } else { Err(FetchError::NoRule { images: without }) }
     }
+}
+
+/// Whether two references differ in nothing but the registry, or the digest: values are often put together otherwise
+/// than a template does it.
+pub(super) fn is_same(a: &Reference, b: &Reference) -> bool {
+    a.repository() == b.repository() && (a.tag() == b.tag() || (a.digest().is_some() && a.digest() == b.digest()))
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod build;
+mod discovery;
 mod resolve;
 mod signatures;
 mod world;

@@ -168,3 +168,53 @@ async fn attestations_of_the_chosen_images_come_along() {
     let has = |digest: &Digest| lock.blobs.iter().any(|blob| blob.digest == *digest);
     assert_eq!([&amd, &of_amd, &arm, &of_arm].map(|image| has(&image.digest)), [true, true, false, false]);
 }
+
+const OPERATOR: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: operator}
+spec:
+  template:
+    spec:
+      containers:
+      - name: manager
+        image: quay.io/team/tool
+        args: [--agent-image=ghcr.io/team/web:1.0.0]
+        env: [{name: RELATED_IMAGE_SHELL, value: 'ghcr.io/team/shell:3'}, {name: SELF_IMAGE, value: quay.io/team/tool}]
+";
+
+/// The lock's references with `requested-by`, of manifests with an operator, under these fields.
+async fn operator(world: &World, fields: &str) -> String {
+    let fields = format!("  manifests: [manifests]\n  verify: [{{match: '*', unsigned: x}}]\n{fields}");
+    match world.lock(&spec(&fields)).await {
+        Ok(lock) => table(&lock),
+        Err(error) => format!("{}\n{}", world.told(&error), error.hint().unwrap_or_default()),
+    }
+}
+
+#[tokio::test]
+async fn a_guess_stops_the_lock_until_it_is_decided() {
+    let world = World::new();
+    world.write("manifests/10-web.yaml", OPERATOR);
+    insta::assert_snapshot!(operator(&world, "").await);
+    let accepted =
+        "  guesses: {accept: ['ghcr.io/team/web:*'], refuse: [{match: '*/shell:*', reason: 'for demonstrations'}]}\n";
+    insta::assert_snapshot!(operator(&world, accepted).await);
+    let named = "  images: [{ref: 'ghcr.io/team/web:1.0.0', verify: {unsigned: x}}]\n  guesses: {refuse: [{match: '*', reason: y}]}\n";
+    insta::assert_snapshot!(operator(&world, named).await);
+}
+
+#[tokio::test]
+async fn what_values_would_switch_on_is_a_guess() {
+    let world = World::new();
+    let values = "image: {repository: ghcr.io/team/web, tag: 1.0.0}\nmetrics: {enabled: false, image: {repository: quay.io/team/exporter, tag: v1}}\n";
+    let archive = chart::package("app", "1.2.3", values, &[("app.yaml", DEPLOYMENT)]);
+    world.upstream.put("files.example/charts/app-1.2.3.tgz", archive.clone());
+    world.upstream.put("files.example/charts/index.yaml", chart::index("app", "1.2.3", &archive));
+    let only = spec(
+        "  charts: [{name: app, repository: 'https://files.example/charts', version: 1.2.3}]\n  verify: [{match: '*', unsigned: x}]\n",
+    );
+    insta::assert_snapshot!(world.complaint(&only).await);
+    world.write("off.yaml", "metrics: null\n");
+    let without = only.replace("version: 1.2.3", "version: 1.2.3, values: [off.yaml]");
+    world.lock(&without).await.unwrap();
+}
