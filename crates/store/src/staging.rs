@@ -65,7 +65,7 @@ impl Staging {
         match self.store.blob_size(digest)? {
             Some(actual) if actual == size => return Ok(true),
             Some(actual) => {
-                tracing::warn!(%digest, size, actual, "a blob in the store is damaged: it has another size")
+                tracing::warn!(%digest, size, actual, "a blob in the store is damaged: it has another size");
             }
             None => {}
         }

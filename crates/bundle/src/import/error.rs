@@ -26,7 +26,7 @@ pub enum ImportError {
     Store(#[from] StoreError),
     /// The bundle is a delta, and the site lacks something of its base.
     #[error(transparent)]
-    Base(#[from] BaseMissing),
+    Base(Box<BaseMissing>),
     /// The receipt could not be made.
     #[error("the receipt for the bundle could not be made")]
     Receipt(#[from] ReceiptError),
@@ -40,6 +40,12 @@ pub enum ImportError {
         /// Bytes that are free.
         free: u64,
     },
+}
+
+impl From<BaseMissing> for ImportError {
+    fn from(error: BaseMissing) -> Self {
+        Self::Base(Box::new(error))
+    }
 }
 
 impl From<ArchiveError> for ImportError {

@@ -58,7 +58,7 @@ fn the_lock_and_its_bundle_are_as_published() {
     // The payload, but for the 64 KiB of noise in it.
     let manifest = archive.unverified_manifest().unwrap();
     let noise = manifest.blobs.iter().find(|blob| blob.size == 64 << 10).unwrap();
-    let start = (1 << 20) + usize::try_from(noise.offset).unwrap();
+    let start = (1 << 20) + usize::try_from(noise.offset.unwrap()).unwrap();
     check("payload-before-noise.bin", &bytes[1 << 20..start]);
     check("payload-after-noise.bin", &bytes[start + (64 << 10)..]);
     check("bundle.sha256", format!("{}\n", Digest::sha256(&bytes).hex()).as_bytes());
