@@ -6,7 +6,7 @@
 mod error;
 mod sink;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -25,6 +25,10 @@ use crate::verify::{self, Against, Recipient, VerifiedHeader};
 
 pub use error::ImportError;
 use sink::Staged;
+
+/// Manifests that a receipt names at most, the newest ones: it has to stay a document that can be read. To name fewer
+/// than are held is safe.
+const MAX_HELD: usize = 1000;
 
 /// The part of a station that importing needs.
 #[derive(Clone, Copy, Debug)]
@@ -237,8 +241,9 @@ impl Import<'_> {
     /// The site's word that it accepted the bundle, with what live releases hold of the same publisher.
     fn receipt(&self) -> Result<Vec<u8>, ImportError> {
         let releases = self.station.store.live_releases(self.station.site.key_set())?;
-        let mut held = delta::manifests_held(self.station.trust, &self.claim.root, &releases);
-        held.insert(self.header.digest().clone());
+        let earlier = delta::manifests_held(self.station.trust, &self.claim.root, &releases);
+        let held = std::iter::once(self.header.digest().clone()).chain(earlier).take(MAX_HELD);
+        let held: BTreeSet<Digest> = held.collect();
         let receipt = Receipt {
             manifest: self.header.digest().clone(),
             site: self.station.site.id().clone(),

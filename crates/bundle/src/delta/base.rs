@@ -57,10 +57,8 @@ pub fn check_base(header: &VerifiedHeader, inside: Inside<'_>, root: &TrustedRoo
     Err(BaseMissing::Blobs(Box::new(want_list(header, inside, wanted)?)))
 }
 
-/// The manifests of this publisher's bundles that live releases select.
-pub(crate) fn manifests_held(trust: &TrustDirectory, root: &TrustedRoot, releases: &[Published]) -> BTreeSet<Digest> {
-    let selections = releases.iter().flat_map(|published| &published.release.streams);
-    let pairs: BTreeSet<(&str, &Digest)> = selections.map(|one| (one.stream.as_str(), &one.manifest)).collect();
+/// The manifests of this publisher's bundles that live releases select, the newest release's first, each once.
+pub(crate) fn manifests_held(trust: &TrustDirectory, root: &TrustedRoot, releases: &[Published]) -> Vec<Digest> {
     let mut is_publishers = BTreeMap::new();
     let mut of_publisher = |stream: &str| {
         *is_publishers.entry(stream.to_owned()).or_insert_with(|| {
@@ -68,7 +66,10 @@ pub(crate) fn manifests_held(trust: &TrustDirectory, root: &TrustedRoot, release
             of_stream.is_some_and(|found| found.enrolment.fingerprint == root.enrolment.fingerprint)
         })
     };
-    pairs.into_iter().filter(|(stream, _)| of_publisher(stream)).map(|(_, manifest)| manifest.clone()).collect()
+    let mut seen = BTreeSet::new();
+    let selections = releases.iter().flat_map(|published| &published.release.streams);
+    let held = selections.filter(|one| of_publisher(&one.stream) && seen.insert(&one.manifest));
+    held.map(|one| one.manifest.clone()).collect()
 }
 
 /// A manifest that an import has kept in the store; nothing where it is gone or damaged.

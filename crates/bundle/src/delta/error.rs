@@ -95,7 +95,7 @@ impl DeltaError {
 #[non_exhaustive]
 pub enum BaseMissing {
     /// Blobs that the delta relies on are not in the store.
-    #[error("{} of {} bytes that the delta builds on {} not at this site, among them {}", blobs(.0.blobs.len()), .0.size(), is(.0.blobs.len()), first(.0))]
+    #[error("{}", lacking(.0))]
     Blobs(Box<WantList>),
     /// The store failed, or holds what it should not.
     #[error(transparent)]
@@ -152,14 +152,13 @@ fn bundles(count: usize) -> String {
     if count == 1 { "a bundle".to_owned() } else { format!("{count} bundles") }
 }
 
-fn blobs(count: usize) -> String {
-    if count == 1 { "a blob".to_owned() } else { format!("{count} blobs") }
-}
-
-fn is(count: usize) -> &'static str {
-    if count == 1 { "is" } else { "are" }
-}
-
-fn first(list: &WantList) -> String {
-    list.blobs.first().map(|blob| blob.digest.to_string()).unwrap_or_default()
+fn lacking(list: &WantList) -> String {
+    let first = list.blobs.first().map(|blob| blob.digest.to_string()).unwrap_or_default();
+    match list.blobs.len() {
+        1 => format!("a blob that the delta builds on is not at this site: {first}, {} bytes", list.size()),
+        count => format!(
+            "{count} blobs that the delta builds on are not at this site, {} bytes together; the first is {first}",
+            list.size()
+        ),
+    }
 }

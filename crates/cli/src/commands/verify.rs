@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use sealock_bundle::manifest::Base;
 use sealock_bundle::verify::{self, Against, Recipient, VerifiedHeader};
 use sealock_bundle::{Archive, Manifest};
 use sealock_trust::reason::Code;
@@ -55,17 +56,22 @@ pub struct Verification {
     stale: bool,
     /// Bytes of the payload that were checked.
     payload: u64,
+    /// In a delta: what has to be at the site. Whether it is, the import finds out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base: Option<Base>,
 }
 
 impl Verification {
     pub fn text(&self) -> String {
         let signers: Vec<String> = self.signers.iter().map(ToString::to_string).collect();
-        facts([
+        let text = facts([
             ("verified", self.digest.to_string()),
             ("stream", format!("{}, sequence {}", self.stream, self.sequence)),
             ("signed by", signers.join(" ")),
             ("checked", format!("every byte of {}", bytes(self.payload))),
-        ])
+        ]);
+        let Some(Base { site, blobs, bytes: expected, .. }) = &self.base else { return text };
+        format!("{text}a delta: {blobs} blobs ({}) have to be at the site {site}; `import` looks\n", bytes(*expected))
     }
 }
 
@@ -111,6 +117,7 @@ pub fn check(archive: Archive, against: &Against<'_>, context: &Context) -> Resu
         signers: header.signers().to_vec(),
         stale: header.is_stale(against.now),
         payload,
+        base: header.manifest().base.clone(),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::site;
 const BUNDLE: &str = "plant/plant-1.tar";
 
 /// A station that believes the packager of the bundle beside it.
-fn station(site_id: &str) -> Packager {
+pub fn station(site_id: &str) -> Packager {
     let packager = Packager::new();
     packager.build();
     let sandbox = &packager.sandbox;
@@ -23,7 +23,7 @@ fn station(site_id: &str) -> Packager {
 }
 
 /// Every file of the store with its size.
-fn store(sandbox: &Sandbox) -> Vec<(String, u64)> {
+pub fn store(sandbox: &Sandbox) -> Vec<(String, u64)> {
     fn walk(folder: &std::path::Path, found: &mut Vec<(String, u64)>) {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();

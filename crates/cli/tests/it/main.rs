@@ -12,6 +12,8 @@ mod build;
 mod ceremony;
 mod cluster;
 mod completion;
+#[cfg(feature = "outside")]
+mod delta;
 mod docs;
 mod explain;
 mod gap;
