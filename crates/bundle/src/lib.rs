@@ -5,14 +5,18 @@
 pub mod archive;
 pub mod artifact;
 pub mod components;
+pub mod convert;
 pub mod delta;
+pub mod diff;
 pub mod document;
 pub mod import;
 mod index;
 pub mod lock;
 pub mod manifest;
 pub mod names;
+pub mod plain;
 pub mod reference;
+pub mod sbom;
 pub mod schema;
 pub mod sign;
 pub mod spec;

@@ -176,6 +176,13 @@ impl LockedBlob {
     pub fn is_generated(&self) -> bool {
         matches!(self.source, BlobSource::Generated { .. })
     }
+
+    /// The content, where the lock itself holds it, and it is what the digest promises.
+    pub fn generated_content(&self) -> Option<Vec<u8>> {
+        let BlobSource::Generated { base64 } = &self.source else { return None };
+        let content = crate::artifact::content_of(base64)?;
+        (Digest::of(self.digest.algorithm(), &content) == self.digest).then_some(content)
+    }
 }
 
 /// Why a text is not a lock, or cannot be used.

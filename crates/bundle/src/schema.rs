@@ -2,11 +2,12 @@
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
+use crate::diff::Diff;
 use crate::spec::{Bundle, Site};
 
-/// The JSON Schema (draft 2020-12) of each kind of this crate, with the name of its file: `bundle`, `site`.
+/// The JSON Schema (draft 2020-12) of each kind of this crate, and of what `diff` answers, with the name of its file.
 pub fn all() -> Vec<(&'static str, Schema)> {
-    vec![("bundle", of::<Bundle>()), ("site", of::<Site>())]
+    vec![("bundle", of::<Bundle>()), ("site", of::<Site>()), ("diff", of::<Diff>())]
 }
 
 /// The JSON Schema (draft 2020-12) of one YAML kind.

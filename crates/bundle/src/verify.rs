@@ -153,6 +153,11 @@ impl VerifiedHeader {
         self.verified.signers()
     }
 
+    /// The file, for reading single blobs.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
     /// Whether its soft expiry has passed at `now`.
     pub fn is_stale(&self, now: Timestamp) -> bool {
         self.manifest.soft_expiry < now

@@ -67,8 +67,11 @@ pub enum Command {
     Lock(commands::lock::LockArgs),
     #[cfg(feature = "outside")]
     Build(commands::build::BuildArgs),
+    #[cfg(feature = "outside")]
+    Convert(commands::convert::ConvertArgs),
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
+    Diff(commands::diff::DiffArgs),
     Explain(commands::explain::ExplainArgs),
     /// Which publishers this site believes
     #[command(subcommand)]

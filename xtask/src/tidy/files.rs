@@ -39,6 +39,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "mod",
             "sum",
             "lock",
+            "css",
         ],
     ),
     ("xtask/", &["rs", "toml", "snap"]),

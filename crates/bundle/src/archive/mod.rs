@@ -7,6 +7,7 @@ pub mod layout;
 mod medium;
 mod payload;
 mod reader;
+mod small;
 pub(crate) mod tar;
 mod writer;
 

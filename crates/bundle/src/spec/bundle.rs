@@ -153,8 +153,9 @@ pub struct ImageSpec {
     /// The reference, as a manifest would write it.
     #[serde(rename = "ref")]
     pub reference: Reference,
-    /// Who must have signed it, or why it may come unsigned.
-    pub verify: VerifyRule,
+    /// Who must have signed it, or why it may come unsigned; where it is left out, a rule of the bundle's `verify` has to fit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<VerifyRule>,
 }
 
 /// One Helm chart: from a chart repository (`repository` and `name`), or from a registry (`oci`).

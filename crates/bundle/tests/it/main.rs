@@ -4,9 +4,11 @@
 
 mod attacks;
 mod build;
+mod convert;
 mod cost;
 mod crash;
 mod delta;
+mod diff;
 mod hostile_tar;
 mod imports;
 mod readers;

@@ -34,7 +34,7 @@ fn error(text: &str) -> String {
 fn the_bundle_of_the_design_is_read() {
     let spec = load_document::<Bundle>(Path::new("sealock.yaml"), BUNDLE).unwrap().spec;
     assert_eq!(spec.images[0].reference.to_string(), "docker.io/library/postgres:17");
-    assert_eq!(spec.images[1].verify, VerifyRule::Key("keys/prometheus.pub".into()));
+    assert_eq!(spec.images[1].verify, Some(VerifyRule::Key("keys/prometheus.pub".into())));
     assert_eq!(spec.charts[0].source(), Some(ChartSource::Repository("https://stefanprodan.github.io/podinfo")));
     assert_eq!(spec.charts[1].source(), Some(ChartSource::Oci("ghcr.io/stefanprodan/charts/podinfo")));
     let kubernetes = spec.kubernetes.unwrap();
@@ -54,7 +54,7 @@ fn mistakes_are_shown_with_their_place() {
     let with = |from: &str, to: &str| error(&BUNDLE.replace(from, to));
     insta::assert_snapshot!(with("images:\n", "imagse:\n"), @r#"sealock.yaml:11:3: unknown field "imagse", did you mean "images"?"#);
     insta::assert_snapshot!(with("unsigned: \"upstream", "unsinged: \"upstream"), @r#"sealock.yaml:13:16: unknown value "unsinged", did you mean "unsigned"?"#);
-    insta::assert_snapshot!(with("      verify: {key: keys/prometheus.pub}\n", ""), @r#"sealock.yaml:14:7: the field "verify" is missing"#);
+    insta::assert_snapshot!(with("    - ref: quay.io/prometheus/prometheus:v3.8.0\n      verify", "    - verify"), @r#"sealock.yaml:14:7: the field "ref" is missing"#);
     insta::assert_snapshot!(with("[v1.36.3]", "[1.36.3]"), @r#"sealock.yaml:8:27: "1.36.3" is not a Kubernetes version: written v1.MINOR.PATCH, like v1.36.3"#);
     insta::assert_snapshot!(with("linux/amd64", "linux"), @r#"sealock.yaml:7:15: "linux" is not a platform: written os/architecture or os/architecture/variant, like linux/amd64"#);
     insta::assert_snapshot!(with("docker.io/library/postgres:17", "docker.io/Library/postgres:17"), @r#"sealock.yaml:12:12: "docker.io/Library/postgres:17" is not a reference: the repository is made of lower-case letters, digits, and '.', '_', '__' or '-' between them"#);
@@ -81,7 +81,7 @@ fn every_field_of_the_schema_is_described() {
     }
     let schemas = sealock_bundle::schema::all();
     let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["bundle", "site"]);
+    assert_eq!(names, ["bundle", "site", "diff"]);
     for (name, schema) in schemas {
         let mut found = Vec::new();
         undescribed(&schema.to_value(), name, &mut found);

@@ -5,6 +5,9 @@ pub mod app;
 pub mod build;
 pub mod cluster;
 pub mod completion;
+#[cfg(feature = "outside")]
+pub mod convert;
+pub mod diff;
 pub mod docs;
 pub mod explain;
 pub mod gap;
@@ -37,8 +40,11 @@ pub fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Lock(args) => lock::run(&args, context),
         #[cfg(feature = "outside")]
         Command::Build(args) => build::run(&args, context),
+        #[cfg(feature = "outside")]
+        Command::Convert(args) => convert::run(&args, context),
         Command::Inspect(args) => inspect::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
+        Command::Diff(args) => return diff::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Trust(command) => trust::run(&command, context),
         Command::Site(command) => site::run(&command, context),

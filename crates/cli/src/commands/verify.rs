@@ -155,12 +155,13 @@ fn standard(args: &VerifyArgs, archive: &Archive, context: &Context) -> Result<S
 }
 
 /// The stream a bundle claims: enough to choose the root that it is verified under.
-fn stream_of(archive: &Archive) -> Result<StreamName> {
+pub fn stream_of(archive: &Archive) -> Result<StreamName> {
     verify::metadata(archive)?;
     Ok(archive.unverified_manifest()?.stream)
 }
 
-fn read_root(path: &Path, fingerprint: Option<&str>, context: &Context) -> Result<Vec<u8>> {
+/// The root in the file `path`, held against the fingerprint where one was given.
+pub fn read_root(path: &Path, fingerprint: Option<&str>, context: &Context) -> Result<Vec<u8>> {
     let root = files::read(path, 1 << 20)?;
     let found = Digest::sha256(&root);
     match fingerprint.map(parse_fingerprint).transpose()? {

@@ -104,6 +104,8 @@ impl LibraryError for sealock_bundle::document::DocumentError {
     }
 }
 
+#[cfg(feature = "outside")]
+library_error!(sealock_bundle::convert::ConvertError);
 library_error!(sealock_bundle::lock::LockError);
 library_error!(sealock_bundle::manifest::ManifestError);
 #[cfg(feature = "outside")]

@@ -12,8 +12,11 @@ mod build;
 mod ceremony;
 mod cluster;
 mod completion;
+mod convert;
 #[cfg(feature = "outside")]
 mod delta;
+#[cfg(feature = "outside")]
+mod diff;
 mod docs;
 mod explain;
 mod gap;

@@ -53,7 +53,7 @@ impl Wishes {
     /// rule covers are named all at once.
     pub(crate) fn ruled(self, spec: &BundleSpec) -> Result<Vec<Wish>, FetchError> {
         let own: BTreeMap<&Reference, &VerifyRule> =
-            spec.images.iter().map(|image| (&image.reference, &image.verify)).collect();
+            spec.images.iter().filter_map(|image| Some((&image.reference, image.verify.as_ref()?))).collect();
         let mut wishes = Vec::new();
         let mut without = Vec::new();
         for (reference, requested_by) in self.0 {

@@ -1,0 +1,41 @@
+//! What changed about the whole.
+
+use jiff::Timestamp;
+
+use super::model::{FactChange, SideSummary, Source, StreamPosition};
+use crate::plain::Plain;
+
+/// The facts that differ, of those that both sides can say.
+pub(super) fn changes(old: &SideSummary, new: &SideSummary) -> Vec<FactChange> {
+    let bundle = old.source != Source::Release && new.source != Source::Release;
+    let signed = old.source == Source::Bundle && new.source == Source::Bundle;
+    let time = |time: Option<Timestamp>| time.map(Plain::of).unwrap_or_default();
+    let facts = [
+        ("name", bundle, plain(old.name.as_ref()), plain(new.name.as_ref())),
+        ("streams", true, streams(&old.streams), streams(&new.streams)),
+        ("signers", signed, list(&old.signers), list(&new.signers)),
+        ("sites", bundle, list(&old.sites), list(&new.sites)),
+        ("classification", bundle, plain(old.classification.as_ref()), plain(new.classification.as_ref())),
+        ("platforms", bundle, list(&old.platforms), list(&new.platforms)),
+        ("issued", true, time(Some(old.issued)), time(Some(new.issued))),
+        ("ages from", bundle, time(old.soft_expiry), time(new.soft_expiry)),
+        ("expires", bundle, time(old.expires), time(new.expires)),
+        ("tool", bundle, plain(old.tool.as_ref()), plain(new.tool.as_ref())),
+        ("annotations", true, list(&old.annotations), list(&new.annotations)),
+    ];
+    let changed = facts.into_iter().filter(|(_, compared, old, new)| *compared && old != new);
+    changed.map(|(fact, _, old, new)| FactChange { fact, old, new }).collect()
+}
+
+fn plain(text: Option<&Plain>) -> Plain {
+    text.cloned().unwrap_or_default()
+}
+
+fn list(texts: &[Plain]) -> Plain {
+    Plain::of(texts.iter().map(Plain::as_str).collect::<Vec<_>>().join(" "))
+}
+
+fn streams(streams: &[StreamPosition]) -> Plain {
+    let position = |position: &StreamPosition| format!("{} {}", position.stream, position.sequence);
+    Plain::of(streams.iter().map(position).collect::<Vec<_>>().join(", "))
+}
