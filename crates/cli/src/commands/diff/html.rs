@@ -110,7 +110,7 @@ fn tiles(diff: &Diff, out: &mut String) {
     let count = |wanted: &[Change]| diff.artifacts.iter().filter(|change| wanted.contains(&change.change)).count();
     let alarms = diff.alerts.iter().filter(|alert| alert.level == Level::Alarm).count();
     let tiles = [
-        (alarms.to_string(), "alarms", if alarms > 0 { "bad" } else { "good" }),
+        (alarms.to_string(), if alarms == 1 { "alarm" } else { "alarms" }, if alarms > 0 { "bad" } else { "good" }),
         (count(&[Change::Changed, Change::Replaced, Change::Metadata]).to_string(), "artifacts changed", ""),
         (count(&[Change::Added]).to_string(), "added", ""),
         (count(&[Change::Removed]).to_string(), "removed", ""),
@@ -269,7 +269,7 @@ fn text(change: &TextChange, out: &mut String) {
             Some(b'@') => "hunk",
             _ => "",
         };
-        let _ = writeln!(out, "<span class=\"{class}\">{}</span>", Text(line));
+        let _ = write!(out, "<span class=\"{class}\">{}</span>", Text(line));
     }
     out.push_str("</pre>");
     if change.left_out > 0 {
