@@ -123,11 +123,6 @@ fn check_audience(manifest: &Manifest, recipient: Recipient<'_>) -> Result<(), V
 }
 
 impl VerifiedHeader {
-    /// The bundle itself.
-    pub(crate) fn archive(&self) -> &Archive {
-        &self.archive
-    }
-
     /// The manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
@@ -153,7 +148,7 @@ impl VerifiedHeader {
         self.verified.signers()
     }
 
-    /// The file, for reading single blobs.
+    /// The bundle itself, a file or volumes: for reading single blobs.
     pub fn archive(&self) -> &Archive {
         &self.archive
     }

@@ -209,7 +209,7 @@ fn a_blob_that_is_not_what_its_digest_says_is_refused() {
     let manifest = archive.unverified_manifest().unwrap();
     let index = manifest.blobs.iter().find(|blob| blob.role == BlobRole::Index).unwrap();
     let file = std::fs::OpenOptions::new().write(true).open(archive.path()).unwrap();
-    file.write_all_at(b"X", archive.header_size() + index.offset).unwrap();
+    file.write_all_at(b"X", archive.header_size() + index.offset.unwrap()).unwrap();
     let error = compare(&archive, &archive).unwrap_err();
     assert_eq!(error.code().unwrap().to_string(), "DIGEST");
 }
