@@ -8,7 +8,7 @@ use crate::commands;
 
 /// Brings Kubernetes, and all that runs on it, across an air gap
 ///
-/// Outside: `init`, `lock`, `build`. Carry the bundle. Inside: `site init`, `trust enroll`, `import`, `serve`,
+/// Outside: `init`, `lock`, `build`, `send`. Carry the bundle. Inside: `site init`, `trust enroll`, `import`, `serve`,
 /// `cluster plan`, `cluster apply`, `app apply`, `gap check`.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 refused
@@ -72,6 +72,8 @@ pub enum Command {
     Inspect(commands::inspect::InspectArgs),
     Verify(commands::verify::VerifyArgs),
     Diff(commands::diff::DiffArgs),
+    Send(commands::send::SendArgs),
+    Repair(commands::repair::RepairArgs),
     Explain(commands::explain::ExplainArgs),
     /// Which publishers this site believes
     #[command(subcommand)]

@@ -114,7 +114,7 @@ pub enum VolumeError {
         expected: u64,
     },
     /// Blocks are not what the index says.
-    #[error("{count} blocks are damaged or missing, and repair {}", if *.repairable { "suffices" } else { "does not suffice" })]
+    #[error("{} damaged or missing, and repair {}", if *.count == 1 { "1 block is".to_owned() } else { format!("{count} blocks are") }, if *.repairable { "suffices" } else { "does not suffice" })]
     Damaged {
         /// How many.
         count: u64,
@@ -122,7 +122,7 @@ pub enum VolumeError {
         repairable: bool,
     },
     /// More was lost than parity makes up for.
-    #[error("more is lost than parity makes up for; needed is {0}")]
+    #[error("more is lost than parity makes up for; needed still is {0}")]
     BeyondRepair(Needs),
     /// What was rebuilt is not what the index says: a source changed meanwhile, or the index lies.
     #[error("block {block} of {name} was rebuilt as something else than the index says")]
@@ -177,9 +177,6 @@ impl VolumeError {
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Missing { .. } | Self::Short { .. } | Self::Long { .. } => {
-                "`sealock verify` with all volumes and folders says whether `sealock repair` can rebuild what is lost"
-            }
             Self::Damaged { repairable: true, .. } => {
                 "`sealock repair` with the same arguments and `--to FILE` rebuilds the bundle"
             }

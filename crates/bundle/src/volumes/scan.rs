@@ -198,15 +198,17 @@ impl fmt::Display for Extent {
     }
 }
 
-/// `1 block of each stripe among: NAME.002 (blocks 0-3, 7)`.
+/// `up to 1 more block of each stripe, from NAME.002 (blocks 0-3, 7)`.
 impl fmt::Display for Needs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.short == 1 { "block" } else { "blocks" };
-        write!(f, "up to {} {plural} more of each stripe, among:", self.short)?;
-        for (number, (name, blocks)) in self.any_of.iter().enumerate() {
+        write!(f, "up to {} more {plural} of each stripe, from", self.short)?;
+        for (number, (name, extents)) in self.any_of.iter().enumerate() {
             let separator = if number == 0 { " " } else { "; " };
-            let blocks: Vec<String> = blocks.iter().map(ToString::to_string).collect();
-            write!(f, "{separator}{name} (blocks {})", blocks.join(", "))?;
+            let is_one = matches!(extents.as_slice(), [extent] if extent.first == extent.last);
+            let plural = if is_one { "block" } else { "blocks" };
+            let blocks: Vec<String> = extents.iter().map(ToString::to_string).collect();
+            write!(f, "{separator}{name} ({plural} {})", blocks.join(", "))?;
         }
         Ok(())
     }

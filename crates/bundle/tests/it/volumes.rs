@@ -380,7 +380,7 @@ fn beyond_parity_it_says_exactly_what_is_needed() {
     media.flip(3, (1 << 20) + 7);
     media.flip(4, 0);
     let needs = media.needs();
-    let expected = "up to 1 block more of each stripe, among: base-1.sealock.002 (blocks 0-1); base-1.sealock.004 (blocks 1); base-1.sealock.005 (blocks 0)";
+    let expected = "up to 1 more block of each stripe, from base-1.sealock.002 (blocks 0-1); base-1.sealock.004 (block 1); base-1.sealock.005 (block 0)";
     assert_eq!(needs.to_string(), expected);
     assert!(!media.folder.path().join("joined").exists());
     media.flip(4, 0);
@@ -391,7 +391,7 @@ fn beyond_parity_it_says_exactly_what_is_needed() {
 fn without_parity_damage_is_found_and_named() {
     let media = Media::new("4MiB", "0");
     media.flip(1, 9);
-    assert_eq!(media.needs().to_string(), "up to 1 block more of each stripe, among: base-1.sealock.002 (blocks 0)");
+    assert_eq!(media.needs().to_string(), "up to 1 more block of each stripe, from base-1.sealock.002 (block 0)");
 }
 
 /// The index is a hint: one that describes another content makes no bundle of it.

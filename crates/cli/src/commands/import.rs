@@ -7,12 +7,12 @@ use std::str::FromStr;
 use sealock_bundle::delta::{BaseMissing, Inside, check_base};
 use sealock_bundle::import::{self, ImportError, ImportOutcome, Imported, Terms};
 use sealock_bundle::verify::{Against, Recipient};
-use sealock_bundle::{Archive, import as import_bundle};
 use sealock_server::control::{self, ControlError};
 use sealock_trust::Digest;
 use serde::Serialize;
 
-use super::verify;
+use super::source::Source;
+use super::{source, verify};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::keys::Passphrases;
@@ -24,11 +24,12 @@ use crate::{files, time};
 ///
 /// The header is verified before anything is written, every digest while it streams. The release appears as a whole or
 /// not at all. Interrupted, it goes on where it stopped; done already, it changes nothing. A refused bundle leaves the
-/// store as it was.
+/// store as it was. Volumes are read where they lie, and never joined.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
-    /// The bundle
-    bundle: PathBuf,
+    /// The bundle; or its volumes, or folders with them
+    #[arg(required = true, value_name = "BUNDLE")]
+    bundle: Vec<PathBuf>,
     /// Sequences of the stream that may be missing, like 4-6; refused as GAP otherwise
     #[arg(long, value_name = "FIRST-LAST")]
     accept_gap: Option<Gap>,
@@ -72,17 +73,19 @@ struct Outcome {
 
 pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
+    let source = Source::find(&args.bundle, context)?;
     if context.dry_run {
-        return dry_run(args, &station, context);
+        return dry_run(args, &source, &station, context);
     }
     let site = station.keys(context, &Passphrases::new(context, args.passphrase_file.as_deref()))?;
     let terms = Terms { now: time::now(), accept_gap: args.accept_gap.clone().map(|gap| gap.0) };
     let parts = import::Station { store: &station.store, trust: &station.directory, site: &site };
     let progress = context.ui.progress();
     let mut begun = false;
-    let outcome = import_bundle(&args.bundle, parts, &terms, &mut |at| {
+    let archive = source.open().map_err(|error| importing(&source, error))?;
+    let outcome = import::import_archive(archive, parts, &terms, &mut |at| {
         if !begun {
-            progress.begin(&format!("importing {}", args.bundle.display()), at.total);
+            progress.begin(&format!("importing {}", source.name()), at.total);
             begun = true;
         }
         progress.at(at.done);
@@ -91,9 +94,9 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     let outcome = outcome.map_err(|error| match &error {
         ImportError::Base(missing) => {
             let shown = show_wanted(args, missing, context);
-            shown.err().unwrap_or_else(|| importing(args, error))
+            shown.err().unwrap_or_else(|| importing(&source, error.into()))
         }
-        _ => importing(args, error),
+        _ => importing(&source, error.into()),
     })?;
     if matches!(outcome, ImportOutcome::Published(_)) {
         tell_server(context);
@@ -101,8 +104,15 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     show(&outcome, context)
 }
 
-fn importing(args: &ImportArgs, error: impl Into<CommandError>) -> CommandError {
-    error.into().context(format!("{} was not imported", args.bundle.display()))
+fn importing(source: &Source, error: CommandError) -> CommandError {
+    let is_damage = source.volumes().is_some() && error.code().is_some_and(source::may_be_damage);
+    let error = error.context(format!("{} was not imported", source.name()));
+    match is_damage {
+        true => error.hint(
+            "`sealock verify` with the same volumes says what is damaged, and whether `sealock repair` rebuilds it.",
+        ),
+        false => error,
+    }
 }
 
 /// Tells what the site lacks, and writes it to the file that was asked for.
@@ -155,8 +165,8 @@ fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
 }
 
 /// Checks everything that an import checks, but writes nothing.
-fn dry_run(args: &ImportArgs, station: &Station, context: &Context) -> Result<()> {
-    let archive = Archive::open(&args.bundle)?;
+fn dry_run(args: &ImportArgs, source: &Source, station: &Station, context: &Context) -> Result<()> {
+    let archive = source.open()?;
     sealock_bundle::verify::metadata(&archive)?;
     let stream = archive.unverified_manifest()?.stream;
     let root = station.directory.root_for(&stream)?;
@@ -168,13 +178,13 @@ fn dry_run(args: &ImportArgs, station: &Station, context: &Context) -> Result<()
         accept_gap: args.accept_gap.clone().map(|gap| gap.0),
         recipient: Some(Recipient { site: station.site.id(), classification: station.site.classification() }),
     };
-    let header = sealock_bundle::verify::header(archive, &against)?;
+    let header = sealock_bundle::verify::header(source.open()?, &against)?;
     let inside = Inside { store: &station.store, trust: &station.directory, site: &station.site };
     if let Err(missing) = check_base(&header, inside, &root) {
         show_wanted(args, &missing, context)?;
-        return Err(importing(args, missing));
+        return Err(importing(&source, missing.into()));
     }
-    let verification = verify::check(Archive::open(&args.bundle)?, &against, context)?;
+    let verification = verify::check(archive, &source.name(), &against, context)?;
     context.ui.note("this bundle would be imported; nothing was written");
     context.ui.result(&verification, verification.text())
 }

@@ -19,8 +19,11 @@ pub mod inspect;
 pub mod lock;
 pub mod node;
 pub mod release;
+pub mod repair;
+pub mod send;
 pub mod serve;
 pub mod site;
+pub mod source;
 pub mod trust;
 pub mod verify;
 pub mod version;
@@ -45,6 +48,8 @@ pub fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Inspect(args) => inspect::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Diff(args) => return diff::run(&args, context),
+        Command::Send(args) => send::run(&args, context),
+        Command::Repair(args) => repair::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),
         Command::Trust(command) => trust::run(&command, context),
         Command::Site(command) => site::run(&command, context),

@@ -42,3 +42,5 @@ mod trust;
 #[cfg(feature = "outside")]
 mod verify;
 mod version;
+#[cfg(feature = "outside")]
+mod volumes;
