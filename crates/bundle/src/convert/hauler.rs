@@ -203,7 +203,8 @@ fn file(fields: &mut Fields<'_>, draft: &mut Draft) -> Result<(), ConvertError> 
     match fields.text("path")? {
         Some(path) if path.text.contains("://") => draft.file(&path, None),
         Some(path) => {
-            draft.lost(&path, "is a file of your own: `files` takes what can be downloaded; serve it, and name the URL")
+            draft
+                .lost(&path, "is a file of your own: `files` takes what can be downloaded; serve it, and name the URL");
         }
         None => draft.find(Level::Lost, fields.place, &fields.at, "names no file"),
     }

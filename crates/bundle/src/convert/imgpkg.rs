@@ -42,7 +42,7 @@ fn image(fields: &mut Fields<'_>, draft: &mut Draft) -> Result<(), ConvertError>
     })?;
     match name {
         Some(name) if !name.text.contains('@') => {
-            draft.lost(&name, "has no digest, which every image of an ImagesLock has")
+            draft.lost(&name, "has no digest, which every image of an ImagesLock has");
         }
         Some(name) => draft.image(&name, None),
         None => draft.find(Level::Lost, fields.place, &fields.at, "names no image"),

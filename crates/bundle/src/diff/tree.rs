@@ -63,11 +63,9 @@ impl Trees {
         let mut walk = Walk { readable, known: BTreeMap::new(), about: BTreeMap::new(), bytes: 0, notes };
         let mut trees = Self::default();
         for entry in walk.readable.side.entries.clone() {
-            if !trees.by_digest.contains_key(&entry.digest) {
-                let mut tree = Tree::default();
-                if walk.descend(&entry.digest, None, MAX_DEPTH, &mut tree)? {
-                    trees.by_digest.insert(entry.digest, tree);
-                }
+            let mut tree = Tree::default();
+            if trees.get(&entry.digest).is_none() && walk.descend(&entry.digest, None, MAX_DEPTH, &mut tree)? {
+                trees.by_digest.insert(entry.digest, tree);
             }
         }
         walk.read_referrers()?;

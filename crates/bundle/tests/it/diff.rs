@@ -62,7 +62,7 @@ impl Boxed {
         }
         let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
         let index = self.manifest(&index, BlobRole::Index);
-        self.reference(name, ReferenceKind::Image, OCI_INDEX, index["digest"].as_str().unwrap(), verdict);
+        self.reference(name, ReferenceKind::Image, (OCI_INDEX, index["digest"].as_str().unwrap()), verdict);
     }
 
     fn yaml(&mut self, text: &str) {
@@ -73,10 +73,10 @@ impl Boxed {
         self.cargo.lock.blobs.extend(artifact.blobs);
         let name = format!("manifests/plant-7/net.yaml:{}", self.cargo.lock.sequence);
         let local = Verdict { rule: VerdictRule::Local, key: None, reason: None };
-        self.reference(&name, ReferenceKind::Manifest, OCI_MANIFEST, &artifact.digest.to_string(), local);
+        self.reference(&name, ReferenceKind::Manifest, (OCI_MANIFEST, &artifact.digest.to_string()), local);
     }
 
-    fn reference(&mut self, name: &str, kind: ReferenceKind, media_type: &str, digest: &str, verdict: Verdict) {
+    fn reference(&mut self, name: &str, kind: ReferenceKind, (media_type, digest): (&str, &str), verdict: Verdict) {
         self.cargo.lock.references.push(LockedReference {
             name: name.parse().unwrap(),
             kind,
@@ -193,7 +193,7 @@ fn what_is_no_manifest_is_a_note_and_no_failure() {
     let bomb = format!("{{\"layers\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
     let blob = boxed.blob(OCI_MANIFEST, BlobRole::Manifest, bomb.as_bytes());
     let digest = blob["digest"].as_str().unwrap().to_owned();
-    boxed.reference("quay.io/team/app:v1", ReferenceKind::Image, OCI_MANIFEST, &digest, unsigned("x"));
+    boxed.reference("quay.io/team/app:v1", ReferenceKind::Image, (OCI_MANIFEST, &digest), unsigned("x"));
     let diff = compare(&Boxed::new(1).write(&tempfile::tempdir().unwrap()), &boxed.write(&folder)).unwrap();
     assert!(diff.notes.iter().any(|note| note.as_str().contains("cannot be read as a manifest")), "{:?}", diff.notes);
     assert_eq!(diff.artifacts[0].travels, None);
