@@ -91,7 +91,7 @@ mod tests {
         header.set_cksum();
         bomb.write_all(header.as_bytes()).unwrap();
         let zeros = vec![0; 1 << 20];
-        for _ in 0..(MAX_CONTENT * 2 >> 20) {
+        for _ in 0..((MAX_CONTENT * 2) >> 20) {
             bomb.write_all(&zeros).unwrap();
         }
         assert!(files(&bomb.finish().unwrap()).is_err());
