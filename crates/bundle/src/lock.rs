@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{BundleName, Platform, Stream};
 use crate::reference::ArtifactName;
-use crate::spec::Audience;
+use crate::spec::{Audience, Selection};
 
 /// The value of `format`.
 pub const FORMAT: &str = "lock/1.0";
@@ -44,6 +44,9 @@ pub struct Lock {
     pub publisher_keys: u32,
     /// The digest of the spec file.
     pub spec: Digest,
+    /// What was selected, where the spec has components or variants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Selection>,
     /// What made the lock: `sealock 0.1.0`.
     pub tool: String,
     /// Everything that is carried under a name, sorted by name.

@@ -31,6 +31,7 @@ variables! {
     NO_COLOR = "Not empty: no colours."
     HOME = "Where the user's settings and docker's configuration are looked for."
     XDG_CONFIG_HOME = "Where the user's settings are looked for, instead of `~/.config`."
+    XDG_CACHE_HOME = "Where `lock` keeps the tools that it downloads, in `sealock/tools`, instead of `~/.cache`."
     DOCKER_CONFIG = "Directory of docker's `config.json`, whose registry credentials are used outside."
     HTTPS_PROXY = "Proxy for https, outside. Also in lower case."
     HTTP_PROXY = "Proxy for http, outside. Also in lower case."
@@ -61,6 +62,13 @@ pub fn read_proxy(variable: &Variable) -> Option<String> {
 pub fn config_dir() -> Option<PathBuf> {
     let base = read(&XDG_CONFIG_HOME).map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(read(&HOME)?).join(".config")));
+    Some(base?.join("sealock"))
+}
+
+/// The user's cache folder: `$XDG_CACHE_HOME/sealock`, or `~/.cache/sealock`.
+pub fn cache_dir() -> Option<PathBuf> {
+    let base = read(&XDG_CACHE_HOME).map(PathBuf::from);
+    let base = base.or_else(|| Some(PathBuf::from(read(&HOME)?).join(".cache")));
     Some(base?.join("sealock"))
 }
 

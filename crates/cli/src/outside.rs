@@ -47,6 +47,7 @@ pub fn settings(settings: &Settings) -> Result<FetchSettings> {
         },
         helper_folders: Vec::new(),
         scratch: env::read(&env::TMPDIR).map_or_else(|| FetchSettings::default().scratch, PathBuf::from),
+        tools: env::cache_dir().map(|folder| folder.join("tools")),
         parallel: outside.parallel.value.max(1),
     })
 }

@@ -28,6 +28,9 @@ pub struct Settings {
     pub parallel: usize,
     /// Where downloaded tools (kubeadm, Helm) are kept while they are needed; programs must be allowed to run from there.
     pub scratch: PathBuf,
+    /// Where downloaded tools are kept by their digest for the next time, at most 1 GiB; nowhere, when left out. They are
+    /// verified whenever they are taken, and are not run from there.
+    pub tools: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -42,6 +45,7 @@ impl Default for Settings {
             patience: Patience::default(),
             parallel: 6,
             scratch: PathBuf::from("/var/tmp"),
+            tools: None,
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::duration::Days;
 use super::guesses::GuessRules;
+use super::select::{ComponentSpec, VariantSpec};
 use super::verify::{VerifyMatch, VerifyRule};
 use crate::document::{ApiVersion, Document};
 use crate::names::{BundleName, KubernetesVersion, Platform, SiteId, Stream};
@@ -81,6 +82,12 @@ pub struct BundleSpec {
     /// Files from the web.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSpec>,
+    /// Parts that may be optional.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<ComponentSpec>,
+    /// What is different for some sites, by a name that `sealock lock --variant` takes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<String, VariantSpec>,
     /// What looks like an image in charts and manifests, and whether it is carried.
     #[serde(default, skip_serializing_if = "GuessRules::is_empty")]
     pub guesses: GuessRules,

@@ -3,6 +3,7 @@
 mod bundle;
 mod duration;
 mod guesses;
+mod select;
 mod site;
 mod verify;
 
@@ -12,5 +13,6 @@ pub use bundle::{
 };
 pub use duration::{Days, ParseDaysError};
 pub use guesses::{GuessDecision, GuessRules, RefusedGuess};
+pub use select::{Choice, ComponentSpec, SelectError, Selection, VariantSpec};
 pub use site::{EnrolledRoot, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
 pub use verify::{VerifyMatch, VerifyRule};

@@ -141,6 +141,7 @@ fn empty_lock(stream: &str, sequence: u64) -> Lock {
         audience: Audience { sites: vec!["plant-7".parse().unwrap()], classification: None },
         platforms: vec![Platform::linux_amd64()],
         publisher_keys: 2,
+        selection: None,
         spec: Digest::sha256(b"spec"),
         tool: "sealock 0.1.0".to_owned(),
         references: Vec::new(),

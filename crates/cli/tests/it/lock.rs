@@ -107,3 +107,39 @@ fn a_guess_is_decided_by_a_person() {
     packager.sandbox.write("plant/sealock.yaml", format!("{spec}{}", refused.replace("the fleet is outside", "")));
     insta::assert_snapshot!(packager.sandbox.see(&LOCK));
 }
+
+const CHOICES: &str = "  components:
+    - name: web
+      optional: true
+      images: [{ref: \"docker.io/library/web:2\", verify: {unsigned: \"made for this test\"}}]
+  variants:
+    plant-8: {components: [web], audience: {sites: [plant-8]}}
+";
+
+#[test]
+fn one_spec_makes_locks_for_several_sites() {
+    let _steady = steady();
+    let packager = Packager::new();
+    let web = "    - {ref: \"docker.io/library/web:2\", verify: {unsigned: \"made for this test\"}}\n";
+    packager.sandbox.write("plant/sealock.yaml", format!("{}{CHOICES}", SPEC.replace(web, "")));
+    let variant = [&LOCK[..], &["--variant", "plant-8"]].concat();
+    insta::assert_snapshot!(packager.sandbox.see(&variant));
+    assert!(
+        packager
+            .sandbox
+            .read("plant/sealock.plant-8.lock")
+            .contains("\"selection\":{\"components\":[\"web\"],\"variant\":\"plant-8\"}")
+    );
+    assert!(
+        packager.sandbox.must(&[&variant[..], &["--without", "web"]].concat()).contains("- docker.io/library/web:2")
+    );
+    packager.sandbox.must(&[&LOCK[..], &["--with", "web"]].concat());
+    let check = packager.sandbox.run(&[&LOCK[..], &["--check"]].concat());
+    assert_eq!(check.status.code(), Some(1), "{}", packager.sandbox.seen(&check));
+    packager.sandbox.must(&[&LOCK[..], &["--with", "web", "--check"]].concat());
+    insta::assert_snapshot!(packager.sandbox.see(&[&LOCK[..], &["--variant", "plant-9"]].concat()));
+    insta::assert_snapshot!(packager.sandbox.see(&[&LOCK[..], &["--with", "wep"]].concat()));
+    let wrong = format!("{SPEC}{}", CHOICES.replace("components: [web]", "components: [wep]"));
+    packager.sandbox.write("plant/sealock.yaml", wrong);
+    insta::assert_snapshot!(packager.sandbox.see(&LOCK));
+}

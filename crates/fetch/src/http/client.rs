@@ -35,7 +35,7 @@ const FILE_LIMIT: u64 = 64 << 30;
 /// The client that all sources share.
 pub(crate) struct Http {
     client: reqwest::Client,
-    pub(super) settings: Settings,
+    pub(crate) settings: Settings,
     pub(crate) progress: Progress,
     authority: Authority,
 }

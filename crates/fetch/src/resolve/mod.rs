@@ -11,6 +11,7 @@ mod manifests;
 pub(crate) mod objects;
 mod secrets;
 mod signature;
+mod tool_cache;
 mod tools;
 mod wishes;
 
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use sealock_bundle::lock::{FORMAT, Lock};
-use sealock_bundle::spec::Bundle;
+use sealock_bundle::spec::{Bundle, Selection};
 use sealock_trust::Digest;
 
 use crate::error::FetchError;
@@ -36,6 +37,8 @@ pub struct LockRequest {
     pub bundle: Bundle,
     /// The digest of the spec's file.
     pub spec: Digest,
+    /// What was selected of the spec's components and variants; `bundle` is what is left of it.
+    pub selection: Option<Selection>,
     /// The folder of that file: paths in the spec are relative to it.
     pub folder: PathBuf,
     /// The number of the bundle in its stream, from 1.
@@ -120,6 +123,7 @@ fn lock_of(request: &LockRequest, draft: Draft) -> Lock {
         platforms,
         publisher_keys: request.publisher_keys,
         spec: request.spec.clone(),
+        selection: request.selection.clone(),
         tool: request.tool.clone(),
         references,
         blobs,

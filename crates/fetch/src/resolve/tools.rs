@@ -12,9 +12,11 @@ use tokio::process::{Child, Command};
 
 use super::Context;
 use super::components::Known;
+use super::tool_cache::ToolCache;
 use crate::blocking;
 use crate::error::FetchError;
 use crate::http::{Expected, FileLanding};
+use crate::progress::Event;
 
 const PATIENCE: Duration = Duration::from_secs(180);
 /// No program that is run here is larger, unpacked.
@@ -43,10 +45,31 @@ pub(super) async fn program_in_archive(context: Context<'_>, known: &Known, name
     Ok(path)
 }
 
+/// Takes the file out of the cache, and else from upstream; what came from there is kept for the next time.
 async fn download(context: Context<'_>, known: &Known, path: &Path) -> Result<(), FetchError> {
+    let cache = context.http.settings.tools.as_deref().map(ToolCache::new);
+    if let Some(cache) = cache.clone() {
+        let (digest, target) = (known.digest.clone(), path.to_owned());
+        let taken = blocking::run(move || Ok(cache.take(&digest, &target))).await?;
+        if taken.unwrap_or_else(|error| useless(context, "read", &error)) {
+            return Ok(());
+        }
+    }
     let request = context.http.file_request(&known.url);
     context.http.download(&request, &Expected::exactly(&known.digest, known.size), FileLanding::create(path)?).await?;
+    if let Some(cache) = cache {
+        let (digest, source) = (known.digest.clone(), path.to_owned());
+        let kept = blocking::run(move || Ok(cache.keep(&digest, &source))).await?;
+        kept.map(|()| true).unwrap_or_else(|error| useless(context, "write", &error));
+    }
     Ok(())
+}
+
+/// A cache that cannot be used is told, and costs a download; it stops nothing.
+fn useless(context: Context<'_>, doing: &str, error: &io::Error) -> bool {
+    let note = format!("cannot {doing} the cache of tools ({error}); they are downloaded anew");
+    context.http.progress.report(&Event::Note(&note));
+    false
 }
 
 /// Takes the regular file whose last path component is `name`. Nothing else of the archive touches the disk.

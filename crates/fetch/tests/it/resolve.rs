@@ -218,3 +218,42 @@ async fn what_values_would_switch_on_is_a_guess() {
     let without = only.replace("version: 1.2.3", "version: 1.2.3, values: [off.yaml]");
     world.lock(&without).await.unwrap();
 }
+
+/// Each lock asks for the size of kubeadm and of Helm twice, and an answer of which nobody reads the body counts here, too.
+const SIZES: usize = 4;
+
+#[tokio::test]
+async fn tools_are_downloaded_once_and_verified_at_each_use() {
+    let world = World::new();
+    let cache = world.path("cache/tools");
+    let settings = sealock_fetch::Settings { tools: Some(cache.clone()), ..world.settings() };
+    let request = world.request(SPEC);
+    let silent = sealock_fetch::Progress::silent();
+    let downloads = || {
+        let is_tool = |seen: &sealock_testkit::upstream::Seen| {
+            seen.method == "GET"
+                && (seen.target.ends_with("/kubeadm")
+                    || seen.target.contains("/helm-v") && seen.target.ends_with(".tar.gz"))
+        };
+        let seen = world.upstream.take_seen();
+        seen.iter().filter(|seen| is_tool(seen)).count()
+    };
+    // Two at once share the cache from the beginning.
+    let (first, second) = tokio::join!(
+        sealock_fetch::resolve(&request, &settings, &silent),
+        sealock_fetch::resolve(&request, &settings, &silent)
+    );
+    let first = first.unwrap();
+    assert_eq!(first, second.unwrap());
+    let files = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let count = downloads() - 2 * SIZES;
+    assert!((2..=4).contains(&count), "{count}");
+    assert_eq!(files().len(), 2, "{:?}", files());
+    assert_eq!(sealock_fetch::resolve(&request, &settings, &silent).await.unwrap(), first);
+    assert_eq!(downloads(), SIZES);
+    for file in files() {
+        std::fs::write(file, "#!/bin/sh\necho evil.example/image:1\n").unwrap();
+    }
+    assert_eq!(sealock_fetch::resolve(&request, &settings, &silent).await.unwrap(), first);
+    assert_eq!(downloads(), SIZES + 2);
+}

@@ -130,6 +130,7 @@ impl World {
         LockRequest {
             bundle: bundle(spec),
             spec: Digest::sha256(spec.as_bytes()),
+            selection: None,
             folder: self.folder.path().to_owned(),
             sequence: 7,
             previous: None,

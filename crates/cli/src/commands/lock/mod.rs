@@ -4,8 +4,9 @@ mod changes;
 
 use std::path::{Path, PathBuf};
 
-use sealock_bundle::document::load_document;
+use sealock_bundle::document::{DocumentError, load_document};
 use sealock_bundle::lock::LockedReference;
+use sealock_bundle::spec::{Choice, SelectError, Selection};
 use sealock_bundle::{Bundle, Lock};
 use sealock_fetch::LockRequest;
 use sealock_trust::{Digest, tuf};
@@ -28,7 +29,7 @@ pub struct LockArgs {
     /// The bundle spec
     #[arg(short, long, value_name = "FILE", default_value = "sealock.yaml")]
     file: PathBuf,
-    /// The lock to write [default: sealock.lock beside the spec]
+    /// The lock to write [default: sealock.lock beside the spec; with --variant NAME sealock.NAME.lock]
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
     /// The newest trust root [default: trust/root.json, or its newest successor, beside the spec]
@@ -37,6 +38,15 @@ pub struct LockArgs {
     /// Where downloaded tools are kept while locking; programs must be allowed to run there [default: /var/tmp]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Lock this variant of the spec
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    /// Carry this optional component as well; may be repeated
+    #[arg(long, value_name = "COMPONENT")]
+    with: Vec<String>,
+    /// Leave out this optional component of the variant; may be repeated
+    #[arg(long, value_name = "COMPONENT")]
+    without: Vec<String>,
     /// Write nothing; fail where the lock is not what the spec resolves to now (times and sequence aside)
     #[arg(long, conflicts_with = "renew")]
     check: bool,
@@ -59,7 +69,7 @@ struct Outcome {
 }
 
 pub fn run(args: &LockArgs, context: &Context) -> Result<()> {
-    let path = args.lock.clone().unwrap_or_else(|| args.file.with_file_name("sealock.lock"));
+    let path = args.lock.clone().unwrap_or_else(|| args.file.with_file_name(lock_name(args.variant.as_deref())));
     let before = read(&path)?;
     let request = request(args, before.as_ref(), &path)?;
     let progress = context.ui.progress();
@@ -81,6 +91,20 @@ pub fn run(args: &LockArgs, context: &Context) -> Result<()> {
     }
     let kept = before.filter(|_| !changed).unwrap_or(lock);
     show(path, changed, changes, &kept, context)
+}
+
+/// Variants have locks of their own, so that they do not overwrite each other's.
+fn lock_name(variant: Option<&str>) -> String {
+    variant.map_or_else(|| "sealock.lock".to_owned(), |variant| format!("sealock.{variant}.lock"))
+}
+
+/// What the flags select of the spec.
+fn select(args: &LockArgs, bundle: &Bundle) -> Result<(Bundle, Option<Selection>)> {
+    let choice = Choice { variant: args.variant.clone(), with: args.with.clone(), without: args.without.clone() };
+    bundle.select(&choice).map_err(|error| match error {
+        SelectError::Spec(problem) => DocumentError::other(&args.file, None, problem).into(),
+        other => CommandError::usage(other.to_string()),
+    })
 }
 
 fn settings(args: &LockArgs, context: &Context) -> Result<sealock_fetch::Settings> {
@@ -107,7 +131,7 @@ fn read(path: &Path) -> Result<Option<Lock>> {
 
 fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRequest> {
     let text = files::read_text(&args.file)?;
-    let bundle: Bundle = load_document(&args.file, &text)?;
+    let (bundle, selection) = select(args, &load_document(&args.file, &text)?)?;
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
     let newest = || target::root_chain(&folder).pop().unwrap_or_else(|| folder.join("trust/root.json"));
     let root = args.root.clone().unwrap_or_else(newest);
@@ -115,6 +139,7 @@ fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRe
     let (sequence, previous) = next(before, last.as_ref());
     Ok(LockRequest {
         spec: Digest::sha256(text.as_bytes()),
+        selection,
         bundle,
         folder: if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder },
         sequence,
