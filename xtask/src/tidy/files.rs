@@ -48,7 +48,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &["go", "sh", "py", "c", "md", "env", "toml", "conf", "yaml", "json", "service", "in", "sum", "mod", "yml"],
     ),
     ("e2e/", &["yaml", "md", "json"]),
-    ("bench/", &["md", "yaml", "json"]),
+    ("bench/", &["md", "yaml", "json", "rs", "toml", "lock", "go", "mod"]),
     ("fuzz/", &["rs", "toml", "md"]),
     ("docs/", &["md", "json", "svg", "1", "txt", "html"]),
     (".cargo/", &["toml"]),

@@ -52,7 +52,8 @@ fn a_receipt_travels_out_and_a_delta_in() {
     let fetched = packager.upstream.take_seen();
     assert_eq!(fetched.iter().filter(|seen| seen.target.contains("/blobs/")).count(), 2, "one layer and one config");
     insta::assert_snapshot!("inspected", sandbox.see(&["inspect", DELTA]));
-    insta::assert_snapshot!("verified", sandbox.see(&["verify", DELTA]));
+    let verified = sandbox.see(&["verify", DELTA]);
+    assert!(verified.starts_with("exit code: 0\n") && verified.contains("a delta: 8 blobs ("), "{verified}");
     insta::assert_snapshot!("imported", sandbox.see(&["import", DELTA]));
     let release = json(&sandbox.must(&["release", "show", "-o", "json"]));
     assert_eq!(release["references"].as_array().map(Vec::len), Some(3));

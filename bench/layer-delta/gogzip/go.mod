@@ -1,0 +1,3 @@
+module layer-delta/gogzip
+
+go 1.26
