@@ -3,6 +3,7 @@
 //! A power loss while the header is rewritten would leave half of it, so the new one is written beside the bundle first
 //! (`NAME.header`), and written again from there when the next call finds it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -10,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use sealock_trust::reason::Code;
 use sealock_trust::request::{Merged, RequestError, SignatureFile, SigningRequest, Subject, Tally};
-use sealock_trust::tuf::{self, MakeError, MetadataSet, Terms, TrustError};
-use sealock_trust::{Digest, KeyId, Signer};
+use sealock_trust::tuf::{self, Delegations, MakeError, MetadataSet, TargetFile, Terms, TrustError, VendorPlan};
+use sealock_trust::{Digest, KeyId, RoleName, Signer};
 
 use crate::archive::layout::MetadataFiles;
 use crate::archive::{Archive, ArchiveError, IoContext, sync_folder_of};
@@ -44,6 +45,7 @@ impl SignBundleError {
             Self::Archive(source) => source.code(),
             Self::Trust(source) => Some(source.code()),
             Self::Make(MakeError::OtherContent(_)) | Self::OtherTerms(_) => Some(Code::Subject),
+            Self::Make(MakeError::NotVendor { .. }) => Some(Code::Scope),
             Self::Make(_) => None,
             Self::Request(source) => source.code(),
         }
@@ -99,6 +101,46 @@ pub fn merge(
         Ok((merged, request.tally(&signatures)?))
     })?;
     Ok((signed, merged, tally))
+}
+
+/// Gives the bundle `path` unsigned metadata with `delegations`: each vendor is asked to vouch for the artifacts whose names
+/// its delegation covers. Signatures that were there are gone, since they were not over this.
+///
+/// # Errors
+/// As [`sign`].
+pub fn delegate(path: &Path, roots: &[Vec<u8>], delegations: &Delegations) -> Result<(), SignBundleError> {
+    rewrite(path, roots, |set, bytes| {
+        let manifest = Manifest::from_bytes(bytes).map_err(ArchiveError::from)?;
+        let plan = VendorPlan { targets: vendor_targets(&manifest, delegations), delegations: delegations.clone() };
+        let roots: Vec<Vec<u8>> = set.roots.values().cloned().collect();
+        *set = tuf::prepare(&roots, bytes, &terms_of(&manifest), Some(&plan))?;
+        Ok(())
+    })
+    .map(|_| ())
+}
+
+/// Adds the signatures of the vendor `role` to its file in the bundle `path`.
+///
+/// # Errors
+/// As [`sign`], and where a signer is none of the vendor's keys.
+pub fn sign_as_vendor(path: &Path, role: &RoleName, signers: &[&dyn Signer]) -> Result<(), SignBundleError> {
+    rewrite(path, &[], |set, _| Ok(set.add_vendor_signatures(role, signers)?)).map(|_| ())
+}
+
+/// The artifacts of `manifest` that each role of `delegations` is asked to vouch for: the first one that covers a name.
+fn vendor_targets(manifest: &Manifest, delegations: &Delegations) -> BTreeMap<RoleName, BTreeMap<String, TargetFile>> {
+    let sizes: BTreeMap<&Digest, u64> = manifest.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
+    let mut targets: BTreeMap<RoleName, BTreeMap<String, TargetFile>> = BTreeMap::new();
+    for reference in &manifest.references {
+        let name = reference.name.as_str();
+        let Some(role) = delegations.roles.iter().find(|role| role.covers(name)) else { continue };
+        let digest = &reference.digest;
+        let length = sizes.get(digest).copied().unwrap_or_default();
+        let hashes = BTreeMap::from([(digest.algorithm().as_str().to_owned(), digest.hex().to_owned())]);
+        let of_role = targets.entry(role.name.clone()).or_default();
+        of_role.insert(name.to_owned(), TargetFile { length, hashes, custom: None });
+    }
+    targets
 }
 
 /// What is to go out to those who shall sign the bundle `path`, and how far it is; the bundle stays as it is.

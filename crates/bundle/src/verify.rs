@@ -8,7 +8,7 @@ mod error;
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
-use sealock_trust::tuf::{MANIFEST, MetadataSet, Signed, StreamState, Targets, TrustError, Verified, Verifier};
+use sealock_trust::tuf::{MANIFEST, MetadataSet, Signed, StreamState, Targets, TrustError, Verified, Verifier, Vouch};
 use sealock_trust::{Digest, Hasher, KeyId, SiteId};
 
 use crate::archive::{Archive, ArchiveError, BlobReader, BlobSink, Taken};
@@ -65,6 +65,7 @@ pub fn header(archive: Archive, against: &Against<'_>) -> Result<VerifiedHeader,
     let verified = verifier.verify(&set, archive.manifest_bytes())?;
     let manifest = archive.unverified_manifest()?;
     check_agreement(&manifest, &verified)?;
+    check_vendors(&manifest, &verified)?;
     if let Some(recipient) = recipient {
         check_audience(&manifest, recipient)?;
     }
@@ -103,6 +104,29 @@ fn check_agreement(manifest: &Manifest, verified: &Verified) -> Result<(), Verif
     }
     if manifest.expires < verified.expires() {
         return disagreement("hard expiry");
+    }
+    Ok(())
+}
+
+/// Checks that where the publisher delegated a name to a vendor, the vendor vouches for it with exactly this content.
+///
+/// # Errors
+/// [`VerifyError::VendorSilent`] and [`VerifyError::VendorContent`].
+pub fn check_vendors(manifest: &Manifest, verified: &Verified) -> Result<(), VerifyError> {
+    for reference in &manifest.references {
+        let name = reference.name.as_str();
+        match verified.vouch(name) {
+            Vouch::Free => {}
+            Vouch::Vouched(vendor, target) => {
+                let promised = target.hashes.get(reference.digest.algorithm().as_str());
+                if promised.map(String::as_str) != Some(reference.digest.hex()) {
+                    return Err(VerifyError::VendorContent { vendor: vendor.clone(), name: name.to_owned() });
+                }
+            }
+            Vouch::Unvouched(vendor) => {
+                return Err(VerifyError::VendorSilent { vendor: vendor.clone(), name: name.to_owned() });
+            }
+        }
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ mod utc;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use directory::TrustDirectory;
 pub use key::{KeyId, PublicKey};
-pub use names::{SiteId, StreamName, StreamPrefix};
+pub use names::{RoleName, SiteId, StreamName, StreamPrefix};
 pub use receipt::Receipt;
 pub use role::{KeySet, Role};
 pub use signer::{FileKey, Passphrase, Scheme, Signer};

@@ -20,6 +20,11 @@ pub enum NameError {
     /// Not a stream prefix.
     #[error("a stream prefix is the first words of a stream's name, like `apps`, or `*` for every stream")]
     Prefix,
+    /// Not a delegated role's name.
+    #[error(
+        "a vendor's role is named by 1 to 63 of the characters a-z, 0-9 and `-`, and not like one of TUF's own roles"
+    )]
+    Role,
     /// Not a site id.
     #[error("a site id has 1 to 63 of the characters a-z, 0-9 and `-`, and begins and ends with a letter or digit")]
     Site,
@@ -142,6 +147,24 @@ impl FromStr for SiteId {
         let framed = !text.starts_with('-') && !text.ends_with('-');
         let well_formed = (1..=63).contains(&text.len()) && framed && text.bytes().all(label);
         if well_formed { Ok(Self(text.into())) } else { Err(NameError::Site) }
+    }
+}
+
+/// The name of a delegated role, like `acme`: a DNS label, so that `NAME.json` is a file name of its own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoleName(Box<str>);
+
+text_type!(RoleName);
+
+impl FromStr for RoleName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let is_label = text.parse::<SiteId>().is_ok();
+        // `mirrors.json` is a file that the specification once knew.
+        let is_own = ["root", "targets", "snapshot", "timestamp", "mirrors"].contains(&text);
+        if is_label && !is_own { Ok(Self(text.into())) } else { Err(NameError::Role) }
     }
 }
 

@@ -141,6 +141,11 @@ codes! {
         cause: "A stream that this root was not enrolled for, or a signer outside its delegation.",
         remedy: "Enrol the root for this stream if that is intended. Otherwise ask the publisher to sign with the proper key."
     }
+    Cycle = "CYCLE" {
+        meaning: "A vendor's role is delegated to twice, or leads back to itself.",
+        cause: "Delegations that were put together by hand, or an attempt to keep a verifier busy.",
+        remedy: "Do not use the bundle. Have the publisher correct the delegations, so that each role stands in them once."
+    }
     Rollback = "ROLLBACK" {
         meaning: "It is older than what was already accepted.",
         cause: "An old bundle was carried by mistake, or replayed to bring back what had been fixed.",

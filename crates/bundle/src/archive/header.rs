@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::io::{self, Read};
 use std::path::Path;
 
+use sealock_trust::RoleName;
+
 use super::entry::{self, Entry};
 use super::error::ArchiveError;
 use super::layout::{HEADER_UNIT, MetadataFiles, OCI_LAYOUT, name};
@@ -169,9 +171,12 @@ impl<R: Read> HeaderReader<'_, R> {
     }
 }
 
-/// Whether `file` is a metadata file of TUF's four top-level roles, under the one name it may have.
+/// Whether `file` is a metadata file of one of TUF's four top-level roles or of a vendor, under the one name it may have.
 fn is_metadata(file: &str) -> bool {
-    matches!(file, "snapshot.json" | "targets.json" | "timestamp.json") || root_version(file).is_some()
+    let is_role = |role: &str| role.parse::<RoleName>().is_ok();
+    matches!(file, "snapshot.json" | "targets.json" | "timestamp.json")
+        || root_version(file).is_some()
+        || file.strip_suffix(".json").is_some_and(is_role)
 }
 
 /// `N` of `N.root.json`, N written without leading zeros.

@@ -1,8 +1,8 @@
 //! Why a bundle is not believed.
 
-use sealock_trust::SiteId;
 use sealock_trust::reason::Code;
 use sealock_trust::tuf::TrustError;
+use sealock_trust::{RoleName, SiteId};
 
 use crate::archive::ArchiveError;
 
@@ -24,6 +24,22 @@ pub enum VerifyError {
     Disagreement {
         /// About what.
         what: &'static str,
+    },
+    /// The vendor whom the publisher delegated a name to does not vouch for it.
+    #[error("{name} is for the vendor {vendor} to vouch for, who does not")]
+    VendorSilent {
+        /// The vendor's role.
+        vendor: RoleName,
+        /// The artifact's name.
+        name: String,
+    },
+    /// The vendor vouches for other content under this name.
+    #[error("the vendor {vendor} vouches for other content of {name} than the bundle carries")]
+    VendorContent {
+        /// The vendor's role.
+        vendor: RoleName,
+        /// The artifact's name.
+        name: String,
     },
     /// It is for other sites.
     #[error("the bundle is for {}, and this is {site}", list(.sites))]
@@ -50,9 +66,9 @@ impl VerifyError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Archive(source) => source.code(),
-            Self::Unsigned => Some(Code::Unsigned),
+            Self::Unsigned | Self::VendorSilent { .. } => Some(Code::Unsigned),
             Self::Trust(source) => Some(source.code()),
-            Self::Disagreement { .. } => Some(Code::Subject),
+            Self::Disagreement { .. } | Self::VendorContent { .. } => Some(Code::Subject),
             Self::Audience { .. } | Self::Classification { .. } => Some(Code::Audience),
         }
     }

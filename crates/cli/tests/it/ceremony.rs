@@ -191,8 +191,11 @@ fn a_rotation_takes_both_thresholds_and_shows_what_changes() {
 /// Keys stand in the order of their ids, which differs from run to run: lines that differ in nothing else are sorted.
 fn sorted_keys(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
-    let is_key =
-        |line: &str| line.starts_with("  ") && line.split_whitespace().filter(|word| word.len() == 4).count() >= 16;
+    // Keys of a role end with their scheme; those of a difference do not, and stand in an order of their own.
+    let is_key = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.len() == 17 && words.last().is_some_and(|last| last.len() > 4)
+    };
     let scheme = |line: &str| line.split_whitespace().last().unwrap_or_default().to_owned();
     let mut start = 0;
     while start < lines.len() {

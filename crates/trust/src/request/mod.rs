@@ -22,7 +22,8 @@ use crate::key::KeyId;
 use crate::role::KeySet;
 use crate::signer::Signer;
 use crate::tuf::{
-    MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, Targets, Terms, TimestampMeta, TrustError, make, open_root,
+    Delegations, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, Targets, Terms, TimestampMeta, TrustError,
+    make, open_root,
 };
 
 /// The value of `format`.
@@ -65,6 +66,8 @@ pub enum Subject {
         manifest: Vec<u8>,
         /// What the three files say beside it.
         terms: Terms,
+        /// The vendors that it delegates to.
+        delegations: Option<Delegations>,
     },
 }
 
@@ -234,7 +237,8 @@ fn bundle_subject(wire: &Wire, root: Root) -> Result<Parsed, RequestError> {
     let snapshot: Signed<Snapshot> = unsigned(SNAPSHOT, snapshot)?;
     let timestamp: Signed<TimestampMeta> = unsigned(TIMESTAMP, timestamp)?;
     let terms = terms(&targets.signed)?;
-    let expected = make::contents(&manifest, &terms)?;
+    let delegations = targets.signed.delegations.clone();
+    let expected = make::contents(&manifest, &terms, delegations.as_ref())?;
     let found = [(TARGETS, targets.canonical()), (SNAPSHOT, snapshot.canonical()), (TIMESTAMP, timestamp.canonical())];
     for ((file, found), expected) in found.into_iter().zip(&expected) {
         if found != expected.as_slice() {
@@ -242,7 +246,7 @@ fn bundle_subject(wire: &Wire, root: Root) -> Result<Parsed, RequestError> {
         }
     }
     let contents = found.into_iter().map(|(file, content)| (file.to_owned(), content.to_vec())).collect();
-    Ok((Subject::Bundle { root, manifest, terms }, contents))
+    Ok((Subject::Bundle { root, manifest, terms, delegations }, contents))
 }
 
 /// What the targets say of the manifest beside its digest.

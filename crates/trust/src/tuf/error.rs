@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::digest::Digest;
 use crate::json;
+use crate::names::RoleName;
 use crate::reason::Code;
 use crate::role::RoleError;
 
@@ -24,6 +25,38 @@ pub enum TrustError {
     TooManyRoots {
         /// The allowed count.
         limit: usize,
+    },
+    /// More delegations than one bundle may bring.
+    #[error("the trust metadata has more than {limit} {what}")]
+    TooManyDelegations {
+        /// Of what.
+        what: &'static str,
+        /// The allowed count.
+        limit: usize,
+    },
+    /// A role that is delegated to twice, or leads back to itself.
+    #[error("the delegations lead to the role {role} a second time")]
+    DelegationCycle {
+        /// The role.
+        role: RoleName,
+    },
+    /// A delegated role vouches for a name that it has no say in.
+    #[error("{file} vouches for {name:?}, which is outside of its delegation")]
+    OutOfScope {
+        /// The role's file.
+        file: String,
+        /// The name.
+        name: String,
+    },
+    /// A delegated role's file is older than what was accepted.
+    #[error("{file} has version {version}, and {accepted} was accepted already")]
+    DelegatedRollback {
+        /// The role's file.
+        file: String,
+        /// Its version.
+        version: u64,
+        /// The accepted version.
+        accepted: u64,
     },
     /// Not well-formed metadata.
     #[error("{file} is not well-formed TUF metadata")]
@@ -188,11 +221,12 @@ impl TrustError {
         match self {
             Self::UnknownFile(_) => Code::Undeclared,
             Self::MissingFile(_) => Code::Incomplete,
-            Self::TooManyRoots { .. } => Code::Limit,
+            Self::TooManyRoots { .. } | Self::TooManyDelegations { .. } => Code::Limit,
+            Self::DelegationCycle { .. } => Code::Cycle,
             Self::Json { source, .. } => source.code(),
             Self::Kind { .. } | Self::NoManifest | Self::NoDigest { .. } => Code::Format,
             Self::RootUnsound { source, .. } | Self::Role { source, .. } => source.code(),
-            Self::ForeignSignature { .. } => Code::Scope,
+            Self::ForeignSignature { .. } | Self::OutOfScope { .. } => Code::Scope,
             Self::RootGap { .. } => Code::RootGap,
             Self::RootSignature { .. } => Code::RootSig,
             Self::RootFork { .. } | Self::Equivocation { .. } => Code::Equivocation,
@@ -201,7 +235,7 @@ impl TrustError {
             Self::Size { .. } => Code::Size,
             Self::Digest { .. } => Code::Digest,
             Self::ManifestAltered { .. } => Code::Sig,
-            Self::Rollback { .. } => Code::Rollback,
+            Self::Rollback { .. } | Self::DelegatedRollback { .. } => Code::Rollback,
             Self::Gap { .. } => Code::Gap,
             Self::Jump { .. } => Code::Jump,
         }

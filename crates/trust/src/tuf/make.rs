@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::delegation::role_file;
 use super::roots::open_root;
 use super::{
-    FileMeta, MANIFEST, Metadata, MetadataSet, Roles, Root, RootExtension, SPEC_VERSION, Signature, Signed, Snapshot,
-    TargetFile, Targets, TimestampMeta, TrustError,
+    Delegations, FileMeta, MANIFEST, Metadata, MetadataSet, Roles, Root, RootExtension, SPEC_VERSION, Signature,
+    Signed, Snapshot, TargetFile, Targets, TimestampMeta, TrustError,
 };
 use crate::digest::{Algorithm, Digest};
 use crate::json::{self, MAX_INTEGER};
 use crate::key::{KeyId, PublicKey};
+use crate::names::RoleName;
 use crate::request::Signatures;
 use crate::role::{KeySet, RoleError};
 use crate::signer::{SignError, Signer};
@@ -33,6 +35,14 @@ pub enum MakeError {
         role: &'static str,
         /// The root's version.
         version: u64,
+    },
+    /// A signer that is no key of the vendor whose file it was to sign.
+    #[error("the key {keyid} is none of the keys of the vendor {role}")]
+    NotVendor {
+        /// The signer's key id.
+        keyid: KeyId,
+        /// The vendor's role.
+        role: RoleName,
     },
     /// The root that this builds on is not believed.
     #[error("the root that this builds on is not believed")]
@@ -83,6 +93,15 @@ pub struct Terms {
     pub issued: Timestamp,
     /// Hard expiry.
     pub expires: Timestamp,
+}
+
+/// The vendors of one bundle: who they are, and what each is asked to vouch for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VendorPlan {
+    /// Their roles and keys.
+    pub delegations: Delegations,
+    /// The artifacts of each role, by name.
+    pub targets: BTreeMap<RoleName, BTreeMap<String, TargetFile>>,
 }
 
 /// Makes the first root, signed by `signers`, who may be fewer than its threshold: see [`add_root_signatures`].
@@ -163,17 +182,49 @@ pub fn sign_manifest(
     terms: &Terms,
     signers: &[&dyn Signer],
 ) -> Result<MetadataSet, MakeError> {
+    let mut set = prepare(roots, manifest, terms, None)?;
+    set.add_signatures(signers)?;
+    Ok(set)
+}
+
+/// The unsigned metadata that vouches for `manifest`, with a file for each vendor that it has.
+///
+/// # Errors
+/// [`MakeError`].
+pub fn prepare(
+    roots: &[Vec<u8>],
+    manifest: &[u8],
+    terms: &Terms,
+    vendors: Option<&VendorPlan>,
+) -> Result<MetadataSet, MakeError> {
     if terms.sequence == 0 || terms.sequence > MAX_INTEGER.unsigned_abs() {
         return Err(MakeError::Sequence);
     }
-    let mut set = MetadataSet {
+    let delegations = vendors.map(|plan| &plan.delegations);
+    let mut delegated = BTreeMap::new();
+    for role in delegations.iter().flat_map(|delegations| &delegations.roles) {
+        let of_role = vendors.and_then(|plan| plan.targets.get(&role.name)).cloned().unwrap_or_default();
+        delegated.insert(role.name.clone(), Signed::unsigned(vendor_targets(of_role, terms))?.to_bytes()?);
+    }
+    Ok(MetadataSet {
         roots: by_version(roots)?,
-        targets: Signed::unsigned(targets(manifest, terms))?.to_bytes()?,
-        snapshot: Signed::unsigned(snapshot(terms))?.to_bytes()?,
+        targets: Signed::unsigned(targets(manifest, terms, delegations))?.to_bytes()?,
+        snapshot: Signed::unsigned(snapshot(terms, delegations))?.to_bytes()?,
         timestamp: Signed::unsigned(timestamp(terms))?.to_bytes()?,
-    };
-    set.add_signatures(signers)?;
-    Ok(set)
+        delegated,
+    })
+}
+
+/// What the role of a vendor vouches for.
+pub(crate) fn vendor_targets(targets: BTreeMap<String, TargetFile>, terms: &Terms) -> Targets {
+    Targets {
+        kind: Targets::TYPE.to_owned(),
+        spec_version: SPEC_VERSION.to_owned(),
+        version: terms.sequence,
+        expires: terms.expires,
+        targets,
+        delegations: None,
+    }
 }
 
 impl MetadataSet {
@@ -205,9 +256,39 @@ impl MetadataSet {
     /// # Errors
     /// [`MakeError::OtherContent`], and [`MakeError::Root`] where a file can't be read.
     pub fn check_content(&self, manifest: &[u8], terms: &Terms) -> Result<(), MakeError> {
-        check_same("targets.json", &self.targets, targets(manifest, terms))?;
-        check_same("snapshot.json", &self.snapshot, snapshot(terms))?;
+        let delegations = self.delegations()?;
+        check_same("targets.json", &self.targets, targets(manifest, terms, delegations.as_ref()))?;
+        check_same("snapshot.json", &self.snapshot, snapshot(terms, delegations.as_ref()))?;
         check_same("timestamp.json", &self.timestamp, timestamp(terms))
+    }
+
+    /// Adds signatures to the file of the vendor `role`; a signer's earlier one is replaced.
+    ///
+    /// # Errors
+    /// [`MakeError`]: among others where there is no such role, or a signer is none of its keys.
+    pub fn add_vendor_signatures(&mut self, role: &RoleName, signers: &[&dyn Signer]) -> Result<(), MakeError> {
+        let file = role_file(role);
+        let delegations = self.delegations()?.unwrap_or_default();
+        let found = delegations.roles.iter().find(|delegated| delegated.name == *role);
+        let bytes = self.delegated.get(role).ok_or_else(|| TrustError::MissingFile(file.clone()))?;
+        let keys = found.ok_or_else(|| TrustError::MissingFile(file.clone()))?.key_set(&delegations.keys)?;
+        for signer in signers {
+            let keyid = signer.public_key().id();
+            if !keys.keys().contains_key(keyid) {
+                return Err(MakeError::NotVendor { keyid: keyid.clone(), role: role.clone() });
+            }
+        }
+        let signed = resign::<Targets>(&file, bytes, signers)?;
+        self.delegated.insert(role.clone(), signed);
+        Ok(())
+    }
+
+    /// The delegations that targets.json makes.
+    ///
+    /// # Errors
+    /// [`TrustError`] where targets.json can't be read.
+    pub fn delegations(&self) -> Result<Option<Delegations>, TrustError> {
+        Ok(Signed::<Targets>::parse_canonical("targets.json", &self.targets)?.signed.delegations)
     }
 
     /// The signatures that the three files carry. Nothing is verified.
@@ -246,10 +327,14 @@ impl MetadataSet {
 }
 
 /// What targets, snapshot and timestamp say of `manifest`, in this order: the content that is signed.
-pub(crate) fn contents(manifest: &[u8], terms: &Terms) -> Result<[Vec<u8>; 3], MakeError> {
+pub(crate) fn contents(
+    manifest: &[u8],
+    terms: &Terms,
+    delegations: Option<&Delegations>,
+) -> Result<[Vec<u8>; 3], MakeError> {
     Ok([
-        Signed::unsigned(targets(manifest, terms))?.canonical().to_vec(),
-        Signed::unsigned(snapshot(terms))?.canonical().to_vec(),
+        Signed::unsigned(targets(manifest, terms, delegations))?.canonical().to_vec(),
+        Signed::unsigned(snapshot(terms, delegations))?.canonical().to_vec(),
         Signed::unsigned(timestamp(terms))?.canonical().to_vec(),
     ])
 }
@@ -288,7 +373,7 @@ fn add_signatures<T: Metadata>(metadata: &mut Signed<T>, signers: &[&dyn Signer]
     Ok(())
 }
 
-fn targets(manifest: &[u8], terms: &Terms) -> Targets {
+fn targets(manifest: &[u8], terms: &Terms, delegations: Option<&Delegations>) -> Targets {
     let digest = Digest::sha256(manifest);
     let file = TargetFile {
         length: manifest.len() as u64,
@@ -301,16 +386,21 @@ fn targets(manifest: &[u8], terms: &Terms) -> Targets {
         version: terms.sequence,
         expires: terms.expires,
         targets: BTreeMap::from([(MANIFEST.to_owned(), file)]),
+        delegations: delegations.cloned(),
     }
 }
 
-fn snapshot(terms: &Terms) -> Snapshot {
+fn snapshot(terms: &Terms, delegations: Option<&Delegations>) -> Snapshot {
+    let mut meta = promise("targets.json", terms);
+    for role in delegations.iter().flat_map(|delegations| &delegations.roles) {
+        meta.extend(promise(&role_file(&role.name), terms));
+    }
     Snapshot {
         kind: Snapshot::TYPE.to_owned(),
         spec_version: SPEC_VERSION.to_owned(),
         version: terms.sequence,
         expires: terms.expires,
-        meta: promise("targets.json", terms),
+        meta,
     }
 }
 

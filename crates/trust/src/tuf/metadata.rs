@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::TrustError;
+use super::{Delegations, TrustError};
 use crate::json::{self, Limits, jcs, olpc};
 use crate::key::{KeyId, PublicKey};
 use crate::role::{Claim, KeySet, Role, RoleError, Signers};
@@ -191,6 +191,9 @@ pub struct Targets {
     pub expires: Timestamp,
     /// Files by path.
     pub targets: BTreeMap<String, TargetFile>,
+    /// Who else may vouch for names, and for which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
 }
 
 metadata!(Targets, "targets");

@@ -4,6 +4,7 @@
 //! the one target is `manifest.json`. Any TUF client can verify what is made here.
 
 mod change;
+mod delegation;
 mod error;
 pub(crate) mod make;
 mod metadata;
@@ -13,8 +14,11 @@ mod state;
 mod verify;
 
 pub use change::{RoleChange, role_changes};
+pub use delegation::{DelegatedRole, Delegations, MAX_DELEGATED_ROLES, MAX_DELEGATION_DEPTH, Vendor, Vouch, matches};
 pub use error::TrustError;
-pub use make::{MakeError, RootSpec, Terms, add_root_signatures, create_root, rotate_root, sign_manifest};
+pub use make::{
+    MakeError, RootSpec, Terms, VendorPlan, add_root_signatures, create_root, prepare, rotate_root, sign_manifest,
+};
 pub(crate) use metadata::lower_hex;
 pub use metadata::{
     FileMeta, Metadata, Roles, Root, RootExtension, Signature, Signed, Snapshot, TargetFile, Targets, TimestampMeta,

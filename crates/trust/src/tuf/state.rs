@@ -1,11 +1,13 @@
 //! What a site remembers of a stream.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::key::KeyId;
-use crate::names::StreamName;
+use crate::names::{RoleName, StreamName};
 use crate::utc;
 
 /// The last bundle of a stream that was accepted. It only ever moves forward.
@@ -25,6 +27,9 @@ pub struct StreamState {
     pub signers: Vec<KeyId>,
     /// The version of the root it was verified under.
     pub root_version: u64,
+    /// The versions of vendors' files, by role.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub delegated: BTreeMap<RoleName, u64>,
 }
 
 impl StreamState {

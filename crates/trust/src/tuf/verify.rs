@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 
+use super::delegation::{self, Vendor, Vouch};
 use super::metadata::Form;
 use super::roots::{RootWalk, walk_roots_in};
 use super::{
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::digest::{Algorithm, Digest};
 use crate::key::KeyId;
-use crate::names::StreamName;
+use crate::names::{RoleName, StreamName};
 use crate::role::{KeySet, RoleError};
 
 /// A manifest that is genuine: only [`Verifier::verify`] makes one.
@@ -30,6 +31,7 @@ pub struct Verified {
     already: bool,
     missing: Option<RangeInclusive<u64>>,
     newer_roots: Vec<(u64, Vec<u8>)>,
+    vendors: Vec<Vendor>,
 }
 
 impl Verified {
@@ -68,6 +70,16 @@ impl Verified {
         &self.signers
     }
 
+    /// The vendors whose files came with it and are genuine, in the order of the search.
+    pub fn vendors(&self) -> Vec<&Vendor> {
+        delegation::all(&self.vendors)
+    }
+
+    /// What its delegations say of the artifact called `name`.
+    pub fn vouch(&self, name: &str) -> Vouch<'_> {
+        delegation::vouch(&self.vendors, name)
+    }
+
     /// Whether exactly this one was accepted before (`ALREADY`): it is genuine, and there is nothing to do.
     pub fn is_already_accepted(&self) -> bool {
         self.already
@@ -88,7 +100,15 @@ impl Verified {
             issued: self.issued.map_or(floor, |issued| issued.max(floor)),
             signers: self.signers.clone(),
             root_version: self.root_version,
+            delegated: self.delegated_versions(before),
         }
+    }
+
+    /// A vendor that this bundle does not know keeps the version it had: it may come back.
+    fn delegated_versions(&self, before: Option<&StreamState>) -> BTreeMap<RoleName, u64> {
+        let mut versions = before.map(|state| state.delegated.clone()).unwrap_or_default();
+        versions.extend(self.vendors().into_iter().map(|vendor| (vendor.name.clone(), vendor.version)));
+        versions
     }
 }
 
@@ -142,24 +162,33 @@ impl Verifier<'_> {
         // Off-spec: it never runs behind the last accepted issue time, so that a clock set back revives nothing.
         let now = self.state.map_or(self.now, |state| state.issued.max(self.now));
         let RootWalk { newest: root, newer: newer_roots, .. } = self.newest_root(form, set, now)?;
-        let (timestamp, snapshot, targets) = metadata(&root, set, &Judge { form, now })?;
+        let judge = Judge { form, now };
+        let (timestamp, snapshot, targets) = metadata(&root, set, &judge)?;
         let target = target(&targets.file.signed)?;
         check_manifest(target, manifest)?;
 
         let sequence = timestamp.file.signed.version;
         let manifest = Digest::sha256(manifest);
         let progress = self.progress(&root, (sequence, issued(target)), &manifest)?;
+        let accepted = self.state.map(|state| &state.delegated);
+        let snapshot_meta = &snapshot.file.signed;
+        let walk = delegation::Context { set, snapshot: snapshot_meta, judge, accepted };
+        let vendors = delegation::verify(&walk, &targets.file.signed)?;
         let expiries = [root.expires, timestamp.file.signed.expires, snapshot.file.signed.expires];
         Ok(Verified {
             root_version: root.version,
             sequence,
             manifest,
             issued: issued(target),
-            expires: expiries.into_iter().fold(targets.file.signed.expires, Timestamp::min),
+            expires: delegation::expires(
+                &vendors,
+                expiries.into_iter().fold(targets.file.signed.expires, Timestamp::min),
+            ),
             signers: targets.signers,
             already: progress.already,
             missing: progress.missing,
             newer_roots,
+            vendors,
         })
     }
 
@@ -235,9 +264,9 @@ struct Progress {
 }
 
 /// Metadata whose signatures hold.
-struct Believed<T> {
-    file: Signed<T>,
-    signers: Vec<KeyId>,
+pub(super) struct Believed<T> {
+    pub(super) file: Signed<T>,
+    pub(super) signers: Vec<KeyId>,
 }
 
 type Online = (Believed<TimestampMeta>, Believed<Snapshot>, Believed<Targets>);
@@ -274,13 +303,19 @@ fn metadata(root: &Root, set: &MetadataSet, judge: &Judge) -> Result<Online, Tru
 }
 
 /// What every metadata file is held against.
-struct Judge {
+#[derive(Clone, Copy)]
+pub(super) struct Judge {
     form: Form,
     now: Timestamp,
 }
 
 impl Judge {
-    fn believe<T: Metadata>(&self, file: &str, bytes: &[u8], keys: &KeySet) -> Result<Believed<T>, TrustError> {
+    pub(super) fn believe<T: Metadata>(
+        &self,
+        file: &str,
+        bytes: &[u8],
+        keys: &KeySet,
+    ) -> Result<Believed<T>, TrustError> {
         let parsed: Signed<T> = Signed::parse_in(self.form, file, bytes)?;
         let signers = parsed.verify(keys).map_err(|source| TrustError::Role { file: file.to_owned(), source })?;
         // Off-spec: the specification passes over other keys' signatures. In a bundle no byte of the file goes unjudged.
@@ -298,19 +333,19 @@ fn check_expiry(file: &str, expires: Timestamp, now: Timestamp) -> Result<(), Tr
 }
 
 /// What one metadata file says of the next.
-struct Promise<'a> {
-    by: &'static str,
-    file: &'static str,
-    meta: &'a FileMeta,
+pub(super) struct Promise<'a> {
+    pub(super) by: &'static str,
+    pub(super) file: &'a str,
+    pub(super) meta: &'a FileMeta,
 }
 
 impl<'a> Promise<'a> {
-    fn of(by: &'static str, meta: &'a BTreeMap<String, FileMeta>, file: &'static str) -> Result<Self, TrustError> {
+    fn of(by: &'static str, meta: &'a BTreeMap<String, FileMeta>, file: &'a str) -> Result<Self, TrustError> {
         let meta = meta.get(file).ok_or_else(|| TrustError::MissingFile(format!("{file} in {by}")))?;
         Ok(Self { by, file, meta })
     }
 
-    fn check_bytes(&self, bytes: &[u8]) -> Result<(), TrustError> {
+    pub(super) fn check_bytes(&self, bytes: &[u8]) -> Result<(), TrustError> {
         if let Some(promised) = self.meta.length {
             check_length(self.file, promised, bytes)?;
         }
@@ -320,7 +355,7 @@ impl<'a> Promise<'a> {
         Ok(())
     }
 
-    fn check_version(&self, found: u64) -> Result<(), TrustError> {
+    pub(super) fn check_version(&self, found: u64) -> Result<(), TrustError> {
         let promised = self.meta.version;
         if promised == found {
             return Ok(());
@@ -329,7 +364,7 @@ impl<'a> Promise<'a> {
     }
 }
 
-/// 5.6.7: the one target. Delegations are not looked into: the manifest is the publisher's own word.
+/// 5.6.7: the one target. The search ends where it begins: the manifest is the publisher's own word.
 fn target(targets: &Targets) -> Result<&TargetFile, TrustError> {
     targets.targets.get(MANIFEST).ok_or(TrustError::NoManifest)
 }

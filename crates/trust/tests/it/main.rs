@@ -11,4 +11,5 @@ mod requests;
 mod roots;
 mod site;
 mod vectors;
+mod vendors;
 mod world;

@@ -64,7 +64,7 @@ fn a_request_is_the_same_whoever_has_signed_meanwhile() {
 fn what_is_shown_is_what_is_signed() {
     let publisher = Publisher::new();
     let request = request(&publisher);
-    let Subject::Bundle { manifest, terms: shown, root } = request.subject() else { panic!("a bundle") };
+    let Subject::Bundle { manifest, terms: shown, root, .. } = request.subject() else { panic!("a bundle") };
     assert_eq!((manifest.as_slice(), *shown, root.version), (MANIFEST, terms(1), 1));
 
     let text = String::from_utf8(request.to_bytes().unwrap()).unwrap();

@@ -6,7 +6,7 @@ use sealock_bundle::Manifest;
 use sealock_bundle::lock::{ReferenceKind, VerdictRule};
 use sealock_bundle::sign;
 use sealock_trust::request::{SigningRequest, Subject, Tally};
-use sealock_trust::tuf::{Root, role_changes};
+use sealock_trust::tuf::{Delegations, Root, role_changes};
 use sealock_trust::{Digest, KeyId};
 use serde_json::Value;
 
@@ -27,7 +27,9 @@ pub fn summary(request: &SigningRequest) -> Result<Summary> {
     let manifest = sign::manifest_of(request)?;
     let (mut text, value) = match (request.subject(), &manifest) {
         (Subject::Root { previous, root }, _) => new_root(previous.as_ref(), root)?,
-        (Subject::Bundle { manifest: bytes, .. }, Some(manifest)) => bundle(manifest, &Digest::sha256(bytes))?,
+        (Subject::Bundle { manifest: bytes, delegations, .. }, Some(manifest)) => {
+            bundle(manifest, &Digest::sha256(bytes), delegations.as_ref())
+        }
         (Subject::Bundle { .. }, None) => (String::new(), Value::Null),
     };
     let mut asked = Vec::new();
@@ -53,7 +55,7 @@ fn new_root(previous: Option<&Root>, root: &Root) -> Result<(String, Value)> {
     Ok((text, value))
 }
 
-fn bundle(manifest: &Manifest, digest: &Digest) -> Result<(String, Value)> {
+fn bundle(manifest: &Manifest, digest: &Digest, delegations: Option<&Delegations>) -> (String, Value) {
     let sites: Vec<String> = manifest.audience.sites.iter().map(ToString::to_string).collect();
     let class = manifest.audience.classification.as_ref().map(|class| format!(" ({class:?})")).unwrap_or_default();
     let previous = manifest.previous.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
@@ -78,7 +80,18 @@ fn bundle(manifest: &Manifest, digest: &Digest) -> Result<(String, Value)> {
         }
         text.push('\n');
     }
-    Ok((text, serde_json::json!({"kind": "bundle", "digest": digest, "manifest": manifest})))
+    for role in delegations.iter().flat_map(|delegations| &delegations.roles) {
+        let paths: Vec<String> = role.paths.iter().map(|path| format!("{path:?}")).collect();
+        let _ =
+            writeln!(text, "vendor {}: {} of {} for {}", role.name, role.threshold, role.keyids.len(), paths.join(" "));
+        for id in &role.keyids {
+            let _ = writeln!(text, "  {}", grouped(id.as_str()));
+        }
+    }
+    let value = serde_json::json!({
+        "kind": "bundle", "digest": digest, "manifest": manifest, "delegations": delegations,
+    });
+    (text, value)
 }
 
 fn kind(kind: ReferenceKind) -> &'static str {
