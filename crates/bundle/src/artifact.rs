@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sealock_trust::Digest;
+use sealock_trust::attestation::PAYLOAD_TYPE;
 use serde_json::{Value, json};
 
 use crate::lock::{BlobRole, BlobSource, LockedBlob};
@@ -74,6 +75,15 @@ pub fn of_kubernetes_manifest(content: &Content) -> Artifact {
 pub fn of_chart(content: &Content, metadata: &Value) -> Artifact {
     let layer = descriptor(HELM_CHART, content);
     generate(None, HELM_CONFIG, sorted(metadata).to_string().as_bytes(), &layer)
+}
+
+/// The artifact of an attestation: an in-toto statement, whose content is generated too.
+pub fn of_attestation(statement: &[u8], title: &str) -> Artifact {
+    let content = Content { digest: Digest::sha256(statement), size: statement.len() as u64, title: title.to_owned() };
+    let layer = descriptor(PAYLOAD_TYPE, &content);
+    let mut made = generate(Some(PAYLOAD_TYPE), OCI_EMPTY, b"{}", &layer);
+    made.blobs.push(generated(PAYLOAD_TYPE, BlobRole::Layer, statement));
+    made
 }
 
 fn descriptor(media_type: &str, content: &Content) -> Value {

@@ -285,6 +285,7 @@ fn references(manifest: &Manifest, stream: &str) -> Vec<Reference> {
         kind: reference.kind,
         digest: reference.digest.clone(),
         media_type: reference.media_type.clone(),
+        subject: reference.subject.clone(),
         size: sizes.get(&reference.digest).copied().unwrap_or_default(),
         stream: stream.to_owned(),
     };

@@ -20,6 +20,7 @@ pub mod sbom;
 pub mod schema;
 pub mod sign;
 pub mod spec;
+pub mod summary;
 pub mod verify;
 pub mod volumes;
 pub mod workload;

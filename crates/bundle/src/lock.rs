@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::{BundleName, Platform, Stream};
 use crate::reference::ArtifactName;
 use crate::spec::{Audience, Selection};
+use crate::summary;
 
 /// The value of `format`.
 pub const FORMAT: &str = "lock/1.0";
@@ -73,6 +74,9 @@ pub struct LockedReference {
     /// What it runs on, where it is for one platform only: components and files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// The digest that it refers to, for [`ReferenceKind::Referrer`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
     /// Where it came from, for a person: a URL, a reference, a path.
     pub source: String,
     /// What in the spec asked for it, like `kubernetes v1.36.3`, `chart podinfo 6.9.2: Deployment podinfo`, or
@@ -91,12 +95,32 @@ pub use sealock_store::release::ReferenceKind;
 pub struct Verdict {
     /// By which rule it was judged.
     pub rule: VerdictRule,
-    /// The digest of the public key file that signed it, for [`VerdictRule::Key`].
+    /// The digest of the file with the public key that signed it, for [`VerdictRule::Key`]; of the trusted root, for
+    /// [`VerdictRule::Keyless`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Digest>,
+    /// Who signed it, as the certificate says, for [`VerdictRule::Keyless`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// Who vouches for that identity, for [`VerdictRule::Keyless`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// Why it may come unsigned, for [`VerdictRule::Unsigned`]; what vouches for it, for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+impl Verdict {
+    /// The verdict of a rule that says nothing more.
+    pub fn new(rule: VerdictRule) -> Self {
+        Self { rule, key: None, identity: None, issuer: None, reason: None }
+    }
+
+    /// The same verdict with a reason.
+    #[must_use]
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
+    }
 }
 
 /// By which rule an artifact was judged. There is no verdict but acceptance: anything else stops the lock.
@@ -107,6 +131,10 @@ pub enum VerdictRule {
     Unsigned,
     /// A signature by the key held.
     Key,
+    /// A signature by the identity held, with its certificate and its log entry.
+    Keyless,
+    /// It refers to another artifact and travels along with it; nobody has judged it.
+    Referrer,
     /// Its SHA-256 equals the one that upstream publishes, or the spec pins.
     Checksum,
     /// It is a file of the packager's own, beside the spec.
@@ -300,6 +328,10 @@ impl Lock {
             && self.blobs.is_sorted_by_key(|blob| (blob.is_generated(), &blob.digest));
         if !in_order {
             return Some("its references or blobs are not sorted".to_owned());
+        }
+        let has_summary = self.references.iter().any(|reference| reference.kind == ReferenceKind::Attestation);
+        if has_summary && !summary::with_summary(self).is_ok_and(|lock| lock == *self) {
+            return Some("its verification summary is not what its verdicts make".to_owned());
         }
         let twins = self.references.windows(2).find(|pair| pair[0].name == pair[1].name);
         twins.map(|pair| format!("{} stands in it twice", pair[0].name))

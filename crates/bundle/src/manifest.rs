@@ -115,6 +115,9 @@ pub struct Reference {
     /// What it runs on, where it is for one platform only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
+    /// The digest that it refers to, for [`ReferenceKind::Referrer`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
     /// What the check of its origin came to, outside.
     pub verdict: Verdict,
 }
@@ -220,6 +223,7 @@ impl Manifest {
             digest: reference.digest,
             media_type: reference.media_type,
             platform: reference.platform,
+            subject: reference.subject,
             verdict: reference.verdict,
         });
         Ok(Self {

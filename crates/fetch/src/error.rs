@@ -117,21 +117,51 @@ pub enum FetchError {
         source: sealock_trust::key::KeyError,
     },
     /// An image that must be signed is not.
-    #[error("{image} is not signed: there is no tag {tag} beside it")]
+    #[error("{image} is not signed: no signature refers to it, and cosign's tag for one is not there")]
     NoSignature {
         /// The image.
         image: String,
-        /// Where cosign would have put the signature.
-        tag: String,
     },
-    /// No signature of an image is by the key it must be signed with.
-    #[error("no signature of {image} holds for the key {}: {reason}", key.display())]
+    /// No signature of an image satisfies its rule.
+    #[error("no signature of {image} holds for {by}: {reason}")]
     BadSignature {
         /// The image.
         image: String,
-        /// The key.
-        key: PathBuf,
+        /// By whom it must be signed.
+        by: String,
+        /// The code of the worst that is wrong.
+        code: Code,
         /// What is wrong with each signature.
+        reason: String,
+    },
+    /// More refers to an image than is borne.
+    #[error("{image}: {what}")]
+    Referrers {
+        /// The image.
+        image: String,
+        /// What is too much.
+        what: String,
+    },
+    /// Two rules of the spec cover an image equally well, and differ.
+    #[error("{image} is covered by {:?} and by {:?} equally well, and these demand different things", conflict.first, conflict.second)]
+    RuleConflict {
+        /// The image.
+        image: String,
+        /// The patterns.
+        conflict: sealock_bundle::spec::RuleConflict,
+    },
+    /// The verdicts cannot be restated.
+    #[error("the verdicts cannot be restated")]
+    Summary {
+        /// Why.
+        source: sealock_bundle::summary::SummaryError,
+    },
+    /// A file that a rule rests on is unusable.
+    #[error("{}: not usable for a rule: {reason}", path.display())]
+    RuleFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// The spec gives a chart no source, or two.
@@ -334,12 +364,17 @@ impl FetchError {
             }
             Self::Components(source) => source.code(),
             Self::NoRule { .. } | Self::NoSignature { .. } => Some(Code::Unsigned),
-            Self::BadSignature { .. } => Some(Code::Sig),
+            Self::BadSignature { code, .. } => Some(*code),
+            Self::Referrers { .. } => Some(Code::Limit),
             Self::Key { source, .. } => Some(source.code()),
             Self::TwoDigests { .. } => Some(Code::Conflict),
             Self::Archive(error) => error.code(),
             Self::Changed { .. } => Some(Code::Digest),
-            Self::ChartSource { .. } | Self::Secret { .. } | Self::NoManifests { .. } => Some(Code::Spec),
+            Self::ChartSource { .. }
+            | Self::Secret { .. }
+            | Self::NoManifests { .. }
+            | Self::RuleConflict { .. }
+            | Self::RuleFile { .. } => Some(Code::Spec),
             Self::NoPlatform { .. }
             | Self::NoChart { .. }
             | Self::ChartArchive { .. }
@@ -364,13 +399,18 @@ impl FetchError {
                 "make room on the disk and run the same command again; what was fetched is kept"
             }
             Self::NoRule { .. } => {
-                "add a rule under `verify`: {match: \"registry.k8s.io/*\", unsigned: \"why it may come unsigned\"} or {match: …, key: keys/upstream.pub}"
+                "add a rule under `verify`: {match: \"registry.k8s.io/*\", unsigned: \"why it may come unsigned\"} or {match: …, key: keys/upstream.pub} or {match: …, keyless: {…}}"
             }
             Self::NoSignature { .. } => {
-                "check the key rule of this image; if its upstream signs nothing, say so: {unsigned: \"why\"}"
+                "check the rule of this image; if its upstream signs nothing, say so: {unsigned: \"why\"}"
+            }
+            Self::Referrers { .. } => "carry less of it: `referrers: signatures` or `referrers: none`",
+            Self::RuleConflict { .. } => "make one of the two patterns narrower, or give the image a rule of its own",
+            Self::BadSignature { code: Code::Subject, .. } => {
+                "do not carry this image until its publisher explains; a signature that was made under another name is allowed by `signedAs`"
             }
             Self::BadSignature { .. } => {
-                "do not carry this image until its publisher explains: compare the key with the one the publisher announces"
+                "do not carry this image until its publisher explains: compare the key or identity with the one the publisher announces"
             }
             Self::NotAnImage { .. } => {
                 "correct the reference; if it is computed at run time, name the real image under `images` of the chart or of the spec"

@@ -12,6 +12,7 @@ mod http;
 mod progress;
 mod resolve;
 mod settings;
+mod signature;
 mod source;
 mod upstream;
 

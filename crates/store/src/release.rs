@@ -87,6 +87,9 @@ pub struct Reference {
     pub digest: Digest,
     /// The media type of that manifest or index.
     pub media_type: String,
+    /// The digest that it refers to, for [`ReferenceKind::Referrer`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Digest>,
     /// The size of that manifest or index, in bytes.
     pub size: u64,
     /// The stream that brought it.
@@ -105,6 +108,10 @@ pub enum ReferenceKind {
     File,
     /// A file of Kubernetes manifests.
     Manifest,
+    /// What refers to another artifact: its signature, its SBOM, who built it.
+    Referrer,
+    /// An attestation that the publisher makes: the verification summary.
+    Attestation,
 }
 
 impl Release {

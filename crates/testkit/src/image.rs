@@ -89,6 +89,19 @@ impl Image {
 }
 
 impl Image {
+    /// The same artifact, referring to `subject`.
+    #[must_use]
+    pub fn refer_to(mut self, subject: &Self) -> Self {
+        let (_, media_type, bytes) = self.manifests.pop().unwrap();
+        let mut manifest: Value = serde_json::from_slice(&bytes).unwrap();
+        let (_, subject_type, subject_bytes) = subject.manifests.last().unwrap();
+        manifest["subject"] = descriptor(subject_type, subject_bytes);
+        let bytes = bytes_of(&manifest);
+        self.digest = Digest::sha256(&bytes);
+        self.manifests.push((self.digest.clone(), media_type, bytes));
+        self
+    }
+
     /// The same index with an annotation at the entry `number`, counted from 0.
     #[must_use]
     pub fn annotate_entry(mut self, number: usize, key: &str, value: &str) -> Self {

@@ -8,4 +8,5 @@ pub mod chart;
 pub mod corpus;
 pub mod cosign;
 pub mod image;
+pub mod sigstore;
 pub mod upstream;

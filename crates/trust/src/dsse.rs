@@ -174,7 +174,7 @@ impl From<&Signature> for WireSignature {
 }
 
 /// What is signed (DSSE protocol, "Signature Definition"): the type and the payload, each behind its length.
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }

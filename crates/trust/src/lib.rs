@@ -2,6 +2,7 @@
 //!
 //! This crate opens no socket and reads no clock: time is an argument.
 
+pub mod attestation;
 pub mod digest;
 pub mod directory;
 pub mod dsse;

@@ -121,6 +121,21 @@ codes! {
         cause: "A signature or receipt that belongs to another artifact, stream or role was put beside this one.",
         remedy: "Do not use it. Fetch the signature that was made for this digest."
     }
+    Identity = "IDENTITY" {
+        meaning: "A valid signature, but by somebody else than the rule names.",
+        cause: "The upstream changed how it signs, the rule is mistyped, or somebody else signed the artifact.",
+        remedy: "Compare the identity that is shown with what the upstream announces. Correct the rule only if they agree."
+    }
+    TlogBinding = "TLOG_BINDING" {
+        meaning: "The transparency log entry that comes with a signature is about something else, or does not prove what it must.",
+        cause: "An entry of another artifact or key was put beside the signature, or the entry, its proof or its checkpoint was changed.",
+        remedy: "Do not use the artifact. Ask its publisher for a signature whose log entry belongs to it."
+    }
+    VersionFloor = "VERSION_FLOOR" {
+        meaning: "A signature comes in an older format that demands less proof than the one in use.",
+        cause: "A very old signing tool, or a version number that was lowered so that a proof can be left out.",
+        remedy: "Have the artifact signed again with a present cosign. Do not use it otherwise."
+    }
     Threshold = "THRESHOLD" {
         meaning: "Fewer valid signatures by distinct keys than the role demands.",
         cause: "A co-signer has yet to sign, a key is not one of the role's, or one key signed more than once.",

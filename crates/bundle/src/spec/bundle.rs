@@ -67,9 +67,12 @@ pub struct BundleSpec {
     /// Everything that kubeadm needs to make clusters of these versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesSpec>,
-    /// Rules for images that bring none of their own: those of Kubernetes, of charts and of manifests. The first fitting one holds.
+    /// Rules for images that bring none of their own: those of Kubernetes, of charts and of manifests. The narrowest pattern that fits holds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verify: Vec<VerifyMatch>,
+    /// What travels along of that which refers to an image upstream: its signatures, its SBOMs, who built it.
+    #[serde(default, skip_serializing_if = "Referrers::is_default")]
+    pub referrers: Referrers,
     /// Container images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ImageSpec>,
@@ -94,6 +97,25 @@ pub struct BundleSpec {
     /// Secret objects and likely credentials in charts and manifests that may be carried all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept_secrets: Vec<AcceptedSecret>,
+}
+
+/// What travels along of that which refers to an image upstream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Referrers {
+    /// Nothing.
+    None,
+    /// Signatures.
+    Signatures,
+    /// Everything: signatures, SBOMs, provenance and whatever else there is.
+    #[default]
+    All,
+}
+
+impl Referrers {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn default_platforms() -> Vec<Platform> {

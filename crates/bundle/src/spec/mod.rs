@@ -9,10 +9,10 @@ mod verify;
 
 pub use bundle::{
     AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource, ChartSpec, FileSpec,
-    ImageSpec, KubernetesSpec, PodNetwork, Validity,
+    ImageSpec, KubernetesSpec, PodNetwork, Referrers, Validity,
 };
 pub use duration::{Days, ParseDaysError};
 pub use guesses::{GuessDecision, GuessRules, RefusedGuess};
 pub use select::{Choice, ComponentSpec, SelectError, Selection, VariantSpec};
 pub use site::{EnrolledRoot, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
-pub use verify::{VerifyMatch, VerifyRule};
+pub use verify::{Claims, KeyRule, KeylessRule, KeylessSigner, RuleConflict, VerifyMatch, VerifyRule, rule_for};

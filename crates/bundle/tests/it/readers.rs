@@ -127,9 +127,10 @@ fn image() -> Cargo {
         digest,
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
+        subject: None,
         source: "registry.example/app/web:1.0".to_owned(),
         requested_by: vec!["image registry.example/app/web:1.0".to_owned()],
-        verdict: Verdict { rule: VerdictRule::Unsigned, key: None, reason: Some("a test".to_owned()) },
+        verdict: Verdict::new(VerdictRule::Unsigned).because("a test"),
     });
     cargo.lock.sort();
     cargo

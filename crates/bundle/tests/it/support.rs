@@ -91,9 +91,10 @@ impl Cargo {
             digest: artifact.digest.clone(),
             media_type: OCI_MANIFEST.to_owned(),
             platform: None,
+            subject: None,
             source: format!("https://files.example/{name}"),
             requested_by: vec![format!("file {name}")],
-            verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: None },
+            verdict: Verdict::new(VerdictRule::Checksum),
         });
         self.lock.blobs.extend(artifact.blobs);
         self.lock.blobs.push(LockedBlob {

@@ -102,6 +102,8 @@ fn contents(manifest: &Manifest) -> String {
         (ReferenceKind::Chart, "charts"),
         (ReferenceKind::Manifest, "manifests"),
         (ReferenceKind::File, "files"),
+        (ReferenceKind::Referrer, "referrers"),
+        (ReferenceKind::Attestation, "attestations"),
     ];
     kinds.map(|(kind, name)| format!("{} {name}", count(kind))).join(", ")
 }

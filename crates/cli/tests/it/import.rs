@@ -12,14 +12,19 @@ const BUNDLE: &str = "plant/plant-1.tar";
 pub fn station(site_id: &str) -> Packager {
     let packager = Packager::new();
     packager.build();
-    let sandbox = &packager.sandbox;
-    site::spec(sandbox, site_id);
+    believe(&packager.sandbox, site_id);
+    packager
+}
+
+/// Makes a station that believes the packager in the same sandbox; answers with the port of its registry.
+pub fn believe(sandbox: &Sandbox, site_id: &str) -> u16 {
+    let port = site::spec(sandbox, site_id);
     sandbox.must(&["site", "init", "--unencrypted-keys"]);
     let sum = std::process::Command::new("sha256sum").arg(sandbox.join("plant/trust/root.json")).output();
     let sum = String::from_utf8(sum.expect("sha256sum").stdout).expect("text");
     let fingerprint = sum.split(' ').next().expect("a sum").to_owned();
     sandbox.must(&["trust", "enroll", "plant/trust/root.json", "--fingerprint", &fingerprint]);
-    packager
+    port
 }
 
 /// Every file of the store with its size.

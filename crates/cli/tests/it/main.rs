@@ -37,6 +37,7 @@ mod serve;
 mod settings;
 #[cfg(feature = "outside")]
 mod signing;
+mod signatures;
 mod site;
 mod trust;
 #[cfg(feature = "outside")]

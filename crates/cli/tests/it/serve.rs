@@ -14,7 +14,7 @@ fn station() -> (Sandbox, u16) {
 }
 
 /// `sealock serve`, ended with the test.
-struct Serving(Child);
+pub struct Serving(Child);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -23,19 +23,25 @@ impl Drop for Serving {
     }
 }
 
-fn serve(sandbox: &Sandbox) -> Serving {
+pub fn serve(sandbox: &Sandbox) -> Serving {
     let mut command = sandbox.command(&["serve"]);
     Serving(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server starts"))
 }
 
 /// The status of a request over TLS that trusts the site's authority only, asked until the server answers.
 fn status(sandbox: &Sandbox, port: u16, path: &str) -> String {
+    get(sandbox, port, path, &["--output", "/dev/null", "--write-out", "%{http_code}"])
+}
+
+/// What curl says to a request over TLS that trusts the site's authority only, asked until the server answers.
+pub fn get(sandbox: &Sandbox, port: u16, path: &str, options: &[&str]) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let output = Command::new("curl")
-            .args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--cacert"])
+            .args(["--silent", "--cacert"])
             .arg(sandbox.join("state/tls/ca.crt"))
             .args(["--resolve", &format!("registry.lab:{port}:127.0.0.1")])
+            .args(options)
             .arg(format!("https://registry.lab:{port}{path}"))
             .output()
             .expect("curl (Debian package curl) is needed for this test");

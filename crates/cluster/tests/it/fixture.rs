@@ -97,6 +97,7 @@ fn reference(name: &str, kind: ReferenceKind) -> Reference {
         kind,
         digest: Digest::sha256(name.as_bytes()),
         media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+        subject: None,
         size: 500,
         stream: "base".into(),
     }

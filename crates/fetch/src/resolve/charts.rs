@@ -8,7 +8,7 @@ use sealock_bundle::artifact::{self, HELM_CHART, OCI_MANIFEST};
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
 use sealock_bundle::names::KubernetesVersion;
 use sealock_bundle::reference::{self, Reference};
-use sealock_bundle::spec::{ChartSource, ChartSpec, VerifyRule};
+use sealock_bundle::spec::{self, ChartSource, ChartSpec, VerifyRule};
 
 use super::components::Components;
 use super::draft::Draft;
@@ -127,9 +127,10 @@ fn carry(
         digest: made.digest,
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
+        subject: None,
         source: listed.url.to_string(),
         requested_by: vec!["spec.charts".to_owned()],
-        verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: Some(reason) },
+        verdict: Verdict::new(VerdictRule::Checksum).because(reason),
     })
 }
 
@@ -151,17 +152,18 @@ async fn from_registry(
     };
     let request = context.http.blob_request(&repository, &layer.digest)?;
     let (bytes, _) = context.http.read(&request, &Expected::exactly(&layer.digest, layer.size)).await?;
-    let rule = rule_for(context, &named);
+    let rule = rule_for(context, &named)?;
     let judged = signature::judge(context, &repository, &tree.digest, &rule).await.map_err(because)?;
     draft.blobs(tree.blobs);
     draft.blobs(judged.blobs);
-    judged.reference.into_iter().try_for_each(|reference| draft.reference(reference))?;
+    judged.references.into_iter().try_for_each(|reference| draft.reference(reference))?;
     draft.reference(LockedReference {
         name: ArtifactName::from(&named),
         kind: ReferenceKind::Chart,
         digest: tree.digest,
         media_type: tree.media_type,
         platform: None,
+        subject: None,
         source: format!("oci://{named}"),
         requested_by: vec!["spec.charts".to_owned()],
         verdict: judged.verdict,
@@ -170,13 +172,13 @@ async fn from_registry(
 }
 
 /// Charts need no rule of their own, because what they run is judged image by image; but one that covers them holds.
-fn rule_for(context: Context<'_>, chart: &Reference) -> VerifyRule {
+fn rule_for(context: Context<'_>, chart: &Reference) -> Result<VerifyRule, FetchError> {
     let name = chart.to_string();
-    let covering = context.request.bundle.spec.verify.iter().find(|rule| rule.covers(&name));
-    covering.map_or_else(
-        || VerifyRule::Unsigned("no rule of the spec covers this chart; the digest of this lock holds".to_owned()),
-        |rule| rule.rule.clone(),
-    )
+    let covering = spec::rule_for(&context.request.bundle.spec.verify, &name);
+    let covering = covering.map_err(|conflict| FetchError::RuleConflict { image: name.clone(), conflict })?;
+    let none =
+        || VerifyRule::Unsigned("no rule of the spec covers this chart; the digest of this lock holds".to_owned());
+    Ok(covering.cloned().unwrap_or_else(none))
 }
 
 async fn render(context: Context<'_>, helm: &Path, chart: &ChartSpec, archive: &Path) -> Result<String, FetchError> {

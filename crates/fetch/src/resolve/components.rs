@@ -148,9 +148,10 @@ fn add(draft: &mut Draft, known: Known, requested_by: Vec<String>) -> Result<(),
         digest: made.digest,
         media_type: OCI_MANIFEST.to_owned(),
         platform: Some(component.platform),
+        subject: None,
         source: component.url,
         requested_by,
-        verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: Some(reason) },
+        verdict: Verdict::new(VerdictRule::Checksum).because(reason),
     })
 }
 

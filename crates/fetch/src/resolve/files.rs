@@ -41,12 +41,9 @@ async fn add(context: Context<'_>, file: &FileSpec, draft: &mut Draft) -> Result
         digest: made.digest,
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
+        subject: None,
         source: file.url.clone(),
         requested_by: vec!["spec.files".to_owned()],
-        verdict: Verdict {
-            rule: VerdictRule::Checksum,
-            key: None,
-            reason: Some("the spec pins its digest".to_owned()),
-        },
+        verdict: Verdict::new(VerdictRule::Checksum).because("the spec pins its digest"),
     })
 }

@@ -32,6 +32,14 @@ pub(super) struct Tree {
     pub(super) blobs: Vec<LockedBlob>,
 }
 
+impl Tree {
+    /// The manifests below an index.
+    fn platforms(&self) -> impl Iterator<Item = &Digest> {
+        let below = self.blobs.iter().filter(|blob| blob.role == BlobRole::Manifest && blob.digest != self.digest);
+        below.map(|blob| &blob.digest)
+    }
+}
+
 /// Resolves all wishes at once, and adds them in a fixed order.
 pub(super) async fn gather(context: Context<'_>, wishes: Vec<Wish>, draft: &mut Draft) -> Result<(), FetchError> {
     context.phase("resolving images");
@@ -52,18 +60,24 @@ async fn resolve(context: Context<'_>, wish: Wish) -> Result<(Vec<LockedReferenc
     };
     let repository = repository(&wish);
     let tree = fetch(context, &repository, &wish.reference.tag_or_digest(), Fit::Platforms).await.map_err(because)?;
-    let judged = signature::judge(context, &repository, &tree.digest, &wish.rule).await.map_err(because)?;
+    let mut judged = signature::judge(context, &repository, &tree.digest, &wish.rule).await.map_err(because)?;
+    for platform in tree.platforms() {
+        let (references, blobs) = signature::along(context, &repository, platform).await.map_err(because)?;
+        judged.references.extend(references);
+        judged.blobs.extend(blobs);
+    }
     let mut references = vec![LockedReference {
         name: ArtifactName::from(&wish.reference),
         kind: ReferenceKind::Image,
         digest: tree.digest,
         media_type: tree.media_type,
         platform: None,
+        subject: None,
         source: wish.reference.to_string(),
         requested_by: wish.requested_by,
         verdict: judged.verdict,
     }];
-    references.extend(judged.reference);
+    references.extend(judged.references);
     let blobs = tree.blobs.into_iter().chain(judged.blobs).collect();
     Ok((references, blobs))
 }
@@ -72,7 +86,7 @@ fn repository(wish: &Wish) -> Repository {
     Repository { host: wish.reference.registry().to_owned(), path: wish.reference.repository().to_owned() }
 }
 
-/// Whether something must fit the platforms of the spec. Charts and signatures run nowhere.
+/// Whether something must fit the platforms of the spec. Charts run nowhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fit {
     Platforms,
@@ -89,12 +103,11 @@ pub(super) async fn fetch(
     let root = context.http.manifest(repository, reference).await?;
     let mut blobs = Vec::new();
     match &root.content {
-        Content::Manifest { config, layers } => {
+        Content::Manifest { config, .. } => {
             if fit == Fit::Platforms {
                 check_platform(context, repository, reference, config).await?;
             }
-            blobs.push(of_manifest(repository, &root, BlobRole::Manifest));
-            blobs.extend(children(repository, config, layers));
+            blobs.extend(blobs_of(repository, &root));
         }
         Content::Index(entries) => {
             blobs.push(of_manifest(repository, &root, BlobRole::Index));
@@ -112,13 +125,11 @@ async fn of_entry(
     entry: &Descriptor,
 ) -> Result<Vec<LockedBlob>, FetchError> {
     let fetched = context.http.manifest(repository, &entry.digest.to_string()).await?;
-    let Content::Manifest { config, layers } = &fetched.content else {
+    if matches!(fetched.content, Content::Index(_)) {
         let request = context.http.manifest_request(repository, &entry.digest)?;
         return Err(request.failed(Failure::Malformed("it is an index inside an index".to_owned())).into());
-    };
-    let mut blobs = vec![of_manifest(repository, &fetched, BlobRole::Manifest)];
-    blobs.extend(children(repository, config, layers));
-    Ok(blobs)
+    }
+    Ok(blobs_of(repository, &fetched))
 }
 
 /// The entries of an index for the platforms of the spec, and the attestations about these.
@@ -191,6 +202,16 @@ async fn check_platform(
         return Ok(());
     }
     Err(no_platform(wanted, repository, reference, vec![found.to_string()]))
+}
+
+/// A manifest and what it names; of an index the index alone.
+pub(super) fn blobs_of(repository: &Repository, fetched: &Fetched) -> Vec<LockedBlob> {
+    match &fetched.content {
+        Content::Manifest { config, layers } => std::iter::once(of_manifest(repository, fetched, BlobRole::Manifest))
+            .chain(children(repository, config, layers))
+            .collect(),
+        Content::Index(_) => vec![of_manifest(repository, fetched, BlobRole::Index)],
+    }
 }
 
 fn of_manifest(repository: &Repository, fetched: &Fetched, role: BlobRole) -> LockedBlob {

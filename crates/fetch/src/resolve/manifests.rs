@@ -116,9 +116,10 @@ fn carry(context: Context<'_>, path: &str, bytes: &[u8], draft: &mut Draft) -> R
         digest: made.digest,
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
+        subject: None,
         source: path.to_owned(),
         requested_by: vec!["spec.manifests".to_owned()],
-        verdict: Verdict { rule: VerdictRule::Local, key: None, reason: None },
+        verdict: Verdict::new(VerdictRule::Local),
     })
 }
 

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sealock_bundle::lock::{FORMAT, Lock};
 use sealock_bundle::spec::{Bundle, Selection};
+use sealock_bundle::summary;
 use sealock_trust::Digest;
 
 use crate::error::FetchError;
@@ -86,7 +87,8 @@ pub async fn resolve(request: &LockRequest, settings: &Settings, progress: &Prog
     });
     let context = Context { http: &http, request, work: work.path() };
     let draft = gather(context).await?;
-    Ok(lock_of(request, draft))
+    let lock = lock_of(request, draft);
+    summary::with_summary(&lock).map_err(|source| FetchError::Summary { source })
 }
 
 async fn gather(context: Context<'_>) -> Result<Draft, FetchError> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealock_bundle::spec::{BundleSpec, VerifyRule};
+use sealock_bundle::spec::{BundleSpec, VerifyRule, rule_for};
 use sealock_bundle::{ArtifactName, Reference};
 
 use crate::error::{FetchError, Unruled};
@@ -49,7 +49,7 @@ impl Wishes {
         }
     }
 
-    /// Each wish with its rule: that of the same image in the spec, else the first that covers its name. Those that no
+    /// Each wish with its rule: that of the same image in the spec, else the narrowest that covers its name. Those that no
     /// rule covers are named all at once.
     pub(crate) fn ruled(self, spec: &BundleSpec) -> Result<Vec<Wish>, FetchError> {
         let own: BTreeMap<&Reference, &VerifyRule> =
@@ -59,8 +59,12 @@ impl Wishes {
         for (reference, requested_by) in self.0 {
             let requested_by: Vec<String> = requested_by.into_iter().collect();
             let name = reference.to_string();
-            let covering = || spec.verify.iter().find(|rule| rule.covers(&name)).map(|rule| &rule.rule);
-            match own.get(&reference).copied().or_else(covering) {
+            let rule = match own.get(&reference).copied() {
+                Some(rule) => Some(rule),
+                None => rule_for(&spec.verify, &name)
+                    .map_err(|conflict| FetchError::RuleConflict { image: name.clone(), conflict })?,
+            };
+            match rule {
                 Some(rule) => wishes.push(Wish { rule: rule.clone(), reference, requested_by }),
                 None => without.push(Unruled { image: reference, requested_by }),
             }

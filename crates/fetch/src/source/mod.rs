@@ -2,3 +2,4 @@
 
 pub(crate) mod helm;
 pub(crate) mod oci;
+pub(crate) mod referrers;

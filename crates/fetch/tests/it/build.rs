@@ -23,7 +23,7 @@ async fn locked() -> (World, Lock) {
     (world, lock)
 }
 
-async fn build_in(world: &World, lock: &Lock, name: &str) -> Result<Vec<u8>, FetchError> {
+pub(crate) async fn build_in(world: &World, lock: &Lock, name: &str) -> Result<Vec<u8>, FetchError> {
     let path = build(lock, world.folder.path(), &world.path(name), &world.settings(), &Progress::silent()).await?;
     Ok(fs::read(path).unwrap())
 }

@@ -3,6 +3,7 @@
 
 mod build;
 mod discovery;
+mod referrers;
 mod resolve;
 mod signatures;
 mod world;

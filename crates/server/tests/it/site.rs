@@ -164,6 +164,7 @@ impl Content {
             kind: ReferenceKind::Image,
             digest: descriptor["digest"].as_str().unwrap().parse().unwrap(),
             media_type: descriptor["mediaType"].as_str().unwrap().into(),
+            subject: None,
             size: descriptor["size"].as_u64().unwrap(),
             stream: "base".into(),
         });

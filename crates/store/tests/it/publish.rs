@@ -65,6 +65,7 @@ fn a_release_that_nobody_could_read_again_is_refused_before_anything_is_accepted
             kind: ReferenceKind::Image,
             digest: digest.clone(),
             media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+            subject: None,
             size: 6,
             stream: stream.into(),
         };

@@ -123,6 +123,7 @@ impl Bundle {
             kind: ReferenceKind::Image,
             digest: Digest::sha256(blob),
             media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+            subject: None,
             size: blob.len() as u64,
             stream: self.stream.into(),
         };

@@ -15,6 +15,7 @@ use hyper::body::{Frame, Incoming};
 use super::content::Content;
 use super::fault::{self, Fault};
 use super::{Seen, Shared};
+use crate::image::INDEX;
 
 type Body = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
@@ -82,8 +83,10 @@ fn route(request: &Request<Incoming>, shared: &Shared, address: SocketAddr, auth
             |bytes| Answer::new(StatusCode::OK, bytes.clone()),
         );
     };
-    let repository =
-        ["/manifests/", "/blobs/", "/tags/"].iter().find_map(|part| rest.rfind(part)).map_or("", |end| &rest[..end]);
+    let repository = ["/manifests/", "/blobs/", "/tags/", "/referrers/"]
+        .iter()
+        .find_map(|part| rest.rfind(part))
+        .map_or("", |end| &rest[..end]);
     if let Some(login) = &*shared.login.lock().unwrap()
         && !login.admits(authorization, repository)
     {
@@ -122,6 +125,11 @@ fn registry(content: &Content, repository: &str, rest: &str) -> Answer {
             || Answer::error(StatusCode::NOT_FOUND, "BLOB_UNKNOWN"),
             |(digest, bytes)| named(&digest, "application/octet-stream", bytes),
         );
+    }
+    if let (Some(subject), false) = (rest.strip_prefix("/referrers/"), content.without_referrers) {
+        let manifests = content.referrers(repository, subject);
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+        return Answer::new(StatusCode::OK, index.to_string()).with(CONTENT_TYPE, INDEX);
     }
     Answer::error(StatusCode::NOT_FOUND, "NAME_UNKNOWN")
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use sealock_trust::Digest;
+use serde_json::{Value, json};
 
 use crate::image::Image;
 
@@ -21,6 +22,8 @@ pub struct Content {
     pub(crate) repositories: BTreeMap<String, Repository>,
     pub(crate) blobs: BTreeMap<Digest, Bytes>,
     pub(crate) files: BTreeMap<String, Bytes>,
+    /// Answers 404 to questions for referrers, as registries before version 1.1 of the specification do.
+    pub without_referrers: bool,
 }
 
 impl Content {
@@ -37,6 +40,37 @@ impl Content {
         }
         here.tags.insert(tag.to_owned(), image.digest.clone());
         image.digest.clone()
+    }
+
+    /// Adds `image`, which refers to another one, under its digest only.
+    pub fn attach(&mut self, repository: &str, image: &Image) -> Digest {
+        let tag = "attached-for-a-moment";
+        self.push(&format!("{repository}:{tag}"), image);
+        self.repositories.entry(repository.to_owned()).or_default().tags.remove(tag);
+        image.digest.clone()
+    }
+
+    /// What a tag stands for.
+    pub fn digest_of(&self, repository: &str, tag: &str) -> Option<Digest> {
+        self.repositories.get(repository)?.tags.get(tag).cloned()
+    }
+
+    /// Descriptors of everything in the repository that refers to `subject`.
+    pub(crate) fn referrers(&self, repository: &str, subject: &str) -> Vec<Value> {
+        let manifests = self.repositories.get(repository).map(|here| here.manifests.iter()).into_iter().flatten();
+        let refers = manifests.filter_map(|(digest, (media_type, bytes))| {
+            let manifest: Value = serde_json::from_slice(bytes).ok()?;
+            (manifest["subject"]["digest"] == subject).then(|| {
+                let mut entry = json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()});
+                for field in ["artifactType", "annotations"] {
+                    if let Some(value) = manifest.get(field) {
+                        entry[field] = value.clone();
+                    }
+                }
+                entry
+            })
+        });
+        refers.collect()
     }
 
     /// Adds a file.

@@ -102,6 +102,11 @@ impl Upstream {
         self.content(|content| content.push(name, image))
     }
 
+    /// Adds `image`, which refers to another one, to a repository like `quay.io/team/app`, under no tag.
+    pub fn attach(&self, repository: &str, image: &Image) -> Digest {
+        self.content(|content| content.attach(repository, image))
+    }
+
     /// Adds the file of a real address without its scheme, like `dl.k8s.io/release/v1/kubeadm`.
     pub fn put(&self, path: &str, bytes: impl Into<bytes::Bytes>) {
         self.content(|content| content.put(path, bytes.into()));

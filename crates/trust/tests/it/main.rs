@@ -4,6 +4,7 @@
 
 mod attack_vectors;
 mod attacks;
+mod attestations;
 mod directory;
 mod keys;
 mod oracle;

@@ -53,7 +53,8 @@ impl Changes {
 }
 
 fn names(lock: &Lock) -> BTreeMap<String, Digest> {
-    lock.references.iter().map(|reference| (name(lock, reference), reference.digest.clone())).collect()
+    let told = lock.references.iter().filter(|reference| reference.kind != ReferenceKind::Attestation);
+    told.map(|reference| (name(lock, reference), reference.digest.clone())).collect()
 }
 
 /// A reference's name, without the sequence where that is its tag: Kubernetes manifests travel as `manifests/…:7`, and

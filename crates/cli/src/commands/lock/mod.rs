@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sealock_bundle::document::{DocumentError, load_document};
 use sealock_bundle::lock::LockedReference;
 use sealock_bundle::spec::{Choice, SelectError, Selection};
-use sealock_bundle::{Bundle, Lock};
+use sealock_bundle::{Bundle, Lock, summary};
 use sealock_fetch::LockRequest;
 use sealock_trust::{Digest, tuf};
 use serde::Serialize;
@@ -173,6 +173,8 @@ fn publisher_keys(root: &Path) -> Result<u32> {
 
 /// Whether two locks name the same content under the same rules, times, sequence and tool aside.
 fn is_same(before: &Lock, now: &Lock) -> bool {
+    // The verification summary restates the rest, and the issue time with it.
+    let (before, now) = (&summary::without_summary(before), &summary::without_summary(now));
     let aside = |lock: &Lock| Lock {
         sequence: now.sequence,
         previous: now.previous.clone(),

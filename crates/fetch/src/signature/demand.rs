@@ -1,0 +1,79 @@
+//! What a rule demands, read from the files that it names.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sealock_bundle::spec::{Claims, KeyRule, KeylessRule, VerifyRule};
+use sealock_trust::Digest;
+use sealock_trust::attestation::UpstreamKey;
+
+use super::keyless::Keyless;
+use crate::error::FetchError;
+
+/// A trusted root is larger nowhere.
+const ROOT_LIMIT: u64 = 4 << 20;
+
+/// Who must have signed, and what the signature must say.
+pub(crate) struct Demand {
+    pub(super) by: By,
+    pub(super) claims: Claims,
+    file: PathBuf,
+    digest: Digest,
+}
+
+/// Who must have signed.
+pub(super) enum By {
+    Key(UpstreamKey),
+    Identity(Box<Keyless>),
+}
+
+impl Demand {
+    /// What `rule` demands; nothing where an image may come unsigned. Paths are relative to `folder`.
+    pub(crate) fn of(rule: &VerifyRule, folder: &Path) -> Result<Option<Self>, FetchError> {
+        match rule {
+            VerifyRule::Unsigned(_) => Ok(None),
+            VerifyRule::Key(rule) => Self::by_key(rule, folder).map(Some),
+            VerifyRule::Keyless(rule) => Self::by_identity(rule, folder).map(Some),
+        }
+    }
+
+    /// The digest of the file that it rests on: the public key, or the trusted root.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    fn by_key(rule: &KeyRule, folder: &Path) -> Result<Self, FetchError> {
+        let file = folder.join(&rule.file);
+        let pem = read(&file, "read the public key")?;
+        let key = UpstreamKey::from_pem(&pem).map_err(|source| FetchError::Key { path: file.clone(), source })?;
+        Ok(Self { digest: key.file_digest().clone(), by: By::Key(key), claims: rule.claims.clone(), file })
+    }
+
+    fn by_identity(rule: &KeylessRule, folder: &Path) -> Result<Self, FetchError> {
+        let file = folder.join(&rule.signer.trusted_root);
+        let text = read(&file, "read the trusted root")?;
+        let keyless =
+            Keyless::new(&rule.signer, &text).map_err(|reason| FetchError::RuleFile { path: file.clone(), reason })?;
+        let digest = Digest::sha256(text.as_bytes());
+        Ok(Self { digest, by: By::Identity(Box::new(keyless)), claims: rule.claims.clone(), file })
+    }
+}
+
+impl fmt::Display for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.by {
+            By::Key(_) => write!(f, "the key {}", self.file.display()),
+            By::Identity(keyless) => write!(f, "{keyless} by the trusted root {}", self.file.display()),
+        }
+    }
+}
+
+fn read(path: &Path, doing: &'static str) -> Result<String, FetchError> {
+    let failed = |source| FetchError::io(doing, path, source);
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > ROOT_LIMIT {
+        let reason = format!("it has {length} bytes, and at most {ROOT_LIMIT} are read");
+        return Err(FetchError::RuleFile { path: path.to_owned(), reason });
+    }
+    std::fs::read_to_string(path).map_err(failed)
+}
