@@ -164,11 +164,16 @@ pub enum Kind {
     Component,
     /// Any other file.
     File,
+    /// What refers to another artifact: its signature, its SBOM, who built it.
+    Referrer,
+    /// What the publisher attests: the verification summary.
+    Attestation,
 }
 
 impl Kind {
     /// Every kind, in the order they are shown.
-    pub const ALL: [Self; 5] = [Self::Image, Self::Chart, Self::Manifest, Self::Component, Self::File];
+    pub const ALL: [Self; 7] =
+        [Self::Image, Self::Chart, Self::Manifest, Self::Component, Self::File, Self::Referrer, Self::Attestation];
 
     /// What several are called.
     pub fn plural(self) -> &'static str {
@@ -178,6 +183,8 @@ impl Kind {
             Self::Manifest => "manifests",
             Self::Component => "components",
             Self::File => "files",
+            Self::Referrer => "referrers",
+            Self::Attestation => "attestations",
         }
     }
 }

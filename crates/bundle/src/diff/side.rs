@@ -137,11 +137,11 @@ impl Side {
     }
 }
 
-/// A name without the sequence where that is its tag: Kubernetes manifests travel as `manifests/…:7`, and are not another
-/// thing in bundle 8.
+/// A name without the sequence where that is its tag: Kubernetes manifests travel as `manifests/…:7`, attestations as
+/// `attestations/…:7`, and are not another thing in bundle 8.
 fn key(name: &str, kind: ReferenceKind, sequence: Option<u64>) -> String {
     let plain = sequence.and_then(|sequence| name.strip_suffix(&format!(":{sequence}")));
-    plain.filter(|_| kind == ReferenceKind::Manifest).unwrap_or(name).to_owned()
+    plain.filter(|_| matches!(kind, ReferenceKind::Manifest | ReferenceKind::Attestation)).unwrap_or(name).to_owned()
 }
 
 fn kind(kind: ReferenceKind, for_one_platform: bool) -> Kind {
@@ -151,6 +151,8 @@ fn kind(kind: ReferenceKind, for_one_platform: bool) -> Kind {
         ReferenceKind::Manifest => Kind::Manifest,
         ReferenceKind::File if for_one_platform => Kind::Component,
         ReferenceKind::File => Kind::File,
+        ReferenceKind::Referrer => Kind::Referrer,
+        ReferenceKind::Attestation => Kind::Attestation,
     }
 }
 

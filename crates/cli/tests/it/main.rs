@@ -35,9 +35,9 @@ mod release;
 mod sandbox;
 mod serve;
 mod settings;
+mod signatures;
 #[cfg(feature = "outside")]
 mod signing;
-mod signatures;
 mod site;
 mod trust;
 #[cfg(feature = "outside")]

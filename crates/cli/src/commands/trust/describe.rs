@@ -100,6 +100,8 @@ fn kind(kind: ReferenceKind) -> &'static str {
         ReferenceKind::Chart => "chart",
         ReferenceKind::Manifest => "manifest",
         ReferenceKind::File => "file",
+        ReferenceKind::Referrer => "referrer",
+        ReferenceKind::Attestation => "attestation",
     }
 }
 
