@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sealock_trust::json::{self, Limits, jcs};
+use sealock_trust::receipt::Exception;
 use sealock_trust::{Digest, StreamName};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,12 @@ pub struct Release {
     pub streams: Vec<Selection>,
     /// Everything that can be asked for by name, sorted by name and stream.
     pub references: Vec<Reference>,
+    /// The generation of the trust state when it was published: a mirror that tells an older copy of that state.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trust_generation: Option<u64>,
+    /// What was let pass when the selected bundle of a stream was accepted, by stream.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub exceptions: BTreeMap<String, Vec<Exception>>,
     /// What later minor versions add.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub annotations: BTreeMap<String, String>,
@@ -139,14 +146,28 @@ impl Release {
                 .map_or_else(Vec::new, |old| old.streams.iter().filter(|s| is_other(&s.stream)).cloned().collect()),
             references: old
                 .map_or_else(Vec::new, |old| old.references.iter().filter(|r| is_other(&r.stream)).cloned().collect()),
+            trust_generation: old.and_then(|old| old.trust_generation),
+            exceptions: old.map(|old| old.exceptions.clone()).unwrap_or_default(),
             annotations: BTreeMap::new(),
         };
+        release.exceptions.remove(&selection.stream);
         release.streams.push(selection);
         release.references.extend(references);
         release.sort();
         release.check_conflicts()?;
         release.check_limits()?;
         Ok(release)
+    }
+
+    /// Names the generation of the trust state, and what was let pass for the bundle that is the cause.
+    pub fn with_trust(mut self, generation: u64, exceptions: Vec<Exception>) -> Self {
+        self.trust_generation = Some(generation);
+        if let Cause::Import { stream, .. } = &self.cause
+            && !exceptions.is_empty()
+        {
+            self.exceptions.insert(stream.clone(), exceptions);
+        }
+        self
     }
 
     /// The selected bundle of `stream`, if there is one.
@@ -212,6 +233,7 @@ impl Release {
             () if !self.streams.iter().all(names_a_stream) => Some("one of its streams has an illegal name"),
             () if !streams_sorted => Some("its streams are not sorted, or one stands in it twice"),
             () if !references_sorted => Some("its references are not sorted, or one stands in it twice"),
+            () if !self.exceptions.keys().all(selected) => Some("an exception is of a stream it does not select"),
             () if !self.references.iter().all(|r| selected(&r.stream)) => {
                 Some("a reference is of a stream it does not select")
             }

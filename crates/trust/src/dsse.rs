@@ -136,6 +136,11 @@ impl Envelope {
         Ok(&self.payload)
     }
 
+    /// Whether there is any signature, whoever's.
+    pub fn is_signed(&self) -> bool {
+        !self.signatures.is_empty()
+    }
+
     /// The envelope as canonical JSON.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 //! This crate opens no socket and reads no clock: time is an argument.
 
 pub mod attestation;
+pub mod break_glass;
+pub mod clock;
 pub mod digest;
 pub mod directory;
 pub mod dsse;
@@ -13,6 +15,7 @@ pub mod names;
 pub mod reason;
 pub mod receipt;
 pub mod request;
+pub mod revocation;
 pub mod role;
 pub mod signer;
 pub mod site;
@@ -23,7 +26,7 @@ mod utc;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use directory::TrustDirectory;
 pub use key::{KeyId, PublicKey};
-pub use names::{RoleName, SiteId, StreamName, StreamPrefix};
+pub use names::{Justification, RoleName, SiteId, StreamName, StreamPrefix};
 pub use receipt::Receipt;
 pub use role::{KeySet, Role};
 pub use signer::{FileKey, Passphrase, Scheme, Signer};

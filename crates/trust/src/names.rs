@@ -25,6 +25,9 @@ pub enum NameError {
         "a vendor's role is named by 1 to 63 of the characters a-z, 0-9 and `-`, and not like one of TUF's own roles"
     )]
     Role,
+    /// Not a justification.
+    #[error("a reason is a text of 1 to 500 bytes without control characters")]
+    Justification,
     /// Not a site id.
     #[error("a site id has 1 to 63 of the characters a-z, 0-9 and `-`, and begins and ends with a letter or digit")]
     Site,
@@ -79,11 +82,6 @@ impl StreamName {
     pub fn is_reserved(&self) -> bool {
         self.0.split('/').next() == Some(RESERVED)
     }
-
-    /// The name as a file name of its own: `~` for `/`, which no stream's name holds.
-    pub(crate) fn to_file_name(&self) -> String {
-        self.0.replace('/', "~")
-    }
 }
 
 impl FromStr for StreamName {
@@ -119,6 +117,22 @@ impl StreamPrefix {
     /// How specific the prefix is: the longest wins.
     pub(crate) fn specificity(&self) -> usize {
         if &*self.0 == "*" { 0 } else { self.0.len() }
+    }
+}
+
+/// A person's words for why something was done: recorded, shown, and never interpreted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Justification(Box<str>);
+
+text_type!(Justification);
+
+impl FromStr for Justification {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let is_fit = (1..=500).contains(&text.len()) && !text.trim().is_empty() && !text.chars().any(char::is_control);
+        if is_fit { Ok(Self(text.into())) } else { Err(NameError::Justification) }
     }
 }
 

@@ -201,6 +201,36 @@ codes! {
         cause: "The bundle travelled or lay too long, or the clock of this machine is wrong.",
         remedy: "Check the clock first. Then ask for a freshly signed bundle. An auditor can use `sealock verify --at TIME`."
     }
+    Clock = "CLOCK" {
+        meaning: "The clock of this machine and the times that others have signed do not go together.",
+        cause: "A clock that was never set or runs years ahead, or a bundle that says it was issued in the future.",
+        remedy: "Set the clock and try again. If the clock is right although it is far ahead of all that was accepted, say so with `--confirm-clock`."
+    }
+    Stale = "STALE" {
+        meaning: "The bundle is old: its soft expiry passed longer ago than this site lets pass without a word.",
+        cause: "A newer bundle was due and has not come, or this one travelled for long.",
+        remedy: "Carry the newest bundle of the stream. To take this one all the same, give the reason: `--accept-stale REASON`; it is recorded."
+    }
+    Revoked = "REVOKED" {
+        meaning: "It was revoked: its publisher says that it must not be used any more.",
+        cause: "A key was lost or stolen, or something in the bundle turned out to be harmful.",
+        remedy: "Use the publisher's newest bundle. `sealock trust show` lists what was revoked, and why."
+    }
+    RollbackRl = "ROLLBACK_RL" {
+        meaning: "The revocation list is older than the one that this site has, or takes something back that only the root may.",
+        cause: "An old list was carried by mistake, or replayed to bring back what had been revoked.",
+        remedy: "Carry the newest list. What was revoked by mistake is taken back by a list that the root's keys sign."
+    }
+    StateRegression = "STATE_REGRESSION" {
+        meaning: "What the site remembers is older than something it has signed, or was changed behind its back.",
+        cause: "The trust folder or the whole machine was restored from a backup or snapshot, or somebody wrote to its files.",
+        remedy: "Find out who restored what. `sealock site state` compares; `sealock site resolve-state --reason TEXT` lets imports go on, and is recorded."
+    }
+    Used = "USED" {
+        meaning: "The token was used before, and each serves once.",
+        cause: "The same file was given twice, or somebody tries what two people allowed only once.",
+        remedy: "If it is needed again, have two people of the site sign a new one with `sealock site break-glass`."
+    }
     Audience = "AUDIENCE" {
         meaning: "The bundle was made for another site or classification.",
         cause: "The wrong medium was carried here, or this site's id is missing from the bundle spec.",

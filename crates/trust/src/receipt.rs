@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Algorithm, Digest};
 use crate::dsse::{DsseError, Envelope};
 use crate::json::{self, Limits, jcs};
-use crate::names::{SiteId, StreamName};
+use crate::names::{Justification, SiteId, StreamName};
 use crate::reason::Code;
 use crate::role::KeySet;
 use crate::signer::{SignError, Signer};
@@ -55,6 +55,42 @@ pub struct Receipt {
     pub held: Vec<Digest>,
     /// When.
     pub issued: Timestamp,
+    /// The generation of the trust state that remembers the acceptance: whoever keeps the receipt can tell an older one.
+    pub generation: Option<u64>,
+    /// What was let pass at this acceptance.
+    pub exceptions: Vec<Exception>,
+}
+
+/// Something that is refused as a rule, and was let pass on somebody's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Exception {
+    /// Sequences of the stream were skipped.
+    Gap {
+        /// The first one.
+        first: u64,
+        /// The last one.
+        last: u64,
+    },
+    /// The soft expiry had passed.
+    Stale {
+        /// When.
+        #[serde(with = "utc")]
+        since: Timestamp,
+        /// Why it was taken all the same, where that had to be said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Justification>,
+    },
+    /// A glass was broken.
+    BreakGlass {
+        /// The digest of the token.
+        token: Digest,
+        /// Why, as the token says.
+        reason: Justification,
+        /// The reason codes of what would have been refused.
+        codes: Vec<String>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +124,10 @@ struct Predicate {
     held: Vec<Digest>,
     #[serde(with = "utc")]
     issued: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    generation: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    exceptions: Vec<Exception>,
 }
 
 /// Why a receipt is not believed, or could not be made.
@@ -173,6 +213,8 @@ impl From<&Receipt> for Statement {
                 code: receipt.code.clone(),
                 held: receipt.held.clone(),
                 issued: receipt.issued,
+                generation: receipt.generation,
+                exceptions: receipt.exceptions.clone(),
             },
         }
     }
@@ -195,7 +237,8 @@ impl TryFrom<Statement> for Receipt {
         let sha256 = digest.get(Algorithm::Sha256.as_str()).filter(|_| digest.len() == 1 && name == SUBJECT_NAME);
         let manifest = sha256.and_then(|hex| format!("sha256:{hex}").parse().ok());
         let manifest = manifest.ok_or(ReceiptError::Statement("its subject is no manifest.json by SHA-256"))?;
-        let Predicate { site, stream, sequence, verdict, code, held, issued, .. } = predicate;
-        Ok(Self { manifest, site, stream, sequence, verdict, code, held, issued })
+        let Predicate { format: _, site, stream, sequence, verdict, code, held, issued, generation, exceptions } =
+            predicate;
+        Ok(Self { manifest, site, stream, sequence, verdict, code, held, issued, generation, exceptions })
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,6 +23,9 @@ use crate::utc;
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.site-root.v1+json";
 /// The format that is written, and its major version read.
 pub const FORMAT: &str = "site-root/1.0";
+
+/// For how many days after its soft expiry a bundle is imported with a warning only, where a site root says nothing else.
+pub const STALE_GRACE_DAYS: u32 = 30;
 
 /// The registry that serves the site's current release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,8 @@ struct Document {
     keys: BTreeMap<KeyId, PublicKey>,
     roles: SiteRoles,
     registry: Registry,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stale_grace_days: Option<u32>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, Value>,
 }
@@ -84,6 +89,8 @@ pub struct SiteRootSpec {
     pub approver: Option<KeySet>,
     /// The registry.
     pub registry: Registry,
+    /// For how many days after its soft expiry a bundle is imported with a warning only; [`STALE_GRACE_DAYS`] if left out.
+    pub stale_grace_days: Option<u32>,
 }
 
 /// Why a site root is not believed, or could not be made.
@@ -254,6 +261,12 @@ impl SiteRoot {
         &self.document.registry
     }
 
+    /// For how long after its soft expiry a bundle is imported with a warning only.
+    pub fn stale_grace(&self) -> SignedDuration {
+        let days = self.document.stale_grace_days.unwrap_or(STALE_GRACE_DAYS);
+        SignedDuration::from_hours(i64::from(days) * 24)
+    }
+
     /// Who may replace the site root.
     pub fn root_keys(&self) -> &KeySet {
         &self.roles.root
@@ -295,6 +308,7 @@ fn document(spec: &SiteRootSpec, version: u64) -> Document {
             approver: spec.approver.as_ref().map(KeySet::role),
         },
         registry: spec.registry.clone(),
+        stale_grace_days: spec.stale_grace_days,
         annotations: BTreeMap::new(),
     }
 }

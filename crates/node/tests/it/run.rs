@@ -34,6 +34,7 @@ impl Site {
             root: keys(),
             site: keys(),
             approver: None,
+            stale_grace_days: None,
             registry: Registry {
                 name: "registry.lab".into(),
                 address: "10.77.0.2:443".into(),
@@ -53,6 +54,8 @@ impl Site {
             issued: Timestamp::UNIX_EPOCH,
             streams: Vec::new(),
             references: Vec::new(),
+            trust_generation: None,
+            exceptions: BTreeMap::new(),
             annotations: BTreeMap::new(),
         };
         let payload = jcs::to_vec(&release).unwrap();

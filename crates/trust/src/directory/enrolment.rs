@@ -1,18 +1,15 @@
 //! Publishers' roots: enrolled once by fingerprint, then followed along their chain.
 
-use std::fs;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::state::{State, Version};
 use super::{DirectoryError, TrustDirectory};
 use crate::Digest;
-use crate::json::{Limits, jcs};
 use crate::names::{StreamName, StreamPrefix};
-use crate::tuf::{Root, RootWalk, open_root};
-
-const ENROLMENTS: &str = "enrolments.json";
-const FORMAT: &str = "enrolments/1.0";
+use crate::site::SiteKeys;
+use crate::tuf::{Root, RootWalk, Rules, open_root};
 
 /// Which streams an enrolled root speaks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,13 +19,35 @@ pub struct Enrolment {
     pub prefix: StreamPrefix,
     /// The SHA-256 of the file that was enrolled: the root's name for ever.
     pub fingerprint: Digest,
+    /// The sequence with which its streams begin at this site; from 0 where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_sequence: Option<u64>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Enrolments {
-    format: String,
-    enrolments: Vec<Enrolment>,
+impl Enrolment {
+    /// The one that speaks for `stream`: the one with the longest prefix.
+    pub(super) fn speaking_for<'a>(enrolments: &'a [Self], stream: &StreamName) -> Option<&'a Self> {
+        let covering = enrolments.iter().filter(|enrolment| enrolment.prefix.covers(stream));
+        covering.max_by_key(|enrolment| enrolment.prefix.specificity())
+    }
+
+    /// What the enrolment adds to the rules of verification.
+    pub fn rules(&self) -> Rules<'static> {
+        Rules { from_sequence: self.from_sequence, ..Rules::default() }
+    }
+}
+
+/// A root that is to be enrolled.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its file, byte for byte.
+    pub root: &'a [u8],
+    /// The SHA-256 that the file must have, as it came out of band.
+    pub fingerprint: &'a Digest,
+    /// The streams that it is to speak for.
+    pub prefix: &'a StreamPrefix,
+    /// The sequence with which its streams begin at this site, where the publisher said one.
+    pub from_sequence: Option<u64>,
 }
 
 /// The newest root that is trusted for a stream.
@@ -45,52 +64,44 @@ pub struct TrustedRoot {
 }
 
 impl TrustDirectory {
-    /// Enrols a publisher's root for the streams under `prefix`, if its file has `fingerprint`. Again is no harm.
+    /// Enrols a publisher's root, if its file has the fingerprint. Again is no harm.
     ///
     /// # Errors
     /// [`DirectoryError::Fingerprint`], [`DirectoryError::Root`], [`DirectoryError::PrefixTaken`],
-    /// [`DirectoryError::Io`].
-    pub fn enroll(
-        &self,
-        root_bytes: &[u8],
-        fingerprint: &Digest,
-        prefix: &StreamPrefix,
-    ) -> Result<Enrolment, DirectoryError> {
+    /// [`DirectoryError::SealNeeded`], [`DirectoryError::Io`].
+    pub fn enroll(&self, candidate: &Candidate<'_>, seal: Option<&SiteKeys>) -> Result<Enrolment, DirectoryError> {
+        let Candidate { root: root_bytes, fingerprint, prefix, from_sequence } = *candidate;
         let found = Digest::of(fingerprint.algorithm(), root_bytes);
         if &found != fingerprint {
             return Err(DirectoryError::Fingerprint { expected: fingerprint.clone(), found });
         }
         let root = open_root(root_bytes).map_err(DirectoryError::Root)?;
-        let enrolment = Enrolment { prefix: prefix.clone(), fingerprint: Digest::sha256(root_bytes) };
-
-        let _lock = self.lock()?;
-        let mut enrolments = self.enrolments()?;
-        if let Some(present) = enrolments.iter().find(|present| present.prefix == *prefix) {
-            if *present == enrolment {
-                return Ok(enrolment);
+        let fingerprint = Digest::sha256(root_bytes);
+        let enrolment = Enrolment { prefix: prefix.clone(), fingerprint, from_sequence };
+        self.change(seal, |state| {
+            if let Some(present) = state.enrolments.iter().find(|present| present.prefix == *prefix) {
+                if *present == enrolment {
+                    return Ok(());
+                }
+                let enrolled = present.fingerprint.clone();
+                return Err(DirectoryError::PrefixTaken { prefix: prefix.clone(), enrolled });
             }
-            let enrolled = present.fingerprint.clone();
-            return Err(DirectoryError::PrefixTaken { prefix: prefix.clone(), enrolled });
-        }
-        // The root comes first: an enrolment without its root would be damage.
-        self.keep_root(&enrolment.fingerprint, root.version, root_bytes)?;
-        enrolments.push(enrolment.clone());
-        enrolments.sort_by(|left, right| left.prefix.cmp(&right.prefix));
-        self.write_enrolments(enrolments)?;
+            if !state.roots.contains_key(&enrolment.fingerprint) {
+                self.keep_root(state, &enrolment.fingerprint, root.version, root_bytes)?;
+            }
+            state.enrolments.push(enrolment.clone());
+            state.enrolments.sort_by(|left, right| left.prefix.cmp(&right.prefix));
+            Ok(())
+        })?;
         Ok(enrolment)
     }
 
     /// Everything that is enrolled, by prefix.
     ///
     /// # Errors
-    /// [`DirectoryError::Io`] and [`DirectoryError::Damaged`].
+    /// [`DirectoryError::Io`], [`DirectoryError::Damaged`], [`DirectoryError::Seal`].
     pub fn enrolments(&self) -> Result<Vec<Enrolment>, DirectoryError> {
-        let path = self.path().join(ENROLMENTS);
-        let Some(bytes) = self.read(&path)? else {
-            return Ok(Vec::new());
-        };
-        let read: Result<Enrolments, _> = jcs::from_slice(&bytes, &Limits::DOCUMENT);
-        Ok(read.map_err(|source| DirectoryError::Damaged { path, source })?.enrolments)
+        Ok(self.state()?.enrolments)
     }
 
     /// The newest root that is trusted for `stream`; of several enrolments the longest prefix wins.
@@ -98,73 +109,98 @@ impl TrustDirectory {
     /// # Errors
     /// [`DirectoryError::NotEnrolled`], [`DirectoryError::RootDamaged`], [`DirectoryError::Io`].
     pub fn root_for(&self, stream: &StreamName) -> Result<TrustedRoot, DirectoryError> {
-        let enrolments = self.enrolments()?;
-        let covering = enrolments.into_iter().filter(|enrolment| enrolment.prefix.covers(stream));
-        let enrolment = covering.max_by_key(|enrolment| enrolment.prefix.specificity());
-        let enrolment = enrolment.ok_or_else(|| DirectoryError::NotEnrolled(stream.clone()))?;
-        let damaged = |source| DirectoryError::RootDamaged { fingerprint: enrolment.fingerprint.clone(), source };
+        self.trusted_root(&self.state()?, stream)
+    }
 
-        let version = self.newest_root(&enrolment.fingerprint)?.ok_or_else(|| damaged(None))?;
-        let bytes = self.read(&self.root_path(&enrolment.fingerprint, version))?.ok_or_else(|| damaged(None))?;
+    pub(super) fn trusted_root(&self, state: &State, stream: &StreamName) -> Result<TrustedRoot, DirectoryError> {
+        let enrolment = state.enrolment_of(stream)?.clone();
+        let (bytes, root) = self.newest_root(state, &enrolment.fingerprint)?;
+        Ok(TrustedRoot { enrolment, version: root.version, bytes, root })
+    }
+
+    /// The newest root of the publisher with the enrolled root `fingerprint`: its file, and what it says.
+    pub(super) fn newest_root(&self, state: &State, fingerprint: &Digest) -> Result<(Vec<u8>, Root), DirectoryError> {
+        let damaged = |source| DirectoryError::RootDamaged { fingerprint: fingerprint.clone(), source };
+        let Version { version, digest } = state.roots.get(fingerprint).ok_or_else(|| damaged(None))?;
+        let bytes = self.read(&self.root_path(fingerprint, *version))?;
+        // Another file in its place, however well signed, is not what the state names.
+        let bytes = bytes.filter(|bytes| Digest::sha256(bytes) == *digest).ok_or_else(|| damaged(None))?;
         let root = open_root(&bytes).map_err(|source| damaged(Some(source)))?;
-        Ok(TrustedRoot { enrolment, version, bytes, root })
+        Ok((bytes, root))
+    }
+
+    /// The publisher, by the fingerprint of the enrolled root, in whose chain the root file `root` stands.
+    pub(super) fn publisher_with(&self, state: &State, root: &Digest) -> Result<Digest, DirectoryError> {
+        for (fingerprint, newest) in &state.roots {
+            // The chain has no hole; it begins with the root that was enrolled.
+            for version in (1..=newest.version).rev() {
+                let Some(bytes) = self.read(&self.root_path(fingerprint, version))? else { break };
+                if Digest::sha256(&bytes) == *root {
+                    return Ok(fingerprint.clone());
+                }
+            }
+        }
+        Err(DirectoryError::UnknownPublisher(root.clone()))
     }
 
     /// Keeps the newer roots that a walk found valid, even if the bundle that brought them is refused.
     ///
     /// # Errors
-    /// [`DirectoryError::Io`]; the roots up to there are kept.
-    pub fn keep_roots(&self, root: &TrustedRoot, walk: &RootWalk) -> Result<(), DirectoryError> {
-        let _lock = self.lock()?;
-        self.keep_newer_roots(&root.enrolment.fingerprint, &walk.newer)
+    /// [`DirectoryError::Io`], [`DirectoryError::SealNeeded`]; nothing is kept then.
+    pub fn keep_roots(
+        &self,
+        root: &TrustedRoot,
+        walk: &RootWalk,
+        seal: Option<&SiteKeys>,
+    ) -> Result<(), DirectoryError> {
+        if walk.newer.is_empty() {
+            return Ok(());
+        }
+        self.change(seal, |state| self.keep_newer(state, &root.enrolment.fingerprint, &walk.newer))
     }
 
     /// Ascending, and nothing that another import has kept in the meantime, so that the chain never has a hole.
-    pub(super) fn keep_newer_roots(
+    pub(super) fn keep_newer(
         &self,
+        state: &mut State,
         fingerprint: &Digest,
         newer: &[(u64, Vec<u8>)],
     ) -> Result<(), DirectoryError> {
-        let newest = self.newest_root(fingerprint)?.unwrap_or_default();
+        let newest = state.roots.get(fingerprint).map_or(0, |newest| newest.version);
         let missing = newer.iter().filter(|(version, _)| *version > newest);
         for (version, bytes) in missing {
-            self.keep_root(fingerprint, *version, bytes)?;
+            self.keep_root(state, fingerprint, *version, bytes)?;
         }
         Ok(())
     }
 
-    fn keep_root(&self, fingerprint: &Digest, version: u64, bytes: &[u8]) -> Result<(), DirectoryError> {
-        let path = self.root_path(fingerprint, version);
+    /// The file comes first: a state that names a root without its file would be damage.
+    fn keep_root(
+        &self,
+        state: &mut State,
+        fingerprint: &Digest,
+        version: u64,
+        bytes: &[u8],
+    ) -> Result<(), DirectoryError> {
         let folder = self.roots_folder().join(fingerprint.hex());
-        fs::create_dir_all(&folder).map_err(DirectoryError::io("make", &folder))?;
-        crate::durable::sync_parent(&folder).map_err(DirectoryError::io("make", &folder))?;
-        self.replace(&path, bytes)
-    }
-
-    fn newest_root(&self, fingerprint: &Digest) -> Result<Option<u64>, DirectoryError> {
-        let folder = self.roots_folder().join(fingerprint.hex());
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(DirectoryError::io("read", &folder)(error)),
-        };
-        let mut newest = None;
-        for entry in entries {
-            let name = entry.map_err(DirectoryError::io("read", &folder))?.file_name();
-            let version = name.to_str().and_then(|name| name.strip_suffix(".root.json")?.parse().ok());
-            newest = newest.max(version);
-        }
-        Ok(newest)
+        self.replace_in(&folder, &root_name(version), bytes)?;
+        state.roots.insert(fingerprint.clone(), Version { version, digest: Digest::sha256(bytes) });
+        Ok(())
     }
 
     fn root_path(&self, fingerprint: &Digest, version: u64) -> PathBuf {
-        self.roots_folder().join(fingerprint.hex()).join(format!("{version}.root.json"))
+        self.roots_folder().join(fingerprint.hex()).join(root_name(version))
     }
+}
 
-    fn write_enrolments(&self, enrolments: Vec<Enrolment>) -> Result<(), DirectoryError> {
-        let path = self.path().join(ENROLMENTS);
-        let document = Enrolments { format: FORMAT.to_owned(), enrolments };
-        let bytes = jcs::to_vec(&document).map_err(|source| DirectoryError::Damaged { path: path.clone(), source })?;
-        self.replace(&path, &bytes)
+fn root_name(version: u64) -> String {
+    format!("{version}.root.json")
+}
+
+impl State {
+    /// The enrolment that speaks for `stream`.
+    pub(super) fn enrolment_of(&self, stream: &StreamName) -> Result<&Enrolment, DirectoryError> {
+        let longest = Enrolment::speaking_for(&self.enrolments, stream);
+        longest.ok_or_else(|| DirectoryError::NotEnrolled(stream.clone()))
     }
 }

@@ -3,10 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Mirror;
 use crate::digest::Digest;
+use crate::dsse::DsseError;
 use crate::json;
 use crate::names::{StreamName, StreamPrefix};
 use crate::reason::Code;
+use crate::revocation::RevocationError;
+use crate::signer::SignError;
 use crate::site::SiteRootError;
 use crate::tuf::TrustError;
 
@@ -32,6 +36,76 @@ pub enum DirectoryError {
         /// What is wrong with it.
         source: json::Error,
     },
+    /// A file of the directory is no envelope.
+    #[error("{} is damaged", path.display())]
+    DamagedEnvelope {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DsseError,
+    },
+    /// A file of a format that is not known.
+    #[error("{} has the format {found:?}, and only trust-state/1.0 is known", path.display())]
+    UnknownFormat {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+    },
+    /// The state of a site is gone.
+    #[error("{} is missing, though the site has a root", .0.display())]
+    Missing(PathBuf),
+    /// The state is not sealed by the site.
+    #[error("{} is not sealed by the site's key", path.display())]
+    Seal {
+        /// The file.
+        path: PathBuf,
+        /// What the check of the seal said.
+        source: DsseError,
+    },
+    /// The state of a site is to be written without its key.
+    #[error("{} belongs to a site, and is written under the site's key only", path.display())]
+    SealNeeded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The site root is another one than the state was sealed with.
+    #[error("the site root {found} in {} is not the one that the sealed state names", path.display())]
+    OtherSiteRoot {
+        /// The directory.
+        path: PathBuf,
+        /// The fingerprint of the site root that is there.
+        found: Digest,
+    },
+    /// The site's key did not sign.
+    #[error("sealing the trust state failed")]
+    Sign(#[source] SignError),
+    /// A revocation list is not believed.
+    #[error("the revocation list is not believed")]
+    Revocations(#[source] RevocationError),
+    /// A revocation list of a publisher who is not enrolled, or under a root that has not come yet.
+    #[error("no enrolled publisher is known to have the root {0}")]
+    UnknownPublisher(Digest),
+    /// A revocation list that the state names is missing or damaged.
+    #[error("the revocation list {} is missing or damaged", .0.display())]
+    ListDamaged(PathBuf),
+    /// Something is to be confirmed as revoked that is not.
+    #[error("{0} is not revoked")]
+    NotRevoked(Digest),
+    /// The state is older than a mirror of it.
+    #[error("the trust state has generation {found}, and {} knows generation {}: an older copy was restored", mirror.place, mirror.generation)]
+    Regression {
+        /// The generation of the state.
+        found: u64,
+        /// What knows a later one.
+        mirror: Mirror,
+    },
+    /// A token that broke a glass already.
+    #[error("the token {0} was used before, and breaks one glass only")]
+    TokenUsed(Digest),
+    /// There is nothing to settle.
+    #[error("nothing is frozen: no mirror knows a later trust state than this one")]
+    NotFrozen,
     /// A root of the directory is missing or damaged.
     #[error("the enrolled root {fingerprint} is missing or damaged")]
     RootDamaged {
@@ -83,10 +157,30 @@ impl DirectoryError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// A cut or altered envelope is damage; its canonical form and its fields are ours.
+    pub(super) fn bad_file(path: &Path, source: DsseError) -> Self {
+        Self::DamagedEnvelope { path: path.to_owned(), source }
+    }
+
     /// The reason code, where this is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::Io { .. } | Self::Damaged { .. } | Self::RootDamaged { .. } => None,
+            Self::Io { .. }
+            | Self::Damaged { .. }
+            | Self::DamagedEnvelope { .. }
+            | Self::UnknownFormat { .. }
+            | Self::RootDamaged { .. }
+            | Self::ListDamaged(_)
+            | Self::NotRevoked(_)
+            | Self::NotFrozen
+            | Self::SealNeeded { .. }
+            | Self::Sign(_) => None,
+            Self::TokenUsed(_) => Some(Code::Used),
+            Self::Revocations(source) => source.code(),
+            Self::UnknownPublisher(_) => Some(Code::NotEnrolled),
+            Self::Missing(_) | Self::Seal { .. } | Self::OtherSiteRoot { .. } | Self::Regression { .. } => {
+                Some(Code::StateRegression)
+            }
             Self::Fingerprint { .. } => Some(Code::Fingerprint),
             Self::Root(source) => Some(source.code()),
             Self::PrefixTaken { .. } => Some(Code::Conflict),

@@ -1,9 +1,14 @@
 //! The trust directory (`/var/lib/sealock/trust`): enrolled roots, what was accepted of each stream, the site root.
 //!
-//! State moves at acceptance only, in one durable write together with the receipt. Every file is replaced whole.
+//! All that changes stands in one sealed file, `state.json`, which is replaced whole: state moves in one durable write,
+//! together with the receipt for it. Roots and revocation lists lie beside it, and the state names them by digest.
 
 mod enrolment;
 mod error;
+mod mirror;
+mod revocations;
+mod site;
+mod state;
 mod streams;
 
 use std::fs::{self, File, OpenOptions};
@@ -11,17 +16,16 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-pub use enrolment::{Enrolment, TrustedRoot};
+pub use enrolment::{Candidate, Enrolment, TrustedRoot};
 pub use error::DirectoryError;
+pub use mirror::{Mirror, Resolution};
+pub use revocations::{KeptList, Revoked, Standing};
+pub use streams::Accepted;
 
-use crate::site::SiteRoot;
-use crate::tuf::StreamState;
-use crate::{Digest, StreamName, durable};
+use crate::durable;
 
 /// No file in here is near this long.
-const MAX_FILE: u64 = 8 << 20;
-
-const SITE_ROOT: &str = "site-root.json";
+const MAX_FILE: u64 = 32 << 20;
 
 /// The trust directory. Readers take no lock, since every file is replaced whole; writers take turns.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ impl TrustDirectory {
     /// [`DirectoryError::Io`].
     pub fn open(path: &Path) -> Result<Self, DirectoryError> {
         let this = Self { path: path.to_owned() };
-        for folder in [this.path.clone(), this.roots_folder(), this.streams_folder()] {
+        for folder in [this.path.clone(), this.roots_folder()] {
             fs::create_dir_all(&folder).map_err(DirectoryError::io("make", &folder))?;
         }
         Ok(this)
@@ -47,36 +51,8 @@ impl TrustDirectory {
         &self.path
     }
 
-    /// The site root, once there is one.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Io`] and [`DirectoryError::SiteRoot`].
-    pub fn site_root(&self) -> Result<Option<SiteRoot>, DirectoryError> {
-        let bytes = self.read(&self.path.join(SITE_ROOT))?;
-        bytes.map(|bytes| SiteRoot::open(&bytes)).transpose().map_err(DirectoryError::SiteRoot)
-    }
-
-    /// Keeps `root` as the site root: the first one, the same again, or the one that follows what is there.
-    ///
-    /// # Errors
-    /// [`DirectoryError::SiteRoot`] for one that does not follow.
-    pub fn keep_site_root(&self, root: &SiteRoot) -> Result<(), DirectoryError> {
-        let _lock = self.lock()?;
-        if let Some(present) = self.site_root()? {
-            if &present == root {
-                return Ok(());
-            }
-            present.accept_next(root.as_bytes()).map_err(DirectoryError::SiteRoot)?;
-        }
-        self.replace(&self.path.join(SITE_ROOT), root.as_bytes())
-    }
-
     fn roots_folder(&self) -> PathBuf {
         self.path.join("roots")
-    }
-
-    fn streams_folder(&self) -> PathBuf {
-        self.path.join("streams")
     }
 
     /// The content of a file, or `None` if there is none.
@@ -94,6 +70,13 @@ impl TrustDirectory {
         durable::replace(path, bytes).map_err(DirectoryError::io("write", path))
     }
 
+    /// Writes a file into a folder that may have to be made first.
+    fn replace_in(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<(), DirectoryError> {
+        fs::create_dir_all(folder).map_err(DirectoryError::io("make", folder))?;
+        durable::sync_parent(folder).map_err(DirectoryError::io("make", folder))?;
+        self.replace(&folder.join(name), bytes)
+    }
+
     /// Held while something is read, judged and written again.
     fn lock(&self) -> Result<File, DirectoryError> {
         let path = self.path.join("lock");
@@ -103,20 +86,4 @@ impl TrustDirectory {
         file.lock().map_err(DirectoryError::io("lock", &path))?;
         Ok(file)
     }
-}
-
-/// What stands in a stream's file: the state and the receipt that was given for it, in one write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// What was accepted.
-    pub state: StreamState,
-    /// The signed receipt, byte for byte.
-    pub receipt: Vec<u8>,
-}
-
-/// One stream that has been accepted from: where its state is found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct StreamKey<'a> {
-    root: &'a Digest,
-    stream: &'a StreamName,
 }

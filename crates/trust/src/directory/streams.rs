@@ -1,27 +1,36 @@
-//! What was accepted of each stream: one file per (root, stream).
-
-use std::fs;
-use std::path::PathBuf;
+//! What was accepted of each stream.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Accepted, DirectoryError, StreamKey, TrustDirectory};
+use super::state::State;
+use super::{DirectoryError, TrustDirectory};
 use crate::Digest;
-use crate::json::{self, Limits, jcs};
+use crate::json;
 use crate::names::StreamName;
+use crate::site::SiteKeys;
 use crate::tuf::{Root, StreamState, Verified};
 
-const FORMAT: &str = "trust-state/1.0";
+/// What was accepted last of a stream, the receipt that was given for it, and the generation that remembers both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// What was accepted.
+    pub state: StreamState,
+    /// The signed receipt, byte for byte.
+    pub receipt: Vec<u8>,
+    /// The generation of the trust state.
+    pub generation: u64,
+}
 
-/// The file: the state together with the receipt that was given for it.
-#[derive(Serialize, Deserialize)]
+/// One stream of one publisher, whom the enrolled root's fingerprint names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
-    format: String,
+pub(super) struct StreamRecord {
+    root: Digest,
     state: StreamState,
+    /// Base64.
     receipt: String,
 }
 
@@ -39,67 +48,72 @@ impl TrustDirectory {
     /// # Errors
     /// [`DirectoryError::NotEnrolled`], [`DirectoryError::Damaged`], [`DirectoryError::Io`].
     pub fn accepted(&self, stream: &StreamName) -> Result<Option<Accepted>, DirectoryError> {
-        let root = self.root_for(stream)?.enrolment.fingerprint;
-        self.read_accepted(&StreamKey { root: &root, stream })
+        let state = self.state()?;
+        let root = state.enrolment_of(stream)?.fingerprint.clone();
+        let Some(record) = state.record(&root, stream) else { return Ok(None) };
+        let damaged = |_| DirectoryError::Damaged { path: self.path().to_owned(), source: json::Error::NotCanonical };
+        let receipt = STANDARD.decode(&record.receipt).map_err(damaged)?;
+        Ok(Some(Accepted { state: record.state.clone(), receipt, generation: state.generation }))
     }
 
-    /// Remembers that `verified` was accepted, together with the signed `receipt`: one durable write.
+    /// Everything that was accepted last, of every stream.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Damaged`], [`DirectoryError::Io`].
+    pub fn accepted_streams(&self) -> Result<Vec<StreamState>, DirectoryError> {
+        Ok(self.state()?.streams.into_iter().map(|record| record.state).collect())
+    }
+
+    /// Remembers that `verified` was accepted, together with the signed receipt, which is told the generation that
+    /// remembers it: one durable write, sealed by `seal`. In the same write the `token` that broke a glass is used up.
     ///
     /// Once this returns, no older bundle of the stream is accepted any more, whatever happens to the power.
     ///
     /// # Errors
-    /// [`DirectoryError::WentOn`] if the stream has moved on since; [`DirectoryError::Io`], and nothing has changed.
-    pub fn accept(
+    /// [`DirectoryError::WentOn`] if the stream has moved on since; [`DirectoryError::TokenUsed`]; [`DirectoryError::Io`],
+    /// and nothing has changed.
+    pub fn accept<E: From<DirectoryError>>(
         &self,
         stream: &StreamName,
-        verified: &Verified,
-        receipt: &[u8],
-    ) -> Result<StreamState, DirectoryError> {
-        let _lock = self.lock()?;
-        let enrolled = self.root_for(stream)?.enrolment.fingerprint;
-        // The roots come first: a state must never be newer than the root that explains it.
-        self.keep_newer_roots(&enrolled, verified.newer_roots())?;
-        let root = self.root_for(stream)?.root;
-        let key = StreamKey { root: &enrolled, stream };
-        let before = self.read_accepted(&key)?.map(|accepted| accepted.state);
-        let state = verified.to_state(stream, before.as_ref());
-        if let Some(before) = before.filter(|before| !may_follow(before, &state, verified.issued(), &root)) {
-            let (sequence, accepted) = (state.sequence, before.sequence);
-            return Err(DirectoryError::WentOn { stream: stream.clone(), sequence, accepted });
-        }
-        self.write_accepted(&key, &state, receipt)?;
-        Ok(state)
+        (verified, token): (&Verified, Option<&Digest>),
+        seal: Option<&SiteKeys>,
+        receipt: impl FnOnce(u64) -> Result<Vec<u8>, E>,
+    ) -> Result<Accepted, E> {
+        self.change(seal, |state| {
+            let enrolled = state.enrolment_of(stream)?.fingerprint.clone();
+            // A state must never be newer than the root that explains it.
+            self.keep_newer(state, &enrolled, verified.newer_roots())?;
+            let root = self.trusted_root(state, stream)?.root;
+            let before = state.record(&enrolled, stream).map(|record| record.state.clone());
+            let after = verified.to_state(stream, before.as_ref());
+            // An import that was cut off behind this write comes again with the token that it has used.
+            let is_again = before.as_ref().is_some_and(|before| before.manifest == after.manifest);
+            if let Some(token) = token.filter(|token| !state.used.insert((*token).clone()) && !is_again) {
+                return Err(DirectoryError::TokenUsed(token.clone()).into());
+            }
+            if let Some(before) = before.filter(|before| !may_follow(before, &after, verified.issued(), &root)) {
+                let (sequence, accepted) = (after.sequence, before.sequence);
+                return Err(DirectoryError::WentOn { stream: stream.clone(), sequence, accepted }.into());
+            }
+            let generation = state.generation + 1;
+            let receipt = receipt(generation)?;
+            state.floor = state.floor.max(Some(after.issued));
+            state.remember(StreamRecord { root: enrolled, state: after.clone(), receipt: STANDARD.encode(&receipt) });
+            Ok(Accepted { state: after, receipt, generation })
+        })
+    }
+}
+
+impl State {
+    fn record(&self, root: &Digest, stream: &StreamName) -> Option<&StreamRecord> {
+        self.streams.iter().find(|record| record.root == *root && record.state.stream == *stream)
     }
 
-    fn read_accepted(&self, key: &StreamKey<'_>) -> Result<Option<Accepted>, DirectoryError> {
-        let path = self.state_path(key);
-        let Some(bytes) = self.read(&path)? else {
-            return Ok(None);
-        };
-        let damaged = |source| DirectoryError::Damaged { path: path.clone(), source };
-        let record: Record = jcs::from_slice(&bytes, &Limits::DOCUMENT).map_err(damaged)?;
-        let is_its_own = record.format == FORMAT && record.state.stream == *key.stream;
-        let receipt = STANDARD.decode(&record.receipt).ok().filter(|_| is_its_own);
-        let receipt = receipt.ok_or_else(|| damaged(json::Error::NotCanonical))?;
-        Ok(Some(Accepted { state: record.state, receipt }))
-    }
-
-    fn write_accepted(&self, key: &StreamKey<'_>, state: &StreamState, receipt: &[u8]) -> Result<(), DirectoryError> {
-        let path = self.state_path(key);
-        let record = Record { format: FORMAT.to_owned(), state: state.clone(), receipt: STANDARD.encode(receipt) };
-        let bytes = jcs::to_vec(&record).map_err(|source| DirectoryError::Damaged { path: path.clone(), source })?;
-        let folder = self.state_folder(key.root);
-        fs::create_dir_all(&folder).map_err(DirectoryError::io("make", &folder))?;
-        crate::durable::sync_parent(&folder).map_err(DirectoryError::io("make", &folder))?;
-        self.replace(&path, &bytes)
-    }
-
-    fn state_folder(&self, root: &Digest) -> PathBuf {
-        self.streams_folder().join(root.hex())
-    }
-
-    fn state_path(&self, key: &StreamKey<'_>) -> PathBuf {
-        self.state_folder(key.root).join(format!("{}.json", key.stream.to_file_name()))
+    fn remember(&mut self, record: StreamRecord) {
+        self.streams.retain(|other| other.root != record.root || other.state.stream != record.state.stream);
+        self.streams.push(record);
+        let key = |record: &StreamRecord| (record.root.clone(), record.state.stream.clone());
+        self.streams.sort_by_key(key);
     }
 }
 

@@ -185,7 +185,7 @@ pub(super) fn verify(walk: &Context<'_>, targets: &Targets) -> Result<Vec<Vendor
 pub(super) struct Context<'a> {
     pub(super) set: &'a MetadataSet,
     pub(super) snapshot: &'a Snapshot,
-    pub(super) judge: Judge,
+    pub(super) judge: Judge<'a>,
     /// The versions that were accepted before, by role.
     pub(super) accepted: Option<&'a BTreeMap<RoleName, u64>>,
 }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::digest::Digest;
 use crate::json;
+use crate::key::KeyId;
 use crate::names::RoleName;
 use crate::reason::Code;
 use crate::role::RoleError;
@@ -213,6 +214,30 @@ pub enum TrustError {
         /// The accepted sequence.
         accepted: u64,
     },
+    /// Older than the first one that the enrolment of its publisher names.
+    #[error("sequence {sequence} is older than {start}, with which this stream begins at this site")]
+    BeforeStart {
+        /// The bundle's sequence.
+        sequence: u64,
+        /// The sequence that the enrolment names.
+        start: u64,
+    },
+    /// Issued in the future.
+    #[error("the bundle was issued at {issued}, and here it is {now}")]
+    IssuedAhead {
+        /// When it says that it was issued.
+        issued: Timestamp,
+        /// The time that was taken as now.
+        now: Timestamp,
+    },
+    /// The threshold is missed without a key that was revoked.
+    #[error("the signatures of {file} do not suffice without the key {keyid}, which is revoked")]
+    RevokedKey {
+        /// The file.
+        file: String,
+        /// The revoked key.
+        keyid: KeyId,
+    },
 }
 
 impl TrustError {
@@ -238,6 +263,9 @@ impl TrustError {
             Self::Rollback { .. } | Self::DelegatedRollback { .. } => Code::Rollback,
             Self::Gap { .. } => Code::Gap,
             Self::Jump { .. } => Code::Jump,
+            Self::BeforeStart { .. } => Code::Rollback,
+            Self::IssuedAhead { .. } => Code::Clock,
+            Self::RevokedKey { .. } => Code::Revoked,
         }
     }
 

@@ -9,6 +9,7 @@ mod error;
 pub(crate) mod make;
 mod metadata;
 mod roots;
+mod rules;
 mod set;
 mod state;
 mod verify;
@@ -24,6 +25,7 @@ pub use metadata::{
     FileMeta, Metadata, Roles, Root, RootExtension, Signature, Signed, Snapshot, TargetFile, Targets, TimestampMeta,
 };
 pub use roots::{RootWalk, open_root, walk_roots};
+pub use rules::{MAX_SKEW, Rules};
 pub use set::MetadataSet;
 pub use state::StreamState;
 pub use verify::{Verified, Verifier, verify};

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use super::delegation::{self, Vendor, Vouch};
 use super::metadata::Form;
 use super::roots::{RootWalk, walk_roots_in};
+use super::rules::{Rules, check_issued, check_reach};
 use super::{
-    FileMeta, MANIFEST, MAX_JUMP, Metadata, MetadataSet, Root, Signed, Snapshot, StreamState, TargetFile, Targets,
-    TimestampMeta, TrustError,
+    FileMeta, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, StreamState, TargetFile, Targets, TimestampMeta,
+    TrustError,
 };
 use crate::digest::{Algorithm, Digest};
 use crate::key::KeyId;
@@ -27,9 +28,9 @@ pub struct Verified {
     manifest: Digest,
     issued: Option<Timestamp>,
     expires: Timestamp,
+    root_expires: Timestamp,
     signers: Vec<KeyId>,
-    already: bool,
-    missing: Option<RangeInclusive<u64>>,
+    progress: Progress,
     newer_roots: Vec<(u64, Vec<u8>)>,
     vendors: Vec<Vendor>,
 }
@@ -65,7 +66,12 @@ impl Verified {
         self.expires
     }
 
-    /// The publisher's keys that signed it.
+    /// When the newest root expires.
+    pub fn root_expires(&self) -> Timestamp {
+        self.root_expires
+    }
+
+    /// The publisher's keys that signed it, and that are not revoked.
     pub fn signers(&self) -> &[KeyId] {
         &self.signers
     }
@@ -82,12 +88,17 @@ impl Verified {
 
     /// Whether exactly this one was accepted before (`ALREADY`): it is genuine, and there is nothing to do.
     pub fn is_already_accepted(&self) -> bool {
-        self.already
+        self.progress.already
     }
 
     /// The sequences that were skipped, and that the caller said may be missing.
     pub fn missing(&self) -> Option<RangeInclusive<u64>> {
-        self.missing.clone()
+        self.progress.missing.clone()
+    }
+
+    /// The accepted manifest that this one directly follows: what its `previous` has to name.
+    pub fn follows(&self) -> Option<&Digest> {
+        self.progress.follows.as_ref()
     }
 
     /// What a site remembers once it has accepted this. An unsigned issue time leaves the time floor where `before` had it.
@@ -123,7 +134,7 @@ pub fn verify(
     now: Timestamp,
     state: Option<&StreamState>,
 ) -> Result<Verified, TrustError> {
-    Verifier { trusted_root, now, state, accept_gap: None }.verify(set, manifest)
+    Verifier { trusted_root, now, state, accept_gap: None, rules: Rules::default() }.verify(set, manifest)
 }
 
 /// What a manifest is verified against.
@@ -137,6 +148,8 @@ pub struct Verifier<'a> {
     pub state: Option<&'a StreamState>,
     /// Sequences that a person said may be missing.
     pub accept_gap: Option<RangeInclusive<u64>>,
+    /// What the site adds to the specification's rules.
+    pub rules: Rules<'a>,
 }
 
 impl Verifier<'_> {
@@ -161,11 +174,14 @@ impl Verifier<'_> {
         // 5.3.1: one time for the whole verification.
         // Off-spec: it never runs behind the last accepted issue time, so that a clock set back revives nothing.
         let now = self.state.map_or(self.now, |state| state.issued.max(self.now));
-        let RootWalk { newest: root, newer: newer_roots, .. } = self.newest_root(form, set, now)?;
-        let judge = Judge { form, now };
-        let (timestamp, snapshot, targets) = metadata(&root, set, &judge)?;
+        // Off-spec: where a glass is broken nothing expires; the caller asks `expires` what was waived.
+        let judged = if self.rules.waive { Timestamp::MIN } else { now };
+        let RootWalk { newest: root, newer: newer_roots, .. } = self.newest_root(form, set, judged)?;
+        let judge = Judge { form, now: judged, rules: &self.rules };
+        let (timestamp, snapshot, targets) = metadata(&root, set, judge)?;
         let target = target(&targets.file.signed)?;
         check_manifest(target, manifest)?;
+        check_issued(issued(target), now)?;
 
         let sequence = timestamp.file.signed.version;
         let manifest = Digest::sha256(manifest);
@@ -184,9 +200,9 @@ impl Verifier<'_> {
                 &vendors,
                 expiries.into_iter().fold(targets.file.signed.expires, Timestamp::min),
             ),
+            root_expires: root.expires,
             signers: targets.signers,
-            already: progress.already,
-            missing: progress.missing,
+            progress,
             newer_roots,
             vendors,
         })
@@ -211,7 +227,7 @@ impl Verifier<'_> {
         manifest: &Digest,
     ) -> Result<Progress, TrustError> {
         let Some(state) = self.state else {
-            return Ok(Progress::default());
+            return self.rules.check_first(sequence).map(|()| Progress::default());
         };
         // 5.3.11: keys that were rotated away take the versions they signed with them, else a stolen key's last act
         // could be a version that no successor reaches. What is left of the accepted signers must meet the threshold.
@@ -221,7 +237,7 @@ impl Verifier<'_> {
             // Off-spec: the numbers begin anew, time does not. Keys that stay may have signed older bundles by themselves.
             let begins_anew = state.may_begin_anew_at(issued);
             return if begins_anew {
-                Ok(Progress::default())
+                check_reach(accepted, sequence).map(|()| Progress::default())
             } else {
                 Err(TrustError::Rollback { sequence, accepted })
             };
@@ -233,34 +249,33 @@ impl Verifier<'_> {
             // 5.4.3.1 ends quietly here. Off-spec: two contents of one sequence are told from a repetition.
             let (accepted, found) = (state.manifest.clone(), manifest.clone());
             let same = accepted == found;
-            let progress = Progress { already: true, missing: None };
+            let progress = Progress { already: true, ..Progress::default() };
             return if same { Ok(progress) } else { Err(TrustError::Equivocation { sequence, accepted, found }) };
         }
-        self.forward(accepted, sequence)
+        self.forward(state, sequence)
     }
 
     /// Off-spec: nothing may be held back unnoticed (`GAP`), and nobody gets to the end of all numbers (`JUMP`).
-    fn forward(&self, accepted: u64, sequence: u64) -> Result<Progress, TrustError> {
-        if sequence - accepted > MAX_JUMP {
-            return Err(TrustError::Jump { sequence, accepted });
-        }
+    fn forward(&self, state: &StreamState, sequence: u64) -> Result<Progress, TrustError> {
+        let accepted = state.sequence;
+        check_reach(accepted, sequence)?;
         if sequence == accepted + 1 {
-            return Ok(Progress::default());
+            return Ok(Progress { follows: Some(state.manifest.clone()), ..Progress::default() });
         }
         let missing = accepted + 1..=sequence - 1;
-        match &self.accept_gap {
-            Some(gap) if gap.contains(missing.start()) && gap.contains(missing.end()) => {
-                Ok(Progress { already: false, missing: Some(missing) })
-            }
-            _ => Err(TrustError::Gap { missing }),
+        let is_named = |gap: &RangeInclusive<u64>| gap.contains(missing.start()) && gap.contains(missing.end());
+        if self.rules.waive || self.accept_gap.as_ref().is_some_and(is_named) {
+            return Ok(Progress { missing: Some(missing), ..Progress::default() });
         }
+        Err(TrustError::Gap { missing })
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Progress {
     already: bool,
     missing: Option<RangeInclusive<u64>>,
+    follows: Option<Digest>,
 }
 
 /// Metadata whose signatures hold.
@@ -272,7 +287,7 @@ pub(super) struct Believed<T> {
 type Online = (Believed<TimestampMeta>, Believed<Snapshot>, Believed<Targets>);
 
 /// 5.4 to 5.6: timestamp, snapshot, targets.
-fn metadata(root: &Root, set: &MetadataSet, judge: &Judge) -> Result<Online, TrustError> {
+fn metadata(root: &Root, set: &MetadataSet, judge: Judge<'_>) -> Result<Online, TrustError> {
     let keys = |role| {
         KeySet::from_role(&root.keys, role).map_err(|source| TrustError::RootUnsound { version: root.version, source })
     };
@@ -304,14 +319,15 @@ fn metadata(root: &Root, set: &MetadataSet, judge: &Judge) -> Result<Online, Tru
 
 /// What every metadata file is held against.
 #[derive(Clone, Copy)]
-pub(super) struct Judge {
+pub(super) struct Judge<'a> {
     form: Form,
     now: Timestamp,
+    rules: &'a Rules<'a>,
 }
 
-impl Judge {
+impl Judge<'_> {
     pub(super) fn believe<T: Metadata>(
-        &self,
+        self,
         file: &str,
         bytes: &[u8],
         keys: &KeySet,
@@ -322,8 +338,10 @@ impl Judge {
         if let (Form::Canonical, Some(keyid)) = (self.form, signers.foreign.into_iter().next()) {
             return Err(TrustError::ForeignSignature { file: file.to_owned(), keyid });
         }
+        // Off-spec: a revoked key may have signed, but does not count.
+        let signers = self.rules.unrevoked(file, keys, signers.valid)?;
         check_expiry(file, parsed.signed.expires(), self.now)?;
-        Ok(Believed { file: parsed, signers: signers.valid })
+        Ok(Believed { file: parsed, signers })
     }
 }
 

@@ -157,6 +157,10 @@ fn on_time(publisher: &Publisher, add: &mut Add<'_>) {
         attack.set = tuf::sign_manifest(&publisher.roots, MANIFEST, &late, &signers(&publisher.keys)).unwrap();
         attack.now = time("2030-01-01T00:00:00Z");
     });
+    add("issued-in-the-future", Some(Code::Clock), &|attack| {
+        let ahead = Terms { issued: time("2026-11-24T12:00:01Z"), ..terms(5) };
+        attack.set = tuf::sign_manifest(&publisher.roots, MANIFEST, &ahead, &signers(&publisher.keys)).unwrap();
+    });
     add("clock-set-back", Some(Code::Expired), &|attack| {
         let mut state = publisher.accepted(4);
         state.issued = time("2027-12-01T00:00:00Z");
@@ -171,6 +175,7 @@ fn on_order(publisher: &Publisher, add: &mut Add<'_>) {
     add("jump", Some(Code::Jump), &|attack| {
         (attack.state, attack.set) = (after(5), publisher.sign((1 << 53) - 1));
     });
+    add("jump-of-the-first", Some(Code::Jump), &|attack| attack.set = publisher.sign(1001));
     add("equivocation", Some(Code::Equivocation), &|attack| {
         (attack.state, attack.set, attack.manifest) = (after(5), publisher.sign_manifest(5, b"{}"), b"{}".to_vec());
     });

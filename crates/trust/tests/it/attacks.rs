@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
-use sealock_trust::tuf::{self, MetadataSet, Verifier};
+use sealock_trust::tuf::{self, MetadataSet, Rules, StreamState, TrustError, Verified, Verifier};
 use sealock_trust::{FileKey, Signer};
 use serde_json::{Value, json};
 
@@ -215,7 +215,8 @@ fn a31_a_skipped_sequence_is_a_gap_unless_a_person_accepts_that_one() {
     let state = publisher.accepted(5);
     let set = publisher.sign(9);
     let verify = |accept_gap| {
-        Verifier { trusted_root: publisher.first_root(), now: now(), state: Some(&state), accept_gap }
+        let rules = Rules::default();
+        Verifier { trusted_root: publisher.first_root(), now: now(), state: Some(&state), accept_gap, rules }
             .verify(&set, MANIFEST)
     };
     assert_eq!(verify(None).unwrap_err().code(), Code::Gap);
@@ -231,12 +232,116 @@ fn a32_a_leap_to_the_end_of_all_numbers_is_jump() {
     for sequence in [1006, (1 << 53) - 1] {
         let set = publisher.sign(sequence);
         let everything = Some(0..=u64::MAX);
-        let verifier =
-            Verifier { trusted_root: publisher.first_root(), now: now(), state: Some(&state), accept_gap: everything };
+        let verifier = Verifier {
+            trusted_root: publisher.first_root(),
+            now: now(),
+            state: Some(&state),
+            accept_gap: everything,
+            rules: Rules::default(),
+        };
         assert_eq!(verifier.verify(&set, MANIFEST).unwrap_err().code(), Code::Jump);
     }
     let beyond = tuf::sign_manifest(&publisher.roots, MANIFEST, &terms(1 << 53), &signers(&publisher.keys));
     assert!(beyond.is_err());
+}
+
+fn verify_under(
+    publisher: &Publisher,
+    set: &MetadataSet,
+    state: Option<&StreamState>,
+    rules: Rules<'_>,
+) -> Result<Verified, TrustError> {
+    Verifier { trusted_root: publisher.first_root(), now: now(), state, accept_gap: None, rules }.verify(set, MANIFEST)
+}
+
+#[test]
+fn a32_the_first_bundle_of_a_stream_leaps_no_further_than_any_other() {
+    let publisher = Publisher::new();
+    assert!(publisher.verify(&publisher.sign(1000)).is_ok());
+    for sequence in [1001, (1 << 53) - 1] {
+        assert_eq!(publisher.verify(&publisher.sign(sequence)).unwrap_err().code(), Code::Jump);
+    }
+}
+
+#[test]
+fn a32_an_enrolment_that_names_the_first_sequence_moves_the_bounds() {
+    let publisher = Publisher::new();
+    let rules = Rules { from_sequence: Some(5000), ..Rules::default() };
+    let code = |sequence| {
+        verify_under(&publisher, &publisher.sign(sequence), None, rules).map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(code(4999), Err(Code::Rollback));
+    assert_eq!((code(5000), code(5999)), (Ok(()), Ok(())));
+    assert_eq!(code(6000), Err(Code::Jump));
+}
+
+#[test]
+fn a32_rotated_keys_leap_no_further_than_any_other() {
+    let mut publisher = Publisher::new();
+    let state = publisher.accepted(900);
+    publisher.rotate();
+    assert_eq!(publisher.verify_after(&publisher.sign(1901), Some(&state)).unwrap_err().code(), Code::Jump);
+}
+
+/// Its issue time would become the site's time floor, from which all that comes after looks expired.
+#[test]
+fn a39_a_bundle_issued_in_the_future_does_not_poison_the_clock() {
+    let publisher = Publisher::new();
+    let issued_at = |issued| {
+        let terms = tuf::Terms { issued: time(issued), expires: time("2099-01-01T00:00:00Z"), ..terms(1) };
+        let set = tuf::sign_manifest(&publisher.roots, MANIFEST, &terms, &signers(&publisher.keys)).unwrap();
+        publisher.verify(&set).map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(issued_at("2026-11-24T12:00:00Z"), Ok(()));
+    assert_eq!(issued_at("2026-11-24T12:00:01Z"), Err(Code::Clock));
+    assert_eq!(issued_at("2098-01-01T00:00:00Z"), Err(Code::Clock));
+}
+
+#[test]
+fn a26_a_revoked_key_does_not_count() {
+    let publisher = Publisher::new();
+    let set = publisher.sign(1);
+    let revoked = |key: &FileKey| std::collections::BTreeSet::from([key.public_key().id().clone()]);
+    let under = |key: &FileKey| {
+        let revoked = revoked(key);
+        verify_under(&publisher, &set, None, Rules { revoked: Some(&revoked), ..Rules::default() })
+    };
+    assert_eq!(under(&publisher.keys[1]).unwrap_err().code(), Code::Revoked);
+    // Another role's key has no say here, revoked or not.
+    assert!(under(&publisher.root_keys[0]).is_ok());
+}
+
+#[test]
+fn a26_enough_other_keys_make_up_for_a_revoked_one() {
+    let mut publisher = Publisher::new();
+    publisher.rotate_to(keys(2), keys(3));
+    let gone = std::collections::BTreeSet::from([publisher.keys[0].public_key().id().clone()]);
+    let rules = Rules { revoked: Some(&gone), ..Rules::default() };
+    let verified = verify_under(&publisher, &publisher.sign(1), None, rules).unwrap();
+    assert!(verified.signers().len() == 2 && verified.signers().iter().all(|keyid| !gone.contains(keyid)));
+    let two = tuf::sign_manifest(&publisher.roots, MANIFEST, &terms(1), &signers(&publisher.keys[..2])).unwrap();
+    assert_eq!(verify_under(&publisher, &two, None, rules).unwrap_err().code(), Code::Revoked);
+}
+
+#[test]
+fn a_broken_glass_waives_expiry_and_gaps_and_nothing_else() {
+    let publisher = Publisher::new();
+    let waive = Rules { waive: true, ..Rules::default() };
+    let late = |state: Option<&StreamState>, set: &MetadataSet, manifest: &[u8], rules| {
+        let now = time("2035-01-01T00:00:00Z");
+        let verifier = Verifier { trusted_root: publisher.first_root(), now, state, accept_gap: None, rules };
+        verifier.verify(set, manifest).map_err(|error| error.code())
+    };
+    let state = publisher.accepted(5);
+    let set = publisher.sign(9);
+    assert_eq!(late(Some(&state), &set, MANIFEST, Rules::default()), Err(Code::Expired));
+    let verified = late(Some(&state), &set, MANIFEST, waive).unwrap();
+    assert_eq!((verified.missing(), verified.expires()), (Some(6..=8), terms(9).expires));
+    assert_eq!(late(Some(&state), &publisher.sign(4), MANIFEST, waive), Err(Code::Rollback));
+    assert_eq!(late(Some(&state), &publisher.sign(5000), MANIFEST, waive), Err(Code::Jump));
+    assert_eq!(late(None, &set, b"{}", waive), Err(Code::Size));
+    let partly = tuf::sign_manifest(&publisher.roots, MANIFEST, &terms(9), &signers(&publisher.keys[..1])).unwrap();
+    assert_eq!(late(None, &partly, MANIFEST, waive), Err(Code::Threshold));
 }
 
 #[test]
@@ -301,7 +406,9 @@ fn a39_a_clock_that_was_set_back_revives_nothing() {
     let publisher = Publisher::new();
     let late = tuf::Terms { issued: time("2027-12-01T00:00:00Z"), expires: time("2028-12-01T00:00:00Z"), sequence: 1 };
     let first = tuf::sign_manifest(&publisher.roots, MANIFEST, &late, &signers(&publisher.keys)).unwrap();
-    let state = publisher.verify(&first).unwrap().to_state(&"base".parse().unwrap(), None);
+    let then = late.issued;
+    let verified = tuf::verify(publisher.first_root(), &first, MANIFEST, then, None).unwrap();
+    let state = verified.to_state(&"base".parse().unwrap(), None);
     let expired_meanwhile = publisher.sign(2);
     for clock in ["1970-01-01T00:00:00Z", "2026-11-23T12:00:00Z"] {
         let error = tuf::verify(publisher.first_root(), &expired_meanwhile, MANIFEST, time(clock), Some(&state));

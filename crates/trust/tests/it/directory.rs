@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use sealock_trust::directory::DirectoryError;
+use sealock_trust::directory::{Accepted, Candidate, DirectoryError};
 use sealock_trust::reason::Code;
+use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::tuf::{Verified, walk_roots};
-use sealock_trust::{Digest, StreamName, StreamPrefix, TrustDirectory};
+use sealock_trust::{
+    Digest, FileKey, KeySet, Scheme, Signer, SiteKeys, SiteRoot, StreamName, StreamPrefix, TrustDirectory,
+};
 
-use crate::world::{MANIFEST, Publisher, now};
+use crate::world::{MANIFEST, Publisher, now, terms};
 
 fn stream(name: &str) -> StreamName {
     name.parse().unwrap()
@@ -19,9 +22,22 @@ fn prefix(name: &str) -> StreamPrefix {
 }
 
 fn enroll(directory: &TrustDirectory, publisher: &Publisher, name: &str) -> Result<(), Option<Code>> {
-    let root = publisher.first_root();
-    let enrolled = directory.enroll(root, &Digest::sha256(root), &prefix(name));
-    enrolled.map(|_| ()).map_err(|error| error.code())
+    enroll_file(directory, publisher.first_root(), &Digest::sha256(publisher.first_root()), name)
+}
+
+fn enroll_file(directory: &TrustDirectory, root: &[u8], fingerprint: &Digest, name: &str) -> Result<(), Option<Code>> {
+    let prefix = prefix(name);
+    let candidate = Candidate { root, fingerprint, prefix: &prefix, from_sequence: None };
+    directory.enroll(&candidate, None).map(|_| ()).map_err(|error| error.code())
+}
+
+fn accept(
+    directory: &TrustDirectory,
+    name: &str,
+    verified: &Verified,
+    receipt: &[u8],
+) -> Result<Accepted, DirectoryError> {
+    directory.accept(&stream(name), (verified, None), None, |_| Ok(receipt.to_vec()))
 }
 
 fn verified(directory: &TrustDirectory, publisher: &Publisher, sequence: u64) -> Result<Verified, Code> {
@@ -51,10 +67,10 @@ fn a_root_is_enrolled_by_its_fingerprint_only() {
     let folder = tempfile::tempdir().unwrap();
     let directory = TrustDirectory::open(folder.path()).unwrap();
     let publisher = Publisher::new();
-    let wrong = directory.enroll(publisher.first_root(), &Digest::sha256(b"other"), &prefix("base"));
-    assert_eq!(wrong.unwrap_err().code(), Some(Code::Fingerprint));
-    let not_a_root = directory.enroll(b"{}", &Digest::sha256(b"{}"), &prefix("base"));
-    assert_eq!(not_a_root.unwrap_err().code(), Some(Code::Format));
+    let wrong = enroll_file(&directory, publisher.first_root(), &Digest::sha256(b"other"), "base");
+    assert_eq!(wrong, Err(Some(Code::Fingerprint)));
+    let not_a_root = enroll_file(&directory, b"{}", &Digest::sha256(b"{}"), "base");
+    assert_eq!(not_a_root, Err(Some(Code::Format)));
     assert_eq!(directory.root_for(&stream("base")).unwrap_err().code(), Some(Code::NotEnrolled));
     assert!(directory.enrolments().unwrap().is_empty());
 
@@ -88,10 +104,10 @@ fn acceptance_is_remembered_and_never_goes_back() {
     let publisher = Publisher::new();
     enroll(&directory, &publisher, "base").unwrap();
     let (first, second) = (verified(&directory, &publisher, 1).unwrap(), verified(&directory, &publisher, 2).unwrap());
-    directory.accept(&stream("base"), &second, b"receipt two").unwrap();
+    accept(&directory, "base", &second, b"receipt two").unwrap();
 
     // Verified before the other one was accepted, and too late now.
-    let late = directory.accept(&stream("base"), &first, b"receipt one").unwrap_err();
+    let late = accept(&directory, "base", &first, b"receipt one").unwrap_err();
     assert!(matches!(late, DirectoryError::WentOn { sequence: 1, accepted: 2, .. }), "{late}");
 
     let reopened = TrustDirectory::open(folder.path()).unwrap();
@@ -100,7 +116,7 @@ fn acceptance_is_remembered_and_never_goes_back() {
     assert_eq!(verified(&reopened, &publisher, 1), Err(Code::Rollback));
     assert!(verified(&reopened, &publisher, 2).unwrap().is_already_accepted());
     // A crash after the write and before the answer: the same again is no harm.
-    reopened.accept(&stream("base"), &second, b"receipt two").unwrap();
+    accept(&reopened, "base", &second, b"receipt two").unwrap();
     assert_eq!(reopened.stream_state(&stream("apps")).unwrap_err().code(), Some(Code::NotEnrolled));
 }
 
@@ -111,7 +127,7 @@ fn streams_of_one_root_have_states_of_their_own() {
     let publisher = Publisher::new();
     enroll(&directory, &publisher, "*").unwrap();
     let verdict = verified(&directory, &publisher, 3).unwrap();
-    directory.accept(&stream("a/b"), &verdict, b"").unwrap();
+    accept(&directory, "a/b", &verdict, b"").unwrap();
     assert!(directory.stream_state(&stream("a")).unwrap().is_none());
     assert_eq!(directory.stream_state(&stream("a/b")).unwrap().unwrap().sequence, 3);
 }
@@ -122,7 +138,7 @@ fn verifying_and_refusing_write_nothing() {
     let directory = TrustDirectory::open(folder.path()).unwrap();
     let publisher = Publisher::new();
     enroll(&directory, &publisher, "base").unwrap();
-    directory.accept(&stream("base"), &verified(&directory, &publisher, 5).unwrap(), b"").unwrap();
+    accept(&directory, "base", &verified(&directory, &publisher, 5).unwrap(), b"").unwrap();
     let before = snapshot(folder.path());
     for sequence in [4, 7, 5000] {
         assert!(verified(&directory, &publisher, sequence).is_err());
@@ -143,8 +159,8 @@ fn a_newer_root_is_kept_even_though_the_bundle_is_refused() {
     set.timestamp = b"{}".to_vec();
     let root = directory.root_for(&stream("base")).unwrap();
     let walk = walk_roots(&root.bytes, &set).unwrap();
-    directory.keep_roots(&root, &walk).unwrap();
-    directory.keep_roots(&root, &walk).unwrap();
+    directory.keep_roots(&root, &walk, None).unwrap();
+    directory.keep_roots(&root, &walk, None).unwrap();
 
     let newest = directory.root_for(&stream("base")).unwrap();
     assert_eq!((newest.version, &newest.enrolment), (2, &root.enrolment));
@@ -159,13 +175,13 @@ fn acceptance_keeps_the_roots_that_explain_it_and_rotated_keys_may_count_anew() 
     let mut publisher = Publisher::new();
     enroll(&directory, &publisher, "base").unwrap();
     let old = verified(&directory, &publisher, 901).unwrap();
-    directory.accept(&stream("base"), &verified(&directory, &publisher, 900).unwrap(), b"").unwrap();
+    accept(&directory, "base", &verified(&directory, &publisher, 900).unwrap(), b"").unwrap();
     publisher.rotate();
-    directory.accept(&stream("base"), &verified(&directory, &publisher, 3).unwrap(), b"").unwrap();
+    accept(&directory, "base", &verified(&directory, &publisher, 3).unwrap(), b"").unwrap();
     assert_eq!(directory.root_for(&stream("base")).unwrap().version, 2);
     assert_eq!(directory.stream_state(&stream("base")).unwrap().unwrap().sequence, 3);
     // Verified under the keys that have been rotated away since.
-    let stale = directory.accept(&stream("base"), &old, b"").unwrap_err();
+    let stale = accept(&directory, "base", &old, b"").unwrap_err();
     assert_eq!(stale.code(), Some(Code::Rollback));
 }
 
@@ -175,11 +191,12 @@ fn a_damaged_state_is_an_error_and_not_a_fresh_start() {
     let directory = TrustDirectory::open(folder.path()).unwrap();
     let publisher = Publisher::new();
     enroll(&directory, &publisher, "base").unwrap();
-    directory.accept(&stream("base"), &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
+    accept(&directory, "base", &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
     let files = snapshot(folder.path());
     for (path, content) in files.iter().filter(|(path, _)| path.ends_with(".json")) {
         fs::write(path, &content[..content.len() / 2]).unwrap();
-        let error = directory.stream_state(&stream("base")).unwrap_err();
+        let read = directory.stream_state(&stream("base")).and_then(|_| directory.root_for(&stream("base")));
+        let error = read.unwrap_err();
         assert!(!error.is_refusal(), "{path}: {error}");
         fs::write(path, content).unwrap();
     }
@@ -192,13 +209,97 @@ fn a_write_that_broke_off_leaves_the_old_state_and_does_not_hinder_the_next() {
     let directory = TrustDirectory::open(folder.path()).unwrap();
     let publisher = Publisher::new();
     enroll(&directory, &publisher, "base").unwrap();
-    directory.accept(&stream("base"), &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
-    let state = snapshot(folder.path()).into_iter().map(|(path, _)| path).find(|path| path.ends_with("/base.json"));
-    let state = state.unwrap();
-    let temporary = Path::new(&state).with_file_name(".base.json.new");
+    accept(&directory, "base", &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
+    let temporary = folder.path().join(".state.json.new");
     fs::write(&temporary, b"half a rec").unwrap();
     assert_eq!(directory.stream_state(&stream("base")).unwrap().unwrap().sequence, 1);
-    directory.accept(&stream("base"), &verified(&directory, &publisher, 2).unwrap(), b"").unwrap();
+    accept(&directory, "base", &verified(&directory, &publisher, 2).unwrap(), b"").unwrap();
     assert_eq!(directory.stream_state(&stream("base")).unwrap().unwrap().sequence, 2);
     assert!(!temporary.exists());
+}
+
+#[test]
+fn the_time_floor_is_the_latest_issue_time_of_all_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    enroll(&directory, &publisher, "*").unwrap();
+    assert_eq!(directory.time_floor().unwrap(), None);
+    accept(&directory, "a", &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
+    assert_eq!(directory.time_floor().unwrap(), Some(terms(1).issued));
+}
+
+fn site(folder: &Path) -> SiteKeys {
+    let key = FileKey::generate(Scheme::Ed25519).unwrap();
+    let only = || KeySet::new([key.public_key().clone()], 1).unwrap();
+    let spec = SiteRootSpec {
+        id: "plant-7".parse().unwrap(),
+        issued: now(),
+        classification: None,
+        root: only(),
+        site: only(),
+        approver: None,
+        stale_grace_days: None,
+        registry: Registry { name: "registry".to_owned(), address: "10.77.0.2:443".to_owned(), ca: String::new() },
+    };
+    let keys = SiteKeys::new(SiteRoot::create(&spec, &[&key]).unwrap(), Box::new(key)).unwrap();
+    TrustDirectory::open(folder).unwrap().keep_site_root(&keys).unwrap();
+    keys
+}
+
+#[test]
+fn the_state_of_a_site_is_sealed_and_counts_its_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let publisher = Publisher::new();
+    enroll(&directory, &publisher, "*").unwrap();
+    assert_eq!(directory.generation().unwrap(), 1);
+    let site = site(folder.path());
+    assert_eq!(directory.generation().unwrap(), 2);
+    directory.keep_site_root(&site).unwrap();
+    assert_eq!(directory.generation().unwrap(), 2, "the same again changes nothing");
+
+    let verdict = verified(&directory, &publisher, 1).unwrap();
+    let unsealed = accept(&directory, "base", &verdict, b"").unwrap_err();
+    assert!(matches!(unsealed, DirectoryError::SealNeeded { .. }), "{unsealed}");
+    let receipt = |generation: u64| Ok::<_, DirectoryError>(generation.to_string().into_bytes());
+    let accepted = directory.accept(&stream("base"), (&verdict, None), Some(&site), receipt).unwrap();
+    assert_eq!((accepted.generation, accepted.receipt.as_slice()), (3, b"3".as_slice()));
+    assert_eq!(directory.generation().unwrap(), 3);
+}
+
+#[test]
+fn a_state_that_the_site_did_not_seal_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    enroll(&directory, &Publisher::new(), "*").unwrap();
+    let unsealed = fs::read(folder.path().join("state.json")).unwrap();
+    site(folder.path());
+    let sealed = fs::read(folder.path().join("state.json")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    site(elsewhere.path());
+    let foreign = fs::read(elsewhere.path().join("state.json")).unwrap();
+    for forged in [Some(unsealed), Some(foreign), None] {
+        match &forged {
+            Some(forged) => fs::write(folder.path().join("state.json"), forged).unwrap(),
+            None => fs::remove_file(folder.path().join("state.json")).unwrap(),
+        }
+        assert_eq!(directory.enrolments().unwrap_err().code(), Some(Code::StateRegression));
+    }
+    fs::write(folder.path().join("state.json"), sealed).unwrap();
+    assert_eq!(directory.enrolments().unwrap().len(), 1);
+}
+
+/// A root of the publisher's own chain, older than the one the state names.
+#[test]
+fn an_older_root_in_the_place_of_the_newest_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    let mut publisher = Publisher::new();
+    enroll(&directory, &publisher, "base").unwrap();
+    publisher.rotate();
+    accept(&directory, "base", &verified(&directory, &publisher, 1).unwrap(), b"").unwrap();
+    let roots = folder.path().join("roots").join(Digest::sha256(publisher.first_root()).hex());
+    fs::copy(roots.join("1.root.json"), roots.join("2.root.json")).unwrap();
+    assert!(matches!(directory.root_for(&stream("base")), Err(DirectoryError::RootDamaged { .. })));
 }

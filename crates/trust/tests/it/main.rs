@@ -9,6 +9,7 @@ mod directory;
 mod keys;
 mod oracle;
 mod requests;
+mod revocations;
 mod roots;
 mod site;
 mod vectors;

@@ -2,7 +2,7 @@
 
 use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
-use sealock_trust::receipt::Verdict;
+use sealock_trust::receipt::{Exception, Verdict};
 use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::{Digest, FileKey, Receipt, SiteKeys, SiteRoot, TrustDirectory};
 use serde_json::Value;
@@ -17,6 +17,7 @@ fn spec(root: &[FileKey], site: &[FileKey]) -> SiteRootSpec {
         root: key_set(root, 2),
         site: key_set(site, 1),
         approver: None,
+        stale_grace_days: None,
         registry: Registry {
             name: "registry.plant-7.internal".to_owned(),
             address: "10.77.0.2:443".to_owned(),
@@ -35,6 +36,8 @@ fn receipt() -> Receipt {
         code: None,
         held: vec![Digest::sha256(b"manifest"), Digest::sha256(b"older")],
         issued: now(),
+        generation: Some(12),
+        exceptions: vec![Exception::Gap { first: 1, last: 2 }],
     }
 }
 
@@ -84,10 +87,15 @@ fn a_site_root_is_followed_by_the_next_version_under_both_thresholds_only() {
     let folder = tempfile::tempdir().unwrap();
     let directory = TrustDirectory::open(folder.path()).unwrap();
     assert!(directory.site_root().unwrap().is_none());
-    directory.keep_site_root(&first).unwrap();
-    directory.keep_site_root(&second).unwrap();
-    directory.keep_site_root(&second).unwrap();
-    assert_eq!(directory.keep_site_root(&first).unwrap_err().code(), Some(Code::RootGap));
+    let as_site = |root: &SiteRoot| {
+        let key = FileKey::load(&folder.path().join("site.pem"), None).unwrap();
+        SiteKeys::new(root.clone(), Box::new(key)).unwrap()
+    };
+    site_keys[0].save(&folder.path().join("site.pem"), None).unwrap();
+    directory.keep_site_root(&as_site(&first)).unwrap();
+    directory.keep_site_root(&as_site(&second)).unwrap();
+    directory.keep_site_root(&as_site(&second)).unwrap();
+    assert_eq!(directory.keep_site_root(&as_site(&first)).unwrap_err().code(), Some(Code::RootGap));
     assert_eq!(directory.site_root().unwrap(), Some(second));
 }
 

@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sealock_trust::receipt::Verdict;
+use sealock_trust::break_glass::BreakGlass;
+use sealock_trust::receipt::{Exception, Verdict};
 use sealock_trust::request::{RootDraft, SigningRequest};
 use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::tuf::{RootSpec, create_root, sign_manifest, verify};
@@ -18,7 +19,7 @@ pub(crate) fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").join(name)
 }
 
-fn key() -> FileKey {
+pub(crate) fn key() -> FileKey {
     let path = testdata("openssl/ed25519.pbkdf2.pem");
     FileKey::load(&path, Passphrase::new("correct-horse").as_ref()).unwrap()
 }
@@ -84,6 +85,7 @@ fn the_site_root_and_its_receipt_are_as_published() {
         root: only.clone(),
         site: only,
         approver: None,
+        stale_grace_days: None,
         registry: Registry {
             name: "registry.plant-7.internal".to_owned(),
             address: "10.77.0.2:443".to_owned(),
@@ -102,6 +104,16 @@ fn the_site_root_and_its_receipt_are_as_published() {
         code: Some("AUDIENCE".to_owned()),
         held: Vec::new(),
         issued: now(),
+        generation: Some(12),
+        exceptions: vec![Exception::Gap { first: 1, last: 2 }],
     };
     check("vectors/receipt.json", &receipt.sign(&key).unwrap());
+}
+
+#[test]
+fn a_token_that_breaks_a_glass_is_as_published() {
+    let reason = "the pumps stand still".parse().unwrap();
+    let token =
+        BreakGlass::new("plant-7".parse().unwrap(), Digest::sha256(MANIFEST), time("2026-11-24T12:00:00Z"), reason);
+    check("vectors/break-glass.json", &token.sign(&[&key()]).unwrap());
 }
