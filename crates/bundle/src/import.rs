@@ -4,6 +4,7 @@
 //! is refused leaves the store as it was.
 
 mod error;
+mod gate;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,14 +17,15 @@ use sealock_store::{Store, StoreLock};
 use sealock_trust::directory::TrustedRoot;
 use sealock_trust::receipt::{Receipt, Verdict};
 use sealock_trust::tuf::walk_roots;
-use sealock_trust::{Digest, SiteKeys, StreamName, TrustDirectory};
+use sealock_trust::{Digest, Justification, SiteKeys, StreamName, TrustDirectory};
 
 use crate::archive::Archive;
 use crate::delta::{self, Inside};
 use crate::manifest::Manifest;
-use crate::verify::{self, Against, Recipient, VerifiedHeader};
+use crate::verify::{self, VerifiedHeader};
 
 pub use error::ImportError;
+pub use gate::{Gate, Judged, Notice};
 use sink::Staged;
 
 /// Manifests that a receipt names at most, the newest ones: it has to stay a document that can be read. To name fewer
@@ -54,12 +56,18 @@ pub struct Terms {
     pub now: Timestamp,
     /// Sequences that a person said may be missing.
     pub accept_gap: Option<RangeInclusive<u64>>,
+    /// Why a person takes a bundle that is older than the site lets pass without a word.
+    pub accept_stale: Option<Justification>,
+    /// Whether a person said that the clock is right, however far it is ahead of what others have signed.
+    pub confirm_clock: bool,
+    /// The token with which two people let this one bundle in.
+    pub break_glass: Option<Vec<u8>>,
 }
 
 impl Terms {
-    /// At the time `now`, without a gap in the sequence.
+    /// At the time `now`, with nothing out of the ordinary.
     pub fn at(now: Timestamp) -> Self {
-        Self { now, accept_gap: None }
+        Self { now, accept_gap: None, accept_stale: None, confirm_clock: false, break_glass: None }
     }
 }
 
@@ -96,6 +104,10 @@ pub struct Imported {
     pub stale: bool,
     /// Bytes of blobs that were written.
     pub written: u64,
+    /// The signed receipt, byte for byte; of the newest bundle of the stream where this one came before.
+    pub receipt: Vec<u8>,
+    /// What somebody should know.
+    pub notices: Vec<Notice>,
 }
 
 /// Imports the bundle `path`.
@@ -122,13 +134,22 @@ pub fn import_archive(
     terms: &Terms,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ImportOutcome, ImportError> {
-    let claim = Claim::of(&archive, station.trust)?;
-    let header = claim.verify(archive, station, terms)?;
+    station.gate().check_generation()?;
+    let claim = Claim::of(&archive, station)?;
+    let judged = station.gate().judge(archive, &claim.stream, &claim.root, terms)?;
     let lock = station.store.lock()?;
-    let import = Import { station, lock: &lock, header: &header, claim: &claim, now: terms.now };
+    let import =
+        Import { station, lock: &lock, judged: &judged, header: &judged.header, claim: &claim, now: terms.now };
     match import.earlier_release()? {
-        Some(release) => Ok(ImportOutcome::Already(import.imported(release, 0))),
+        Some(release) => Ok(ImportOutcome::Already(import.imported(release, 0)?)),
         None => import.run(progress),
+    }
+}
+
+impl<'a> Station<'a> {
+    /// What a bundle is held against here.
+    pub fn gate(&self) -> Gate<'a> {
+        Gate { store: self.store, trust: self.trust, site: self.site.root() }
     }
 }
 
@@ -139,34 +160,23 @@ struct Claim {
 }
 
 impl Claim {
-    fn of(archive: &Archive, trust: &TrustDirectory) -> Result<Self, ImportError> {
+    fn of(archive: &Archive, station: Station<'_>) -> Result<Self, ImportError> {
+        let trust = station.trust;
         let set = verify::metadata(archive)?;
         let manifest = archive.unverified_manifest().map_err(verify::VerifyError::from)?;
         let stream = manifest.stream;
         let root = trust.root_for(&stream)?;
         // A newer root that is valid by itself is kept even if the bundle is refused.
         let walk = walk_roots(&root.bytes, &set).map_err(verify::VerifyError::from)?;
-        trust.keep_roots(&root, &walk)?;
+        trust.keep_roots(&root, &walk, Some(station.site))?;
         Ok(Self { root: trust.root_for(&stream)?, stream })
-    }
-
-    fn verify(&self, archive: Archive, station: Station<'_>, terms: &Terms) -> Result<VerifiedHeader, ImportError> {
-        let state = station.trust.stream_state(&self.stream)?;
-        let site = station.site;
-        let against = Against {
-            root: &self.root.bytes,
-            now: terms.now,
-            state: state.as_ref(),
-            accept_gap: terms.accept_gap.clone(),
-            recipient: Some(Recipient { site: site.id(), classification: site.root().classification() }),
-        };
-        Ok(verify::header(archive, &against)?)
     }
 }
 
 struct Import<'a> {
     station: Station<'a>,
     lock: &'a StoreLock,
+    judged: &'a Judged,
     header: &'a VerifiedHeader,
     claim: &'a Claim,
     now: Timestamp,
@@ -196,10 +206,16 @@ impl Import<'_> {
         let current = self.station.store.current_release(self.station.site.key_set())?;
         let release = self.next_release(current.as_ref())?;
         let written = staged.written();
-        let receipt = self.receipt()?;
-        self.station.trust.accept(&self.claim.stream, self.header.trust(), &receipt)?;
+        let held = self.held()?;
+        let accepted = self.station.trust.accept(
+            &self.claim.stream,
+            (self.header.trust(), self.judged.token.as_ref()),
+            Some(self.station.site),
+            |generation| self.receipt(held, generation),
+        )?;
+        let release = release.with_trust(accepted.generation, self.judged.exceptions.clone());
         let published = self.lock.publish(release, Some(staged.into_staging()), self.station.site.signer())?;
-        Ok(ImportOutcome::Published(self.imported(published.release.number, written)))
+        Ok(ImportOutcome::Published(self.imported(published.release.number, written)?))
     }
 
     /// Brings every blob into staging, each written and hashed once.
@@ -238,12 +254,17 @@ impl Import<'_> {
         Ok(Release::after(current, selection, references(manifest, &stream), self.now)?)
     }
 
-    /// The site's word that it accepted the bundle, with what live releases hold of the same publisher.
-    fn receipt(&self) -> Result<Vec<u8>, ImportError> {
+    /// This bundle, and what live releases hold of the same publisher, sorted.
+    fn held(&self) -> Result<Vec<Digest>, ImportError> {
         let releases = self.station.store.live_releases(self.station.site.key_set())?;
         let earlier = delta::manifests_held(self.station.trust, &self.claim.root, &releases);
         let held = std::iter::once(self.header.digest().clone()).chain(earlier).take(MAX_HELD);
         let held: BTreeSet<Digest> = held.collect();
+        Ok(held.into_iter().collect())
+    }
+
+    /// The site's word that it accepted the bundle.
+    fn receipt(&self, held: Vec<Digest>, generation: u64) -> Result<Vec<u8>, ImportError> {
         let receipt = Receipt {
             manifest: self.header.digest().clone(),
             site: self.station.site.id().clone(),
@@ -251,8 +272,10 @@ impl Import<'_> {
             sequence: self.header.manifest().sequence,
             verdict: Verdict::Accepted,
             code: None,
-            held: held.into_iter().collect(),
+            held,
             issued: self.now,
+            generation: Some(generation),
+            exceptions: self.judged.exceptions.clone(),
         };
         Ok(receipt.sign(self.station.site.signer())?)
     }
@@ -266,15 +289,18 @@ impl Import<'_> {
         }
     }
 
-    fn imported(&self, release: u64, written: u64) -> Imported {
-        Imported {
+    fn imported(&self, release: u64, written: u64) -> Result<Imported, ImportError> {
+        let accepted = self.station.trust.accepted(&self.claim.stream)?;
+        Ok(Imported {
             release,
             stream: self.claim.stream.clone(),
             sequence: self.header.manifest().sequence,
             manifest: self.header.digest().clone(),
             stale: self.header.is_stale(self.now),
             written,
-        }
+            receipt: accepted.map(|accepted| accepted.receipt).unwrap_or_default(),
+            notices: self.judged.notices.clone(),
+        })
     }
 }
 

@@ -8,7 +8,9 @@ mod error;
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
-use sealock_trust::tuf::{MANIFEST, MetadataSet, Signed, StreamState, Targets, TrustError, Verified, Verifier, Vouch};
+use sealock_trust::tuf::{
+    MANIFEST, MetadataSet, Rules, Signed, StreamState, Targets, TrustError, Verified, Verifier, Vouch,
+};
 use sealock_trust::{Digest, Hasher, KeyId, SiteId};
 
 use crate::archive::{Archive, ArchiveError, BlobReader, BlobSink, Taken};
@@ -29,6 +31,8 @@ pub struct Against<'a> {
     pub accept_gap: Option<RangeInclusive<u64>>,
     /// The site that is to import the bundle; none where it is only looked at.
     pub recipient: Option<Recipient<'a>>,
+    /// What the site adds to the rules of verification.
+    pub rules: Rules<'a>,
 }
 
 /// The site that is to import a bundle.
@@ -60,8 +64,8 @@ pub struct VerifiedBundle {
 /// Each with its reason code; nothing was written.
 pub fn header(archive: Archive, against: &Against<'_>) -> Result<VerifiedHeader, VerifyError> {
     let set = metadata(&archive)?;
-    let Against { root, now, state, ref accept_gap, recipient } = *against;
-    let verifier = Verifier { trusted_root: root, now, state, accept_gap: accept_gap.clone() };
+    let Against { root, now, state, ref accept_gap, recipient, rules } = *against;
+    let verifier = Verifier { trusted_root: root, now, state, accept_gap: accept_gap.clone(), rules };
     let verified = verifier.verify(&set, archive.manifest_bytes())?;
     let manifest = archive.unverified_manifest()?;
     check_agreement(&manifest, &verified)?;
@@ -105,7 +109,7 @@ fn check_agreement(manifest: &Manifest, verified: &Verified) -> Result<(), Verif
     if manifest.expires < verified.expires() {
         return disagreement("hard expiry");
     }
-    Ok(())
+    check_previous(manifest, verified)
 }
 
 /// Checks that where the publisher delegated a name to a vendor, the vendor vouches for it with exactly this content.
@@ -131,7 +135,24 @@ pub fn check_vendors(manifest: &Manifest, verified: &Verified) -> Result<(), Ver
     Ok(())
 }
 
-fn check_audience(manifest: &Manifest, recipient: Recipient<'_>) -> Result<(), VerifyError> {
+/// A bundle that directly follows the accepted one names it. If it names another one, its publisher has signed two under
+/// one sequence, and this site was given the one that is not continued.
+fn check_previous(manifest: &Manifest, verified: &Verified) -> Result<(), VerifyError> {
+    match (&manifest.previous, verified.follows()) {
+        (Some(named), Some(accepted)) if named != accepted => Err(VerifyError::OtherPrevious {
+            sequence: manifest.sequence,
+            named: named.clone(),
+            accepted: accepted.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the bundle is for the recipient.
+///
+/// # Errors
+/// [`VerifyError::Audience`], [`VerifyError::Classification`].
+pub(crate) fn check_audience(manifest: &Manifest, recipient: Recipient<'_>) -> Result<(), VerifyError> {
     let audience = &manifest.audience;
     let site = recipient.site.clone();
     if !audience.sites.contains(&site) {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use sealock_store::StoreError;
+use sealock_trust::Justification;
+use sealock_trust::break_glass::BreakGlassError;
 use sealock_trust::directory::DirectoryError;
 use sealock_trust::reason::Code;
 use sealock_trust::receipt::ReceiptError;
@@ -30,6 +33,39 @@ pub enum ImportError {
     /// The receipt could not be made.
     #[error("the receipt for the bundle could not be made")]
     Receipt(#[from] ReceiptError),
+    /// The bundle is too old by a clock that may be wrong.
+    #[error(
+        "the clock says {clock}, far ahead of the latest bundle's {floor}: if that is the time, say so with --confirm-clock"
+    )]
+    ClockAhead {
+        /// What the clock says.
+        clock: Timestamp,
+        /// The latest time that others have signed.
+        floor: Timestamp,
+        /// What the clock would make of the bundle.
+        source: Box<ImportError>,
+    },
+    /// The bundle is older than the site lets pass without a word.
+    #[error("newer bundles were due by {since}, and this site takes an older one until {until} only")]
+    Stale {
+        /// Its soft expiry.
+        since: Timestamp,
+        /// The end of the site's grace.
+        until: Timestamp,
+    },
+    /// It holds something that its publisher has revoked.
+    #[error("{what} was revoked at {since}: {reason}")]
+    Revoked {
+        /// What was revoked.
+        what: String,
+        /// Why.
+        reason: Justification,
+        /// When.
+        since: Timestamp,
+    },
+    /// The token does not help.
+    #[error("the token does not break the glass for this bundle")]
+    BreakGlass(#[from] BreakGlassError),
     /// The filesystem of the store is too small.
     #[error("{path} has room for {free} bytes, and the bundle brings {needed}", path = .path.display())]
     NoRoom {
@@ -63,6 +99,10 @@ impl ImportError {
             Self::Store(source) => source.code(),
             Self::Base(source) => source.code(),
             Self::Receipt(source) => source.code(),
+            Self::ClockAhead { .. } => Some(Code::Clock),
+            Self::Stale { .. } => Some(Code::Stale),
+            Self::Revoked { .. } => Some(Code::Revoked),
+            Self::BreakGlass(source) => source.code(),
             Self::NoRoom { .. } => None,
         }
     }
@@ -79,7 +119,11 @@ impl ImportError {
             Self::Trust(source) => matches!(source, DirectoryError::Io { .. }),
             Self::Store(source) => source.is_environment(),
             Self::Base(source) => source.is_environment(),
-            Self::Receipt(_) => false,
+            Self::Receipt(_)
+            | Self::ClockAhead { .. }
+            | Self::Stale { .. }
+            | Self::Revoked { .. }
+            | Self::BreakGlass(_) => false,
             Self::NoRoom { .. } => true,
         }
     }

@@ -14,5 +14,5 @@ pub use bundle::{
 pub use duration::{Days, ParseDaysError};
 pub use guesses::{GuessDecision, GuessRules, RefusedGuess};
 pub use select::{Choice, ComponentSpec, SelectError, Selection, VariantSpec};
-pub use site::{EnrolledRoot, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
+pub use site::{EnrolledRoot, ExpiryPolicy, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
 pub use verify::{Claims, KeyRule, KeylessRule, KeylessSigner, RuleConflict, VerifyMatch, VerifyRule, rule_for};

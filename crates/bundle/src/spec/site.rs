@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::{ApiVersion, Document};
 use crate::names::SiteId;
+use crate::spec::duration::Days;
 
 /// A site: one installation inside the gap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +57,20 @@ pub struct SiteSpec {
     /// The publishers' roots, by the prefix of the streams that they may fill.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roots: Vec<EnrolledRoot>,
+    /// The public keys of the people who admit what is out of the ordinary, PEM files relative to the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<PathBuf>,
+    /// What the site thinks of age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expiry: Option<ExpiryPolicy>,
+}
+
+/// What the site thinks of age. It is signed into the site root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExpiryPolicy {
+    /// For how long after its soft expiry a bundle is imported with a warning only; `30d` when left out.
+    pub stale_grace: Days,
 }
 
 /// The site's registry.
@@ -84,4 +99,7 @@ pub struct EnrolledRoot {
     /// SHA-256 of that file, `sha256:…`, as it came on paper.
     #[schemars(with = "String")]
     pub fingerprint: sealock_trust::Digest,
+    /// The sequence with which its streams begin at this site, where the publisher said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_sequence: Option<u64>,
 }

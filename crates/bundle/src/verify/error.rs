@@ -2,7 +2,7 @@
 
 use sealock_trust::reason::Code;
 use sealock_trust::tuf::TrustError;
-use sealock_trust::{RoleName, SiteId};
+use sealock_trust::{Digest, RoleName, SiteId};
 
 use crate::archive::ArchiveError;
 
@@ -41,6 +41,19 @@ pub enum VerifyError {
         /// The artifact's name.
         name: String,
     },
+    /// It follows another bundle than the one that was accepted.
+    #[error(
+        "sequence {sequence} follows {named}, and {accepted} was accepted: two bundles were signed under sequence {}",
+        .sequence.saturating_sub(1)
+    )]
+    OtherPrevious {
+        /// The bundle's sequence.
+        sequence: u64,
+        /// The manifest that it says it follows.
+        named: Digest,
+        /// The manifest that was accepted.
+        accepted: Digest,
+    },
     /// It is for other sites.
     #[error("the bundle is for {}, and this is {site}", list(.sites))]
     Audience {
@@ -69,6 +82,7 @@ impl VerifyError {
             Self::Unsigned | Self::VendorSilent { .. } => Some(Code::Unsigned),
             Self::Trust(source) => Some(source.code()),
             Self::Disagreement { .. } | Self::VendorContent { .. } => Some(Code::Subject),
+            Self::OtherPrevious { .. } => Some(Code::Equivocation),
             Self::Audience { .. } | Self::Classification { .. } => Some(Code::Audience),
         }
     }

@@ -10,13 +10,22 @@ use sealock_bundle::verify::{self, Against};
 use sealock_bundle::{Archive, Manifest, sign};
 use sealock_trust::reason::Code;
 use sealock_trust::request::SigningRequest;
-use sealock_trust::tuf::{self, DelegatedRole, Delegations, TargetFile, Terms, VendorPlan, prepare, sign_manifest};
+use sealock_trust::tuf::{
+    self, DelegatedRole, Delegations, Rules, TargetFile, Terms, VendorPlan, prepare, sign_manifest,
+};
 use sealock_trust::{Digest, FileKey, Scheme, Signer};
 
 use crate::support::{Cargo, Publisher, noise, now, sample};
 
 fn against(publisher: &Publisher) -> Against<'_> {
-    Against { root: &publisher.root, now: now(), state: None, accept_gap: None, recipient: None }
+    Against {
+        root: &publisher.root,
+        now: now(),
+        state: None,
+        accept_gap: None,
+        recipient: None,
+        rules: Rules::default(),
+    }
 }
 
 #[test]

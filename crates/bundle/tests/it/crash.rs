@@ -11,6 +11,7 @@ use sealock_bundle::Archive;
 use sealock_bundle::delta::{Baseline, Bases};
 use sealock_bundle::import::{ImportError, ImportOutcome, Terms, import};
 use sealock_store::{Store, failpoint};
+use sealock_trust::directory::Candidate;
 use sealock_trust::{FileKey, Scheme, SiteKeys, SiteRoot, TrustDirectory};
 
 use crate::support::{Cargo, Publisher, Site, noise, now};
@@ -40,7 +41,9 @@ pub(crate) fn durable_site(folder: &Path, publisher: &Publisher) -> SiteKeys {
     Store::init(&folder.join("store")).unwrap();
     let trust = TrustDirectory::open(&folder.join("trust")).unwrap();
     let fingerprint = sealock_trust::Digest::sha256(&publisher.root);
-    trust.enroll(&publisher.root, &fingerprint, &"*".parse().unwrap()).unwrap();
+    let prefix = "*".parse().unwrap();
+    let (root, fingerprint) = (publisher.root.as_slice(), &fingerprint);
+    trust.enroll(&Candidate { root, fingerprint, prefix: &prefix, from_sequence: None }, None).unwrap();
     keys
 }
 

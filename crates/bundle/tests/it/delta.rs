@@ -84,7 +84,7 @@ fn a_delta_carries_what_is_new_and_makes_the_release_of_the_full_bundle() {
     let ImportOutcome::Published(imported) = scene.site.import(&delta).unwrap() else { panic!("nothing to do") };
     assert_eq!(imported.written, manifest.carried().map(|blob| blob.size).sum::<u64>());
     let other = Site::new(&scene.publisher);
-    let terms = Terms { now: now(), accept_gap: Some(1..=1) };
+    let terms = Terms { accept_gap: Some(1..=1), ..Terms::at(now()) };
     import(&full, other.station(), &terms, &mut |_| {}).unwrap();
     let references = |site: &Site| site.store.current_release(site.keys.key_set()).unwrap().unwrap().release.references;
     assert_eq!(references(&scene.site), references(&other));
@@ -129,7 +129,7 @@ fn a_site_without_the_base_says_exactly_what_it_wants_and_for_what() {
     let scene = Scene::new();
     let delta = scene.delta("delta", None);
     let bare = Site::new(&scene.publisher);
-    let terms = Terms { now: now(), accept_gap: Some(1..=1) };
+    let terms = Terms { accept_gap: Some(1..=1), ..Terms::at(now()) };
     let before = bare.snapshot();
     let error = import(&delta, bare.station(), &terms, &mut |_| {}).unwrap_err();
     assert_eq!((error.code().unwrap().as_str(), error.is_refusal()), ("BASE_MISSING", true));
@@ -219,6 +219,8 @@ fn receipt_with(scene: &Scene, held: Vec<Digest>) -> Vec<u8> {
         code: None,
         held,
         issued: now(),
+        generation: None,
+        exceptions: Vec::new(),
     };
     receipt.sign(scene.site.keys.signer()).unwrap()
 }

@@ -72,7 +72,7 @@ impl Boxed {
         self.blob(artifact::YAML, BlobRole::Layer, text.as_bytes());
         self.cargo.lock.blobs.extend(artifact.blobs);
         let name = format!("manifests/plant-7/net.yaml:{}", self.cargo.lock.sequence);
-        let local = Verdict { rule: VerdictRule::Local, key: None, reason: None };
+        let local = Verdict { rule: VerdictRule::Local, key: None, identity: None, issuer: None, reason: None };
         self.reference(&name, ReferenceKind::Manifest, (OCI_MANIFEST, &artifact.digest.to_string()), local);
     }
 
@@ -83,6 +83,7 @@ impl Boxed {
             digest: digest.parse().unwrap(),
             media_type: media_type.to_owned(),
             platform: None,
+            subject: None,
             source: name.to_owned(),
             requested_by: Vec::new(),
             verdict,
@@ -97,11 +98,17 @@ impl Boxed {
 }
 
 fn signed(key: &str) -> Verdict {
-    Verdict { rule: VerdictRule::Key, key: Some(Digest::sha256(key.as_bytes())), reason: None }
+    Verdict {
+        rule: VerdictRule::Key,
+        key: Some(Digest::sha256(key.as_bytes())),
+        identity: None,
+        issuer: None,
+        reason: None,
+    }
 }
 
 fn unsigned(reason: &str) -> Verdict {
-    Verdict { rule: VerdictRule::Unsigned, key: None, reason: Some(reason.to_owned()) }
+    Verdict { rule: VerdictRule::Unsigned, key: None, identity: None, issuer: None, reason: Some(reason.to_owned()) }
 }
 
 fn compare(old: &Archive, new: &Archive) -> Result<Diff, ArchiveError> {

@@ -6,6 +6,8 @@ use sealock_bundle::Archive;
 use sealock_bundle::import::{ImportOutcome, Progress, Terms, import};
 use sealock_bundle::verify::{self, Against};
 use sealock_trust::Receipt;
+use sealock_trust::directory::DirectoryError;
+use sealock_trust::tuf::Rules;
 
 use crate::support::{Cargo, Publisher, Site, noise, now, sample, time};
 
@@ -45,13 +47,21 @@ fn a_bundle_that_was_overtaken_is_refused_and_leaves_nothing() {
     let [first, second] = [1, 2].map(|sequence| sample("base", sequence).build(folder.path(), &publisher));
     let newer = verify::header(
         Archive::open(&second).unwrap(),
-        &Against { root: &publisher.root, now: now(), state: None, accept_gap: None, recipient: None },
+        &Against {
+            root: &publisher.root,
+            now: now(),
+            state: None,
+            accept_gap: None,
+            recipient: None,
+            rules: Rules::default(),
+        },
     )
     .unwrap();
     let stream = "base".parse().unwrap();
     let mut overtake = |progress: Progress| {
         if progress.done == progress.total - 1024 {
-            site.trust.accept(&stream, newer.trust(), b"receipt").unwrap();
+            let receipt = |_| Ok::<_, DirectoryError>(b"receipt".to_vec());
+            site.trust.accept(&stream, (newer.trust(), None), Some(&site.keys), receipt).unwrap();
         }
     };
     let error = import(&first, site.station(), &Terms::at(now()), &mut overtake).unwrap_err();
@@ -123,6 +133,6 @@ fn a_gap_that_a_person_accepts_is_passed() {
     site.import(&sample("base", 1).build(folder.path(), &publisher)).unwrap();
     let path = sample("base", 4).build(folder.path(), &publisher);
     assert_eq!(site.refusal(&path), "GAP");
-    let terms = Terms { now: now(), accept_gap: Some(2..=3) };
+    let terms = Terms { accept_gap: Some(2..=3), ..Terms::at(now()) };
     import(&path, site.station(), &terms, &mut |_| {}).unwrap();
 }

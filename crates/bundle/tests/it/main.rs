@@ -11,6 +11,7 @@ mod delta;
 mod diff;
 mod hostile_tar;
 mod imports;
+mod memory;
 mod readers;
 mod specs;
 mod support;

@@ -14,6 +14,7 @@ use sealock_bundle::lock::{
 use sealock_bundle::names::Platform;
 use sealock_bundle::spec::Audience;
 use sealock_store::Store;
+use sealock_trust::directory::Candidate;
 use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::tuf::{RootSpec, create_root};
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer, SiteKeys, SiteRoot, TrustDirectory};
@@ -31,15 +32,17 @@ pub(crate) fn now() -> Timestamp {
     time("2026-11-23T00:00:00Z")
 }
 
-/// Two publisher keys, both needed.
+/// Two publisher keys, both needed, and a revoker.
 pub(crate) struct Publisher {
     pub(crate) keys: Vec<FileKey>,
+    pub(crate) revoker: FileKey,
     pub(crate) root: Vec<u8>,
 }
 
 impl Publisher {
     pub(crate) fn new() -> Self {
         let root_key = FileKey::generate(Scheme::Ed25519).unwrap();
+        let revoker = FileKey::generate(Scheme::Ed25519).unwrap();
         let keys = vec![FileKey::generate(Scheme::Ed25519).unwrap(), FileKey::generate(Scheme::EcdsaP256).unwrap()];
         let set = |keys: &[&FileKey]| {
             KeySet::new(keys.iter().map(|key| key.public_key().clone()), u32::try_from(keys.len()).unwrap()).unwrap()
@@ -48,10 +51,10 @@ impl Publisher {
             expires: time("2030-01-01T00:00:00Z"),
             root: set(&[&root_key]),
             publisher: set(&keys.iter().collect::<Vec<_>>()),
-            revoker: None,
+            revoker: Some(set(&[&revoker])),
         };
         let root = create_root(&spec, &[&root_key]).unwrap();
-        Self { keys, root }
+        Self { keys, revoker, root }
     }
 
     pub(crate) fn signers(&self) -> Vec<&dyn Signer> {
@@ -202,7 +205,10 @@ impl Site {
 
     pub(crate) fn enroll(&self, publisher: &Publisher, prefix: &str) {
         let fingerprint = Digest::sha256(&publisher.root);
-        self.trust.enroll(&publisher.root, &fingerprint, &prefix.parse().unwrap()).unwrap();
+        let prefix = prefix.parse().unwrap();
+        let (root, fingerprint) = (publisher.root.as_slice(), &fingerprint);
+        let candidate = Candidate { root, fingerprint, prefix: &prefix, from_sequence: None };
+        self.trust.enroll(&candidate, None).unwrap();
     }
 
     pub(crate) fn station(&self) -> Station<'_> {
@@ -210,13 +216,21 @@ impl Site {
     }
 
     pub(crate) fn import(&self, bundle: &Path) -> Result<ImportOutcome, ImportError> {
-        import(bundle, self.station(), &Terms::at(now()), &mut |_| {})
+        self.import_on(bundle, &Terms::at(now()))
+    }
+
+    pub(crate) fn import_on(&self, bundle: &Path, terms: &Terms) -> Result<ImportOutcome, ImportError> {
+        import(bundle, self.station(), terms, &mut |_| {})
     }
 
     /// The reason code that the import is refused with.
     pub(crate) fn refusal(&self, bundle: &Path) -> String {
+        self.refusal_on(bundle, &Terms::at(now()))
+    }
+
+    pub(crate) fn refusal_on(&self, bundle: &Path, terms: &Terms) -> String {
         let before = self.snapshot();
-        let error = self.import(bundle).expect_err("the bundle should have been refused");
+        let error = self.import_on(bundle, terms).expect_err("the bundle should have been refused");
         assert!(error.is_refusal() && !error.is_environment(), "{error}");
         assert_eq!(self.snapshot(), before, "a refusal changed the site: {error}");
         error.code().unwrap().to_string()
@@ -244,6 +258,7 @@ pub(crate) fn site_keys(id: &str, key: FileKey) -> SiteKeys {
         root: set(),
         site: set(),
         approver: None,
+        stale_grace_days: None,
         registry: Registry {
             name: "registry.plant-7.lab".to_owned(),
             address: "10.77.0.2:443".to_owned(),

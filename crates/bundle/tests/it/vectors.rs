@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_bundle::Archive;
 use sealock_trust::tuf::{RootSpec, create_root};
-use sealock_trust::{Digest, FileKey, KeySet, Passphrase, Signer as _};
+use sealock_trust::{Digest, FileKey, KeySet, Passphrase, Scheme, Signer as _};
 
 use crate::support::{Cargo, Publisher, Site, noise, time};
 
@@ -32,7 +32,7 @@ fn publisher() -> Publisher {
     let expires = time("2030-01-01T00:00:00Z");
     let spec = RootSpec { expires, root: set.clone(), publisher: set, revoker: None };
     let root = create_root(&spec, &[&key]).unwrap();
-    Publisher { keys: vec![key], root }
+    Publisher { keys: vec![key], revoker: FileKey::generate(Scheme::Ed25519).unwrap(), root }
 }
 
 /// An entry of each shape: a generated one, a small one, one that is aligned.

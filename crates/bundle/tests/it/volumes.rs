@@ -13,10 +13,19 @@ use sealock_bundle::volumes::{
     Needs, Sending, Sent, Target, Verdict, VolumeError, VolumeSet, VolumeSize, repair, scan, send,
 };
 
+use sealock_trust::tuf::Rules;
+
 use crate::support::{Cargo, Publisher, Site, noise, now};
 
 pub(crate) fn against(publisher: &Publisher) -> Against<'_> {
-    Against { root: &publisher.root, now: now(), state: None, accept_gap: None, recipient: None }
+    Against {
+        root: &publisher.root,
+        now: now(),
+        state: None,
+        accept_gap: None,
+        recipient: None,
+        rules: Rules::default(),
+    }
 }
 
 /// Some 14 MiB: small blobs and large ones.
