@@ -14,6 +14,8 @@ pub struct ServeConfig {
     pub store: Store,
     /// The keys that sign releases, from the site root.
     pub site_keys: KeySet,
+    /// Where it stands what is revoked; none where nothing can be.
+    pub revocations: Option<RevocationSource>,
     /// Where to listen; several for several addresses of the station.
     pub listen: Vec<SocketAddr>,
     /// The registry's certificate.
@@ -27,6 +29,15 @@ pub struct ServeConfig {
     pub notify_socket: Option<PathBuf>,
     /// Bounds of what clients can take.
     pub limits: Limits,
+}
+
+/// Where it stands what is revoked, and what is in use.
+#[derive(Clone, Debug)]
+pub struct RevocationSource {
+    /// The trust directory.
+    pub trust: PathBuf,
+    /// The folder of the clusters' folders, whose applied plans say what is in use.
+    pub clusters: PathBuf,
 }
 
 /// The files of a certificate, read again at each reload.

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use sealock_store::StoreError;
 use sealock_trust::reason::Code;
+
+use crate::revoked::RevokedError;
 
 /// Why the server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +48,9 @@ pub enum ServeError {
     /// Certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// The store or its current release cannot be used.
+    /// The store, its current release or the trust directory cannot be used.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Content(#[from] RevokedError),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
@@ -59,7 +60,7 @@ impl ServeError {
     /// The stable reason code, where this is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::Store(error) => error.code(),
+            Self::Content(error) => error.code(),
             _ => None,
         }
     }
@@ -77,7 +78,7 @@ impl ServeError {
             | Self::AlreadyRunning { .. }
             | Self::Control { .. }
             | Self::Signals(_) => true,
-            Self::Store(error) => error.is_environment(),
+            Self::Content(error) => error.is_environment(),
             Self::Tls(_) | Self::NoAddress => false,
         }
     }

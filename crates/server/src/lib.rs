@@ -9,13 +9,14 @@ mod error;
 mod http;
 mod listen;
 mod notify;
+pub mod revoked;
 mod serve;
 mod state;
 pub mod tls;
 pub mod unit;
 mod view;
 
-pub use config::{Limits, ServeConfig, TlsFiles};
+pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use serve::{Server, serve};
 pub use view::ClosureError;

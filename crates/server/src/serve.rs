@@ -56,7 +56,7 @@ impl Server {
         if listeners.is_empty() {
             return Err(ServeError::NoAddress);
         }
-        let state = Arc::new(State::load(config.store.clone(), config.site_keys.clone(), &config.names)?);
+        let state = Arc::new(State::load(&config)?);
         Ok(Self { state, certificate, listeners, control, config })
     }
 

@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use sealock_store::{Store, StoreError};
+use sealock_store::Store;
 use sealock_trust::KeySet;
 
+use crate::config::{RevocationSource, ServeConfig};
+use crate::revoked::{Revocations, RevokedError};
 use crate::view::View;
 use crate::view::name::{is_repository, upstream_prefix};
 
@@ -14,36 +16,55 @@ use crate::view::name::{is_repository, upstream_prefix};
 pub(crate) struct State {
     store: Store,
     site_keys: KeySet,
+    source: Option<RevocationSource>,
     /// The registry's own names and addresses, lower case, with and without port.
     names: Vec<String>,
     view: ArcSwap<View>,
+    /// What was revoked and in use when the view was built.
+    revocations: ArcSwap<Revocations>,
     /// Held while a view is built, so that an older one never replaces a newer one.
     building: Mutex<()>,
 }
 
 impl State {
-    /// The state at start: the current release, whose signature must hold.
-    pub(crate) fn load(store: Store, site_keys: KeySet, names: &[String]) -> Result<Self, StoreError> {
-        let names = names.iter().map(|name| name.to_ascii_lowercase()).collect();
-        let state = Self { store, site_keys, names, view: ArcSwap::default(), building: Mutex::new(()) };
+    /// The state at start: the current release, whose signature must hold, less what is revoked.
+    pub(crate) fn load(config: &ServeConfig) -> Result<Self, RevokedError> {
+        let state = Self {
+            store: config.store.clone(),
+            site_keys: config.site_keys.clone(),
+            source: config.revocations.clone(),
+            names: config.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            view: ArcSwap::default(),
+            revocations: ArcSwap::default(),
+            building: Mutex::new(()),
+        };
         state.reload()?;
         Ok(state)
     }
 
-    /// Reads the current release again. Where that fails the old one stays.
-    pub(crate) fn reload(&self) -> Result<Option<u64>, StoreError> {
+    /// Reads the current release, and what is revoked, again. Where that fails the old view stays.
+    pub(crate) fn reload(&self) -> Result<Option<u64>, RevokedError> {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.store.current_release(&self.site_keys)?;
-        let view = View::build(&self.store, published.as_ref());
+        let revocations = self.read_revocations()?;
+        let view = View::build(&self.store, published.as_ref(), &revocations);
         let release = view.release;
-        tracing::info!(?release, problems = view.problems.len(), "serving");
+        tracing::info!(?release, problems = view.problems.len(), revoked = view.affected.len(), "serving");
         self.view.store(Arc::new(view));
+        self.revocations.store(Arc::new(revocations));
         Ok(release)
     }
 
-    /// Whether the store has another current release than the one that is served.
+    /// Whether there is another current release than the one that is served, or something else is revoked or in use.
     pub(crate) fn is_stale(&self) -> bool {
-        self.store.current_number().is_ok_and(|number| number != self.view.load().release)
+        let is_another = |number| number != self.view.load().release;
+        self.store.current_number().is_ok_and(is_another)
+            || self.read_revocations().is_ok_and(|revocations| revocations != **self.revocations.load())
+    }
+
+    fn read_revocations(&self) -> Result<Revocations, RevokedError> {
+        let Some(RevocationSource { trust, clusters }) = &self.source else { return Ok(Revocations::default()) };
+        Revocations::read(trust, clusters, &self.store, &self.site_keys)
     }
 
     pub(crate) fn view(&self) -> Arc<View> {

@@ -21,8 +21,9 @@ pub(crate) use body::Body;
 use query::Query;
 use respond::{OCI_NAMESPACE, Problem, of_json};
 
+use crate::revoked::Affected;
 use crate::state::State;
-use crate::view::{View, name};
+use crate::view::{Repository, View, name};
 
 /// Answers one request. Its body is never read.
 pub(crate) async fn answer<B>(state: &State, request: &Request<B>) -> Response<Body> {
@@ -123,7 +124,8 @@ fn manifest<B>(view: &View, request: &Request<B>, name: &str, reference: &str) -
     let Some(repository) = view.repository(name) else { return Problem::NameUnknown.respond(name) };
     match repository.manifest(reference) {
         Some(manifest) => content::of_manifest(request.method(), request.headers(), manifest),
-        None => Problem::ManifestUnknown.respond(&format!("{name}, {reference}")),
+        None => denied(repository, name, reference)
+            .unwrap_or_else(|| Problem::ManifestUnknown.respond(&format!("{name}, {reference}"))),
     }
 }
 
@@ -136,8 +138,15 @@ async fn blob<B>(state: &State, view: &View, request: &Request<B>, (name, digest
     }
     match repository.blob(&digest) {
         Some(length) => content::of_blob(request.method(), request.headers(), state.store(), (&digest, length)).await,
-        None => Problem::BlobUnknown.respond(&format!("{name}, {digest}")),
+        None => denied(repository, name, &digest.to_string())
+            .unwrap_or_else(|| Problem::BlobUnknown.respond(&format!("{name}, {digest}"))),
     }
+}
+
+/// 403 with what was revoked and why, so that whoever pulls knows that it is no fault of the network.
+fn denied(repository: &Repository, name: &str, reference: &str) -> Option<Response<Body>> {
+    let Affected { digest, reason, .. } = repository.blocked(reference)?;
+    Some(Problem::Denied.respond(&format!("{name}, {reference}: {digest} is revoked: {reason}")))
 }
 
 /// `GET /v2/` (OCI distribution specification 1.1, "Determining Support").
@@ -153,7 +162,10 @@ fn health(view: &Arc<View>) -> Response<Body> {
     let problems: Vec<_> =
         view.problems.iter().map(|(name, error)| json!({"reference": name, "problem": error.to_string()})).collect();
     let status = if problems.is_empty() { "ok" } else { "degraded" };
-    of_json(StatusCode::OK, &json!({"status": status, "release": view.release, "problems": problems}))
+    of_json(
+        StatusCode::OK,
+        &json!({"status": status, "release": view.release, "problems": problems, "revoked": view.affected}),
+    )
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

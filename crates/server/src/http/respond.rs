@@ -19,6 +19,7 @@ pub(crate) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
     BlobUnknown,
+    Denied,
     DigestInvalid,
     ManifestUnknown,
     NameInvalid,
@@ -35,6 +36,7 @@ impl Problem {
             Self::BlobUnknown => {
                 (StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "no manifest of the current release has this blob here")
             }
+            Self::Denied => (StatusCode::FORBIDDEN, "DENIED", "its publisher has revoked it (REVOKED)"),
             Self::DigestInvalid => (StatusCode::BAD_REQUEST, "DIGEST_INVALID", "this is not a digest"),
             Self::ManifestUnknown => {
                 (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "the current release has no such manifest here")

@@ -149,6 +149,13 @@ pub(crate) struct Closure {
     pub(crate) blobs: Vec<(Digest, u64)>,
 }
 
+impl Closure {
+    /// Everything in it.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        self.manifests.iter().map(|manifest| &manifest.digest).chain(self.blobs.iter().map(|(digest, _)| digest))
+    }
+}
+
 impl<'a> Reader<'a> {
     pub(crate) fn new(store: &'a Store) -> Self {
         Self { store, known: HashMap::new(), sizes: HashMap::new() }

@@ -16,6 +16,8 @@ pub use closure::ClosureError;
 use closure::{Closure, Manifest, Reader};
 use name::ReferenceName;
 
+use crate::revoked::{Affected, Revocations};
+
 /// The current release as a registry.
 #[derive(Debug, Default)]
 pub(crate) struct View {
@@ -24,6 +26,8 @@ pub(crate) struct View {
     repositories: HashMap<String, Repository>,
     /// The references that cannot be served, with the reason.
     pub(crate) problems: Vec<(String, ClosureError)>,
+    /// What is revoked, whether it is blocked or raises an alarm.
+    pub(crate) affected: Vec<Affected>,
 }
 
 /// One repository of the view.
@@ -33,17 +37,19 @@ pub(crate) struct Repository {
     manifests: HashMap<Digest, Arc<Manifest>>,
     /// With their sizes, in bytes.
     blobs: HashMap<Digest, u64>,
+    /// What is blocked, by tag or digest, with the reason.
+    blocked: HashMap<String, Arc<Affected>>,
 }
 
 impl View {
     /// The view of `published`. A reference whose content is damaged is left out, and stands among the problems: what is
     /// whole stays servable, and a pull that began can finish.
-    pub(crate) fn build(store: &Store, published: Option<&Published>) -> Self {
+    pub(crate) fn build(store: &Store, published: Option<&Published>, revocations: &Revocations) -> Self {
         let Some(published) = published else { return Self::default() };
         let mut view = Self { release: Some(published.release.number), ..Self::default() };
         let mut reader = Reader::new(store);
         for reference in &published.release.references {
-            if let Err(error) = view.add(&mut reader, reference) {
+            if let Err(error) = view.add(&mut reader, reference, revocations) {
                 tracing::error!(reference = reference.name, %error, "cannot be served");
                 view.problems.push((reference.name.clone(), error));
             }
@@ -55,13 +61,27 @@ impl View {
         self.repositories.get(name)
     }
 
-    fn add(&mut self, reader: &mut Reader<'_>, reference: &Reference) -> Result<(), ClosureError> {
+    fn add(
+        &mut self,
+        reader: &mut Reader<'_>,
+        reference: &Reference,
+        revocations: &Revocations,
+    ) -> Result<(), ClosureError> {
         let name = ReferenceName::parse(&reference.name).ok_or(ClosureError::Name)?;
         let closure = reader.closure(&reference.digest, &reference.media_type)?;
         let repository = self.repositories.entry(name.repository).or_default();
         let taken = name.tag.as_ref().and_then(|tag| repository.tags.get(tag));
         if let Some(first) = taken.filter(|first| **first != reference.digest) {
             return Err(ClosureError::Taken { first: first.clone() });
+        }
+        if let Some(affected) = revocations.judge(reference, &closure) {
+            let (name_of, digest, reason) = (&affected.name, &affected.digest, &affected.reason);
+            tracing::warn!(reference = name_of, %digest, reason, blocked = affected.blocked, "revoked");
+            self.affected.push(affected.clone());
+            if affected.blocked {
+                repository.block(&closure, name.tag, affected);
+                return Ok(());
+            }
         }
         repository.extend(closure);
         if let Some(tag) = name.tag {
@@ -94,6 +114,17 @@ impl Repository {
         let mut referrers: Vec<_> = self.manifests.values().filter(refers).collect();
         referrers.sort_by(|a, b| a.digest.cmp(&b.digest));
         referrers
+    }
+
+    /// Why `reference`, a tag or a digest, cannot be had, where it was revoked and is not reachable otherwise.
+    pub(crate) fn blocked(&self, reference: &str) -> Option<&Affected> {
+        self.blocked.get(reference).map(Arc::as_ref)
+    }
+
+    fn block(&mut self, closure: &Closure, tag: Option<String>, affected: Affected) {
+        let affected = Arc::new(affected);
+        let digests = closure.digests().map(Digest::to_string);
+        self.blocked.extend(digests.chain(tag).map(|name| (name, affected.clone())));
     }
 
     fn extend(&mut self, closure: Closure) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use sealock_server::control::ControlError;
+use sealock_server::revoked::RevokedError;
 use sealock_server::{ServeError, Server};
 use sealock_store::StoreError;
 use sealock_trust::{FileKey, KeySet, Scheme, Signer};
@@ -64,7 +65,10 @@ async fn a_release_of_another_site_is_not_served() {
     let mut config = site.config();
     config.site_keys = KeySet::new([stranger.public_key().clone()], 1).unwrap();
     let error = Server::bind(config).await.unwrap_err();
-    assert!(matches!(error, ServeError::Store(StoreError::ReleaseSignature { .. })), "{error:?}");
+    assert!(
+        matches!(error, ServeError::Content(RevokedError::Store(StoreError::ReleaseSignature { .. }))),
+        "{error:?}"
+    );
     assert!(error.is_refusal());
 }
 

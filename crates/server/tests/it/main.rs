@@ -12,5 +12,6 @@ mod hostile;
 mod idle;
 mod life;
 mod pull;
+mod revoked;
 mod site;
 mod skopeo;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sealock_server::control::{self, ControlError};
 use sealock_server::tls::SiteCa;
-use sealock_server::{Limits, ServeConfig, ServeError, Server, TlsFiles};
+use sealock_server::{Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles};
 use sealock_store::release::{Reference, ReferenceKind, Selection};
 use sealock_store::{Published, Release, Store};
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer};
@@ -24,6 +24,7 @@ pub(crate) struct Site {
     key: FileKey,
     ca: SiteCa,
     pub(crate) limits: Limits,
+    pub(crate) revocations: Option<RevocationSource>,
 }
 
 /// Something to import: blobs, and the names of some of them.
@@ -45,7 +46,13 @@ impl Site {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ca = SiteCa::generate("test", Timestamp::now()).unwrap();
-        let site = Self { folder, key: FileKey::generate(Scheme::Ed25519).unwrap(), ca, limits: Limits::default() };
+        let site = Self {
+            folder,
+            key: FileKey::generate(Scheme::Ed25519).unwrap(),
+            ca,
+            limits: Limits::default(),
+            revocations: None,
+        };
         Store::init(&site.path("store")).unwrap();
         std::fs::write(site.path("ca.crt"), site.ca.certificate_pem()).unwrap();
         site.issue_certificate();
@@ -95,6 +102,7 @@ impl Site {
         ServeConfig {
             store: self.store(),
             site_keys: self.keys(),
+            revocations: self.revocations.clone(),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: TlsFiles { certificate: self.path("tls.crt"), key: self.path("tls.key") },
             names: vec!["registry.test".into(), "registry.test:5000".into()],
