@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(set) = MetadataSet::from_files(files) else { return };
     let now = "2026-11-23T12:00:00Z".parse().expect("a time");
     let _ = walk_roots(ROOT, &set);
-    let verifier = Verifier { trusted_root: ROOT, now, state: None, accept_gap: None };
+    let verifier = Verifier { trusted_root: ROOT, now, state: None, accept_gap: None, rules: Default::default() };
     let _ = verifier.verify_repository(&set, MANIFEST);
     if let Ok(verified) = verifier.verify(&set, MANIFEST) {
         // Only the genuine set, which is among the seeds.

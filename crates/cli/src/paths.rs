@@ -38,9 +38,14 @@ impl Paths {
         self.state.join("keys")
     }
 
+    /// What belongs to clusters, one folder each.
+    pub fn clusters(&self) -> PathBuf {
+        self.state.join("clusters")
+    }
+
     /// What belongs to one cluster: plans, journal, kubeconfig.
     pub fn cluster(&self, name: &str) -> PathBuf {
-        self.state.join("clusters").join(name)
+        self.clusters().join(name)
     }
 
     /// The socket on which `serve` is told to reload: beside the state where that is not the usual one.

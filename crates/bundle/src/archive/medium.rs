@@ -9,14 +9,14 @@ use std::sync::Arc;
 use super::{ArchiveError, IoContext};
 
 /// The bytes of one bundle, in one or several files that are open. Nothing in them is believed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Medium {
     pieces: Vec<Piece>,
     length: u64,
 }
 
 /// A part of a bundle in a file of its own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Piece {
     file: Arc<File>,
     path: PathBuf,

@@ -12,7 +12,7 @@ use crate::index;
 use crate::manifest::Manifest;
 
 /// A bundle whose header is well-formed, in one file or in volumes. Nothing in it is believed yet: that is for [`crate::verify`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Archive {
     pub(super) medium: Medium,
     header: RawHeader,

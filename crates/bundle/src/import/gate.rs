@@ -149,11 +149,8 @@ impl Gate<'_> {
         let time = SiteTime::new(terms.now, self.trust.time_floor()?);
         let (state, revoked) = (self.trust.stream_state(stream)?, self.trust.revoked()?);
         let known = Known { stream, time, state, revoked };
-        let path = archive.path().to_owned();
-        match (self.strictly(archive, root, terms, &known), &terms.break_glass) {
-            (Err(error), Some(token)) if is_waivable(&error) => {
-                self.behind_broken_glass(Archive::open(&path)?, root, token, &known)
-            }
+        match (self.strictly(archive.clone(), root, terms, &known), &terms.break_glass) {
+            (Err(error), Some(token)) if is_waivable(&error) => self.behind_broken_glass(archive, root, token, &known),
             (judged, _) => judged,
         }
     }

@@ -1,17 +1,20 @@
 //! `sealock import`
 
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use sealock_bundle::delta::{BaseMissing, Inside, check_base};
-use sealock_bundle::import::{self, ImportError, ImportOutcome, Imported, Terms};
-use sealock_bundle::verify::{Against, Recipient};
+use sealock_bundle::import::{self, ImportError, ImportOutcome, Imported, Notice, Terms};
+use sealock_bundle::volumes::INDEX_SUFFIX;
 use sealock_server::control::{self, ControlError};
-use sealock_trust::Digest;
+use sealock_trust::{Digest, Justification};
 use serde::Serialize;
 
 use super::source::Source;
+use super::trust::revocations;
 use super::{source, verify};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -24,15 +27,28 @@ use crate::{files, time};
 ///
 /// The header is verified before anything is written, every digest while it streams. The release appears as a whole or
 /// not at all. Interrupted, it goes on where it stopped; done already, it changes nothing. A refused bundle leaves the
-/// store as it was. Volumes are read where they lie, and never joined.
+/// store as it was. Volumes are read where they lie, and never joined. A revocation list comes in by the same command, and
+/// holds at once.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
-    /// The bundle; or its volumes, or folders with them
+    /// The bundle; or its volumes, or folders with them; or a publisher's revocation list
     #[arg(required = true, value_name = "BUNDLE")]
     bundle: Vec<PathBuf>,
     /// Sequences of the stream that may be missing, like 4-6; refused as GAP otherwise
     #[arg(long, value_name = "FIRST-LAST")]
     accept_gap: Option<Gap>,
+    /// Why a bundle is taken that is older than the site lets pass without a word; refused as STALE otherwise. Recorded
+    #[arg(long, value_name = "REASON")]
+    accept_stale: Option<Justification>,
+    /// The clock is right, however far it is ahead of all that was accepted; refused as CLOCK otherwise
+    #[arg(long)]
+    confirm_clock: bool,
+    /// The token with which two people let this one bundle in: see `site break-glass`
+    #[arg(long, value_name = "FILE")]
+    break_glass: Option<PathBuf>,
+    /// Write the signed receipt to this file, for the publisher
+    #[arg(long, value_name = "FILE")]
+    receipt: Option<PathBuf>,
     /// Where the site lacks what a delta builds on: write the want-list to this file, to be carried out
     #[arg(long, value_name = "FILE")]
     want_list: Option<PathBuf>,
@@ -69,16 +85,27 @@ struct Outcome {
     stale: bool,
     /// Bytes of blobs that were new.
     written: u64,
+    /// What somebody should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
+
+/// No token or revocation list is longer than this; in bytes.
+const MAX_DOCUMENT: u64 = 4 << 20;
 
 pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
+    if let [path] = args.bundle.as_slice()
+        && is_document(path)
+    {
+        return revocations::import(path, args.passphrase_file.as_deref(), &station, context);
+    }
     let source = Source::find(&args.bundle, context)?;
+    let terms = terms(args)?;
     if context.dry_run {
-        return dry_run(args, &source, &station, context);
+        return dry_run(args, &source, &station, &terms, context);
     }
     let site = station.keys(context, &Passphrases::new(context, args.passphrase_file.as_deref()))?;
-    let terms = Terms { now: time::now(), accept_gap: args.accept_gap.clone().map(|gap| gap.0) };
     let parts = import::Station { store: &station.store, trust: &station.directory, site: &site };
     let progress = context.ui.progress();
     let mut begun = false;
@@ -100,6 +127,11 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     })?;
     if matches!(outcome, ImportOutcome::Published(_)) {
         tell_server(context);
+    }
+    if let (Some(path), ImportOutcome::Published(imported) | ImportOutcome::Already(imported)) =
+        (&args.receipt, &outcome)
+    {
+        files::replace(path, &imported.receipt)?;
     }
     show(&outcome, context)
 }
@@ -130,8 +162,25 @@ fn show_wanted(args: &ImportArgs, missing: &BaseMissing, context: &Context) -> R
     context.ui.result(wanted, table)
 }
 
+/// A bundle is a tar; what begins like JSON is a document. A set of volumes is described by one, too.
+fn is_document(path: &Path) -> bool {
+    let mut first = [0];
+    let is_index = path.to_string_lossy().ends_with(INDEX_SUFFIX);
+    !is_index && File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok() && first == *b"{"
+}
+
+fn terms(args: &ImportArgs) -> Result<Terms> {
+    Ok(Terms {
+        accept_gap: args.accept_gap.clone().map(|gap| gap.0),
+        accept_stale: args.accept_stale.clone(),
+        confirm_clock: args.confirm_clock,
+        break_glass: args.break_glass.as_deref().map(|path| files::read(path, MAX_DOCUMENT)).transpose()?,
+        ..Terms::at(time::now())
+    })
+}
+
 /// A running server finds the release by itself; telling it saves the wait.
-fn tell_server(context: &Context) {
+pub fn tell_server(context: &Context) {
     match control::reload(&context.paths.control_socket()) {
         Ok(release) => context.ui.detail(format_args!("the running server serves {release}")),
         Err(ControlError::NotRunning { .. }) => context.ui.detail("no server is running"),
@@ -144,10 +193,8 @@ fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
         ImportOutcome::Published(imported) => (true, imported),
         ImportOutcome::Already(imported) => (false, imported),
     };
-    let Imported { release, stream, sequence, manifest, stale, written } = imported;
-    if *stale {
-        context.ui.warn("the bundle is old: its soft expiry has passed");
-    }
+    let Imported { release, stream, sequence, manifest, stale, written, notices, .. } = imported;
+    warn(notices, context);
     let text = match changed {
         true => format!("release {release} is published: {stream} {sequence}, {} new", bytes(*written)),
         false => format!("nothing to do: {stream} {sequence} is imported already, in release {release}"),
@@ -160,31 +207,31 @@ fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
         digest: manifest.clone(),
         stale: *stale,
         written: *written,
+        warnings: notices.iter().map(ToString::to_string).collect(),
     };
     context.ui.result(&outcome, text)
 }
 
-/// Checks everything that an import checks, but writes nothing.
-fn dry_run(args: &ImportArgs, source: &Source, station: &Station, context: &Context) -> Result<()> {
-    let archive = source.open()?;
-    sealock_bundle::verify::metadata(&archive)?;
-    let stream = archive.unverified_manifest()?.stream;
-    let root = station.directory.root_for(&stream)?;
-    let state = station.directory.stream_state(&stream)?;
-    let against = Against {
-        root: &root.bytes,
-        now: time::now(),
-        state: state.as_ref(),
-        accept_gap: args.accept_gap.clone().map(|gap| gap.0),
-        recipient: Some(Recipient { site: station.site.id(), classification: station.site.classification() }),
-    };
-    let header = sealock_bundle::verify::header(source.open()?, &against)?;
-    let inside = Inside { store: &station.store, trust: &station.directory, site: &station.site };
-    if let Err(missing) = check_base(&header, inside, &root) {
-        show_wanted(args, &missing, context)?;
-        return Err(importing(&source, missing.into()));
+/// Says what is no reason to refuse, but what somebody should know.
+pub fn warn(notices: &[Notice], context: &Context) {
+    for notice in notices {
+        match notice.code() {
+            Some(code) => context.ui.warn(format_args!("{code}: {notice}")),
+            None => context.ui.warn(notice),
+        }
     }
-    let verification = verify::check(archive, &source.name(), &against, context)?;
+}
+
+/// Checks everything that an import checks, but writes nothing.
+fn dry_run(args: &ImportArgs, source: &Source, station: &Station, terms: &Terms, context: &Context) -> Result<()> {
+    let judged = verify::judge(source.open()?, station, terms)?;
+    let inside = Inside { store: &station.store, trust: &station.directory, site: &station.site };
+    let root = station.directory.root_for(&judged.header.manifest().stream)?;
+    if let Err(missing) = check_base(&judged.header, inside, &root) {
+        show_wanted(args, &missing, context)?;
+        return Err(importing(source, missing.into()));
+    }
+    let verification = verify::as_judged(judged, &source.name(), terms, context)?;
     context.ui.note("this bundle would be imported; nothing was written");
     context.ui.result(&verification, verification.text())
 }

@@ -6,6 +6,7 @@ use sealock_bundle::Archive;
 use sealock_bundle::verify::{self, Against};
 use sealock_bundle::volumes::{self, Percent, Sending, SentVolume, VolumeSize};
 use sealock_trust::Digest;
+use sealock_trust::tuf::Rules;
 use serde::Serialize;
 
 use super::source;
@@ -60,7 +61,14 @@ pub fn run(args: &SendArgs, context: &Context) -> Result<()> {
     let archive = Archive::open(&args.bundle)?;
     let sending = Sending { folders: &args.to, size: args.volume_size, parity: args.parity };
     let root = travelling_root(&archive)?;
-    let against = Against { root: &root, now: time::now(), state: None, accept_gap: None, recipient: None };
+    let against = Against {
+        root: &root,
+        now: time::now(),
+        state: None,
+        accept_gap: None,
+        recipient: None,
+        rules: Rules::default(),
+    };
     if context.dry_run {
         let volumes = volumes::plan(&archive, &sending)?;
         let header = verify::header(archive, &against)?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{Limits, ServeConfig, Server, TlsFiles};
+use sealock_server::{Limits, RevocationSource, ServeConfig, Server, TlsFiles};
 use sealock_trust::site::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -70,6 +70,7 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
     Ok(ServeConfig {
         store: station.store.clone(),
         site_keys: station.site.site_keys().clone(),
+        revocations: Some(RevocationSource { trust: context.paths.trust(), clusters: context.paths.clusters() }),
         listen,
         tls: TlsFiles { certificate: files.certificate, key: files.key },
         names: names(registry),

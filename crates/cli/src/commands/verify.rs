@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use sealock_bundle::import::{Gate, Judged, Terms};
 use sealock_bundle::manifest::Base;
 use sealock_bundle::verify::{self, Against, Recipient, VerifiedHeader};
 use sealock_bundle::volumes::{Damage, Verdict, VolumeSet, VolumeState};
 use sealock_bundle::{Archive, Manifest};
 use sealock_trust::reason::Code;
-use sealock_trust::tuf::StreamState;
+use sealock_trust::tuf::{Rules, StreamState};
 use sealock_trust::{Digest, KeyId, SiteId, StreamName};
 use serde::Serialize;
 
+use super::import;
 use super::source::{self, Source};
 use super::trust::enroll::parse_fingerprint;
 use crate::context::Context;
@@ -22,9 +24,10 @@ use crate::{files, time};
 
 /// Check every byte of a bundle
 ///
-/// Against the publisher's root given here, or at a station against the enrolled one, and as the next one of its stream.
-/// Writes nothing and remembers nothing. Volumes are recognised by their content, whatever they are called and wherever
-/// they lie; those that are missing or damaged are named, and whether `sealock repair` can rebuild them.
+/// Against the publisher's root given here; or at a station as an import would, against the enrolled root and what was
+/// accepted. With `--at` the question is what held at that time, whatever came since: for auditors. Writes nothing and
+/// remembers nothing. Volumes are recognised by their content, whatever they are called and wherever they lie; those that
+/// are missing or damaged are named, and whether `sealock repair` can rebuild them.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
     /// The bundle; or its volumes, or folders with them
@@ -114,7 +117,12 @@ pub fn run(args: &VerifyArgs, context: &Context) -> Result<()> {
 
 fn verify(args: &VerifyArgs, source: &Source, context: &Context) -> Result<Verification> {
     let archive = source.open()?;
-    let standard = standard(args, &archive, context)?;
+    let station = Station::find(context)?;
+    if let (Some(station), None, None, None) = (&station, &args.root, &args.site, args.at) {
+        let terms = Terms::at(time::now());
+        return as_judged(judge(archive, station, &terms)?, &source.name(), &terms, context);
+    }
+    let standard = standard(args, &archive, station.as_ref(), context)?;
     let now = args.at.unwrap_or_else(time::now);
     let against = Against {
         root: &standard.root,
@@ -122,6 +130,7 @@ fn verify(args: &VerifyArgs, source: &Source, context: &Context) -> Result<Verif
         state: standard.state.as_ref(),
         accept_gap: None,
         recipient: standard.recipient.as_ref().map(recipient),
+        rules: Rules::default(),
     };
     check(archive, &source.name(), &against, context)
 }
@@ -194,10 +203,28 @@ fn state_in_words(state: &VolumeState) -> String {
     }
 }
 
+/// Judges the header as an import does, and writes nothing.
+pub fn judge(archive: Archive, station: &Station, terms: &Terms) -> Result<Judged> {
+    let stream = stream_of(&archive)?;
+    let root = station.directory.root_for(&stream)?;
+    let gate = Gate { store: &station.store, trust: &station.directory, site: &station.site };
+    Ok(gate.judge(archive, &stream, &root, terms)?)
+}
+
+/// Verifies the payload of a bundle whose header was judged.
+pub fn as_judged(judged: Judged, name: &str, terms: &Terms, context: &Context) -> Result<Verification> {
+    import::warn(&judged.notices, context);
+    check_payload(judged.header, name, terms.now, context)
+}
+
 /// Verifies header and payload, and says how far it is.
-pub fn check(archive: Archive, name: &str, against: &Against<'_>, context: &Context) -> Result<Verification> {
+fn check(archive: Archive, name: &str, against: &Against<'_>, context: &Context) -> Result<Verification> {
     let header = verify::header(archive, against)?;
     warn_if_stale(&header, against.now, context);
+    check_payload(header, &name, against.now, context)
+}
+
+fn check_payload(header: VerifiedHeader, name: &str, now: Timestamp, context: &Context) -> Result<Verification> {
     let progress = context.ui.progress();
     let payload = header.payload_size();
     progress.begin(&format!("checking {name}"), payload);
@@ -211,7 +238,7 @@ pub fn check(archive: Archive, name: &str, against: &Against<'_>, context: &Cont
         stream: header.manifest().stream.to_string(),
         sequence: header.manifest().sequence,
         signers: header.signers().to_vec(),
-        stale: header.is_stale(against.now),
+        stale: header.is_stale(now),
         payload,
         base: header.manifest().base.clone(),
     })
@@ -230,10 +257,9 @@ fn recipient((site, classification): &(SiteId, Option<String>)) -> Recipient<'_>
     Recipient { site, classification: classification.as_deref() }
 }
 
-fn standard(args: &VerifyArgs, archive: &Archive, context: &Context) -> Result<Standard> {
-    let station = Station::find(context)?;
+fn standard(args: &VerifyArgs, archive: &Archive, station: Option<&Station>, context: &Context) -> Result<Standard> {
     let of_station = || {
-        let site = &station.as_ref()?.site;
+        let site = &station?.site;
         Some((site.id().clone(), site.classification().map(str::to_owned)))
     };
     let recipient = args.site.clone().map(|site| (site, args.classification.clone())).or_else(of_station);
@@ -241,13 +267,15 @@ fn standard(args: &VerifyArgs, archive: &Archive, context: &Context) -> Result<S
         let root = read_root(path, args.fingerprint.as_deref(), context)?;
         return Ok(Standard { root, state: None, recipient });
     }
-    let Some(station) = &station else {
+    let Some(station) = station else {
         return Err(CommandError::usage("this is no station, so it has no enrolled root to verify against")
             .hint("Give the publisher's root: --root FILE --fingerprint SHA256."));
     };
     let stream: StreamName = stream_of(archive)?;
     let root = station.directory.root_for(&stream)?.bytes;
-    Ok(Standard { root, state: station.directory.stream_state(&stream)?, recipient })
+    // What was accepted since says nothing about that time.
+    let state = if args.at.is_none() { station.directory.stream_state(&stream)? } else { None };
+    Ok(Standard { root, state, recipient })
 }
 
 /// The stream a bundle claims: enough to choose the root that it is verified under.

@@ -89,9 +89,11 @@ library_error!(sealock_trust::key::KeyError);
 library_error!(sealock_trust::role::RoleError);
 library_error!(sealock_trust::tuf::TrustError);
 library_error!(sealock_trust::directory::DirectoryError);
+library_error!(sealock_trust::receipt::ReceiptError);
+library_error!(sealock_trust::revocation::RevocationError);
+library_error!(sealock_trust::break_glass::BreakGlassError);
 library_error!(sealock_trust::site::SiteRootError);
 library_error!(sealock_trust::request::RequestError);
-library_error!(sealock_trust::receipt::ReceiptError);
 library_error!(uncoded sealock_trust::tuf::MakeError);
 
 impl LibraryError for sealock_bundle::document::DocumentError {
@@ -122,6 +124,7 @@ library_error!(sealock_bundle::sign::SignBundleError);
 library_error!(sealock_bundle::volumes::VolumeError, is_environment, hint);
 library_error!(sealock_store::StoreError, is_environment);
 library_error!(sealock_server::ServeError, is_environment);
+library_error!(sealock_server::revoked::RevokedError, is_environment);
 library_error!(sealock_cluster::apps::AppError, hint);
 library_error!(sealock_cluster::spec::LoadError);
 library_error!(sealock_cluster::PlanError, hint);

@@ -86,6 +86,8 @@ pub(crate) fn release() -> Published {
         issued: Timestamp::UNIX_EPOCH,
         streams: vec![selection],
         references,
+        trust_generation: None,
+        exceptions: BTreeMap::new(),
         annotations: BTreeMap::new(),
     };
     Published { release, digest: Digest::sha256(b"release 3") }

@@ -12,7 +12,7 @@ use sealock_bundle::{Archive, Lock, Manifest};
 use sealock_store::Published;
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
-use sealock_trust::tuf::MetadataSet;
+use sealock_trust::tuf::{MetadataSet, Rules};
 
 use super::DiffArgs;
 use crate::commands::verify::{read_root, stream_of};
@@ -100,7 +100,14 @@ impl Loaded {
             return Ok(Self::Read { archive, manifest: Box::new(manifest), places });
         };
         // Neither as the next of its stream nor for this site: what was accepted long ago is compared too.
-        let against = Against { root: &root, now: standard.now, state: None, accept_gap: None, recipient: None };
+        let against = Against {
+            root: &root,
+            now: standard.now,
+            state: None,
+            accept_gap: None,
+            recipient: None,
+            rules: Rules::default(),
+        };
         let header = verify::header(archive, &against)?;
         let progress = context.ui.progress();
         progress.begin(&format!("checking {}", path.display()), header.payload_size());

@@ -1,8 +1,11 @@
 //! `sealock release show`
 
-use sealock_store::Published;
+use sealock_server::revoked::Affected;
+use sealock_store::{Published, Release};
+use serde::Serialize;
 
 use super::list::{describe_cause, streams};
+use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::Result;
 use crate::station::Station;
@@ -15,13 +18,25 @@ pub struct ShowArgs {
     number: Option<u64>,
 }
 
+/// A release with what is known against it now.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    release: &'a Release,
+    /// What of it is revoked.
+    #[serde(skip_serializing_if = "<[Affected]>::is_empty")]
+    revoked: &'a [Affected],
+}
+
 pub fn run(args: &ShowArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
     let published = match args.number {
         Some(number) => station.store.release(number, station.site.site_keys())?,
         None => station.current_release()?,
     };
-    context.ui.result(&published.release, text(&published))
+    let affected = revocations::of_release(&station, &published, context)?;
+    let shown = Shown { release: &published.release, revoked: &affected };
+    context.ui.result(&shown, format!("{}{}", text(&published), revocations::table(&affected)))
 }
 
 fn text(published: &Published) -> String {

@@ -6,11 +6,11 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::document::load_document;
-use sealock_bundle::spec::Site;
+use sealock_bundle::spec::{EnrolledRoot, Site};
 use sealock_store::Store;
-use sealock_trust::directory::TrustDirectory;
+use sealock_trust::directory::{Candidate, TrustDirectory};
 use sealock_trust::site::{Registry, SiteRoot, SiteRootSpec};
-use sealock_trust::{KeySet, Scheme, Signer};
+use sealock_trust::{KeySet, PublicKey, Scheme, Signer, SiteKeys};
 
 use super::certificate;
 use super::show::Description;
@@ -57,13 +57,20 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<()> {
     make_private(&context.paths.keys())?;
     let directory = TrustDirectory::open(&context.paths.trust())?;
     let ca = certificate::ensure(&spec, &args.file, given, context)?;
+    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
     let site = match directory.site_root()? {
         Some(present) => same_site(present, &spec)?,
-        None => create(args, &spec, ca, context)?,
+        None => {
+            let site = create(args, &spec, ca, &passphrases, context)?;
+            directory.keep_site_root(&site)?;
+            site.root().clone()
+        }
     };
-    directory.keep_site_root(&site)?;
     let store = Store::init(&context.paths.store())?;
-    enroll(&spec, &args.file, &directory)?;
+    enroll(&spec, &args.file, &directory, || {
+        let key = passphrases.load(&context.paths.keys().join(SITE_KEY))?;
+        Ok(SiteKeys::new(site.clone(), Box::new(key))?)
+    })?;
     let release = store.current_number()?;
     let description = Description::new(&site, release);
     context.ui.done(format_args!("{} is the station of the site {}", context.paths.state().display(), site.id()));
@@ -83,11 +90,16 @@ fn same_site(present: SiteRoot, spec: &Site) -> Result<SiteRoot> {
     Err(CommandError::failed(problem).hint("A station serves one site. Use another machine, or --state-dir DIR."))
 }
 
-fn create(args: &InitArgs, spec: &Site, ca: String, context: &Context) -> Result<SiteRoot> {
-    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
+fn create(
+    args: &InitArgs,
+    spec: &Site,
+    ca: String,
+    passphrases: &Passphrases<'_>,
+    context: &Context,
+) -> Result<SiteKeys> {
     let key = |name: &str| {
         let path = context.paths.keys().join(name);
-        keys::load_or_create(&path, args.scheme, &passphrases, !args.unencrypted_keys)
+        keys::load_or_create(&path, args.scheme, passphrases, !args.unencrypted_keys)
     };
     let (root, site) = (key(ROOT_KEY)?, key(SITE_KEY)?);
     let registry = &spec.spec.registry;
@@ -102,14 +114,29 @@ fn create(args: &InitArgs, spec: &Site, ca: String, context: &Context) -> Result
         classification: spec.spec.classification.clone(),
         root: KeySet::new([root.public_key().clone()], 1)?,
         site: KeySet::new([site.public_key().clone()], 1)?,
-        approver: None,
+        approver: approvers(spec, &args.file)?,
         registry: Registry {
             name: registry.name.clone(),
             address: SocketAddr::new(registry.address, port_of(&registry.name)?).to_string(),
             ca,
         },
+        stale_grace_days: spec.spec.expiry.map(|expiry| expiry.stale_grace.count()),
     };
-    Ok(SiteRoot::create(&root_spec, &[&root])?)
+    Ok(SiteKeys::new(SiteRoot::create(&root_spec, &[&root])?, Box::new(site))?)
+}
+
+fn approvers(spec: &Site, file: &Path) -> Result<Option<KeySet>> {
+    if spec.spec.approvers.is_empty() {
+        return Ok(None);
+    }
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let key = |path: &PathBuf| {
+        let path = folder.join(path);
+        let key = PublicKey::from_pem(&files::read_text(&path)?);
+        key.map_err(|error| CommandError::from(error).context(format!("reading the public key {}", path.display())))
+    };
+    let keys = spec.spec.approvers.iter().map(key).collect::<Result<Vec<_>>>()?;
+    Ok(Some(KeySet::new(keys, 1)?))
 }
 
 /// The port in `name[:port]`, 443 where there is none.
@@ -122,13 +149,26 @@ pub fn port_of(name: &str) -> Result<u16> {
     }
 }
 
-fn enroll(spec: &Site, file: &Path, directory: &TrustDirectory) -> Result<()> {
+/// The site's keys are asked for only where there is something new to seal.
+fn enroll(spec: &Site, file: &Path, directory: &TrustDirectory, keys: impl FnOnce() -> Result<SiteKeys>) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new(""));
-    for root in &spec.spec.roots {
-        let prefix = root.prefix.as_str().parse();
-        let prefix = prefix.map_err(|error| CommandError::usage(format!("roots.prefix: {error}")))?;
+    let known = directory.enrolments()?;
+    let is_known =
+        |root: &&EnrolledRoot| known.iter().any(|one| one.prefix == root.prefix && one.fingerprint == root.fingerprint);
+    let new: Vec<_> = spec.spec.roots.iter().filter(|root| !is_known(root)).collect();
+    if new.is_empty() {
+        return Ok(());
+    }
+    let site = keys()?;
+    for root in new {
         let bytes = files::read(&folder.join(&root.root), 1 << 20)?;
-        directory.enroll(&bytes, &root.fingerprint, &prefix)?;
+        let candidate = Candidate {
+            root: &bytes,
+            fingerprint: &root.fingerprint,
+            prefix: &root.prefix,
+            from_sequence: root.from_sequence,
+        };
+        directory.enroll(&candidate, Some(&site))?;
     }
     Ok(())
 }

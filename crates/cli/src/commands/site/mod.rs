@@ -1,8 +1,11 @@
 //! `sealock site`
 
+pub mod break_glass;
 pub mod certificate;
 pub mod init;
+pub mod resolve_state;
 pub mod show;
+pub mod state;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -11,11 +14,17 @@ use crate::error::Result;
 pub enum SiteCommand {
     Init(init::InitArgs),
     Show(show::ShowArgs),
+    State(state::StateArgs),
+    ResolveState(resolve_state::ResolveStateArgs),
+    BreakGlass(break_glass::BreakGlassArgs),
 }
 
 pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
     match command {
         SiteCommand::Init(args) => init::run(args, context),
         SiteCommand::Show(args) => show::run(args, context),
+        SiteCommand::State(args) => state::run(args, context),
+        SiteCommand::ResolveState(args) => resolve_state::run(args, context),
+        SiteCommand::BreakGlass(args) => break_glass::run(args, context),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_trust::directory::TrustDirectory;
+use sealock_trust::directory::{Candidate, TrustDirectory};
 use sealock_trust::reason::Code;
 use sealock_trust::site::SiteRoot;
 use sealock_trust::{Digest, StreamPrefix, tuf};
@@ -11,6 +11,8 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
+use crate::keys::Passphrases;
+use crate::station::Station;
 
 /// Believe a publisher's root for a stream; outside, believe a site's root for its receipts
 ///
@@ -27,11 +29,18 @@ pub struct EnrollArgs {
     #[arg(long, value_name = "PREFIX", default_value = "base")]
     stream: StreamPrefix,
     /// It is the root of a site, and this is the outside: its receipts are believed, for `build --since`
-    #[arg(long, conflicts_with = "stream")]
+    #[arg(long, conflicts_with_all = ["stream", "from_sequence"])]
     site: bool,
     /// With --site: where it is kept, as SITE.json
     #[arg(long, value_name = "DIR", default_value = "trust/sites", requires = "site")]
     to: PathBuf,
+    /// The sequence with which its streams begin at this site, as the publisher said it: no older one is taken then, and
+    /// the first may be as far ahead of it as any. Else a first bundle has a sequence of 1000 at most
+    #[arg(long, value_name = "SEQUENCE")]
+    from_sequence: Option<u64>,
+    /// File whose first line is the passphrase of the site's keys, which seal what the site remembers
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -60,8 +69,17 @@ pub fn run(args: &EnrollArgs, context: &Context) -> Result<()> {
     if context.dry_run {
         check(&root, &fingerprint)?;
     } else {
+        // Before there is a site there is no key to seal with; `site init` seals what was enrolled until then.
+        let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
+        let site = Station::find(context)?.map(|station| station.keys(context, &passphrases)).transpose()?;
         let directory = TrustDirectory::open(&context.paths.trust())?;
-        directory.enroll(&root, &fingerprint, &args.stream)?;
+        let candidate = Candidate {
+            root: &root,
+            fingerprint: &fingerprint,
+            prefix: &args.stream,
+            from_sequence: args.from_sequence,
+        };
+        directory.enroll(&candidate, site.as_ref())?;
     }
     let enrolled = Enrolled { stream: args.stream.clone(), fingerprint };
     let text = format!("{} is believed for the stream {}", enrolled.fingerprint, enrolled.stream);

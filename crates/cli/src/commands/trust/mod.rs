@@ -1,11 +1,14 @@
 //! `sealock trust`
 
 mod ceremony;
+pub mod confirm;
 mod describe;
 pub mod enroll;
 pub mod export;
 mod finish;
 pub mod init;
+pub mod revocations;
+pub mod revoke;
 pub mod roles;
 pub mod rotate;
 pub mod show;
@@ -21,6 +24,8 @@ use crate::error::Result;
 pub enum TrustCommand {
     Init(init::InitArgs),
     Enroll(enroll::EnrollArgs),
+    Revoke(revoke::RevokeArgs),
+    Confirm(confirm::ConfirmArgs),
     Show(show::ShowArgs),
     Sign(sign::SignArgs),
     Export(export::ExportArgs),
@@ -32,6 +37,8 @@ pub fn run(command: &TrustCommand, context: &Context) -> Result<()> {
         TrustCommand::Init(args) => init::run(args, context),
         TrustCommand::Rotate(args) => rotate::run(args, context),
         TrustCommand::Enroll(args) => enroll::run(args, context),
+        TrustCommand::Revoke(args) => revoke::run(args, context),
+        TrustCommand::Confirm(args) => confirm::run(args, context),
         TrustCommand::Show(args) => show::run(args, context),
         TrustCommand::Sign(args) => sign::run(args, context),
         TrustCommand::Export(args) => export::run(args, context),

@@ -2,20 +2,25 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+use sealock_server::revoked::Affected;
+use sealock_trust::Digest;
 use sealock_trust::directory::{Enrolment, TrustDirectory};
+use sealock_trust::revocation::Entry;
 use sealock_trust::tuf::StreamState;
 use serde::Serialize;
 
-use super::show_root;
+use super::{revocations, show_root};
 use crate::context::Context;
 use crate::error::Result;
 use crate::station::Station;
+use crate::time;
 use crate::ui::Table;
 
 /// Show what this station believes, or roots and drafts in files
 ///
-/// Without a file: the enrolled roots, and the newest bundle accepted of each stream. With files: keys, thresholds, expiry and
-/// signers of each root, and what changes from one file to the next.
+/// Without a file: the enrolled roots, the newest bundle accepted of each stream, and what was revoked. With files: keys,
+/// thresholds, expiry and signers of each root, and what changes from one file to the next.
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
     /// Roots or root drafts, oldest first
@@ -23,10 +28,23 @@ pub struct ShowArgs {
     roots: Vec<PathBuf>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Trust {
     enrolled: Vec<Enrolment>,
     accepted: Vec<StreamState>,
+    revocations: Vec<List>,
+    /// What of the current release is revoked.
+    affected: Vec<Affected>,
+}
+
+/// The newest revocation list of a publisher.
+#[derive(Serialize)]
+struct List {
+    /// The fingerprint of the enrolled root.
+    publisher: Digest,
+    version: u64,
+    expires: Timestamp,
+    entries: Vec<Entry>,
 }
 
 pub fn run(args: &ShowArgs, context: &Context) -> Result<()> {
@@ -37,39 +55,63 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<()> {
     if trust.enrolled.is_empty() {
         context.ui.note("no publisher is enrolled yet: `sealock trust enroll ROOT --fingerprint SHA256`");
     }
-    let mut roots = Table::new(["streams", "root"]);
-    for enrolment in &trust.enrolled {
-        roots.row([enrolment.prefix.to_string(), enrolment.fingerprint.to_string()]);
+    for list in trust.revocations.iter().filter(|list| list.expires <= time::now()) {
+        let List { publisher, expires, .. } = list;
+        context
+            .ui
+            .warn(format_args!("EXPIRED: the revocation list of {publisher} expired at {expires}: a newer one is due"));
     }
-    let mut streams = Table::new(["stream", "sequence", "issued", "root version"]);
+    let text = [roots(&trust), streams(&trust), revoked(&trust)].into_iter().flatten().collect::<Vec<_>>().join("\n");
+    context.ui.result(&trust, format!("{text}{}", revocations::table(&trust.affected)))
+}
+
+fn roots(trust: &Trust) -> Option<String> {
+    let mut table = Table::new(["streams", "root"]);
+    for enrolment in &trust.enrolled {
+        table.row([enrolment.prefix.to_string(), enrolment.fingerprint.to_string()]);
+    }
+    Some(table.to_string())
+}
+
+fn streams(trust: &Trust) -> Option<String> {
+    let mut table = Table::new(["stream", "sequence", "issued", "root version"]);
     for state in &trust.accepted {
         let (sequence, version) = (state.sequence.to_string(), state.root_version.to_string());
-        streams.row([state.stream.to_string(), sequence, state.issued.to_string(), version]);
+        table.row([state.stream.to_string(), sequence, state.issued.to_string(), version]);
     }
-    let text = if trust.accepted.is_empty() { roots.to_string() } else { format!("{roots}\n{streams}") };
-    context.ui.result(&trust, text)
+    (!trust.accepted.is_empty()).then(|| table.to_string())
+}
+
+fn revoked(trust: &Trust) -> Option<String> {
+    let mut table = Table::new(["revoked", "since", "list", "reason"]);
+    for list in &trust.revocations {
+        for entry in &list.entries {
+            let version = list.version.to_string();
+            table.row([entry.subject.to_string(), entry.revoked.to_string(), version, entry.reason.to_string()]);
+        }
+    }
+    trust.revocations.iter().any(|list| !list.entries.is_empty()).then(|| table.to_string())
 }
 
 fn read(context: &Context) -> Result<Trust> {
     if !context.paths.trust().exists() {
-        return Ok(Trust { enrolled: Vec::new(), accepted: Vec::new() });
+        return Ok(Trust::default());
     }
     let directory = TrustDirectory::open(&context.paths.trust())?;
-    let enrolled = directory.enrolments()?;
-    let mut accepted = Vec::new();
-    for stream in accepted_streams(context)? {
-        if let Ok(stream) = stream.parse() {
-            accepted.extend(directory.stream_state(&stream)?);
-        }
-    }
-    Ok(Trust { enrolled, accepted })
-}
-
-fn accepted_streams(context: &Context) -> Result<Vec<String>> {
-    let Some(station) = Station::find(context)? else {
-        return Ok(Vec::new());
+    let list = |(publisher, list): (&Digest, &sealock_trust::revocation::RevocationList)| List {
+        publisher: publisher.clone(),
+        version: list.version(),
+        expires: list.expires(),
+        entries: list.entries().to_vec(),
     };
-    let release = station.store.current_release(station.site.site_keys())?;
-    let streams = release.map(|published| published.release.streams).unwrap_or_default();
-    Ok(streams.into_iter().map(|selection| selection.stream).collect())
+    let affected = match Station::find(context)? {
+        Some(station) => revocations::of_current_release(&station, context)?,
+        None => Vec::new(),
+    };
+    Ok(Trust {
+        enrolled: directory.enrolments()?,
+        accepted: directory.accepted_streams()?,
+        revocations: directory.revoked()?.lists().map(list).collect(),
+        affected,
+    })
 }

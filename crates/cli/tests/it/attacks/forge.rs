@@ -105,9 +105,10 @@ impl Cargo {
             digest: artifact.digest.clone(),
             media_type: OCI_MANIFEST.to_owned(),
             platform: None,
+            subject: None,
             source: format!("https://files.example/{name}"),
             requested_by: vec![format!("file {name}")],
-            verdict: Verdict { rule: VerdictRule::Checksum, key: None, reason: None },
+            verdict: Verdict { rule: VerdictRule::Checksum, key: None, identity: None, issuer: None, reason: None },
         });
         self.lock.blobs.extend(artifact.blobs);
         self.lock.blobs.push(LockedBlob {
@@ -146,6 +147,7 @@ fn empty_lock(sequence: u64) -> Lock {
         platforms: vec![Platform::linux_amd64()],
         publisher_keys: 2,
         spec: Digest::sha256(b"spec"),
+        selection: None,
         tool: "sealock 0.1.0".to_owned(),
         references: Vec::new(),
         blobs: Vec::new(),

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use sealock_trust::Digest;
-use sealock_trust::tuf::{MetadataSet, Verifier, rotate_root, verify};
+use sealock_trust::tuf::{MetadataSet, Rules, Verifier, rotate_root, verify};
 
 use crate::world::{MANIFEST, Publisher, keys, now, root_spec, signers};
 
@@ -75,7 +75,13 @@ fn what_others_write_verifies_here() {
         (oracle.makes)(folder.path());
         let trusted_root = fs::read(folder.path().join("trusted-root.json")).unwrap();
         let set = read_set(folder.path());
-        let verifier = Verifier { trusted_root: &trusted_root, now: now(), state: None, accept_gap: None };
+        let verifier = Verifier {
+            trusted_root: &trusted_root,
+            now: now(),
+            state: None,
+            accept_gap: None,
+            rules: Rules::default(),
+        };
         let verified = verifier.verify_repository(&set, MANIFEST);
         let verified = verified.unwrap_or_else(|error| panic!("{}: {error:?}", oracle.name));
         assert_eq!((verified.sequence(), verified.manifest()), (7, &Digest::sha256(MANIFEST)), "{}", oracle.name);
