@@ -55,7 +55,7 @@ fn a_site_is_read() {
 fn mistakes_are_shown_with_their_place() {
     let with = |from: &str, to: &str| error(&BUNDLE.replace(from, to));
     insta::assert_snapshot!(with("images:\n", "imagse:\n"), @r#"sealock.yaml:11:3: unknown field "imagse", did you mean "images"?"#);
-    insta::assert_snapshot!(with("unsigned: \"upstream", "unsinged: \"upstream"), @r#"sealock.yaml:13:16: unknown value "unsinged", did you mean "unsigned"?"#);
+    insta::assert_snapshot!(with("unsigned: \"upstream", "unsinged: \"upstream"), @r#"sealock.yaml:13:16: unknown field "unsinged", did you mean "unsigned"?"#);
     insta::assert_snapshot!(with("    - ref: quay.io/prometheus/prometheus:v3.8.0\n      verify", "    - verify"), @r#"sealock.yaml:14:7: the field "ref" is missing"#);
     insta::assert_snapshot!(with("[v1.36.3]", "[1.36.3]"), @r#"sealock.yaml:8:27: "1.36.3" is not a Kubernetes version: written v1.MINOR.PATCH, like v1.36.3"#);
     insta::assert_snapshot!(with("linux/amd64", "linux"), @r#"sealock.yaml:7:15: "linux" is not a platform: written os/architecture or os/architecture/variant, like linux/amd64"#);
