@@ -100,7 +100,7 @@ pub fn without_summary(lock: &Lock) -> Lock {
 
 /// The statement about everything in `lock` that a verdict was found on.
 fn content(lock: &Lock) -> Result<Vec<u8>, SummaryError> {
-    let judged = || lock.references.iter().filter(|reference| reference.verdict.rule != VerdictRule::Referrer);
+    let judged = || lock.references.iter().filter(|reference| reference.kind != ReferenceKind::Referrer);
     let subjects: Vec<Subject> =
         judged().map(|reference| Subject::new(reference.name.as_str(), &reference.digest)).collect();
     let verdict = |reference: &LockedReference| {
