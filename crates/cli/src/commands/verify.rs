@@ -221,7 +221,7 @@ pub fn as_judged(judged: Judged, name: &str, terms: &Terms, context: &Context) -
 fn check(archive: Archive, name: &str, against: &Against<'_>, context: &Context) -> Result<Verification> {
     let header = verify::header(archive, against)?;
     warn_if_stale(&header, against.now, context);
-    check_payload(header, &name, against.now, context)
+    check_payload(header, name, against.now, context)
 }
 
 fn check_payload(header: VerifiedHeader, name: &str, now: Timestamp, context: &Context) -> Result<Verification> {

@@ -112,7 +112,6 @@ library_error!(sealock_bundle::lock::LockError);
 library_error!(sealock_bundle::manifest::ManifestError);
 #[cfg(feature = "outside")]
 library_error!(sealock_bundle::delta::DeltaError, hint);
-#[cfg(feature = "outside")]
 library_error!(sealock_bundle::delta::WantError);
 library_error!(sealock_bundle::delta::BaseMissing, is_environment);
 #[cfg(feature = "outside")]

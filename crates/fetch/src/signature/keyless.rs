@@ -75,14 +75,14 @@ impl Keyless {
             return Err(Unfit::new(Code::Alg, "only artifacts called by SHA-256 can be signed so"));
         }
         let hash = Sha256Hash::from_hex(digest.hex()).map_err(|error| Unfit::new(Code::Format, error.to_string()))?;
-        self.judge(hash, &bundle, self.policy())
+        self.judge(hash, &bundle, &self.policy())
     }
 
     /// Judges a payload in cosign's first form. It comes with the log's promise and no proof of inclusion: that is all the
     /// form has, and the promise is signed by the pinned log.
     pub(super) fn judge_simple(&self, simple: &Simple<'_>) -> Result<Signer, Unfit> {
         let bundle = simple_bundle(simple)?;
-        self.judge(simple.payload, &bundle, self.policy().skip_tlog_unsafe())
+        self.judge(simple.payload, &bundle, &self.policy().skip_tlog_unsafe())
     }
 
     fn policy(&self) -> VerificationPolicy {
@@ -98,9 +98,9 @@ impl Keyless {
         &self,
         artifact: impl Into<Artifact<'a>>,
         bundle: &Bundle,
-        policy: VerificationPolicy,
+        policy: &VerificationPolicy,
     ) -> Result<Signer, Unfit> {
-        let result = self.verifier.verify(artifact, bundle, &policy).map_err(|error| unfit(&error))?;
+        let result = self.verifier.verify(artifact, bundle, policy).map_err(|error| unfit(&error))?;
         let identity = result.identity().map(|identity| identity.as_str().to_owned()).unwrap_or_default();
         if let Identity::Fitting(expression) = &self.identity
             && !expression.is_match(&identity)

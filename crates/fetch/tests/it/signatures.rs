@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::world::{World, spec};
 
+/// The code that is expected, and what is signed instead.
+type Fault<'a> = (&'a str, &'a dyn Fn(&Digest) -> Value);
+
 const IMAGE: &str = "quay.io/team/tool";
 const WORKFLOW: &str = "https://ci.example/team/tool/release@refs/tags/v1";
 const ISSUER: &str = "https://issuer.example";
@@ -144,7 +147,7 @@ async fn what_a_signature_must_say_besides() {
 async fn bundles_that_are_not_what_they_seem() {
     let key = Cosign::generate();
     let other = Digest::sha256(b"another");
-    let faults: [(&str, &dyn Fn(&Digest) -> Value); 7] = [
+    let faults: [Fault<'_>; 7] = [
         ("by another key", &|digest| Cosign::generate().bundle(digest)),
         ("of another image", &|_| key.bundle(&other)),
         ("of a version that needs less proof", &|digest| {
@@ -234,7 +237,7 @@ async fn identities_that_are_not_what_they_seem() {
     let good = |digest: &Digest| sigstore.bundle(&identity, &statement(digest, SIGN));
     let foreign = Sigstore::new();
     let another = statement(&Digest::sha256(b"another"), SIGN);
-    let faults: [(&str, &dyn Fn(&Digest) -> Value); 9] = [
+    let faults: [Fault<'_>; 9] = [
         ("another identity", &|digest| {
             sigstore.bundle(&sigstore.certify("https://ci.example/evil", ISSUER), &statement(digest, SIGN))
         }),
