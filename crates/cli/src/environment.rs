@@ -66,6 +66,7 @@ pub fn config_dir() -> Option<PathBuf> {
 }
 
 /// The user's cache folder: `$XDG_CACHE_HOME/sealock`, or `~/.cache/sealock`.
+#[cfg(feature = "outside")]
 pub fn cache_dir() -> Option<PathBuf> {
     let base = read(&XDG_CACHE_HOME).map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(read(&HOME)?).join(".cache")));

@@ -208,7 +208,7 @@ impl Site {
         let prefix = prefix.parse().unwrap();
         let (root, fingerprint) = (publisher.root.as_slice(), &fingerprint);
         let candidate = Candidate { root, fingerprint, prefix: &prefix, from_sequence: None };
-        self.trust.enroll(&candidate, None).unwrap();
+        self.trust.enroll(&candidate, Some(&self.keys)).unwrap();
     }
 
     pub(crate) fn station(&self) -> Station<'_> {

@@ -94,18 +94,23 @@ fn size(inspection: &Inspection) -> String {
     format!("{parts}; {} ({expected}) have to be at the site {}", base.blobs, base.site)
 }
 
-/// How many artifacts of each kind.
+/// How many artifacts there are of each kind that there are any of.
 fn contents(manifest: &Manifest) -> String {
     let count = |kind| manifest.references.iter().filter(|reference| reference.kind == kind).count();
     let kinds = [
-        (ReferenceKind::Image, "images"),
-        (ReferenceKind::Chart, "charts"),
-        (ReferenceKind::Manifest, "manifests"),
-        (ReferenceKind::File, "files"),
-        (ReferenceKind::Referrer, "referrers"),
-        (ReferenceKind::Attestation, "attestations"),
+        (ReferenceKind::Image, "image"),
+        (ReferenceKind::Chart, "chart"),
+        (ReferenceKind::Manifest, "manifest"),
+        (ReferenceKind::File, "file"),
+        (ReferenceKind::Referrer, "referrer"),
+        (ReferenceKind::Attestation, "attestation"),
     ];
-    kinds.map(|(kind, name)| format!("{} {name}", count(kind))).join(", ")
+    let in_words = |(kind, name)| match count(kind) {
+        0 => None,
+        1 => Some(format!("1 {name}")),
+        several => Some(format!("{several} {name}s")),
+    };
+    kinds.into_iter().filter_map(in_words).collect::<Vec<_>>().join(", ")
 }
 
 /// Every artifact of a manifest.

@@ -53,7 +53,7 @@ fn a_receipt_travels_out_and_a_delta_in() {
     assert_eq!(fetched.iter().filter(|seen| seen.target.contains("/blobs/")).count(), 2, "one layer and one config");
     insta::assert_snapshot!("inspected", sandbox.see(&["inspect", DELTA]));
     let verified = sandbox.see(&["verify", DELTA]);
-    assert!(verified.starts_with("exit code: 0\n") && verified.contains("a delta: 8 blobs ("), "{verified}");
+    assert!(verified.starts_with("exit code: 0\n") && verified.contains("a delta: 9 blobs ("), "{verified}");
     insta::assert_snapshot!("imported", sandbox.see(&["import", DELTA]));
     let release = json(&sandbox.must(&["release", "show", "-o", "json"]));
     assert_eq!(release["references"].as_array().map(Vec::len), Some(3));

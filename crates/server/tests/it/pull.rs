@@ -337,6 +337,6 @@ async fn the_version_check_and_the_health_check_answer() {
     assert_eq!((version.status, version.json()), (StatusCode::OK, json!({})));
     assert_eq!(version.header("docker-distribution-api-version"), "registry/2.0");
     let health = server.client.get("/healthz").await;
-    assert_eq!(health.json(), json!({"status": "ok", "release": null, "problems": []}));
+    assert_eq!(health.json(), json!({"status": "ok", "release": null, "problems": [], "revoked": []}));
     assert_eq!(server.client.get("/").await.status, StatusCode::NOT_FOUND);
 }

@@ -27,7 +27,7 @@ struct Attack {
 enum Expected {
     /// Exit code 3 with this reason code, and nothing changed.
     Refused(&'static str),
-    /// The same, but a newer root that is valid by itself is kept (DESIGN §6, State).
+    /// The same, but a newer root that is valid by itself is kept (DESIGN §6, State), in the sealed state.
     RefusedKeepingRoots(&'static str),
     /// Exit code 0, and nothing changed: there is nothing to do.
     NoEffect,

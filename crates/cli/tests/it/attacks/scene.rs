@@ -61,7 +61,10 @@ impl Verdict {
         match expected {
             Expected::Refused(code) => self.exit == 3 && self.code == code && self.changed.is_empty(),
             Expected::RefusedKeepingRoots(code) => {
-                let are_roots = self.changed.iter().all(|path| path.to_string_lossy().ends_with(".root.json"));
+                let keeps_roots = |path: &PathBuf| {
+                    path.ends_with("trust/state.json") || path.to_string_lossy().ends_with(".root.json")
+                };
+                let are_roots = self.changed.iter().all(keeps_roots);
                 self.exit == 3 && self.code == code && are_roots
             }
             Expected::NoEffect => self.exit == 0 && self.changed.is_empty(),
