@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use sealock_trust::Digest;
+
 use super::forge::{Cargo, days};
 use super::{Attack, Expected};
 
@@ -74,6 +76,43 @@ pub const ATTACKS: &[Attack] = &[
         make: |scene| {
             scene.accept(1);
             scene.honest(&Cargo::sample(2))
+        },
+    },
+    Attack {
+        number: 29,
+        name: "a bundle that follows another one than was accepted",
+        expected: Refused("EQUIVOCATION"),
+        make: |scene| {
+            scene.accept(1);
+            let mut cargo = Cargo::sample(2);
+            cargo.lock.previous = Some(Digest::sha256(b"the other bundle number 1"));
+            scene.honest(&cargo)
+        },
+    },
+    Attack {
+        number: 32,
+        name: "a first bundle far ahead",
+        expected: Refused("JUMP"),
+        make: |scene| scene.honest(&Cargo::sample(5000)),
+    },
+    Attack {
+        number: 35,
+        name: "a bundle far beyond its soft expiry",
+        expected: Refused("STALE"),
+        make: |scene| {
+            let mut cargo = Cargo::sample(1);
+            (cargo.lock.issued, cargo.lock.soft_expiry) = (days(-100), days(-90));
+            scene.honest(&cargo)
+        },
+    },
+    Attack {
+        number: 39,
+        name: "a bundle from the future, to set the time floor",
+        expected: Refused("CLOCK"),
+        make: |scene| {
+            let mut cargo = Cargo::sample(1);
+            (cargo.lock.issued, cargo.lock.soft_expiry, cargo.lock.expires) = (days(30), days(100), days(300));
+            scene.honest(&cargo)
         },
     },
     Attack {
