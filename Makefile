@@ -9,6 +9,7 @@ setup: ## Install what the other targets need (packages, Rust, Go)
 	@./bootstrap.sh
 
 demo: setup ## Carry Kubernetes across the gap, step by step; leaves the lab up
+	@echo "building the demo's own tools (a minute the first time)"
 	@. ./bootstrap.sh --env && cargo xtask demo
 
 demo-down: setup ## Remove what the demo left

@@ -1,5 +1,6 @@
 //! The two builds of `sealock` that the story needs.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,7 +28,12 @@ impl Binaries {
 }
 
 fn build(root: &Path, name: &str, features: &[&str]) -> Result<PathBuf> {
-    let mut args = vec!["build", "--quiet", "--package", "sealock-cli", "--message-format", "json-render-diagnostics"];
+    println!("      building sealock, the {name} build (minutes the first time)");
+    let mut args = vec!["build", "--package", "sealock-cli", "--message-format", "json-render-diagnostics"];
+    // Cargo's progress bar for a person; 300 lines of crate names are no use in a log.
+    if !std::io::stderr().is_terminal() {
+        args.push("--quiet");
+    }
     args.extend_from_slice(features);
     let output = Command::new("cargo")
         .args(args)

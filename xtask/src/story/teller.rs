@@ -7,6 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::environment;
+
 /// Says what happens and keeps what happened.
 pub struct Teller {
     started: Instant,
@@ -67,9 +69,11 @@ impl Teller {
     pub fn finish(&self, path: &Path) -> Result<()> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
+            environment::give_to_caller(folder)?;
         }
         let text = serde_json::to_string_pretty(&self.report)? + "\n";
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        environment::give_to_caller(path)?;
         println!("\nall in {:.1} s; the report is {}", self.started.elapsed().as_secs_f64(), path.display());
         Ok(())
     }
