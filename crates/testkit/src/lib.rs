@@ -9,4 +9,5 @@ pub mod corpus;
 pub mod cosign;
 pub mod image;
 pub mod sigstore;
+pub mod small_disk;
 pub mod upstream;

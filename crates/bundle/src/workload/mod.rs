@@ -15,7 +15,7 @@ const CONTAINER_LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralCo
 /// Parts of objects that hold text of other programs, or people, or what a controller reports.
 const OPAQUE: [&str; 5] = ["data", "stringData", "binaryData", "metadata", "status"];
 /// What Istio's injector replaces by its proxy's image (Istio, "Installing Gateways").
-const PLACEHOLDER: &str = "auto";
+pub const PLACEHOLDER: &str = "auto";
 
 /// API groups whose objects describe other objects by patterns.
 const PATTERNS: [&str; 2] = ["kyverno.io", "gatekeeper.sh"];

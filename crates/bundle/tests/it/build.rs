@@ -6,33 +6,20 @@ use std::os::unix::fs::MetadataExt;
 
 use sealock_bundle::archive::{ArchiveError, Writer, partial_path};
 use sealock_bundle::lock::{Lock, LockError};
-use sealock_bundle::verify::{self, Against};
+use sealock_bundle::verify;
 use sealock_bundle::{Archive, Manifest, sign};
 use sealock_trust::reason::Code;
 use sealock_trust::request::SigningRequest;
-use sealock_trust::tuf::{
-    self, DelegatedRole, Delegations, Rules, TargetFile, Terms, VendorPlan, prepare, sign_manifest,
-};
+use sealock_trust::tuf::{self, DelegatedRole, Delegations, TargetFile, Terms, VendorPlan, prepare, sign_manifest};
 use sealock_trust::{Digest, FileKey, Scheme, Signer};
 
 use crate::support::{Cargo, Publisher, noise, now, sample};
-
-fn against(publisher: &Publisher) -> Against<'_> {
-    Against {
-        root: &publisher.root,
-        now: now(),
-        state: None,
-        accept_gap: None,
-        recipient: None,
-        rules: Rules::default(),
-    }
-}
 
 #[test]
 fn what_was_built_and_signed_verifies_to_the_last_byte() {
     let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
     let path = sample("base", 1).build(folder.path(), &publisher);
-    let header = verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap();
+    let header = verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap();
     assert_eq!(header.signers().len(), 2);
     let total = header.payload_size();
     let mut last = 0;
@@ -62,14 +49,14 @@ fn two_people_can_sign_one_after_the_other() {
     let roots = std::slice::from_ref(&publisher.root);
     let signers = publisher.signers();
     let code = || {
-        let error = verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap_err();
+        let error = verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap_err();
         error.code().unwrap().to_string()
     };
     assert_eq!(code(), "UNSIGNED");
     assert_eq!(sealock_bundle::sign(&path, roots, &signers[..1]).unwrap().signers.len(), 1);
     assert_eq!(code(), "THRESHOLD");
     assert_eq!(sealock_bundle::sign(&path, &[], &signers[1..]).unwrap().signers.len(), 2);
-    verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap();
+    verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap();
 }
 
 #[test]
@@ -86,7 +73,7 @@ fn a_signature_that_was_cut_off_is_finished_by_the_next() {
     assert!(Archive::open(&path).is_err());
     publisher.sign(&path);
     assert!(!copy.exists());
-    verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap();
+    verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap();
 }
 
 #[test]
@@ -95,7 +82,7 @@ fn what_an_interrupted_signing_left_does_not_touch_the_next_bundle() {
     let path = sample("base", 1).build(folder.path(), &publisher);
     fs::write(path.with_file_name("base-1.sealock.header"), vec![7; 1 << 20]).unwrap();
     sample("base", 1).build(folder.path(), &publisher);
-    verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap();
+    verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap();
 }
 
 #[test]
@@ -290,7 +277,7 @@ fn a_refused_signature_file_leaves_the_bundle_as_it_was() {
     let both = [good, request.sign(&publisher.keys[1]).unwrap()];
     let (signed, merged, tally) = sign::merge(&path, roots, &both).unwrap();
     assert_eq!((signed.signers.len(), merged.added.len(), tally[0].met), (2, 2, true));
-    verify::header(Archive::open(&path).unwrap(), &against(&publisher)).unwrap();
+    verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap();
 }
 
 /// The delegation of everything below `files.example` to one vendor.
@@ -312,7 +299,7 @@ fn a_vendor_vouches_for_its_artifacts_in_the_publishers_bundle() {
     let acme = FileKey::generate(Scheme::EcdsaP384).unwrap();
     let path = sample("base", 1).write(&folder.path().join("one"));
     let roots = std::slice::from_ref(&publisher.root);
-    let verdict = || verify::header(Archive::open(&path).unwrap(), &against(&publisher));
+    let verdict = || verify::header(Archive::open(&path).unwrap(), &publisher.against());
     sign::delegate(&path, roots, &delegations(&acme)).unwrap();
     sign::sign(&path, roots, &publisher.signers()).unwrap();
     assert_eq!(verdict().unwrap_err().code(), Some(Code::Unsigned), "the vendor has not signed");

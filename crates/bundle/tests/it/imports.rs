@@ -4,10 +4,9 @@ use std::fs;
 
 use sealock_bundle::Archive;
 use sealock_bundle::import::{ImportOutcome, Progress, Terms, import};
-use sealock_bundle::verify::{self, Against};
+use sealock_bundle::verify;
 use sealock_trust::Receipt;
 use sealock_trust::directory::DirectoryError;
-use sealock_trust::tuf::Rules;
 
 use crate::support::{Cargo, Publisher, Site, noise, now, sample, time};
 
@@ -45,18 +44,7 @@ fn a_bundle_that_was_overtaken_is_refused_and_leaves_nothing() {
     let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
     let site = Site::new(&publisher);
     let [first, second] = [1, 2].map(|sequence| sample("base", sequence).build(folder.path(), &publisher));
-    let newer = verify::header(
-        Archive::open(&second).unwrap(),
-        &Against {
-            root: &publisher.root,
-            now: now(),
-            state: None,
-            accept_gap: None,
-            recipient: None,
-            rules: Rules::default(),
-        },
-    )
-    .unwrap();
+    let newer = verify::header(Archive::open(&second).unwrap(), &publisher.against()).unwrap();
     let stream = "base".parse().unwrap();
     let mut overtake = |progress: Progress| {
         if progress.done == progress.total - 1024 {

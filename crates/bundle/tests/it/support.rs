@@ -13,10 +13,11 @@ use sealock_bundle::lock::{
 };
 use sealock_bundle::names::Platform;
 use sealock_bundle::spec::Audience;
+use sealock_bundle::verify::Against;
 use sealock_store::Store;
 use sealock_trust::directory::Candidate;
 use sealock_trust::site::{Registry, SiteRootSpec};
-use sealock_trust::tuf::{RootSpec, create_root};
+use sealock_trust::tuf::{RootSpec, Rules, create_root};
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer, SiteKeys, SiteRoot, TrustDirectory};
 use tempfile::TempDir;
 
@@ -40,6 +41,18 @@ pub(crate) struct Publisher {
 }
 
 impl Publisher {
+    /// What its bundles are held against where nothing is remembered yet, and no site is named.
+    pub(crate) fn against(&self) -> Against<'_> {
+        Against {
+            root: &self.root,
+            now: now(),
+            state: None,
+            accept_gap: None,
+            recipient: None,
+            rules: Rules::default(),
+        }
+    }
+
     pub(crate) fn new() -> Self {
         let root_key = FileKey::generate(Scheme::Ed25519).unwrap();
         let revoker = FileKey::generate(Scheme::Ed25519).unwrap();

@@ -8,25 +8,11 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use sealock_bundle::Archive;
 use sealock_bundle::import::{ImportError, ImportOutcome, Terms, import_archive};
-use sealock_bundle::verify::Against;
 use sealock_bundle::volumes::{
     Needs, Sending, Sent, Target, Verdict, VolumeError, VolumeSet, VolumeSize, repair, scan, send,
 };
 
-use sealock_trust::tuf::Rules;
-
 use crate::support::{Cargo, Publisher, Site, noise, now};
-
-pub(crate) fn against(publisher: &Publisher) -> Against<'_> {
-    Against {
-        root: &publisher.root,
-        now: now(),
-        state: None,
-        accept_gap: None,
-        recipient: None,
-        rules: Rules::default(),
-    }
-}
 
 /// Some 14 MiB: small blobs and large ones.
 pub(crate) fn cargo(sequence: u64) -> Cargo {
@@ -46,7 +32,7 @@ pub(crate) fn send_to(
 ) -> Result<Sent, VolumeError> {
     let size: VolumeSize = size.parse().unwrap();
     let sending = Sending { folders, size: Some(size), parity: parity.parse().unwrap() };
-    send(Archive::open(bundle)?, &against(publisher), &sending, &mut |_| {})
+    send(Archive::open(bundle)?, &publisher.against(), &sending, &mut |_| {})
 }
 
 /// A bundle and its volumes, in folders of their own.
@@ -204,7 +190,7 @@ fn without_a_size_the_bundle_is_copied_and_read_back() {
     let folders = ["a", "b"].map(|name| folder.path().join(name));
     folders.iter().for_each(|folder| fs::create_dir(folder).unwrap());
     let sending = Sending { folders: &folders, size: None, parity: "0".parse().unwrap() };
-    let copy = || send(Archive::open(&bundle).unwrap(), &against(&publisher), &sending, &mut |_| {});
+    let copy = || send(Archive::open(&bundle).unwrap(), &publisher.against(), &sending, &mut |_| {});
     let sent = copy().unwrap();
     for volume in &sent.volumes {
         assert_eq!(fs::read(&volume.path).unwrap(), fs::read(&bundle).unwrap());

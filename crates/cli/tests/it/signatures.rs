@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::import::believe;
 use crate::packager::{Packager, SPEC, json};
-use crate::serve::{get, serve};
+use crate::serve::{Serving, get, serve};
 
 const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
@@ -30,14 +30,19 @@ fn signed() -> (Packager, Digest) {
     (packager, image.digest)
 }
 
+/// Builds the bundle, imports it at a site and serves the release, until what is returned goes.
+fn carry_and_serve(packager: &Packager) -> (u16, Serving) {
+    packager.build();
+    let port = believe(&packager.sandbox, "plant-7");
+    packager.sandbox.must(&["import", "plant/plant-1.tar"]);
+    (port, serve(&packager.sandbox))
+}
+
 #[test]
 fn what_was_signed_outside_can_be_verified_inside() {
     let (packager, digest) = signed();
-    packager.build();
     let sandbox = &packager.sandbox;
-    let port = believe(sandbox, "plant-7");
-    sandbox.must(&["import", "plant/plant-1.tar"]);
-    let _serving = serve(sandbox);
+    let (port, _serving) = carry_and_serve(&packager);
     let path = format!("/v2/docker.io/library/web/referrers/{digest}");
     let index = json(&get(sandbox, port, &path, &[]));
     let listed = index["manifests"].as_array().expect("a list");
@@ -70,11 +75,8 @@ fn what_was_signed_outside_can_be_verified_inside() {
 #[test]
 fn the_verdicts_are_restated_and_served() {
     let (packager, digest) = signed();
-    packager.build();
     let sandbox = &packager.sandbox;
-    let port = believe(sandbox, "plant-7");
-    sandbox.must(&["import", "plant/plant-1.tar"]);
-    let _serving = serve(sandbox);
+    let (port, _serving) = carry_and_serve(&packager);
     let name = "/v2/attestations/plant/verification-summary";
     let manifest = json(&get(sandbox, port, &format!("{name}/manifests/1"), &[]));
     let layer = manifest["layers"][0]["digest"].as_str().expect("a digest");

@@ -1,11 +1,9 @@
 //! Whether a text looks like an image.
 
-use sealock_bundle::Reference;
+use sealock_bundle::{Reference, workload};
 
 /// A reference has at most a host, a repository, a tag and a digest.
 const LONGEST: usize = 600;
-/// Istio's injector replaces it.
-const PLACEHOLDER: &str = "auto";
 /// What templates and globs are made of, and no reference holds.
 const FOREIGN: [char; 16] = ['{', '}', '$', '<', '>', '*', '%', '?', '#', '&', '!', '\\', ' ', '\t', '\n', '+'];
 /// Endings of files that people call an image, or that stand where one could be.
@@ -55,7 +53,7 @@ fn candidate(text: &str) -> Option<&str> {
     let text = text.trim();
     let text = text.strip_prefix("docker://").or_else(|| text.strip_prefix("docker-pullable://")).unwrap_or(text);
     let odd = text.is_empty()
-        || text == PLACEHOLDER
+        || text == workload::PLACEHOLDER
         || text.len() > LONGEST
         || text.starts_with(['/', '.', '-', ':'])
         || text.contains("://")
