@@ -61,10 +61,8 @@ pub(crate) fn import_sealed(folder: &Path, bundle: &str) -> Result<ImportOutcome
     import(&folder.join(bundle), station, &Terms::at(now()), &mut |_| {})
 }
 
-/// Not a test of its own: what the child process does. Ends without a destructor, as `kill -9` does.
-#[test]
-fn child() {
-    let (Some(step), Some(folder)) = (variable(DIE_AT), variable(FOLDER)) else { return };
+/// Ends this process at the failpoint of that number, without a destructor, as `kill -9` does.
+pub(crate) fn die_at(step: &str) {
     let mut left: u32 = step.parse().unwrap();
     failpoint::set(move |_| {
         if left == 0 {
@@ -73,16 +71,28 @@ fn child() {
         left -= 1;
         Ok(())
     });
+}
+
+/// Whether the process ended at a failpoint; it must end there or well.
+pub(crate) fn died(child: &mut Command) -> bool {
+    let output = child.output().unwrap();
+    let code = output.status.code();
+    assert!(code == Some(DIED) || code == Some(0), "{code:?}: {}", String::from_utf8_lossy(&output.stdout));
+    code == Some(DIED)
+}
+
+/// Not a test of its own: what the child process does.
+#[test]
+fn child() {
+    let (Some(step), Some(folder)) = (variable(DIE_AT), variable(FOLDER)) else { return };
+    die_at(&step);
     import_sealed(Path::new(&folder), "base-2.sealock").unwrap();
 }
 
 fn child_dies(step: u32, folder: &Path) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "crash::child", "--nocapture"]).env(DIE_AT, step.to_string()).env(FOLDER, folder);
-    let output = child.output().unwrap();
-    let code = output.status.code();
-    assert!(code == Some(DIED) || code == Some(0), "{code:?}: {}", String::from_utf8_lossy(&output.stdout));
-    code == Some(DIED)
+    died(&mut child)
 }
 
 fn copy_folder(from: &Path, to: &Path) {

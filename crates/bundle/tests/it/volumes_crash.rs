@@ -11,14 +11,13 @@ use std::rc::Rc;
 use sealock_bundle::volumes::{Target, Verdict, VolumeSet, repair, scan};
 use sealock_store::failpoint;
 
-use crate::crash::variable;
+use crate::crash::{die_at, died, variable};
 use crate::support::{Cargo, Publisher, noise};
 use crate::volumes::send_to;
 
 const DIE_AT: &str = "SEALOCK_TEST_VOLUMES_DIE_AT";
 const FOLDER: &str = "SEALOCK_TEST_VOLUMES_FOLDER";
 const WORK: &str = "SEALOCK_TEST_VOLUMES_WORK";
-const DIED: i32 = 77;
 
 /// Three data volumes of 2 MiB and their parity.
 fn small() -> Cargo {
@@ -44,18 +43,11 @@ fn do_work(work: &str, folder: &Path) {
     }
 }
 
-/// Not a test of its own: what the child process does. Ends without a destructor, as `kill -9` does.
+/// Not a test of its own: what the child process does.
 #[test]
 fn child() {
     let (Some(step), Some(folder), Some(work)) = (variable(DIE_AT), variable(FOLDER), variable(WORK)) else { return };
-    let mut left: u32 = step.parse().unwrap();
-    failpoint::set(move |_| {
-        if left == 0 {
-            std::process::exit(DIED);
-        }
-        left -= 1;
-        Ok(())
-    });
+    die_at(&step);
     do_work(&work, Path::new(&folder));
 }
 
@@ -63,10 +55,7 @@ fn child_dies(work: &str, step: u32, folder: &Path) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "volumes_crash::child", "--nocapture"]);
     child.env(DIE_AT, step.to_string()).env(FOLDER, folder).env(WORK, work);
-    let output = child.output().unwrap();
-    let code = output.status.code();
-    assert!(code == Some(DIED) || code == Some(0), "{code:?}: {}", String::from_utf8_lossy(&output.stdout));
-    code == Some(DIED)
+    died(&mut child)
 }
 
 struct Start {
