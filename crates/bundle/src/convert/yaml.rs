@@ -3,7 +3,7 @@
 //! Scalars stay the text that was written: `version: 1.20` is no number. Aliases are followed, on the same budget as
 //! everything else, so that an honest anchor works and a bomb does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use granit_parser::{Event, Marker, Parser, ScalarStyle, ScanError};
 
@@ -102,7 +102,7 @@ struct Open {
 
 enum Content {
     List(Vec<Node>),
-    Map { members: Vec<Member>, key: Option<(String, Place)> },
+    Map { members: Vec<Member>, keys: BTreeSet<String>, key: Option<(String, Place)> },
 }
 
 impl Builder {
@@ -128,7 +128,7 @@ impl Builder {
             }
             Event::SequenceStart(_, anchor, _) => self.open(place, anchor, Content::List(Vec::new())),
             Event::MappingStart(_, anchor, _) => {
-                self.open(place, anchor, Content::Map { members: Vec::new(), key: None })
+                self.open(place, anchor, Content::Map { members: Vec::new(), keys: BTreeSet::new(), key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let Some(open) = self.open.pop() else { return Ok(()) };
@@ -177,7 +177,7 @@ impl Builder {
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.documents.push(node),
             Some(Content::List(list)) => list.push(node),
-            Some(Content::Map { members, key }) => match key.take() {
+            Some(Content::Map { members, keys, key }) => match key.take() {
                 Some((key, place)) => members.push(Member { key, place, value: node }),
                 None => {
                     let text = match node.value {
@@ -185,7 +185,7 @@ impl Builder {
                         Value::Null => "null".to_owned(),
                         Value::List(_) | Value::Map(_) => return Err(not_a_key(node.place)),
                     };
-                    if members.iter().any(|member| member.key == text) {
+                    if !keys.insert(text.clone()) {
                         return Err(ConvertError::DuplicateKey { place: node.place, key: Plain::of(text) });
                     }
                     *key = Some((text, node.place));
@@ -227,6 +227,12 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_stands_twice_is_refused_where_it_stands_again() {
+        let error = documents("a: 1\nb: {a: 2}\na: 3\n").unwrap_err();
+        assert!(matches!(error, ConvertError::DuplicateKey { place: Place { line: 3, column: 1 }, .. }), "{error}");
+    }
 
     #[test]
     fn scalars_stay_what_was_written_and_know_their_place() {
