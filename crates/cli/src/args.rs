@@ -8,8 +8,9 @@ use crate::commands;
 
 /// Brings Kubernetes, and all that runs on it, across an air gap
 ///
-/// Outside: `init`, `lock`, `build`, `send`. Carry the bundle. Inside: `site init`, `trust enroll`, `import`, `serve`,
-/// `cluster plan`, `cluster apply`, `app apply`, `gap check`.
+#[cfg_attr(feature = "outside", doc = "Outside: `init`, `lock`, `build`, `send`. Carry the bundle. Inside:")]
+#[cfg_attr(not(feature = "outside"), doc = "Bundles are made outside, by a build that can fetch. Inside:")]
+/// `site init`, `trust enroll`, `import`, `serve`, `cluster plan`, `cluster apply`, `app apply`, `gap check`.
 ///
 /// Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 failed, 2 usage, 3 refused
 /// (untrusted or invalid: retrying does not help), 4 environment (retrying may help), 5 internal (a defect of Sealock).

@@ -59,7 +59,11 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     };
     let text = match outcome.changed {
         0 => format!("nothing to do: cluster {} is what the spec says", outcome.cluster),
-        changed => format!("cluster {} is up: {changed} steps in {}", outcome.cluster, took(started.elapsed())),
+        changed => format!(
+            "cluster {} is up: {changed} steps changed something, in {}",
+            outcome.cluster,
+            took(started.elapsed())
+        ),
     };
     context.ui.result(&outcome, text)
 }
