@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use sealock_bundle::Manifest;
 use sealock_bundle::lock::ReferenceKind;
-use sealock_bundle::{Archive, Manifest};
 use sealock_trust::tuf::MetadataSet;
 use sealock_trust::{Digest, KeyId};
 use serde::Serialize;
 
+use super::source;
 use crate::context::Context;
 use crate::error::Result;
 use crate::ui::{Table, bytes, facts, short};
@@ -38,7 +39,7 @@ struct Inspection {
 }
 
 pub fn run(args: &InspectArgs, context: &Context) -> Result<()> {
-    let archive = Archive::open(&args.bundle)?;
+    let archive = source::open(&args.bundle)?;
     let claimed_signers = match archive.metadata() {
         [] => Vec::new(),
         files => MetadataSet::from_files(files.iter().cloned())?.claimed_signers()?,

@@ -58,7 +58,7 @@ pub fn run(args: &SendArgs, context: &Context) -> Result<()> {
         return Err(CommandError::usage(format!("{} is no folder", folder.display()))
             .hint("A medium that is not mounted has none: it is never made here."));
     }
-    let archive = Archive::open(&args.bundle)?;
+    let archive = source::open(&args.bundle)?;
     let sending = Sending { folders: &args.to, size: args.volume_size, parity: args.parity };
     let root = travelling_root(&archive)?;
     let against = Against {

@@ -1,6 +1,6 @@
 //! A bundle as a person gives it: one file, or the volumes that it was cut into, in files and folders.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealock_bundle::Archive;
 use sealock_bundle::volumes::{
@@ -56,7 +56,7 @@ impl Source {
     /// A damaged header; missing volumes.
     pub fn open(&self) -> Result<Archive> {
         match self {
-            Self::File(path) => Ok(Archive::open(path)?),
+            Self::File(path) => open(path),
             Self::Volumes(set) => Ok(set.archive()?),
         }
     }
@@ -68,6 +68,14 @@ impl Source {
             Self::Volumes(set) => Some(set),
         }
     }
+}
+
+/// A bundle in one file, its header read; what is wrong with it is said with its path.
+///
+/// # Errors
+/// It cannot be read; a damaged header.
+pub fn open(path: &Path) -> Result<Archive> {
+    Archive::open(path).map_err(|error| CommandError::from(error).context(format!("reading {}", path.display())))
 }
 
 /// Compares the volumes with their index, from the volume `first` on.

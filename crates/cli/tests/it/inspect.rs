@@ -25,7 +25,7 @@ fn what_is_no_bundle_is_refused() {
     let packager = Packager::new();
     packager.sandbox.write("not-a-bundle.tar", "hello");
     let seen = packager.sandbox.see(&["inspect", "not-a-bundle.tar"]);
-    assert!(seen.starts_with("exit code: 3\n"), "{seen}");
+    assert!(seen.starts_with("exit code: 3\n") && seen.contains("not-a-bundle.tar"), "{seen}");
     let missing = packager.sandbox.see(&["inspect", "missing.tar"]);
     assert!(missing.contains("missing.tar") && !missing.starts_with("exit code: 0"), "{missing}");
 }

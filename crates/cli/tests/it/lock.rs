@@ -4,7 +4,7 @@ use sealock_testkit::corpus;
 use sealock_testkit::upstream::Fault;
 
 use crate::packager::{Packager, SPEC};
-use crate::sandbox::steady;
+use crate::sandbox::{Sandbox, steady};
 
 const LOCK: [&str; 3] = ["lock", "-f", "plant/sealock.yaml"];
 
@@ -15,6 +15,17 @@ fn tags_become_digests() {
     insta::assert_snapshot!(packager.sandbox.see(&LOCK));
     let lock = packager.sandbox.read("plant/sealock.lock");
     assert!(lock.contains("\"made for this test\""), "{lock}");
+}
+
+#[test]
+fn without_a_spec_it_says_where_to_begin() {
+    insta::assert_snapshot!(Sandbox::new().see(&["lock"]), @r"
+    exit code: 1
+    --- stderr
+    error: reading sealock.yaml
+      Caused by: No such file or directory (os error 2)
+      Hint: `sealock init` writes a spec to begin with; --file FILE names one that is elsewhere.
+    ");
 }
 
 #[test]

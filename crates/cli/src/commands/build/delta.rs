@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use sealock_bundle::delta::{Baseline, Bases, WantList};
 use sealock_bundle::manifest::MAX_BYTES;
-use sealock_bundle::{Archive, Lock, Manifest};
+use sealock_bundle::{Lock, Manifest};
 use sealock_trust::site::SiteRoot;
 use sealock_trust::{SiteId, receipt};
 
 use super::built;
+use crate::commands::source;
 use crate::error::{CommandError, Result};
 use crate::files;
 
@@ -91,7 +92,7 @@ fn bases(args: &DeltaArgs, baseline: &Baseline, lock: &Path) -> Result<Bases> {
         } else if path.extension().is_some_and(|ending| ending == "json") {
             add_manifest(&mut bases, path)?;
         } else {
-            add(&mut bases, path, Archive::open(path)?.manifest_bytes())?;
+            add(&mut bases, path, source::open(path)?.manifest_bytes())?;
         }
     }
     Ok(bases)

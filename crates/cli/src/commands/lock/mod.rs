@@ -130,7 +130,7 @@ fn read(path: &Path) -> Result<Option<Lock>> {
 }
 
 fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRequest> {
-    let text = files::read_text(&args.file)?;
+    let text = files::read_text(&args.file).map_err(|error| where_to_begin(error, &args.file))?;
     let (bundle, selection) = select(args, &load_document(&args.file, &text)?)?;
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
     let newest = || target::root_chain(&folder).pop().unwrap_or_else(|| folder.join("trust/root.json"));
@@ -148,6 +148,13 @@ fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRe
         publisher_keys: publisher_keys(&root)?,
         tool: concat!("sealock ", env!("CARGO_PKG_VERSION")).to_owned(),
     })
+}
+
+fn where_to_begin(error: CommandError, spec: &Path) -> CommandError {
+    if spec.exists() {
+        return error;
+    }
+    error.hint("`sealock init` writes a spec to begin with; --file FILE names one that is elsewhere.")
 }
 
 /// Sequence and previous manifest: those of the lock that is there until its bundle is built, then the next.

@@ -3,10 +3,10 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use sealock_bundle::Archive;
 use sealock_trust::PublicKey;
 use sealock_trust::request::{LIMITS, RootDraft, SigningRequest};
 
+use crate::commands::source;
 use crate::error::{CommandError, Result};
 use crate::files;
 use crate::keys::Passphrases;
@@ -72,7 +72,7 @@ pub fn read_draft(path: &Path) -> Result<RootDraft> {
 /// # Errors
 /// There are none.
 pub fn bundle_roots(path: &Path, given: &[PathBuf]) -> Result<Vec<Vec<u8>>> {
-    if given.is_empty() && !Archive::open(path)?.metadata().is_empty() {
+    if given.is_empty() && !source::open(path)?.metadata().is_empty() {
         return Ok(Vec::new());
     }
     let chain = match given {
