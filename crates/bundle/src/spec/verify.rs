@@ -146,6 +146,7 @@ struct RawVerifyRule {
     annotations: BTreeMap<String, String>,
 }
 
+// The fields of `RawVerifyRule` stand here again, because serde cannot both flatten and refuse unknown fields.
 /// One rule for images whose name fits a pattern: `match` and one of `unsigned`, `key` and `keyless`.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
