@@ -88,11 +88,27 @@ impl Media {
         flip(self.volume(number), at);
     }
 
+    /// Imports the volumes where they lie; their header is whole.
     fn import(&self) -> (Site, Result<ImportOutcome, ImportError>) {
+        self.import_archive(self.find().unwrap().archive().unwrap())
+    }
+
+    fn import_archive(&self, archive: Archive) -> (Site, Result<ImportOutcome, ImportError>) {
         let site = Site::new(&self.publisher);
-        let archive = self.find().and_then(|set| set.archive()).unwrap();
         let outcome = import_archive(archive, site.station(), &Terms::at(now()), &mut |_| {});
         (site, outcome)
+    }
+
+    /// The reason for which the damaged volumes are refused, be it their header's or their content's.
+    fn refusal(&self) -> String {
+        match self.find().unwrap().archive() {
+            Err(error) => code(&error),
+            Ok(archive) => {
+                let (site, outcome) = self.import_archive(archive);
+                assert_eq!(site.release(), None);
+                outcome.unwrap_err().code().unwrap().to_string()
+            }
+        }
     }
 }
 
@@ -119,6 +135,17 @@ fn the_data_volumes_in_a_row_are_the_bundle() {
     let set = media.find().unwrap();
     assert_eq!(set.index().set(), &media.sent.set);
     assert_eq!(scan(&set, 0, &mut |_| {}).verdict(), &Verdict::Whole);
+}
+
+/// The header is refused before anything of it is believed: its first entry's name, and the padding behind a name.
+#[test]
+fn a_flipped_byte_in_the_header_is_refused() {
+    for at in [0, 90, 510] {
+        let media = Media::new("3MiB", "25%");
+        media.flip(0, at);
+        assert_eq!(media.refusal(), "FORMAT", "byte {at}");
+        media.assert_repaired("joined");
+    }
 }
 
 #[test]
@@ -475,7 +502,7 @@ proptest! {
         prop_assert_eq!(damage.lost_blocks(), 1);
         prop_assert_eq!(damage.volumes()[volume].lost[0].first, at >> 20);
         if !media.sent.volumes[volume].is_parity {
-            prop_assert!(media.import().1.is_err());
+            media.refusal();
         }
     }
 }
