@@ -14,7 +14,7 @@ as_root() {
 
 packages() {
     missing=""
-    for package in build-essential ca-certificates curl git pkg-config python3-venv; do
+    for package in build-essential ca-certificates curl git gnupg gpgv pkg-config python3-venv; do
         dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
     done
     [ -z "$missing" ] && return 0

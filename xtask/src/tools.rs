@@ -45,9 +45,14 @@ fn cargo_tool(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
 /// Packages of the other implementation that judges what we make in Python.
 const PYTHON_ORACLES: &[&str] = &["tuf==7.0.1", "securesystemslib[crypto]==1.6.0"];
 
-/// The folders with the programs of other implementations: a `python3` that has python-tuf, and `go_tuf`. Made on first use.
+/// The folders with the programs of other implementations: a `python3` that has python-tuf, `go_tuf`, and `notation`. Made on
+/// first use.
 pub fn oracles(root: &Path) -> Result<Vec<PathBuf>> {
-    Ok(vec![python_oracles()?, go_oracle(root)?])
+    Ok(vec![
+        python_oracles()?,
+        go_oracle(&root.join("crates/trust/tests/oracle/go_tuf"), "go_tuf", ".")?,
+        go_oracle(&root.join("crates/fetch/tests/oracle/notation"), "notation", NOTATION)?,
+    ])
 }
 
 fn python_oracles() -> Result<PathBuf> {
@@ -63,19 +68,24 @@ fn python_oracles() -> Result<PathBuf> {
     Ok(folder.join("bin"))
 }
 
-fn go_oracle(root: &Path) -> Result<PathBuf> {
-    let sources = root.join("crates/trust/tests/oracle/go_tuf");
+/// The package with the command of the Notary Project.
+const NOTATION: &str = "github.com/notaryproject/notation/cmd/notation";
+
+/// Builds `package`, which the Go module in the folder `sources` has or names, as the program `name`.
+fn go_oracle(sources: &Path, name: &str, package: &str) -> Result<PathBuf> {
     let mut content = Vec::new();
-    for name in ["main.go", "go.mod", "go.sum"] {
-        content.extend(std::fs::read(sources.join(name)).with_context(|| format!("cannot read {name} of go_tuf"))?);
+    for file in ["main.go", "go.mod", "go.sum"].map(|file| sources.join(file)) {
+        if file.exists() {
+            content.extend(std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?);
+        }
     }
     let key = hex::encode(&Sha256::digest(&content)[..8]);
-    let folder = cache()?.join("tools").join(format!("go-tuf-{key}"));
+    let folder = cache()?.join("tools").join(format!("{}-{key}", name.replace('_', "-")));
     if !folder.exists() {
         let partial = folder.with_extension("partial");
         std::fs::create_dir_all(&partial)?;
         let mut build = Command::new("go");
-        build.args(["build", "-trimpath", "-o"]).arg(partial.join("go_tuf")).arg(".").current_dir(&sources);
+        build.args(["build", "-trimpath", "-o"]).arg(partial.join(name)).arg(package).current_dir(sources);
         program(build.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local"))?;
         std::fs::rename(&partial, &folder)?;
     }

@@ -12,6 +12,7 @@ use sealock_trust::attestation::PAYLOAD_TYPE;
 use serde_json::{Value, json};
 
 use crate::lock::{BlobRole, BlobSource, LockedBlob};
+use crate::sbom;
 
 /// Media type of an OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -27,6 +28,10 @@ pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
 pub const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 /// Media type of a Helm chart's archive.
 pub const HELM_CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+/// Media type of a Helm chart's provenance file.
+pub const HELM_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
+/// Media type of a detached OpenPGP signature (RFC 3156, section 5).
+pub const PGP_SIGNATURE: &str = "application/pgp-signature";
 /// Artifact type of a file.
 pub const FILE: &str = "application/vnd.sealock.file.v1";
 /// Artifact type of a file of Kubernetes manifests.
@@ -61,27 +66,38 @@ pub struct Artifact {
 
 /// The artifact of a file. Its layer has the media type [`OCTET_STREAM`].
 pub fn of_file(content: &Content) -> Artifact {
-    let layer = descriptor(OCTET_STREAM, content);
-    generate(Some(FILE), OCI_EMPTY, b"{}", &layer)
+    generate(Some(FILE), OCI_EMPTY, b"{}", &[descriptor(OCTET_STREAM, content)])
+}
+
+/// The artifact of a file with a detached signature beside it, whose layer has the media type [`PGP_SIGNATURE`].
+pub fn of_signed_file(content: &Content, signature: &Content) -> Artifact {
+    let layers = [descriptor(OCTET_STREAM, content), descriptor(PGP_SIGNATURE, signature)];
+    generate(Some(FILE), OCI_EMPTY, b"{}", &layers)
 }
 
 /// The artifact of a file of Kubernetes manifests. Its layer has the media type [`YAML`].
 pub fn of_kubernetes_manifest(content: &Content) -> Artifact {
     let layer = descriptor(YAML, content);
-    generate(Some(KUBERNETES_MANIFEST), OCI_EMPTY, b"{}", &layer)
+    generate(Some(KUBERNETES_MANIFEST), OCI_EMPTY, b"{}", &[layer])
 }
 
-/// The artifact of a chart from a chart repository; `metadata` is its `Chart.yaml` as JSON.
-pub fn of_chart(content: &Content, metadata: &Value) -> Artifact {
-    let layer = descriptor(HELM_CHART, content);
-    generate(None, HELM_CONFIG, sorted(metadata).to_string().as_bytes(), &layer)
+/// The artifact of a chart from a chart repository, as Helm pushes it; `metadata` is its `Chart.yaml` as JSON.
+pub fn of_chart(content: &Content, metadata: &Value, provenance: Option<&Content>) -> Artifact {
+    let provenance = provenance.map(|provenance| descriptor(HELM_PROVENANCE, provenance));
+    let layers: Vec<Value> = std::iter::once(descriptor(HELM_CHART, content)).chain(provenance).collect();
+    generate(None, HELM_CONFIG, sorted(metadata).to_string().as_bytes(), &layers)
+}
+
+/// The artifact of an SBOM in SPDX that refers to the image `subject`, a descriptor.
+pub fn of_sbom(content: &Content, subject: &Value) -> Artifact {
+    referring(Some(subject), Some(sbom::SPDX), (OCI_EMPTY, b"{}"), &[descriptor(sbom::SPDX, content)])
 }
 
 /// The artifact of an attestation: an in-toto statement, whose content is generated too.
 pub fn of_attestation(statement: &[u8], title: &str) -> Artifact {
     let content = Content { digest: Digest::sha256(statement), size: statement.len() as u64, title: title.to_owned() };
     let layer = descriptor(PAYLOAD_TYPE, &content);
-    let mut made = generate(Some(PAYLOAD_TYPE), OCI_EMPTY, b"{}", &layer);
+    let mut made = generate(Some(PAYLOAD_TYPE), OCI_EMPTY, b"{}", &[layer]);
     made.blobs.push(generated(PAYLOAD_TYPE, BlobRole::Layer, statement));
     made
 }
@@ -95,15 +111,27 @@ fn descriptor(media_type: &str, content: &Content) -> Value {
     })
 }
 
-fn generate(artifact_type: Option<&str>, config_type: &str, config: &[u8], layer: &Value) -> Artifact {
+fn generate(artifact_type: Option<&str>, config_type: &str, config: &[u8], layers: &[Value]) -> Artifact {
+    referring(None, artifact_type, (config_type, config), layers)
+}
+
+fn referring(
+    subject: Option<&Value>,
+    artifact_type: Option<&str>,
+    (config_type, config): (&str, &[u8]),
+    layers: &[Value],
+) -> Artifact {
     let mut manifest = json!({
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "config": { "mediaType": config_type, "digest": Digest::sha256(config), "size": config.len() },
-        "layers": [layer],
+        "layers": layers,
     });
     if let Some(artifact_type) = artifact_type {
         manifest["artifactType"] = artifact_type.into();
+    }
+    if let Some(subject) = subject {
+        manifest["subject"] = subject.clone();
     }
     let manifest = generated(OCI_MANIFEST, BlobRole::Manifest, sorted(&manifest).to_string().as_bytes());
     let config = generated(config_type, BlobRole::Config, config);
@@ -111,7 +139,7 @@ fn generate(artifact_type: Option<&str>, config_type: &str, config: &[u8], layer
 }
 
 /// The same value with every object's keys in order, whichever map serde_json was built with.
-fn sorted(value: &Value) -> Value {
+pub(crate) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let in_order: BTreeMap<&String, Value> = map.iter().map(|(key, value)| (key, sorted(value))).collect();
@@ -156,11 +184,13 @@ mod tests {
     #[test]
     fn a_chart_is_what_helm_pushes() {
         let content = Content { digest: Digest::sha256(b"x"), size: 1, title: "podinfo-6.9.2.tgz".into() };
-        let artifact = of_chart(&content, &json!({"name": "podinfo", "version": "6.9.2"}));
+        let provenance = Content { digest: Digest::sha256(b"y"), size: 1, title: "podinfo-6.9.2.tgz.prov".into() };
+        let artifact = of_chart(&content, &json!({"name": "podinfo", "version": "6.9.2"}), Some(&provenance));
         assert_eq!(artifact.blobs[1].media_type, HELM_CONFIG);
         let BlobSource::Generated { base64 } = &artifact.blobs[0].source else { panic!("not generated") };
         let manifest: Value = serde_json::from_slice(&content_of(base64).unwrap()).unwrap();
         assert_eq!(manifest["layers"][0]["mediaType"], HELM_CHART);
+        assert_eq!(manifest["layers"][1]["mediaType"], HELM_PROVENANCE);
         assert_eq!(manifest.get("artifactType"), None);
     }
 }

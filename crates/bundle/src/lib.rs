@@ -11,6 +11,7 @@ pub mod diff;
 pub mod document;
 pub mod import;
 mod index;
+pub mod licences;
 pub mod lock;
 pub mod manifest;
 pub mod names;

@@ -96,10 +96,12 @@ pub struct Verdict {
     /// By which rule it was judged.
     pub rule: VerdictRule,
     /// The digest of the file with the public key that signed it, for [`VerdictRule::Key`]; of the trusted root, for
-    /// [`VerdictRule::Keyless`].
+    /// [`VerdictRule::Keyless`]; of the keyring, for [`VerdictRule::Gpg`]; of the certificates,
+    /// for [`VerdictRule::Notation`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Digest>,
-    /// Who signed it, as the certificate says, for [`VerdictRule::Keyless`].
+    /// Who signed it, as the certificate says, for [`VerdictRule::Keyless`]; the fingerprint of the primary key, for
+    /// [`VerdictRule::Gpg`]; the identity of the rule, for [`VerdictRule::Notation`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
     /// Who vouches for that identity, for [`VerdictRule::Keyless`].
@@ -133,6 +135,10 @@ pub enum VerdictRule {
     Key,
     /// A signature by the identity held, with its certificate and its log entry.
     Keyless,
+    /// An OpenPGP signature by a key of the keyring held.
+    Gpg,
+    /// A signature by Notation (Notary Project), of the identity and under the authorities, held.
+    Notation,
     /// It refers to another artifact and travels along with it; nobody has judged it.
     Referrer,
     /// Its SHA-256 equals the one that upstream publishes, or the spec pins.

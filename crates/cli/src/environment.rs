@@ -26,7 +26,7 @@ variables! {
     SEALOCK_PASSPHRASE_FILE = "File whose first line is the passphrase of private keys. The same as `--passphrase-file`."
     SEALOCK_LOG = "What to log to standard error, as `tracing` filters, like `sealock_fetch=debug`."
     SOURCE_DATE_EPOCH = "Seconds since 1970 that `lock` takes as the issue time, so that a lock can be reproduced."
-    PATH = "Where docker's credential helpers are looked for, outside; and `ssh` at the station."
+    PATH = "Where docker's credential helpers, `gpgv` and `notation` are looked for, outside; and `ssh` at the station."
     TMPDIR = "Where temporary files go, instead of `/tmp`; and tools that `lock` runs, instead of `/var/tmp`."
     NO_COLOR = "Not empty: no colours."
     HOME = "Where the user's settings and docker's configuration are looked for."

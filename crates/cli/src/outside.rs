@@ -46,6 +46,7 @@ pub fn settings(settings: &Settings) -> Result<FetchSettings> {
             ..Patience::default()
         },
         helper_folders: Vec::new(),
+        program_folders: env::read(&env::PATH).iter().flat_map(std::env::split_paths).collect(),
         scratch: env::read(&env::TMPDIR).map_or_else(|| FetchSettings::default().scratch, PathBuf::from),
         tools: env::cache_dir().map(|folder| folder.join("tools")),
         parallel: outside.parallel.value.max(1),

@@ -122,6 +122,38 @@ pub enum FetchError {
         /// The image.
         image: String,
     },
+    /// What must be signed is not.
+    #[error("{what} is not signed: there is no {place}")]
+    NotSigned {
+        /// The chart, file or image.
+        what: String,
+        /// Where the signature was looked for.
+        place: String,
+    },
+    /// A program of this machine is needed, and is not there.
+    #[error("{tool} is not installed, and {asked} is to be checked with it")]
+    NoTool {
+        /// The program.
+        tool: &'static str,
+        /// For what.
+        asked: String,
+    },
+    /// What lies where an SBOM is kept is none.
+    #[error("{} cannot be carried: {reason}", path.display())]
+    Sbom {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// syft makes no SBOM of an image.
+    #[error("syft makes no SBOM of {image}: {said}")]
+    Syft {
+        /// The image.
+        image: String,
+        /// What it said.
+        said: String,
+    },
     /// No signature of an image satisfies its rule.
     #[error("no signature of {image} holds for {by}: {reason}")]
     BadSignature {
@@ -350,6 +382,7 @@ impl FetchError {
             Self::Image { source, .. } | Self::Chart { source, .. } => source.is_environment(),
             Self::Io { source, .. } => source.kind() != io::ErrorKind::NotFound,
             Self::Archive(error) => error.is_environment(),
+            Self::NoTool { .. } => true,
             _ => false,
         }
     }
@@ -363,7 +396,7 @@ impl FetchError {
                 if missing { Some(Code::Unresolved) } else { source.code() }
             }
             Self::Components(source) => source.code(),
-            Self::NoRule { .. } | Self::NoSignature { .. } => Some(Code::Unsigned),
+            Self::NoRule { .. } | Self::NoSignature { .. } | Self::NotSigned { .. } => Some(Code::Unsigned),
             Self::BadSignature { code, .. } => Some(*code),
             Self::Referrers { .. } => Some(Code::Limit),
             Self::Key { source, .. } => Some(source.code()),
@@ -374,7 +407,8 @@ impl FetchError {
             | Self::Secret { .. }
             | Self::NoManifests { .. }
             | Self::RuleConflict { .. }
-            | Self::RuleFile { .. } => Some(Code::Spec),
+            | Self::RuleFile { .. }
+            | Self::Sbom { .. } => Some(Code::Spec),
             Self::NoPlatform { .. }
             | Self::NoChart { .. }
             | Self::ChartArchive { .. }
@@ -403,6 +437,11 @@ impl FetchError {
             }
             Self::NoSignature { .. } => {
                 "check the rule of this image; if its upstream signs nothing, say so: {unsigned: \"why\"}"
+            }
+            Self::NotSigned { .. } => "check the rule, and where its publisher keeps signatures",
+            Self::Sbom { .. } => "remove it, and it is made anew",
+            Self::NoTool { .. } => {
+                "install it, and see that it is in the PATH; Debian and Ubuntu have `gpgv` as a package"
             }
             Self::Referrers { .. } => "carry less of it: `referrers: signatures` or `referrers: none`",
             Self::RuleConflict { .. } => "make one of the two patterns narrower, or give the image a rule of its own",

@@ -20,6 +20,8 @@ pub struct Settings {
     pub docker_config: Option<PathBuf>,
     /// Folders with credential helpers (`docker-credential-…`), before those of the `PATH`.
     pub helper_folders: Vec<PathBuf>,
+    /// Folders with programs that check signatures (`gpgv`, `notation`), before the usual ones.
+    pub program_folders: Vec<PathBuf>,
     /// How failures that may pass are tried again.
     pub retry: Retry,
     /// How long an upstream may keep us waiting.
@@ -41,6 +43,7 @@ impl Default for Settings {
             proxy: ProxySettings::default(),
             docker_config: None,
             helper_folders: Vec::new(),
+            program_folders: Vec::new(),
             retry: Retry::default(),
             patience: Patience::default(),
             parallel: 6,

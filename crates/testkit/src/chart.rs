@@ -30,8 +30,19 @@ pub fn index(name: &str, version: &str, archive: &[u8]) -> String {
 
 /// The chart as the OCI artifact that `helm push` makes.
 pub fn artifact(name: &str, version: &str, archive: &Bytes) -> Image {
+    of_layers(name, version, vec![(ARCHIVE.to_owned(), archive.clone())])
+}
+
+/// The same where a provenance file lies beside the archive.
+pub fn signed_artifact(name: &str, version: &str, archive: &Bytes, provenance: impl Into<Bytes>) -> Image {
+    let provenance = ("application/vnd.cncf.helm.chart.provenance.v1.prov".to_owned(), provenance.into());
+    of_layers(name, version, vec![(ARCHIVE.to_owned(), archive.clone()), provenance])
+}
+
+const ARCHIVE: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+
+fn of_layers(name: &str, version: &str, layers: Vec<(String, Bytes)>) -> Image {
     let config = serde_json::to_vec(&json!({"apiVersion": "v2", "name": name, "version": version})).unwrap();
-    let layer = ("application/vnd.cncf.helm.chart.content.v1.tar+gzip".to_owned(), archive.clone());
     let annotations = json!({"org.opencontainers.image.title": name, "org.opencontainers.image.version": version});
-    Image::artifact(None, ("application/vnd.cncf.helm.config.v1+json", config.into()), vec![layer], &annotations)
+    Image::artifact(None, ("application/vnd.cncf.helm.config.v1+json", config.into()), layers, &annotations)
 }

@@ -7,7 +7,9 @@
 pub mod chart;
 pub mod corpus;
 pub mod cosign;
+pub mod gpg;
 pub mod image;
+pub mod notation;
 pub mod sigstore;
 pub mod small_disk;
 pub mod upstream;

@@ -20,6 +20,7 @@ pub use model::{
     Alert, Amount, ArtifactChange, Change, Diff, FactChange, Kind, Layer, Level, Origin, PackageChange, PackageChanges,
     SideSummary, Source, State, StreamPosition, TextChange, Transfer, Trust, Unchanged,
 };
+pub(crate) use packages::sboms;
 pub use side::Side;
 
 use tree::Trees;

@@ -4,7 +4,7 @@ use sealock_trust::Digest;
 
 use super::Readable;
 use super::artifacts::Pair;
-use super::model::{PackageChange, PackageChanges};
+use super::model::{Kind, PackageChange, PackageChanges};
 use super::side::Entry;
 use super::tree::{Part, Trees};
 use crate::plain::Plain;
@@ -53,6 +53,40 @@ pub(super) fn changes<E>(
     }
     found.retain(|changes| !changes.changes.is_empty());
     Ok(found)
+}
+
+/// What is done with each SBOM of an artifact; false where it was the last one wanted.
+pub(crate) type Each<'a> = dyn FnMut(&Plain, &Sbom) -> bool + 'a;
+
+/// Hands the SBOMs of every image and chart of `readable` to `each`, one for each platform that has one, and answers the
+/// names of those that have none.
+pub(crate) fn sboms<E>(
+    mut readable: Readable<'_, E>,
+    notes: &mut Vec<Plain>,
+    each: &mut Each<'_>,
+) -> Result<Vec<Plain>, E> {
+    let trees = Trees::of(&mut readable, notes)?;
+    let mut without = Vec::new();
+    let artifacts = readable.side.entries.iter().filter(|entry| matches!(entry.kind, Kind::Image | Kind::Chart));
+    for (count, entry) in artifacts.enumerate() {
+        if count == MAX_ARTIFACTS {
+            notes.push(Plain::of(format_args!("the SBOMs of {MAX_ARTIFACTS} artifacts are read, and no more")));
+            break;
+        }
+        let name = Plain::of(&entry.name);
+        let mut has_one = false;
+        for parts in trees.sboms(&entry.digest).values().take(MAX_TRIED) {
+            let Some(sbom) = read(parts, &readable, entry, notes)? else { continue };
+            has_one = true;
+            if !each(&name, &sbom) {
+                return Ok(without);
+            }
+        }
+        if !has_one {
+            without.push(name);
+        }
+    }
+    Ok(without)
 }
 
 /// The first of `parts` that is an SBOM.

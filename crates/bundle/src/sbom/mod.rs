@@ -4,6 +4,7 @@
 //! proven by it.
 
 mod cyclonedx;
+mod made;
 mod spdx;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::plain::Plain;
+
+pub use made::{SPDX, reproducible};
 
 /// Bytes of one SBOM at most.
 pub const MAX_BYTES: u64 = 32 << 20;

@@ -8,6 +8,7 @@ use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::duration::Days;
+use super::gpg::{ChartRule, FileRule};
 use super::guesses::GuessRules;
 use super::select::{ComponentSpec, VariantSpec};
 use super::verify::{VerifyMatch, VerifyRule};
@@ -73,6 +74,9 @@ pub struct BundleSpec {
     /// What travels along of that which refers to an image upstream: its signatures, its SBOMs, who built it.
     #[serde(default, skip_serializing_if = "Referrers::is_default")]
     pub referrers: Referrers,
+    /// Whether SBOMs are made for images that bring none.
+    #[serde(default, skip_serializing_if = "Sboms::is_default")]
+    pub sboms: Sboms,
     /// Container images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<ImageSpec>,
@@ -110,6 +114,23 @@ pub enum Referrers {
     /// Everything: signatures, SBOMs, provenance and whatever else there is.
     #[default]
     All,
+}
+
+/// Whether SBOMs are made for images that bring none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Sboms {
+    /// No: those travel that upstream has.
+    #[default]
+    Upstream,
+    /// Made by syft where the image has none; kept in `sboms/` beside the spec, and carried.
+    Generate,
+}
+
+impl Sboms {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Referrers {
@@ -210,6 +231,9 @@ pub struct ChartSpec {
     /// Images that the chart uses without naming them where rendering shows it, such as those an operator starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<Reference>,
+    /// Who must have signed the chart's provenance file; it travels along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<ChartRule>,
 }
 
 /// Where a chart comes from.
@@ -247,6 +271,9 @@ pub struct FileSpec {
     /// The tag that it travels under; the first twelve hexadecimal digits of the digest when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Who must have signed the file; the signature travels along. The file is downloaded to check it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<FileRule>,
 }
 
 /// A secret that may be carried.

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod duration;
+mod gpg;
 mod guesses;
 mod select;
 mod site;
@@ -9,10 +10,13 @@ mod verify;
 
 pub use bundle::{
     AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource, ChartSpec, FileSpec,
-    ImageSpec, KubernetesSpec, PodNetwork, Referrers, Validity,
+    ImageSpec, KubernetesSpec, PodNetwork, Referrers, Sboms, Validity,
 };
 pub use duration::{Days, ParseDaysError};
+pub use gpg::{ChartRule, FileRule};
 pub use guesses::{GuessDecision, GuessRules, RefusedGuess};
 pub use select::{Choice, ComponentSpec, SelectError, Selection, VariantSpec};
 pub use site::{EnrolledRoot, ExpiryPolicy, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
-pub use verify::{Claims, KeyRule, KeylessRule, KeylessSigner, RuleConflict, VerifyMatch, VerifyRule, rule_for};
+pub use verify::{
+    Claims, KeyRule, KeylessRule, KeylessSigner, NotationRule, RuleConflict, VerifyMatch, VerifyRule, rule_for,
+};

@@ -18,6 +18,8 @@ pub enum VerifyRule {
     Key(KeyRule),
     /// It must be signed, cosign's way, by an identity that a pinned authority has certified.
     Keyless(KeylessRule),
+    /// It must be signed, Notation's way, by an identity that a pinned authority has certified.
+    Notation(NotationRule),
 }
 
 /// The key that must have signed an image.
@@ -36,6 +38,16 @@ pub struct KeylessRule {
     pub signer: KeylessSigner,
     /// What the signature must say besides.
     pub claims: Claims,
+}
+
+/// An identity in a certificate, and the authorities that are believed, as Notation (Notary Project) knows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NotationRule {
+    /// The identity, as Notation's trust policies write it: `x509.subject: C=US, ST=WA, O=acme`; `*` for any under the certificates.
+    pub identity: String,
+    /// The PEM file with the certificates of the authorities that are believed, or of the signer, relative to the spec.
+    pub certificates: PathBuf,
 }
 
 /// An identity in a certificate, and the authorities and logs that are believed.
@@ -124,7 +136,7 @@ pub fn rule_for<'a>(rules: &'a [VerifyMatch], name: &str) -> Result<Option<&'a V
     }
 }
 
-/// What must hold: `unsigned: …`, `key: FILE` or `keyless: {…}`.
+/// What must hold: `unsigned: …`, `key: FILE`, `keyless: {…}` or `notation: {…}`.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "VerifyRule")]
@@ -138,6 +150,9 @@ struct RawVerifyRule {
     /// The identity that must have signed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keyless: Option<KeylessSigner>,
+    /// The identity that must have signed, with Notation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notation: Option<NotationRule>,
     /// Patterns for the repository that the signature names, where that is not the image's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     signed_as: Vec<String>,
@@ -147,7 +162,7 @@ struct RawVerifyRule {
 }
 
 // The fields of `RawVerifyRule` stand here again, because serde cannot both flatten and refuse unknown fields.
-/// One rule for images whose name fits a pattern: `match` and one of `unsigned`, `key` and `keyless`.
+/// One rule for images whose name fits a pattern: `match` and one of `unsigned`, `key`, `keyless` and `notation`.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(rename = "VerifyMatch")]
@@ -163,6 +178,9 @@ struct RawVerifyMatch {
     /// The identity that must have signed the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keyless: Option<KeylessSigner>,
+    /// The identity that must have signed, with Notation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    notation: Option<NotationRule>,
     /// Patterns for the repository that a signature names, where that is not the image's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     signed_as: Vec<String>,
@@ -176,20 +194,21 @@ impl TryFrom<RawVerifyRule> for VerifyRule {
 
     fn try_from(raw: RawVerifyRule) -> Result<Self, &'static str> {
         let claims = Claims { signed_as: raw.signed_as, annotations: raw.annotations };
-        match (raw.unsigned, raw.key, raw.keyless) {
-            (Some(_), None, None) if !claims.is_empty() => {
-                Err("\"signedAs\" and \"annotations\" say what a signature must say, and there is none")
+        match (raw.unsigned, raw.key, raw.keyless, raw.notation) {
+            (Some(_), None, None, None) | (None, None, None, Some(_)) if !claims.is_empty() => {
+                Err("\"signedAs\" and \"annotations\" say what a signature of cosign must say, and none is demanded")
             }
-            (Some(reason), None, None) if reason.trim().is_empty() => {
+            (Some(reason), None, None, None) if reason.trim().is_empty() => {
                 Err("\"unsigned\" says in words why an image may come unsigned")
             }
-            (Some(reason), None, None) => Ok(Self::Unsigned(reason)),
-            (None, Some(file), None) => Ok(Self::Key(KeyRule { file, claims })),
-            (None, None, Some(signer)) if signer.identity.is_some() == signer.identity_regexp.is_some() => {
+            (Some(reason), None, None, None) => Ok(Self::Unsigned(reason)),
+            (None, Some(file), None, None) => Ok(Self::Key(KeyRule { file, claims })),
+            (None, None, Some(signer), None) if signer.identity.is_some() == signer.identity_regexp.is_some() => {
                 Err("\"keyless\" has either \"identity\" or \"identityRegexp\"")
             }
-            (None, None, Some(signer)) => Ok(Self::Keyless(KeylessRule { signer, claims })),
-            _ => Err("a rule has one of \"unsigned\", \"key\" and \"keyless\""),
+            (None, None, Some(signer), None) => Ok(Self::Keyless(KeylessRule { signer, claims })),
+            (None, None, None, Some(rule)) => Ok(Self::Notation(rule)),
+            _ => Err("a rule has one of \"unsigned\", \"key\", \"keyless\" and \"notation\""),
         }
     }
 }
@@ -202,6 +221,7 @@ impl From<VerifyRule> for RawVerifyRule {
             VerifyRule::Unsigned(reason) => Self { unsigned: Some(reason), ..Self::default() },
             VerifyRule::Key(KeyRule { file, claims }) => Self { key: Some(file), ..with(claims) },
             VerifyRule::Keyless(KeylessRule { signer, claims }) => Self { keyless: Some(signer), ..with(claims) },
+            VerifyRule::Notation(rule) => Self { notation: Some(rule), ..Self::default() },
         }
     }
 }
@@ -210,16 +230,16 @@ impl TryFrom<RawVerifyMatch> for VerifyMatch {
     type Error = &'static str;
 
     fn try_from(raw: RawVerifyMatch) -> Result<Self, &'static str> {
-        let RawVerifyMatch { r#match, unsigned, key, keyless, signed_as, annotations } = raw;
-        let rule = RawVerifyRule { unsigned, key, keyless, signed_as, annotations }.try_into()?;
+        let RawVerifyMatch { r#match, unsigned, key, keyless, notation, signed_as, annotations } = raw;
+        let rule = RawVerifyRule { unsigned, key, keyless, notation, signed_as, annotations }.try_into()?;
         Ok(Self { pattern: r#match, rule })
     }
 }
 
 impl From<VerifyMatch> for RawVerifyMatch {
     fn from(value: VerifyMatch) -> Self {
-        let RawVerifyRule { unsigned, key, keyless, signed_as, annotations } = value.rule.into();
-        Self { r#match: value.pattern, unsigned, key, keyless, signed_as, annotations }
+        let RawVerifyRule { unsigned, key, keyless, notation, signed_as, annotations } = value.rule.into();
+        Self { r#match: value.pattern, unsigned, key, keyless, notation, signed_as, annotations }
     }
 }
 

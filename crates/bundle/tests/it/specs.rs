@@ -62,7 +62,7 @@ fn mistakes_are_shown_with_their_place() {
     insta::assert_snapshot!(with("docker.io/library/postgres:17", "docker.io/Library/postgres:17"), @r#"sealock.yaml:12:12: "docker.io/Library/postgres:17" is not a reference: the repository is made of lower-case letters, digits, and '.', '_', '__' or '-' between them"#);
     insta::assert_snapshot!(with("stream: base", "stream: ../base"), @"sealock.yaml:4:35: a stream is named by lower-case words with `/` between them, like `apps/payments` (at most 128 characters)");
     insta::assert_snapshot!(with("[manifests/]", "manifests/"), @"sealock.yaml:19:14: expected a list");
-    insta::assert_snapshot!(with("unsigned: \"digests", "key: x, unsigned: \"digests"), @r#"sealock.yaml:10:7: a rule has one of "unsigned", "key" and "keyless""#);
+    insta::assert_snapshot!(with("unsigned: \"digests", "key: x, unsigned: \"digests"), @r#"sealock.yaml:10:7: a rule has one of "unsigned", "key", "keyless" and "notation""#);
     insta::assert_snapshot!(with("upstream signs nothing; digest reviewed 2026-11-20", " "), @r#"sealock.yaml:13:15: "unsigned" says in words why an image may come unsigned"#);
     insta::assert_snapshot!(with("cni: routed", "cni: calico"), @r#"sealock.yaml:8:42: unknown value "calico", known are external, routed"#);
     insta::assert_snapshot!(with("  audience: {sites: [plant-7]}\n", ""), @r#"sealock.yaml:18:3: the field "audience" is missing"#);

@@ -9,13 +9,14 @@ use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, Re
 use sealock_bundle::names::KubernetesVersion;
 use sealock_bundle::reference::{self, Reference};
 use sealock_bundle::spec::{self, ChartSource, ChartSpec, VerifyRule};
+use sealock_trust::Digest;
 
 use super::components::Components;
 use super::draft::Draft;
 use super::guesses::Guesses;
 use super::images::{self, Fit};
 use super::wishes::Wishes;
-use super::{Context, objects, secrets, signature, tools};
+use super::{Context, objects, provenance, secrets, signature, tools};
 use crate::discovery::{self, Guess};
 use crate::error::FetchError;
 use crate::http::Expected;
@@ -56,7 +57,7 @@ struct Found {
 }
 
 /// What a person calls the chart.
-fn title(chart: &ChartSpec) -> String {
+pub(super) fn title(chart: &ChartSpec) -> String {
     format!("chart {} {}", chart.name, chart.version)
 }
 
@@ -94,19 +95,25 @@ async fn from_repository(
     }
     let file = format!("{}-{}.tgz", chart.name, chart.version);
     let content = artifact::Content { digest: landed.digest, size: landed.size, title: file };
-    let made = artifact::of_chart(&content, &metadata);
-    carry(chart, repository, &listed, (content, made), draft)?;
+    let provenance = match &chart.verify {
+        Some(rule) => Some(provenance::beside(context, chart, rule, (&listed.url, &content, &metadata)).await?),
+        None => None,
+    };
+    let made = artifact::of_chart(&content, &metadata, provenance.as_ref().map(|provenance| &provenance.content));
+    draft.blobs(made.blobs);
+    draft.blobs(provenance.iter().map(provenance::Provenance::blob));
+    let verdict = provenance.map(|provenance| provenance.verdict);
+    carry(chart, repository, (&listed, verdict), (content, made.digest), draft)?;
     Ok(bytes)
 }
 
 fn carry(
     chart: &ChartSpec,
     repository: &str,
-    listed: &Listed,
-    (content, made): (artifact::Content, artifact::Artifact),
+    (listed, verdict): (&Listed, Option<Verdict>),
+    (content, digest): (artifact::Content, Digest),
     draft: &mut Draft,
 ) -> Result<(), FetchError> {
-    draft.blobs(made.blobs);
     draft.blobs([LockedBlob {
         digest: content.digest,
         size: content.size,
@@ -124,13 +131,13 @@ fn carry(
     draft.reference(LockedReference {
         name: ArtifactName::from(&name),
         kind: ReferenceKind::Chart,
-        digest: made.digest,
+        digest,
         media_type: OCI_MANIFEST.to_owned(),
         platform: None,
         subject: None,
         source: listed.url.to_string(),
         requested_by: vec!["spec.charts".to_owned()],
-        verdict: Verdict::new(VerdictRule::Checksum).because(reason),
+        verdict: verdict.unwrap_or_else(|| Verdict::new(VerdictRule::Checksum).because(reason)),
     })
 }
 
@@ -154,6 +161,10 @@ async fn from_registry(
     let (bytes, _) = context.http.read(&request, &Expected::exactly(&layer.digest, layer.size)).await?;
     let rule = rule_for(context, &named)?;
     let judged = signature::judge(context, &repository, &tree.digest, &rule).await.map_err(because)?;
+    let signed = match &chart.verify {
+        Some(rule) => Some(provenance::in_registry(context, chart, rule, (&repository, &tree.blobs, &bytes)).await?),
+        None => None,
+    };
     draft.blobs(tree.blobs);
     draft.blobs(judged.blobs);
     judged.references.into_iter().try_for_each(|reference| draft.reference(reference))?;
@@ -166,7 +177,7 @@ async fn from_registry(
         subject: None,
         source: format!("oci://{named}"),
         requested_by: vec!["spec.charts".to_owned()],
-        verdict: judged.verdict,
+        verdict: signed.unwrap_or(judged.verdict),
     })?;
     Ok(bytes)
 }

@@ -1,15 +1,20 @@
 //! Files from the web, pinned by digest in the spec.
 
 use sealock_bundle::ArtifactName;
-use sealock_bundle::artifact::{self, Content, OCI_MANIFEST, OCTET_STREAM};
+use sealock_bundle::artifact::{self, Content, OCI_MANIFEST, OCTET_STREAM, PGP_SIGNATURE};
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
 use sealock_bundle::reference;
-use sealock_bundle::spec::FileSpec;
+use sealock_bundle::spec::{FileRule, FileSpec};
+use url::Url;
 
 use super::Context;
 use super::components::parse_url;
 use super::draft::Draft;
+use super::gpg;
 use crate::error::FetchError;
+use crate::http::{Expected, FileLanding};
+use crate::signature::openpgp::SIGNATURE_LIMIT;
+use crate::upstream::Failure;
 
 /// Adds every file of the spec.
 pub(super) async fn gather(context: Context<'_>, draft: &mut Draft) -> Result<(), FetchError> {
@@ -24,8 +29,16 @@ async fn add(context: Context<'_>, file: &FileSpec, draft: &mut Draft) -> Result
     let size = context.http.length(&context.http.file_request(&url)).await?;
     let title = url.path().rsplit('/').next().filter(|title| !title.is_empty()).unwrap_or("file").to_owned();
     let content = Content { digest: file.digest.clone(), size, title };
-    let made = artifact::of_file(&content);
+    let signed = match &file.verify {
+        Some(rule) => Some(check(context, &url, &content, rule).await?),
+        None => None,
+    };
+    let made = match &signed {
+        Some(signed) => artifact::of_signed_file(&content, &signed.signature),
+        None => artifact::of_file(&content),
+    };
     draft.blobs(made.blobs);
+    draft.blobs(signed.iter().map(Signed::blob));
     draft.blobs([LockedBlob {
         digest: content.digest,
         size,
@@ -44,6 +57,51 @@ async fn add(context: Context<'_>, file: &FileSpec, draft: &mut Draft) -> Result
         subject: None,
         source: file.url.clone(),
         requested_by: vec!["spec.files".to_owned()],
-        verdict: Verdict::new(VerdictRule::Checksum).because("the spec pins its digest"),
+        verdict: signed.map_or_else(pinned, |signed| signed.verdict),
     })
+}
+
+fn pinned() -> Verdict {
+    Verdict::new(VerdictRule::Checksum).because("the spec pins its digest")
+}
+
+/// A detached signature that holds.
+struct Signed {
+    signature: Content,
+    url: Url,
+    verdict: Verdict,
+}
+
+impl Signed {
+    fn blob(&self) -> LockedBlob {
+        LockedBlob {
+            digest: self.signature.digest.clone(),
+            size: self.signature.size,
+            media_type: PGP_SIGNATURE.to_owned(),
+            role: BlobRole::Layer,
+            source: BlobSource::Http { url: self.url.to_string(), inner: None },
+        }
+    }
+}
+
+/// Downloads file and signature, and checks the one by the other.
+async fn check(context: Context<'_>, url: &Url, content: &Content, rule: &FileRule) -> Result<Signed, FetchError> {
+    let address = rule.signature.clone().unwrap_or_else(|| format!("{url}.asc"));
+    let address = parse_url(&address)?;
+    let request = context.http.file_request(&address);
+    let (signature, landed) = match context.http.read(&request, &Expected::at_most(SIGNATURE_LIMIT)).await {
+        Err(FetchError::Upstream(error)) if error.failure == Failure::NotFound => {
+            return Err(FetchError::NotSigned { what: url.to_string(), place: address.to_string() });
+        }
+        other => other?,
+    };
+    let folder = tempfile::tempdir_in(context.work).map_err(|source| FetchError::io("write", context.work, source))?;
+    let path = folder.path().join("data");
+    let expected = Expected::exactly(&content.digest, content.size);
+    context.http.download(&context.http.file_request(url), &expected, FileLanding::create(&path)?).await?;
+    let signed = gpg::Signed { what: url.as_str(), keyring: &rule.gpg, signature: &signature };
+    let verdict = signed.detached(context, &path).await?;
+    let title = address.path().rsplit('/').next().unwrap_or_default().to_owned();
+    let signature = Content { digest: landed.digest, size: landed.size, title };
+    Ok(Signed { signature, url: address, verdict })
 }

@@ -4,11 +4,14 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use sealock_bundle::ArtifactName;
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind};
 use sealock_bundle::names::Platform;
+use sealock_bundle::sbom;
+use sealock_bundle::spec::Sboms;
 use sealock_trust::Digest;
 use serde::Deserialize;
 
 use super::Context;
 use super::draft::Draft;
+use super::sboms::{self, Bare};
 use super::signature;
 use super::wishes::Wish;
 use crate::error::FetchError;
@@ -38,6 +41,15 @@ impl Tree {
         let below = self.blobs.iter().filter(|blob| blob.role == BlobRole::Manifest && blob.digest != self.digest);
         below.map(|blob| &blob.digest)
     }
+
+    /// Layers that BuildKit's attestations inside an index may have put there.
+    fn attestations(&self) -> impl Iterator<Item = &LockedBlob> {
+        self.blobs.iter().filter(|blob| blob.role == BlobRole::Layer && sbom::is_media_type(&blob.media_type))
+    }
+
+    fn is_of_one_platform(&self) -> bool {
+        self.blobs.iter().all(|blob| blob.role != BlobRole::Index)
+    }
 }
 
 /// Resolves all wishes at once, and adds them in a fixed order.
@@ -45,14 +57,24 @@ pub(super) async fn gather(context: Context<'_>, wishes: Vec<Wish>, draft: &mut 
     context.phase("resolving images");
     let resolved: Vec<_> =
         stream::iter(wishes).map(|wish| resolve(context, wish)).buffered(context.http.parallel()).try_collect().await?;
-    for (references, blobs) in resolved {
-        references.into_iter().try_for_each(|reference| draft.reference(reference))?;
-        draft.blobs(blobs);
+    let mut bare = Vec::new();
+    for image in resolved {
+        image.references.into_iter().try_for_each(|reference| draft.reference(reference))?;
+        draft.blobs(image.blobs);
+        bare.extend(image.bare);
     }
-    Ok(())
+    sboms::gather(context, &bare, draft).await
 }
 
-async fn resolve(context: Context<'_>, wish: Wish) -> Result<(Vec<LockedReference>, Vec<LockedBlob>), FetchError> {
+/// An image that was resolved, with what travels along.
+struct Resolved {
+    references: Vec<LockedReference>,
+    blobs: Vec<LockedBlob>,
+    /// Its platforms that need an SBOM.
+    bare: Vec<Bare>,
+}
+
+async fn resolve(context: Context<'_>, wish: Wish) -> Result<Resolved, FetchError> {
     let because = |source: FetchError| FetchError::Image {
         image: wish.reference.to_string(),
         requested_by: wish.requested_by.clone(),
@@ -61,11 +83,24 @@ async fn resolve(context: Context<'_>, wish: Wish) -> Result<(Vec<LockedReferenc
     let repository = repository(&wish);
     let tree = fetch(context, &repository, &wish.reference.tag_or_digest(), Fit::Platforms).await.map_err(because)?;
     let mut judged = signature::judge(context, &repository, &tree.digest, &wish.rule).await.map_err(because)?;
+    let makes_sboms = context.request.bundle.spec.sboms == Sboms::Generate;
+    let of_whole = tree.attestations().chain(&judged.blobs).cloned().collect::<Vec<_>>();
+    let is_covered = !makes_sboms || sboms::has_one(context, &repository, &of_whole).await.map_err(because)?;
+    let mut bare = Vec::new();
     for platform in tree.platforms() {
         let (references, blobs) = signature::along(context, &repository, platform).await.map_err(because)?;
+        if !is_covered && !sboms::has_one(context, &repository, &blobs).await.map_err(because)? {
+            bare.push(platform.clone());
+        }
         judged.references.extend(references);
         judged.blobs.extend(blobs);
     }
+    if !is_covered && tree.is_of_one_platform() {
+        bare.push(tree.digest.clone());
+    }
+    let name = wish.reference.to_string();
+    let bare = bare.into_iter().map(|digest| Bare { name: name.clone(), repository: repository.clone(), digest });
+    let bare = bare.collect();
     let mut references = vec![LockedReference {
         name: ArtifactName::from(&wish.reference),
         kind: ReferenceKind::Image,
@@ -79,7 +114,7 @@ async fn resolve(context: Context<'_>, wish: Wish) -> Result<(Vec<LockedReferenc
     }];
     references.extend(judged.references);
     let blobs = tree.blobs.into_iter().chain(judged.blobs).collect();
-    Ok((references, blobs))
+    Ok(Resolved { references, blobs, bare })
 }
 
 fn repository(wish: &Wish) -> Repository {

@@ -4,11 +4,15 @@ mod charts;
 mod components;
 mod draft;
 mod files;
+mod gpg;
 mod guesses;
 mod images;
 mod kubernetes;
 mod manifests;
+mod notation;
 pub(crate) mod objects;
+mod provenance;
+mod sboms;
 mod secrets;
 mod signature;
 mod tool_cache;
@@ -52,6 +56,8 @@ pub struct LockRequest {
     pub publisher_keys: u32,
     /// What makes the lock, like `sealock 0.1.0`.
     pub tool: String,
+    /// The folder below which SBOMs that are made are kept: that of the spec, or nowhere when nothing is to be written.
+    pub keep: Option<PathBuf>,
 }
 
 /// What every part of the resolution needs.
@@ -73,7 +79,8 @@ impl Context<'_> {
 ///
 /// # Errors
 /// When an upstream fails, an image has no rule or breaks its rule, a chart does not render, a guess is undecided, a secret
-/// is not accepted, or a local file cannot be read. Nothing is written but into a temporary folder that is gone afterwards.
+/// is not accepted, or a local file cannot be read. Nothing is written but into a temporary folder that is gone afterwards, and SBOMs
+/// where the request says so.
 pub async fn resolve(request: &LockRequest, settings: &Settings, progress: &Progress) -> Result<Lock, FetchError> {
     let failed = |source| FetchError::io("make a folder in", &settings.scratch, source);
     // Programs are started from another folder, so their paths must not depend on this one.

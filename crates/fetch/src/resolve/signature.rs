@@ -6,7 +6,7 @@ use sealock_bundle::spec::{Referrers, VerifyRule};
 use sealock_trust::Digest;
 
 use super::Context;
-use super::images;
+use super::{images, notation};
 use crate::error::FetchError;
 use crate::signature::{self, Demand, Holds, Signed};
 use crate::source::oci::Repository;
@@ -26,17 +26,11 @@ pub(super) async fn judge(
     digest: &Digest,
     rule: &VerifyRule,
 ) -> Result<Judged, FetchError> {
-    let demand = Demand::of(rule, &context.request.folder)?;
     let carried = context.request.bundle.spec.referrers;
-    let wanted = if demand.is_some() && carried == Referrers::None { Referrers::Signatures } else { carried };
+    let is_demanded = !matches!(rule, VerifyRule::Unsigned(_));
+    let wanted = if is_demanded && carried == Referrers::None { Referrers::Signatures } else { carried };
     let found = context.http.referrers(repository, digest, wanted).await?;
-    let (verdict, holds) = match &demand {
-        Some(demand) => {
-            let holds = signature::check(context.http, Signed { repository, digest }, &found, demand).await?;
-            (verdict(demand, &holds), Some(holds.referrer))
-        }
-        None => (unsigned(rule), None),
-    };
+    let (verdict, holds) = verdict(context, Signed { repository, digest }, &found, rule).await?;
     let mut judged = Judged { verdict, references: Vec::new(), blobs: Vec::new() };
     for (number, referrer) in found.iter().enumerate().filter(|_| carried != Referrers::None) {
         let verdict = if holds == Some(number) { judged.verdict.clone() } else { Verdict::new(VerdictRule::Referrer) };
@@ -57,15 +51,28 @@ pub(super) async fn along(
     Ok((references, blobs))
 }
 
-fn unsigned(rule: &VerifyRule) -> Verdict {
-    let verdict = Verdict::new(VerdictRule::Unsigned);
-    match rule {
-        VerifyRule::Unsigned(reason) => verdict.because(reason.clone()),
-        VerifyRule::Key(_) | VerifyRule::Keyless(_) => verdict,
-    }
+/// What the rule comes to, and which of the referrers satisfies it.
+async fn verdict(
+    context: Context<'_>,
+    signed: Signed<'_>,
+    found: &[Referrer],
+    rule: &VerifyRule,
+) -> Result<(Verdict, Option<usize>), FetchError> {
+    let folder = &context.request.folder;
+    let demand = match rule {
+        VerifyRule::Unsigned(reason) => return Ok((Verdict::new(VerdictRule::Unsigned).because(reason.clone()), None)),
+        VerifyRule::Notation(rule) => {
+            let (verdict, referrer) = notation::judge(context, signed, found, rule).await?;
+            return Ok((verdict, Some(referrer)));
+        }
+        VerifyRule::Key(rule) => Demand::by_key(rule, folder)?,
+        VerifyRule::Keyless(rule) => Demand::by_identity(rule, folder)?,
+    };
+    let holds = signature::check(context.http, signed, found, &demand).await?;
+    Ok((by_cosign(&demand, &holds), Some(holds.referrer)))
 }
 
-fn verdict(demand: &Demand, holds: &Holds) -> Verdict {
+fn by_cosign(demand: &Demand, holds: &Holds) -> Verdict {
     let key = Some(demand.digest().clone());
     match &holds.signer {
         None => Verdict { key, ..Verdict::new(VerdictRule::Key) },

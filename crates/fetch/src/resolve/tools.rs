@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
@@ -95,45 +95,70 @@ fn make_executable(path: &Path) -> Result<(), FetchError> {
         .map_err(|source| FetchError::io("make executable", path, source))
 }
 
-/// Runs a program and gives its standard output. Its home is an empty folder, so that nobody's configuration matters.
+/// A program of this machine, looked for where the settings say and then in the usual places.
+pub(super) fn find(context: Context<'_>, name: &str) -> Option<PathBuf> {
+    let usual = ["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from);
+    let folders = context.http.settings.program_folders.iter().chain(&usual);
+    folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// A program, and what it sees of its surroundings.
+pub(super) struct Program<'a> {
+    pub(super) path: &'a Path,
+    /// Its home, so that nobody's configuration matters.
+    pub(super) home: &'a Path,
+    /// What else it finds in its environment.
+    pub(super) set: &'a [(&'a str, &'a str)],
+}
+
+impl Program<'_> {
+    /// Runs it, and gives what it wrote and how it ended.
+    pub(super) async fn output(&self, arguments: &[String]) -> io::Result<Output> {
+        let child = self.start(arguments).await?;
+        tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap_or_else(|_| {
+            let reason = format!("it did not end within {} s", PATIENCE.as_secs());
+            Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+        })
+    }
+
+    /// Starts it. A process that another thread forks at the same moment holds the file open for writing until it executes
+    /// something itself; the kernel then calls the program busy, and it is tried again.
+    async fn start(&self, arguments: &[String]) -> io::Result<Child> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let child = Command::new(self.path)
+                .args(arguments)
+                .env_clear()
+                .env("HOME", self.home)
+                .env("PATH", "/usr/bin:/bin")
+                .envs(self.set.iter().copied())
+                .current_dir(self.home)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn();
+            match child {
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
+                    tokio::task::yield_now().await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// Runs a program in an empty home and gives its standard output.
 pub(super) async fn run(context: Context<'_>, program: &Path, arguments: &[String]) -> Result<String, Failed> {
     let home = context.work.join("home");
     fs::create_dir_all(&home).map_err(|error| Failed(error.to_string()))?;
-    let child = start(program, arguments, &home).await.map_err(|error| Failed(error.to_string()))?;
-    let output = match tokio::time::timeout(PATIENCE, child.wait_with_output()).await {
-        Ok(output) => output.map_err(|error| Failed(error.to_string()))?,
-        Err(_) => return Err(Failed(format!("it did not end within {} s", PATIENCE.as_secs()))),
-    };
+    let program = Program { path: program, home: &home, set: &[] };
+    let output = program.output(arguments).await.map_err(|error| Failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(Failed(if said.is_empty() { output.status.to_string() } else { said }));
     }
     String::from_utf8(output.stdout).map_err(|_| Failed("its output is not UTF-8".to_owned()))
-}
-
-/// Starts a program. A process that another thread forks at the same moment holds the file open for writing until it
-/// executes something itself; the kernel then calls the program busy, and it is tried again.
-async fn start(program: &Path, arguments: &[String], home: &Path) -> io::Result<Child> {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let child = Command::new(program)
-            .args(arguments)
-            .env_clear()
-            .env("HOME", home)
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir(home)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn();
-        match child {
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < deadline => {
-                tokio::task::yield_now().await;
-            }
-            other => return other,
-        }
-    }
 }
 
 /// What a program that failed said.

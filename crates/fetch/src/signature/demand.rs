@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use sealock_bundle::spec::{Claims, KeyRule, KeylessRule, VerifyRule};
+use sealock_bundle::spec::{Claims, KeyRule, KeylessRule};
 use sealock_trust::Digest;
 use sealock_trust::attestation::UpstreamKey;
 
@@ -28,28 +28,21 @@ pub(super) enum By {
 }
 
 impl Demand {
-    /// What `rule` demands; nothing where an image may come unsigned. Paths are relative to `folder`.
-    pub(crate) fn of(rule: &VerifyRule, folder: &Path) -> Result<Option<Self>, FetchError> {
-        match rule {
-            VerifyRule::Unsigned(_) => Ok(None),
-            VerifyRule::Key(rule) => Self::by_key(rule, folder).map(Some),
-            VerifyRule::Keyless(rule) => Self::by_identity(rule, folder).map(Some),
-        }
-    }
-
     /// The digest of the file that it rests on: the public key, or the trusted root.
     pub(crate) fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    fn by_key(rule: &KeyRule, folder: &Path) -> Result<Self, FetchError> {
+    /// A signature by a key. Its file is relative to `folder`.
+    pub(crate) fn by_key(rule: &KeyRule, folder: &Path) -> Result<Self, FetchError> {
         let file = folder.join(&rule.file);
         let pem = read(&file, "read the public key")?;
         let key = UpstreamKey::from_pem(&pem).map_err(|source| FetchError::Key { path: file.clone(), source })?;
         Ok(Self { digest: key.file_digest().clone(), by: By::Key(key), claims: rule.claims.clone(), file })
     }
 
-    fn by_identity(rule: &KeylessRule, folder: &Path) -> Result<Self, FetchError> {
+    /// A signature by an identity. The trusted root is relative to `folder`.
+    pub(crate) fn by_identity(rule: &KeylessRule, folder: &Path) -> Result<Self, FetchError> {
         let file = folder.join(&rule.signer.trusted_root);
         let text = read(&file, "read the trusted root")?;
         let keyless =

@@ -1,10 +1,11 @@
 //! Upstream signatures, as cosign makes them: in its first form (simple signing) and as Sigstore bundles, by a key or by an
-//! identity.
+//! identity; and OpenPGP signatures.
 
 mod bundle;
 mod demand;
 mod keyless;
 mod logged;
+pub(crate) mod openpgp;
 mod simple;
 
 use sealock_trust::Digest;
@@ -18,9 +19,9 @@ use crate::source::oci::{Content, Descriptor, Repository};
 use crate::source::referrers::{Referrer, SIGSTORE_BUNDLE};
 
 /// A Sigstore bundle, or a signed payload, is larger nowhere.
-const SIGNED_LIMIT: u64 = 1 << 20;
+pub(crate) const SIGNED_LIMIT: u64 = 1 << 20;
 /// Signatures that are looked at for one image.
-const CANDIDATES: usize = 64;
+pub(crate) const CANDIDATES: usize = 64;
 
 /// An image whose signature is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +54,7 @@ pub(crate) struct Unfit {
 }
 
 impl Unfit {
-    fn new(code: Code, reason: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, reason: impl Into<String>) -> Self {
         Self { code, reason: reason.into() }
     }
 }
@@ -134,7 +135,7 @@ fn list(unfit: &[Unfit]) -> String {
 mod tests {
     use std::path::Path;
 
-    use sealock_bundle::spec::{Claims, KeyRule, VerifyRule};
+    use sealock_bundle::spec::{Claims, KeyRule};
 
     use super::*;
 
@@ -151,7 +152,7 @@ mod tests {
     fn demand(signed_as: &[&str]) -> Demand {
         let claims =
             Claims { signed_as: signed_as.iter().map(|text| (*text).to_owned()).collect(), ..Claims::default() };
-        Demand::of(&VerifyRule::Key(KeyRule { file: "cosign.pub".into(), claims }), folder()).unwrap().unwrap()
+        Demand::by_key(&KeyRule { file: "cosign.pub".into(), claims }, folder()).unwrap()
     }
 
     #[test]

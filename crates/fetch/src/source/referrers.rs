@@ -32,8 +32,9 @@ pub(crate) const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 /// How the media type of every Sigstore bundle begins, whatever its version.
 pub(crate) const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 /// Artifact types of signatures that are no Sigstore bundles: cosign's first form, and Notation's.
-const SIGNATURES: [&str; 2] =
-    ["application/vnd.dev.cosign.artifact.sig.v1+json", "application/vnd.cncf.notary.signature"];
+const SIGNATURES: [&str; 2] = ["application/vnd.dev.cosign.artifact.sig.v1+json", NOTATION];
+/// Artifact type of Notation's signatures (Notary Project, "Signature Specification").
+pub(crate) const NOTATION: &str = "application/vnd.cncf.notary.signature";
 
 /// One thing that refers to an image.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub(crate) struct Referrer {
     pub(crate) fetched: Fetched,
     /// The tag it was found under; none where only its digest is known.
     pub(crate) tag: Option<String>,
+    /// What it says it is; empty where it was found by its tag.
+    pub(crate) artifact_type: String,
     /// Whether it is a signature, and not something else that refers.
     pub(crate) is_signature: bool,
 }
@@ -93,7 +96,8 @@ impl Http {
         for suffix in std::iter::once(&SIGNATURE_TAG).chain(others) {
             let tag = format!("{}.{suffix}", tag_of(subject));
             if let Some(fetched) = optional(self.manifest(repository, &tag).await)? {
-                found.push(Referrer { fetched, tag: Some(tag), is_signature: *suffix == SIGNATURE_TAG });
+                let is_signature = *suffix == SIGNATURE_TAG;
+                found.push(Referrer { fetched, tag: Some(tag), artifact_type: String::new(), is_signature });
             }
         }
         found.retain(|referrer| which == Referrers::All || referrer.is_signature);
@@ -172,7 +176,7 @@ impl Http {
         let predicate = about.annotations.get(PREDICATE_TYPE);
         let is_bundle = kind.starts_with(SIGSTORE_BUNDLE) && predicate.is_none_or(|predicate| predicate == SIGN);
         let is_signature = is_bundle || SIGNATURES.contains(&kind.as_str());
-        Some(Referrer { fetched, tag: None, is_signature })
+        Some(Referrer { fetched, tag: None, artifact_type: kind, is_signature })
     }
 }
 

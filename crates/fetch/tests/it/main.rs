@@ -3,7 +3,11 @@
 
 mod build;
 mod discovery;
+mod gpg;
+mod notation;
+mod programs;
 mod referrers;
 mod resolve;
+mod sboms;
 mod signatures;
 mod world;

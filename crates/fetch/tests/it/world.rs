@@ -137,6 +137,7 @@ impl World {
             issued: "2026-11-23T00:00:00Z".parse().unwrap(),
             publisher_keys: 1,
             tool: "sealock test".to_owned(),
+            keep: Some(self.folder.path().to_owned()),
         }
     }
 

@@ -71,7 +71,8 @@ struct Outcome {
 pub fn run(args: &LockArgs, context: &Context) -> Result<()> {
     let path = args.lock.clone().unwrap_or_else(|| args.file.with_file_name(lock_name(args.variant.as_deref())));
     let before = read(&path)?;
-    let request = request(args, before.as_ref(), &path)?;
+    let mut request = request(args, before.as_ref(), &path)?;
+    request.keep = (!args.check && !context.dry_run).then(|| request.folder.clone());
     let progress = context.ui.progress();
     let resolved = settings(args, context).and_then(|settings| {
         let told = outside::progress(&progress);
@@ -147,6 +148,7 @@ fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRe
         issued: time::issued()?,
         publisher_keys: publisher_keys(&root)?,
         tool: concat!("sealock ", env!("CARGO_PKG_VERSION")).to_owned(),
+        keep: None,
     })
 }
 

@@ -1,8 +1,11 @@
 //! `sealock inspect`
 
+mod licences;
+
 use std::path::PathBuf;
 
 use sealock_bundle::Manifest;
+use sealock_bundle::licences::Licences;
 use sealock_bundle::lock::ReferenceKind;
 use sealock_trust::tuf::MetadataSet;
 use sealock_trust::{Digest, KeyId};
@@ -15,7 +18,8 @@ use crate::ui::{Table, bytes, facts, short};
 
 /// Show what a bundle says it holds, without believing it
 ///
-/// Reads the header only, so it takes no longer for a large bundle. `sealock verify` checks every byte.
+/// Reads the header only, so it takes no longer for a large bundle; `--licences` reads the SBOMs too. `sealock verify`
+/// checks every byte.
 #[derive(Debug, clap::Args)]
 pub struct InspectArgs {
     /// The bundle
@@ -23,6 +27,9 @@ pub struct InspectArgs {
     /// List every artifact with its digest
     #[arg(short, long)]
     long: bool,
+    /// Sum up the licences that the SBOMs in the bundle name
+    #[arg(long)]
+    licences: bool,
 }
 
 #[derive(Serialize)]
@@ -35,6 +42,9 @@ struct Inspection {
     size: u64,
     /// Keys by which it says that it is signed.
     claimed_signers: Vec<KeyId>,
+    /// What its SBOMs say of licences, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licences: Option<Licences>,
     manifest: Manifest,
 }
 
@@ -44,12 +54,15 @@ pub fn run(args: &InspectArgs, context: &Context) -> Result<()> {
         [] => Vec::new(),
         files => MetadataSet::from_files(files.iter().cloned())?.claimed_signers()?,
     };
+    let manifest = archive.unverified_manifest()?;
+    let licences = args.licences.then(|| licences::read(&archive, &manifest)).transpose();
     let inspection = Inspection {
         verified: false,
         digest: archive.manifest_digest(),
         size: archive.length(),
         claimed_signers,
-        manifest: archive.unverified_manifest()?,
+        licences: licences.map_err(|error| error.context(format!("reading {}", args.bundle.display())))?,
+        manifest,
     };
     context.ui.note("nothing of this is verified: `sealock verify` does that");
     context.ui.result(&inspection, text(&inspection, args.long))
@@ -79,6 +92,10 @@ fn text(inspection: &Inspection, long: bool) -> String {
     if long {
         text.push('\n');
         text.push_str(&artifacts(manifest).to_string());
+    }
+    if let Some(licences) = &inspection.licences {
+        text.push('\n');
+        text.push_str(&licences::text(licences));
     }
     text
 }
