@@ -18,8 +18,8 @@ demo-down: setup ## Remove what the demo left
 test: setup ## Everything that CI checks
 	@. ./bootstrap.sh --env && cargo xtask ci
 
-bench: setup ## Build and import beside the peers, in one run
-	@./lab/setup.sh docker-registry:docker-registry
+bench: setup ## Build, import, send and repair beside the peers, in one run
+	@./lab/setup.sh docker-registry:docker-registry par2:par2
 	@. ./bootstrap.sh --env && cargo xtask bench
 
 attacks: setup ## Every attack of the threat model, with its reason code

@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: build and import beside the peers, in one run, on a corpus of real layers.
+//! `cargo xtask bench`: build, import, volumes and repair beside the peers, in one run, on a corpus of
+//! real layers.
 //!
 //! Ratios count, not seconds: machines differ and are shared. Processor seconds and bytes written come first.
 
@@ -7,6 +8,7 @@ mod measure;
 mod peers;
 mod registry;
 mod sealock;
+mod volumes;
 
 use std::fs;
 use std::path::Path;
@@ -63,6 +65,14 @@ fn rows(root: &Path, folder: &Path, corpus: &Corpus) -> Result<Vec<Row>> {
     let target = Registry::start(docker_registry, &folder.join("docker-registry"))?;
     row("import", "crane push to docker-registry", peers::crane_to_registry(&crane, &corpus.layout, &target)?);
     row("inspect", "sealock inspect", ours.inspect()?);
+    let (media, par2) = (folder.join("media"), folder.join("par2"));
+    row("send", "sealock send, 10 % parity", volumes::send(&ours, &media)?);
+    row("repair", "sealock repair, a volume lost", volumes::repair(&ours, &media)?);
+    fs::create_dir_all(&par2)?;
+    let bundle = par2.join("bench.tar");
+    fs::rename(ours.bundle(), &bundle)?;
+    row("send", "par2 create, 10 % parity", volumes::par2_create(&bundle)?);
+    row("repair", "par2 repair, 20 blocks spoilt", volumes::par2_repair(&bundle)?);
     Ok(rows)
 }
 

@@ -61,7 +61,13 @@ impl Sealock {
         self.run(&["inspect", "bench.tar"])
     }
 
-    fn run(&self, args: &[&str]) -> Result<Cost> {
+    /// The bundle that was built.
+    pub fn bundle(&self) -> PathBuf {
+        self.desk.join("bench.tar")
+    }
+
+    /// `sealock` with these arguments, in its folder.
+    pub fn run(&self, args: &[&str]) -> Result<Cost> {
         let mut command = Command::new(&self.program);
         command.args(args).arg("--quiet").arg("--state-dir").arg(self.desk.join("state"));
         command.current_dir(&self.desk).env("HOME", self.desk.join("home")).env_remove("XDG_CONFIG_HOME");
