@@ -6,8 +6,8 @@ use sealock_trust::tuf::{MetadataSet, Verifier, walk_roots};
 
 const ROOT: &[u8] = include_bytes!("../../crates/trust/testdata/attacks/genuine/trusted-root.json");
 const MANIFEST: &[u8] = include_bytes!("../../crates/trust/testdata/attacks/genuine/manifest.json");
-const NAMES: [&str; 6] =
-    ["1.root.json", "2.root.json", "3.root.json", "snapshot.json", "targets.json", "timestamp.json"];
+const NAMES: [&str; 7] =
+    ["1.root.json", "2.root.json", "3.root.json", "snapshot.json", "targets.json", "timestamp.json", "acme.json"];
 
 fuzz_target!(|bytes: &[u8]| {
     let parts = bytes.split(|byte| *byte == 0);

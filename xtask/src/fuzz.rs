@@ -13,6 +13,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("json", &["trust/testdata"]),
     ("tuf", &[]),
     ("root", &["trust/testdata"]),
+    ("request", &["trust/testdata/vectors"]),
     ("dsse", &["trust/testdata"]),
     ("public_key", &["trust/testdata"]),
     ("header", &["bundle/testdata"]),
@@ -22,6 +23,10 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("reference", &[]),
     ("journal", &[]),
 ];
+
+/// The files that the target `tuf` reads, in its order.
+const METADATA: [&str; 7] =
+    ["1.root.json", "2.root.json", "3.root.json", "snapshot.json", "targets.json", "timestamp.json", "acme.json"];
 
 /// Larger files teach a fuzzer nothing that smaller ones do not.
 const LARGEST_SEED: u64 = 64 << 10;
@@ -86,13 +91,13 @@ fn lay_out_seeds(root: &Path, target: &str, sources: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// The metadata of every attack as the target `tuf` reads it: roots 1 to 3 and the three others, zero bytes between them.
+/// The metadata of every attack as the target `tuf` reads it: roots 1 to 3, the three others and a vendor's, zero bytes between
+/// them.
 fn metadata_sets(attacks: &Path) -> Result<Vec<Vec<u8>>> {
     let mut sets = Vec::new();
     for entry in fs::read_dir(attacks).with_context(|| format!("cannot list {}", attacks.display()))? {
         let folder = entry?.path().join("metadata");
-        let names = ["1.root.json", "2.root.json", "3.root.json", "snapshot.json", "targets.json", "timestamp.json"];
-        let files: Vec<Vec<u8>> = names.iter().map(|name| fs::read(folder.join(name)).unwrap_or_default()).collect();
+        let files: Vec<Vec<u8>> = METADATA.iter().map(|name| fs::read(folder.join(name)).unwrap_or_default()).collect();
         sets.push(files.join(&0));
     }
     Ok(sets)

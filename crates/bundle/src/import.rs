@@ -21,7 +21,6 @@ use sealock_trust::{Digest, Justification, SiteKeys, StreamName, TrustDirectory}
 
 use crate::archive::Archive;
 use crate::delta::{self, Inside};
-use crate::manifest::Manifest;
 use crate::verify::{self, VerifiedHeader};
 
 pub use error::ImportError;
@@ -250,8 +249,9 @@ impl Import<'_> {
             sequence: manifest.sequence,
             manifest: self.header.digest().clone(),
             held: false,
+            publisher: Some(self.claim.root.enrolment.fingerprint.clone()),
         };
-        Ok(Release::after(current, selection, references(manifest, &stream), self.now)?)
+        Ok(Release::after(current, selection, references(self.header, &stream), self.now)?)
     }
 
     /// This bundle, and what live releases hold of the same publisher, sorted.
@@ -304,7 +304,8 @@ impl Import<'_> {
     }
 }
 
-fn references(manifest: &Manifest, stream: &str) -> Vec<Reference> {
+fn references(header: &VerifiedHeader, stream: &str) -> Vec<Reference> {
+    let manifest = header.manifest();
     let sizes: BTreeMap<&Digest, u64> = manifest.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
     let reference = |reference: &crate::manifest::Reference| Reference {
         name: reference.name.to_string(),
@@ -314,6 +315,7 @@ fn references(manifest: &Manifest, stream: &str) -> Vec<Reference> {
         subject: reference.subject.clone(),
         size: sizes.get(&reference.digest).copied().unwrap_or_default(),
         stream: stream.to_owned(),
+        vendor: header.vendor_of(reference.name.as_str()).cloned(),
     };
     manifest.references.iter().map(reference).collect()
 }

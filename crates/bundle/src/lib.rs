@@ -22,6 +22,7 @@ pub mod schema;
 pub mod sign;
 pub mod spec;
 pub mod summary;
+pub mod vendors;
 pub mod verify;
 pub mod volumes;
 pub mod workload;

@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use sealock_trust::Digest;
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
+use sealock_trust::tuf::Delegations;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{BundleName, Platform, Stream};
 use crate::reference::ArtifactName;
 use crate::spec::{Audience, Selection};
 use crate::summary;
+use crate::vendors::{self, VendorsError};
 
 /// The value of `format`.
 pub const FORMAT: &str = "lock/1.0";
@@ -43,6 +45,9 @@ pub struct Lock {
     pub platforms: Vec<Platform>,
     /// How many publisher keys there are; the header keeps room for that many signatures.
     pub publisher_keys: u32,
+    /// To whom names are delegated, as `trust/delegations.json` had it: those vendors who have a say in one of the references.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
     /// The digest of the spec file.
     pub spec: Digest,
     /// What was selected, where the spec has components or variants.
@@ -301,6 +306,20 @@ impl Lock {
         self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 
+    /// The same lock under `delegations`: those of them stay that have a say in one of its references.
+    ///
+    /// # Errors
+    /// [`VendorsError`].
+    pub fn delegating(self, delegations: Option<&Delegations>) -> Result<Self, VendorsError> {
+        let concerned = delegations.map(|all| vendors::concerned(all, self.names())).transpose()?.flatten();
+        Ok(Self { delegations: concerned, ..self })
+    }
+
+    /// The names of its references.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.references.iter().map(|reference| reference.name.as_str())
+    }
+
     fn check(&self) -> Result<(), LockError> {
         if !is_format(&self.format, FORMAT) {
             return Err(LockError::Format(self.format.clone()));
@@ -334,6 +353,13 @@ impl Lock {
             && self.blobs.is_sorted_by_key(|blob| (blob.is_generated(), &blob.digest));
         if !in_order {
             return Some("its references or blobs are not sorted".to_owned());
+        }
+        if let Some(delegations) = &self.delegations {
+            match vendors::concerned(delegations, self.names()) {
+                Ok(concerned) if concerned.as_ref() == Some(delegations) => {}
+                Ok(_) => return Some("it delegates to vendors who have no say in its references".to_owned()),
+                Err(error) => return Some(format!("its delegations do not serve: {error}")),
+            }
         }
         let has_summary = self.references.iter().any(|reference| reference.kind == ReferenceKind::Attestation);
         if has_summary && !summary::with_summary(self).is_ok_and(|lock| lock == *self) {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
+use sealock_trust::tuf::{Delegations, TrustError};
 use sealock_trust::{Digest, SiteId};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,7 @@ use crate::lock::{BlobRole, Lock, LockError, LockedBlob, ReferenceKind, Verdict,
 use crate::names::{BundleName, Platform, Stream};
 use crate::reference::ArtifactName;
 use crate::spec::Audience;
+use crate::vendors;
 
 /// The value of `format`.
 pub const FORMAT: &str = "manifest/1.0";
@@ -22,6 +24,9 @@ pub const MAX_BLOBS: usize = 50_000;
 
 /// References of one bundle at most.
 pub const MAX_REFERENCES: usize = 50_000;
+
+/// Patterns of delegations times references at most: each is held against each.
+const MAX_MATCHES: usize = 50_000_000;
 
 /// Bytes of `manifest.json` at most.
 pub const MAX_BYTES: u64 = 24 << 20;
@@ -56,6 +61,9 @@ pub struct Manifest {
     pub platforms: Vec<Platform>,
     /// How many publisher keys the header keeps room for.
     pub publisher_keys: u32,
+    /// To whom names are delegated: vendors who have to vouch for their own artifacts, beside the publisher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegations: Option<Delegations>,
     /// The digest of the lock.
     pub lock: Digest,
     /// What made the lock: `sealock 0.1.0`.
@@ -166,6 +174,9 @@ pub enum ManifestError {
         /// The other.
         second: Digest,
     },
+    /// It delegates in a way that nobody can follow.
+    #[error("the delegations of manifest.json are unsound")]
+    Delegations(#[source] TrustError),
     /// Well-formed, but contradictory.
     #[error("manifest.json contradicts itself: {0}")]
     Inconsistent(String),
@@ -179,6 +190,7 @@ impl ManifestError {
             Self::Format(_) | Self::Inconsistent(_) => Code::Format,
             Self::Limit { .. } => Code::Limit,
             Self::Conflict { .. } => Code::Conflict,
+            Self::Delegations(source) => source.code(),
         }
     }
 
@@ -238,6 +250,7 @@ impl Manifest {
             audience: lock.audience,
             platforms: lock.platforms,
             publisher_keys: lock.publisher_keys,
+            delegations: lock.delegations,
             lock: digest,
             tool: lock.tool,
             limits,
@@ -259,6 +272,7 @@ impl Manifest {
         }
         manifest.check_limits()?;
         manifest.check_names()?;
+        manifest.check_delegations()?;
         manifest.problem().map_or(Ok(()), |problem| Err(ManifestError::Inconsistent(problem)))?;
         Ok(manifest)
     }
@@ -269,6 +283,12 @@ impl Manifest {
     /// When a text in it holds what canonical JSON may not.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ManifestError> {
         jcs::to_vec(self).map_err(ManifestError::Json)
+    }
+
+    /// Bytes of the header that are kept for its vendors.
+    pub(crate) fn vendor_room(&self) -> u64 {
+        let names = self.references.iter().map(|reference| reference.name.as_str());
+        vendors::room(self.delegations.as_ref(), names)
     }
 
     /// The artifact called `name`.
@@ -318,6 +338,20 @@ impl Manifest {
                 let problem = format!("{} does not come after {}", second.name, first.name);
                 return Err(ManifestError::Inconsistent(problem));
             }
+        }
+        Ok(())
+    }
+
+    fn check_delegations(&self) -> Result<(), ManifestError> {
+        let Some(delegations) = &self.delegations else { return Ok(()) };
+        delegations.check("manifest.json").map_err(ManifestError::Delegations)?;
+        // Patterns of any other shape could take for ever to match, and nobody could say what they cover.
+        if delegations.roles.is_empty() || delegations.roles.iter().any(|role| role.prefixes().is_none()) {
+            return Err(ManifestError::Inconsistent("its delegations are not by beginnings of names".to_owned()));
+        }
+        let patterns: usize = delegations.roles.iter().map(|role| role.paths.len()).sum();
+        if patterns.saturating_mul(self.references.len()) > MAX_MATCHES {
+            return Err(ManifestError::Limit { what: "references to find a vendor for", limit: MAX_MATCHES as u64 });
         }
         Ok(())
     }

@@ -3,65 +3,26 @@
 //! A power loss while the header is rewritten would leave half of it, so the new one is written beside the bundle first
 //! (`NAME.header`), and written again from there when the next call finds it.
 
-use std::collections::BTreeMap;
+mod error;
+mod requests;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use sealock_trust::reason::Code;
-use sealock_trust::request::{Merged, RequestError, SignatureFile, SigningRequest, Subject, Tally};
-use sealock_trust::tuf::{self, Delegations, MakeError, MetadataSet, TargetFile, Terms, TrustError, VendorPlan};
-use sealock_trust::{Digest, KeyId, RoleName, Signer};
+use sealock_trust::request::{SigningRequest, Subject};
+use sealock_trust::tuf::{self, MetadataSet, Terms};
+use sealock_trust::{Digest, KeyId, Signer};
 
 use crate::archive::layout::MetadataFiles;
 use crate::archive::{Archive, ArchiveError, IoContext, sync_folder_of};
 use crate::manifest::Manifest;
+use crate::reference::ArtifactName;
+use crate::vendors::{self, Words};
 
-/// Why a bundle cannot be signed.
-#[derive(Debug, thiserror::Error)]
-pub enum SignBundleError {
-    /// The file is no whole bundle, or cannot be written.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// The metadata that the bundle has cannot be read.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// A signature could not be made.
-    #[error(transparent)]
-    Make(#[from] MakeError),
-    /// A signing request or a signature file is not fit.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// A signing request whose metadata and manifest disagree.
-    #[error("the request does not ask for what its manifest says: {0} differ")]
-    OtherTerms(&'static str),
-}
-
-impl SignBundleError {
-    /// The reason code, where this is a refusal.
-    pub fn code(&self) -> Option<Code> {
-        match self {
-            Self::Archive(source) => source.code(),
-            Self::Trust(source) => Some(source.code()),
-            Self::Make(MakeError::OtherContent(_)) | Self::OtherTerms(_) => Some(Code::Subject),
-            Self::Make(MakeError::NotVendor { .. }) => Some(Code::Scope),
-            Self::Make(_) => None,
-            Self::Request(source) => source.code(),
-        }
-    }
-
-    /// Whether the file or the keys are not fit, so that trying again won't help.
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::Archive(source) => source.is_refusal(),
-            Self::Trust(source) => source.is_refusal(),
-            Self::Make(source) => source.is_refusal(),
-            Self::Request(source) => source.is_refusal(),
-            Self::OtherTerms(_) => true,
-        }
-    }
-}
+pub use error::SignBundleError;
+pub use requests::{Requested, Requests, merge, requests, words};
 
 /// A bundle that carries signatures; whether they suffice is for [`crate::verify`] to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,92 +40,40 @@ pub struct SignedBundle {
 /// # Errors
 /// When the file is not a whole bundle, a signer is not a publisher of the newest root, or the header cannot be written.
 pub fn sign(path: &Path, roots: &[Vec<u8>], signers: &[&dyn Signer]) -> Result<SignedBundle, SignBundleError> {
-    rewrite(path, roots, |set, _| Ok(set.add_signatures(signers)?)).map(|(signed, ())| signed)
+    rewrite(path, (roots, None), |set, _| Ok(set.add_signatures(signers)?)).map(|(signed, ())| signed)
 }
 
-/// Adds signatures that came back from other machines; each is verified first, and none is added if one is refused.
-///
-/// Also says how far the publisher's role is.
-///
-/// # Errors
-/// As [`sign`], and where a signature file is not fit.
-pub fn merge(
-    path: &Path,
-    roots: &[Vec<u8>],
-    files: &[SignatureFile],
-) -> Result<(SignedBundle, Merged, Vec<Tally>), SignBundleError> {
-    let (signed, (merged, tally)) = rewrite(path, roots, |set, manifest| {
-        let request = SigningRequest::for_bundle(set, manifest)?;
-        let mut signatures = set.signatures()?;
-        let merged = request.merge(&mut signatures, files)?;
-        set.set_signatures(&signatures)?;
-        Ok((merged, request.tally(&signatures)?))
-    })?;
-    Ok((signed, merged, tally))
-}
-
-/// Gives the bundle `path` unsigned metadata with `delegations`: each vendor is asked to vouch for the artifacts whose names
-/// its delegation covers. Signatures that were there are gone, since they were not over this.
+/// As [`sign`]; what vendors have signed before is carried again where it serves ([`vendors::plan`]): as long as nobody has
+/// signed anything, in the place of what they would be asked for, and later where it says exactly the same.
 ///
 /// # Errors
 /// As [`sign`].
-pub fn delegate(path: &Path, roots: &[Vec<u8>], delegations: &Delegations) -> Result<(), SignBundleError> {
-    rewrite(path, roots, |set, bytes| {
-        let manifest = Manifest::from_bytes(bytes).map_err(ArchiveError::from)?;
-        let plan = VendorPlan { targets: vendor_targets(&manifest, delegations), delegations: delegations.clone() };
-        let roots: Vec<Vec<u8>> = set.roots.values().cloned().collect();
-        *set = tuf::prepare(&roots, bytes, &terms_of(&manifest), Some(&plan))?;
-        Ok(())
-    })
-    .map(|_| ())
+pub fn sign_with(
+    path: &Path,
+    roots: &[Vec<u8>],
+    words: &Words,
+    signers: &[&dyn Signer],
+) -> Result<SignedBundle, SignBundleError> {
+    rewrite(path, (roots, Some(words)), |set, _| Ok(set.add_signatures(signers)?)).map(|(signed, ())| signed)
 }
 
-/// Adds the signatures of the vendor `role` to its file in the bundle `path`.
+/// The manifest that `request` asks to vouch for, read from the very bytes that are to be signed; none for a root or a vendor.
 ///
 /// # Errors
-/// As [`sign`], and where a signer is none of the vendor's keys.
-pub fn sign_as_vendor(path: &Path, role: &RoleName, signers: &[&dyn Signer]) -> Result<(), SignBundleError> {
-    rewrite(path, &[], |set, _| Ok(set.add_vendor_signatures(role, signers)?)).map(|_| ())
-}
-
-/// The artifacts of `manifest` that each role of `delegations` is asked to vouch for: the first one that covers a name.
-fn vendor_targets(manifest: &Manifest, delegations: &Delegations) -> BTreeMap<RoleName, BTreeMap<String, TargetFile>> {
-    let sizes: BTreeMap<&Digest, u64> = manifest.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect();
-    let mut targets: BTreeMap<RoleName, BTreeMap<String, TargetFile>> = BTreeMap::new();
-    for reference in &manifest.references {
-        let name = reference.name.as_str();
-        let Some(role) = delegations.roles.iter().find(|role| role.covers(name)) else { continue };
-        let digest = &reference.digest;
-        let length = sizes.get(digest).copied().unwrap_or_default();
-        let hashes = BTreeMap::from([(digest.algorithm().as_str().to_owned(), digest.hex().to_owned())]);
-        let of_role = targets.entry(role.name.clone()).or_default();
-        of_role.insert(name.to_owned(), TargetFile { length, hashes, custom: None });
-    }
-    targets
-}
-
-/// What is to go out to those who shall sign the bundle `path`, and how far it is; the bundle stays as it is.
-///
-/// # Errors
-/// When the file is not a whole bundle, or its metadata is not about its manifest.
-pub fn request(path: &Path, roots: &[Vec<u8>]) -> Result<(SigningRequest, Vec<Tally>), SignBundleError> {
-    finish_interrupted(path)?;
-    let (archive, manifest) = open_whole(path)?;
-    let set = current_set(&archive, &manifest, roots)?;
-    let request = SigningRequest::for_bundle(&set, archive.manifest_bytes())?;
-    let tally = request.tally(&set.signatures()?)?;
-    Ok((request, tally))
-}
-
-/// The manifest that `request` asks to vouch for, read from the very bytes that are to be signed; none for a root.
-///
-/// # Errors
-/// When it is no manifest, or what is to be signed says something else than it.
+/// When it is no manifest, or what is to be signed says something else than it; for a vendor, when it names no artifacts.
 pub fn manifest_of(request: &SigningRequest) -> Result<Option<Manifest>, SignBundleError> {
-    let Subject::Bundle { manifest, terms, .. } = request.subject() else { return Ok(None) };
+    let (manifest, terms, delegations) = match request.subject() {
+        Subject::Bundle { manifest, terms, delegations, .. } => (manifest, terms, delegations),
+        Subject::Vendor { targets, .. } => {
+            let strange = targets.targets.keys().find(|name| name.parse::<ArtifactName>().is_err());
+            return strange.map_or(Ok(None), |name| Err(SignBundleError::NoName(name.clone())));
+        }
+        Subject::Root { .. } => return Ok(None),
+    };
     let manifest = Manifest::from_bytes(manifest).map_err(ArchiveError::from)?;
     let expected = terms_of(&manifest);
     match terms {
+        _ if *delegations != manifest.delegations => Err(SignBundleError::OtherTerms("the delegations")),
         Terms { sequence, .. } if *sequence != expected.sequence => Err(SignBundleError::OtherTerms("the sequences")),
         Terms { issued, .. } if *issued != expected.issued => Err(SignBundleError::OtherTerms("the times of issue")),
         Terms { expires, .. } if *expires != expected.expires => Err(SignBundleError::OtherTerms("the expiry times")),
@@ -175,12 +84,12 @@ pub fn manifest_of(request: &SigningRequest) -> Result<Option<Manifest>, SignBun
 /// Changes the metadata of the bundle `path`, and writes its header anew.
 fn rewrite<T>(
     path: &Path,
-    roots: &[Vec<u8>],
+    (roots, words): (&[Vec<u8>], Option<&Words>),
     change: impl FnOnce(&mut MetadataSet, &[u8]) -> Result<T, SignBundleError>,
 ) -> Result<(SignedBundle, T), SignBundleError> {
     finish_interrupted(path)?;
     let (archive, manifest) = open_whole(path)?;
-    let mut set = current_set(&archive, &manifest, roots)?;
+    let mut set = current_set(&archive, &manifest, roots, words)?;
     let outcome = change(&mut set, archive.manifest_bytes())?;
     let files: MetadataFiles = set.files().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
     let header = archive.header_with(&files, &manifest)?;
@@ -200,17 +109,30 @@ fn terms_of(manifest: &Manifest) -> Terms {
     Terms { sequence: manifest.sequence, issued: manifest.issued, expires: manifest.expires }
 }
 
-/// The metadata that the bundle has, where it was made under `roots` or none are given; else unsigned metadata.
-fn current_set(archive: &Archive, manifest: &Manifest, roots: &[Vec<u8>]) -> Result<MetadataSet, SignBundleError> {
+/// The metadata that the bundle has, where it was made under `roots` or none are given; else unsigned metadata. With `words`
+/// also in the place of metadata that nobody has signed yet.
+fn current_set(
+    archive: &Archive,
+    manifest: &Manifest,
+    roots: &[Vec<u8>],
+    words: Option<&Words>,
+) -> Result<MetadataSet, SignBundleError> {
     let terms = terms_of(manifest);
+    let none = Words::new();
+    let (plan, _) = vendors::plan(manifest, words.unwrap_or(&none));
     if !archive.metadata().is_empty() {
-        let set = MetadataSet::from_files(archive.metadata().iter().cloned())?;
-        if roots.is_empty() || set.roots.values().eq(roots) {
+        let mut set = MetadataSet::from_files(archive.metadata().iter().cloned())?;
+        let is_current = roots.is_empty() || set.roots.values().eq(roots);
+        if is_current && (words.is_none() || !set.is_unsigned()?) {
             set.check_content(archive.manifest_bytes(), &terms)?;
+            if set.delegations()? != manifest.delegations {
+                return Err(SignBundleError::OtherTerms("the delegations"));
+            }
+            plan.iter().flat_map(|plan| plan.words.values()).try_for_each(|word| set.take_word(word).map(drop))?;
             return Ok(set);
         }
     }
-    Ok(tuf::sign_manifest(roots, archive.manifest_bytes(), &terms, &[])?)
+    Ok(tuf::prepare(roots, archive.manifest_bytes(), &terms, plan.as_ref())?)
 }
 
 fn replace_header(path: &Path, header: &[u8]) -> Result<(), ArchiveError> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sealock_trust::tuf::{
     MANIFEST, MetadataSet, Rules, Signed, StreamState, Targets, TrustError, Verified, Verifier, Vouch,
 };
-use sealock_trust::{Digest, Hasher, KeyId, SiteId};
+use sealock_trust::{Digest, Hasher, KeyId, RoleName, SiteId};
 
 use crate::archive::{Archive, ArchiveError, BlobReader, BlobSink, Taken};
 use crate::manifest::{Blob, Manifest};
@@ -70,6 +70,7 @@ pub fn header(archive: Archive, against: &Against<'_>) -> Result<VerifiedHeader,
     let manifest = archive.unverified_manifest()?;
     check_agreement(&manifest, &verified)?;
     check_vendors(&manifest, &verified)?;
+    manifest.references.iter().try_for_each(|reference| rules.check_name(reference.name.as_str()))?;
     if let Some(recipient) = recipient {
         check_audience(&manifest, recipient)?;
     }
@@ -108,6 +109,9 @@ fn check_agreement(manifest: &Manifest, verified: &Verified) -> Result<(), Verif
     }
     if manifest.expires < verified.expires() {
         return disagreement("hard expiry");
+    }
+    if manifest.delegations.as_ref() != verified.delegations() {
+        return disagreement("delegations to vendors");
     }
     check_previous(manifest, verified)
 }
@@ -196,6 +200,14 @@ impl VerifiedHeader {
     /// The bundle itself, a file or volumes: for reading single blobs.
     pub fn archive(&self) -> &Archive {
         &self.archive
+    }
+
+    /// The vendor who vouches for the artifact called `name`; none where the publisher alone does.
+    pub fn vendor_of(&self, name: &str) -> Option<&RoleName> {
+        match self.verified.vouch(name) {
+            Vouch::Vouched(vendor, _) => Some(vendor),
+            Vouch::Free | Vouch::Unvouched(_) => None,
+        }
     }
 
     /// Whether its soft expiry has passed at `now`.

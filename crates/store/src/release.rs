@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::receipt::Exception;
-use sealock_trust::{Digest, StreamName};
+use sealock_trust::{Digest, RoleName, StreamName};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
@@ -80,6 +80,9 @@ pub struct Selection {
     pub manifest: Digest,
     /// Whether newer bundles of the stream are kept out until `release unhold`.
     pub held: bool,
+    /// The publisher under whose root it was accepted, by the fingerprint of the root that the site enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<Digest>,
 }
 
 /// One artifact, by the name that charts and manifests use.
@@ -101,6 +104,9 @@ pub struct Reference {
     pub size: u64,
     /// The stream that brought it.
     pub stream: String,
+    /// The vendor who vouches for it beside the publisher of the stream, where its name is delegated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<RoleName>,
 }
 
 /// What a reference stands for.

@@ -26,7 +26,7 @@ mod utc;
 pub use digest::{Algorithm, Digest, Hasher};
 pub use directory::TrustDirectory;
 pub use key::{KeyId, PublicKey};
-pub use names::{Justification, RoleName, SiteId, StreamName, StreamPrefix};
+pub use names::{Justification, NamePrefix, RoleName, SiteId, StreamName, StreamPrefix};
 pub use receipt::Receipt;
 pub use role::{KeySet, Role};
 pub use signer::{FileKey, Passphrase, Scheme, Signer};

@@ -153,8 +153,8 @@ codes! {
     }
     Scope = "SCOPE" {
         meaning: "A key, root or document was used outside of what it was given authority for.",
-        cause: "A stream that this root was not enrolled for, or a signer outside its delegation.",
-        remedy: "Enrol the root for this stream if that is intended. Otherwise ask the publisher to sign with the proper key."
+        cause: "A stream or an artifact's name that this root was not enrolled for, or a signer outside its delegation.",
+        remedy: "Enrol the root for this stream or these names if that is intended. Otherwise ask the publisher to sign with the proper key."
     }
     Cycle = "CYCLE" {
         meaning: "A vendor's role is delegated to twice, or leads back to itself.",

@@ -108,12 +108,14 @@ pub(crate) struct HeaderParts<'a> {
     pub(crate) metadata: &'a MetadataFiles,
     pub(crate) manifest: &'a [u8],
     pub(crate) publisher_keys: u32,
+    /// Bytes that are kept for delegations and vendors' files.
+    pub(crate) vendor_room: u64,
 }
 
 impl HeaderParts<'_> {
-    /// P: the size of the header in bytes, whatever the metadata.
+    /// P: the size of the header in bytes, whoever signs.
     pub(crate) fn size(self) -> u64 {
-        let room = METADATA_ROOM + METADATA_ROOM_PER_KEY * u64::from(self.publisher_keys);
+        let room = METADATA_ROOM + METADATA_ROOM_PER_KEY * u64::from(self.publisher_keys) + self.vendor_room;
         let fixed = [OCI_LAYOUT.len(), self.index.len(), self.manifest.len(), 0];
         let fixed: u64 = fixed.into_iter().map(entry_size).sum();
         (fixed + room).next_multiple_of(HEADER_UNIT)
@@ -171,10 +173,13 @@ mod tests {
         #[test]
         fn the_size_of_the_header_does_not_depend_on_the_metadata(
             index in 0_usize..3_000_000, manifest in 0_usize..3_000_000, metadata in 0_usize..60_000, keys in 0_u32..20,
+            vendor_room in 0_u64..3_000_000,
         ) {
             let (index, manifest) = (vec![b' '; index], vec![b' '; manifest]);
             let metadata = vec![("1.root.json".to_owned(), vec![b' '; metadata])];
-            let parts = HeaderParts { index: &index, metadata: &metadata, manifest: &manifest, publisher_keys: keys };
+            let parts = HeaderParts {
+                index: &index, metadata: &metadata, manifest: &manifest, publisher_keys: keys, vendor_room,
+            };
             let bytes = parts.to_bytes().unwrap();
             prop_assert_eq!(bytes.len() as u64, parts.size());
             prop_assert_eq!(parts.size() % HEADER_UNIT, 0);
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn metadata_beyond_the_room_is_an_error() {
         let metadata = vec![("1.root.json".to_owned(), vec![b' '; 2 << 20])];
-        let parts = HeaderParts { index: b"", metadata: &metadata, manifest: b"", publisher_keys: 1 };
+        let parts = HeaderParts { index: b"", metadata: &metadata, manifest: b"", publisher_keys: 1, vendor_room: 0 };
         assert!(matches!(parts.to_bytes(), Err(HeaderFull { room: HEADER_UNIT, .. })));
     }
 }

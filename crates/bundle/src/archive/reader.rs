@@ -102,6 +102,12 @@ impl Archive {
     }
 
     fn parts<'a>(&'a self, index: &'a [u8], metadata: &'a MetadataFiles, manifest: &Manifest) -> HeaderParts<'a> {
-        HeaderParts { index, metadata, manifest: &self.header.manifest, publisher_keys: manifest.publisher_keys }
+        HeaderParts {
+            index,
+            metadata,
+            manifest: &self.header.manifest,
+            publisher_keys: manifest.publisher_keys,
+            vendor_room: manifest.vendor_room(),
+        }
     }
 }

@@ -42,6 +42,8 @@ struct Shared {
     lock: Lock,
     manifest: Vec<u8>,
     index: Vec<u8>,
+    /// Bytes of the header that are kept for vendors.
+    vendor_room: u64,
     header_size: u64,
     slots: BTreeMap<Digest, Slot>,
     progress: Mutex<Progress>,
@@ -82,6 +84,7 @@ impl Writer {
             metadata: &MetadataFiles::new(),
             manifest: &manifest_bytes,
             publisher_keys: lock.publisher_keys,
+            vendor_room: manifest.vendor_room(),
         };
         let header_size = parts.size();
         let slots = layout::slots_of(manifest);
@@ -98,6 +101,7 @@ impl Writer {
             lock,
             manifest: manifest_bytes,
             index,
+            vendor_room: manifest.vendor_room(),
             header_size,
             slots,
             progress: Mutex::new(progress),
@@ -207,6 +211,7 @@ impl Shared {
             metadata: &MetadataFiles::new(),
             manifest: &self.manifest,
             publisher_keys: self.lock.publisher_keys,
+            vendor_room: self.vendor_room,
         };
         self.put(&parts.to_bytes()?, 0)
     }

@@ -62,6 +62,9 @@ fn artifact(change: &ArtifactChange, was_signed: Option<&Origin>) -> Vec<Alert> 
         }
         _ => {}
     }
+    if let (Some(old), Some(new)) = (&change.old, &change.new) {
+        alerts_on_vendor(old.vendor.as_ref(), new.vendor.as_ref(), &mut add);
+    }
     if change.change == Change::Changed && is_full_version(split(name.as_str()).1) {
         add(Level::Notice, "version-moved", "the same version number stands for other content".to_owned());
     }
@@ -74,6 +77,26 @@ fn artifact(change: &ArtifactChange, was_signed: Option<&Origin>) -> Vec<Alert> 
         add(Level::Notice, "platform-lost", format!("is carried no longer for {}", lost.join(" ")));
     }
     alerts
+}
+
+/// A vendor who has no say any more, or another one who has it.
+fn alerts_on_vendor(old: Option<&Plain>, new: Option<&Plain>, add: &mut impl FnMut(Level, &'static str, String)) {
+    match (old, new) {
+        (Some(old), None) => {
+            add(
+                Level::Alarm,
+                "vendor-lost",
+                format!("was vouched for by the vendor {old}, and is now by the publisher alone"),
+            );
+        }
+        (Some(old), Some(new)) if old != new => {
+            add(Level::Alarm, "vendor-changed", format!("was vouched for by the vendor {old}, and is now by {new}"));
+        }
+        (None, Some(new)) => {
+            add(Level::Notice, "vendor-new", format!("is now vouched for by the vendor {new} as well"));
+        }
+        _ => {}
+    }
 }
 
 fn who(origin: &Origin) -> String {
@@ -98,6 +121,13 @@ fn is_full_version(tag: &str) -> bool {
     numbers.take_while(|part| part.bytes().all(|byte| byte.is_ascii_digit()) && !part.is_empty()).count() >= 3
 }
 
+/// Vendors of both sides with other keys, another threshold or other names.
+fn other_delegations<'a>(old: &'a [Plain], new: &'a [Plain]) -> Vec<(&'a Plain, &'a Plain)> {
+    let role = |vendor: &'a Plain| vendor.as_str().split(':').next();
+    let pairs = old.iter().flat_map(|was| new.iter().map(move |is| (was, is)));
+    pairs.filter(|(was, is)| role(was) == role(is) && was != is).collect()
+}
+
 fn bundle(facts: &[FactChange], old: &Side, new: &Side, alerts: &mut Vec<Alert>) {
     let mut add = |level, code, text: String| {
         alerts.push(Alert { level, code, about: Plain::of("bundle"), text: Plain::of(text) });
@@ -115,6 +145,9 @@ fn bundle(facts: &[FactChange], old: &Side, new: &Side, alerts: &mut Vec<Alert>)
     let (before, after) = (&old.summary, &new.summary);
     if before.source == Source::Release || after.source == Source::Release {
         return;
+    }
+    for (was, is) in other_delegations(&before.vendors, &after.vendors) {
+        add(Level::Alarm, "delegation-changed", format!("delegated to the vendor {was}, and now to {is}"));
     }
     let wider: Vec<&str> = after.sites.iter().filter(|site| !before.sites.contains(site)).map(Plain::as_str).collect();
     if !wider.is_empty() {

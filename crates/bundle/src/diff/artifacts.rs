@@ -95,7 +95,8 @@ fn kind_of(pair: &Pair<'_>, before: Option<&State>, after: Option<&State>) -> Op
             // A release says nothing about origins, and a lock nothing about platforms: that is no change.
             let origins = before.origin.as_ref().zip(after.origin.as_ref()).is_some_and(|(a, b)| a != b);
             let both = !before.platforms.is_empty() && !after.platforms.is_empty();
-            (origins || both && before.platforms != after.platforms).then_some(Change::Metadata)
+            let vendors = before.vendor != after.vendor;
+            (origins || vendors || both && before.platforms != after.platforms).then_some(Change::Metadata)
         }
     }
 }
@@ -109,6 +110,7 @@ fn state(entry: &Entry, trees: &Trees) -> State {
         content: tree.map(Tree::content),
         platforms: if of_tree.is_empty() { entry.platform.iter().map(Plain::of).collect() } else { of_tree },
         origin: entry.origin.clone(),
+        vendor: entry.vendor.as_ref().map(Plain::of),
     }
 }
 
@@ -140,7 +142,7 @@ mod tests {
 
     fn entry(name: &str, kind: Kind) -> Entry {
         let digest = Digest::sha256(name.as_bytes());
-        Entry { key: name.into(), name: name.into(), kind, digest, platform: None, origin: None }
+        Entry { key: name.into(), name: name.into(), kind, digest, platform: None, origin: None, vendor: None }
     }
 
     #[test]

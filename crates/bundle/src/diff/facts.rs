@@ -14,6 +14,7 @@ pub(super) fn changes(old: &SideSummary, new: &SideSummary) -> Vec<FactChange> {
         ("name", bundle, plain(old.name.as_ref()), plain(new.name.as_ref())),
         ("streams", true, streams(&old.streams), streams(&new.streams)),
         ("signers", signed, list(&old.signers), list(&new.signers)),
+        ("vendors", bundle, vendors(&old.vendors), vendors(&new.vendors)),
         ("sites", bundle, list(&old.sites), list(&new.sites)),
         ("classification", bundle, plain(old.classification.as_ref()), plain(new.classification.as_ref())),
         ("platforms", bundle, list(&old.platforms), list(&new.platforms)),
@@ -33,6 +34,10 @@ fn plain(text: Option<&Plain>) -> Plain {
 
 fn list(texts: &[Plain]) -> Plain {
     Plain::of(texts.iter().map(Plain::as_str).collect::<Vec<_>>().join(" "))
+}
+
+fn vendors(vendors: &[Plain]) -> Plain {
+    Plain::of(vendors.iter().map(Plain::as_str).collect::<Vec<_>>().join("; "))
 }
 
 fn streams(streams: &[StreamPosition]) -> Plain {

@@ -75,6 +75,8 @@ pub struct SideSummary {
     pub platforms: Vec<Plain>,
     /// What made it.
     pub tool: Option<Plain>,
+    /// To whom names are delegated: role, threshold, keys and names of each. Empty for a release, which names the role alone.
+    pub vendors: Vec<Plain>,
     /// Notes of the publisher: `key=value`.
     pub annotations: Vec<Plain>,
     /// Artifacts that it names.
@@ -241,6 +243,8 @@ pub struct State {
     pub platforms: Vec<Plain>,
     /// What the check of its origin came to; none in a release, which does not say.
     pub origin: Option<Origin>,
+    /// The vendor who has to vouch for it beside the publisher, where its name is delegated.
+    pub vendor: Option<Plain>,
 }
 
 /// What the check of an artifact's origin came to.

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_store::Published;
 use sealock_store::release::ReferenceKind;
-use sealock_trust::Digest;
+use sealock_trust::tuf::{DelegatedRole, Delegations};
+use sealock_trust::{Digest, NamePrefix};
 
 use super::model::{Amount, Kind, Origin, SideSummary, Source, StreamPosition, Trust};
 use crate::lock::{BlobRole, Lock, LockError, Verdict};
@@ -31,6 +32,7 @@ pub(super) struct Entry {
     pub(super) digest: Digest,
     pub(super) platform: Option<String>,
     pub(super) origin: Option<Origin>,
+    pub(super) vendor: Option<String>,
 }
 
 /// What is known of a blob without reading it.
@@ -60,6 +62,7 @@ impl Side {
             classification: manifest.audience.classification.as_ref().map(Plain::of),
             platforms: manifest.platforms.iter().map(Plain::of).collect(),
             tool: Some(Plain::of(&manifest.tool)),
+            vendors: vendors(manifest.delegations.as_ref()),
             annotations: annotations(&manifest.annotations),
             artifacts: manifest.references.len() as u64,
             content: Amount { blobs: manifest.limits.blobs, bytes: manifest.limits.bytes },
@@ -71,6 +74,7 @@ impl Side {
             digest: reference.digest.clone(),
             platform: reference.platform.as_ref().map(ToString::to_string),
             origin: Some(origin(&reference.verdict)),
+            vendor: vendor_of(manifest.delegations.as_ref(), reference.name.as_str()),
         };
         let facts = |blob: &crate::manifest::Blob| {
             (blob.digest.clone(), Facts { size: blob.size, media_type: blob.media_type.clone(), role: blob.role })
@@ -119,6 +123,7 @@ impl Side {
             classification: None,
             platforms: Vec::new(),
             tool: None,
+            vendors: Vec::new(),
             annotations: annotations(&release.annotations),
             artifacts: release.references.len() as u64,
             content: Amount::default(),
@@ -130,6 +135,7 @@ impl Side {
             digest: reference.digest.clone(),
             platform: None,
             origin: None,
+            vendor: reference.vendor.as_ref().map(ToString::to_string),
         };
         let mut seen = BTreeSet::new();
         let entries = release.references.iter().map(entry).filter(|entry| seen.insert(entry.name.clone())).collect();
@@ -171,6 +177,21 @@ fn origin(verdict: &Verdict) -> Origin {
     let by: BTreeMap<String, String> = fields.into_iter().map(|(name, value)| (name, text(value))).collect();
     let by: Vec<String> = by.iter().map(|(name, value)| format!("{name}={value}")).collect();
     Origin { rule: Plain::of(rule), by: Plain::of(by.join(" ")), reason: reason.map(Plain::of) }
+}
+
+fn vendor_of(delegations: Option<&Delegations>, name: &str) -> Option<String> {
+    Some(delegations?.asked_for(name)?.name.to_string())
+}
+
+/// `acme: 1 of 2 keys 1a2b3c4d 5e6f7a8b for quay.io/acme`.
+fn vendors(delegations: Option<&Delegations>) -> Vec<Plain> {
+    let vendor = |role: &DelegatedRole| {
+        let keys: Vec<&str> = role.keyids.iter().map(|id| id.as_str().get(..8).unwrap_or_default()).collect();
+        let names: Vec<String> = NamePrefix::of_patterns(&role.paths).iter().map(ToString::to_string).collect();
+        let (threshold, count) = (role.threshold, keys.len());
+        Plain::of(format_args!("{}: {threshold} of {count} keys {} for {}", role.name, keys.join(" "), names.join(" ")))
+    };
+    delegations.iter().flat_map(|delegations| &delegations.roles).map(vendor).collect()
 }
 
 fn annotations(annotations: &BTreeMap<String, String>) -> Vec<Plain> {

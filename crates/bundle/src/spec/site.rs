@@ -102,4 +102,9 @@ pub struct EnrolledRoot {
     /// The sequence with which its streams begin at this site, where the publisher said one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_sequence: Option<u64>,
+    /// What the names of its artifacts begin with, in whole words, like `quay.io/acme`; others are refused. Needed for every
+    /// prefix but `base` and `*`; `["*"]` allows all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub names: Vec<sealock_trust::NamePrefix>,
 }

@@ -1,6 +1,5 @@
 //! Building and signing.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
@@ -8,10 +7,10 @@ use sealock_bundle::archive::{ArchiveError, Writer, partial_path};
 use sealock_bundle::lock::{Lock, LockError};
 use sealock_bundle::verify;
 use sealock_bundle::{Archive, Manifest, sign};
+use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 use sealock_trust::request::SigningRequest;
-use sealock_trust::tuf::{self, DelegatedRole, Delegations, TargetFile, Terms, VendorPlan, prepare, sign_manifest};
-use sealock_trust::{Digest, FileKey, Scheme, Signer};
+use sealock_trust::tuf::{Terms, sign_manifest};
 
 use crate::support::{Cargo, Publisher, noise, now, sample};
 
@@ -249,7 +248,7 @@ fn a_request_whose_terms_are_not_the_manifests_is_refused() {
     let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
     let path = sample("base", 1).write(&folder.path().join("one"));
     let roots = std::slice::from_ref(&publisher.root);
-    let (request, tally) = sign::request(&path, roots).unwrap();
+    let sign::Requested { request, tally } = sign::requests(&path, roots).unwrap().publisher;
     assert_eq!(sign::manifest_of(&request).unwrap().unwrap().sequence, 1);
     assert!(!tally[0].met && tally[0].signed.is_empty());
 
@@ -266,9 +265,9 @@ fn a_refused_signature_file_leaves_the_bundle_as_it_was() {
     let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
     let path = sample("base", 1).write(&folder.path().join("one"));
     let roots = std::slice::from_ref(&publisher.root);
-    let (request, _) = sign::request(&path, roots).unwrap();
+    let request = sign::requests(&path, roots).unwrap().publisher.request;
     let other = sample("base", 2).write(&folder.path().join("two"));
-    let stale = sign::request(&other, roots).unwrap().0.sign(&publisher.keys[1]).unwrap();
+    let stale = sign::requests(&other, roots).unwrap().publisher.request.sign(&publisher.keys[1]).unwrap();
     let good = request.sign(&publisher.keys[0]).unwrap();
     let before = fs::read(&path).unwrap();
     assert_eq!(sign::merge(&path, roots, &[good.clone(), stale]).unwrap_err().code(), Some(Code::Subject));
@@ -278,74 +277,4 @@ fn a_refused_signature_file_leaves_the_bundle_as_it_was() {
     let (signed, merged, tally) = sign::merge(&path, roots, &both).unwrap();
     assert_eq!((signed.signers.len(), merged.added.len(), tally[0].met), (2, 2, true));
     verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap();
-}
-
-/// The delegation of everything below `files.example` to one vendor.
-fn delegations(key: &FileKey) -> Delegations {
-    let public = key.public_key();
-    let role = DelegatedRole {
-        name: "acme".parse().unwrap(),
-        keyids: vec![public.id().clone()],
-        threshold: 1,
-        terminating: true,
-        paths: vec!["files.example/*".to_owned()],
-    };
-    Delegations { keys: [(public.id().clone(), public.clone())].into(), roles: vec![role] }
-}
-
-#[test]
-fn a_vendor_vouches_for_its_artifacts_in_the_publishers_bundle() {
-    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
-    let acme = FileKey::generate(Scheme::EcdsaP384).unwrap();
-    let path = sample("base", 1).write(&folder.path().join("one"));
-    let roots = std::slice::from_ref(&publisher.root);
-    let verdict = || verify::header(Archive::open(&path).unwrap(), &publisher.against());
-    sign::delegate(&path, roots, &delegations(&acme)).unwrap();
-    sign::sign(&path, roots, &publisher.signers()).unwrap();
-    assert_eq!(verdict().unwrap_err().code(), Some(Code::Unsigned), "the vendor has not signed");
-    let stranger = FileKey::generate(Scheme::Ed25519).unwrap();
-    let refused = sign::sign_as_vendor(&path, &"acme".parse().unwrap(), &[&stranger]).unwrap_err();
-    assert_eq!(refused.code(), Some(Code::Scope));
-    sign::sign_as_vendor(&path, &"acme".parse().unwrap(), &[&acme]).unwrap();
-    let header = verdict().unwrap();
-    assert!(!header.manifest().references.is_empty());
-    assert_eq!(header.trust().vendors()[0].name.as_str(), "acme");
-    header.check_payload(&mut |_| {}).unwrap();
-}
-
-#[test]
-fn what_the_vendor_leaves_out_or_knows_with_other_content_is_refused() {
-    let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
-    let acme = FileKey::generate(Scheme::Ed25519).unwrap();
-    let roots = std::slice::from_ref(&publisher.root);
-    let cargo = sample("base", 1);
-    let lie = |change: &dyn Fn(&mut BTreeMap<String, TargetFile>)| {
-        let path = cargo.write(&folder.path().join("one"));
-        let archive = Archive::open(&path).unwrap();
-        let manifest = archive.unverified_manifest().unwrap();
-        let mut targets: BTreeMap<String, TargetFile> = BTreeMap::new();
-        for reference in &manifest.references {
-            let hashes = BTreeMap::from([("sha256".to_owned(), reference.digest.hex().to_owned())]);
-            targets.insert(reference.name.to_string(), TargetFile { length: 1, hashes, custom: None });
-        }
-        change(&mut targets);
-        let plan = VendorPlan {
-            delegations: delegations(&acme),
-            targets: BTreeMap::from([("acme".parse().unwrap(), targets)]),
-        };
-        let terms = Terms { sequence: 1, issued: manifest.issued, expires: manifest.expires };
-        let mut set = prepare(roots, archive.manifest_bytes(), &terms, Some(&plan)).unwrap();
-        set.add_signatures(&publisher.signers()).unwrap();
-        set.add_vendor_signatures(&"acme".parse().unwrap(), &[&acme]).unwrap();
-        let verdict = tuf::verify(&publisher.root, &set, archive.manifest_bytes(), now(), None).unwrap();
-        let error = verify::check_vendors(&manifest, &verdict).unwrap_err();
-        fs::remove_file(&path).unwrap();
-        error.code().unwrap()
-    };
-    assert_eq!(lie(&|targets| drop(targets.pop_first())), Code::Unsigned);
-    let swapped = |targets: &mut BTreeMap<String, TargetFile>| {
-        let first = targets.values_mut().next().unwrap();
-        first.hashes.insert("sha256".to_owned(), "00".repeat(32));
-    };
-    assert_eq!(lie(&swapped), Code::Subject);
 }

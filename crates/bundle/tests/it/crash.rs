@@ -43,7 +43,7 @@ pub(crate) fn durable_site(folder: &Path, publisher: &Publisher) -> SiteKeys {
     let fingerprint = sealock_trust::Digest::sha256(&publisher.root);
     let prefix = "*".parse().unwrap();
     let (root, fingerprint) = (publisher.root.as_slice(), &fingerprint);
-    trust.enroll(&Candidate { root, fingerprint, prefix: &prefix, from_sequence: None }, None).unwrap();
+    trust.enroll(&Candidate { root, fingerprint, prefix: &prefix, from_sequence: None, names: &[] }, None).unwrap();
     keys
 }
 

@@ -16,6 +16,7 @@ mod readers;
 mod specs;
 mod support;
 mod vectors;
+mod vendors;
 mod volumes;
 mod volumes_cost;
 mod volumes_crash;

@@ -100,8 +100,13 @@ fn a32_a_stream_begins_where_its_enrolment_says() {
     let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
     let site = Site::in_folder(tempfile::tempdir().unwrap(), "plant-7");
     let (fingerprint, prefix) = (Digest::sha256(&publisher.root), "*".parse().unwrap());
-    let candidate =
-        Candidate { root: &publisher.root, fingerprint: &fingerprint, prefix: &prefix, from_sequence: Some(3000) };
+    let candidate = Candidate {
+        root: &publisher.root,
+        fingerprint: &fingerprint,
+        prefix: &prefix,
+        from_sequence: Some(3000),
+        names: &[],
+    };
     site.trust.enroll(&candidate, None).unwrap();
     assert_eq!(site.refusal(&sample("base", 2999).build(folder.path(), &publisher)), "ROLLBACK");
     assert_eq!(site.refusal(&sample("base", 4000).build(folder.path(), &publisher)), "JUMP");

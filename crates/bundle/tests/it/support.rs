@@ -158,6 +158,7 @@ fn empty_lock(stream: &str, sequence: u64) -> Lock {
         audience: Audience { sites: vec!["plant-7".parse().unwrap()], classification: None },
         platforms: vec![Platform::linux_amd64()],
         publisher_keys: 2,
+        delegations: None,
         selection: None,
         spec: Digest::sha256(b"spec"),
         tool: "sealock 0.1.0".to_owned(),
@@ -217,10 +218,16 @@ impl Site {
     }
 
     pub(crate) fn enroll(&self, publisher: &Publisher, prefix: &str) {
+        self.enroll_for(publisher, prefix, "*");
+    }
+
+    /// Enrols a publisher that may bring artifacts whose names begin with `names`.
+    pub(crate) fn enroll_for(&self, publisher: &Publisher, prefix: &str, names: &str) {
         let fingerprint = Digest::sha256(&publisher.root);
         let prefix = prefix.parse().unwrap();
         let (root, fingerprint) = (publisher.root.as_slice(), &fingerprint);
-        let candidate = Candidate { root, fingerprint, prefix: &prefix, from_sequence: None };
+        let candidate =
+            Candidate { root, fingerprint, prefix: &prefix, from_sequence: None, names: &[names.parse().unwrap()] };
         self.trust.enroll(&candidate, Some(&self.keys)).unwrap();
     }
 

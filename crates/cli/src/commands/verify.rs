@@ -10,7 +10,7 @@ use sealock_bundle::volumes::{Damage, Verdict, VolumeSet, VolumeState};
 use sealock_bundle::{Archive, Manifest};
 use sealock_trust::reason::Code;
 use sealock_trust::tuf::{Rules, StreamState};
-use sealock_trust::{Digest, KeyId, SiteId, StreamName};
+use sealock_trust::{Digest, KeyId, NamePrefix, RoleName, SiteId, StreamName};
 use serde::Serialize;
 
 use super::import;
@@ -59,6 +59,9 @@ pub struct Verification {
     stream: String,
     sequence: u64,
     signers: Vec<KeyId>,
+    /// The vendors whom names are delegated to, with their signatures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vendors: Vec<VendorSigned>,
     /// Its soft expiry has passed.
     stale: bool,
     /// Bytes of the payload that were checked.
@@ -68,15 +71,52 @@ pub struct Verification {
     base: Option<Base>,
 }
 
+/// A vendor who vouches for artifacts of the bundle.
+#[derive(Serialize)]
+struct VendorSigned {
+    vendor: RoleName,
+    signers: Vec<KeyId>,
+    /// The version of its file.
+    version: u64,
+    expires: Timestamp,
+    /// How many artifacts of the bundle it vouches for.
+    artifacts: usize,
+}
+
+impl VendorSigned {
+    fn all(header: &VerifiedHeader) -> Vec<Self> {
+        let references = &header.manifest().references;
+        let count = |vendor: &RoleName| {
+            references.iter().filter(|reference| header.vendor_of(reference.name.as_str()) == Some(vendor)).count()
+        };
+        let vendors = header.trust().vendors().into_iter().map(|vendor| Self {
+            vendor: vendor.name.clone(),
+            signers: vendor.signers.clone(),
+            version: vendor.version,
+            expires: vendor.expires(),
+            artifacts: count(&vendor.name),
+        });
+        vendors.collect()
+    }
+
+    fn text(&self) -> String {
+        let signers: Vec<&str> = self.signers.iter().map(KeyId::as_str).collect();
+        let things = if self.artifacts == 1 { "artifact" } else { "artifacts" };
+        format!("{} for {} {things}, until {}, by {}", self.vendor, self.artifacts, self.expires, signers.join(" "))
+    }
+}
+
 impl Verification {
     pub fn text(&self) -> String {
         let signers: Vec<String> = self.signers.iter().map(ToString::to_string).collect();
-        let text = facts([
+        let mut lines = vec![
             ("verified", self.digest.to_string()),
             ("stream", format!("{}, sequence {}", self.stream, self.sequence)),
             ("signed by", signers.join(" ")),
-            ("checked", format!("every byte of {}", bytes(self.payload))),
-        ]);
+        ];
+        lines.extend(self.vendors.iter().map(|vendor| ("vendor", vendor.text())));
+        lines.push(("checked", format!("every byte of {}", bytes(self.payload))));
+        let text = facts(lines);
         let Some(Base { site, blobs, bytes: expected, .. }) = &self.base else { return text };
         format!("{text}a delta: {blobs} blobs ({}) have to be at the site {site}; `import` looks\n", bytes(*expected))
     }
@@ -85,6 +125,8 @@ impl Verification {
 /// What a bundle is held against.
 struct Standard {
     root: Vec<u8>,
+    /// What the names of its artifacts have to begin with; empty where they are free.
+    names: Vec<NamePrefix>,
     state: Option<StreamState>,
     recipient: Option<(SiteId, Option<String>)>,
 }
@@ -130,7 +172,7 @@ fn verify(args: &VerifyArgs, source: &Source, context: &Context) -> Result<Verif
         state: standard.state.as_ref(),
         accept_gap: None,
         recipient: standard.recipient.as_ref().map(recipient),
-        rules: Rules::default(),
+        rules: Rules { names: (!standard.names.is_empty()).then_some(standard.names.as_slice()), ..Rules::default() },
     };
     check(archive, &source.name(), &against, context)
 }
@@ -238,6 +280,7 @@ fn check_payload(header: VerifiedHeader, name: &str, now: Timestamp, context: &C
         stream: header.manifest().stream.to_string(),
         sequence: header.manifest().sequence,
         signers: header.signers().to_vec(),
+        vendors: VendorSigned::all(header),
         stale: header.is_stale(now),
         payload,
         base: header.manifest().base.clone(),
@@ -265,17 +308,17 @@ fn standard(args: &VerifyArgs, archive: &Archive, station: Option<&Station>, con
     let recipient = args.site.clone().map(|site| (site, args.classification.clone())).or_else(of_station);
     if let Some(path) = &args.root {
         let root = read_root(path, args.fingerprint.as_deref(), context)?;
-        return Ok(Standard { root, state: None, recipient });
+        return Ok(Standard { root, names: Vec::new(), state: None, recipient });
     }
     let Some(station) = station else {
         return Err(CommandError::usage("this is no station, so it has no enrolled root to verify against")
             .hint("Give the publisher's root: --root FILE --fingerprint SHA256."));
     };
     let stream: StreamName = stream_of(archive)?;
-    let root = station.directory.root_for(&stream)?.bytes;
+    let root = station.directory.root_for(&stream)?;
     // What was accepted since says nothing about that time.
     let state = if args.at.is_none() { station.directory.stream_state(&stream)? } else { None };
-    Ok(Standard { root, state, recipient })
+    Ok(Standard { root: root.bytes, names: root.enrolment.names, state, recipient })
 }
 
 /// The stream a bundle claims: enough to choose the root that it is verified under.

@@ -120,6 +120,8 @@ library_error!(sealock_bundle::ArchiveError, is_environment);
 library_error!(sealock_bundle::verify::VerifyError, is_environment);
 library_error!(sealock_bundle::import::ImportError, is_environment);
 library_error!(sealock_bundle::sign::SignBundleError);
+#[cfg(feature = "outside")]
+library_error!(sealock_bundle::vendors::VendorsError);
 library_error!(sealock_bundle::volumes::VolumeError, is_environment, hint);
 library_error!(sealock_store::StoreError, is_environment);
 library_error!(sealock_server::ServeError, is_environment);

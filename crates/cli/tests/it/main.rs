@@ -41,6 +41,8 @@ mod signing;
 mod site;
 mod trust;
 #[cfg(feature = "outside")]
+mod vendors;
+#[cfg(feature = "outside")]
 mod verify;
 mod version;
 #[cfg(feature = "outside")]

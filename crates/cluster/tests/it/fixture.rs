@@ -76,8 +76,13 @@ pub(crate) fn release() -> Published {
     let mut references: Vec<Reference> = files.iter().map(|name| reference(name, ReferenceKind::File)).collect();
     references.extend(kubernetes_images().iter().map(|name| reference(name, ReferenceKind::Image)));
     references.sort_by(|a, b| a.name.cmp(&b.name));
-    let selection =
-        Selection { stream: "base".into(), sequence: 1, manifest: Digest::sha256(b"manifest"), held: false };
+    let selection = Selection {
+        stream: "base".into(),
+        sequence: 1,
+        manifest: Digest::sha256(b"manifest"),
+        held: false,
+        publisher: None,
+    };
     let release = Release {
         format: FORMAT.into(),
         number: 3,
@@ -102,6 +107,7 @@ fn reference(name: &str, kind: ReferenceKind) -> Reference {
         subject: None,
         size: 500,
         stream: "base".into(),
+        vendor: None,
     }
 }
 

@@ -131,6 +131,7 @@ fn lock_of(request: &LockRequest, draft: Draft) -> Lock {
         audience: spec.audience.clone(),
         platforms,
         publisher_keys: request.publisher_keys,
+        delegations: None,
         spec: request.spec.clone(),
         selection: request.selection.clone(),
         tool: request.tool.clone(),

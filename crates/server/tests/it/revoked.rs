@@ -41,7 +41,8 @@ impl Shelf {
         };
         let root = create_root(&spec, &[&root_key]).unwrap();
         let (fingerprint, prefix) = (Digest::sha256(&root), "*".parse().unwrap());
-        let candidate = Candidate { root: &root, fingerprint: &fingerprint, prefix: &prefix, from_sequence: None };
+        let candidate =
+            Candidate { root: &root, fingerprint: &fingerprint, prefix: &prefix, from_sequence: None, names: &[] };
         TrustDirectory::open(&site.path("trust")).unwrap().enroll(&candidate, None).unwrap();
 
         let mut content = Content::default();

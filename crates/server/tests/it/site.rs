@@ -93,7 +93,7 @@ impl Site {
                 writer.finish().unwrap();
             }
         }
-        let selection = Selection { stream: "base".into(), sequence, manifest, held: false };
+        let selection = Selection { stream: "base".into(), sequence, manifest, held: false, publisher: None };
         let release = Release::after(current.as_ref(), selection, content.references, Timestamp::now()).unwrap();
         lock.publish(release, Some(staging), &self.key).unwrap()
     }
@@ -175,6 +175,7 @@ impl Content {
             subject: None,
             size: descriptor["size"].as_u64().unwrap(),
             stream: "base".into(),
+            vendor: None,
         });
     }
 }

@@ -68,6 +68,7 @@ fn a_release_that_nobody_could_read_again_is_refused_before_anything_is_accepted
             subject: None,
             size: 6,
             stream: stream.into(),
+            vendor: None,
         };
         (0..30_000).map(reference).collect()
     };

@@ -112,7 +112,13 @@ impl Bundle {
     }
 
     pub(crate) fn selection(self) -> Selection {
-        Selection { stream: self.stream.into(), sequence: self.sequence, manifest: self.manifest(), held: false }
+        Selection {
+            stream: self.stream.into(),
+            sequence: self.sequence,
+            manifest: self.manifest(),
+            held: false,
+            publisher: None,
+        }
     }
 
     pub(crate) fn references(self) -> Vec<Reference> {
@@ -126,6 +132,7 @@ impl Bundle {
             subject: None,
             size: blob.len() as u64,
             stream: self.stream.into(),
+            vendor: None,
         };
         names.into_iter().zip(&blobs).map(reference).collect()
     }

@@ -1,5 +1,6 @@
 //! Publishers' roots: enrolled once by fingerprint, then followed along their chain.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{State, Version};
 use super::{DirectoryError, TrustDirectory};
 use crate::Digest;
-use crate::names::{StreamName, StreamPrefix};
+use crate::names::{NamePrefix, StreamName, StreamPrefix};
 use crate::site::SiteKeys;
 use crate::tuf::{Root, RootWalk, Rules, open_root};
 
@@ -22,6 +23,9 @@ pub struct Enrolment {
     /// The sequence with which its streams begin at this site; from 0 where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from_sequence: Option<u64>,
+    /// What the names of the artifacts in its bundles begin with; empty: they are free.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<NamePrefix>,
 }
 
 impl Enrolment {
@@ -31,9 +35,19 @@ impl Enrolment {
         covering.max_by_key(|enrolment| enrolment.prefix.specificity())
     }
 
+    /// Prefixes as an enrolment holds them: each once, in one order, and none where all names are meant anyway.
+    pub fn names_of(names: &[NamePrefix]) -> Vec<NamePrefix> {
+        if names.iter().any(NamePrefix::is_all) {
+            return Vec::new();
+        }
+        let names: BTreeSet<&NamePrefix> = names.iter().collect();
+        names.into_iter().cloned().collect()
+    }
+
     /// What the enrolment adds to the rules of verification.
-    pub fn rules(&self) -> Rules<'static> {
-        Rules { from_sequence: self.from_sequence, ..Rules::default() }
+    pub fn rules(&self) -> Rules<'_> {
+        let names = (!self.names.is_empty()).then_some(self.names.as_slice());
+        Rules { from_sequence: self.from_sequence, names, ..Rules::default() }
     }
 }
 
@@ -48,6 +62,8 @@ pub struct Candidate<'a> {
     pub prefix: &'a StreamPrefix,
     /// The sequence with which its streams begin at this site, where the publisher said one.
     pub from_sequence: Option<u64>,
+    /// What the names of the artifacts in its bundles have to begin with; empty: they are free.
+    pub names: &'a [NamePrefix],
 }
 
 /// The newest root that is trusted for a stream.
@@ -64,23 +80,28 @@ pub struct TrustedRoot {
 }
 
 impl TrustDirectory {
-    /// Enrols a publisher's root, if its file has the fingerprint. Again is no harm.
+    /// Enrols a publisher's root, if its file has the fingerprint. Again is no harm; with other names it has those from now on.
     ///
     /// # Errors
     /// [`DirectoryError::Fingerprint`], [`DirectoryError::Root`], [`DirectoryError::PrefixTaken`],
-    /// [`DirectoryError::SealNeeded`], [`DirectoryError::Io`].
+    /// [`DirectoryError::NamesNeeded`], [`DirectoryError::SealNeeded`], [`DirectoryError::Io`].
     pub fn enroll(&self, candidate: &Candidate<'_>, seal: Option<&SiteKeys>) -> Result<Enrolment, DirectoryError> {
-        let Candidate { root: root_bytes, fingerprint, prefix, from_sequence } = *candidate;
+        let Candidate { root: root_bytes, fingerprint, prefix, from_sequence, names } = *candidate;
         let found = Digest::of(fingerprint.algorithm(), root_bytes);
         if &found != fingerprint {
             return Err(DirectoryError::Fingerprint { expected: fingerprint.clone(), found });
         }
+        if names.is_empty() && !prefix.has_every_name() {
+            return Err(DirectoryError::NamesNeeded(prefix.clone()));
+        }
         let root = open_root(root_bytes).map_err(DirectoryError::Root)?;
         let fingerprint = Digest::sha256(root_bytes);
-        let enrolment = Enrolment { prefix: prefix.clone(), fingerprint, from_sequence };
+        let enrolment =
+            Enrolment { prefix: prefix.clone(), fingerprint, from_sequence, names: Enrolment::names_of(names) };
         self.change(seal, |state| {
-            if let Some(present) = state.enrolments.iter().find(|present| present.prefix == *prefix) {
-                if *present == enrolment {
+            if let Some(present) = state.enrolments.iter_mut().find(|present| present.prefix == *prefix) {
+                if (&present.fingerprint, present.from_sequence) == (&enrolment.fingerprint, from_sequence) {
+                    present.names.clone_from(&enrolment.names);
                     return Ok(());
                 }
                 let enrolled = present.fingerprint.clone();

@@ -133,6 +133,9 @@ pub enum DirectoryError {
         /// The root that has it.
         enrolled: Digest,
     },
+    /// A root that is not for the base, and nothing said of its artifacts' names.
+    #[error("a root for the streams {0} has to be enrolled with what the names of its artifacts begin with")]
+    NamesNeeded(StreamPrefix),
     /// No root speaks for the stream.
     #[error("no trust root is enrolled for the stream {0}")]
     NotEnrolled(StreamName),
@@ -173,6 +176,7 @@ impl DirectoryError {
             | Self::ListDamaged(_)
             | Self::NotRevoked(_)
             | Self::NotFrozen
+            | Self::NamesNeeded(_)
             | Self::SealNeeded { .. }
             | Self::Sign(_) => None,
             Self::TokenUsed(_) => Some(Code::Used),

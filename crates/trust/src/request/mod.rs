@@ -7,6 +7,7 @@
 mod draft;
 mod error;
 mod signatures;
+mod vendor;
 
 use std::collections::BTreeMap;
 
@@ -19,11 +20,12 @@ pub use signatures::{Merged, SIGNATURE_FORMAT, SignatureFile, Signatures, Tally}
 use crate::digest::Digest;
 use crate::json::{self, Limits, Value, jcs};
 use crate::key::KeyId;
+use crate::names::RoleName;
 use crate::role::KeySet;
 use crate::signer::Signer;
 use crate::tuf::{
-    Delegations, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, Targets, Terms, TimestampMeta, TrustError,
-    make, open_root,
+    DelegatedRole, Delegations, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, Targets, Terms, TimestampMeta,
+    TrustError, make, open_root, role_file, vendor_files::vendor_versions,
 };
 
 /// The value of `format`.
@@ -68,6 +70,17 @@ pub enum Subject {
         terms: Terms,
         /// The vendors that it delegates to.
         delegations: Option<Delegations>,
+        /// The version that the snapshot promises of each vendor's file.
+        vendor_versions: BTreeMap<RoleName, u64>,
+    },
+    /// What a vendor is asked to vouch for, in whichever bundle.
+    Vendor {
+        /// The delegation.
+        delegation: DelegatedRole,
+        /// Its keys.
+        keys: KeySet,
+        /// The artifacts by name, all of them covered by the delegation; with version and expiry of the vendor's file.
+        targets: Targets,
     },
 }
 
@@ -85,6 +98,7 @@ pub struct Asked {
 enum Kind {
     Root,
     Bundle,
+    Vendor,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -98,6 +112,11 @@ struct Wire {
     /// The root in force, with its signatures: under which a bundle is signed, or which a new root replaces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     root: Option<Value>,
+    /// The delegation to the vendor that is asked, with its keys.
+    ///
+    /// Called as it is so that `format` stays the first field, by which files are told apart.
+    #[serde(rename = "vendor", default, skip_serializing_if = "Option::is_none")]
+    delegation: Option<Value>,
     /// What is to be signed, by file.
     signed: BTreeMap<String, Value>,
 }
@@ -115,14 +134,30 @@ impl SigningRequest {
             content::<TimestampMeta>(TIMESTAMP, &set.timestamp)?,
         ]);
         let (manifest, root) = (Some(json::parse(manifest, &LIMITS)?), Some(json::parse(newest, &LIMITS)?));
-        Self::new(Wire { format: FORMAT.to_owned(), kind: Kind::Bundle, manifest, root, signed })
+        Self::new(Wire { format: FORMAT.to_owned(), kind: Kind::Bundle, manifest, root, delegation: None, signed })
+    }
+
+    /// The request for the signatures of the vendor `role`, whose file `set` holds, signed or not.
+    ///
+    /// # Errors
+    /// [`RequestError`] where `set` neither delegates to `role` nor holds its file.
+    pub fn for_vendor(set: &MetadataSet, role: &RoleName) -> Result<Self, RequestError> {
+        let file = role_file(role);
+        let missing = || TrustError::MissingFile(file.clone());
+        let delegation = set.delegations()?.and_then(|delegations| delegations.only(role)).ok_or_else(missing)?;
+        let bytes = set.delegated.get(role).ok_or_else(missing)?;
+        let signed = BTreeMap::from([content::<Targets>(&file, bytes)?]);
+        let delegation = Some(serde_json::to_value(&delegation).map_err(json::Error::Schema)?);
+        let (format, kind) = (FORMAT.to_owned(), Kind::Vendor);
+        Self::new(Wire { format, kind, manifest: None, root: None, delegation, signed })
     }
 
     /// The request for a root's signatures.
     pub(crate) fn for_root(previous: Option<&[u8]>, root: &Signed<Root>) -> Result<Self, RequestError> {
         let previous = previous.map(|bytes| json::parse(bytes, &LIMITS)).transpose()?;
         let signed = BTreeMap::from([(ROOT.to_owned(), root.content().clone())]);
-        Self::new(Wire { format: FORMAT.to_owned(), kind: Kind::Root, manifest: None, root: previous, signed })
+        let (format, kind) = (FORMAT.to_owned(), Kind::Root);
+        Self::new(Wire { format, kind, manifest: None, root: previous, delegation: None, signed })
     }
 
     /// Reads a request. What is to be signed agrees with all that is shown of it when this returns.
@@ -197,6 +232,7 @@ impl SigningRequest {
         let (subject, contents) = match wire.kind {
             Kind::Root => root_subject(&wire, root)?,
             Kind::Bundle => bundle_subject(&wire, root.ok_or(RequestError::NoRoot)?)?,
+            Kind::Vendor => vendor::subject(&wire)?,
         };
         let asked = asked(&subject)?;
         Ok(Self { wire, digest, subject, contents, asked })
@@ -206,7 +242,7 @@ impl SigningRequest {
 type Parsed = (Subject, BTreeMap<String, Vec<u8>>);
 
 fn root_subject(wire: &Wire, previous: Option<Root>) -> Result<Parsed, RequestError> {
-    if wire.manifest.is_some() {
+    if wire.manifest.is_some() || wire.delegation.is_some() {
         return Err(RequestError::Fields);
     }
     let [root] = files(wire, [ROOT])?;
@@ -231,6 +267,9 @@ pub(crate) fn check_new_root(previous: Option<&Root>, root: &Root) -> Result<(),
 }
 
 fn bundle_subject(wire: &Wire, root: Root) -> Result<Parsed, RequestError> {
+    if wire.delegation.is_some() {
+        return Err(RequestError::Fields);
+    }
     let manifest = jcs::to_vec(wire.manifest.as_ref().ok_or(RequestError::Fields)?)?;
     let [targets, snapshot, timestamp] = files(wire, [TARGETS, SNAPSHOT, TIMESTAMP])?;
     let targets: Signed<Targets> = unsigned(TARGETS, targets)?;
@@ -238,7 +277,8 @@ fn bundle_subject(wire: &Wire, root: Root) -> Result<Parsed, RequestError> {
     let timestamp: Signed<TimestampMeta> = unsigned(TIMESTAMP, timestamp)?;
     let terms = terms(&targets.signed)?;
     let delegations = targets.signed.delegations.clone();
-    let expected = make::contents(&manifest, &terms, delegations.as_ref())?;
+    let vendor_versions = vendor_versions(&snapshot.signed, delegations.as_ref());
+    let expected = make::contents(&manifest, &terms, (delegations.as_ref(), &vendor_versions))?;
     let found = [(TARGETS, targets.canonical()), (SNAPSHOT, snapshot.canonical()), (TIMESTAMP, timestamp.canonical())];
     for ((file, found), expected) in found.into_iter().zip(&expected) {
         if found != expected.as_slice() {
@@ -246,7 +286,7 @@ fn bundle_subject(wire: &Wire, root: Root) -> Result<Parsed, RequestError> {
         }
     }
     let contents = found.into_iter().map(|(file, content)| (file.to_owned(), content.to_vec())).collect();
-    Ok((Subject::Bundle { root, manifest, terms, delegations }, contents))
+    Ok((Subject::Bundle { root, manifest, terms, delegations, vendor_versions }, contents))
 }
 
 /// What the targets say of the manifest beside its digest.
@@ -258,7 +298,7 @@ fn terms(targets: &Targets) -> Result<Terms, RequestError> {
 }
 
 /// The contents of exactly these files.
-fn files<'a, const N: usize>(wire: &'a Wire, names: [&'static str; N]) -> Result<[&'a Value; N], RequestError> {
+fn files<'a, const N: usize>(wire: &'a Wire, names: [&str; N]) -> Result<[&'a Value; N], RequestError> {
     let found = names.map(|name| wire.signed.get(name));
     if wire.signed.len() != N || found.iter().any(Option::is_none) {
         return Err(RequestError::Fields);
@@ -278,6 +318,9 @@ fn asked(subject: &Subject) -> Result<Vec<Asked>, RequestError> {
         Subject::Bundle { root, .. } => {
             let role = format!("publisher's keys of root {}", root.version);
             Ok(vec![Asked { role, keys: root.publisher_keys()? }])
+        }
+        Subject::Vendor { delegation, keys, .. } => {
+            Ok(vec![Asked { role: format!("keys of the vendor {}", delegation.name), keys: keys.clone() }])
         }
     }
 }

@@ -76,6 +76,23 @@ impl Signatures {
         }
     }
 
+    /// The keys that claim to have signed.
+    pub fn signers(&self) -> impl Iterator<Item = &KeyId> {
+        self.0.keys()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.values().all(BTreeMap::is_empty)
+    }
+
+    /// Takes up those of `other`, of files that are not known here yet.
+    pub(crate) fn extend(&mut self, other: Self) {
+        for (keyid, files) in other.0 {
+            self.0.entry(keyid).or_default().extend(files);
+        }
+    }
+
     /// Gives `metadata` the signatures that there are for `file`, sorted by signer.
     pub(crate) fn give<T: Metadata>(&self, file: &str, metadata: &mut Signed<T>) {
         let of_file = |(keyid, files): (&KeyId, &BTreeMap<String, Vec<u8>>)| {
@@ -92,6 +109,14 @@ pub struct Merged {
     pub added: Vec<KeyId>,
     /// Keys whose very signature was there already.
     pub known: Vec<KeyId>,
+}
+
+impl Merged {
+    /// Both together.
+    pub fn extend(&mut self, other: Self) {
+        self.added.extend(other.added);
+        self.known.extend(other.known);
+    }
 }
 
 /// How far one role is.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::verify::{Judge, Promise};
 use super::{FileMeta, MetadataSet, Snapshot, TargetFile, Targets, TrustError};
 use crate::key::{KeyId, PublicKey};
-use crate::names::RoleName;
+use crate::names::{NamePrefix, RoleName};
 use crate::role::{KeySet, Role, RoleError};
 
 /// Delegations within one another at most.
@@ -19,7 +19,7 @@ pub const MAX_DELEGATION_DEPTH: usize = 8;
 /// Delegated roles of one bundle at most.
 pub const MAX_DELEGATED_ROLES: usize = 64;
 /// Patterns of one delegated role at most.
-const MAX_PATTERNS: usize = 64;
+pub const MAX_PATTERNS: usize = 64;
 
 /// Who may vouch for which names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,69 @@ impl DelegatedRole {
     /// Whether the role may vouch for `name`.
     pub fn covers(&self, name: &str) -> bool {
         self.paths.iter().any(|pattern| matches(pattern, name))
+    }
+
+    /// That `targets`, the content of `file`, names nothing but what the role may vouch for.
+    ///
+    /// # Errors
+    /// [`TrustError::OutOfScope`].
+    pub(crate) fn check_scope(&self, file: &str, targets: &Targets) -> Result<(), TrustError> {
+        match targets.targets.keys().find(|name| !self.covers(name)) {
+            Some(name) => Err(TrustError::OutOfScope { file: file.to_owned(), name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl DelegatedRole {
+    /// The beginnings of names that its patterns were made from; none where they were made in another way.
+    pub fn prefixes(&self) -> Option<Vec<NamePrefix>> {
+        let prefixes = NamePrefix::of_patterns(&self.paths);
+        let made = prefixes.iter().flat_map(NamePrefix::patterns);
+        (!prefixes.is_empty() && made.eq(self.paths.iter().cloned())).then_some(prefixes)
+    }
+}
+
+impl Delegations {
+    /// The role that is asked for the artifact called `name`: the first that covers it.
+    pub fn asked_for(&self, name: &str) -> Option<&DelegatedRole> {
+        self.roles.iter().find(|role| role.covers(name))
+    }
+
+    /// The delegation to `role`, with its keys and nothing else.
+    pub fn only(&self, role: &RoleName) -> Option<Self> {
+        self.roles.iter().any(|delegated| delegated.name == *role).then(|| self.keeping(|name| name == role))
+    }
+
+    /// The delegations to the roles that `is_kept` says, with their keys and nothing else.
+    #[must_use]
+    pub fn keeping(&self, is_kept: impl Fn(&RoleName) -> bool) -> Self {
+        let roles: Vec<DelegatedRole> = self.roles.iter().filter(|role| is_kept(&role.name)).cloned().collect();
+        let is_used = |id: &KeyId| roles.iter().any(|role| role.keyids.contains(id));
+        let keys = self.keys.iter().filter(|(id, _)| is_used(id)).map(|(id, key)| (id.clone(), key.clone())).collect();
+        Self { keys, roles }
+    }
+
+    /// What every verifier asks of delegations by themselves: bounds, each role once, keys that can fill it.
+    ///
+    /// # Errors
+    /// [`TrustError`], of `file`.
+    pub fn check(&self, file: &str) -> Result<(), TrustError> {
+        if self.roles.len() > MAX_DELEGATED_ROLES {
+            return Err(TrustError::TooManyDelegations { what: "delegated roles", limit: MAX_DELEGATED_ROLES });
+        }
+        let mut seen = BTreeSet::new();
+        for role in &self.roles {
+            if !seen.insert(&role.name) {
+                return Err(TrustError::DelegationCycle { role: role.name.clone() });
+            }
+            if role.paths.len() > MAX_PATTERNS {
+                return Err(TrustError::TooManyDelegations { what: "patterns of one delegation", limit: MAX_PATTERNS });
+            }
+            let fault = |source| TrustError::Role { file: file.to_owned(), source };
+            role.key_set(&self.keys).map_err(fault)?;
+        }
+        Ok(())
     }
 }
 
@@ -130,6 +193,16 @@ pub enum Vouch<'a> {
 }
 
 impl Vendor {
+    /// The artifacts that it vouches for, whether the bundle carries them or not.
+    pub fn targets(&self) -> &BTreeMap<String, TargetFile> {
+        &self.targets
+    }
+
+    /// From when on its file is not believed any more.
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
     /// Files of this role and of those below it.
     fn all<'a>(&'a self, found: &mut Vec<&'a Self>) {
         found.push(self);
@@ -243,9 +316,7 @@ fn one(
         return Err(TrustError::DelegatedRollback { file, version: targets.version, accepted: *accepted });
     }
     let path: Vec<&DelegatedRole> = above.iter().copied().chain([role]).collect();
-    if let Some(name) = targets.targets.keys().find(|name| !path.iter().all(|role| role.covers(name))) {
-        return Err(TrustError::OutOfScope { file, name: name.clone() });
-    }
+    path.iter().try_for_each(|role| role.check_scope(&file, &targets))?;
     let children = level(walk, &targets, &path, seen)?;
     Ok(Vendor {
         name: role.name.clone(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::digest::Digest;
 use crate::json;
 use crate::key::KeyId;
-use crate::names::RoleName;
+use crate::names::{NamePrefix, RoleName};
 use crate::reason::Code;
 use crate::role::RoleError;
 
@@ -48,6 +48,20 @@ pub enum TrustError {
         file: String,
         /// The name.
         name: String,
+    },
+    /// An artifact that its publisher was not enrolled for.
+    #[error("{name:?} is none of the names that this publisher's root is enrolled for: {}", names(allowed))]
+    ForeignName {
+        /// The artifact's name.
+        name: String,
+        /// What its names may begin with.
+        allowed: Vec<NamePrefix>,
+    },
+    /// A vendor's file that delegates on: a bundle that is made here carries none of the files that this would take.
+    #[error("{file} delegates to others, and their files do not come with it")]
+    DelegatesOn {
+        /// The role's file.
+        file: String,
     },
     /// A delegated role's file is older than what was accepted.
     #[error("{file} has version {version}, and {accepted} was accepted already")]
@@ -249,9 +263,9 @@ impl TrustError {
             Self::TooManyRoots { .. } | Self::TooManyDelegations { .. } => Code::Limit,
             Self::DelegationCycle { .. } => Code::Cycle,
             Self::Json { source, .. } => source.code(),
-            Self::Kind { .. } | Self::NoManifest | Self::NoDigest { .. } => Code::Format,
+            Self::Kind { .. } | Self::NoManifest | Self::NoDigest { .. } | Self::DelegatesOn { .. } => Code::Format,
             Self::RootUnsound { source, .. } | Self::Role { source, .. } => source.code(),
-            Self::ForeignSignature { .. } | Self::OutOfScope { .. } => Code::Scope,
+            Self::ForeignSignature { .. } | Self::OutOfScope { .. } | Self::ForeignName { .. } => Code::Scope,
             Self::RootGap { .. } => Code::RootGap,
             Self::RootSignature { .. } => Code::RootSig,
             Self::RootFork { .. } | Self::Equivocation { .. } => Code::Equivocation,
@@ -273,6 +287,10 @@ impl TrustError {
     pub fn is_refusal(&self) -> bool {
         true
     }
+}
+
+fn names(prefixes: &[NamePrefix]) -> String {
+    prefixes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// `4`, or `4 to 6`.

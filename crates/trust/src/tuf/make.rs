@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::delegation::role_file;
 use super::roots::open_root;
+use super::vendor_files::{VendorPlan, VendorVersions, vendor_versions};
 use super::{
     Delegations, FileMeta, MANIFEST, Metadata, MetadataSet, Roles, Root, RootExtension, SPEC_VERSION, Signature,
-    Signed, Snapshot, TargetFile, Targets, TimestampMeta, TrustError,
+    Signed, Snapshot, TargetFile, Targets, TimestampMeta, TrustError, role_file,
 };
 use crate::digest::{Algorithm, Digest};
 use crate::json::{self, MAX_INTEGER};
@@ -93,15 +93,6 @@ pub struct Terms {
     pub issued: Timestamp,
     /// Hard expiry.
     pub expires: Timestamp,
-}
-
-/// The vendors of one bundle: who they are, and what each is asked to vouch for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct VendorPlan {
-    /// Their roles and keys.
-    pub delegations: Delegations,
-    /// The artifacts of each role, by name.
-    pub targets: BTreeMap<RoleName, BTreeMap<String, TargetFile>>,
 }
 
 /// Makes the first root, signed by `signers`, who may be fewer than its threshold: see [`add_root_signatures`].
@@ -202,29 +193,17 @@ pub fn prepare(
     }
     let delegations = vendors.map(|plan| &plan.delegations);
     let mut delegated = BTreeMap::new();
-    for role in delegations.iter().flat_map(|delegations| &delegations.roles) {
-        let of_role = vendors.and_then(|plan| plan.targets.get(&role.name)).cloned().unwrap_or_default();
-        delegated.insert(role.name.clone(), Signed::unsigned(vendor_targets(of_role, terms))?.to_bytes()?);
+    for (role, plan) in vendors.iter().flat_map(|plan| plan.delegations.roles.iter().map(move |role| (role, plan))) {
+        delegated.insert(role.name.clone(), plan.file(&role.name, terms)?);
     }
+    let versions = vendors.map(|plan| plan.versions(terms)).unwrap_or_default();
     Ok(MetadataSet {
         roots: by_version(roots)?,
         targets: Signed::unsigned(targets(manifest, terms, delegations))?.to_bytes()?,
-        snapshot: Signed::unsigned(snapshot(terms, delegations))?.to_bytes()?,
+        snapshot: Signed::unsigned(snapshot(terms, &versions))?.to_bytes()?,
         timestamp: Signed::unsigned(timestamp(terms))?.to_bytes()?,
         delegated,
     })
-}
-
-/// What the role of a vendor vouches for.
-pub(crate) fn vendor_targets(targets: BTreeMap<String, TargetFile>, terms: &Terms) -> Targets {
-    Targets {
-        kind: Targets::TYPE.to_owned(),
-        spec_version: SPEC_VERSION.to_owned(),
-        version: terms.sequence,
-        expires: terms.expires,
-        targets,
-        delegations: None,
-    }
 }
 
 impl MetadataSet {
@@ -257,30 +236,11 @@ impl MetadataSet {
     /// [`MakeError::OtherContent`], and [`MakeError::Root`] where a file can't be read.
     pub fn check_content(&self, manifest: &[u8], terms: &Terms) -> Result<(), MakeError> {
         let delegations = self.delegations()?;
+        let promised = Signed::<Snapshot>::parse_canonical("snapshot.json", &self.snapshot)?.signed;
+        let versions = vendor_versions(&promised, delegations.as_ref());
         check_same("targets.json", &self.targets, targets(manifest, terms, delegations.as_ref()))?;
-        check_same("snapshot.json", &self.snapshot, snapshot(terms, delegations.as_ref()))?;
+        check_same("snapshot.json", &self.snapshot, snapshot(terms, &versions))?;
         check_same("timestamp.json", &self.timestamp, timestamp(terms))
-    }
-
-    /// Adds signatures to the file of the vendor `role`; a signer's earlier one is replaced.
-    ///
-    /// # Errors
-    /// [`MakeError`]: among others where there is no such role, or a signer is none of its keys.
-    pub fn add_vendor_signatures(&mut self, role: &RoleName, signers: &[&dyn Signer]) -> Result<(), MakeError> {
-        let file = role_file(role);
-        let delegations = self.delegations()?.unwrap_or_default();
-        let found = delegations.roles.iter().find(|delegated| delegated.name == *role);
-        let bytes = self.delegated.get(role).ok_or_else(|| TrustError::MissingFile(file.clone()))?;
-        let keys = found.ok_or_else(|| TrustError::MissingFile(file.clone()))?.key_set(&delegations.keys)?;
-        for signer in signers {
-            let keyid = signer.public_key().id();
-            if !keys.keys().contains_key(keyid) {
-                return Err(MakeError::NotVendor { keyid: keyid.clone(), role: role.clone() });
-            }
-        }
-        let signed = resign::<Targets>(&file, bytes, signers)?;
-        self.delegated.insert(role.clone(), signed);
-        Ok(())
     }
 
     /// The delegations that targets.json makes.
@@ -330,11 +290,11 @@ impl MetadataSet {
 pub(crate) fn contents(
     manifest: &[u8],
     terms: &Terms,
-    delegations: Option<&Delegations>,
+    (delegations, versions): (Option<&Delegations>, &VendorVersions),
 ) -> Result<[Vec<u8>; 3], MakeError> {
     Ok([
         Signed::unsigned(targets(manifest, terms, delegations))?.canonical().to_vec(),
-        Signed::unsigned(snapshot(terms, delegations))?.canonical().to_vec(),
+        Signed::unsigned(snapshot(terms, versions))?.canonical().to_vec(),
         Signed::unsigned(timestamp(terms))?.canonical().to_vec(),
     ])
 }
@@ -349,13 +309,13 @@ fn check_same<T: Metadata>(file: &'static str, bytes: &[u8], expected: T) -> Res
     if is_same { Ok(()) } else { Err(MakeError::OtherContent(file)) }
 }
 
-fn resign<T: Metadata>(file: &str, bytes: &[u8], signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {
+pub(super) fn resign<T: Metadata>(file: &str, bytes: &[u8], signers: &[&dyn Signer]) -> Result<Vec<u8>, MakeError> {
     let mut metadata = Signed::<T>::parse_canonical(file, bytes)?;
     add_signatures(&mut metadata, signers)?;
     Ok(metadata.to_bytes()?)
 }
 
-fn give<T: Metadata>(file: &str, bytes: &[u8], signatures: &Signatures) -> Result<Vec<u8>, MakeError> {
+pub(super) fn give<T: Metadata>(file: &str, bytes: &[u8], signatures: &Signatures) -> Result<Vec<u8>, MakeError> {
     let mut metadata = Signed::<T>::parse_canonical(file, bytes)?;
     signatures.give(file, &mut metadata);
     Ok(metadata.to_bytes()?)
@@ -390,10 +350,10 @@ fn targets(manifest: &[u8], terms: &Terms, delegations: Option<&Delegations>) ->
     }
 }
 
-fn snapshot(terms: &Terms, delegations: Option<&Delegations>) -> Snapshot {
-    let mut meta = promise("targets.json", terms);
-    for role in delegations.iter().flat_map(|delegations| &delegations.roles) {
-        meta.extend(promise(&role_file(&role.name), terms));
+fn snapshot(terms: &Terms, vendors: &VendorVersions) -> Snapshot {
+    let mut meta = promise("targets.json", terms.sequence);
+    for (role, version) in vendors {
+        meta.extend(promise(&role_file(role), *version));
     }
     Snapshot {
         kind: Snapshot::TYPE.to_owned(),
@@ -410,10 +370,10 @@ fn timestamp(terms: &Terms) -> TimestampMeta {
         spec_version: SPEC_VERSION.to_owned(),
         version: terms.sequence,
         expires: terms.expires,
-        meta: promise("snapshot.json", terms),
+        meta: promise("snapshot.json", terms.sequence),
     }
 }
 
-fn promise(file: &str, terms: &Terms) -> BTreeMap<String, FileMeta> {
-    BTreeMap::from([(file.to_owned(), FileMeta { version: terms.sequence, length: None, hashes: BTreeMap::new() })])
+fn promise(file: &str, version: u64) -> BTreeMap<String, FileMeta> {
+    BTreeMap::from([(file.to_owned(), FileMeta { version, length: None, hashes: BTreeMap::new() })])
 }

@@ -5,6 +5,7 @@
 
 mod change;
 mod delegation;
+mod delegations_file;
 mod error;
 pub(crate) mod make;
 mod metadata;
@@ -12,14 +13,18 @@ mod roots;
 mod rules;
 mod set;
 mod state;
+pub(crate) mod vendor_files;
 mod verify;
+mod word;
 
 pub use change::{RoleChange, role_changes};
-pub use delegation::{DelegatedRole, Delegations, MAX_DELEGATED_ROLES, MAX_DELEGATION_DEPTH, Vendor, Vouch, matches};
-pub use error::TrustError;
-pub use make::{
-    MakeError, RootSpec, Terms, VendorPlan, add_root_signatures, create_root, prepare, rotate_root, sign_manifest,
+pub(crate) use delegation::role_file;
+pub use delegation::{
+    DelegatedRole, Delegations, MAX_DELEGATED_ROLES, MAX_DELEGATION_DEPTH, MAX_PATTERNS, Vendor, Vouch, matches,
 };
+pub use delegations_file::{DELEGATIONS_FORMAT, DelegateError};
+pub use error::TrustError;
+pub use make::{MakeError, RootSpec, Terms, add_root_signatures, create_root, prepare, rotate_root, sign_manifest};
 pub(crate) use metadata::lower_hex;
 pub use metadata::{
     FileMeta, Metadata, Roles, Root, RootExtension, Signature, Signed, Snapshot, TargetFile, Targets, TimestampMeta,
@@ -28,7 +33,9 @@ pub use roots::{RootWalk, open_root, walk_roots};
 pub use rules::{MAX_SKEW, Rules};
 pub use set::MetadataSet;
 pub use state::StreamState;
+pub use vendor_files::VendorPlan;
 pub use verify::{Verified, Verifier, verify};
+pub use word::VendorWord;
 
 /// The target that stands for the whole bundle.
 pub const MANIFEST: &str = "manifest.json";

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{MAX_JUMP, TrustError};
 use crate::key::KeyId;
+use crate::names::NamePrefix;
 use crate::role::KeySet;
 
 /// How far ahead of the site's time a bundle may have been issued: clocks differ, but not by more than a day.
@@ -16,6 +17,8 @@ pub const MAX_SKEW: SignedDuration = SignedDuration::from_hours(24);
 pub struct Rules<'a> {
     /// The first sequence that the site expects of a stream, where its enrolment says one.
     pub from_sequence: Option<u64>,
+    /// What the names of artifacts that this publisher brings begin with; none: they are free.
+    pub names: Option<&'a [NamePrefix]>,
     /// Keys that were revoked: their signatures count no longer.
     pub revoked: Option<&'a BTreeSet<KeyId>>,
     /// Whether expiry and skipped sequences are told instead of refused: a glass is broken for this manifest.
@@ -23,6 +26,20 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
+    /// Whether the publisher may bring an artifact called `name`. Otherwise a publisher of one stream could claim a name
+    /// that belongs into another one.
+    ///
+    /// # Errors
+    /// [`TrustError::ForeignName`].
+    pub fn check_name(&self, name: &str) -> Result<(), TrustError> {
+        match self.names {
+            Some(allowed) if !allowed.iter().any(|prefix| prefix.covers(name)) => {
+                Err(TrustError::ForeignName { name: name.to_owned(), allowed: allowed.to_vec() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Which of `signers` still count for `keys`.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ use super::metadata::Form;
 use super::roots::{RootWalk, walk_roots_in};
 use super::rules::{Rules, check_issued, check_reach};
 use super::{
-    FileMeta, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, StreamState, TargetFile, Targets, TimestampMeta,
-    TrustError,
+    Delegations, FileMeta, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, StreamState, TargetFile, Targets,
+    TimestampMeta, TrustError,
 };
 use crate::digest::{Algorithm, Digest};
 use crate::key::KeyId;
@@ -32,6 +32,7 @@ pub struct Verified {
     signers: Vec<KeyId>,
     progress: Progress,
     newer_roots: Vec<(u64, Vec<u8>)>,
+    delegations: Option<Delegations>,
     vendors: Vec<Vendor>,
 }
 
@@ -74,6 +75,11 @@ impl Verified {
     /// The publisher's keys that signed it, and that are not revoked.
     pub fn signers(&self) -> &[KeyId] {
         &self.signers
+    }
+
+    /// To whom the publisher delegates, as it signed it.
+    pub fn delegations(&self) -> Option<&Delegations> {
+        self.delegations.as_ref()
     }
 
     /// The vendors whose files came with it and are genuine, in the order of the search.
@@ -204,6 +210,7 @@ impl Verifier<'_> {
             signers: targets.signers,
             progress,
             newer_roots,
+            delegations: targets.file.signed.delegations,
             vendors,
         })
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use sealock_trust::json::{Limits, jcs};
 use sealock_trust::reason::{self, Code};
-use sealock_trust::tuf::{self, MetadataSet, StreamState, Terms};
-use sealock_trust::{FileKey, Passphrase};
+use sealock_trust::tuf::{self, Delegations, MetadataSet, StreamState, TargetFile, Terms, VendorPlan};
+use sealock_trust::{Digest, FileKey, KeySet, Passphrase, RoleName, Signer};
 use serde_json::{Value, json};
 
 use crate::vectors::{check, testdata};
@@ -71,6 +71,7 @@ fn attacks() -> BTreeMap<&'static str, Attack> {
     on_roots(&publisher, &mut add);
     on_time(&publisher, &mut add);
     on_order(&publisher, &mut add);
+    on_vendors(&publisher, &mut add);
     attacks
 }
 
@@ -178,6 +179,72 @@ fn on_order(publisher: &Publisher, add: &mut Add<'_>) {
     add("jump-of-the-first", Some(Code::Jump), &|attack| attack.set = publisher.sign(1001));
     add("equivocation", Some(Code::Equivocation), &|attack| {
         (attack.state, attack.set, attack.manifest) = (after(5), publisher.sign_manifest(5, b"{}"), b"{}".to_vec());
+    });
+}
+
+const APP: &str = "quay.io/acme/app:v1";
+
+fn acme() -> RoleName {
+    "acme".parse().unwrap()
+}
+
+/// The vendor `acme` with two keys, both needed, who has everything below `quay.io/acme` and vouches for `names`.
+fn plan(names: &[&str]) -> VendorPlan {
+    let keys = pair("stranger");
+    let keys = KeySet::new(keys.iter().map(|key| key.public_key().clone()), 2).unwrap();
+    let mut delegations = Delegations::default();
+    delegations.delegate(&acme(), &keys, &["quay.io/acme".parse().unwrap()]).unwrap();
+    let target = |name: &&str| {
+        let hashes = BTreeMap::from([("sha256".to_owned(), Digest::sha256(name.as_bytes()).hex().to_owned())]);
+        ((*name).to_owned(), TargetFile { length: name.len() as u64, hashes, custom: None })
+    };
+    let targets = BTreeMap::from([(acme(), names.iter().map(target).collect())]);
+    VendorPlan { delegations, targets, ..VendorPlan::default() }
+}
+
+/// What comes under `plan`, signed by the publisher, and by the vendor's `keys` after `change` to what it says.
+fn delegated(publisher: &Publisher, plan: &VendorPlan, keys: &[FileKey], change: &dyn Fn(&mut Value)) -> MetadataSet {
+    let mut set = tuf::prepare(&publisher.roots, MANIFEST, &terms(5), Some(plan)).unwrap();
+    edit(set.delegated.get_mut(&acme()).unwrap(), |file| change(&mut file["signed"]));
+    set.add_vendor_signatures(&acme(), &signers(keys)).unwrap();
+    set.add_signatures(&signers(&publisher.keys)).unwrap();
+    set
+}
+
+fn on_vendors(publisher: &Publisher, add: &mut Add<'_>) {
+    let (plan, both) = (plan(&[APP]), pair("stranger"));
+    let as_it_is = |_: &mut Value| {};
+    add("vendor-genuine", None, &|attack| attack.set = delegated(publisher, &plan, &both, &as_it_is));
+    add("vendor-unsigned", Some(Code::Unsigned), &|attack| {
+        attack.set = delegated(publisher, &plan, &[], &as_it_is);
+    });
+    add("vendor-below-threshold", Some(Code::Threshold), &|attack| {
+        attack.set = delegated(publisher, &plan, &both[..1], &as_it_is);
+    });
+    add("vendor-out-of-scope", Some(Code::Scope), &|attack| {
+        let wider = self::plan(&[APP, "quay.io/bank/app:v1"]);
+        attack.set = delegated(publisher, &wider, &both, &as_it_is);
+    });
+    add("vendor-missing", Some(Code::Incomplete), &|attack| {
+        attack.set = delegated(publisher, &plan, &both, &as_it_is);
+        attack.set.delegated.clear();
+    });
+    add("vendor-nobody-delegates-to", Some(Code::Undeclared), &|attack| {
+        attack.set = delegated(publisher, &plan, &both, &as_it_is);
+        let stray = attack.set.delegated[&acme()].clone();
+        attack.set.delegated.insert("evil".parse().unwrap(), stray);
+    });
+    add("vendor-expired", Some(Code::Expired), &|attack| {
+        attack.set = delegated(publisher, &plan, &both, &|signed| signed["expires"] = "2026-11-23T12:00:00Z".into());
+    });
+    add("vendor-rollback", Some(Code::Rollback), &|attack| {
+        let mut state = publisher.accepted(4);
+        state.delegated.insert(acme(), 6);
+        (attack.state, attack.set) = (Some(state), delegated(publisher, &plan, &both, &as_it_is));
+    });
+    add("vendor-cycle", Some(Code::Cycle), &|attack| {
+        let own = serde_json::to_value(&plan.delegations).unwrap();
+        attack.set = delegated(publisher, &plan, &both, &|signed| signed["delegations"] = own.clone());
     });
 }
 

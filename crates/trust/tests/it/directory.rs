@@ -27,7 +27,8 @@ fn enroll(directory: &TrustDirectory, publisher: &Publisher, name: &str) -> Resu
 
 fn enroll_file(directory: &TrustDirectory, root: &[u8], fingerprint: &Digest, name: &str) -> Result<(), Option<Code>> {
     let prefix = prefix(name);
-    let candidate = Candidate { root, fingerprint, prefix: &prefix, from_sequence: None };
+    let candidate =
+        Candidate { root, fingerprint, prefix: &prefix, from_sequence: None, names: &["*".parse().unwrap()] };
     directory.enroll(&candidate, None).map(|_| ()).map_err(|error| error.code())
 }
 

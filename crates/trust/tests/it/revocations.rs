@@ -53,7 +53,8 @@ impl Scene {
     fn directory(&self, folder: &std::path::Path) -> TrustDirectory {
         let directory = TrustDirectory::open(folder).unwrap();
         let (fingerprint, prefix) = (Digest::sha256(&self.root), "*".parse().unwrap());
-        let candidate = Candidate { root: &self.root, fingerprint: &fingerprint, prefix: &prefix, from_sequence: None };
+        let candidate =
+            Candidate { root: &self.root, fingerprint: &fingerprint, prefix: &prefix, from_sequence: None, names: &[] };
         directory.enroll(&candidate, None).unwrap();
         directory
     }

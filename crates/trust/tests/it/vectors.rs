@@ -3,6 +3,7 @@
 //! Made with the Ed25519 key of `testdata/openssl`, whose signatures are the same each time. A change here is a change
 //! of a published format: the version and the format's page change with it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use sealock_trust::break_glass::BreakGlass;
 use sealock_trust::receipt::{Exception, Verdict};
 use sealock_trust::request::{RootDraft, SigningRequest};
 use sealock_trust::site::{Registry, SiteRootSpec};
-use sealock_trust::tuf::{RootSpec, create_root, sign_manifest, verify};
-use sealock_trust::{Digest, FileKey, KeySet, Passphrase, PublicKey, Receipt, Signer, SiteRoot};
+use sealock_trust::tuf::{Delegations, RootSpec, TargetFile, VendorPlan, create_root, prepare, sign_manifest, verify};
+use sealock_trust::{Digest, FileKey, KeySet, Passphrase, PublicKey, Receipt, RoleName, Signer, SiteRoot};
 
 use crate::world::{MANIFEST, now, terms, time};
 
@@ -54,6 +55,28 @@ fn trust_metadata_is_as_published() {
         check(&format!("vectors/tuf/{name}"), bytes);
     }
     assert_eq!(verify(&root, &set, MANIFEST, now(), None).unwrap().sequence(), 3);
+}
+
+#[test]
+fn delegations_and_what_goes_to_a_vendor_are_as_published() {
+    let key = key();
+    let acme: RoleName = "acme".parse().unwrap();
+    let mut delegations = Delegations::default();
+    delegations.delegate(&acme, &either(), &["quay.io/acme".parse().unwrap()]).unwrap();
+    check("vectors/delegations/delegations.json", &delegations.to_bytes().unwrap());
+
+    let hashes = BTreeMap::from([("sha256".to_owned(), Digest::sha256(b"app").hex().to_owned())]);
+    let target = TargetFile { length: 3, hashes, custom: None };
+    let targets = BTreeMap::from([(acme.clone(), BTreeMap::from([("quay.io/acme/app:v1".to_owned(), target)]))]);
+    let plan = VendorPlan { delegations, targets, ..VendorPlan::default() };
+    let spec = RootSpec { expires: time("2029-01-01T00:00:00Z"), root: either(), publisher: either(), revoker: None };
+    let root = create_root(&spec, &[&key]).unwrap();
+    let mut set = prepare(&[root], MANIFEST, &terms(3), Some(&plan)).unwrap();
+    let request = SigningRequest::for_vendor(&set, &acme).unwrap();
+    check("vectors/delegations/acme.request.json", &request.to_bytes().unwrap());
+    check("vectors/delegations/acme.signature.json", &request.sign(&key).unwrap().to_bytes().unwrap());
+    set.add_vendor_signatures(&acme, &[&key]).unwrap();
+    check("vectors/delegations/acme.json", &set.delegated[&acme]);
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
+use sealock_trust::request::{SignatureFile, SigningRequest, Subject};
 use sealock_trust::tuf::{
-    DelegatedRole, Delegations, MetadataSet, StreamState, TargetFile, Terms, TrustError, VendorPlan, Verified, Vouch,
-    prepare,
+    DelegatedRole, Delegations, MetadataSet, StreamState, TargetFile, Terms, TrustError, VendorPlan, VendorWord,
+    Verified, Vouch, prepare,
 };
 use sealock_trust::{Digest, FileKey, RoleName, Signer};
 use serde_json::{Value, json};
@@ -56,6 +57,7 @@ impl World {
         VendorPlan {
             delegations: delegations(vec![delegated("acme", &self.acme, &["quay.io/acme/*"])], &[&self.acme]),
             targets: BTreeMap::from([(role("acme"), targets)]),
+            ..VendorPlan::default()
         }
     }
 
@@ -237,6 +239,7 @@ fn signed_targets(keys: &[FileKey], names: &[&str]) -> Vec<u8> {
             role("any"),
             names.iter().map(|name| ((*name).to_owned(), file(name.as_bytes()))).collect(),
         )]),
+        ..VendorPlan::default()
     };
     let mut set = prepare(&Publisher::new().roots, MANIFEST, &terms(1), Some(&plan)).unwrap();
     set.add_vendor_signatures(&role("any"), &signers(keys)).unwrap();
@@ -286,6 +289,7 @@ fn a_terminating_delegation_ends_the_search() {
         let plan = VendorPlan {
             delegations: roles(terminating),
             targets: BTreeMap::from([(role("evil"), BTreeMap::from([(APP.to_owned(), file(b"evil"))]))]),
+            ..VendorPlan::default()
         };
         let mut set = prepare(&publisher.roots, MANIFEST, &terms(1), Some(&plan)).unwrap();
         set.add_vendor_signatures(&role("acme"), &signers(&acme)).unwrap();
@@ -310,4 +314,116 @@ fn the_earliest_expiry_counts() {
     let mut set = world.genuine(1);
     world.vendor_says(&mut set, |signed| signed["expires"] = "2026-12-24T00:00:00Z".into());
     assert_eq!(world.publisher.verify(&set).unwrap().expires(), time("2026-12-24T00:00:00Z"));
+}
+
+/// The request that goes to `acme`, as it arrives there.
+fn request(set: &MetadataSet) -> SigningRequest {
+    SigningRequest::from_bytes(&SigningRequest::for_vendor(set, &role("acme")).unwrap().to_bytes().unwrap()).unwrap()
+}
+
+#[test]
+fn a_request_goes_to_the_vendor_and_its_signatures_come_back() {
+    let world = World::new();
+    let mut set = world.set(&world.plan(&[APP]), &terms(3));
+    set.add_signatures(&signers(&world.publisher.keys)).unwrap();
+    let asked = request(&set);
+    let Subject::Vendor { delegation, targets, .. } = asked.subject() else { panic!("a vendor is asked") };
+    assert_eq!((delegation.name.as_str(), targets.version, targets.targets.len()), ("acme", 3, 1));
+    assert_eq!(asked.root_fingerprint().unwrap(), None, "it is about artifacts, under whichever root");
+
+    let mut signatures = set.vendor_signatures(&role("acme")).unwrap();
+    for key in &world.acme {
+        let answer = SignatureFile::from_bytes(&asked.sign(key).unwrap().to_bytes().unwrap()).unwrap();
+        asked.merge(&mut signatures, &[answer]).unwrap();
+        set.set_vendor_signatures(&role("acme"), &signatures).unwrap();
+        assert_eq!(request(&set).digest(), asked.digest(), "whoever has signed");
+    }
+    assert!(asked.tally(&signatures).unwrap()[0].met);
+    world.publisher.verify(&set).unwrap();
+    let refused = asked.sign(&world.publisher.keys[0]).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::Scope), "the publisher does not speak for the vendor");
+}
+
+#[test]
+fn a_request_that_shows_less_than_it_asks_to_sign_is_refused() {
+    let world = World::new();
+    let set = world.set(&world.plan(&[APP]), &terms(1));
+    let bytes = SigningRequest::for_vendor(&set, &role("acme")).unwrap().to_bytes().unwrap();
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut bytes = bytes.clone();
+        edit(&mut bytes, |value| change(value));
+        SigningRequest::from_bytes(&bytes).unwrap_err().code()
+    };
+    let elsewhere = json!({"length": 1, "hashes": {"sha256": "00".repeat(32)}});
+    assert_eq!(
+        changed(&|value| value["signed"]["acme.json"]["targets"]["quay.io/bank/app:v1"] = elsewhere.clone()),
+        Some(Code::Scope)
+    );
+    assert_eq!(changed(&|value| value["signed"]["acme.json"]["x-more"] = 1.into()), Some(Code::Format));
+    assert_eq!(
+        changed(&|value| value["signed"]["acme.json"]["targets"][APP]["custom"] = json!({})),
+        Some(Code::Format)
+    );
+    assert_eq!(
+        changed(&|value| value["signed"]["acme.json"]["targets"][APP]["hashes"] = json!({})),
+        Some(Code::Format)
+    );
+    assert_eq!(changed(&|value| value["vendor"]["roles"][0]["x-more"] = 1.into()), Some(Code::Format));
+    assert_eq!(changed(&|value| value["vendor"]["roles"] = json!([])), Some(Code::Format));
+    assert_eq!(changed(&|value| value["manifest"] = json!({})), Some(Code::Format));
+    let on = json!({"keys": {}, "roles": []});
+    assert_eq!(changed(&|value| value["signed"]["acme.json"]["delegations"] = on.clone()), Some(Code::Format));
+}
+
+#[test]
+fn what_a_vendor_signed_once_is_carried_again() {
+    let world = World::new();
+    let first = world.genuine(5);
+    let plan = world.plan(&[APP]);
+    let word = VendorWord::open(&first.delegated[&role("acme")], &plan.delegations.roles[0], &plan.delegations.keys);
+    let word = word.unwrap();
+    assert_eq!((word.version(), word.signers().len(), word.expires()), (5, 2, terms(5).expires));
+    assert_eq!(word.target(APP), Some(&file(APP.as_bytes())));
+
+    let again = VendorPlan { words: BTreeMap::from([(role("acme"), word.clone())]), ..plan.clone() };
+    let mut set = world.set(&again, &terms(6));
+    set.add_signatures(&signers(&world.publisher.keys)).unwrap();
+    let accepted = world.publisher.verify(&first).unwrap().to_state(&"base".parse().unwrap(), None);
+    let verified = world.publisher.verify_after(&set, Some(&accepted)).unwrap();
+    assert_eq!((verified.sequence(), verified.vendors()[0].version), (6, 5));
+    set.check_content(MANIFEST, &terms(6)).unwrap();
+
+    // A newer word of exactly the same content is the same word; of another it is not taken in.
+    let mut unsigned = world.set(&plan, &terms(5));
+    assert!(unsigned.take_word(&word).unwrap());
+    assert_eq!(unsigned.delegated, first.delegated);
+    assert!(!world.set(&plan, &terms(7)).take_word(&word).unwrap());
+}
+
+#[test]
+fn a_word_that_the_vendor_did_not_give_is_not_believed() {
+    let world = World::new();
+    let plan = world.plan(&[APP]);
+    let code =
+        |bytes: &[u8]| VendorWord::open(bytes, &plan.delegations.roles[0], &plan.delegations.keys).unwrap_err().code();
+    let unsigned = world.set(&plan, &terms(1)).delegated[&role("acme")].clone();
+    assert_eq!(code(&unsigned), Code::Unsigned);
+    let outside = {
+        let mut set = world.set(&world.plan(&["quay.io/bank/app:v1"]), &terms(1));
+        world.sign(&mut set);
+        set.delegated[&role("acme")].clone()
+    };
+    assert_eq!(code(&outside), Code::Scope);
+    let mut on = world.genuine(1);
+    world.vendor_says(&mut on, |signed| signed["delegations"] = json!({"keys": {}, "roles": []}));
+    assert_eq!(code(&on.delegated[&role("acme")]), Code::Format);
+    let genuine = world.genuine(1).delegated[&role("acme")].clone();
+    for place in 0..genuine.len() {
+        let mut changed = genuine.clone();
+        changed[place] ^= 1;
+        assert!(
+            VendorWord::open(&changed, &plan.delegations.roles[0], &plan.delegations.keys).is_err(),
+            "byte {place}"
+        );
+    }
 }

@@ -1,4 +1,5 @@
-"""Gets manifest.json with python-tuf's client from a repository in a folder, trusting trusted-root.json only.
+"""Gets manifest.json, or the target named, with python-tuf's client from a repository in a folder, trusting trusted-root.json
+only.
 
 Exit codes: 0 the manifest was believed, 3 it was refused; anything else is a fault of this script or its setup.
 """
@@ -17,13 +18,13 @@ class FolderFetcher(FetcherInterface):
     """Serves file URLs; a missing file is what a web server would call 404."""
 
     def _fetch(self, url):
-        path = pathlib.Path(urllib.parse.urlparse(url).path)
+        path = pathlib.Path(urllib.parse.unquote(urllib.parse.urlparse(url).path))
         if not path.exists():
             raise DownloadHTTPError("no such file", 404)
         yield path.read_bytes()
 
 
-def main(folder):
+def main(folder, target):
     root = (folder / "trusted-root.json").read_bytes()
     with tempfile.TemporaryDirectory() as state, tempfile.TemporaryDirectory() as downloads:
         shutil.copy(folder / "trusted-root.json", pathlib.Path(state, "root.json"))
@@ -37,15 +38,15 @@ def main(folder):
             bootstrap=root,
         )
         updater.refresh()
-        info = updater.get_targetinfo("manifest.json")
+        info = updater.get_targetinfo(target)
         if info is None:
-            raise RepositoryError("manifest.json is not listed")
+            raise RepositoryError(f"{target} is not listed")
         updater.download_target(info)
 
 
 if __name__ == "__main__":
     try:
-        main(pathlib.Path(sys.argv[1]).resolve())
+        main(pathlib.Path(sys.argv[1]).resolve(), sys.argv[2] if len(sys.argv) > 2 else "manifest.json")
     except (RepositoryError, DownloadError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(3)

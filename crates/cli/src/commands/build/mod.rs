@@ -10,12 +10,15 @@ use std::time::Instant;
 use sealock_bundle::archive::Writer;
 use sealock_bundle::lock::LockedBlob;
 use sealock_bundle::manifest::Base;
-use sealock_bundle::sign::{SignedBundle, request};
-use sealock_bundle::{Archive, Lock, Manifest, sign};
+use sealock_bundle::sign::{Requests, SignedBundle, requests, sign_with};
+use sealock_bundle::vendors::{self as vendors_of_bundle, Words};
+use sealock_bundle::{Archive, Lock, Manifest};
+use sealock_trust::request::Tally;
 use sealock_trust::{Digest, FileKey, KeyId, KeySet, Signer, tuf};
 use serde::Serialize;
 
-use crate::commands::trust::{export, target};
+use crate::commands::trust::export::{self, VendorRequest};
+use crate::commands::trust::{target, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::keys::Passphrases;
@@ -30,6 +33,9 @@ use crate::{files, outside};
 ///
 /// With `--since` it makes a delta for the site that gave the receipt: it lists everything, and carries only what the site
 /// does not hold yet. Lock and receipt determine its payload, and the want-list where there is one.
+///
+/// Where names are delegated to vendors (`trust delegate`) it writes a signing request for each beside the bundle, unless what
+/// the vendor signed before still serves.
 #[derive(Debug, clap::Args)]
 pub struct BuildArgs {
     /// The lock
@@ -71,6 +77,12 @@ struct Outcome {
     signers: Vec<KeyId>,
     /// How many signatures a site asks for.
     threshold: u32,
+    /// How far each vendor is whom names are delegated to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vendors: Vec<Tally>,
+    /// What goes to the vendors who have yet to sign.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    requests: Vec<VendorRequest>,
 }
 
 /// Everything that is read before anything is fetched.
@@ -84,6 +96,8 @@ struct Job {
     digest: Digest,
     roots: Vec<Vec<u8>>,
     publisher: KeySet,
+    /// What vendors have signed before.
+    words: Words,
     keys: Vec<FileKey>,
 }
 
@@ -99,10 +113,17 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
         fetch(&job, context)?;
     }
     let signers: Vec<&dyn Signer> = job.keys.iter().map(|key| key as &dyn Signer).collect();
-    let signed = sign(&job.to, &job.roots, &signers)?;
+    let signed = sign_with(&job.to, &job.roots, &job.words, &signers)?;
+    let requests = requests(&job.to, &job.roots)?;
     if let Some(file) = &args.export_request {
-        export::write_request(&request(&job.to, &job.roots)?.0, file)?;
+        export::write_request(&requests.publisher.request, file)?;
         context.ui.done(format_args!("{} for the keyholders who have yet to sign", file.display()));
+    }
+    let asked = export::write_vendor_requests(&requests.vendors, &job.to)?;
+    for unfit in vendors_of_bundle::plan(&job.manifest, &job.words).1 {
+        if asked.iter().any(|request| request.vendor == unfit.role) {
+            context.ui.note(format_args!("{unfit}: it is asked anew"));
+        }
     }
     let record = built::Built {
         stream: job.lock.stream.to_string(),
@@ -112,7 +133,7 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     built::keep_manifest(&args.lock, &job.manifest_bytes)?;
     built::record(&built::path(&args.lock), &record)?;
     context.ui.done(format_args!("{} in {}", job.to.display(), took(started.elapsed())));
-    show(&job, signed, context)
+    show(&job, signed, (&requests, asked), context)
 }
 
 impl Job {
@@ -123,6 +144,8 @@ impl Job {
         };
         let lock = read_lock(&args.lock)?;
         check_spec(&lock, &folder)?;
+        check_delegations(&lock, &folder)?;
+        let words = vendors::words(&folder, lock.delegations.as_ref())?;
         let manifest = delta::manifest(&args.delta, &lock, &args.lock, &folder)?;
         let manifest_bytes = manifest.to_bytes();
         let manifest_bytes =
@@ -142,7 +165,7 @@ impl Job {
         let keys = keys.iter().map(|path| load_key(path, &publisher, &passphrases)).collect::<Result<_>>()?;
         let to = args.to.clone().unwrap_or_else(|| folder.join(delta::file_name(&manifest)));
         let digest = Digest::sha256(&manifest_bytes);
-        Ok(Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, keys })
+        Ok(Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, words, keys })
     }
 }
 
@@ -168,6 +191,18 @@ fn check_spec(lock: &Lock, folder: &Path) -> Result<()> {
     }
     Err(CommandError::failed(format!("{} was changed after it was locked", path.display()))
         .hint("`sealock lock` resolves it anew."))
+}
+
+/// As for the spec: the lock holds what the delegations were when it was made.
+fn check_delegations(lock: &Lock, folder: &Path) -> Result<()> {
+    let path = vendors::delegations_path(folder);
+    let Some(delegations) = vendors::delegations(&path)? else { return Ok(()) };
+    let names = lock.references.iter().map(|reference| reference.name.as_str());
+    if vendors_of_bundle::concerned(&delegations, names)? == lock.delegations {
+        return Ok(());
+    }
+    Err(CommandError::failed(format!("{} was changed after the lock was made", path.display()))
+        .hint("`sealock lock` takes it up."))
 }
 
 /// Told before anything is fetched, since that takes long.
@@ -241,7 +276,12 @@ fn size_of(manifest: &Manifest, size: u64) -> String {
     }
 }
 
-fn show(job: &Job, signed: SignedBundle, context: &Context) -> Result<()> {
+fn show(
+    job: &Job,
+    signed: SignedBundle,
+    (requests, asked): (&Requests, Vec<VendorRequest>),
+    context: &Context,
+) -> Result<()> {
     let outcome = Outcome {
         bundle: job.to.clone(),
         digest: signed.manifest,
@@ -251,6 +291,8 @@ fn show(job: &Job, signed: SignedBundle, context: &Context) -> Result<()> {
         base: job.manifest.base.clone(),
         signers: signed.signers,
         threshold: job.publisher.threshold(),
+        vendors: requests.vendors.iter().flat_map(|(_, requested)| requested.tally.clone()).collect(),
+        requests: asked,
     };
     let have = outcome.signers.len();
     if !job.publisher.is_met_by(&outcome.signers) {
@@ -258,12 +300,20 @@ fn show(job: &Job, signed: SignedBundle, context: &Context) -> Result<()> {
             .ui
             .warn(format_args!("{have} of {} signatures: `sealock build --key FILE` adds one", outcome.threshold));
     }
-    let text = facts([
+    for VendorRequest { vendor, file, .. } in &outcome.requests {
+        context.ui.warn(format_args!("the vendor {vendor} has yet to vouch: {} goes there", file.display()));
+    }
+    let mut lines = vec![
         ("bundle", outcome.bundle.display().to_string()),
         ("manifest", outcome.digest.to_string()),
         ("stream", format!("{}, sequence {}", outcome.stream, outcome.sequence)),
         ("size", size_of(&job.manifest, outcome.size)),
         ("signatures", format!("{have} of {}", outcome.threshold)),
-    ]);
-    context.ui.result(&outcome, text)
+    ];
+    for (vendor, requested) in &requests.vendors {
+        let signed =
+            requested.tally.iter().map(|tally| format!("{vendor}: {} of {}", tally.signed.len(), tally.threshold));
+        lines.extend(signed.map(|signed| ("vendor", signed)));
+    }
+    context.ui.result(&outcome, facts(lines))
 }

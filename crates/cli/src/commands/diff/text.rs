@@ -145,10 +145,12 @@ fn names(change: &ArtifactChange) -> String {
     }
 }
 
-/// The rule before and after, where they differ.
+/// The rule before and after, where they differ, and the vendor where there is one: `key, vendor acme`.
 pub fn origins(change: &ArtifactChange) -> String {
     let rule = |state: Option<&State>| {
-        state.and_then(|state| state.origin.as_ref()).map(|origin| origin.rule.to_string()).unwrap_or_default()
+        let rule = state.and_then(|state| state.origin.as_ref()).map(|origin| origin.rule.to_string());
+        let vendor = state.and_then(|state| state.vendor.as_ref()).map(|vendor| format!("vendor {vendor}"));
+        rule.into_iter().chain(vendor).collect::<Vec<_>>().join(", ")
     };
     match (rule(change.old.as_ref()), rule(change.new.as_ref())) {
         (old, new) if old == new || old.is_empty() => new,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sealock_bundle::names::{BundleName, SiteId, Stream};
 use sealock_trust::request::RootDraft;
 use sealock_trust::tuf::RootSpec;
-use sealock_trust::{Digest, FileKey, Scheme, Signer};
+use sealock_trust::{Digest, FileKey, Scheme, Signer, StreamPrefix};
 use serde::Serialize;
 
 use crate::commands::trust::{roles, target};
@@ -211,10 +211,13 @@ fn describe(outcome: &Outcome, stream: &str) -> String {
         let _ = writeln!(text, "wrote {}", path.display());
     }
     let (root, fingerprint) = (outcome.root.display(), outcome.fingerprint.to_string());
+    // What its artifacts are called is not known yet; the site asks for it all the same.
+    let has_every_name = stream.parse::<StreamPrefix>().is_ok_and(|stream| stream.has_every_name());
+    let names = if has_every_name { "" } else { " --names PREFIX..." };
     let _ = write!(
         text,
         "\nCarry {root} to the site by hand, and its fingerprint on paper:\n\n  {fingerprint}\n\n\
-         At the station:\n\n  sealock trust enroll root.json --stream {stream} --fingerprint {fingerprint}\n\n\
+         At the station:\n\n  sealock trust enroll root.json --stream {stream}{names} --fingerprint {fingerprint}\n\n\
          Next: edit sealock.yaml, then `sealock lock` and `sealock build`."
     );
     text

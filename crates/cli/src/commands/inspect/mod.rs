@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use sealock_bundle::Manifest;
 use sealock_bundle::licences::Licences;
 use sealock_bundle::lock::ReferenceKind;
-use sealock_trust::tuf::MetadataSet;
-use sealock_trust::{Digest, KeyId};
+use sealock_bundle::manifest::Reference;
+use sealock_trust::tuf::{DelegatedRole, MetadataSet};
+use sealock_trust::{Digest, KeyId, RoleName};
 use serde::Serialize;
 
 use super::source;
@@ -45,14 +46,28 @@ struct Inspection {
     /// What its SBOMs say of licences, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     licences: Option<Licences>,
+    /// The vendors whom names are delegated to, as it says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vendors: Vec<Vendor>,
     manifest: Manifest,
+}
+
+/// A vendor who has to vouch for artifacts of the bundle, as the bundle says.
+#[derive(Serialize)]
+struct Vendor {
+    name: RoleName,
+    threshold: u32,
+    /// Keys by which its file says that it is signed.
+    claimed_signers: Vec<KeyId>,
+    /// How many artifacts are its own.
+    artifacts: usize,
 }
 
 pub fn run(args: &InspectArgs, context: &Context) -> Result<()> {
     let archive = source::open(&args.bundle)?;
-    let claimed_signers = match archive.metadata() {
-        [] => Vec::new(),
-        files => MetadataSet::from_files(files.iter().cloned())?.claimed_signers()?,
+    let set = match archive.metadata() {
+        [] => None,
+        files => Some(MetadataSet::from_files(files.iter().cloned())?),
     };
     let manifest = archive.unverified_manifest()?;
     let licences = args.licences.then(|| licences::read(&archive, &manifest)).transpose();
@@ -60,12 +75,31 @@ pub fn run(args: &InspectArgs, context: &Context) -> Result<()> {
         verified: false,
         digest: archive.manifest_digest(),
         size: archive.length(),
-        claimed_signers,
         licences: licences.map_err(|error| error.context(format!("reading {}", args.bundle.display())))?,
+        claimed_signers: set.as_ref().map(MetadataSet::claimed_signers).transpose()?.unwrap_or_default(),
+        vendors: vendors(&manifest, set.as_ref())?,
         manifest,
     };
     context.ui.note("nothing of this is verified: `sealock verify` does that");
     context.ui.result(&inspection, text(&inspection, args.long))
+}
+
+fn vendors(manifest: &Manifest, set: Option<&MetadataSet>) -> Result<Vec<Vendor>> {
+    let Some(delegations) = &manifest.delegations else { return Ok(Vec::new()) };
+    let of = |reference: &Reference, role: &RoleName| {
+        delegations.asked_for(reference.name.as_str()).is_some_and(|asked| asked.name == *role)
+    };
+    let vendor = |role: &DelegatedRole| -> Result<Vendor> {
+        let signatures = set.filter(|set| set.delegated.contains_key(&role.name));
+        let signatures = signatures.map(|set| set.vendor_signatures(&role.name)).transpose()?.unwrap_or_default();
+        Ok(Vendor {
+            name: role.name.clone(),
+            threshold: role.threshold,
+            claimed_signers: signatures.signers().cloned().collect(),
+            artifacts: manifest.references.iter().filter(|reference| of(reference, &role.name)).count(),
+        })
+    };
+    delegations.roles.iter().map(vendor).collect()
 }
 
 fn text(inspection: &Inspection, long: bool) -> String {
@@ -76,7 +110,7 @@ fn text(inspection: &Inspection, long: bool) -> String {
         [] => "nobody yet".to_owned(),
         ids => ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
     };
-    let mut text = facts([
+    let mut lines = vec![
         ("bundle", manifest.name.to_string()),
         ("stream", format!("{}, sequence {}", manifest.stream, manifest.sequence)),
         ("manifest", inspection.digest.to_string()),
@@ -86,9 +120,10 @@ fn text(inspection: &Inspection, long: bool) -> String {
         ("ages from", manifest.soft_expiry.to_string()),
         ("expires", manifest.expires.to_string()),
         ("signed by", signers),
-        ("size", size(inspection)),
-        ("artifacts", contents(manifest)),
-    ]);
+    ];
+    lines.extend(inspection.vendors.iter().map(|vendor| ("vendor", vendor_text(vendor))));
+    lines.extend([("size", size(inspection)), ("artifacts", contents(manifest))]);
+    let mut text = facts(lines);
     if long {
         text.push('\n');
         text.push_str(&artifacts(manifest).to_string());
@@ -98,6 +133,14 @@ fn text(inspection: &Inspection, long: bool) -> String {
         text.push_str(&licences::text(licences));
     }
     text
+}
+
+fn vendor_text(vendor: &Vendor) -> String {
+    let Vendor { name, threshold, claimed_signers, artifacts } = vendor;
+    let ids: Vec<&str> = claimed_signers.iter().map(KeyId::as_str).collect();
+    let by = if ids.is_empty() { "nobody yet".to_owned() } else { ids.join(" ") };
+    let things = if *artifacts == 1 { "artifact" } else { "artifacts" };
+    format!("{name} for {artifacts} {things}, signed by {by} ({threshold} needed)")
 }
 
 /// The size of the file; of a delta also what the whole bundle holds, and what has to be at the site.
@@ -133,11 +176,21 @@ fn contents(manifest: &Manifest) -> String {
 
 /// Every artifact of a manifest.
 fn artifacts(manifest: &Manifest) -> Table {
-    let mut table = Table::new(["name", "kind", "digest", "origin"]);
-    for reference in &manifest.references {
+    let row = |reference: &Reference| {
         let (kind, origin) = (format!("{:?}", reference.kind), format!("{:?}", reference.verdict.rule));
         let digest = short(&reference.digest.to_string());
-        table.row([reference.name.to_string(), kind.to_lowercase(), digest, origin.to_lowercase()]);
+        [reference.name.to_string(), kind.to_lowercase(), digest, origin.to_lowercase()]
+    };
+    let Some(delegations) = &manifest.delegations else {
+        let mut table = Table::new(["name", "kind", "digest", "origin"]);
+        manifest.references.iter().for_each(|reference| table.row(row(reference)));
+        return table;
+    };
+    let mut table = Table::new(["name", "kind", "digest", "origin", "vendor"]);
+    for reference in &manifest.references {
+        let [name, kind, digest, origin] = row(reference);
+        let vendor = delegations.asked_for(reference.name.as_str()).map_or("-", |role| role.name.as_str());
+        table.row([name, kind, digest, origin, vendor.to_owned()]);
     }
     table
 }

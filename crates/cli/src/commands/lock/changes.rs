@@ -1,13 +1,15 @@
 //! What is different between two locks, for the person who reviews it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sealock_bundle::Lock;
 use sealock_bundle::lock::{LockedReference, ReferenceKind};
-use sealock_trust::Digest;
+use sealock_trust::tuf::DelegatedRole;
+use sealock_trust::{Digest, RoleName};
 use serde::Serialize;
 
+use crate::commands::trust::delegate::beginnings;
 use crate::ui::short;
 
 /// What is different, by name.
@@ -17,12 +19,54 @@ pub struct Changes {
     removed: BTreeMap<String, Digest>,
     /// From which digest to which.
     moved: BTreeMap<String, (Digest, Digest)>,
+    /// Vendors who are new, gone or other than before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vendors: Vec<VendorChange>,
+}
+
+/// A vendor before and after; none where it is not asked.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct VendorChange {
+    vendor: RoleName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<DelegatedRole>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    now: Option<DelegatedRole>,
+}
+
+impl VendorChange {
+    fn all(before: Option<&Lock>, now: &Lock) -> Vec<Self> {
+        let roles = |lock: &Lock| -> BTreeMap<RoleName, DelegatedRole> {
+            let roles = lock.delegations.iter().flat_map(|delegations| &delegations.roles);
+            roles.map(|role| (role.name.clone(), role.clone())).collect()
+        };
+        let (before, now) = (before.map(roles).unwrap_or_default(), roles(now));
+        let vendors: BTreeSet<&RoleName> = before.keys().chain(now.keys()).collect();
+        let changed = vendors.into_iter().filter(|vendor| before.get(*vendor) != now.get(*vendor));
+        let change = |vendor: &RoleName| Self {
+            vendor: vendor.clone(),
+            before: before.get(vendor).cloned(),
+            now: now.get(vendor).cloned(),
+        };
+        changed.map(change).collect()
+    }
+
+    fn text(&self) -> String {
+        let says =
+            |role: &DelegatedRole| format!("{} of {} keys for {}", role.threshold, role.keyids.len(), beginnings(role));
+        match (&self.before, &self.now) {
+            (Some(before), Some(now)) => format!("~ vendor {}: {} -> {}\n", self.vendor, says(before), says(now)),
+            (None, Some(now)) => format!("+ vendor {}: {}\n", self.vendor, says(now)),
+            _ => format!("- vendor {}\n", self.vendor),
+        }
+    }
 }
 
 impl Changes {
     pub fn between(before: Option<&Lock>, now: &Lock) -> Self {
+        let vendors = VendorChange::all(before, now);
         let (before, now) = (before.map(names).unwrap_or_default(), names(now));
-        let mut changes = Self::default();
+        let mut changes = Self { vendors, ..Self::default() };
         for (name, digest) in &now {
             match before.get(name) {
                 None => drop(changes.added.insert(name.clone(), digest.clone())),
@@ -48,6 +92,7 @@ impl Changes {
         for (name, digest) in &self.removed {
             let _ = writeln!(text, "- {name} {}", short(digest));
         }
+        self.vendors.iter().for_each(|change| text.push_str(&change.text()));
         text
     }
 }

@@ -13,7 +13,7 @@ use sealock_trust::{Digest, tuf};
 use serde::Serialize;
 
 use super::build::built;
-use crate::commands::trust::target;
+use crate::commands::trust::{target, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::{files, outside, time};
@@ -80,7 +80,8 @@ pub fn run(args: &LockArgs, context: &Context) -> Result<()> {
         context.runtime()?.block_on(resolving).map_err(CommandError::from)
     });
     progress.end();
-    let lock = resolved?;
+    let delegations = vendors::delegations(&vendors::delegations_path(&request.folder))?;
+    let lock = resolved?.delegating(delegations.as_ref())?;
     let changes = Changes::between(before.as_ref(), &lock);
     let differs = before.as_ref().is_none_or(|before| !is_same(before, &lock));
     if args.check {

@@ -1,6 +1,7 @@
 //! `sealock release show`
 
 use sealock_server::revoked::Affected;
+use sealock_store::release::{Reference, Selection};
 use sealock_store::{Published, Release};
 use serde::Serialize;
 
@@ -48,10 +49,30 @@ fn text(published: &Published) -> String {
         ("cause", describe_cause(&release.cause)),
         ("streams", streams(release).join(" ")),
     ]);
-    let mut table = Table::new(["name", "kind", "digest", "stream"]);
+    let mut table = Table::new(["name", "kind", "digest", "stream", "vouched for by"]);
     for reference in &release.references {
         let kind = format!("{:?}", reference.kind).to_lowercase();
-        table.row([reference.name.clone(), kind, short(&reference.digest.to_string()), reference.stream.clone()]);
+        let (digest, by) = (short(&reference.digest.to_string()), vouched_by(release, reference));
+        table.row([reference.name.clone(), kind, digest, reference.stream.clone(), by]);
     }
-    format!("{head}\n{table}")
+    format!("{head}\n{}\n{table}", publishers(release))
+}
+
+/// The streams, and the root under which each was accepted.
+fn publishers(release: &Release) -> Table {
+    let mut table = Table::new(["stream", "sequence", "publisher's root"]);
+    for selection in &release.streams {
+        let publisher = selection.publisher.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+        table.row([selection.stream.clone(), selection.sequence.to_string(), publisher]);
+    }
+    table
+}
+
+/// The vendor whom the name is delegated to; else the publisher of the stream.
+fn vouched_by(release: &Release, reference: &Reference) -> String {
+    match (&reference.vendor, release.selection(&reference.stream)) {
+        (Some(vendor), _) => format!("vendor {vendor}"),
+        (None, Some(Selection { publisher: Some(publisher), .. })) => short(&publisher.to_string()),
+        (None, _) => "publisher".to_owned(),
+    }
 }

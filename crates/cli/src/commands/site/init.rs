@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sealock_bundle::document::load_document;
 use sealock_bundle::spec::{EnrolledRoot, Site};
 use sealock_store::Store;
-use sealock_trust::directory::{Candidate, TrustDirectory};
+use sealock_trust::directory::{Candidate, Enrolment, TrustDirectory};
 use sealock_trust::site::{Registry, SiteRoot, SiteRootSpec};
 use sealock_trust::{KeySet, PublicKey, Scheme, Signer, SiteKeys};
 
@@ -153,8 +153,10 @@ pub fn port_of(name: &str) -> Result<u16> {
 fn enroll(spec: &Site, file: &Path, directory: &TrustDirectory, keys: impl FnOnce() -> Result<SiteKeys>) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let known = directory.enrolments()?;
-    let is_known =
-        |root: &&EnrolledRoot| known.iter().any(|one| one.prefix == root.prefix && one.fingerprint == root.fingerprint);
+    let is_known = |root: &&EnrolledRoot| {
+        let names = Enrolment::names_of(&root.names);
+        known.iter().any(|one| one.prefix == root.prefix && one.fingerprint == root.fingerprint && one.names == names)
+    };
     let new: Vec<_> = spec.spec.roots.iter().filter(|root| !is_known(root)).collect();
     if new.is_empty() {
         return Ok(());
@@ -167,6 +169,7 @@ fn enroll(spec: &Site, file: &Path, directory: &TrustDirectory, keys: impl FnOnc
             fingerprint: &root.fingerprint,
             prefix: &root.prefix,
             from_sequence: root.from_sequence,
+            names: &root.names,
         };
         directory.enroll(&candidate, Some(&site))?;
     }

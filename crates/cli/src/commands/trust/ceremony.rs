@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use sealock_trust::request::{RootDraft, Tally};
 use sealock_trust::tuf::{Root, RootSpec};
-use sealock_trust::{Digest, KeySet, Signer};
+use sealock_trust::{Digest, Signer};
 use serde::Serialize;
 
 use super::finish::{self, Finished};
 use super::roles::RoleArgs;
 use super::target::{self, Kind};
-use super::{describe, export};
+use super::{describe, export, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 
@@ -87,15 +87,11 @@ fn warn(root: &Root, context: &Context) -> Result<()> {
         }
     }
     if let [(_, root_keys), others @ ..] = roles.as_slice() {
-        for (role, _) in others.iter().filter(|(_, keys)| shares(root_keys, keys)) {
+        for (role, _) in others.iter().filter(|(_, keys)| vendors::share(root_keys, keys)) {
             context.ui.warn(format_args!("a root key is a {role}'s key as well: root keys are best kept offline"));
         }
     }
     Ok(())
-}
-
-fn shares(one: &KeySet, other: &KeySet) -> bool {
-    one.keys().values().any(|key| other.keys().values().any(|twin| twin.identity() == key.identity()))
 }
 
 fn text(standing: &Standing) -> String {

@@ -1,15 +1,17 @@
 //! What people are shown of roots and requests before they sign, and afterwards.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use sealock_bundle::Manifest;
 use sealock_bundle::lock::{ReferenceKind, VerdictRule};
 use sealock_bundle::sign;
 use sealock_trust::request::{SigningRequest, Subject, Tally};
-use sealock_trust::tuf::{Delegations, Root, role_changes};
-use sealock_trust::{Digest, KeyId};
+use sealock_trust::tuf::{DelegatedRole, Root, Targets, role_changes};
+use sealock_trust::{Digest, KeyId, RoleName};
 use serde_json::Value;
 
+use super::delegate::{beginnings, describe_role};
 use crate::error::Result;
 use crate::ui::{bytes, facts};
 
@@ -27,10 +29,11 @@ pub fn summary(request: &SigningRequest) -> Result<Summary> {
     let manifest = sign::manifest_of(request)?;
     let (mut text, value) = match (request.subject(), &manifest) {
         (Subject::Root { previous, root }, _) => new_root(previous.as_ref(), root)?,
-        (Subject::Bundle { manifest: bytes, delegations, .. }, Some(manifest)) => {
-            bundle(manifest, &Digest::sha256(bytes), delegations.as_ref())
+        (Subject::Bundle { manifest: bytes, vendor_versions, .. }, Some(manifest)) => {
+            bundle(manifest, &Digest::sha256(bytes), vendor_versions)
         }
         (Subject::Bundle { .. }, None) => (String::new(), Value::Null),
+        (Subject::Vendor { delegation, targets, .. }, _) => vendor(delegation, targets),
     };
     let mut asked = Vec::new();
     for asked_role in request.asked() {
@@ -55,7 +58,25 @@ fn new_root(previous: Option<&Root>, root: &Root) -> Result<(String, Value)> {
     Ok((text, value))
 }
 
-fn bundle(manifest: &Manifest, digest: &Digest, delegations: Option<&Delegations>) -> (String, Value) {
+/// What a vendor is asked to vouch for: names and digests, and nothing about who carries them.
+fn vendor(delegation: &DelegatedRole, targets: &Targets) -> (String, Value) {
+    let count = targets.targets.len();
+    let mut text = facts([
+        ("vendor", delegation.name.to_string()),
+        ("vouches for", format!("{count} {}, whoever carries them", if count == 1 { "artifact" } else { "artifacts" })),
+        ("version", targets.version.to_string()),
+        ("expires", targets.expires.to_string()),
+        ("delegated", beginnings(delegation)),
+    ]);
+    for (name, target) in &targets.targets {
+        let digests: Vec<String> = target.hashes.iter().map(|(algorithm, hex)| format!("{algorithm}:{hex}")).collect();
+        let _ = writeln!(text, "  {}@{}  {} bytes", name.escape_debug(), digests.join(" "), target.length);
+    }
+    let value = serde_json::json!({"kind": "vendor", "delegation": delegation, "targets": targets});
+    (text, value)
+}
+
+fn bundle(manifest: &Manifest, digest: &Digest, versions: &BTreeMap<RoleName, u64>) -> (String, Value) {
     let sites: Vec<String> = manifest.audience.sites.iter().map(ToString::to_string).collect();
     let class = manifest.audience.classification.as_ref().map(|class| format!(" ({class:?})")).unwrap_or_default();
     let previous = manifest.previous.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
@@ -80,16 +101,15 @@ fn bundle(manifest: &Manifest, digest: &Digest, delegations: Option<&Delegations
         }
         text.push('\n');
     }
-    for role in delegations.iter().flat_map(|delegations| &delegations.roles) {
-        let paths: Vec<String> = role.paths.iter().map(|path| format!("{path:?}")).collect();
-        let _ =
-            writeln!(text, "vendor {}: {} of {} for {}", role.name, role.threshold, role.keyids.len(), paths.join(" "));
-        for id in &role.keyids {
-            let _ = writeln!(text, "  {}", grouped(id.as_str()));
+    for (role, delegations) in manifest.delegations.iter().flat_map(|all| all.roles.iter().map(move |role| (role, all)))
+    {
+        text.push_str(&describe_role(role, delegations));
+        if let Some(version) = versions.get(&role.name) {
+            let _ = writeln!(text, "  its file has version {version}");
         }
     }
     let value = serde_json::json!({
-        "kind": "bundle", "digest": digest, "manifest": manifest, "delegations": delegations,
+        "kind": "bundle", "digest": digest, "manifest": manifest, "vendor_versions": versions,
     });
     (text, value)
 }

@@ -1,11 +1,12 @@
 //! `sealock trust enroll`
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use sealock_trust::directory::{Candidate, TrustDirectory};
+use sealock_trust::directory::{Candidate, Enrolment, TrustDirectory};
 use sealock_trust::reason::Code;
 use sealock_trust::site::SiteRoot;
-use sealock_trust::{Digest, StreamPrefix, tuf};
+use sealock_trust::{Digest, NamePrefix, StreamPrefix, tuf};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -28,8 +29,12 @@ pub struct EnrollArgs {
     /// The streams it is believed for: this one and all below it, like `apps` for `apps/payments`; `*` for all
     #[arg(long, value_name = "PREFIX", default_value = "base")]
     stream: StreamPrefix,
+    /// What the names of its artifacts begin with, in whole words, like `quay.io/acme`; once or more. Others are refused then.
+    /// Needed for every stream but `base` and `*`, so that nobody claims another's names; `*` allows all
+    #[arg(long, value_name = "PREFIX")]
+    names: Vec<NamePrefix>,
     /// It is the root of a site, and this is the outside: its receipts are believed, for `build --since`
-    #[arg(long, conflicts_with_all = ["stream", "from_sequence"])]
+    #[arg(long, conflicts_with_all = ["stream", "names", "from_sequence"])]
     site: bool,
     /// With --site: where it is kept, as SITE.json
     #[arg(long, value_name = "DIR", default_value = "trust/sites", requires = "site")]
@@ -54,6 +59,9 @@ struct EnrolledSite {
 #[derive(Serialize)]
 struct Enrolled {
     stream: StreamPrefix,
+    /// What the names of its artifacts begin with; none where they are free.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    names: Vec<NamePrefix>,
     fingerprint: Digest,
 }
 
@@ -65,6 +73,13 @@ pub fn run(args: &EnrollArgs, context: &Context) -> Result<()> {
     let root = files::read(&args.root, MAX_ROOT)?;
     if args.site {
         return enroll_site(args, &root, &fingerprint, context);
+    }
+    if args.names.is_empty() && !args.stream.has_every_name() {
+        let problem =
+            format!("a root for the streams {} needs --names: what its artifacts' names begin with", args.stream);
+        return Err(CommandError::usage(problem).hint(
+            "Otherwise it could bring, say, an image of the base under its own digest. `--names '*'` allows all.",
+        ));
     }
     if context.dry_run {
         check(&root, &fingerprint)?;
@@ -78,11 +93,17 @@ pub fn run(args: &EnrollArgs, context: &Context) -> Result<()> {
             fingerprint: &fingerprint,
             prefix: &args.stream,
             from_sequence: args.from_sequence,
+            names: &args.names,
         };
         directory.enroll(&candidate, site.as_ref())?;
     }
-    let enrolled = Enrolled { stream: args.stream.clone(), fingerprint };
-    let text = format!("{} is believed for the stream {}", enrolled.fingerprint, enrolled.stream);
+    let names = Enrolment::names_of(&args.names);
+    let enrolled = Enrolled { stream: args.stream.clone(), names, fingerprint };
+    let mut text = format!("{} is believed for the stream {}", enrolled.fingerprint, enrolled.stream);
+    if !enrolled.names.is_empty() {
+        let names: Vec<&str> = enrolled.names.iter().map(NamePrefix::as_str).collect();
+        let _ = write!(text, ", and for the names below {}", names.join(", "));
+    }
     context.ui.result(&enrolled, text)
 }
 

@@ -1,14 +1,16 @@
 //! `sealock trust export`
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use sealock_bundle::sign;
+use sealock_bundle::sign::{self, Requested};
 use sealock_trust::request::{SigningRequest, Tally};
-use sealock_trust::{Digest, KeyId};
+use sealock_trust::{Digest, KeyId, RoleName};
 use serde::Serialize;
 
 use super::describe;
 use super::target::{self, Kind};
+use super::vendors::request_path as request_path_of;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
@@ -16,7 +18,8 @@ use crate::keys::Passphrases;
 
 /// Write what goes out to other keyholders: a signing request, or the public half of a key
 ///
-/// From a bundle or a root draft comes a signing request: it carries all that a signer needs to see, and nothing secret.
+/// From a bundle or a root draft comes a signing request: it carries all that a signer needs to see, and nothing secret. Of a
+/// bundle each vendor who has yet to sign gets one of its own beside it, NAME.VENDOR.request.json.
 /// Two exports of the same thing are the same file, whoever has signed meanwhile. From a private key comes its public half.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
@@ -39,6 +42,18 @@ struct Exported {
     /// The digest of the request, to be compared by voice.
     request: Digest,
     roles: Vec<Tally>,
+    /// What goes to the vendors who have yet to sign.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    vendors: Vec<VendorRequest>,
+}
+
+/// A request that goes to a vendor.
+#[derive(Serialize)]
+pub struct VendorRequest {
+    pub vendor: RoleName,
+    pub file: PathBuf,
+    /// The digest of the request, to be compared by voice.
+    pub request: Digest,
 }
 
 #[derive(Serialize)]
@@ -52,12 +67,13 @@ pub fn run(args: &ExportArgs, context: &Context) -> Result<()> {
     match target::kind(&args.source)? {
         Kind::Bundle => {
             let roots = target::bundle_roots(&args.source, &args.roots)?;
-            let (request, tally) = sign::request(&args.source, &roots)?;
-            export(args, (&request, tally), context)
+            let requests = sign::requests(&args.source, &roots)?;
+            let Requested { request, tally } = &requests.publisher;
+            export(args, (request, tally.clone()), &requests.vendors, context)
         }
         Kind::Draft => {
             let draft = target::read_draft(&args.source)?;
-            export(args, (draft.request(), draft.tally()?), context)
+            export(args, (draft.request(), draft.tally()?), &[], context)
         }
         Kind::Pem => export_key(args, context),
         Kind::Request | Kind::Signature | Kind::Json => {
@@ -67,20 +83,47 @@ pub fn run(args: &ExportArgs, context: &Context) -> Result<()> {
     }
 }
 
-fn export(args: &ExportArgs, (request, roles): (&SigningRequest, Vec<Tally>), context: &Context) -> Result<()> {
+fn export(
+    args: &ExportArgs,
+    (request, roles): (&SigningRequest, Vec<Tally>),
+    vendors: &[(RoleName, Requested)],
+    context: &Context,
+) -> Result<()> {
     let file = args.to.clone().unwrap_or_else(|| request_path(&args.source));
+    let vendors = if context.dry_run { Vec::new() } else { write_vendor_requests(vendors, &args.source)? };
     if !context.dry_run {
         write_request(request, &file)?;
     }
     let tally = describe::tally_text(&roles);
-    let exported = Exported { file, request: request.digest().clone(), roles };
-    let text = format!(
+    let exported = Exported { file, request: request.digest().clone(), roles, vendors };
+    let mut text = format!(
         "{tally}\nrequest  {}\ndigest   {}\n\nEach keyholder: sealock trust sign {} --key KEY",
         exported.file.display(),
         exported.request,
         file_name(&exported.file),
     );
+    for VendorRequest { vendor, file, request } in &exported.vendors {
+        let (path, name) = (file.display(), file_name(file));
+        let _ = write!(
+            text,
+            "\n\nrequest  {path}\ndigest   {request}\n\nThe vendor {vendor}: sealock trust sign {name} --key KEY"
+        );
+    }
     context.ui.result(&exported, text)
+}
+
+/// Writes a request for each vendor whose signatures do not suffice yet, beside the bundle at `source`.
+///
+/// # Errors
+/// One cannot be written.
+pub fn write_vendor_requests(vendors: &[(RoleName, Requested)], source: &Path) -> Result<Vec<VendorRequest>> {
+    let missing = vendors.iter().filter(|(_, requested)| !describe::is_met(&requested.tally));
+    let write = |(vendor, requested): &(RoleName, Requested)| {
+        let file = request_path_of(source, vendor);
+        write_request(&requested.request, &file)?;
+        Ok(VendorRequest { vendor: vendor.clone(), file, request: requested.request.digest().clone() })
+    };
+    missing.map(write).collect()
 }
 
 /// Writes the request beside what it is about.

@@ -2,6 +2,7 @@
 
 mod ceremony;
 pub mod confirm;
+pub mod delegate;
 mod describe;
 pub mod enroll;
 pub mod export;
@@ -16,6 +17,7 @@ mod show_root;
 pub mod sign;
 pub mod target;
 mod transcript;
+pub mod vendors;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -30,12 +32,14 @@ pub enum TrustCommand {
     Sign(sign::SignArgs),
     Export(export::ExportArgs),
     Rotate(rotate::RotateArgs),
+    Delegate(delegate::DelegateArgs),
 }
 
 pub fn run(command: &TrustCommand, context: &Context) -> Result<()> {
     match command {
         TrustCommand::Init(args) => init::run(args, context),
         TrustCommand::Rotate(args) => rotate::run(args, context),
+        TrustCommand::Delegate(args) => delegate::run(args, context),
         TrustCommand::Enroll(args) => enroll::run(args, context),
         TrustCommand::Revoke(args) => revoke::run(args, context),
         TrustCommand::Confirm(args) => confirm::run(args, context),

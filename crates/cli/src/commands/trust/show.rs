@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use sealock_server::revoked::Affected;
-use sealock_trust::Digest;
 use sealock_trust::directory::{Enrolment, TrustDirectory};
 use sealock_trust::revocation::Entry;
 use sealock_trust::tuf::StreamState;
+use sealock_trust::{Digest, NamePrefix};
 use serde::Serialize;
 
 use super::{revocations, show_root};
@@ -66,9 +66,11 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<()> {
 }
 
 fn roots(trust: &Trust) -> Option<String> {
-    let mut table = Table::new(["streams", "root"]);
+    let mut table = Table::new(["streams", "names", "root"]);
     for enrolment in &trust.enrolled {
-        table.row([enrolment.prefix.to_string(), enrolment.fingerprint.to_string()]);
+        let names: Vec<&str> = enrolment.names.iter().map(NamePrefix::as_str).collect();
+        let names = if names.is_empty() { "*".to_owned() } else { names.join(" ") };
+        table.row([enrolment.prefix.to_string(), names, enrolment.fingerprint.to_string()]);
     }
     Some(table.to_string())
 }

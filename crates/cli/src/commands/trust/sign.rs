@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_bundle::sign;
+use sealock_bundle::sign::{self, Requested};
 use sealock_trust::request::{Merged, SignatureFile, SigningRequest, Tally};
 use sealock_trust::{Digest, FileKey, KeyId, Signer};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::finish::{self, Finished};
 use super::target::{self, Kind};
-use super::{describe, export};
+use super::{describe, export, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
@@ -19,7 +19,8 @@ use crate::keys::Passphrases;
 /// Sign a request, or put signatures together
 ///
 /// With a signing request and a key it shows what is to be signed, asks, and writes a signature file. With a bundle or a
-/// root draft it adds signature files that came back (`--add`) or signs at once (`--key`), and says who is missing.
+/// root draft it adds signature files that came back (`--add`) or signs at once (`--key`), and says who is missing: of a
+/// bundle the publisher, and each vendor whom names are delegated to.
 #[derive(Debug, clap::Args)]
 pub struct SignArgs {
     /// A signing request, a bundle, or a root draft
@@ -115,7 +116,7 @@ fn check_root(request: &SigningRequest, known: &[PathBuf]) -> Result<()> {
             Err(CommandError::refused(sealock_trust::reason::Code::Fingerprint, problem))
         }
         Some(_) => Ok(()),
-        None => Err(CommandError::usage("a first root is under no other: leave --root away")),
+        None => Err(CommandError::usage("a first root and a vendor's word are under no root: leave --root away")),
     }
 }
 
@@ -127,18 +128,33 @@ fn signature_path(request: &Path, keyid: &KeyId) -> PathBuf {
 
 fn add_to_bundle(args: &SignArgs, context: &Context) -> Result<()> {
     let roots = target::bundle_roots(&args.target, &args.roots)?;
-    let (request, before) = sign::request(&args.target, &roots)?;
+    let requests = sign::requests(&args.target, &roots)?;
     let mut files = read_signatures(&args.add)?;
     let keys = load_keys(args, context)?;
     if context.dry_run {
+        let before = requests.tally();
         return context.ui.result(&before, describe::tally_text(&before));
     }
-    review(&keys, &request, context)?;
-    for key in keys.iter().filter(|key| !has_signed(&before, key.public_key().id())) {
-        files.push(request.sign(key)?);
+    for requested in requests.all() {
+        let own: Vec<&FileKey> = keys.iter().filter(|key| has_say(requested, key.public_key().id())).collect();
+        if !own.is_empty() {
+            review(&requested.request, context)?;
+        }
+        for key in own.into_iter().filter(|key| !has_signed(&requested.tally, key.public_key().id())) {
+            files.push(requested.request.sign(key)?);
+        }
     }
+    // A key without a say anywhere is told so.
+    keys.iter().try_for_each(|key| requests.of_signer(key).map(drop))?;
     let (_, merged, roles) = sign::merge(&args.target, &roots, &files)?;
+    for path in vendors::keep_words(&args.target)? {
+        context.ui.note(format_args!("{} keeps what the vendor signed, for later bundles: commit it", path.display()));
+    }
     show(args, merged, (roles, None), context)
+}
+
+fn has_say(requested: &Requested, keyid: &KeyId) -> bool {
+    requested.request.asked().iter().any(|asked| asked.keys.keys().contains_key(keyid))
 }
 
 fn add_to_draft(args: &SignArgs, context: &Context) -> Result<()> {
@@ -150,7 +166,9 @@ fn add_to_draft(args: &SignArgs, context: &Context) -> Result<()> {
         let tally = draft.tally()?;
         return context.ui.result(&tally, describe::tally_text(&tally));
     }
-    review(&keys, draft.request(), context)?;
+    if !keys.is_empty() {
+        review(draft.request(), context)?;
+    }
     let mut merged = draft.merge(&files)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     merged.added.extend(draft.sign(&signers)?.added);
@@ -158,10 +176,7 @@ fn add_to_draft(args: &SignArgs, context: &Context) -> Result<()> {
     show(args, merged, (draft.tally()?, finished), context)
 }
 
-fn review(keys: &[FileKey], request: &SigningRequest, context: &Context) -> Result<()> {
-    if keys.is_empty() {
-        return Ok(());
-    }
+fn review(request: &SigningRequest, context: &Context) -> Result<()> {
     context.ui.review(describe::summary(request)?.text);
     context.ui.confirm("Sign this?")
 }

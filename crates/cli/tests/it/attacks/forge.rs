@@ -51,8 +51,12 @@ impl Publisher {
 
     /// The trust metadata that this publisher would sign for any bytes at all.
     pub fn vouch(&self, manifest: &[u8], sequence: u64) -> MetadataSet {
-        let terms = Terms { sequence, issued: days(-1), expires: days(300) };
-        tuf::sign_manifest(&self.roots, manifest, &terms, &self.signers()).expect("metadata")
+        self.vouch_on(manifest, &Terms { sequence, issued: days(-1), expires: days(300) })
+    }
+
+    /// As [`Self::vouch`], with these terms.
+    pub fn vouch_on(&self, manifest: &[u8], terms: &Terms) -> MetadataSet {
+        tuf::sign_manifest(&self.roots, manifest, terms, &self.signers()).expect("metadata")
     }
 }
 
@@ -146,6 +150,7 @@ fn empty_lock(sequence: u64) -> Lock {
         audience: Audience { sites: vec!["plant-7".parse().expect("a site")], classification: None },
         platforms: vec![Platform::linux_amd64()],
         publisher_keys: 2,
+        delegations: None,
         spec: Digest::sha256(b"spec"),
         selection: None,
         tool: "sealock 0.1.0".to_owned(),

@@ -7,6 +7,7 @@ mod forge;
 mod order;
 mod scene;
 mod signatures;
+mod vendors;
 
 use scene::{Scene, Station};
 
@@ -47,7 +48,10 @@ impl Expected {
 
 fn table() -> Vec<&'static Attack> {
     let mut attacks: Vec<_> =
-        [archive::ATTACKS, content::ATTACKS, signatures::ATTACKS, order::ATTACKS].into_iter().flatten().collect();
+        [archive::ATTACKS, content::ATTACKS, signatures::ATTACKS, vendors::ATTACKS, order::ATTACKS]
+            .into_iter()
+            .flatten()
+            .collect();
     attacks.sort_by_key(|attack| attack.number);
     attacks
 }

@@ -8,27 +8,37 @@
 mod programs;
 mod tough;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use sealock_trust::Digest;
-use sealock_trust::tuf::{MetadataSet, Rules, Verifier, rotate_root, verify};
+use sealock_trust::tuf::{
+    Delegations, MetadataSet, Rules, TargetFile, VendorPlan, Verifier, prepare, rotate_root, verify,
+};
+use sealock_trust::{Digest, FileKey, KeySet, RoleName, Signer as _};
 
-use crate::world::{MANIFEST, Publisher, keys, now, root_spec, signers};
+use crate::world::{MANIFEST, Publisher, keys, now, root_spec, signers, terms};
 
 /// Another implementation of TUF.
 struct Oracle {
     name: &'static str,
     /// Gets the manifest from the repository in a folder, given the first root only.
     believes: fn(&Path) -> Result<(), String>,
+    /// Gets the target of this name from it, wherever the search for it ends.
+    finds: fn(&Path, &str) -> Result<(), String>,
     /// Writes a repository of sequence 7 that vouches for the manifest in a folder.
     makes: fn(&Path),
 }
 
 const ORACLES: &[Oracle] = &[
-    Oracle { name: "python-tuf", believes: programs::python_believes, makes: programs::python_makes },
-    Oracle { name: "go-tuf", believes: programs::go_believes, makes: programs::go_makes },
-    Oracle { name: "tough", believes: tough::believes, makes: tough::makes },
+    Oracle {
+        name: "python-tuf",
+        believes: programs::python_believes,
+        finds: programs::python_finds,
+        makes: programs::python_makes,
+    },
+    Oracle { name: "go-tuf", believes: programs::go_believes, finds: programs::go_finds, makes: programs::go_makes },
+    Oracle { name: "tough", believes: tough::believes, finds: tough::finds, makes: tough::makes },
 ];
 
 #[expect(clippy::disallowed_methods, reason = "a person chooses whether the oracles run")]
@@ -89,7 +99,87 @@ fn what_others_write_verifies_here() {
     }
 }
 
+/// A vendor's artifact in the publisher's repository: whoever asks by its name gets it on the vendor's word alone.
+#[test]
+fn others_find_a_delegated_target_on_the_vendors_word() {
+    if !oracles_run() {
+        eprintln!("skipped: SEALOCK_ORACLES=1 runs it");
+        return;
+    }
+    let (mut publisher, acme, stranger) = (Publisher::new(), keys(2), keys(2));
+    publisher.rotate();
+    let plan = delegating(&acme, APP, CONTENT);
+    let signed_by = |plan: &VendorPlan, keys: &[FileKey]| {
+        let mut set = prepare(&publisher.roots, MANIFEST, &terms(7), Some(plan)).unwrap();
+        set.add_vendor_signatures(&acme_role(), &signers(keys)).unwrap();
+        set.add_signatures(&signers(&publisher.keys)).unwrap();
+        set
+    };
+    let genuine = signed_by(&plan, &acme);
+    let by_strangers = signed_by(&delegating(&stranger, APP, CONTENT), &stranger);
+    let cases = [
+        ("one of two signatures", signed_by(&plan, &acme[..1]), CONTENT),
+        ("other content", genuine.clone(), b"something else!!".as_slice()),
+        ("strangers", MetadataSet { targets: genuine.targets.clone(), ..by_strangers }, CONTENT),
+        ("a file left out", MetadataSet { delegated: BTreeMap::new(), ..genuine.clone() }, CONTENT),
+    ];
+    for oracle in ORACLES {
+        let found = judge_target(oracle, &publisher, &genuine, APP, CONTENT);
+        found.unwrap_or_else(|said| panic!("{}: {said}", oracle.name));
+        for (name, set, content) in &cases {
+            let believed = judge_target(oracle, &publisher, set, APP, content);
+            assert!(believed.is_err(), "{} believes {name}", oracle.name);
+        }
+        // A name of nobody's is not found, and one outside of the delegation is not the vendor's to give.
+        let outside = signed_by(&delegating_other(&acme), &acme);
+        assert!(judge_target(oracle, &publisher, &outside, OUTSIDE, CONTENT).is_err(), "{}", oracle.name);
+    }
+}
+
+const APP: &str = "quay.io/acme/team/app:v1";
+const OUTSIDE: &str = "quay.io/bank/app:v1";
+const CONTENT: &[u8] = b"an image's index";
+
+fn acme_role() -> RoleName {
+    "acme".parse().unwrap()
+}
+
+/// `quay.io/acme` delegated to `keys`, all needed, who vouch for `content` under `name`.
+fn delegating(keys: &[FileKey], name: &str, content: &[u8]) -> VendorPlan {
+    let threshold = u32::try_from(keys.len()).unwrap();
+    let set = KeySet::new(keys.iter().map(|key| key.public_key().clone()), threshold).unwrap();
+    let mut delegations = Delegations::default();
+    delegations.delegate(&acme_role(), &set, &["quay.io/acme".parse().unwrap()]).unwrap();
+    let hashes = BTreeMap::from([("sha256".to_owned(), Digest::sha256(content).hex().to_owned())]);
+    let target = TargetFile { length: content.len() as u64, hashes, custom: None };
+    let targets = BTreeMap::from([(acme_role(), BTreeMap::from([(name.to_owned(), target)]))]);
+    VendorPlan { delegations, targets, ..VendorPlan::default() }
+}
+
+/// The same vendor, vouching for a name that is not its own.
+fn delegating_other(keys: &[FileKey]) -> VendorPlan {
+    delegating(keys, OUTSIDE, CONTENT)
+}
+
+fn judge_target(
+    oracle: &Oracle,
+    publisher: &Publisher,
+    set: &MetadataSet,
+    name: &str,
+    content: &[u8],
+) -> Result<(), String> {
+    let folder = lay_out(publisher, set, MANIFEST);
+    let path = folder.path().join("targets").join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+    (oracle.finds)(folder.path(), name)
+}
+
 fn judge(oracle: &Oracle, publisher: &Publisher, set: &MetadataSet, manifest: &[u8]) -> Result<(), String> {
+    (oracle.believes)(lay_out(publisher, set, manifest).path())
+}
+
+fn lay_out(publisher: &Publisher, set: &MetadataSet, manifest: &[u8]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     make_folders(folder.path());
     fs::write(folder.path().join("trusted-root.json"), publisher.first_root()).unwrap();
@@ -97,7 +187,7 @@ fn judge(oracle: &Oracle, publisher: &Publisher, set: &MetadataSet, manifest: &[
         fs::write(folder.path().join("metadata").join(name), bytes).unwrap();
     }
     fs::write(folder.path().join("targets/manifest.json"), manifest).unwrap();
-    (oracle.believes)(folder.path())
+    folder
 }
 
 fn make_folders(folder: &Path) {

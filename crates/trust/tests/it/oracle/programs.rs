@@ -11,6 +11,14 @@ pub(super) fn python_believes(folder: &Path) -> Result<(), String> {
     verdict(Command::new("python3").arg(script("python_tuf.py")).arg(folder))
 }
 
+pub(super) fn python_finds(folder: &Path, name: &str) -> Result<(), String> {
+    verdict(Command::new("python3").arg(script("python_tuf.py")).arg(folder).arg(name))
+}
+
+pub(super) fn go_finds(folder: &Path, name: &str) -> Result<(), String> {
+    verdict(Command::new("go_tuf").arg("verify").arg(folder).arg(name))
+}
+
 pub(super) fn python_makes(folder: &Path) {
     verdict(Command::new("python3").arg(script("python_tuf_make.py")).arg(folder)).unwrap();
 }

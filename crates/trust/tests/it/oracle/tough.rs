@@ -19,12 +19,16 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 pub(super) fn believes(folder: &Path) -> Result<(), String> {
+    finds(folder, "manifest.json")
+}
+
+pub(super) fn finds(folder: &Path, name: &str) -> Result<(), String> {
     let root = fs::read(folder.join("trusted-root.json")).unwrap();
     let url = |name: &str| Url::from_directory_path(folder.join(name)).unwrap();
     runtime().block_on(async {
         let said = |error: ::tough::error::Error| error.to_string();
         let repository = RepositoryLoader::new(&root, url("metadata"), url("targets")).load().await.map_err(said)?;
-        let name = TargetName::new("manifest.json").map_err(said)?;
+        let name = TargetName::new(name).map_err(said)?;
         let downloads = tempfile::tempdir().unwrap();
         // It must be there, and have the digest and length that were signed.
         repository.save_target(&name, downloads.path(), ::tough::Prefix::None).await.map_err(said)

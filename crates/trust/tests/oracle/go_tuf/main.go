@@ -1,7 +1,7 @@
 // Another implementation's judgement and handwriting: go-tuf.
 //
-//	go_tuf verify DIR   gets manifest.json with go-tuf's client, trusting DIR/trusted-root.json only
-//	go_tuf make DIR     writes a repository that vouches for DIR/targets/manifest.json
+//	go_tuf verify DIR [TARGET]   gets TARGET, or else manifest.json, with go-tuf's client, trusting DIR/trusted-root.json only
+//	go_tuf make DIR              writes a repository that vouches for DIR/targets/manifest.json
 //
 // Exit codes: 0 done or believed, 3 refused; anything else is a fault of this program or its setup.
 package main
@@ -45,7 +45,7 @@ func (folder) DownloadFile(address string, maxLength int64, _ time.Duration) ([]
 	return bytes, err
 }
 
-func verify(dir string) error {
+func verify(dir, target string) error {
 	root, err := os.ReadFile(filepath.Join(dir, "trusted-root.json"))
 	if err != nil {
 		return fault(err)
@@ -65,7 +65,7 @@ func verify(dir string) error {
 	if err := client.Refresh(); err != nil {
 		return err
 	}
-	info, err := client.GetTargetInfo(manifest)
+	info, err := client.GetTargetInfo(target)
 	if err != nil {
 		return err
 	}
@@ -163,15 +163,18 @@ type setupError struct{ error }
 func fault(err error) error { return setupError{err} }
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: go_tuf verify|make DIR")
+	if len(os.Args) < 3 || len(os.Args) > 4 {
+		fmt.Fprintln(os.Stderr, "usage: go_tuf verify DIR [TARGET] | make DIR")
 		os.Exit(2)
 	}
-	command, dir := os.Args[1], os.Args[2]
+	command, dir, target := os.Args[1], os.Args[2], manifest
+	if len(os.Args) == 4 {
+		target = os.Args[3]
+	}
 	var err error
 	switch command {
 	case "verify":
-		err = verify(dir)
+		err = verify(dir, target)
 	case "make":
 		if err = makeRepository(dir); err != nil {
 			err = fault(err)
