@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod artifact;
+pub mod binary;
 pub mod components;
 pub mod convert;
 pub mod delta;
@@ -13,7 +14,9 @@ pub mod import;
 mod index;
 pub mod lock;
 pub mod manifest;
+pub mod media;
 pub mod names;
+pub mod parameters;
 pub mod plain;
 pub mod reference;
 pub mod sbom;
@@ -21,6 +24,7 @@ pub mod schema;
 pub mod sign;
 pub mod spec;
 pub mod summary;
+pub mod update;
 pub mod verify;
 pub mod volumes;
 pub mod workload;

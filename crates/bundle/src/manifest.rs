@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
 use sealock_trust::{Digest, SiteId};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::layout;
-use crate::lock::{BlobRole, Lock, LockError, LockedBlob, ReferenceKind, Verdict, is_format};
+use crate::lock::{BlobRole, Lock, LockError, LockedBlob, ReferenceKind, Verdict};
 use crate::names::{BundleName, Platform, Stream};
+use crate::parameters::Parameters;
 use crate::reference::ArtifactName;
 use crate::spec::Audience;
 
 /// The value of `format`.
-pub const FORMAT: &str = "manifest/1.0";
+pub const FORMAT: &str = format::MANIFEST.current;
 
 /// Blobs of one bundle at most.
 pub const MAX_BLOBS: usize = 50_000;
@@ -58,6 +60,9 @@ pub struct Manifest {
     pub publisher_keys: u32,
     /// The digest of the lock.
     pub lock: Digest,
+    /// What the parameters of the spec were: nothing inside acts on them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: Parameters,
     /// What made the lock: `sealock 0.1.0`.
     pub tool: String,
     /// What importing takes at most.
@@ -146,8 +151,8 @@ pub enum ManifestError {
     #[error("manifest.json is not a manifest")]
     Json(#[source] json::Error),
     /// Of a major version that this Sealock does not know.
-    #[error("manifest.json has the format {0:?}, and {FORMAT:?} is understood")]
-    Format(String),
+    #[error("manifest.json is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// Too many blobs, references or bytes.
     #[error("manifest.json declares more than {limit} {what}")]
     Limit {
@@ -166,6 +171,18 @@ pub enum ManifestError {
         /// The other.
         second: Digest,
     },
+    /// A name is said to stand for something of another type than its blob.
+    #[error("manifest.json says that {name} is {said}, and that {digest} is {of_blob}")]
+    TypeMismatch {
+        /// The name.
+        name: ArtifactName,
+        /// The media type of the name.
+        said: String,
+        /// The blob.
+        digest: Digest,
+        /// The media type of the blob.
+        of_blob: String,
+    },
     /// Well-formed, but contradictory.
     #[error("manifest.json contradicts itself: {0}")]
     Inconsistent(String),
@@ -179,6 +196,7 @@ impl ManifestError {
             Self::Format(_) | Self::Inconsistent(_) => Code::Format,
             Self::Limit { .. } => Code::Limit,
             Self::Conflict { .. } => Code::Conflict,
+            Self::TypeMismatch { .. } => Code::TypeMismatch,
         }
     }
 
@@ -239,6 +257,7 @@ impl Manifest {
             platforms: lock.platforms,
             publisher_keys: lock.publisher_keys,
             lock: digest,
+            parameters: lock.parameters,
             tool: lock.tool,
             limits,
             references: references.collect(),
@@ -253,13 +272,12 @@ impl Manifest {
     /// # Errors
     /// When it is not canonical, of another format, too large, or contradictory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self = jcs::from_slice(bytes, &LIMITS).map_err(ManifestError::Json)?;
-        if !is_format(&manifest.format, FORMAT) {
-            return Err(ManifestError::Format(manifest.format));
-        }
+        let manifest = format::read(bytes, &LIMITS, format::MANIFEST, |manifest: &Self| &manifest.format);
+        let manifest = manifest.map_err(|error| error.either(ManifestError::Json, ManifestError::Format))?;
         manifest.check_limits()?;
         manifest.check_names()?;
         manifest.problem().map_or(Ok(()), |problem| Err(ManifestError::Inconsistent(problem)))?;
+        manifest.check_types()?;
         Ok(manifest)
     }
 
@@ -317,6 +335,24 @@ impl Manifest {
             if first.name >= second.name {
                 let problem = format!("{} does not come after {}", second.name, first.name);
                 return Err(ManifestError::Inconsistent(problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever asks for a name gets the type that the name says, with the bytes of its blob.
+    fn check_types(&self) -> Result<(), ManifestError> {
+        let blobs: BTreeMap<&Digest, &Blob> = self.blobs.iter().map(|blob| (&blob.digest, blob)).collect();
+        for reference in &self.references {
+            let Some(blob) = blobs.get(&reference.digest) else { continue };
+            let is_manifest = matches!(blob.role, BlobRole::Index | BlobRole::Manifest);
+            if blob.media_type != reference.media_type || !is_manifest {
+                return Err(ManifestError::TypeMismatch {
+                    name: reference.name.clone(),
+                    said: reference.media_type.clone(),
+                    digest: blob.digest.clone(),
+                    of_blob: blob.media_type.clone(),
+                });
             }
         }
         Ok(())

@@ -6,9 +6,10 @@ use sealock_store::Published;
 use sealock_store::release::ReferenceKind;
 use sealock_trust::Digest;
 
-use super::model::{Amount, Kind, Origin, SideSummary, Source, StreamPosition, Trust};
+use super::model::{Amount, Kind, Origin, Parameter, SideSummary, Source, StreamPosition, Trust};
 use crate::lock::{BlobRole, Lock, LockError, Verdict};
 use crate::manifest::Manifest;
+use crate::parameters::Parameters;
 use crate::plain::Plain;
 
 /// What a bundle, a lock or a release names.
@@ -59,6 +60,7 @@ impl Side {
             sites: manifest.audience.sites.iter().map(Plain::of).collect(),
             classification: manifest.audience.classification.as_ref().map(Plain::of),
             platforms: manifest.platforms.iter().map(Plain::of).collect(),
+            parameters: parameters(&manifest.parameters),
             tool: Some(Plain::of(&manifest.tool)),
             annotations: annotations(&manifest.annotations),
             artifacts: manifest.references.len() as u64,
@@ -118,6 +120,7 @@ impl Side {
             sites: Vec::new(),
             classification: None,
             platforms: Vec::new(),
+            parameters: Vec::new(),
             tool: None,
             annotations: annotations(&release.annotations),
             artifacts: release.references.len() as u64,
@@ -153,6 +156,7 @@ fn kind(kind: ReferenceKind, for_one_platform: bool) -> Kind {
         ReferenceKind::File => Kind::File,
         ReferenceKind::Referrer => Kind::Referrer,
         ReferenceKind::Attestation => Kind::Attestation,
+        ReferenceKind::Sealock => Kind::Sealock,
     }
 }
 
@@ -171,6 +175,10 @@ fn origin(verdict: &Verdict) -> Origin {
     let by: BTreeMap<String, String> = fields.into_iter().map(|(name, value)| (name, text(value))).collect();
     let by: Vec<String> = by.iter().map(|(name, value)| format!("{name}={value}")).collect();
     Origin { rule: Plain::of(rule), by: Plain::of(by.join(" ")), reason: reason.map(Plain::of) }
+}
+
+fn parameters(parameters: &Parameters) -> Vec<Parameter> {
+    parameters.iter().map(|(name, value)| Parameter { name: Plain::of(name), value: Plain::of(value) }).collect()
 }
 
 fn annotations(annotations: &BTreeMap<String, String>) -> Vec<Plain> {

@@ -8,8 +8,8 @@ mod site;
 mod verify;
 
 pub use bundle::{
-    AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource, ChartSpec, FileSpec,
-    ImageSpec, KubernetesSpec, PodNetwork, Referrers, Validity,
+    AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource, ChartSpec, ChartValues,
+    FileSpec, ImageSpec, KubernetesSpec, PodNetwork, Referrers, SealockSpec, Validity,
 };
 pub use duration::{Days, ParseDaysError};
 pub use guesses::{GuessDecision, GuessRules, RefusedGuess};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use sealock_bundle::Manifest;
 use sealock_bundle::lock::ReferenceKind;
+use sealock_bundle::parameters::ParameterValue;
+use sealock_bundle::plain::Plain;
 use sealock_trust::tuf::MetadataSet;
 use sealock_trust::{Digest, KeyId};
 use serde::Serialize;
@@ -63,7 +65,7 @@ fn text(inspection: &Inspection, long: bool) -> String {
         [] => "nobody yet".to_owned(),
         ids => ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
     };
-    let mut text = facts([
+    let mut lines = vec![
         ("bundle", manifest.name.to_string()),
         ("stream", format!("{}, sequence {}", manifest.stream, manifest.sequence)),
         ("manifest", inspection.digest.to_string()),
@@ -75,12 +77,31 @@ fn text(inspection: &Inspection, long: bool) -> String {
         ("signed by", signers),
         ("size", size(inspection)),
         ("artifacts", contents(manifest)),
-    ]);
+    ];
+    let own: Vec<&str> = manifest
+        .references
+        .iter()
+        .filter(|reference| reference.kind == ReferenceKind::Sealock)
+        .map(|reference| reference.name.as_str())
+        .collect();
+    if !own.is_empty() {
+        lines.push(("brings Sealock", own.join(" ")));
+    }
+    if !manifest.parameters.is_empty() {
+        lines.push(("parameters", parameters(manifest)));
+    }
+    let mut text = facts(lines);
     if long {
         text.push('\n');
         text.push_str(&artifacts(manifest).to_string());
     }
     text
+}
+
+/// What the parameters of the spec were.
+fn parameters(manifest: &Manifest) -> String {
+    let each = |(name, value): (&String, &ParameterValue)| format!("{}={}", Plain::of(name), Plain::of(value));
+    manifest.parameters.iter().map(each).collect::<Vec<_>>().join(" ")
 }
 
 /// The size of the file; of a delta also what the whole bundle holds, and what has to be at the site.
@@ -105,10 +126,12 @@ fn contents(manifest: &Manifest) -> String {
         (ReferenceKind::File, "file"),
         (ReferenceKind::Referrer, "referrer"),
         (ReferenceKind::Attestation, "attestation"),
+        (ReferenceKind::Sealock, "own binary"),
     ];
-    let in_words = |(kind, name)| match count(kind) {
+    let in_words = |(kind, name): (ReferenceKind, &str)| match count(kind) {
         0 => None,
         1 => Some(format!("1 {name}")),
+        several if name.ends_with('y') => Some(format!("{several} {}ies", name.trim_end_matches('y'))),
         several => Some(format!("{several} {name}s")),
     };
     kinds.into_iter().filter_map(in_words).collect::<Vec<_>>().join(", ")

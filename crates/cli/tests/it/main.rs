@@ -19,6 +19,7 @@ mod delta;
 mod diff;
 mod docs;
 mod explain;
+mod formats;
 mod gap;
 mod help;
 #[cfg(feature = "outside")]
@@ -40,6 +41,8 @@ mod signatures;
 mod signing;
 mod site;
 mod trust;
+#[cfg(feature = "outside")]
+mod update;
 #[cfg(feature = "outside")]
 mod verify;
 mod version;

@@ -1,10 +1,11 @@
 //! What is different between two locks, for the person who reviews it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use sealock_bundle::Lock;
 use sealock_bundle::lock::{LockedReference, ReferenceKind};
+use sealock_bundle::parameters::{ParameterValue, Parameters};
 use sealock_trust::Digest;
 use serde::Serialize;
 
@@ -17,12 +18,15 @@ pub struct Changes {
     removed: BTreeMap<String, Digest>,
     /// From which digest to which.
     moved: BTreeMap<String, (Digest, Digest)>,
+    /// Parameters with another value: from which to which; none where it came or went.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    parameters: BTreeMap<String, (Option<ParameterValue>, Option<ParameterValue>)>,
 }
 
 impl Changes {
     pub fn between(before: Option<&Lock>, now: &Lock) -> Self {
+        let mut changes = Self { parameters: parameters(before, now), ..Self::default() };
         let (before, now) = (before.map(names).unwrap_or_default(), names(now));
-        let mut changes = Self::default();
         for (name, digest) in &now {
             match before.get(name) {
                 None => drop(changes.added.insert(name.clone(), digest.clone())),
@@ -39,6 +43,14 @@ impl Changes {
     pub fn text(&self) -> String {
         let short = |digest: &Digest| short(&digest.to_string());
         let mut text = String::new();
+        for (name, (old, new)) in &self.parameters {
+            let _ = match (old, new) {
+                (Some(old), Some(new)) => writeln!(text, "~ parameter {name}: {old} -> {new}"),
+                (None, Some(new)) => writeln!(text, "+ parameter {name}: {new}"),
+                (Some(old), None) => writeln!(text, "- parameter {name}: {old}"),
+                (None, None) => Ok(()),
+            };
+        }
         for (name, digest) in &self.added {
             let _ = writeln!(text, "+ {name} {}", short(digest));
         }
@@ -50,6 +62,14 @@ impl Changes {
         }
         text
     }
+}
+
+fn parameters(before: Option<&Lock>, now: &Lock) -> BTreeMap<String, (Option<ParameterValue>, Option<ParameterValue>)> {
+    let none = Parameters::new();
+    let (before, now) = (before.map_or(&none, |before| &before.parameters), &now.parameters);
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let changes = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+    changes.map(|name| (name.clone(), (before.get(name).cloned(), now.get(name).cloned()))).collect()
 }
 
 fn names(lock: &Lock) -> BTreeMap<String, Digest> {

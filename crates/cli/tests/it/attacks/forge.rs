@@ -148,6 +148,7 @@ fn empty_lock(sequence: u64) -> Lock {
         publisher_keys: 2,
         spec: Digest::sha256(b"spec"),
         selection: None,
+        parameters: BTreeMap::new(),
         tool: "sealock 0.1.0".to_owned(),
         references: Vec::new(),
         blobs: Vec::new(),
