@@ -36,6 +36,10 @@ pub const PGP_SIGNATURE: &str = "application/pgp-signature";
 pub const FILE: &str = "application/vnd.sealock.file.v1";
 /// Artifact type of a file of Kubernetes manifests.
 pub const KUBERNETES_MANIFEST: &str = "application/vnd.sealock.manifest.v1";
+/// Artifact type of Sealock's own binary, and the media type of its layer.
+pub const BINARY: &str = "application/vnd.sealock.binary.v1";
+/// Media type of the config of Sealock's own binary: version, build and platform.
+pub const BINARY_CONFIG: &str = "application/vnd.sealock.binary.config.v1+json";
 /// Media type of a layer of which nothing is known.
 pub const OCTET_STREAM: &str = "application/octet-stream";
 /// Media type of a layer of YAML.
@@ -91,6 +95,12 @@ pub fn of_chart(content: &Content, metadata: &Value, provenance: Option<&Content
 /// The artifact of an SBOM in SPDX that refers to the image `subject`, a descriptor.
 pub fn of_sbom(content: &Content, subject: &Value) -> Artifact {
     referring(Some(subject), Some(sbom::SPDX), (OCI_EMPTY, b"{}"), &[descriptor(sbom::SPDX, content)])
+}
+
+/// The artifact of Sealock's own binary; `config` says what it is. Its layer has the media type [`BINARY`].
+pub(crate) fn of_binary(content: &Content, config: &Value) -> Artifact {
+    let layer = descriptor(BINARY, content);
+    generate(Some(BINARY), BINARY_CONFIG, sorted(config).to_string().as_bytes(), &[layer])
 }
 
 /// The artifact of an attestation: an in-toto statement, whose content is generated too.

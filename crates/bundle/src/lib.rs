@@ -4,6 +4,7 @@
 
 pub mod archive;
 pub mod artifact;
+pub mod binary;
 pub mod components;
 pub mod convert;
 pub mod delta;
@@ -14,7 +15,9 @@ mod index;
 pub mod licences;
 pub mod lock;
 pub mod manifest;
+pub mod media;
 pub mod names;
+pub mod parameters;
 pub mod plain;
 pub mod reference;
 pub mod sbom;
@@ -22,6 +25,7 @@ pub mod schema;
 pub mod sign;
 pub mod spec;
 pub mod summary;
+pub mod update;
 pub mod vendors;
 pub mod verify;
 pub mod volumes;

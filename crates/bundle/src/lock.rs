@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sealock_trust::Digest;
+use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
 use sealock_trust::tuf::Delegations;
 use serde::{Deserialize, Serialize};
 
 use crate::names::{BundleName, Platform, Stream};
+use crate::parameters::Parameters;
 use crate::reference::ArtifactName;
 use crate::spec::{Audience, Selection};
 use crate::summary;
 use crate::vendors::{self, VendorsError};
 
 /// The value of `format`.
-pub const FORMAT: &str = "lock/1.0";
+pub const FORMAT: &str = format::LOCK.current;
 
 /// A bundle spec, resolved. With the signing keys it determines the bundle byte for byte, signatures aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +55,9 @@ pub struct Lock {
     /// What was selected, where the spec has components or variants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selection: Option<Selection>,
+    /// The value of every parameter that the spec declares.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: Parameters,
     /// What made the lock: `sealock 0.1.0`.
     pub tool: String,
     /// Everything that is carried under a name, sorted by name.
@@ -234,8 +239,8 @@ pub enum LockError {
     #[error("this is not a lock, or it was edited by hand")]
     Json(#[source] json::Error),
     /// Of a major version that this Sealock does not know.
-    #[error("the lock has the format {0:?}, and {FORMAT:?} is understood")]
-    Format(String),
+    #[error("the lock is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// Well-formed, but contradictory.
     #[error("the lock contradicts itself: {0}")]
     Inconsistent(String),
@@ -263,7 +268,8 @@ impl Lock {
     /// When it is not canonical, of another format, or contradictory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, LockError> {
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let lock: Self = jcs::from_slice(text, &Limits::MANIFEST).map_err(LockError::Json)?;
+        let lock = format::read(text, &Limits::MANIFEST, format::LOCK, |lock: &Self| &lock.format);
+        let lock = lock.map_err(|error| error.either(LockError::Json, LockError::Format))?;
         lock.check()?;
         Ok(lock)
     }
@@ -321,9 +327,7 @@ impl Lock {
     }
 
     fn check(&self) -> Result<(), LockError> {
-        if !is_format(&self.format, FORMAT) {
-            return Err(LockError::Format(self.format.clone()));
-        }
+        format::LOCK.check(&self.format).map_err(LockError::Format)?;
         self.problem().map_or(Ok(()), |problem| Err(LockError::Inconsistent(problem)))
     }
 
@@ -368,10 +372,4 @@ impl Lock {
         let twins = self.references.windows(2).find(|pair| pair[0].name == pair[1].name);
         twins.map(|pair| format!("{} stands in it twice", pair[0].name))
     }
-}
-
-/// Whether `format` has the name and the major number of `known`, so that it can be read.
-pub(crate) fn is_format(format: &str, known: &str) -> bool {
-    let major = |text: &str| text.rsplit_once('.').map(|(major, _minor)| major.to_owned());
-    major(format).is_some() && major(format) == major(known)
 }

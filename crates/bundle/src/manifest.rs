@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
 use sealock_trust::tuf::{Delegations, TrustError};
@@ -10,14 +11,15 @@ use sealock_trust::{Digest, SiteId};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::layout;
-use crate::lock::{BlobRole, Lock, LockError, LockedBlob, ReferenceKind, Verdict, is_format};
+use crate::lock::{BlobRole, Lock, LockError, LockedBlob, ReferenceKind, Verdict};
 use crate::names::{BundleName, Platform, Stream};
+use crate::parameters::Parameters;
 use crate::reference::ArtifactName;
 use crate::spec::Audience;
 use crate::vendors;
 
 /// The value of `format`.
-pub const FORMAT: &str = "manifest/1.0";
+pub const FORMAT: &str = format::MANIFEST.current;
 
 /// Blobs of one bundle at most.
 pub const MAX_BLOBS: usize = 50_000;
@@ -66,6 +68,9 @@ pub struct Manifest {
     pub delegations: Option<Delegations>,
     /// The digest of the lock.
     pub lock: Digest,
+    /// What the parameters of the spec were: nothing inside acts on them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: Parameters,
     /// What made the lock: `sealock 0.1.0`.
     pub tool: String,
     /// What importing takes at most.
@@ -154,8 +159,8 @@ pub enum ManifestError {
     #[error("manifest.json is not a manifest")]
     Json(#[source] json::Error),
     /// Of a major version that this Sealock does not know.
-    #[error("manifest.json has the format {0:?}, and {FORMAT:?} is understood")]
-    Format(String),
+    #[error("manifest.json is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// Too many blobs, references or bytes.
     #[error("manifest.json declares more than {limit} {what}")]
     Limit {
@@ -177,6 +182,18 @@ pub enum ManifestError {
     /// It delegates in a way that nobody can follow.
     #[error("the delegations of manifest.json are unsound")]
     Delegations(#[source] TrustError),
+    /// A name is said to stand for something of another type than its blob.
+    #[error("manifest.json says that {name} is {said}, and that {digest} is {of_blob}")]
+    TypeMismatch {
+        /// The name.
+        name: ArtifactName,
+        /// The media type of the name.
+        said: String,
+        /// The blob.
+        digest: Digest,
+        /// The media type of the blob.
+        of_blob: String,
+    },
     /// Well-formed, but contradictory.
     #[error("manifest.json contradicts itself: {0}")]
     Inconsistent(String),
@@ -191,6 +208,7 @@ impl ManifestError {
             Self::Limit { .. } => Code::Limit,
             Self::Conflict { .. } => Code::Conflict,
             Self::Delegations(source) => source.code(),
+            Self::TypeMismatch { .. } => Code::TypeMismatch,
         }
     }
 
@@ -252,6 +270,7 @@ impl Manifest {
             publisher_keys: lock.publisher_keys,
             delegations: lock.delegations,
             lock: digest,
+            parameters: lock.parameters,
             tool: lock.tool,
             limits,
             references: references.collect(),
@@ -266,14 +285,13 @@ impl Manifest {
     /// # Errors
     /// When it is not canonical, of another format, too large, or contradictory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let manifest: Self = jcs::from_slice(bytes, &LIMITS).map_err(ManifestError::Json)?;
-        if !is_format(&manifest.format, FORMAT) {
-            return Err(ManifestError::Format(manifest.format));
-        }
+        let manifest = format::read(bytes, &LIMITS, format::MANIFEST, |manifest: &Self| &manifest.format);
+        let manifest = manifest.map_err(|error| error.either(ManifestError::Json, ManifestError::Format))?;
         manifest.check_limits()?;
         manifest.check_names()?;
         manifest.check_delegations()?;
         manifest.problem().map_or(Ok(()), |problem| Err(ManifestError::Inconsistent(problem)))?;
+        manifest.check_types()?;
         Ok(manifest)
     }
 
@@ -352,6 +370,24 @@ impl Manifest {
         let patterns: usize = delegations.roles.iter().map(|role| role.paths.len()).sum();
         if patterns.saturating_mul(self.references.len()) > MAX_MATCHES {
             return Err(ManifestError::Limit { what: "references to find a vendor for", limit: MAX_MATCHES as u64 });
+        }
+        Ok(())
+    }
+
+    /// Whoever asks for a name gets the type that the name says, with the bytes of its blob.
+    fn check_types(&self) -> Result<(), ManifestError> {
+        let blobs: BTreeMap<&Digest, &Blob> = self.blobs.iter().map(|blob| (&blob.digest, blob)).collect();
+        for reference in &self.references {
+            let Some(blob) = blobs.get(&reference.digest) else { continue };
+            let is_manifest = matches!(blob.role, BlobRole::Index | BlobRole::Manifest);
+            if blob.media_type != reference.media_type || !is_manifest {
+                return Err(ManifestError::TypeMismatch {
+                    name: reference.name.clone(),
+                    said: reference.media_type.clone(),
+                    digest: blob.digest.clone(),
+                    of_blob: blob.media_type.clone(),
+                });
+            }
         }
         Ok(())
     }

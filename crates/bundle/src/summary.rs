@@ -3,6 +3,7 @@
 
 use sealock_trust::Digest;
 use sealock_trust::attestation::{NAMESPACE_OID, PAYLOAD_TYPE, STATEMENT_TYPE, Subject, uuid_v5};
+use sealock_trust::format;
 use sealock_trust::json::{self, jcs};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ pub const PREDICATE_TYPE: &str = "https://slsa.dev/verification_summary/v1";
 /// The predicate's field with the verdicts one by one.
 pub const VERDICTS: &str = "https://sealock.example/verdicts/v1";
 /// The format of that field.
-pub const FORMAT: &str = "verdicts/1.0";
+pub const FORMAT: &str = format::VERDICTS.current;
 const VERIFIER: &str = "https://sealock.example/lock";
 const FILE: &str = "verification-summary.json";
 

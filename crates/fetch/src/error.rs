@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sealock_bundle::document::DocumentError;
 use sealock_bundle::names::ParseNameError;
 use sealock_bundle::{ArchiveError, ArtifactName, Reference};
 use sealock_trust::Digest;
@@ -250,6 +251,30 @@ pub enum FetchError {
         /// Why it is none.
         source: ParseNameError,
     },
+    /// A placeholder in a file is wrong, or cannot be filled in.
+    #[error(transparent)]
+    Parameters {
+        /// What and where.
+        source: DocumentError,
+    },
+    /// A file that is to be carried as Sealock's own binary is none.
+    #[error("{} cannot be carried as Sealock's inside binary: {reason}", path.display())]
+    Binary {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Sealock's own binary is another one than the spec pins.
+    #[error("{} must have {expected}, and has {found}", path.display())]
+    OtherBinary {
+        /// The file.
+        path: PathBuf,
+        /// The digest in the spec.
+        expected: Digest,
+        /// The digest that it has.
+        found: Digest,
+    },
     /// A secret would be carried that the spec does not accept.
     #[error("{place}: {what} would be carried, and the spec does not accept {name}")]
     Secret {
@@ -402,9 +427,11 @@ impl FetchError {
             Self::Key { source, .. } => Some(source.code()),
             Self::TwoDigests { .. } => Some(Code::Conflict),
             Self::Archive(error) => error.code(),
-            Self::Changed { .. } => Some(Code::Digest),
+            Self::Changed { .. } | Self::OtherBinary { .. } => Some(Code::Digest),
+            Self::Binary { .. } => Some(Code::TypeMismatch),
             Self::ChartSource { .. }
             | Self::Secret { .. }
+            | Self::Parameters { .. }
             | Self::NoManifests { .. }
             | Self::RuleConflict { .. }
             | Self::RuleFile { .. }

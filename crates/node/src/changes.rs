@@ -4,6 +4,7 @@
 //! subject, so undoing all records, newest first, returns the host to what it was.
 
 use sealock_trust::Digest;
+use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{self, Alteration, Command, Entry, Host, HostError};
@@ -13,7 +14,7 @@ use crate::step::Mode;
 pub const NODE_FOLDER: &str = "/var/lib/sealock/node";
 const BACKUP_FOLDER: &str = "/var/lib/sealock/node/backup";
 const RECORDS: &str = "/var/lib/sealock/node/backup/changes.json";
-const FORMAT: &str = "node-changes/1.0";
+const FORMAT: &str = format::NODE_CHANGES.current;
 const RECORDS_LIMIT: u64 = 4 << 20;
 const BACKUP_LIMIT: u64 = 64 << 20;
 /// How many earlier contents of a file are recognised as ours.
@@ -124,8 +125,8 @@ pub enum ChangesError {
     #[error("{RECORDS} cannot be read: restore it, or reset the host by hand")]
     Damaged(#[source] serde_json::Error),
     /// A record of another version.
-    #[error("{RECORDS} has format {0}, and this version of Sealock knows {FORMAT}")]
-    Format(String),
+    #[error("{RECORDS} is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// What is to be given back is gone.
     #[error("the backup of {path} ({digest}) is missing or damaged")]
     BackupLost {
@@ -142,11 +143,8 @@ impl Changes {
         let Some(text) = host::read(host, RECORDS, RECORDS_LIMIT)? else {
             return Ok(Self { format: FORMAT.to_owned(), changes: Vec::new() });
         };
-        let changes: Self = serde_json::from_slice(&text).map_err(ChangesError::Damaged)?;
-        if changes.format != FORMAT {
-            return Err(ChangesError::Format(changes.format));
-        }
-        Ok(changes)
+        format::NODE_CHANGES.look(&text).map_err(ChangesError::Format)?;
+        serde_json::from_slice(&text).map_err(ChangesError::Damaged)
     }
 
     /// The changes, oldest first.

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::reason::Code;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use crate::facts::FenceFact;
 
 const FILE: &str = "fence";
 const LOCK: &str = "lock";
-const FORMAT: &str = "node-fence/1.0";
+const FORMAT: &str = format::NODE_FENCE.current;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +47,14 @@ pub enum FenceError {
     /// The file does not hold a fence.
     #[error("{path} is damaged", path = .0.display())]
     Damaged(PathBuf),
+    /// The file was written by a Sealock of another major version.
+    #[error("{} is not of a version that is read here", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it says, and what is read.
+        source: UnknownFormat,
+    },
     /// Another operator came later.
     #[error(
         "another operator has taken over: this run has generation {asked}, and the node has seen generation {seen}"
@@ -64,12 +73,16 @@ pub enum FenceError {
 impl FenceError {
     /// True where trying the same again cannot help.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Stale { .. })
+        self.code().is_some()
     }
 
     /// The reason code of a refusal.
     pub fn code(&self) -> Option<Code> {
-        self.is_refusal().then_some(Code::StalePlan)
+        match self {
+            Self::Stale { .. } => Some(Code::StalePlan),
+            Self::Format { source, .. } => Some(source.code()),
+            Self::Io { .. } | Self::Damaged(_) | Self::Busy => None,
+        }
     }
 }
 
@@ -104,6 +117,8 @@ pub fn current(folder: &Path) -> Result<Option<FenceFact>, FenceError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed("read", &path)(error)),
     };
+    let unknown = |source| FenceError::Format { path: path.clone(), source };
+    format::NODE_FENCE.look(&text).map_err(unknown)?;
     let record: Record = serde_json::from_slice(&text).map_err(|_| FenceError::Damaged(path))?;
     Ok(Some(FenceFact { generation: record.fence.generation, nonce: record.fence.nonce }))
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sealock_trust::Digest;
+use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
 
 /// The first bytes of a journal: name, and version 1 of the format.
@@ -88,6 +89,14 @@ pub enum JournalError {
         offset: usize,
         /// What is wrong there.
         problem: &'static str,
+    },
+    /// The journal was written by a Sealock of another major version.
+    #[error("journal {path} is not of a version that is read here", path = .path.display())]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// What it says, and what is read.
+        source: UnknownFormat,
     },
     /// A record that cannot be written.
     #[error("the journal's record cannot be written")]
@@ -170,12 +179,24 @@ struct Parsed {
 struct Damage {
     offset: usize,
     problem: &'static str,
+    version: Option<UnknownFormat>,
 }
 
 impl Damage {
     fn at(self, path: &Path) -> JournalError {
-        JournalError::Damaged { path: path.to_owned(), offset: self.offset, problem: self.problem }
+        let path = path.to_owned();
+        match self.version {
+            Some(source) => JournalError::Format { path, source },
+            None => JournalError::Damaged { path, offset: self.offset, problem: self.problem },
+        }
     }
+}
+
+/// The version is the last byte of [`MAGIC`]; what begins otherwise is no journal at all.
+fn other_version(bytes: &[u8]) -> Option<UnknownFormat> {
+    let (version, name) = MAGIC.split_last()?;
+    let found = bytes.strip_prefix(name)?.first().filter(|found| *found != version)?;
+    format::JOURNAL.check(&format!("{}/{found}.0", format::JOURNAL.name)).err()
 }
 
 fn parse(bytes: &[u8]) -> Result<Parsed, Damage> {
@@ -184,11 +205,12 @@ fn parse(bytes: &[u8]) -> Result<Parsed, Damage> {
         return Ok(parsed);
     }
     let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
-        return Err(Damage { offset: 0, problem: "it does not begin as a journal of version 1 does" });
+        let problem = "it does not begin as a journal does";
+        return Err(Damage { offset: 0, problem, version: other_version(bytes) });
     };
     parsed.length = MAGIC.len();
     while let Some((length, crc, after)) = header(rest) {
-        let damage = |problem| Damage { offset: parsed.length, problem };
+        let damage = |problem| Damage { offset: parsed.length, problem, version: None };
         if length > RECORD_LIMIT {
             return Err(damage("a record is longer than any can be"));
         }

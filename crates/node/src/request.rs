@@ -5,13 +5,14 @@ use std::fmt;
 
 use jiff::Timestamp;
 use sealock_trust::Digest;
+use sealock_trust::format;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::step::{Probe, Step};
 
 /// The format of a [`RunRequest`].
-pub const RUN_FORMAT: &str = "node-run/1.0";
+pub const RUN_FORMAT: &str = format::NODE_RUN.current;
 
 /// One node's part of a plan: what `sealock node run` is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use sealock_trust::Digest;
+use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::reason::Code;
 
 use crate::admission::{self, AdmissionError};
@@ -51,8 +52,8 @@ pub enum RunError {
     #[error(transparent)]
     Registry(#[from] PullError),
     /// A request of another version.
-    #[error("the request has format {0}, and this version of Sealock knows {known}", known = crate::request::RUN_FORMAT)]
-    Format(String),
+    #[error("the request is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// Two steps have one id.
     #[error("two steps are called {0}")]
     Ambiguous(String),
@@ -77,6 +78,7 @@ impl RunError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Fence(error) => error.code(),
+            Self::Journal(JournalError::Format { source, .. }) => Some(source.code()),
             Self::Journal(_) => None,
             Self::Admission(error) => error.code(),
             Self::Registry(error) => error.code(),
@@ -225,9 +227,7 @@ impl Steps<'_> {
 }
 
 fn check(request: &RunRequest) -> Result<(), RunError> {
-    if !request.format.starts_with("node-run/1.") {
-        return Err(RunError::Format(request.format.clone()));
-    }
+    format::NODE_RUN.check(&request.format).map_err(RunError::Format)?;
     let mut ids = BTreeSet::new();
     match request.steps.iter().find(|step| !ids.insert(&step.id)) {
         Some(step) => Err(RunError::Ambiguous(step.id.clone())),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_trust::Digest;
 use sealock_trust::dsse::DsseError;
+use sealock_trust::format::UnknownFormat;
 use sealock_trust::reason::Code;
 
 /// Why an operation on a store failed, or was refused.
@@ -43,15 +44,13 @@ pub enum StoreError {
         /// The folder.
         path: PathBuf,
     },
-    /// The store was written by a newer Sealock.
-    #[error("the store in {path} has format {found:?}, and this Sealock knows {known:?}", path = .path.display())]
+    /// The store, or a file in it, was written by a Sealock of another major version.
+    #[error("{path} is not of a version that is read here", path = .path.display())]
     UnknownFormat {
-        /// The folder.
+        /// The folder, or the file.
         path: PathBuf,
-        /// What its `format` file says.
-        found: String,
-        /// What it had to say.
-        known: &'static str,
+        /// What it says, and what is read.
+        source: UnknownFormat,
     },
     /// Another process is writing to the store.
     #[error("the store in {path} is in use by another process{holder}", path = .path.display(), holder = .holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use sealock_trust::Algorithm;
 use sealock_trust::Digest;
+use sealock_trust::format;
 
 /// What the file `format` says, with a line feed behind it.
-pub(crate) const FORMAT: &str = "store/1.0";
+pub(crate) const FORMAT: &str = format::STORE.current;
 
 /// The names inside one store.
 #[derive(Clone, Debug)]

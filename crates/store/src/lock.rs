@@ -70,6 +70,15 @@ impl StoreLock {
         hold::drop(self.layout(), manifest)
     }
 
+    /// Appends a record about something beside the releases to the operation log; durable when it returns. The time is
+    /// the caller's.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::DiskFull`].
+    pub fn log(&self, at: jiff::Timestamp, operation: operations::Operation) -> Result<(), StoreError> {
+        self.record(at, operation)
+    }
+
     /// Appends to the operation log; durable when it returns.
     pub(crate) fn record(&self, at: jiff::Timestamp, operation: operations::Operation) -> Result<(), StoreError> {
         operations::append(&self.layout().operations(), at, operation)

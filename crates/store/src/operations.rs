@@ -34,6 +34,25 @@ pub enum Operation {
         /// Its number.
         release: u64,
     },
+    /// Sealock's own binary is about to be replaced.
+    Update {
+        /// The binary.
+        path: String,
+        /// The version that takes its place.
+        version: String,
+        /// The SHA-256 digest of what takes its place.
+        digest: Digest,
+        /// The SHA-256 digest of what is replaced, and kept beside it.
+        #[serde(rename = "previous-binary")]
+        previous_binary: Digest,
+    },
+    /// The binary was replaced.
+    Updated {
+        /// The binary.
+        path: String,
+        /// The SHA-256 digest of what is there now.
+        digest: Digest,
+    },
     /// The publishing was cut off before the release became current, and undone.
     Abandoned {
         /// Its number.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sealock_trust::Digest;
 use sealock_trust::dsse::Envelope;
+use sealock_trust::format;
 use sealock_trust::json::{Limits, jcs};
 use sealock_trust::role::KeySet;
 use sealock_trust::signer::Signer;
@@ -13,7 +14,7 @@ use crate::durable::{replace_file, replace_link};
 use crate::error::StoreError;
 use crate::lock::StoreLock;
 use crate::operations::Operation;
-use crate::release::{FORMAT, PAYLOAD_TYPE, Published, Release};
+use crate::release::{PAYLOAD_TYPE, Published, Release};
 use crate::staging::Staging;
 use crate::store::Store;
 
@@ -123,28 +124,23 @@ fn sign(release: &Release, signer: &dyn Signer) -> Result<Vec<u8>, StoreError> {
 }
 
 fn parse(path: &Path, file: &[u8], keys: &KeySet) -> Result<Release, StoreError> {
-    let format = |problem: String| StoreError::ReleaseFormat { path: path.to_owned(), problem };
-    let envelope = Envelope::from_json(file).map_err(|error| format(error.to_string()))?;
+    let malformed = |problem: String| StoreError::ReleaseFormat { path: path.to_owned(), problem };
+    let envelope = Envelope::from_json(file).map_err(|error| malformed(error.to_string()))?;
     let payload = envelope
         .verify(PAYLOAD_TYPE, keys)
         .map_err(|error| StoreError::ReleaseSignature { path: path.to_owned(), source: error })?;
-    let release: Release = jcs::from_slice(payload, &Limits::MANIFEST).map_err(|error| format(error.to_string()))?;
+    let unknown = |source| StoreError::UnknownFormat { path: path.to_owned(), source };
+    let release = format::read(payload, &Limits::MANIFEST, format::RELEASE, |release: &Release| &release.format);
+    let release = release.map_err(|error| error.either(|error| malformed(error.to_string()), unknown))?;
     check_format(&release, path)?;
     Ok(release)
 }
 
 fn check_format(release: &Release, path: &Path) -> Result<(), StoreError> {
-    let problem = if same_major(&release.format) {
-        release.problem().map(str::to_owned)
-    } else {
-        Some(format!("its format is {:?}, and this Sealock knows {FORMAT:?}", release.format))
-    };
-    problem.map_or(Ok(()), |problem| Err(StoreError::ReleaseFormat { path: path.to_owned(), problem }))
-}
-
-/// A newer minor version only adds annotations.
-fn same_major(format: &str) -> bool {
-    format.strip_prefix("release/1.").is_some_and(|minor| minor.parse::<u32>().is_ok())
+    let unknown = |source| StoreError::UnknownFormat { path: path.to_owned(), source };
+    format::RELEASE.check(&release.format).map_err(unknown)?;
+    let malformed = |problem: &str| StoreError::ReleaseFormat { path: path.to_owned(), problem: problem.to_owned() };
+    release.problem().map_or(Ok(()), |problem| Err(malformed(problem)))
 }
 
 fn check_blobs(store: &Store, release: &Release, staging: Option<&Staging>) -> Result<(), StoreError> {

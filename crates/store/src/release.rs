@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use sealock_trust::format;
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::receipt::Exception;
 use sealock_trust::{Digest, RoleName, StreamName};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 
 /// The format of the payload, as it stands in its field `format`.
-pub const FORMAT: &str = "release/1.0";
+pub const FORMAT: &str = format::RELEASE.current;
 
 /// The DSSE payload type of a release file.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.release.v1+json";
@@ -125,6 +126,8 @@ pub enum ReferenceKind {
     Referrer,
     /// An attestation that the publisher makes: the verification summary.
     Attestation,
+    /// Sealock's own binary, for the station.
+    Sealock,
 }
 
 impl Release {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{OFlags, statvfs};
 use sealock_trust::Digest;
+use sealock_trust::format;
 
 use crate::durable::{ensure_folder, replace_file};
 use crate::error::{IoContext, StoreError};
@@ -51,12 +52,8 @@ impl Store {
             }
             result => result.during("read", &file)?,
         };
-        // A minor version adds only what older readers may leave unread.
-        let (name, major) = FORMAT.split_once('.').map_or((FORMAT, ""), |(major, _)| (major, "."));
-        if !found.trim_end().starts_with(&format!("{name}{major}")) {
-            let found = found.trim_end().chars().take(64).collect();
-            return Err(StoreError::UnknownFormat { path: path.to_owned(), found, known: FORMAT });
-        }
+        let unknown = |source| StoreError::UnknownFormat { path: path.to_owned(), source };
+        format::STORE.check(found.trim_end()).map_err(unknown)?;
         Ok(Self { layout })
     }
 

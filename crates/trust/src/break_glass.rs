@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::dsse::{DsseError, Envelope};
+use crate::format::{self, UnknownFormat};
 use crate::json::{self, Limits, jcs};
 use crate::names::{Justification, SiteId};
 use crate::reason::Code;
@@ -18,7 +19,7 @@ use crate::utc;
 /// What the envelope says it holds.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.break-glass.v1+json";
 /// The format that is written, and its major version read.
-pub const FORMAT: &str = "break-glass/1.0";
+pub const FORMAT: &str = format::BREAK_GLASS.current;
 
 /// How many distinct keys must sign, whatever threshold their role has.
 const PEOPLE: u32 = 2;
@@ -59,8 +60,8 @@ pub enum BreakGlassError {
     #[error("the token's content is malformed")]
     Json(#[from] json::Error),
     /// A format of another major version.
-    #[error("the format is {0:?}, and only break-glass/1 is known")]
-    Format(String),
+    #[error("the token is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// The role has too few keys: one person alone breaks no glass.
     #[error("it takes {PEOPLE} distinct keys of the site's approvers, or of its root where there are none")]
     TooFewKeys(#[source] RoleError),
@@ -129,11 +130,8 @@ impl BreakGlass {
     }
 
     fn parse(payload: &[u8]) -> Result<Self, BreakGlassError> {
-        let content: Self = jcs::from_slice(payload, &Limits::DOCUMENT)?;
-        if content.format.split('.').next() != FORMAT.split('.').next() {
-            return Err(BreakGlassError::Format(content.format));
-        }
-        Ok(content)
+        let content = format::read(payload, &Limits::DOCUMENT, format::BREAK_GLASS, |one: &Self| &one.format);
+        content.map_err(|error| error.either(BreakGlassError::Json, BreakGlassError::Format))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod directory;
 pub mod dsse;
 pub mod durable;
+pub mod format;
 pub mod json;
 pub mod key;
 pub mod names;

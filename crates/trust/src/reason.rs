@@ -101,6 +101,11 @@ codes! {
         cause: "An archive entry that is a device, a pipe or a folder where only files are allowed, or a media type that does not fit its place.",
         remedy: "Do not use it. Have its author build it again with `sealock build`."
     }
+    TypeMismatch = "TYPE_MISMATCH" {
+        meaning: "The content is something else than its media type, or its description, says.",
+        cause: "A tool that labelled it wrongly, or an attempt to have it scanned as one thing and used as another.",
+        remedy: "Do not use it. Outside, ask the upstream to publish it anew, or leave the artifact out; inside, ask the publisher for a bundle without it."
+    }
     Limit = "LIMIT" {
         meaning: "The content exceeds a limit that keeps a hostile input from exhausting this machine.",
         cause: "More bytes, entries or nesting than any real input has; or a limit that is too low for yours.",

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Algorithm, Digest};
 use crate::dsse::{DsseError, Envelope};
+use crate::format::{self, UnknownFormat};
 use crate::json::{self, Limits, jcs};
 use crate::names::{Justification, SiteId, StreamName};
 use crate::reason::Code;
@@ -21,7 +22,7 @@ pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 /// The kind of statement.
 pub const PREDICATE_TYPE: &str = "https://sealock.example/receipt/v1";
 /// The predicate's format.
-pub const FORMAT: &str = "receipt/1.0";
+pub const FORMAT: &str = format::RECEIPT.current;
 
 const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const SUBJECT_NAME: &str = "manifest.json";
@@ -140,6 +141,9 @@ pub enum ReceiptError {
     /// The content is not canonical JSON with the fields of a receipt.
     #[error("the receipt's content is malformed")]
     Json(#[from] json::Error),
+    /// A receipt of another version.
+    #[error("the receipt is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// A statement of another kind, or about something else than one manifest.
     #[error("this is no receipt for one manifest: {0}")]
     Statement(&'static str),
@@ -154,6 +158,7 @@ impl ReceiptError {
         match self {
             Self::Envelope(source) => Some(source.code()),
             Self::Json(source) => Some(source.code()),
+            Self::Format(source) => Some(source.code()),
             Self::Statement(_) => Some(Code::Subject),
             Self::Sign(_) => None,
         }
@@ -181,8 +186,7 @@ impl Receipt {
     /// [`ReceiptError`].
     pub fn verify(bytes: &[u8], site_keys: &KeySet) -> Result<Self, ReceiptError> {
         let envelope = Envelope::from_json(bytes)?;
-        let statement: Statement = jcs::from_slice(envelope.verify(PAYLOAD_TYPE, site_keys)?, &Limits::DOCUMENT)?;
-        Self::try_from(statement)
+        Self::try_from(read(envelope.verify(PAYLOAD_TYPE, site_keys)?)?)
     }
 }
 
@@ -192,8 +196,12 @@ impl Receipt {
 /// [`ReceiptError`] where it is no receipt.
 pub fn claimed_site(bytes: &[u8]) -> Result<SiteId, ReceiptError> {
     let envelope = Envelope::from_json(bytes)?;
-    let statement: Statement = jcs::from_slice(envelope.unverified(PAYLOAD_TYPE)?, &Limits::DOCUMENT)?;
-    Ok(Receipt::try_from(statement)?.site)
+    Ok(Receipt::try_from(read(envelope.unverified(PAYLOAD_TYPE)?)?)?.site)
+}
+
+fn read(payload: &[u8]) -> Result<Statement, ReceiptError> {
+    let statement = format::read(payload, &Limits::DOCUMENT, format::RECEIPT, |one: &Statement| &one.predicate.format);
+    statement.map_err(|error| error.either(ReceiptError::Json, ReceiptError::Format))
 }
 
 impl From<&Receipt> for Statement {
@@ -227,9 +235,6 @@ impl TryFrom<Statement> for Receipt {
         let Statement { kind, subject, predicate_type, predicate } = statement;
         if kind != STATEMENT_TYPE || predicate_type != PREDICATE_TYPE {
             return Err(ReceiptError::Statement("its type is another one"));
-        }
-        if predicate.format.split('.').next() != FORMAT.split('.').next() {
-            return Err(ReceiptError::Statement("its format is not receipt/1"));
         }
         let [Subject { name, digest }] = subject.as_slice() else {
             return Err(ReceiptError::Statement("it has not exactly one subject"));

@@ -14,6 +14,7 @@ pub use error::RevocationError;
 
 use crate::digest::Digest;
 use crate::dsse::Envelope;
+use crate::format;
 use crate::json::{Limits, jcs};
 use crate::key::KeyId;
 use crate::names::Justification;
@@ -25,7 +26,7 @@ use crate::utc;
 /// What the envelope says it holds.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.revocations.v1+json";
 /// The format that is written, and its major version read.
-pub const FORMAT: &str = "revocations/1.0";
+pub const FORMAT: &str = format::REVOCATIONS.current;
 /// Entries of one list at most.
 pub const MAX_ENTRIES: usize = 3000;
 
@@ -133,7 +134,9 @@ impl RevocationList {
     /// [`RevocationError`].
     pub fn read(bytes: &[u8]) -> Result<Self, RevocationError> {
         let envelope = Envelope::from_json(bytes)?;
-        let document: Document = jcs::from_slice(envelope.unverified(PAYLOAD_TYPE)?, &Limits::DOCUMENT)?;
+        let payload = envelope.unverified(PAYLOAD_TYPE)?;
+        let document = format::read(payload, &Limits::DOCUMENT, format::REVOCATIONS, |one: &Document| &one.format);
+        let document = document.map_err(|error| error.either(RevocationError::Json, RevocationError::Format))?;
         document.check()?;
         Ok(Self { document, envelope })
     }
@@ -256,9 +259,6 @@ impl VerifiedList {
 impl Document {
     /// What the types alone do not say.
     fn check(&self) -> Result<(), RevocationError> {
-        if self.format.split('.').next() != FORMAT.split('.').next() {
-            return Err(RevocationError::Format(self.format.clone()));
-        }
         if self.entries.len() > MAX_ENTRIES {
             return Err(RevocationError::TooMany);
         }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::digest::Digest;
 use crate::dsse::{DsseError, Envelope};
+use crate::format::{self, UnknownFormat};
 use crate::json::{self, Limits, jcs};
 use crate::key::{KeyId, PublicKey};
 use crate::names::SiteId;
@@ -22,7 +23,7 @@ use crate::utc;
 /// What the envelope says it holds.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.site-root.v1+json";
 /// The format that is written, and its major version read.
-pub const FORMAT: &str = "site-root/1.0";
+pub const FORMAT: &str = format::SITE_ROOT.current;
 
 /// For how many days after its soft expiry a bundle is imported with a warning only, where a site root says nothing else.
 pub const STALE_GRACE_DAYS: u32 = 30;
@@ -104,8 +105,8 @@ pub enum SiteRootError {
     #[error("the site root's content is malformed")]
     Json(#[from] json::Error),
     /// A format of another major version.
-    #[error("the format is {0:?}, and only site-root/1 is known")]
-    Format(String),
+    #[error("the site root is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// A role that can't be filled.
     #[error("a role of the site root cannot be filled")]
     Role(#[from] RoleError),
@@ -204,10 +205,9 @@ impl SiteRoot {
     /// [`SiteRootError`].
     pub fn open(bytes: &[u8]) -> Result<Self, SiteRootError> {
         let envelope = Envelope::from_json(bytes)?;
-        let document: Document = jcs::from_slice(envelope.unverified(PAYLOAD_TYPE)?, &Limits::DOCUMENT)?;
-        if document.format.split('.').next() != FORMAT.split('.').next() {
-            return Err(SiteRootError::Format(document.format));
-        }
+        let payload = envelope.unverified(PAYLOAD_TYPE)?;
+        let document = format::read(payload, &Limits::DOCUMENT, format::SITE_ROOT, |one: &Document| &one.format);
+        let document = document.map_err(|error| error.either(SiteRootError::Json, SiteRootError::Format))?;
         let set = |role| KeySet::from_role(&document.keys, role);
         let roles = RoleSets {
             root: set(&document.roles.root)?,

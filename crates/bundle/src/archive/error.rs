@@ -9,6 +9,7 @@ use sealock_trust::reason::Code;
 use super::layout::HeaderFull;
 use crate::lock::LockError;
 use crate::manifest::ManifestError;
+use crate::media::Mismatch;
 
 /// Why a bundle file cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +125,14 @@ pub enum ArchiveError {
         /// The digest of what was there.
         actual: Digest,
     },
+    /// Content is something else than its media type says.
+    #[error("{digest} {mismatch}")]
+    TypeMismatch {
+        /// The blob.
+        digest: Digest,
+        /// What it should be, and is.
+        mismatch: Mismatch,
+    },
     /// `index.json` is not the one that follows from the manifest.
     #[error("index.json does not follow from the manifest")]
     Index,
@@ -172,6 +181,7 @@ impl ArchiveError {
             Self::NotAFile { .. } => Code::Type,
             Self::WrongSize { .. } => Code::Size,
             Self::WrongDigest { .. } => Code::Digest,
+            Self::TypeMismatch { .. } => Code::TypeMismatch,
             Self::Limit { .. } => Code::Limit,
             Self::Manifest(source) => source.code(),
             Self::Lock(source) => source.code(),

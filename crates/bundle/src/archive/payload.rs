@@ -1,8 +1,14 @@
 //! Streams the payload of a bundle: every byte behind the header is judged here.
 
+use std::collections::BTreeMap;
+
+use sealock_trust::{Digest, Hasher};
+
 use super::layout::{self, Slot};
 use super::{Archive, ArchiveError, Medium, entry, tar};
+use crate::lock::BlobRole;
 use crate::manifest::{Blob, Manifest};
+use crate::media::{self, Descriptor, Mismatch, Watch};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
@@ -35,23 +41,103 @@ pub struct BlobReader<'a> {
     buffer: &'a mut [u8],
     position: u64,
     remaining: u64,
+    blob: &'a Blob,
+    watch: Watch,
+    types: &'a Types<'a>,
 }
 
 impl BlobReader<'_> {
-    /// The next piece, of at most 1 MiB; none at the end.
+    /// The next piece, of at most 1 MiB; none at the end, where the content is what its media type says.
     ///
     /// # Errors
-    /// When the file cannot be read, or has become shorter.
+    /// When the file cannot be read, or has become shorter; [`ArchiveError::TypeMismatch`].
     pub fn next_piece(&mut self) -> Result<Option<&[u8]>, ArchiveError> {
         if self.remaining == 0 {
-            return Ok(None);
+            // Before the sink learns that this was all, and keeps it.
+            return self.judge().map(|()| None);
         }
         let length = self.buffer.len().min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
         let piece = &mut self.buffer[..length];
         self.source.read(piece, self.position)?;
         self.position += length as u64;
         self.remaining -= length as u64;
+        self.watch.push(piece);
         Ok(Some(piece))
+    }
+
+    /// Whether what went by is what it is said to be. A wrong digest is the graver word, and is looked for only here: whoever
+    /// reads to the end finds it too.
+    fn judge(&self) -> Result<(), ArchiveError> {
+        let judged = self.watch.finish().and_then(|()| self.types.check(&self.watch, &self.blob.media_type));
+        let Err(mismatch) = judged else { return Ok(()) };
+        let (expected, actual) = (self.blob.digest.clone(), self.digest()?);
+        if actual != expected {
+            return Err(ArchiveError::WrongDigest { expected, actual });
+        }
+        Err(ArchiveError::TypeMismatch { digest: expected, mismatch })
+    }
+
+    /// Reads it all once more.
+    fn digest(&self) -> Result<Digest, ArchiveError> {
+        let mut hasher = Hasher::new(self.blob.digest.algorithm());
+        let mut buffer = vec![0; CHUNK];
+        let (mut position, mut remaining) = (self.position - self.blob.size, self.blob.size);
+        while remaining > 0 {
+            let length = buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
+            let piece = buffer.get_mut(..length).unwrap_or_default();
+            self.source.read(piece, position)?;
+            hasher.update(piece);
+            position += length as u64;
+            remaining -= length as u64;
+        }
+        Ok(hasher.finish())
+    }
+}
+
+/// What the manifest says of each blob, to be held against what indexes and image manifests say.
+#[derive(Debug)]
+struct Types<'a> {
+    source: &'a Medium,
+    /// With the place of its data in the file, where it is carried.
+    blobs: BTreeMap<String, (&'a Blob, Option<u64>)>,
+}
+
+impl<'a> Types<'a> {
+    fn of(source: &'a Medium, manifest: &'a Manifest, start: u64) -> Self {
+        let place = |blob: &Blob| blob.offset.map(|offset| start + offset);
+        let blobs = manifest.blobs.iter().map(|blob| (blob.digest.to_string(), (blob, place(blob)))).collect();
+        Self { source, blobs }
+    }
+
+    /// A scanner reads the image manifest, a runtime the bytes, and a reviewer `manifest.json`: all must see the same.
+    fn check(&self, watch: &Watch, media_type: &str) -> Result<(), Mismatch> {
+        for Descriptor { media_type: said, digest } in watch.descriptors() {
+            let Some((blob, place)) = self.blobs.get(&digest) else { continue };
+            let is_manifest = matches!(blob.role, BlobRole::Index | BlobRole::Manifest);
+            let agrees = match media::agree(&said, &blob.media_type) {
+                _ if said.is_empty() => true,
+                Some(agrees) => agrees && (!is_manifest || said == blob.media_type),
+                None if is_manifest => false,
+                None => place.is_none_or(|place| self.begins_as(blob, place, &said)),
+            };
+            if !agrees {
+                let (said, carried) = (said.escape_debug(), blob.media_type.escape_debug());
+                let found = format!("says that {digest} is {said}, which is carried as {carried}");
+                return Err(Mismatch { media_type: media_type.to_owned(), found });
+            }
+        }
+        Ok(())
+    }
+
+    fn begins_as(&self, blob: &Blob, place: u64, media_type: &str) -> bool {
+        let length = usize::try_from(blob.size).unwrap_or(usize::MAX).min(media::HEAD_BYTES);
+        let mut head = vec![0; length];
+        let mut watch = Watch::new(media_type, BlobRole::Layer);
+        // What cannot be read is told where the blob itself is read.
+        self.source.read(&mut head, place).is_err() || {
+            watch.push(&head);
+            watch.finish().is_ok()
+        }
     }
 }
 
@@ -102,12 +188,15 @@ impl Archive {
     ) -> Result<(), S::Error> {
         let source = &self.medium;
         let start = self.header_size();
+        let types = Types::of(source, manifest, start);
         let mut buffer = vec![0; CHUNK];
         let mut end = start;
         for (blob, slot) in manifest.carried().zip(layout::slots_of(manifest)) {
             source.expect_head(&slot, start + slot.start)?;
             let position = start + slot.data;
-            let mut data = BlobReader { source, buffer: &mut buffer, position, remaining: slot.size };
+            let watch = Watch::new(&blob.media_type, blob.role);
+            let (remaining, types) = (slot.size, &types);
+            let mut data = BlobReader { source, buffer: &mut buffer, position, remaining, blob, watch, types };
             if sink.take(blob, &mut data)? == Taken::Whole && data.remaining > 0 {
                 // A sink that stops early has not seen the digest.
                 return Err(ArchiveError::WrongSize {

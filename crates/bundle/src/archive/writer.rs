@@ -19,8 +19,9 @@ use super::layout::{self, HeaderParts, MetadataFiles, Slot};
 use super::{ArchiveError, IoContext};
 use crate::artifact;
 use crate::index;
-use crate::lock::{BlobSource, Lock, LockError, LockedBlob};
+use crate::lock::{BlobRole, BlobSource, Lock, LockError, LockedBlob};
 use crate::manifest::Manifest;
+use crate::media::Watch;
 use crate::sign;
 
 use progress::Progress;
@@ -134,8 +135,14 @@ impl Writer {
             size: slot.size,
             digest: digest.clone(),
             hasher: Hasher::new(digest.algorithm()),
+            watch: self.watch(digest),
             written: 0,
         })
+    }
+
+    fn watch(&self, digest: &Digest) -> Watch {
+        let blob = self.shared.lock.blobs.iter().find(|blob| blob.digest == *digest);
+        blob.map_or_else(|| Watch::new("", BlobRole::Layer), |blob| Watch::new(&blob.media_type, blob.role))
     }
 
     /// Makes what was written so far survive a power loss.
@@ -236,6 +243,7 @@ pub struct SlotWriter {
     size: u64,
     digest: Digest,
     hasher: Hasher,
+    watch: Watch,
     written: u64,
 }
 
@@ -254,6 +262,7 @@ impl SlotWriter {
     pub fn restart(&mut self) {
         self.written = 0;
         self.hasher = Hasher::new(self.digest.algorithm());
+        self.watch.restart();
     }
 
     /// Appends `bytes`.
@@ -266,6 +275,7 @@ impl SlotWriter {
             return Err(self.wrong_size(written));
         }
         self.hasher.update(bytes);
+        self.watch.push(bytes);
         self.shared.put(bytes, self.start + self.written)?;
         self.written = written;
         Ok(())
@@ -282,6 +292,10 @@ impl SlotWriter {
         let actual = self.hasher.finish();
         if actual != self.digest {
             return Err(ArchiveError::WrongDigest { expected: self.digest, actual });
+        }
+        // What a site would refuse is not built.
+        if let Err(mismatch) = self.watch.finish() {
+            return Err(ArchiveError::TypeMismatch { digest: self.digest, mismatch });
         }
         self.shared.keep(&self.digest, self.size)
     }

@@ -13,6 +13,7 @@ use super::error::BaseMissing;
 use super::needs::Parents;
 use super::want::{FORMAT, WantList, WantedBlob};
 use crate::manifest::{Blob, MAX_BYTES, Manifest};
+use crate::media::Watch;
 use crate::verify::VerifiedHeader;
 
 /// The part of a station that tells what it holds. It needs no key.
@@ -42,19 +43,37 @@ pub fn check_base(header: &VerifiedHeader, inside: Inside<'_>, root: &TrustedRoo
     let mut brought = BTreeMap::new();
     for digest in base.manifests.iter().filter(|digest| held.contains(digest)) {
         let blobs = read_manifest(inside.store, digest)?.map(|manifest| manifest.blobs).unwrap_or_default();
-        brought.extend(blobs.into_iter().map(|blob| (blob.digest, blob.size)));
+        brought.extend(blobs.into_iter().map(|blob| (blob.digest.clone(), blob)));
     }
     let mut wanted = Vec::new();
     for blob in manifest.expected() {
-        let is_ours = brought.get(&blob.digest) == Some(&blob.size);
-        if !is_ours || inside.store.blob_size(&blob.digest)? != Some(blob.size) {
-            wanted.push(blob);
+        let ours = brought.get(&blob.digest).filter(|ours| ours.size == blob.size);
+        match ours {
+            Some(ours) if inside.store.blob_size(&blob.digest)? == Some(blob.size) => {
+                check_type(inside.store, ours, blob)?;
+            }
+            _ => wanted.push(blob),
         }
     }
     if wanted.is_empty() {
         return Ok(());
     }
     Err(BaseMissing::Blobs(Box::new(want_list(header, inside, wanted)?)))
+}
+
+/// What was brought as one thing, and is expected as another, is looked at once more.
+fn check_type(store: &Store, brought: &Blob, expected: &Blob) -> Result<(), BaseMissing> {
+    if (&brought.media_type, brought.role) == (&expected.media_type, expected.role) {
+        return Ok(());
+    }
+    let mut watch = Watch::new(&expected.media_type, expected.role);
+    let Some(blob) = store.open_blob(&expected.digest)? else { return Ok(()) };
+    let mut content = Vec::new();
+    let failed = |source| StoreError::Io { action: "read", path: store.blob_path(&expected.digest), source };
+    blob.file.take(watch.needs()).read_to_end(&mut content).map_err(failed)?;
+    watch.push(&content);
+    let digest = || expected.digest.clone();
+    watch.finish().map_err(|mismatch| BaseMissing::TypeMismatch { digest: digest(), mismatch })
 }
 
 /// The manifests of this publisher's bundles that live releases select, the newest release's first, each once.

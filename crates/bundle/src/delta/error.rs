@@ -9,6 +9,7 @@ use sealock_trust::{Digest, SiteId};
 use super::want::{WantError, WantList};
 use crate::lock::LockError;
 use crate::manifest::ManifestError;
+use crate::media::Mismatch;
 
 /// Why a delta cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +98,14 @@ pub enum BaseMissing {
     /// Blobs that the delta relies on are not in the store.
     #[error("{}", lacking(.0))]
     Blobs(Box<WantList>),
+    /// A blob is at the site, and is something else than the delta says.
+    #[error("{digest} {mismatch}")]
+    TypeMismatch {
+        /// The blob.
+        digest: Digest,
+        /// What it should be, and is.
+        mismatch: Mismatch,
+    },
     /// The store failed, or holds what it should not.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -110,6 +119,7 @@ impl BaseMissing {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Blobs(_) => Some(Code::BaseMissing),
+            Self::TypeMismatch { .. } => Some(Code::TypeMismatch),
             Self::Store(source) => source.code(),
             Self::Trust(source) => source.code(),
         }
@@ -123,7 +133,7 @@ impl BaseMissing {
     /// Whether the machine is at fault, so that trying again may help.
     pub fn is_environment(&self) -> bool {
         match self {
-            Self::Blobs(_) => false,
+            Self::Blobs(_) | Self::TypeMismatch { .. } => false,
             Self::Store(source) => source.is_environment(),
             Self::Trust(source) => matches!(source, DirectoryError::Io { .. }),
         }
@@ -133,7 +143,7 @@ impl BaseMissing {
     pub fn want_list(&self) -> Option<&WantList> {
         match self {
             Self::Blobs(list) => Some(list),
-            Self::Store(_) | Self::Trust(_) => None,
+            Self::TypeMismatch { .. } | Self::Store(_) | Self::Trust(_) => None,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! Want-lists: what a delta relies on and the site does not have (docs/formats/want-list.md).
 
+use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
 use sealock_trust::{Digest, SiteId, StreamName};
 use serde::{Deserialize, Serialize};
 
-use crate::lock::{BlobRole, is_format};
+use crate::lock::BlobRole;
 
 /// The value of `format`.
-pub const FORMAT: &str = "want-list/1.0";
+pub const FORMAT: &str = format::WANT_LIST.current;
 
 /// What a site lacks of one delta. Nobody signs it: all that it can do is to have more carried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,8 +52,8 @@ pub enum WantError {
     #[error("this is not a want-list, or it was edited by hand")]
     Json(#[source] json::Error),
     /// Of a major version that this Sealock does not know.
-    #[error("the want-list has the format {0:?}, and {FORMAT:?} is understood")]
-    Format(String),
+    #[error("the want-list is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
 }
 
 impl WantError {
@@ -77,11 +78,8 @@ impl WantList {
     /// When it is not canonical, or of another format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, WantError> {
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let list: Self = jcs::from_slice(text, &Limits::MANIFEST).map_err(WantError::Json)?;
-        if !is_format(&list.format, FORMAT) {
-            return Err(WantError::Format(list.format));
-        }
-        Ok(list)
+        let list = format::read(text, &Limits::MANIFEST, format::WANT_LIST, |list: &Self| &list.format);
+        list.map_err(|error| error.either(WantError::Json, WantError::Format))
     }
 
     /// The want-list as canonical JSON and a line feed.

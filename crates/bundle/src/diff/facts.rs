@@ -1,8 +1,10 @@
 //! What changed about the whole.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
-use super::model::{FactChange, SideSummary, Source, StreamPosition};
+use super::model::{FactChange, Parameter, SideSummary, Source, StreamPosition};
 use crate::plain::Plain;
 
 /// The facts that differ, of those that both sides can say.
@@ -25,7 +27,20 @@ pub(super) fn changes(old: &SideSummary, new: &SideSummary) -> Vec<FactChange> {
         ("annotations", true, list(&old.annotations), list(&new.annotations)),
     ];
     let changed = facts.into_iter().filter(|(_, compared, old, new)| *compared && old != new);
-    changed.map(|(fact, _, old, new)| FactChange { fact, old, new }).collect()
+    let changed = changed.map(|(fact, _, old, new)| FactChange { fact, old, new });
+    changed.chain(bundle.then(|| parameters(&old.parameters, &new.parameters)).into_iter().flatten()).collect()
+}
+
+/// Each parameter that has another value, came or went, on a line of its own.
+fn parameters(old: &[Parameter], new: &[Parameter]) -> Vec<FactChange> {
+    let values = |all: &[Parameter]| -> BTreeMap<String, Plain> {
+        all.iter().map(|one| (one.name.to_string(), Plain::of(format_args!("{} = {}", one.name, one.value)))).collect()
+    };
+    let (old, new) = (values(old), values(new));
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let of = |side: &BTreeMap<String, Plain>, name: &String| side.get(name).cloned().unwrap_or_default();
+    let changes = names.into_iter().map(|name| (of(&old, name), of(&new, name))).filter(|(old, new)| old != new);
+    changes.map(|(old, new)| FactChange { fact: "parameter", old, new }).collect()
 }
 
 fn plain(text: Option<&Plain>) -> Plain {

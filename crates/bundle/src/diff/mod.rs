@@ -18,7 +18,7 @@ mod tree;
 
 pub use model::{
     Alert, Amount, ArtifactChange, Change, Diff, FactChange, Kind, Layer, Level, Origin, PackageChange, PackageChanges,
-    SideSummary, Source, State, StreamPosition, TextChange, Transfer, Trust, Unchanged,
+    Parameter, SideSummary, Source, State, StreamPosition, TextChange, Transfer, Trust, Unchanged,
 };
 pub(crate) use packages::sboms;
 pub use side::Side;

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
+use sealock_trust::format;
 use serde::Serialize;
 
 use crate::plain::Plain;
 use crate::sbom;
 
 /// The value of `format`.
-pub(super) const FORMAT: &str = "diff/1.0";
+pub(super) const FORMAT: &str = format::DIFF.current;
 
 /// What is different.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -73,6 +74,8 @@ pub struct SideSummary {
     pub classification: Option<Plain>,
     /// What it is carried for.
     pub platforms: Vec<Plain>,
+    /// What the parameters of the spec were, by name; empty of a release.
+    pub parameters: Vec<Parameter>,
     /// What made it.
     pub tool: Option<Plain>,
     /// To whom names are delegated: role, threshold, keys and names of each. Empty for a release, which names the role alone.
@@ -92,6 +95,15 @@ pub struct StreamPosition {
     pub stream: Plain,
     /// The sequence.
     pub sequence: u64,
+}
+
+/// A parameter of the spec, and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Parameter {
+    /// Its name.
+    pub name: Plain,
+    /// Its value.
+    pub value: Plain,
 }
 
 /// What a side is.
@@ -170,12 +182,22 @@ pub enum Kind {
     Referrer,
     /// What the publisher attests: the verification summary.
     Attestation,
+    /// Sealock's own binary, for the station.
+    Sealock,
 }
 
 impl Kind {
     /// Every kind, in the order they are shown.
-    pub const ALL: [Self; 7] =
-        [Self::Image, Self::Chart, Self::Manifest, Self::Component, Self::File, Self::Referrer, Self::Attestation];
+    pub const ALL: [Self; 8] = [
+        Self::Image,
+        Self::Chart,
+        Self::Manifest,
+        Self::Component,
+        Self::File,
+        Self::Referrer,
+        Self::Attestation,
+        Self::Sealock,
+    ];
 
     /// What several are called.
     pub fn plural(self) -> &'static str {
@@ -187,6 +209,7 @@ impl Kind {
             Self::File => "files",
             Self::Referrer => "referrers",
             Self::Attestation => "attestations",
+            Self::Sealock => "binaries of Sealock",
         }
     }
 }

@@ -7,9 +7,10 @@ use sealock_store::release::ReferenceKind;
 use sealock_trust::tuf::{DelegatedRole, Delegations};
 use sealock_trust::{Digest, NamePrefix};
 
-use super::model::{Amount, Kind, Origin, SideSummary, Source, StreamPosition, Trust};
+use super::model::{Amount, Kind, Origin, Parameter, SideSummary, Source, StreamPosition, Trust};
 use crate::lock::{BlobRole, Lock, LockError, Verdict};
 use crate::manifest::Manifest;
+use crate::parameters::Parameters;
 use crate::plain::Plain;
 
 /// What a bundle, a lock or a release names.
@@ -61,6 +62,7 @@ impl Side {
             sites: manifest.audience.sites.iter().map(Plain::of).collect(),
             classification: manifest.audience.classification.as_ref().map(Plain::of),
             platforms: manifest.platforms.iter().map(Plain::of).collect(),
+            parameters: parameters(&manifest.parameters),
             tool: Some(Plain::of(&manifest.tool)),
             vendors: vendors(manifest.delegations.as_ref()),
             annotations: annotations(&manifest.annotations),
@@ -122,6 +124,7 @@ impl Side {
             sites: Vec::new(),
             classification: None,
             platforms: Vec::new(),
+            parameters: Vec::new(),
             tool: None,
             vendors: Vec::new(),
             annotations: annotations(&release.annotations),
@@ -159,6 +162,7 @@ fn kind(kind: ReferenceKind, for_one_platform: bool) -> Kind {
         ReferenceKind::File => Kind::File,
         ReferenceKind::Referrer => Kind::Referrer,
         ReferenceKind::Attestation => Kind::Attestation,
+        ReferenceKind::Sealock => Kind::Sealock,
     }
 }
 
@@ -192,6 +196,10 @@ fn vendors(delegations: Option<&Delegations>) -> Vec<Plain> {
         Plain::of(format_args!("{}: {threshold} of {count} keys {} for {}", role.name, keys.join(" "), names.join(" ")))
     };
     delegations.iter().flat_map(|delegations| &delegations.roles).map(vendor).collect()
+}
+
+fn parameters(parameters: &Parameters) -> Vec<Parameter> {
+    parameters.iter().map(|(name, value)| Parameter { name: Plain::of(name), value: Plain::of(value) }).collect()
 }
 
 fn annotations(annotations: &BTreeMap<String, String>) -> Vec<Plain> {

@@ -84,6 +84,11 @@ impl DocumentError {
         Self { path: path.to_owned(), place, problem: Box::new(Problem::Other(problem.into())) }
     }
 
+    /// An error at one place.
+    pub(crate) fn at(path: &Path, place: Place, problem: Problem) -> Self {
+        Self { path: path.to_owned(), place: Some(place), problem: Box::new(problem) }
+    }
+
     pub(super) fn missing(path: &Path, field: &str, place: Place) -> Self {
         let problem = Box::new(Problem::Missing { field: field.to_owned() });
         Self { path: path.to_owned(), place: Some(place), problem }
@@ -154,16 +159,22 @@ fn without_place(text: &str) -> String {
     }
 }
 
-fn unknown(what: &'static str, found: &str, known: &[&str]) -> Problem {
-    let nearest = known
+/// The problem of a name that is none of `known`.
+pub(crate) fn unknown(what: &'static str, found: &str, known: &[&str]) -> Problem {
+    let nearest = nearest(found, known);
+    let mut known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
+    known.sort();
+    Problem::Unknown { what, found: found.chars().take(80).collect(), known, nearest }
+}
+
+/// The one of `known` that was probably meant.
+pub(crate) fn nearest(found: &str, known: &[&str]) -> Option<String> {
+    known
         .iter()
         .map(|name| (strsim::jaro_winkler(&found.to_lowercase(), &name.to_lowercase()), name))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| (*name).to_owned());
-    let mut known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
-    known.sort();
-    Problem::Unknown { what, found: found.chars().take(80).collect(), known, nearest }
+        .map(|(_, name)| (*name).to_owned())
 }
 
 impl fmt::Display for Problem {

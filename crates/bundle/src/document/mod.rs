@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 pub use error::{DocumentError, Place, Problem};
+pub(crate) use error::{nearest, unknown};
 
 /// The one `apiVersion` there is.
 pub const API_VERSION: &str = "sealock/v1alpha1";
@@ -66,6 +67,25 @@ pub fn load_documents<T: Document>(path: &Path, text: &str) -> Result<Vec<T>, Do
 pub fn load_document<T: Document>(path: &Path, text: &str) -> Result<T, DocumentError> {
     let mut documents = load_documents::<T>(path, text)?;
     match (documents.pop(), documents.len()) {
+        (Some(document), 0) => Ok(document),
+        (_, others) => Err(DocumentError::count(path, T::KIND, others)),
+    }
+}
+
+/// The text of the only document of the kind `T`: what belongs to others is blank lines, so that places are those of the
+/// file.
+///
+/// # Errors
+/// Where a document has no known kind, or there is none of this kind, or more than one.
+pub(crate) fn text_of<T: Document>(path: &Path, text: &str) -> Result<String, DocumentError> {
+    check_length(path, text)?;
+    let mut found = Vec::new();
+    for document in split::documents(text) {
+        if kind_of(path, &document)? == T::KIND {
+            found.push(document);
+        }
+    }
+    match (found.pop(), found.len()) {
         (Some(document), 0) => Ok(document),
         (_, others) => Err(DocumentError::count(path, T::KIND, others)),
     }

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use sealock_trust::Digest;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::duration::Days;
 use super::gpg::{ChartRule, FileRule};
@@ -14,6 +16,7 @@ use super::select::{ComponentSpec, VariantSpec};
 use super::verify::{VerifyMatch, VerifyRule};
 use crate::document::{ApiVersion, Document};
 use crate::names::{BundleName, KubernetesVersion, Platform, SiteId, Stream};
+use crate::parameters::ParameterSpec;
 use crate::reference::Reference;
 
 /// A bundle spec: everything that shall be carried.
@@ -89,12 +92,19 @@ pub struct BundleSpec {
     /// Files from the web.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSpec>,
+    /// Sealock's own inside binaries, which a site takes with `sealock site update` once the bundle is accepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sealock: Vec<SealockSpec>,
     /// Parts that may be optional.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentSpec>,
     /// What is different for some sites, by a name that `sealock lock --variant` takes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<String, VariantSpec>,
+    /// Values that a person gives when the spec is locked, by name. `$(parameters.NAME)` stands for one in manifests, in the
+    /// values of charts, and in tags and versions of this spec.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, ParameterSpec>,
     /// What looks like an image in charts and manifests, and whether it is carried.
     #[serde(default, skip_serializing_if = "GuessRules::is_empty")]
     pub guesses: GuessRules,
@@ -222,9 +232,9 @@ pub struct ChartSpec {
     pub oci: Option<String>,
     /// The exact version.
     pub version: String,
-    /// Values files that it is rendered with to find its images, relative to the spec.
+    /// Values that it is rendered with to find its images: files relative to the spec, or mappings; a later one wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub values: Vec<PathBuf>,
+    pub values: Vec<ChartValues>,
     /// The namespace that it is rendered for; `default` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
@@ -234,6 +244,40 @@ pub struct ChartSpec {
     /// Who must have signed the chart's provenance file; it travels along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<ChartRule>,
+}
+
+/// Values of a chart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ChartValues {
+    /// A file of values.
+    File(PathBuf),
+    /// The values themselves.
+    Inline(serde_json::Map<String, serde_json::Value>),
+}
+
+impl<'de> Deserialize<'de> for ChartValues {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FileOrMapping)
+    }
+}
+
+struct FileOrMapping;
+
+impl<'de> Visitor<'de> for FileOrMapping {
+    type Value = ChartValues;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a path, or a mapping of values")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, path: &str) -> Result<ChartValues, E> {
+        Ok(ChartValues::File(PathBuf::from(path)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ChartValues, A::Error> {
+        serde_json::Map::deserialize(MapAccessDeserializer::new(map)).map(ChartValues::Inline)
+    }
 }
 
 /// Where a chart comes from.
@@ -274,6 +318,17 @@ pub struct FileSpec {
     /// Who must have signed the file; the signature travels along. The file is downloaded to check it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<FileRule>,
+}
+
+/// An inside binary of Sealock, for one platform.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SealockSpec {
+    /// The file, relative to the spec. Version and platform are read in it.
+    pub path: PathBuf,
+    /// The digest that it must have.
+    #[schemars(with = "String")]
+    pub digest: Digest,
 }
 
 /// A secret that may be carried.

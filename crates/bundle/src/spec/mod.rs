@@ -9,8 +9,8 @@ mod site;
 mod verify;
 
 pub use bundle::{
-    AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource, ChartSpec, FileSpec,
-    ImageSpec, KubernetesSpec, PodNetwork, Referrers, Sboms, Validity,
+    AcceptedSecret, Audience, Bundle, BundleKind, BundleMetadata, BundleSpec, ChartSource, ChartSpec, ChartValues,
+    FileSpec, ImageSpec, KubernetesSpec, PodNetwork, Referrers, Sboms, SealockSpec, Validity,
 };
 pub use duration::{Days, ParseDaysError};
 pub use gpg::{ChartRule, FileRule};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::{Audience, Bundle, BundleSpec, ChartSpec, FileSpec, ImageSpec};
 use crate::names::Platform;
+use crate::parameters::ParameterValue;
 
 /// Things that are carried together, or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +47,9 @@ pub struct VariantSpec {
     /// The audience, in place of the spec's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<Audience>,
+    /// Values of parameters, in place of their defaults.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, ParameterValue>,
 }
 
 /// What a person chooses for one lock.
@@ -111,6 +115,7 @@ impl Bundle {
         let mut bundle = self.clone();
         let spec = &mut bundle.spec;
         spec.variants = BTreeMap::new();
+        spec.parameters = BTreeMap::new();
         let offered = std::mem::take(&mut spec.components);
         let offers = !offered.is_empty() || !self.spec.variants.is_empty();
         let mut components = BTreeSet::new();

@@ -3,15 +3,15 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealock_trust::Digest;
+use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::json::{self, Limits, jcs};
 use sealock_trust::reason::Code;
 use serde::{Deserialize, Serialize};
 
 use super::geometry::{Geometry, ParityShape, Place};
-use crate::lock::is_format;
 
 /// The value of `format`.
-pub const FORMAT: &str = "volumes/1.0";
+pub const FORMAT: &str = format::VOLUMES.current;
 /// How the name of an index ends.
 pub const INDEX_SUFFIX: &str = ".volumes.json";
 /// Bytes of an index at most: what the greatest number of blocks takes.
@@ -49,8 +49,8 @@ pub enum IndexError {
     #[error("it is not the description of a set of volumes")]
     Json(#[source] json::Error),
     /// Of a major version that this Sealock does not know.
-    #[error("it has the format {0:?}, and {FORMAT:?} is understood")]
-    Format(String),
+    #[error("it is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// Its content is not what it was when it was written.
     #[error("its checksum does not fit: it was damaged on the way")]
     Checksum,
@@ -110,10 +110,8 @@ impl Index {
     /// # Errors
     /// When it is damaged, not canonical, of another format, or contradictory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IndexError> {
-        let document: Document = jcs::from_slice(bytes, &LIMITS).map_err(IndexError::Json)?;
-        if !is_format(&document.format, FORMAT) {
-            return Err(IndexError::Format(document.format));
-        }
+        let document = format::read(bytes, &LIMITS, format::VOLUMES, |document: &Document| &document.format);
+        let document = document.map_err(|error| error.either(IndexError::Json, IndexError::Format))?;
         if checksum(bytes, &document.checksum) != document.checksum {
             return Err(IndexError::Checksum);
         }

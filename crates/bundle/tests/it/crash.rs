@@ -47,7 +47,7 @@ pub(crate) fn durable_site(folder: &Path, publisher: &Publisher) -> SiteKeys {
     keys
 }
 
-fn open_site(folder: &Path) -> (Store, TrustDirectory, SiteKeys) {
+pub(crate) fn open_site(folder: &Path) -> (Store, TrustDirectory, SiteKeys) {
     let root = SiteRoot::open(&std::fs::read(folder.join("site-root.json")).unwrap()).unwrap();
     let key = FileKey::load(&folder.join("site.key"), None).unwrap();
     let store = Store::open(&folder.join("store")).unwrap();

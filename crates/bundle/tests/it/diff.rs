@@ -197,8 +197,9 @@ fn the_same_bundle_does_not_differ() {
 fn what_is_no_manifest_is_a_note_and_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let mut boxed = Boxed::new(1);
-    let bomb = format!("{{\"layers\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
-    let blob = boxed.blob(OCI_MANIFEST, BlobRole::Manifest, bomb.as_bytes());
+    // What is no JSON, or nested without end, is not built at all.
+    let bent = br#"{"layers":[{"mediaType":"x","digest":"none","size":1}]}"#;
+    let blob = boxed.blob(OCI_MANIFEST, BlobRole::Manifest, bent);
     let digest = blob["digest"].as_str().unwrap().to_owned();
     boxed.reference("quay.io/team/app:v1", ReferenceKind::Image, (OCI_MANIFEST, &digest), unsigned("x"));
     let diff = compare(&Boxed::new(1).write(&tempfile::tempdir().unwrap()), &boxed.write(&folder)).unwrap();

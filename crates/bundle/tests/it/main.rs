@@ -15,6 +15,7 @@ mod memory;
 mod readers;
 mod specs;
 mod support;
+mod update;
 mod vectors;
 mod vendors;
 mod volumes;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use sealock_bundle::archive::Writer;
 use sealock_bundle::artifact::{self, Content, OCI_MANIFEST};
+use sealock_bundle::binary::Description;
 use sealock_bundle::import::{ImportError, ImportOutcome, Station, Terms, import};
 use sealock_bundle::lock::{
     self, BlobRole, BlobSource, Lock, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule,
@@ -123,6 +124,33 @@ impl Cargo {
         self.contents.insert(digest, bytes.to_vec());
     }
 
+    /// Adds a binary of Sealock with this content.
+    pub(crate) fn add_binary(&mut self, description: &Description, bytes: &[u8]) {
+        let (digest, size) = (Digest::sha256(bytes), bytes.len() as u64);
+        let artifact = description.artifact(&Content { digest: digest.clone(), size, title: "sealock".to_owned() });
+        self.lock.references.push(LockedReference {
+            name: description.artifact_name().unwrap(),
+            kind: ReferenceKind::Sealock,
+            digest: artifact.digest.clone(),
+            media_type: OCI_MANIFEST.to_owned(),
+            platform: Some(description.platform()),
+            subject: None,
+            source: "dist/sealock".to_owned(),
+            requested_by: vec!["spec.sealock".to_owned()],
+            verdict: Verdict::new(VerdictRule::Checksum),
+        });
+        self.lock.blobs.extend(artifact.blobs);
+        self.lock.blobs.push(LockedBlob {
+            digest: digest.clone(),
+            size,
+            media_type: artifact::BINARY.to_owned(),
+            role: BlobRole::Layer,
+            source: BlobSource::File { path: "dist/sealock".to_owned() },
+        });
+        self.contents.insert(digest, bytes.to_vec());
+        self.lock.sort();
+    }
+
     /// Writes what is missing, and finishes.
     pub(crate) fn write(&self, path: &Path) -> PathBuf {
         let writer = Writer::create(path, &self.lock).unwrap();
@@ -160,6 +188,7 @@ fn empty_lock(stream: &str, sequence: u64) -> Lock {
         publisher_keys: 2,
         delegations: None,
         selection: None,
+        parameters: BTreeMap::new(),
         spec: Digest::sha256(b"spec"),
         tool: "sealock 0.1.0".to_owned(),
         references: Vec::new(),

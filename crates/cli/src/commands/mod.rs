@@ -18,6 +18,8 @@ pub mod inspect;
 #[cfg(feature = "outside")]
 pub mod lock;
 pub mod node;
+#[cfg(feature = "outside")]
+pub mod parameters;
 pub mod release;
 pub mod repair;
 pub mod send;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::identity;
 use crate::ui::facts;
 
 /// Show the version of this program
@@ -20,11 +21,8 @@ struct Version {
 }
 
 pub fn run(_args: &VersionArgs, context: &Context) -> Result<()> {
-    let version = Version {
-        version: env!("CARGO_PKG_VERSION"),
-        build: if cfg!(feature = "outside") { "outside" } else { "inside" },
-        architecture: std::env::consts::ARCH,
-    };
+    let version =
+        Version { version: identity::version(), build: identity::build(), architecture: std::env::consts::ARCH };
     let text = facts([
         ("version", version.version.to_owned()),
         ("build", version.build.to_owned()),

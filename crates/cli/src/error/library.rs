@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use sealock_trust::format::UnknownFormat;
 use sealock_trust::reason::Code;
 
 use super::{CommandError, Kind};
@@ -24,7 +25,8 @@ pub trait LibraryError: Error + Send + Sync + 'static {
 
 impl<E: LibraryError> From<E> for CommandError {
     fn from(error: E) -> Self {
-        let (refusal, environment, advice) = (error.refusal(), error.environment(), error.advice());
+        let (refusal, environment) = (error.refusal(), error.environment());
+        let advice = error.advice().or_else(|| of_version(&error));
         let mut converted = Self::from_library(error, refusal.is_some(), refusal.flatten());
         if environment && converted.kind == Kind::Failed {
             converted.kind = Kind::Environment;
@@ -32,6 +34,18 @@ impl<E: LibraryError> From<E> for CommandError {
         converted.hints.extend(advice.as_deref().map(sentence));
         converted
     }
+}
+
+/// What to do about a document of another version, however deep in the error it lies.
+fn of_version(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(unknown) = error.downcast_ref::<UnknownFormat>() {
+            return unknown.hint().map(str::to_owned);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Hints are sentences, however the library wrote them.
@@ -84,6 +98,7 @@ macro_rules! library_error {
     };
 }
 
+library_error!(sealock_trust::format::UnknownFormat, hint);
 library_error!(sealock_trust::dsse::DsseError);
 library_error!(sealock_trust::key::KeyError);
 library_error!(sealock_trust::role::RoleError);
@@ -122,6 +137,7 @@ library_error!(sealock_bundle::import::ImportError, is_environment);
 library_error!(sealock_bundle::sign::SignBundleError);
 #[cfg(feature = "outside")]
 library_error!(sealock_bundle::vendors::VendorsError);
+library_error!(sealock_bundle::update::UpdateError, is_environment, hint);
 library_error!(sealock_bundle::volumes::VolumeError, is_environment, hint);
 library_error!(sealock_store::StoreError, is_environment);
 library_error!(sealock_server::ServeError, is_environment);

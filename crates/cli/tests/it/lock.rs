@@ -154,3 +154,46 @@ fn one_spec_makes_locks_for_several_sites() {
     packager.sandbox.write("plant/sealock.yaml", wrong);
     insta::assert_snapshot!(packager.sandbox.see(&LOCK));
 }
+
+const PARAMETERS: &str = "  parameters:
+    domain: {type: string, required: true, description: where users find it}
+    replicas: {type: integer, minimum: 1, maximum: 9, default: 2}
+  manifests: [manifests]
+";
+
+#[test]
+fn parameters_are_given_checked_and_fixed() {
+    let _steady = steady();
+    let packager = Packager::new();
+    let manifest = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {host: app.$(parameters.domain), replicas: \"$(parameters.replicas)\"}\n";
+    packager.sandbox.write("plant/manifests/web.yaml", manifest);
+    packager.sandbox.write("plant/sealock.yaml", format!("{SPEC}{PARAMETERS}"));
+    let lock = |more: &[&str]| packager.sandbox.see(&[&LOCK[..], more].concat());
+    insta::assert_snapshot!("nothing_given", lock(&[]));
+    insta::assert_snapshot!("unknown_parameter", lock(&["--set", "domian=plant-7.lab"]));
+    packager.sandbox.write("values.yaml", "domain: plant-7.lab\nreplicas: many\n");
+    insta::assert_snapshot!("wrong_value_in_a_file", lock(&["--parameters", "values.yaml"]));
+    packager.sandbox.write("values.yaml", "domain: plant-7.lab\nreplicas: 3\n");
+    insta::assert_snapshot!("given_in_a_file", lock(&["--parameters", "values.yaml"]));
+    assert!(
+        packager
+            .sandbox
+            .read("plant/sealock.lock")
+            .contains("\"parameters\":{\"domain\":\"plant-7.lab\",\"replicas\":3}")
+    );
+    let build = ["build", "--lock", "plant/sealock.lock"];
+    insta::assert_snapshot!(
+        "built_with_other_values",
+        packager.sandbox.see(&[&build[..], &["--set", "replicas=4"]].concat())
+    );
+    packager.sandbox.must(&[&build[..], &["--parameters", "values.yaml"]].concat());
+    std::fs::copy(packager.sandbox.join("plant/sealock.lock"), packager.sandbox.join("old.lock")).expect("a copy");
+    insta::assert_snapshot!("another_value", lock(&["--parameters", "values.yaml", "--set", "replicas=5"]));
+    packager.sandbox.must(&build);
+    insta::assert_snapshot!("inspected", packager.sandbox.see(&["inspect", "plant/plant-2.tar"]));
+    insta::assert_snapshot!("compared", packager.sandbox.see(&["diff", "old.lock", "plant/sealock.lock"]));
+    insta::assert_snapshot!(
+        "bundles_compared",
+        packager.sandbox.see(&["diff", "plant/plant-1.tar", "plant/plant-2.tar", "--unverified"])
+    );
+}

@@ -19,6 +19,7 @@ mod delta;
 mod diff;
 mod docs;
 mod explain;
+mod formats;
 mod gap;
 mod help;
 #[cfg(feature = "outside")]
@@ -41,6 +42,7 @@ mod signing;
 mod site;
 mod trust;
 #[cfg(feature = "outside")]
+mod update;
 mod vendors;
 #[cfg(feature = "outside")]
 mod verify;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use sealock_node::request::Failure;
+use sealock_trust::format::UnknownFormat;
 use sealock_trust::reason::Code;
 
 use crate::plan::PlanError;
@@ -95,6 +96,16 @@ pub enum ExecuteError {
         command: String,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// The host answered in another version.
+    #[error("host {host}: `{command}` answered in a version that is not read here")]
+    Version {
+        /// The host.
+        host: String,
+        /// The command.
+        command: String,
+        /// What it says, and what is read.
+        source: UnknownFormat,
     },
     /// The binary was damaged on its way.
     #[error("host {host}: {path} does not have the digest of the station's binary")]
@@ -191,6 +202,7 @@ impl ExecuteError {
             Self::Delivery { .. } => Some(Code::Digest),
             Self::Step { failure, .. } => failure.code.as_deref().and_then(sealock_trust::reason::find),
             Self::Plan(error) => error.code(),
+            Self::Version { source, .. } => Some(source.code()),
             _ => None,
         }
     }

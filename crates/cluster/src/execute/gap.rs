@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sealock_node::gap::{GapReport, GapRequest};
+use sealock_trust::format;
 
 use super::remote::Remote;
 use super::{Binary, Connection, ExecuteError};
@@ -21,5 +22,6 @@ pub async fn gap(connection: &Connection, binary: &Binary, request: &GapRequest)
     let not_understood = |source| remote.not_understood("sealock node gap", source);
     let request = serde_json::to_vec(request).map_err(not_understood)?;
     let answer = connection.script_within(PROBE, &[&binary.path_there()], request.as_slice(), LIMIT).await?;
+    remote.check(format::GAP_REPORT, &answer, "sealock node gap")?;
     serde_json::from_slice(&answer).map_err(not_understood)
 }

@@ -11,6 +11,7 @@
 
 use sealock_node::{HostFacts, RunRequest};
 use sealock_trust::Digest;
+use sealock_trust::format::{self, Format};
 
 use super::connection::QUICK;
 use super::{Binary, Connection, ExecuteError, deliver};
@@ -78,7 +79,18 @@ impl<'a> Remote<'a> {
     /// What the host says about itself.
     pub(super) async fn facts(&self) -> Result<HostFacts, ExecuteError> {
         let answer = self.connection.script("exec \"$1\" node observe", &[&self.sealock], b"").await?;
+        self.check(format::HOST_FACTS, &answer, "sealock node observe")?;
         serde_json::from_slice(&answer).map_err(|source| self.not_understood("sealock node observe", source))
+    }
+
+    /// The host answers with the binary that was brought to it; that another version answers is not to be expected, and
+    /// not to be guessed at.
+    pub(super) fn check(&self, format: Format, answer: &[u8], command: &str) -> Result<(), ExecuteError> {
+        format.look(answer).map_err(|source| ExecuteError::Version {
+            host: self.connection.host().into(),
+            command: command.to_owned(),
+            source,
+        })
     }
 
     /// What the host says about the steps of `request`: lines of events.

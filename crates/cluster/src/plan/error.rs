@@ -1,5 +1,6 @@
 //! Why there is no plan, or why one must not be carried out.
 
+use sealock_trust::format::UnknownFormat;
 use sealock_trust::json;
 use sealock_trust::reason::Code;
 
@@ -64,11 +65,8 @@ pub enum PlanError {
     #[error("not a plan")]
     Unreadable(#[source] json::Error),
     /// The plan has another format.
-    #[error("the plan has format {found:?}; this version reads plan/1.0")]
-    Format {
-        /// What it says.
-        found: String,
-    },
+    #[error("the plan is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
 }
 
 fn lines(failures: &[GateFailure]) -> String {
@@ -83,7 +81,7 @@ impl PlanError {
             Self::NotInRelease(_) => Some(Code::NotInRelease),
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::Stale { .. } => Some(Code::StalePlan),
-            Self::Unreadable(_) | Self::Format { .. } => Some(Code::Format),
+            Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
             Self::NoPauseImage { .. } | Self::Render(_) | Self::NotObserved { .. } => None,

@@ -9,6 +9,7 @@ use sealock_node::Step;
 use sealock_node::request::Registry;
 use sealock_store::release::Published;
 use sealock_trust::Digest;
+use sealock_trust::format;
 use sealock_trust::json::{self, jcs};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +30,7 @@ use crate::inventory::{Binding, Inventory};
 use crate::spec::{Cluster, Deviation, Role};
 
 /// The format of [`Plan`].
-pub const PLAN_FORMAT: &str = "plan/1.0";
+pub const PLAN_FORMAT: &str = format::PLAN.current;
 
 /// What a plan is made from, besides the inventory.
 #[derive(Clone, Copy, Debug)]
@@ -176,11 +177,8 @@ impl Plan {
     /// The bytes are no plan, or no plan that this version knows.
     pub fn from_json(bytes: &[u8]) -> Result<Self, PlanError> {
         let limits = json::Limits { bytes: 16 << 20, depth: 16, entries: 1 << 17 };
-        let plan: Self = jcs::from_slice(bytes, &limits).map_err(PlanError::Unreadable)?;
-        if plan.format != PLAN_FORMAT {
-            return Err(PlanError::Format { found: plan.format });
-        }
-        Ok(plan)
+        let plan = format::read(bytes, &limits, format::PLAN, |plan: &Self| &plan.format);
+        plan.map_err(|error| error.either(PlanError::Unreadable, PlanError::Format))
     }
 
     /// The plan's digest: what an approval and a journal name.

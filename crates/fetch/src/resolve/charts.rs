@@ -8,7 +8,7 @@ use sealock_bundle::artifact::{self, HELM_CHART, OCI_MANIFEST};
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
 use sealock_bundle::names::KubernetesVersion;
 use sealock_bundle::reference::{self, Reference};
-use sealock_bundle::spec::{self, ChartSource, ChartSpec, VerifyRule};
+use sealock_bundle::spec::{self, ChartSource, ChartSpec, ChartValues, VerifyRule};
 use sealock_trust::Digest;
 
 use super::components::Components;
@@ -40,10 +40,11 @@ pub(super) async fn gather(
     for (number, chart) in spec.charts.iter().enumerate() {
         context.phase(&format!("rendering chart {} {}", chart.name, chart.version));
         let archive = fetch(context, chart, number, draft).await?;
-        let rendered = render(context, &helm, chart, &archive).await?;
+        let values = values(context, chart, number)?;
+        let rendered = render(context, &helm, chart, (&archive, &values)).await?;
         let mut found = Found { wishes: Wishes::default(), guesses: Guesses::default() };
         look_for_images(context, chart, &rendered, &mut found)?;
-        guess_in_values(context, chart, &archive, &mut found)?;
+        guess_in_values(chart, (&archive, &values), &mut found)?;
         wishes.extend(found.wishes);
         guesses.extend(found.guesses);
     }
@@ -192,7 +193,12 @@ fn rule_for(context: Context<'_>, chart: &Reference) -> Result<VerifyRule, Fetch
     Ok(covering.cloned().unwrap_or_else(none))
 }
 
-async fn render(context: Context<'_>, helm: &Path, chart: &ChartSpec, archive: &Path) -> Result<String, FetchError> {
+async fn render(
+    context: Context<'_>,
+    helm: &Path,
+    chart: &ChartSpec,
+    (archive, values): (&Path, &[Values]),
+) -> Result<String, FetchError> {
     let mut arguments: Vec<String> =
         ["template", &chart.name, &archive.to_string_lossy(), "--include-crds", "--skip-tests"]
             .map(str::to_owned)
@@ -203,11 +209,8 @@ async fn render(context: Context<'_>, helm: &Path, chart: &ChartSpec, archive: &
     {
         arguments.extend(["--kube-version".to_owned(), version.to_string()]);
     }
-    for values in &chart.values {
-        let path = fs::canonicalize(context.request.folder.join(values))
-            .map_err(|source| FetchError::io("read the values file", values, source))?;
-        arguments.extend(["--values".to_owned(), path.to_string_lossy().into_owned()]);
-    }
+    arguments
+        .extend(values.iter().flat_map(|values| ["--values".to_owned(), values.path.to_string_lossy().into_owned()]));
     let failed = |said: tools::Failed| FetchError::ChartRender { chart: title(chart), said: said.0 };
     tools::run(context, helm, &arguments).await.map_err(failed)
 }
@@ -235,27 +238,56 @@ fn look_for_images(
 
 /// What the values name, and rendering with these values does not show: a switch would turn it on.
 fn guess_in_values(
-    context: Context<'_>,
     chart: &ChartSpec,
-    archive: &Path,
+    (archive, values): (&Path, &[Values]),
     found: &mut Found,
 ) -> Result<(), FetchError> {
     let broken = |reason: String| FetchError::ChartArchive { chart: title(chart), reason };
     let bytes = fs::read(archive).map_err(|source| FetchError::io("read", archive, source))?;
-    let values = helm::values(&bytes).map_err(|error| broken(error.to_string()))?;
-    let overrides: Vec<serde_json::Value> =
-        chart.values.iter().map(|path| values_file(context, path)).collect::<Result<_, _>>()?;
+    let own = helm::values(&bytes).map_err(|error| broken(error.to_string()))?;
+    let overrides: Vec<serde_json::Value> = values.iter().map(|values| values.content.clone()).collect();
     let shown = |guess: &Guess| found.wishes.shows(&guess.image) || found.guesses.shows(&guess.image);
-    let hidden: Vec<Guess> =
-        discovery::in_values(&values, &overrides).into_iter().filter(|guess| !shown(guess)).collect();
+    let hidden: Vec<Guess> = discovery::in_values(&own, &overrides).into_iter().filter(|guess| !shown(guess)).collect();
     found.guesses.add_all(hidden, &format!("{}: values.yaml", title(chart)));
     Ok(())
 }
 
-fn values_file(context: Context<'_>, path: &Path) -> Result<serde_json::Value, FetchError> {
-    let whole = context.request.folder.join(path);
-    let text = fs::read_to_string(&whole).map_err(|source| FetchError::io("read the values file", &whole, source))?;
-    helm::values_of(&text).map_err(|error| FetchError::Objects {
+/// Values as Helm takes them.
+struct Values {
+    path: PathBuf,
+    content: serde_json::Value,
+}
+
+/// The values of the spec, their placeholders filled in. A file without any is given to Helm as it is.
+fn values(context: Context<'_>, chart: &ChartSpec, number: usize) -> Result<Vec<Values>, FetchError> {
+    let own = |at: usize, text: &str| {
+        let path = context.work.join(format!("values-{number}-{at}.yaml"));
+        fs::write(&path, text).map_err(|source| FetchError::io("write", &path, source))?;
+        Ok::<_, FetchError>(path)
+    };
+    let each = |(at, values): (usize, &ChartValues)| match values {
+        ChartValues::Inline(map) => {
+            let content = serde_json::Value::Object(map.clone());
+            Ok(Values { path: own(at, &content.to_string())?, content })
+        }
+        ChartValues::File(path) => {
+            let whole = context.request.folder.join(path);
+            let failed = |source| FetchError::io("read the values file", &whole, source);
+            let text = fs::read_to_string(&whole).map_err(failed)?;
+            let filled = context.fill(path, &text)?;
+            let content = content_of(path, filled.as_deref().unwrap_or(&text))?;
+            let path = match filled {
+                Some(filled) => own(at, &filled)?,
+                None => fs::canonicalize(&whole).map_err(failed)?,
+            };
+            Ok(Values { path, content })
+        }
+    };
+    chart.values.iter().enumerate().map(each).collect()
+}
+
+fn content_of(path: &Path, text: &str) -> Result<serde_json::Value, FetchError> {
+    helm::values_of(text).map_err(|error| FetchError::Objects {
         origin: path.display().to_string(),
         line: error.location().map_or(0, |location| location.line()),
         reason: objects::first_line(&error.to_string()),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::artifact::{self, Content, OCI_MANIFEST, YAML};
+use sealock_bundle::document::DocumentError;
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
 use sealock_bundle::reference;
 use sealock_trust::Digest;
@@ -16,6 +17,8 @@ use crate::discovery;
 use crate::error::FetchError;
 
 const FILE_LIMIT: u64 = 16 << 20;
+/// Bytes of a file whose placeholders are filled in: it stands in the lock.
+const FILLED_LIMIT: usize = 1 << 20;
 const FILES: usize = 10_000;
 const DEPTH: usize = 16;
 
@@ -87,17 +90,38 @@ fn add(
     let bytes = fs::read(&whole).map_err(failed)?;
     let name = slashed(path);
     let text = std::str::from_utf8(&bytes).map_err(|error| failed(std::io::Error::other(error)))?;
-    for object in objects::parse(text, &name)? {
+    let filled = context.fill(path, text)?;
+    for object in objects::parse(filled.as_deref().unwrap_or(text), &name)? {
         secrets::check(&object, "default", &context.request.bundle.spec.accept_secrets)?;
         for image in objects::images(&object)? {
             wishes.add(image, object.name.clone());
         }
         guesses.add_all(discovery::in_object(&object.value), &object.origin);
     }
-    carry(context, &name, &bytes, draft)
+    match filled {
+        Some(filled) if filled.len() > FILLED_LIMIT => {
+            let problem = format!(
+                "with its parameters it has {} bytes, and the lock takes {FILLED_LIMIT} of such a file",
+                filled.len()
+            );
+            Err(FetchError::Parameters { source: DocumentError::other(path, None, problem) })
+        }
+        // What is carried is no file any more, so the lock itself holds it.
+        Some(filled) => {
+            let blob = artifact::generated(YAML, BlobRole::Layer, filled.as_bytes());
+            carry(context, &name, filled.as_bytes(), blob.source, draft)
+        }
+        None => carry(context, &name, &bytes, BlobSource::File { path: name.clone() }, draft),
+    }
 }
 
-fn carry(context: Context<'_>, path: &str, bytes: &[u8], draft: &mut Draft) -> Result<(), FetchError> {
+fn carry(
+    context: Context<'_>,
+    path: &str,
+    bytes: &[u8],
+    source: BlobSource,
+    draft: &mut Draft,
+) -> Result<(), FetchError> {
     let title = path.rsplit('/').next().unwrap_or(path).to_owned();
     let content = Content { digest: Digest::sha256(bytes), size: bytes.len() as u64, title };
     let made = artifact::of_kubernetes_manifest(&content);
@@ -107,7 +131,7 @@ fn carry(context: Context<'_>, path: &str, bytes: &[u8], draft: &mut Draft) -> R
         size: content.size,
         media_type: YAML.to_owned(),
         role: BlobRole::Layer,
-        source: BlobSource::File { path: path.to_owned() },
+        source,
     }]);
     let name = reference::of_manifest(&context.request.bundle.metadata.name, path, context.request.sequence);
     draft.reference(LockedReference {
@@ -124,7 +148,7 @@ fn carry(context: Context<'_>, path: &str, bytes: &[u8], draft: &mut Draft) -> R
 }
 
 /// The path with `/`, without `.` parts.
-fn slashed(path: &Path) -> String {
+pub(super) fn slashed(path: &Path) -> String {
     let parts = path.components().filter(|part| !matches!(part, std::path::Component::CurDir));
     parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
 }

@@ -13,16 +13,20 @@ mod notation;
 pub(crate) mod objects;
 mod provenance;
 mod sboms;
+mod sealock;
 mod secrets;
 mod signature;
 mod tool_cache;
 mod tools;
 mod wishes;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use sealock_bundle::lock::{FORMAT, Lock};
+use sealock_bundle::parameters::{self, Parameters};
 use sealock_bundle::spec::{Bundle, Selection};
 use sealock_bundle::summary;
 use sealock_trust::Digest;
@@ -44,6 +48,10 @@ pub struct LockRequest {
     pub spec: Digest,
     /// What was selected of the spec's components and variants; `bundle` is what is left of it.
     pub selection: Option<Selection>,
+    /// The value of every parameter that the spec declares; in `bundle` they are filled in already.
+    pub parameters: Parameters,
+    /// The parameters that stand in the spec itself.
+    pub used_parameters: BTreeSet<String>,
     /// The folder of that file: paths in the spec are relative to it.
     pub folder: PathBuf,
     /// The number of the bundle in its stream, from 1.
@@ -66,12 +74,36 @@ pub(crate) struct Context<'a> {
     pub(crate) http: &'a Http,
     pub(crate) request: &'a LockRequest,
     /// Downloaded tools and charts; gone when the lock stands.
-    pub(crate) work: &'a std::path::Path,
+    pub(crate) work: &'a Path,
+    /// Parameters that were met so far.
+    pub(crate) used: &'a Mutex<BTreeSet<String>>,
 }
 
 impl Context<'_> {
     fn phase(&self, name: &str) {
         self.http.progress.report(&Event::Phase(name));
+    }
+
+    /// The text of the file `path` with its placeholders filled in; none where it has no placeholder, or the spec no
+    /// parameters: then it is carried as it is.
+    fn fill(&self, path: &Path, text: &str) -> Result<Option<String>, FetchError> {
+        if self.request.parameters.is_empty() {
+            return Ok(None);
+        }
+        let filled = parameters::fill(path, text, &self.request.parameters);
+        let Some(filled) = filled.map_err(|source| FetchError::Parameters { source })? else { return Ok(None) };
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).extend(filled.used);
+        Ok(Some(filled.text))
+    }
+
+    /// A parameter that stands nowhere does no harm, and is worth a look.
+    fn tell_unused(&self) {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in self.request.parameters.keys().filter(|name| !used.contains(*name)) {
+            let note =
+                format!("the parameter {name} stands nowhere: neither in the spec nor in a manifest or values file");
+            self.http.progress.report(&Event::Note(&note));
+        }
     }
 }
 
@@ -92,8 +124,10 @@ pub async fn resolve(request: &LockRequest, settings: &Settings, progress: &Prog
             format!("the mirror {mirror} is not on https: what a tag stands for there can be changed on the way");
         progress.report(&Event::Note(&note));
     });
-    let context = Context { http: &http, request, work: work.path() };
+    let used = Mutex::new(request.used_parameters.clone());
+    let context = Context { http: &http, request, work: work.path(), used: &used };
     let draft = gather(context).await?;
+    context.tell_unused();
     let lock = lock_of(request, draft);
     summary::with_summary(&lock).map_err(|source| FetchError::Summary { source })
 }
@@ -109,6 +143,7 @@ async fn gather(context: Context<'_>) -> Result<Draft, FetchError> {
     charts::gather(context, &components, &mut draft, (&mut wishes, &mut guesses)).await?;
     guesses.settle(context, &mut wishes)?;
     files::gather(context, &mut draft).await?;
+    sealock::gather(context, &mut draft)?;
     images::gather(context, wishes.ruled(&context.request.bundle.spec)?, &mut draft).await?;
     Ok(draft)
 }
@@ -134,6 +169,7 @@ fn lock_of(request: &LockRequest, draft: Draft) -> Lock {
         delegations: None,
         spec: request.spec.clone(),
         selection: request.selection.clone(),
+        parameters: request.parameters.clone(),
         tool: request.tool.clone(),
         references,
         blobs,

@@ -257,3 +257,77 @@ async fn tools_are_downloaded_once_and_verified_at_each_use() {
     assert_eq!(sealock_fetch::resolve(&request, &settings, &silent).await.unwrap(), first);
     assert_eq!(downloads(), SIZES + 2);
 }
+
+const PARAMETERS: &str = "  parameters:
+    replicas: {type: integer, default: 2}
+    tag: {type: string, default: latest}
+    pg: {type: string, default: '17'}
+    idle: {type: boolean, default: false}
+  verify: [{match: '*', unsigned: reviewed}]
+  images: [{ref: 'docker.io/library/postgres:$(parameters.pg)'}]
+  charts:
+    - {name: app, oci: ghcr.io/team/charts/app, version: 1.2.3, values: [values.yaml, {replicas: $(parameters.replicas)}]}
+  manifests: [with.yaml, without.yaml]
+";
+
+fn parametrised(world: &World) -> String {
+    world.write("with.yaml", "kind: Pod\nspec:\n  replicas: $(parameters.replicas) # kept\n  containers: [{name: a, image: 'quay.io/team/tool:$(parameters.tag)'}]\n");
+    world.write("without.yaml", "kind: ConfigMap\ndata: {host: $(HOST)}\n");
+    world.write("values.yaml", "tag: $(parameters.tag)\n");
+    spec(PARAMETERS)
+}
+
+#[tokio::test]
+async fn parameters_are_filled_in_and_fixed_in_the_lock() {
+    let world = World::new();
+    let spec = parametrised(&world);
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let notes = told.clone();
+    let progress = sealock_fetch::Progress::new(move |event| {
+        if let sealock_fetch::Event::Note(note) = event {
+            notes.lock().unwrap().push((*note).to_owned());
+        }
+    });
+    let lock = sealock_fetch::resolve(&world.request(&spec), &world.settings(), &progress).await;
+    let lock = lock.unwrap_or_else(|error| panic!("{}", world.told(&error)));
+    insta::assert_json_snapshot!(lock.parameters);
+    assert_eq!(lock, Lock::from_bytes(&lock.to_bytes().unwrap()).unwrap());
+    assert!(told.lock().unwrap().iter().any(|note| note.contains("the parameter idle stands nowhere")), "{told:?}");
+    let layer = |name: &str| {
+        let reference = lock.references.iter().find(|reference| reference.source == name).unwrap();
+        let manifest = lock.blobs.iter().find(|blob| blob.digest == reference.digest).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest.generated_content().unwrap()).unwrap();
+        let digest: Digest = serde_json::from_value(manifest["layers"][0]["digest"].clone()).unwrap();
+        lock.blobs.iter().find(|blob| blob.digest == digest).unwrap().clone()
+    };
+    let filled = String::from_utf8(layer("with.yaml").generated_content().unwrap()).unwrap();
+    assert_eq!(
+        filled,
+        "kind: Pod\nspec:\n  replicas: 2 # kept\n  containers: [{name: a, image: \"quay.io/team/tool:latest\"}]\n"
+    );
+    assert!(!layer("without.yaml").is_generated(), "what has no placeholder is carried as it is");
+
+    let again = world.request_with(&spec, &[("replicas", "3")]);
+    let again = sealock_fetch::resolve(&again, &world.settings(), &sealock_fetch::Progress::silent()).await.unwrap();
+    assert_ne!(again.references, lock.references);
+    let third =
+        sealock_fetch::resolve(&world.request(&spec), &world.settings(), &sealock_fetch::Progress::silent()).await;
+    assert_eq!(third.unwrap().to_bytes().unwrap(), lock.to_bytes().unwrap());
+}
+
+#[tokio::test]
+async fn values_of_charts_reach_helm_filled_in() {
+    let world = World::new();
+    let spec = parametrised(&world);
+    let archive = chart::package("app", "1.2.3", "replicas: 1\n", &[("app.yaml", "# VALUES\n")]);
+    world.upstream.push("ghcr.io/team/charts/app:1.2.3", &chart::artifact("app", "1.2.3", &archive));
+    insta::assert_snapshot!(world.complaint(&spec).await);
+}
+
+#[tokio::test]
+async fn a_placeholder_that_names_no_parameter_stops_the_lock() {
+    let world = World::new();
+    let spec = parametrised(&world);
+    world.write("without.yaml", "kind: ConfigMap\ndata:\n  host: x-$(parameters.replica)\n");
+    insta::assert_snapshot!(world.complaint(&spec).await, @r#"SPEC: without.yaml:3:9: unknown parameter "replica", did you mean "replicas"?"#);
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sealock_bundle::Lock;
 use sealock_bundle::document::load_document;
+use sealock_bundle::parameters::{Given, prepare};
 use sealock_bundle::spec::Bundle;
 use sealock_fetch::{FetchError, LockRequest, Patience, Progress, Retry, Settings, resolve};
 use sealock_testkit::image::{Image, gzip, tar_of};
@@ -24,12 +25,13 @@ echo registry.k8s.io/kube-apiserver:v1.36.3
 echo registry.k8s.io/pause:3.10.2
 ";
 
-/// Prints the templates of an archive as they are, and fails where one says so. The real one renders in the lab.
+/// Prints the templates of an archive as they are, and fails where one says so, or tells its values. The real one renders in the lab.
 const HELM: &str = "#!/bin/sh
 set -e
 [ \"$1\" = template ]
 text=$(tar -xzOf \"$3\" \"$2/templates\")
 case $text in *FAIL*) echo \"Error: execution error at (app/templates/app.yaml:3:5): FAIL\" >&2; exit 1;; esac
+case $text in *VALUES*) while [ $# -gt 0 ]; do [ \"$1\" != --values ] || cat \"$2\" >&2; shift; done; exit 1;; esac
 printf '%s\\n' \"$text\"
 ";
 
@@ -127,10 +129,19 @@ impl World {
     }
 
     pub(crate) fn request(&self, spec: &str) -> LockRequest {
+        self.request_with(spec, &[])
+    }
+
+    /// With these values for its parameters.
+    pub(crate) fn request_with(&self, spec: &str, set: &[(&str, &str)]) -> LockRequest {
+        let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let prepared = prepare("sealock.yaml".as_ref(), spec, &Given { set, ..Given::default() }).unwrap();
         LockRequest {
-            bundle: bundle(spec),
+            bundle: prepared.bundle,
             spec: Digest::sha256(spec.as_bytes()),
             selection: None,
+            parameters: prepared.parameters,
+            used_parameters: prepared.used,
             folder: self.folder.path().to_owned(),
             sequence: 7,
             previous: None,

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sealock_trust::Digest;
+use sealock_trust::format;
 use serde::{Deserialize, Serialize};
 
 /// The format of [`HostFacts`].
-pub const FACTS_FORMAT: &str = "host-facts/1.0";
+pub const FACTS_FORMAT: &str = format::HOST_FACTS.current;
 
 /// What a host says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,8 @@ use jiff::Timestamp;
 pub use model::*;
 pub use responder::{Responder, ResponderError};
 
+use sealock_trust::format::{self, UnknownFormat};
+
 use crate::host::{Host, HostError};
 use sockets::Heard;
 
@@ -37,8 +39,8 @@ pub enum GapError {
         source: std::io::Error,
     },
     /// A request of another version.
-    #[error("the request has format {0}, and this version of Sealock knows {GAP_REQUEST_FORMAT}")]
-    Format(String),
+    #[error("the request is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
 }
 
 impl GapError {
@@ -50,9 +52,7 @@ impl GapError {
 
 /// Carries out `request` on this machine: from its own network namespace, and from that of one pod.
 pub fn probe<H: Host + Sync>(request: &GapRequest, host: &H) -> Result<GapReport, GapError> {
-    if !request.format.starts_with("gap-request/1.") {
-        return Err(GapError::Format(request.format.clone()));
-    }
+    format::GAP_REQUEST.check(&request.format).map_err(GapError::Format)?;
     let mut places = vec![PlaceReport { place: Place::Node, probes: from_here(request, host, None)? }];
     match pod::choose(host)? {
         None => places.push(PlaceReport { place: Place::NoPod, probes: Vec::new() }),

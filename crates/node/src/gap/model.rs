@@ -5,12 +5,13 @@ use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
+use sealock_trust::format;
 use serde::{Deserialize, Serialize};
 
 /// The format of a [`GapRequest`].
-pub const GAP_REQUEST_FORMAT: &str = "gap-request/1.0";
+pub const GAP_REQUEST_FORMAT: &str = format::GAP_REQUEST.current;
 /// The format of a [`GapReport`].
-pub const GAP_REPORT_FORMAT: &str = "gap-report/1.0";
+pub const GAP_REPORT_FORMAT: &str = format::GAP_REPORT.current;
 
 /// What is to be tried from one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! Takes the host for one cluster.
 
+use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Claim, Mode, Probe, rules};
@@ -9,7 +10,7 @@ use crate::error::StepError;
 use crate::host::{self, Alteration, Entry, Host, HostError};
 
 const CLAIM: &str = "/var/lib/sealock/node/claim.json";
-const FORMAT: &str = "node-claim/1.0";
+const FORMAT: &str = format::NODE_CLAIM.current;
 
 /// Folders whose content comes from what runs in the cluster: not there, or empty, before the claim, so they go at a reset.
 const TREES: &[&str] = &[
@@ -137,6 +138,8 @@ pub(super) fn tables_before(host: &dyn Host) -> Result<Vec<String>, StepError> {
 fn record(host: &dyn Host) -> Result<Option<Record>, StepError> {
     let Some(text) = host::read(host, CLAIM, 4096)? else { return Ok(None) };
     let damaged = |_| StepError::Unknown { because: format!("{CLAIM} is damaged") };
+    let unknown = |error: UnknownFormat| StepError::Unknown { because: format!("{CLAIM}: {error}") };
+    format::NODE_CLAIM.look(&text).map_err(unknown)?;
     serde_json::from_slice(&text).map(Some).map_err(damaged)
 }
 

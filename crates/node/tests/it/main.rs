@@ -5,6 +5,7 @@
 
 mod component;
 mod files;
+mod formats;
 mod kubeadm;
 mod machine;
 mod plan_text;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Mirror;
 use crate::digest::Digest;
 use crate::dsse::DsseError;
+use crate::format::UnknownFormat;
 use crate::json;
 use crate::names::{StreamName, StreamPrefix};
 use crate::reason::Code;
@@ -45,12 +46,12 @@ pub enum DirectoryError {
         source: DsseError,
     },
     /// A file of a format that is not known.
-    #[error("{} has the format {found:?}, and only trust-state/1.0 is known", path.display())]
+    #[error("{} is not of a version that is read here", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What it says.
-        found: String,
+        /// What it says, and what is read.
+        source: UnknownFormat,
     },
     /// The state of a site is gone.
     #[error("{} is missing, though the site has a root", .0.display())]
@@ -171,7 +172,6 @@ impl DirectoryError {
             Self::Io { .. }
             | Self::Damaged { .. }
             | Self::DamagedEnvelope { .. }
-            | Self::UnknownFormat { .. }
             | Self::RootDamaged { .. }
             | Self::ListDamaged(_)
             | Self::NotRevoked(_)
@@ -179,6 +179,7 @@ impl DirectoryError {
             | Self::NamesNeeded(_)
             | Self::SealNeeded { .. }
             | Self::Sign(_) => None,
+            Self::UnknownFormat { source, .. } => Some(source.code()),
             Self::TokenUsed(_) => Some(Code::Used),
             Self::Revocations(source) => source.code(),
             Self::UnknownPublisher(_) => Some(Code::NotEnrolled),

@@ -12,6 +12,7 @@ use super::streams::StreamRecord;
 use super::{DirectoryError, TrustDirectory};
 use crate::Digest;
 use crate::dsse::Envelope;
+use crate::format;
 use crate::json::{Limits, jcs};
 use crate::role::KeySet;
 use crate::signer::Signer;
@@ -19,7 +20,7 @@ use crate::site::SiteKeys;
 use crate::utc;
 
 const STATE: &str = "state.json";
-const FORMAT: &str = "trust-state/1.0";
+const FORMAT: &str = format::TRUST_STATE.current;
 
 /// What the envelope says it holds.
 pub(super) const PAYLOAD_TYPE: &str = "application/vnd.sealock.trust-state.v1+json";
@@ -133,11 +134,13 @@ impl TrustDirectory {
             Some(payload) => payload.map_err(|source| DirectoryError::Seal { path: path.clone(), source })?,
             None => envelope.unverified(PAYLOAD_TYPE).map_err(|source| DirectoryError::bad_file(&path, source))?,
         };
-        let state: State = jcs::from_slice(payload, &Limits::MANIFEST)
-            .map_err(|source| DirectoryError::Damaged { path: path.clone(), source })?;
-        if state.format != FORMAT {
-            return Err(DirectoryError::UnknownFormat { path, found: state.format });
-        }
+        let state = format::read(payload, &Limits::MANIFEST, format::TRUST_STATE, |state: &State| &state.format);
+        let state = state.map_err(|error| {
+            error.either(
+                |source| DirectoryError::Damaged { path: path.clone(), source },
+                |source| DirectoryError::UnknownFormat { path: path.clone(), source },
+            )
+        })?;
         Ok(Read { state, is_sealed: envelope.is_signed() })
     }
 

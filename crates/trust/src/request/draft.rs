@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::signatures::tally_of;
 use super::{Asked, LIMITS, Merged, ROOT, RequestError, SignatureFile, Signatures, SigningRequest, Tally};
-use super::{check_format, check_new_root};
+use super::{check_new_root, read};
+use crate::format;
 use crate::json::{self, Value, jcs};
 use crate::signer::Signer;
 use crate::tuf::{Root, RootSpec, Signed, make, open_root};
 
 /// The value of `format` of a draft.
-pub const DRAFT_FORMAT: &str = "root-draft/1.0";
+pub const DRAFT_FORMAT: &str = format::ROOT_DRAFT.current;
 
 /// A root that may still lack signatures.
 #[derive(Clone, Debug)]
@@ -46,8 +47,7 @@ impl RootDraft {
     /// # Errors
     /// [`RequestError`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RequestError> {
-        let wire: Wire = jcs::from_slice(bytes, &LIMITS)?;
-        check_format(&wire.format, DRAFT_FORMAT)?;
+        let wire = read(bytes, &LIMITS, format::ROOT_DRAFT, |wire: &Wire| &wire.format)?;
         let previous = wire.previous.as_ref().map(jcs::to_vec).transpose()?;
         Self::with(previous, Signed::parse_canonical(ROOT, &jcs::to_vec(&wire.root)?)?)
     }

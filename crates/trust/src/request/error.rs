@@ -1,6 +1,7 @@
 //! Why a signing request, a signature file or a draft is refused.
 
 use crate::digest::Digest;
+use crate::format::UnknownFormat;
 use crate::json;
 use crate::key::KeyId;
 use crate::reason::Code;
@@ -16,13 +17,8 @@ pub enum RequestError {
     #[error("it is not canonical JSON with the fields of its format")]
     Json(#[from] json::Error),
     /// Another format, or a major version that is not known here.
-    #[error("it has the format {found:?}, and {known:?} is understood")]
-    Format {
-        /// What it says.
-        found: String,
-        /// What is understood.
-        known: &'static str,
-    },
+    #[error("it is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// Fields that do not belong together, or files other than those that are to be signed.
     #[error("it has not the fields and files that belong to its kind")]
     Fields,
@@ -94,7 +90,7 @@ impl RequestError {
     pub fn code(&self) -> Option<Code> {
         Some(match self {
             Self::Json(source) => source.code(),
-            Self::Format { .. } | Self::Fields | Self::NoRoot => Code::Format,
+            Self::Format(_) | Self::Fields | Self::NoRoot => Code::Format,
             Self::Trust(source) => source.code(),
             Self::Make(MakeError::OtherContent(_)) | Self::OtherContent(_) | Self::Stale { .. } => Code::Subject,
             Self::Role(source) => source.code(),

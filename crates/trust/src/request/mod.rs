@@ -11,6 +11,7 @@ mod vendor;
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use draft::{DRAFT_FORMAT, RootDraft, root_tally};
@@ -18,6 +19,7 @@ pub use error::RequestError;
 pub use signatures::{Merged, SIGNATURE_FORMAT, SignatureFile, Signatures, Tally};
 
 use crate::digest::Digest;
+use crate::format::{self, Format};
 use crate::json::{self, Limits, Value, jcs};
 use crate::key::KeyId;
 use crate::names::RoleName;
@@ -29,7 +31,7 @@ use crate::tuf::{
 };
 
 /// The value of `format`.
-pub const FORMAT: &str = "signing-request/1.0";
+pub const FORMAT: &str = format::SIGNING_REQUEST.current;
 
 /// What a request may hold at most: a manifest, a root, and three small files.
 pub const LIMITS: Limits = Limits { bytes: 40 << 20, depth: 36, entries: 350_000 };
@@ -165,9 +167,7 @@ impl SigningRequest {
     /// # Errors
     /// [`RequestError`], each with its reason code.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RequestError> {
-        let wire: Wire = jcs::from_slice(bytes, &LIMITS)?;
-        check_format(&wire.format, FORMAT)?;
-        Self::new(wire)
+        Self::new(read(bytes, &LIMITS, format::SIGNING_REQUEST, |wire: &Wire| &wire.format)?)
     }
 
     /// The request's file: canonical JSON.
@@ -336,7 +336,12 @@ fn unsigned<T: Metadata>(file: &str, content: &Value) -> Result<Signed<T>, Reque
     Ok(Signed::parse_canonical(file, &bytes)?)
 }
 
-pub(crate) fn check_format(found: &str, known: &'static str) -> Result<(), RequestError> {
-    let major = |format: &str| format.split('.').next().map(str::to_owned);
-    if major(found) == major(known) { Ok(()) } else { Err(RequestError::Format { found: found.to_owned(), known }) }
+/// Reads a file that goes between keyholders.
+pub(crate) fn read<T: Serialize + DeserializeOwned>(
+    bytes: &[u8],
+    limits: &Limits,
+    format: Format,
+    said: impl FnOnce(&T) -> &str,
+) -> Result<T, RequestError> {
+    format::read(bytes, limits, format, said).map_err(|error| error.either(RequestError::Json, RequestError::Format))
 }

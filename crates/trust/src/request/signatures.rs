@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, RequestError, SigningRequest, check_format};
+use super::{Asked, RequestError, SigningRequest, read};
 use crate::digest::Digest;
+use crate::format;
 use crate::json::{Limits, jcs};
 use crate::key::{KeyError, KeyId, PublicKey};
 use crate::tuf::{Metadata, Signature, Signed};
 
 /// The value of `format` of a signature file.
-pub const SIGNATURE_FORMAT: &str = "signature/1.0";
+pub const SIGNATURE_FORMAT: &str = format::SIGNATURE.current;
 
 /// The answer of one key to one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +46,7 @@ impl SignatureFile {
     /// # Errors
     /// [`RequestError::Json`] and [`RequestError::Format`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RequestError> {
-        let file: Self = jcs::from_slice(bytes, &Limits::DOCUMENT)?;
-        check_format(&file.format, SIGNATURE_FORMAT)?;
-        Ok(file)
+        read(bytes, &Limits::DOCUMENT, format::SIGNATURE, |file: &Self| &file.format)
     }
 
     /// The file: canonical JSON.

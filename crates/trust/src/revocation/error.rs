@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::dsse::DsseError;
+use crate::format::UnknownFormat;
 use crate::json;
 use crate::reason::Code;
 use crate::role::RoleError;
@@ -19,8 +20,8 @@ pub enum RevocationError {
     #[error("the revocation list's content is malformed")]
     Json(#[from] json::Error),
     /// A format of another major version.
-    #[error("the format is {0:?}, and only revocations/1 is known")]
-    Format(String),
+    #[error("the revocation list is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
     /// Something that the types alone do not say.
     #[error("this is no revocation list: {0}")]
     Form(&'static str),

@@ -17,6 +17,7 @@ use sealock_trust::request::Tally;
 use sealock_trust::{Digest, FileKey, KeyId, KeySet, Signer, tuf};
 use serde::Serialize;
 
+use crate::commands::parameters::ParameterArgs;
 use crate::commands::trust::export::{self, VendorRequest};
 use crate::commands::trust::{target, vendors};
 use crate::context::Context;
@@ -30,6 +31,8 @@ use crate::{files, outside};
 /// Each blob is fetched once, straight to its final place, and checked against the lock. An interrupted build goes on
 /// where it stopped. The payload is reproducible: the same lock makes the same bytes, signatures aside. Run again with
 /// another key it adds that key's signature.
+///
+/// Values of parameters stand in the lock; `--set` and `--parameters` only make sure that they are these.
 ///
 /// With `--since` it makes a delta for the site that gave the receipt: it lists everything, and carries only what the site
 /// does not hold yet. Lock and receipt determine its payload, and the want-list where there is one.
@@ -57,6 +60,8 @@ pub struct BuildArgs {
     /// File whose first line is the passphrase of the keys
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    parameters: ParameterArgs,
     #[command(flatten)]
     delta: delta::DeltaArgs,
 }
@@ -144,6 +149,7 @@ impl Job {
         };
         let lock = read_lock(&args.lock)?;
         check_spec(&lock, &folder)?;
+        args.parameters.check(&lock, &args.lock)?;
         check_delegations(&lock, &folder)?;
         let words = vendors::words(&folder, lock.delegations.as_ref())?;
         let manifest = delta::manifest(&args.delta, &lock, &args.lock, &folder)?;

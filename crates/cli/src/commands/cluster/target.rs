@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::files;
 use crate::station::Station;
+use crate::{files, identity};
 
 /// The flags that name a cluster.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ impl Target {
         let station = Station::open(context)?;
         let release = station.current_release()?;
         let (runtime, ssh) = ssh(args)?;
-        let binary = Binary::read(Path::new("/proc/self/exe"), env!("CARGO_PKG_VERSION"))?;
+        let binary = Binary::read(Path::new("/proc/self/exe"), identity::version())?;
         let folder = context.paths.cluster(cluster.name().as_str());
         Ok(Self { cluster, station, release, binary, ssh, folder, _runtime: runtime })
     }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::commands::cluster::target::{TargetArgs, load, ssh};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::identity;
 use crate::station::Station;
 use crate::ui::Table;
 
@@ -66,7 +67,7 @@ fn station_address(station: &Station) -> Result<IpAddr> {
 
 /// One node after the other, so that they do not drown each other's controls.
 async fn probe(hosts: &[Host], ssh: &SshSettings, args: &CheckArgs, controls: &Controls) -> Result<Vec<GapReport>> {
-    let binary = Binary::read(std::path::Path::new("/proc/self/exe"), env!("CARGO_PKG_VERSION"))?;
+    let binary = Binary::read(std::path::Path::new("/proc/self/exe"), identity::version())?;
     let connections = execute::connect(hosts, ssh).await?;
     let mut reports = Vec::new();
     for connection in connections {

@@ -8,6 +8,8 @@ use sealock_bundle::Manifest;
 use sealock_bundle::licences::Licences;
 use sealock_bundle::lock::ReferenceKind;
 use sealock_bundle::manifest::Reference;
+use sealock_bundle::parameters::ParameterValue;
+use sealock_bundle::plain::Plain;
 use sealock_trust::tuf::{DelegatedRole, MetadataSet};
 use sealock_trust::{Digest, KeyId, RoleName};
 use serde::Serialize;
@@ -123,6 +125,18 @@ fn text(inspection: &Inspection, long: bool) -> String {
     ];
     lines.extend(inspection.vendors.iter().map(|vendor| ("vendor", vendor_text(vendor))));
     lines.extend([("size", size(inspection)), ("artifacts", contents(manifest))]);
+    let own: Vec<&str> = manifest
+        .references
+        .iter()
+        .filter(|reference| reference.kind == ReferenceKind::Sealock)
+        .map(|reference| reference.name.as_str())
+        .collect();
+    if !own.is_empty() {
+        lines.push(("brings Sealock", own.join(" ")));
+    }
+    if !manifest.parameters.is_empty() {
+        lines.push(("parameters", parameters(manifest)));
+    }
     let mut text = facts(lines);
     if long {
         text.push('\n');
@@ -141,6 +155,12 @@ fn vendor_text(vendor: &Vendor) -> String {
     let by = if ids.is_empty() { "nobody yet".to_owned() } else { ids.join(" ") };
     let things = if *artifacts == 1 { "artifact" } else { "artifacts" };
     format!("{name} for {artifacts} {things}, signed by {by} ({threshold} needed)")
+}
+
+/// What the parameters of the spec were.
+fn parameters(manifest: &Manifest) -> String {
+    let each = |(name, value): (&String, &ParameterValue)| format!("{}={}", Plain::of(name), Plain::of(value));
+    manifest.parameters.iter().map(each).collect::<Vec<_>>().join(" ")
 }
 
 /// The size of the file; of a delta also what the whole bundle holds, and what has to be at the site.
@@ -165,10 +185,12 @@ fn contents(manifest: &Manifest) -> String {
         (ReferenceKind::File, "file"),
         (ReferenceKind::Referrer, "referrer"),
         (ReferenceKind::Attestation, "attestation"),
+        (ReferenceKind::Sealock, "own binary"),
     ];
-    let in_words = |(kind, name)| match count(kind) {
+    let in_words = |(kind, name): (ReferenceKind, &str)| match count(kind) {
         0 => None,
         1 => Some(format!("1 {name}")),
+        several if name.ends_with('y') => Some(format!("{several} {}ies", name.trim_end_matches('y'))),
         several => Some(format!("{several} {name}s")),
     };
     kinds.into_iter().filter_map(in_words).collect::<Vec<_>>().join(", ")

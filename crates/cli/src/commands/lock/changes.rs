@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use sealock_bundle::Lock;
 use sealock_bundle::lock::{LockedReference, ReferenceKind};
+use sealock_bundle::parameters::{ParameterValue, Parameters};
 use sealock_trust::tuf::DelegatedRole;
 use sealock_trust::{Digest, RoleName};
 use serde::Serialize;
@@ -22,6 +23,9 @@ pub struct Changes {
     /// Vendors who are new, gone or other than before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     vendors: Vec<VendorChange>,
+    /// Parameters with another value: from which to which; none where it came or went.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    parameters: BTreeMap<String, (Option<ParameterValue>, Option<ParameterValue>)>,
 }
 
 /// A vendor before and after; none where it is not asked.
@@ -64,9 +68,9 @@ impl VendorChange {
 
 impl Changes {
     pub fn between(before: Option<&Lock>, now: &Lock) -> Self {
-        let vendors = VendorChange::all(before, now);
+        let (vendors, parameters) = (VendorChange::all(before, now), parameters(before, now));
         let (before, now) = (before.map(names).unwrap_or_default(), names(now));
-        let mut changes = Self { vendors, ..Self::default() };
+        let mut changes = Self { vendors, parameters, ..Self::default() };
         for (name, digest) in &now {
             match before.get(name) {
                 None => drop(changes.added.insert(name.clone(), digest.clone())),
@@ -83,6 +87,14 @@ impl Changes {
     pub fn text(&self) -> String {
         let short = |digest: &Digest| short(&digest.to_string());
         let mut text = String::new();
+        for (name, (old, new)) in &self.parameters {
+            let _ = match (old, new) {
+                (Some(old), Some(new)) => writeln!(text, "~ parameter {name}: {old} -> {new}"),
+                (None, Some(new)) => writeln!(text, "+ parameter {name}: {new}"),
+                (Some(old), None) => writeln!(text, "- parameter {name}: {old}"),
+                (None, None) => Ok(()),
+            };
+        }
         for (name, digest) in &self.added {
             let _ = writeln!(text, "+ {name} {}", short(digest));
         }
@@ -95,6 +107,14 @@ impl Changes {
         self.vendors.iter().for_each(|change| text.push_str(&change.text()));
         text
     }
+}
+
+fn parameters(before: Option<&Lock>, now: &Lock) -> BTreeMap<String, (Option<ParameterValue>, Option<ParameterValue>)> {
+    let none = Parameters::new();
+    let (before, now) = (before.map_or(&none, |before| &before.parameters), &now.parameters);
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let changes = names.into_iter().filter(|name| before.get(*name) != now.get(*name));
+    changes.map(|name| (name.clone(), (before.get(name).cloned(), now.get(name).cloned()))).collect()
 }
 
 fn names(lock: &Lock) -> BTreeMap<String, Digest> {

@@ -4,7 +4,7 @@ mod changes;
 
 use std::path::{Path, PathBuf};
 
-use sealock_bundle::document::{DocumentError, load_document};
+use sealock_bundle::document::DocumentError;
 use sealock_bundle::lock::LockedReference;
 use sealock_bundle::spec::{Choice, SelectError, Selection};
 use sealock_bundle::{Bundle, Lock, summary};
@@ -13,6 +13,7 @@ use sealock_trust::{Digest, tuf};
 use serde::Serialize;
 
 use super::build::built;
+use super::parameters::ParameterArgs;
 use crate::commands::trust::{target, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -47,6 +48,8 @@ pub struct LockArgs {
     /// Leave out this optional component of the variant; may be repeated
     #[arg(long, value_name = "COMPONENT")]
     without: Vec<String>,
+    #[command(flatten)]
+    parameters: ParameterArgs,
     /// Write nothing; fail where the lock is not what the spec resolves to now (times and sequence aside)
     #[arg(long, conflicts_with = "renew")]
     check: bool,
@@ -133,7 +136,8 @@ fn read(path: &Path) -> Result<Option<Lock>> {
 
 fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRequest> {
     let text = files::read_text(&args.file).map_err(|error| where_to_begin(error, &args.file))?;
-    let (bundle, selection) = select(args, &load_document(&args.file, &text)?)?;
+    let prepared = args.parameters.prepare(&args.file, &text, args.variant.as_deref())?;
+    let (bundle, selection) = select(args, &prepared.bundle)?;
     let folder = args.file.parent().unwrap_or(Path::new("")).to_owned();
     let newest = || target::root_chain(&folder).pop().unwrap_or_else(|| folder.join("trust/root.json"));
     let root = args.root.clone().unwrap_or_else(newest);
@@ -142,6 +146,8 @@ fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRe
     Ok(LockRequest {
         spec: Digest::sha256(text.as_bytes()),
         selection,
+        parameters: prepared.parameters,
+        used_parameters: prepared.used,
         bundle,
         folder: if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder },
         sequence,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use sealock_node::{Local, RunRequest, runner};
+use sealock_trust::format;
 
 use super::emit;
 use crate::context::Context;
@@ -38,6 +39,7 @@ impl RequestFiles {
     /// The request cannot be read, or is none.
     pub fn read_request(&self) -> Result<RunRequest> {
         let bytes = files::read(&self.request, MAX_FILE)?;
+        format::NODE_RUN.look(&bytes)?;
         serde_json::from_slice(&bytes)
             .map_err(|error| CommandError::failed(format!("{} is no request: {error}", self.request.display())))
     }

@@ -6,6 +6,7 @@ pub mod init;
 pub mod resolve_state;
 pub mod show;
 pub mod state;
+pub mod update;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -17,6 +18,7 @@ pub enum SiteCommand {
     State(state::StateArgs),
     ResolveState(resolve_state::ResolveStateArgs),
     BreakGlass(break_glass::BreakGlassArgs),
+    Update(update::UpdateArgs),
 }
 
 pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
@@ -26,5 +28,6 @@ pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
         SiteCommand::State(args) => state::run(args, context),
         SiteCommand::ResolveState(args) => resolve_state::run(args, context),
         SiteCommand::BreakGlass(args) => break_glass::run(args, context),
+        SiteCommand::Update(args) => update::run(args, context),
     }
 }

@@ -122,6 +122,7 @@ fn kind(kind: ReferenceKind) -> &'static str {
         ReferenceKind::File => "file",
         ReferenceKind::Referrer => "referrer",
         ReferenceKind::Attestation => "attestation",
+        ReferenceKind::Sealock => "sealock",
     }
 }
 

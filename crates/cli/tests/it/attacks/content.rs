@@ -1,5 +1,8 @@
 //! On what is signed: a publisher who is careless, or whose keys were stolen.
 
+use sealock_bundle::artifact::{self, OCI_MANIFEST};
+use sealock_bundle::lock::BlobRole;
+use sealock_trust::Digest;
 use serde_json::{Value, json};
 
 use super::forge::{Cargo, Parts};
@@ -78,6 +81,66 @@ pub const ATTACKS: &[Attack] = &[
         expected: Refused("SIZE"),
         make: other_size,
     },
+    Attack {
+        number: 17,
+        name: "a name that stands for another type than its blob",
+        expected: Refused("TYPE_MISMATCH"),
+        make: |scene| {
+            edited(scene, |manifest| {
+                manifest["references"][0]["media-type"] = json!("application/vnd.oci.image.index.v1+json");
+            })
+        },
+    },
+    Attack {
+        number: 17,
+        name: "a text that is called a gzip layer",
+        expected: Refused("TYPE_MISMATCH"),
+        make: |scene| {
+            edited(scene, |manifest| {
+                blob(manifest, "layer")["media-type"] = json!(GZIP_LAYER);
+            })
+        },
+    },
+    Attack {
+        number: 17,
+        name: "an image manifest in the role of an index",
+        expected: Refused("TYPE_MISMATCH"),
+        make: |scene| {
+            edited(scene, |manifest| {
+                blob(manifest, "manifest")["role"] = json!("index");
+            })
+        },
+    },
+    Attack {
+        number: 17,
+        name: "an image manifest that names its layer's type otherwise",
+        expected: Refused("TYPE_MISMATCH"),
+        make: |scene| scene.honest(&image(&json!({"layers": [layer(GZIP_LAYER)]}))),
+    },
+    Attack {
+        number: 17,
+        name: "a document that is an image manifest and an index",
+        expected: Refused("TYPE_MISMATCH"),
+        make: |scene| {
+            let both = json!({"layers": [layer("application/octet-stream")], "manifests": []});
+            // An honest publisher's tool does not build it, so the type is changed behind its back.
+            let mut cargo = image(&both);
+            cargo.lock.references.retain(|reference| reference.name.as_str() != "files.example/bent:1");
+            cargo.lock.blobs.iter_mut().for_each(|blob| {
+                if blob.role == BlobRole::Manifest && blob.digest == Digest::sha256(both.to_string().as_bytes()) {
+                    blob.role = BlobRole::Config;
+                    blob.media_type = OCI_MANIFEST.to_owned();
+                }
+            });
+            let mut parts = Parts::of(&scene.honest(&cargo));
+            let mut manifest: Value = serde_json::from_slice(parts.content("tuf/targets/manifest.json")).expect("JSON");
+            let wanted = json!(Digest::sha256(both.to_string().as_bytes()));
+            let blobs = manifest["blobs"].as_array_mut().expect("blobs");
+            blobs.iter_mut().filter(|blob| blob["digest"] == wanted).for_each(|blob| blob["role"] = json!("manifest"));
+            parts.replace_manifest(scene.publisher, &serde_json::to_vec(&manifest).expect("JSON"), 1);
+            parts.to_bytes()
+        },
+    },
     Attack { number: 18, name: "the payload of another bundle", expected: Refused("UNDECLARED"), make: other_payload },
     Attack {
         number: 18,
@@ -132,6 +195,32 @@ pub const ATTACKS: &[Attack] = &[
         },
     },
 ];
+
+const GZIP_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+/// The first blob of a manifest with this role.
+fn blob<'a>(manifest: &'a mut Value, role: &str) -> &'a mut Value {
+    let blobs = manifest["blobs"].as_array_mut().expect("blobs");
+    blobs.iter_mut().find(|blob| blob["role"] == role).expect("a blob of that role")
+}
+
+/// The descriptor of the blob `hello`, which is a text.
+fn layer(media_type: &str) -> Value {
+    json!({"mediaType": media_type, "digest": Digest::sha256(b"hello\n"), "size": 6})
+}
+
+/// The sample, and one more name for this document.
+fn image(document: &Value) -> Cargo {
+    let mut cargo = Cargo::sample(1);
+    let blob = artifact::generated(OCI_MANIFEST, BlobRole::Manifest, document.to_string().as_bytes());
+    let mut reference = cargo.lock.references.first().expect("a reference").clone();
+    reference.name = "files.example/bent:1".parse().expect("a name");
+    reference.digest = blob.digest.clone();
+    cargo.lock.blobs.push(blob);
+    cargo.lock.references.push(reference);
+    cargo.lock.sort();
+    cargo
+}
 
 fn manifest_of(scene: &Scene<'_>) -> Vec<u8> {
     Parts::of(&scene.honest(&Cargo::sample(1))).content("tuf/targets/manifest.json").clone()

@@ -153,6 +153,7 @@ fn empty_lock(sequence: u64) -> Lock {
         delegations: None,
         spec: Digest::sha256(b"spec"),
         selection: None,
+        parameters: BTreeMap::new(),
         tool: "sealock 0.1.0".to_owned(),
         references: Vec::new(),
         blobs: Vec::new(),

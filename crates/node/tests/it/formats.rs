@@ -1,0 +1,44 @@
+//! What a node keeps, of other major versions: not guessed at, and left alone.
+
+use sealock_node::Step;
+use sealock_node::changes::{Changes, ChangesError};
+use sealock_node::step::Claim;
+use sealock_trust::format;
+
+use crate::machine::{Machine, apply};
+
+const CHANGES: &str = "/var/lib/sealock/node/backup/changes.json";
+const CLAIM: &str = "/var/lib/sealock/node/claim.json";
+
+/// Frozen: documents of 1.0.
+const CHANGES_1: &str = r#"{"format":"node-changes/1.0","changes":[]}"#;
+const CLAIM_1: &str = r#"{"format":"node-claim/1.0","cluster":"plant-7","tables":["inet filter"]}"#;
+
+#[test]
+fn records_of_changes_of_another_major_are_refused_by_name() {
+    let machine = Machine::new();
+    machine.put(CHANGES, CHANGES_1);
+    assert_eq!(Changes::load(&machine).unwrap().iter().count(), 0);
+    for version in ["2.0", "0.9"] {
+        machine.put(CHANGES, &CHANGES_1.replace("1.0", version).replace("[]", "{}"));
+        let error = Changes::load(&machine).unwrap_err();
+        let ChangesError::Format(unknown) = error else { panic!("{error}") };
+        assert_eq!(unknown.known, format::NODE_CHANGES);
+        assert!(unknown.found.ends_with(version));
+    }
+}
+
+#[test]
+fn a_claim_of_another_major_is_nobody_elses_and_not_ours() {
+    let claim = Step::new("claim", Claim { cluster: "plant-7".into() });
+    let machine = Machine::new();
+    machine.put(CLAIM, CLAIM_1);
+    apply(&claim, &machine).unwrap();
+    for version in ["2.0", "0.9"] {
+        let bent = CLAIM_1.replace("1.0", version);
+        machine.put(CLAIM, &bent);
+        let error = apply(&claim, &machine).unwrap_err();
+        assert!(error.to_string().contains(&format!("node-claim/{version}")), "{error}");
+        assert_eq!(machine.text(CLAIM), bent);
+    }
+}
