@@ -30,7 +30,8 @@ pub struct EnrollArgs {
     #[arg(long, value_name = "PREFIX", default_value = "base")]
     stream: StreamPrefix,
     /// What the names of its artifacts begin with, in whole words, like `quay.io/acme`; once or more. Others are refused then.
-    /// Needed for every stream but `base` and `*`, so that nobody claims another's names; `*` allows all
+    /// Needed for every stream but `base` and `*`, so that nobody claims another's names; `*` allows all. What a bundle `shop`
+    /// makes itself is below `attestations/shop` and `manifests/shop`
     #[arg(long, value_name = "PREFIX")]
     names: Vec<NamePrefix>,
     /// It is the root of a site, and this is the outside: its receipts are believed, for `build --since`
