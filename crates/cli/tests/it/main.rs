@@ -28,6 +28,8 @@ mod init;
 #[cfg(feature = "outside")]
 mod inspect;
 #[cfg(feature = "outside")]
+mod interop;
+#[cfg(feature = "outside")]
 mod lock;
 mod node;
 #[cfg(feature = "outside")]
@@ -36,6 +38,7 @@ mod release;
 mod sandbox;
 mod serve;
 mod settings;
+#[cfg(feature = "outside")]
 mod signatures;
 #[cfg(feature = "outside")]
 mod signing;
