@@ -43,6 +43,8 @@ mod signatures;
 #[cfg(feature = "outside")]
 mod signing;
 mod site;
+#[cfg(feature = "outside")]
+mod strace;
 mod trust;
 #[cfg(feature = "outside")]
 mod update;
