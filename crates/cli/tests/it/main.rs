@@ -18,6 +18,8 @@ mod delta;
 #[cfg(feature = "outside")]
 mod diff;
 mod docs;
+#[cfg(feature = "outside")]
+mod every_step;
 mod explain;
 mod formats;
 mod gap;
