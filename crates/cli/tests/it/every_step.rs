@@ -27,6 +27,7 @@ struct Work<'a> {
 }
 
 /// Runs the command, in a copy of `start`, with each fault at each call, and then once more without.
+#[expect(clippy::print_stdout, reason = "a person wants to know how many steps there were")]
 fn at_every_step(start: &Sandbox, work: &Work<'_>) {
     let first = start.copy();
     let calls = strace::changes(&first, work.args);

@@ -85,7 +85,9 @@ fn provenance(scene: &Scene) -> Result<(), String> {
 
 fn tree(scene: &Scene) -> Result<(), String> {
     let image = scene.at_site(WEB);
-    let tree = scene.tool("cosign", &["tree", "--registry-referrers-mode", "oci-1-1", &image])?;
+    // cosign asks for this word before it lists what refers to an image.
+    let tree = ["COSIGN_EXPERIMENTAL=1", "cosign", "tree", "--registry-referrers-mode", "oci-1-1", &image];
+    let tree = scene.tool("env", &tree)?;
     for expected in ["https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1", ".sig"] {
         ensure(tree.contains(expected), &tree)?;
     }
