@@ -1,6 +1,6 @@
 # The two commands: `make demo` and `make test`. Both set up all they need on a fresh Debian or Ubuntu machine.
 
-.PHONY: help setup demo demo-down test bench attacks fuzz codegen
+.PHONY: help setup demo demo-down test bench attacks interop fuzz codegen
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ bench: setup ## Build, import, send and repair beside the peers, in one run
 
 attacks: setup ## Every attack of the threat model, with its reason code
 	@. ./bootstrap.sh --env && cargo test --quiet -p sealock-cli --test it attacks -- --nocapture
+
+interop: setup ## Other people's tools against our bundles, registry and metadata
+	@. ./bootstrap.sh --env && cargo xtask interop
 
 fuzz: setup ## Run every fuzz target for a minute (needs a nightly Rust)
 	@. ./bootstrap.sh --env && cargo xtask fuzz

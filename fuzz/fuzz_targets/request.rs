@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sealock_trust::request::{SignatureFile, SigningRequest};
+use sealock_trust::request::{RootDraft, SignatureFile, SigningRequest};
 use sealock_trust::tuf::Delegations;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -12,6 +12,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     if let Ok(file) = SignatureFile::from_bytes(bytes) {
         assert_eq!(file.to_bytes().expect("canonical"), bytes);
+    }
+    if let Ok(draft) = RootDraft::from_bytes(bytes) {
+        RootDraft::from_bytes(&draft.to_bytes().expect("what was read can be written")).expect("and read again");
+        let _ = (draft.tally(), draft.finished());
     }
     if let Ok(delegations) = Delegations::from_bytes(bytes) {
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{e2e, environment, repo, tidy, tools};
+use crate::tools::Judges;
+use crate::{e2e, interop, repo, tidy, tools};
 
 /// What a whole run may take with cold caches.
 const BUDGET: Duration = Duration::from_secs(60 * 60);
@@ -78,11 +79,8 @@ fn deny(root: &Path) -> Result<()> {
 }
 
 fn tests(root: &Path) -> Result<()> {
-    let oracles = tools::oracles(root)?;
-    let path = environment::variable("PATH").unwrap_or_default();
-    let path = std::env::join_paths(oracles.into_iter().chain(std::env::split_paths(&path)))?;
     let mut command = Command::new("cargo");
-    command.args(["test", "--workspace"]).current_dir(root).env("PATH", path).env("SEALOCK_ORACLES", "1");
+    interop::prepare(command.args(["test", "--workspace"]).current_dir(root), root, Judges::Ci)?;
     let status = command.status().context("cannot run cargo")?;
     if !status.success() {
         bail!("cargo test --workspace failed");

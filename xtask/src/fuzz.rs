@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
 use crate::{repo, tools};
 
@@ -20,6 +23,16 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("manifest", &["bundle/testdata"]),
     ("lock", &["bundle/testdata"]),
     ("spec", &["cli/src/commands/init"]),
+    ("parameters", &[]),
+    ("volumes", &["bundle/testdata"]),
+    ("revocations", &["trust/testdata/vectors"]),
+    ("want_list", &[]),
+    ("receipt", &["trust/testdata/vectors"]),
+    ("break_glass", &["trust/testdata/vectors"]),
+    ("trust_state", &["trust/testdata/vectors"]),
+    ("convert", &["bundle/tests/fixtures/convert"]),
+    ("sbom", &["fetch/testdata"]),
+    ("chart", &["bundle/testdata"]),
     ("reference", &[]),
     ("journal", &[]),
 ];
@@ -27,6 +40,25 @@ const TARGETS: &[(&str, &[&str])] = &[
 /// The files that the target `tuf` reads, in its order.
 const METADATA: [&str; 7] =
     ["1.root.json", "2.root.json", "3.root.json", "snapshot.json", "targets.json", "timestamp.json", "acme.json"];
+
+const WANT_LIST: &str = concat!(
+    r#"{"blobs":[{"digest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","#,
+    r#""media-type":"application/octet-stream","needed-by":["quay.io/team/app:v1"],"role":"layer","size":1}],"#,
+    r#""format":"want-list/1.0","#,
+    r#""manifest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","#,
+    r#""sequence":2,"site":"plant-7","stream":"base"}"#,
+);
+
+const TRUST_STATE: &str = concat!(
+    r#"{"enrolments":[{"fingerprint":"sha256:0000000000000000000000000000000000000000000000000000000000000000","#,
+    r#""prefix":"*"}],"floor":"2026-11-23T12:00:00Z","format":"trust-state/1.0","generation":1,"#,
+    r#""roots":{"sha256:0000000000000000000000000000000000000000000000000000000000000000":{"digest":"#,
+    r#""sha256:0000000000000000000000000000000000000000000000000000000000000000","version":1}},"streams":[]}"#,
+);
+
+const SPDX: &str = r#"{"spdxVersion":"SPDX-2.3","packages":[{"name":"zlib","versionInfo":"1.3","licenseConcluded":"Zlib","externalRefs":[]}]}"#;
+
+const CYCLONEDX: &str = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"zlib","version":"1.3","licenses":[{"license":{"id":"Zlib"}}],"components":[]}]}"#;
 
 /// Larger files teach a fuzzer nothing that smaller ones do not.
 const LARGEST_SEED: u64 = 64 << 10;
@@ -80,15 +112,36 @@ fn lay_out_seeds(root: &Path, target: &str, sources: &[&str]) -> Result<()> {
         "reference" => {
             ["registry.k8s.io/pause:3.10", "localhost:5000/a/b@sha256:00", "ubuntu"].map(Into::into).to_vec()
         }
+        "want_list" => vec![WANT_LIST.into()],
+        "trust_state" => vec![TRUST_STATE.into()],
+        "sbom" => [SPDX, CYCLONEDX].map(Into::into).to_vec(),
+        "chart" => vec![chart()?],
         _ => Vec::new(),
     };
     for source in sources {
         collect(&root.join("crates").join(source), &mut seeds)?;
     }
+    let payloads: Vec<Vec<u8>> = seeds.iter().filter_map(|seed| payload(seed)).collect();
+    seeds.extend(payloads);
     for (number, seed) in seeds.iter().enumerate() {
         fs::write(corpus.join(format!("seed-{number}")), seed)?;
     }
     Ok(())
+}
+
+/// What is in an envelope: targets that read envelopes take the payload alone too.
+fn payload(seed: &[u8]) -> Option<Vec<u8>> {
+    let envelope: Value = serde_json::from_slice(seed).ok()?;
+    STANDARD.decode(envelope["payload"].as_str()?).ok()
+}
+
+/// A chart of two files, packed by tar.
+fn chart() -> Result<Vec<u8>> {
+    let script = "d=$(mktemp -d) && mkdir $d/app && echo 'name: app' > $d/app/Chart.yaml && \
+        echo 'replicas: 1' > $d/app/values.yaml && tar --format=ustar -C $d -cz app; rm -r $d";
+    let output = Command::new("sh").args(["-c", script]).output().context("cannot run sh")?;
+    ensure!(output.status.success() && !output.stdout.is_empty(), "tar packs no chart");
+    Ok(output.stdout)
 }
 
 /// The metadata of every attack as the target `tuf` reads it: roots 1 to 3, the three others and a vendor's, zero bytes between

@@ -7,6 +7,7 @@ mod demo;
 mod e2e;
 mod environment;
 mod fuzz;
+mod interop;
 mod lab;
 mod repo;
 mod story;
@@ -40,6 +41,8 @@ enum Task {
     E2e(e2e::Selection),
     /// Build and import beside the peers, in one run
     Bench,
+    /// Other people's programs against what we make: a table
+    Interop(interop::InteropArgs),
     /// Run the fuzz targets, each for a while
     Fuzz(fuzz::FuzzArgs),
 }
@@ -63,6 +66,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(args) => demo::command(&args),
         Task::E2e(selection) => e2e::command(&selection),
         Task::Bench => bench::command(),
+        Task::Interop(args) => interop::command(&args),
         Task::Fuzz(args) => fuzz::command(&args),
     }
 }

@@ -1,5 +1,6 @@
 //! Tools that the tasks build once and keep under the user's cache folder.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,27 +43,70 @@ fn cargo_tool(root: &Path, name: &str, version: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Packages of the other implementation that judges what we make in Python.
-const PYTHON_ORACLES: &[&str] = &["tuf==7.0.1", "securesystemslib[crypto]==1.6.0"];
-
-/// The folders with the programs of other implementations: a `python3` that has python-tuf, `go_tuf`, and `notation`. Made on
-/// first use.
-pub fn oracles(root: &Path) -> Result<Vec<PathBuf>> {
-    Ok(vec![
-        python_oracles()?,
-        go_oracle(&root.join("crates/trust/tests/oracle/go_tuf"), "go_tuf", ".")?,
-        go_oracle(&root.join("crates/fetch/tests/oracle/notation"), "notation", NOTATION)?,
-    ])
+/// Which of other people's programs are brought to judge what we make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judges {
+    /// Those from packages, and those that are built in a minute.
+    Ci,
+    /// Also those that take many minutes to build.
+    All,
 }
 
-fn python_oracles() -> Result<PathBuf> {
-    let folder = cache()?.join("tools/oracles-1");
+impl Judges {
+    /// As the tests are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ci => "ci",
+            Self::All => "all",
+        }
+    }
+}
+
+/// The folders with the programs that judge what we make, made on first use: a `python3` that has python-tuf, `go_tuf`,
+/// `notation`, crane, and where all are wanted oras and cosign. tar, skopeo and umoci are the distribution's (`lab/setup.sh`).
+pub fn judges(root: &Path, which: Judges) -> Result<Vec<PathBuf>> {
+    let mut folders = vec![
+        python_oracles(root)?,
+        go_oracle(&root.join("crates/trust/tests/oracle/go_tuf"), "go_tuf", ".")?,
+        go_oracle(&root.join("crates/fetch/tests/oracle/notation"), "notation", NOTATION)?,
+        part(root, "crane")?,
+    ];
+    if which == Judges::All {
+        folders.extend([part(root, "oras")?, part(root, "cosign")?]);
+    }
+    Ok(folders)
+}
+
+/// The search path with `folders` in front.
+pub fn path_with(folders: Vec<PathBuf>) -> Result<OsString> {
+    let path = environment::variable("PATH").unwrap_or_default();
+    Ok(std::env::join_paths(folders.into_iter().chain(std::env::split_paths(&path)))?)
+}
+
+/// Where a part of the lab keeps its programs; built on first use.
+pub fn part(root: &Path, name: &str) -> Result<PathBuf> {
+    let script = root.join("lab/parts/build.sh");
+    program(Command::new(&script).arg(name))?;
+    let path = crate::repo::stdout(root, script.to_str().context("no UTF-8")?, &["--path", name])?;
+    Ok(PathBuf::from(path.trim()).join("bin"))
+}
+
+/// A version that `lab/versions.env` pins.
+fn pinned(root: &Path, name: &str) -> Result<String> {
+    let file = root.join("lab/versions.env");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    value.map(str::to_owned).with_context(|| format!("{} pins no {name}", file.display()))
+}
+
+fn python_oracles(root: &Path) -> Result<PathBuf> {
+    let (tuf, library) = (pinned(root, "PYTHON_TUF")?, pinned(root, "SECURESYSTEMSLIB")?);
+    let folder = cache()?.join(format!("tools/python-tuf-{tuf}-{library}"));
     if !folder.exists() {
-        let partial = folder.with_extension("partial");
+        let partial = cache()?.join("tools/python-tuf.partial");
         program(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&partial))?;
-        program(
-            Command::new(partial.join("bin/python3")).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_ORACLES),
-        )?;
+        let packages = [format!("tuf=={tuf}"), format!("securesystemslib[crypto]=={library}")];
+        program(Command::new(partial.join("bin/python3")).args(["-m", "pip", "install", "--quiet"]).args(packages))?;
         std::fs::rename(&partial, &folder)?;
     }
     Ok(folder.join("bin"))

@@ -10,6 +10,7 @@ pub mod cosign;
 pub mod gpg;
 pub mod image;
 pub mod notation;
+pub mod sealed;
 pub mod sigstore;
 pub mod small_disk;
 pub mod upstream;

@@ -45,8 +45,8 @@ pub fn command() -> Result<()> {
 }
 
 fn rows(root: &Path, folder: &Path, corpus: &Corpus) -> Result<Vec<Row>> {
-    let distribution = registry::part(root, "registry")?.join("registry");
-    let crane = registry::part(root, "crane")?.join("crane");
+    let distribution = tools::part(root, "registry")?.join("registry");
+    let crane = tools::part(root, "crane")?.join("crane");
     let docker_registry = Path::new("/usr/bin/docker-registry");
     let upstream = Registry::start(&distribution, &folder.join("upstream"))?;
     peers::skopeo_to_registry(&corpus.layout, corpus, &upstream)?;

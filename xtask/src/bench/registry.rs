@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -72,10 +72,4 @@ fn configuration(folder: &Path, address: &str) -> String {
          storage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
         data.display()
     )
-}
-
-/// Where a lab part keeps its programs.
-pub fn part(root: &Path, name: &str) -> Result<PathBuf> {
-    let path = crate::repo::stdout(root, "lab/parts/build.sh", &["--path", name])?;
-    Ok(PathBuf::from(path.trim()).join("bin"))
 }

@@ -9,8 +9,8 @@ pub mod outside;
 pub mod proof;
 mod teller;
 
-pub use binaries::executable;
-pub use desk::Desk;
+pub use binaries::{Binaries, executable};
+pub use desk::{Desk, copy};
 pub use proof::report;
 pub use teller::Teller;
 

@@ -16,7 +16,7 @@ pub(crate) use medium::{Medium, open_regular};
 pub use payload::{BlobReader, BlobSink, Taken};
 pub use reader::Archive;
 pub(crate) use writer::sync_folder_of;
-pub use writer::{SlotWriter, Writer, partial_path};
+pub use writer::{SlotWriter, Writer, forget_progress, partial_path};
 
 /// Adds what was tried, and where, to an error of the operating system.
 pub(crate) trait IoContext<T> {

@@ -57,6 +57,23 @@ pub fn partial_path(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Removes what a build leaves beside `path` that died right after the bundle had got its name.
+///
+/// # Errors
+/// [`ArchiveError::Io`].
+pub fn forget_progress(path: &Path) -> Result<(), ArchiveError> {
+    let partial = partial_path(path);
+    if partial.exists() {
+        // Somebody is building here.
+        return Ok(());
+    }
+    let progress = Progress::path_of(&partial);
+    match fs::remove_file(&progress) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).during("remove", &progress),
+        _ => Ok(()),
+    }
+}
+
 impl Writer {
     /// Begins the bundle that `lock` determines, to appear at `path`; or goes on with it, where that was begun before.
     ///

@@ -20,7 +20,7 @@ const MAX_FILE: u64 = 256 << 10;
 ///
 /// # Errors
 /// What is wrong with the archive.
-pub(super) fn files(archive: &[u8]) -> io::Result<BTreeMap<String, String>> {
+pub fn files(archive: &[u8]) -> io::Result<BTreeMap<String, String>> {
     let mut tar = tar::Archive::new(GzDecoder::new(archive).take(MAX_CONTENT));
     let mut files = BTreeMap::new();
     for (count, entry) in tar.entries()?.enumerate() {

@@ -16,6 +16,7 @@ mod text;
 mod transfer;
 mod tree;
 
+pub use chart::files as chart_files;
 pub use model::{
     Alert, Amount, ArtifactChange, Change, Diff, FactChange, Kind, Layer, Level, Origin, PackageChange, PackageChanges,
     Parameter, SideSummary, Source, State, StreamPosition, TextChange, Transfer, Trust, Unchanged,

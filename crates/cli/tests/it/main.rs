@@ -18,6 +18,8 @@ mod delta;
 #[cfg(feature = "outside")]
 mod diff;
 mod docs;
+#[cfg(feature = "outside")]
+mod every_step;
 mod explain;
 mod formats;
 mod gap;
@@ -28,6 +30,8 @@ mod init;
 #[cfg(feature = "outside")]
 mod inspect;
 #[cfg(feature = "outside")]
+mod interop;
+#[cfg(feature = "outside")]
 mod lock;
 mod node;
 #[cfg(feature = "outside")]
@@ -36,10 +40,13 @@ mod release;
 mod sandbox;
 mod serve;
 mod settings;
+#[cfg(feature = "outside")]
 mod signatures;
 #[cfg(feature = "outside")]
 mod signing;
 mod site;
+#[cfg(feature = "outside")]
+mod strace;
 mod trust;
 #[cfg(feature = "outside")]
 mod update;

@@ -18,6 +18,15 @@ impl Sandbox {
         Self { root }
     }
 
+    /// Another one with the same files in it.
+    #[cfg(feature = "outside")]
+    pub fn copy(&self) -> Self {
+        let copy = tempfile::Builder::new().prefix("sealock-it-").tempdir().expect("a temporary folder");
+        let status = Command::new("cp").arg("-a").arg(self.join(".")).arg(copy.path()).status().expect("cp");
+        assert!(status.success(), "{} cannot be copied", self.path().display());
+        Self { root: copy }
+    }
+
     pub fn path(&self) -> &Path {
         self.root.path()
     }
@@ -46,7 +55,19 @@ impl Sandbox {
 
     /// `sealock ARGS…`, ready to run in the sandbox.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sealock"));
+        self.prepare(Command::new(env!("CARGO_BIN_EXE_sealock")), args)
+    }
+
+    /// `RUNNER… sealock ARGS…`: the command, started by another program.
+    #[cfg(feature = "outside")]
+    pub fn command_under(&self, runner: &[impl AsRef<std::ffi::OsStr>], args: &[&str]) -> Command {
+        let (program, words) = runner.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command.args(words).arg(env!("CARGO_BIN_EXE_sealock"));
+        self.prepare(command, args)
+    }
+
+    fn prepare(&self, mut command: Command, args: &[&str]) -> Command {
         command.args(args).current_dir(self.path()).stdin(Stdio::null());
         command.env_clear().env("HOME", self.join("home")).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("SEALOCK_STATE_DIR", self.join("state"));
@@ -71,8 +92,15 @@ impl Sandbox {
 
     /// An output as a person sees it.
     pub fn seen(&self, output: &Output) -> String {
+        assert!(output.status.code().is_some(), "it was killed: {}", output.status);
+        self.seen_whatever(output)
+    }
+
+    /// The same, where the command may have been killed.
+    pub fn seen_whatever(&self, output: &Output) -> String {
         let mut text = String::new();
-        let _ = writeln!(text, "exit code: {}", output.status.code().expect("an exit code"));
+        let code = output.status.code().map_or_else(|| output.status.to_string(), |code| code.to_string());
+        let _ = writeln!(text, "exit code: {code}");
         for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
             if !bytes.is_empty() {
                 let _ = write!(text, "--- {name}\n{}", String::from_utf8_lossy(bytes));

@@ -12,7 +12,7 @@ use crate::serve::{Serving, get, serve};
 const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// An image, signed in both of cosign's forms, with its provenance; the spec demands the key.
-fn signed() -> (Packager, Digest) {
+pub fn signed() -> (Packager, Digest) {
     let packager = Packager::new();
     let key = Cosign::generate();
     let image = corpus::images(2, 300_000)[1].clone();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use sealock_bundle::archive::Writer;
+use sealock_bundle::archive::{Writer, forget_progress};
 use sealock_bundle::lock::LockedBlob;
 use sealock_bundle::manifest::Base;
 use sealock_bundle::sign::{Requests, SignedBundle, requests, sign_with};
@@ -114,6 +114,7 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     let started = Instant::now();
     if is_built(&job)? {
         context.ui.detail(format_args!("{} is built already, signing it", job.to.display()));
+        forget_progress(&job.to)?;
     } else {
         fetch(&job, context)?;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
+use sealock_bundle::Manifest;
 use sealock_bundle::archive::Writer;
 use sealock_bundle::artifact::{self, Content, OCI_MANIFEST};
 use sealock_bundle::lock::{
@@ -127,7 +128,15 @@ impl Cargo {
 
     /// The bundle, unsigned.
     pub fn write(&self, path: &Path) -> PathBuf {
-        let writer = Writer::create(path, &self.lock).expect("a bundle");
+        self.fill(Writer::create(path, &self.lock).expect("a bundle"))
+    }
+
+    /// The same under another manifest than the lock makes: a delta, unsigned.
+    pub fn write_as(&self, path: &Path, manifest: &Manifest) -> PathBuf {
+        self.fill(Writer::create_with(path, &self.lock, manifest).expect("a bundle"))
+    }
+
+    fn fill(&self, writer: Writer) -> PathBuf {
         for blob in writer.missing() {
             let mut slot = writer.slot(&blob.digest).expect("a slot");
             slot.write(&self.contents[&blob.digest]).expect("room");

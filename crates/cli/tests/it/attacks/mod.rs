@@ -4,12 +4,15 @@
 mod archive;
 mod content;
 mod forge;
+mod memory;
 mod order;
+mod pieces;
 mod scene;
 mod signatures;
+mod upstream;
 mod vendors;
 
-use scene::{Scene, Station};
+use scene::{Scene, Station, Verdict};
 
 /// One attack.
 struct Attack {
@@ -23,6 +26,18 @@ struct Attack {
     make: fn(&Scene) -> Vec<u8>,
 }
 
+/// An attack that is more than a file to import.
+struct Attempt {
+    /// Its number in the list of the threat model (docs/concepts/threat-model.md).
+    number: u8,
+    /// What the attacker does.
+    name: &'static str,
+    /// What must be said.
+    expected: Expected,
+    /// Sets the scene, runs the command, and answers what it said.
+    run: fn(&Scene) -> Verdict,
+}
+
 /// What the site must say.
 #[derive(Clone, Copy)]
 enum Expected {
@@ -30,6 +45,8 @@ enum Expected {
     Refused(&'static str),
     /// The same, but a newer root that is valid by itself is kept (DESIGN §6, State), in the sealed state.
     RefusedKeepingRoots(&'static str),
+    /// The same, but imports are frozen until a person has looked.
+    RefusedAndFrozen(&'static str),
     /// Exit code 0, and nothing changed: there is nothing to do.
     NoEffect,
     /// Exit code 0: it is no attack, but looks like one.
@@ -39,36 +56,48 @@ enum Expected {
 impl Expected {
     fn code(self) -> &'static str {
         match self {
-            Self::Refused(code) | Self::RefusedKeepingRoots(code) => code,
+            Self::Refused(code) | Self::RefusedKeepingRoots(code) | Self::RefusedAndFrozen(code) => code,
             Self::NoEffect => "ALREADY",
             Self::Accepted => "-",
         }
     }
 }
 
-fn table() -> Vec<&'static Attack> {
-    let mut attacks: Vec<_> =
-        [archive::ATTACKS, content::ATTACKS, signatures::ATTACKS, vendors::ATTACKS, order::ATTACKS]
-            .into_iter()
-            .flatten()
-            .collect();
-    attacks.sort_by_key(|attack| attack.number);
-    attacks
+/// An attack of either kind.
+struct Row {
+    number: u8,
+    name: &'static str,
+    expected: Expected,
+    run: Box<dyn Fn(&Scene) -> Verdict>,
+}
+
+fn table() -> Vec<Row> {
+    let files = [archive::ATTACKS, content::ATTACKS, signatures::ATTACKS, vendors::ATTACKS, order::ATTACKS];
+    let files = files.into_iter().flatten().map(|&Attack { number, name, expected, make }| {
+        let run = move |scene: &Scene| scene.import(&make(scene));
+        Row { number, name, expected, run: Box::new(run) }
+    });
+    let others = [pieces::ATTEMPTS, memory::ATTEMPTS, upstream::ATTEMPTS].into_iter().flatten();
+    let others =
+        others.map(|&Attempt { number, name, expected, run }| Row { number, name, expected, run: Box::new(run) });
+    let mut rows: Vec<Row> = files.chain(others).collect();
+    rows.sort_by_key(|row| row.number);
+    rows
 }
 
 #[test]
 fn every_attack_has_its_reason_code_and_leaves_the_site_as_it_was() {
     let station = Station::new();
-    let mut table =
-        String::from("nr  attack                                                        code           exit  state\n");
+    let mut table = String::from(
+        "nr  attack                                                        code              exit  state\n",
+    );
     let mut failures = Vec::new();
     for attack in self::table() {
         let scene = station.scene();
-        let bundle = (attack.make)(&scene);
-        let verdict = scene.import(&bundle);
+        let verdict = (attack.run)(&scene);
         let state = if verdict.changed.is_empty() { "unchanged" } else { "changed" };
         table.push_str(&format!(
-            "{:>2}  {:<60}  {:<13}  {:>4}  {state}\n",
+            "{:>2}  {:<60}  {:<16}  {:>4}  {state}\n",
             attack.number, attack.name, verdict.code, verdict.exit
         ));
         if !verdict.fits(attack.expected) {

@@ -67,6 +67,10 @@ impl Verdict {
                 let are_roots = self.changed.iter().all(keeps_roots);
                 self.exit == 3 && self.code == code && are_roots
             }
+            Expected::RefusedAndFrozen(code) => {
+                let is_freeze = |path: &PathBuf| path.ends_with("trust/frozen.json");
+                self.exit == 3 && self.code == code && self.changed.iter().all(is_freeze)
+            }
             Expected::NoEffect => self.exit == 0 && self.changed.is_empty(),
             Expected::Accepted => self.exit == 0 && !self.changed.is_empty(),
         }
@@ -100,20 +104,41 @@ impl Scene<'_> {
 
     pub fn import(&self, bundle: &[u8]) -> Verdict {
         fs::write(self.sandbox.join("attack.tar"), bundle).expect("room");
-        let before = self.state();
-        let output = self.sandbox.run(&["import", "attack.tar"]);
-        let seen = self.sandbox.seen(&output);
-        let code = seen.split("error[").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or("-").to_owned();
-        Verdict { exit: output.status.code().unwrap_or(-1), code, changed: differing(&before, &self.state()), seen }
+        self.attempt(&["import", "attack.tar"])
     }
 
-    /// Every file of the site with its content; locks aside.
-    fn state(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        collect(&self.sandbox.join("state"), &mut files);
-        files.retain(|path, _| !path.ends_with("lock"));
-        files
+    /// What the site says to a command, and whether it is what it was.
+    pub fn attempt(&self, args: &[&str]) -> Verdict {
+        attempt(&self.sandbox, &[], args)
     }
+
+    /// The same, where another program starts the command.
+    pub fn attempt_under(&self, runner: &[String], args: &[&str]) -> Verdict {
+        attempt(&self.sandbox, runner, args)
+    }
+}
+
+/// What a command says, and which files of the station, and of the packager where there is one, are not what they were.
+pub fn attempt(sandbox: &Sandbox, runner: &[String], args: &[&str]) -> Verdict {
+    let before = state(sandbox);
+    let mut command = match runner {
+        [] => sandbox.command(args),
+        runner => sandbox.command_under(runner, args),
+    };
+    let output = command.output().expect("the command runs");
+    let seen = sandbox.seen(&output);
+    let code = seen.split("error[").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or("-").to_owned();
+    Verdict { exit: output.status.code().unwrap_or(-1), code, changed: differing(&before, &state(sandbox)), seen }
+}
+
+/// Every file of the station and of the packager with its content; locks, and what a build goes on with, aside.
+fn state(sandbox: &Sandbox) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for folder in ["state", "plant"].map(|name| sandbox.join(name)).iter().filter(|folder| folder.exists()) {
+        collect(folder, &mut files);
+    }
+    files.retain(|path, _| !path.ends_with("lock") && !path.to_string_lossy().contains(".partial"));
+    files
 }
 
 fn differing(before: &BTreeMap<PathBuf, Vec<u8>>, after: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<PathBuf> {
