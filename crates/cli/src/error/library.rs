@@ -135,9 +135,9 @@ library_error!(sealock_bundle::ArchiveError, is_environment);
 library_error!(sealock_bundle::verify::VerifyError, is_environment);
 library_error!(sealock_bundle::import::ImportError, is_environment);
 library_error!(sealock_bundle::sign::SignBundleError);
+library_error!(sealock_bundle::update::UpdateError, is_environment, hint);
 #[cfg(feature = "outside")]
 library_error!(sealock_bundle::vendors::VendorsError);
-library_error!(sealock_bundle::update::UpdateError, is_environment, hint);
 library_error!(sealock_bundle::volumes::VolumeError, is_environment, hint);
 library_error!(sealock_store::StoreError, is_environment);
 library_error!(sealock_server::ServeError, is_environment);
