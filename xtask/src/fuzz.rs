@@ -22,6 +22,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("spec", &["cli/src/commands/init"]),
     ("reference", &[]),
     ("journal", &[]),
+    ("layer_patch", &["bundle/testdata/vectors/layer-patch"]),
 ];
 
 /// The files that the target `tuf` reads, in its order.

@@ -15,6 +15,7 @@ pub mod licences;
 pub mod lock;
 pub mod manifest;
 pub mod names;
+pub mod patch;
 pub mod plain;
 pub mod reference;
 pub mod sbom;

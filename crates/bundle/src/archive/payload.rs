@@ -2,7 +2,7 @@
 
 use super::layout::{self, Slot};
 use super::{Archive, ArchiveError, Medium, entry, tar};
-use crate::manifest::{Blob, Manifest};
+use crate::manifest::{Blob, Carried, Manifest, Patch};
 
 /// Bytes that are read at once.
 const CHUNK: usize = 1 << 20;
@@ -26,6 +26,12 @@ pub trait BlobSink {
     /// # Errors
     /// When the digest is another one, or the content cannot be kept.
     fn take(&mut self, blob: &Blob, data: &mut BlobReader<'_>) -> Result<Taken, Self::Error>;
+
+    /// Reads the `patch` that makes `blob` from `data` to the end and checks its digest, or skips it.
+    ///
+    /// # Errors
+    /// When the digest is another one, or it does not make the blob.
+    fn take_patch(&mut self, blob: &Blob, patch: &Patch, data: &mut BlobReader<'_>) -> Result<Taken, Self::Error>;
 }
 
 /// The content of one blob, in pieces.
@@ -104,11 +110,15 @@ impl Archive {
         let start = self.header_size();
         let mut buffer = vec![0; CHUNK];
         let mut end = start;
-        for (blob, slot) in manifest.carried().zip(layout::slots_of(manifest)) {
+        for (entry, slot) in manifest.entries().zip(layout::slots_of(manifest)) {
             source.expect_head(&slot, start + slot.start)?;
             let position = start + slot.data;
             let mut data = BlobReader { source, buffer: &mut buffer, position, remaining: slot.size };
-            if sink.take(blob, &mut data)? == Taken::Whole && data.remaining > 0 {
+            let taken = match entry {
+                Carried::Whole(blob) => sink.take(blob, &mut data)?,
+                Carried::Patch(blob, patch) => sink.take_patch(blob, patch, &mut data)?,
+            };
+            if taken == Taken::Whole && data.remaining > 0 {
                 // A sink that stops early has not seen the digest.
                 return Err(ArchiveError::WrongSize {
                     name: slot.name,

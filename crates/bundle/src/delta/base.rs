@@ -48,13 +48,34 @@ pub fn check_base(header: &VerifiedHeader, inside: Inside<'_>, root: &TrustedRoo
     for blob in manifest.expected() {
         let is_ours = brought.get(&blob.digest) == Some(&blob.size);
         if !is_ours || inside.store.blob_size(&blob.digest)? != Some(blob.size) {
-            wanted.push(blob);
+            wanted.push((blob, None));
+        }
+    }
+    for (blob, patch) in manifest.patched() {
+        let is_ours = brought.get(&patch.base) == Some(&patch.base_size);
+        if !is_ours || inside.store.blob_size(&patch.base)? != Some(patch.base_size) {
+            wanted.push((blob, Some(&patch.base)));
         }
     }
     if wanted.is_empty() {
         return Ok(());
     }
     Err(BaseMissing::Blobs(Box::new(want_list(header, inside, wanted)?)))
+}
+
+/// What is wanted where the base of `blob` is not what it was: the blob itself.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn wanted_whole(
+    header: &VerifiedHeader,
+    inside: Inside<'_>,
+    blob: &Digest,
+) -> Result<Option<BaseMissing>, BaseMissing> {
+    let Some((blob, patch)) = header.manifest().patched().find(|(found, _)| found.digest == *blob) else {
+        return Ok(None);
+    };
+    Ok(Some(BaseMissing::Blobs(Box::new(want_list(header, inside, vec![(blob, Some(&patch.base))])?))))
 }
 
 /// The manifests of this publisher's bundles that live releases select, the newest release's first, each once.
@@ -90,9 +111,14 @@ fn read_blob(store: &Store, digest: &Digest, limit: u64) -> Result<Option<Vec<u8
     Ok(read.is_ok().then_some(content))
 }
 
-fn want_list(header: &VerifiedHeader, inside: Inside<'_>, wanted: Vec<&Blob>) -> Result<WantList, StoreError> {
+/// What is wanted, each blob with the base that it was to be made of, where that is missing.
+fn want_list(
+    header: &VerifiedHeader,
+    inside: Inside<'_>,
+    wanted: Vec<(&Blob, Option<&Digest>)>,
+) -> Result<WantList, StoreError> {
     let manifest = header.manifest();
-    let digests: BTreeSet<&Digest> = wanted.iter().map(|blob| &blob.digest).collect();
+    let digests: BTreeSet<&Digest> = wanted.iter().map(|(blob, _)| &blob.digest).collect();
     let mut parents = Parents::default();
     // Who needs a blob is a help to people: a payload that is damaged further on has the same want-list.
     if let Err(error) = header.stream(&mut parents, &mut |_| {}) {
@@ -107,7 +133,8 @@ fn want_list(header: &VerifiedHeader, inside: Inside<'_>, wanted: Vec<&Blob>) ->
     let mut needed = parents.needed_by(manifest, &digests);
     let mut blobs: Vec<WantedBlob> = wanted
         .into_iter()
-        .map(|blob| WantedBlob {
+        .map(|(blob, base)| WantedBlob {
+            base: base.cloned(),
             digest: blob.digest.clone(),
             size: blob.size,
             media_type: blob.media_type.clone(),
