@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 pub fn run(root: &Path, cache: &Path) -> Result<()> {
     println!("\ndeltas between layers of successive versions\n");
     let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--quiet", "--release", "--locked", "--"]).arg(cache.join("bench/layer-delta"));
+    cargo.args(["run", "--quiet", "--release", "--locked", "--"]).arg(cache.join("layer-delta"));
     let status = cargo.current_dir(root.join("bench/layer-delta")).status().context("cargo cannot be run")?;
     ensure!(status.success(), "bench/layer-delta ended with {status}");
     Ok(())

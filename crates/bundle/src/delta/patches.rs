@@ -69,7 +69,7 @@ impl Making<'_> {
     pub fn run(&self, tell: &mut dyn FnMut(&Step)) -> Result<Patches, ArchiveError> {
         let manifest = self.whole.unverified_manifest()?;
         let candidates = self.shelf.candidates((self.whole, &manifest), &self.held);
-        let is_layer = |blob: &&Blob| blob.size >= SMALLEST && candidates.get(&blob.digest).is_some();
+        let is_layer = |blob: &&Blob| blob.size >= SMALLEST && candidates.contains_key(&blob.digest);
         let layers: Vec<&Blob> = manifest.carried().filter(is_layer).collect();
         let total = layers.iter().fold(0, |sum, blob| sum + blob.size);
         let (mut patches, mut sketches, mut done) = (Patches::default(), BTreeMap::new(), 0);

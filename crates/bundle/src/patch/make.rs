@@ -187,12 +187,10 @@ fn read_head<R: BufRead>(layer: &mut BitReader<R>, head: &mut Vec<u8>) -> Result
         let length = head.last_chunk::<2>().map_or(0, |length| u16::from_le_bytes(*length));
         take(layer, usize::from(length), head)?;
     }
-    for flag in [8, 16] {
-        while flags & flag != 0 {
+    for _ in [8, 16].into_iter().filter(|flag| flags & flag != 0) {
+        take(layer, 1, head)?;
+        while head.last() != Some(&0) {
             take(layer, 1, head)?;
-            if head.last() == Some(&0) {
-                break;
-            }
         }
     }
     take(layer, if flags & 2 != 0 { 2 } else { 0 }, head)
