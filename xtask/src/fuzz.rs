@@ -35,6 +35,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("chart", &["bundle/testdata"]),
     ("reference", &[]),
     ("journal", &[]),
+    ("layer_patch", &["bundle/testdata/vectors/layer-patch"]),
 ];
 
 /// The files that the target `tuf` reads, in its order.

@@ -1,12 +1,15 @@
 //! Deltas between two layers, below the level of blobs.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use fastcdc::v2020::FastCDC;
-use preflate_rs::{PreflateConfig, preflate_whole_deflate_stream, recreate_whole_deflate_stream};
-use sha2::{Digest, Sha256};
+use sealock_bundle::patch::{self, Sketch};
+use sealock_trust::Digest;
+use sha2::{Digest as _, Sha256};
 
 /// Chunks of the uncompressed layer, in bytes: least, average, most.
 const CHUNK: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
@@ -14,9 +17,6 @@ const CHUNK: [usize; 3] = [4 << 10, 16 << 10, 64 << 10];
 const RUN: usize = 12;
 /// A window as wide as any layer here.
 const WINDOW: u32 = 27;
-/// Fixed parts of a gzip file without a name: header, CRC and length.
-const GZIP_HEAD: usize = 10;
-const GZIP_TAIL: usize = 8;
 
 /// What is carried of `new` where `old` is at the site: chunks that `old` lacks, compressed, and the recipe.
 pub struct Chunked {
@@ -62,45 +62,46 @@ fn zstd(data: &[u8], level: i32) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-/// What is carried where the whole old layer serves as a dictionary, as `zstd --patch-from` does.
-pub fn patched(old: &[u8], new: &[u8], level: i32) -> Result<usize> {
-    let mut encoder = zstd::Encoder::with_ref_prefix(Vec::new(), level, old)?;
-    encoder.long_distance_matching(true)?;
-    encoder.window_log(WINDOW)?;
-    encoder.write_all(new)?;
-    let patch = encoder.finish()?;
-    let mut decoder = zstd::Decoder::with_ref_prefix(patch.as_slice(), old)?;
-    decoder.window_log_max(WINDOW)?;
-    let mut again = Vec::new();
-    decoder.read_to_end(&mut again)?;
-    ensure!(again == new, "the patch does not make the new layer");
-    Ok(patch.len())
+/// What the product makes of two compressed layers.
+pub struct Patched {
+    /// Bytes of the patch, and what it saves; nothing where the layer has to be carried whole, with the reason.
+    pub patch: Result<usize, String>,
+    /// CPU seconds of making it, and of working it out.
+    pub seconds: [f64; 2],
+    /// The most memory that making it took, and working it out, in bytes; beside what the layers themselves take.
+    pub peaks: [u64; 2],
 }
 
-/// What has to be carried so that the compressed layer can be made again, and whether that gives the very same bytes.
-pub struct Rebuilt {
-    /// None where it cannot be made again, so that the layer has to be sent whole.
-    pub corrections: Option<usize>,
-    /// CPU seconds at the site.
-    pub seconds: f64,
+/// Makes a patch as `sealock build` does, and works it out as `sealock import` does. The layers lie in files, as they do there.
+pub fn patched(base: &Path, layer: &Path) -> Result<Patched> {
+    let open = |path: &Path| File::open(path).with_context(|| path.display().to_string());
+    let (before, reset) = (crate::cpu(), reset_peak()?);
+    let sketch = Sketch::of(open(base)?)?.context("no sketch")?;
+    let mut made = Vec::new();
+    let outcome = patch::make(open(base)?, &sketch, open(layer)?, &mut made);
+    let (making, peak) = (crate::cpu() - before, peak()?.saturating_sub(reset));
+    if let Err(error) = outcome {
+        return Ok(Patched { patch: Err(error.to_string()), seconds: [making, 0.0], peaks: [peak, 0] });
+    }
+    let content = std::fs::read(layer)?;
+    let (digest, size) = (Digest::sha256(&content), content.len() as u64);
+    drop(content);
+    let (before, reset) = (crate::cpu(), reset_peak()?);
+    let proof = patch::prove(open(base)?, made.as_slice(), &digest, size);
+    let peaks = [peak, self::peak()?.saturating_sub(reset)];
+    let patch = proof.map(|()| made.len()).map_err(|error| error.to_string());
+    Ok(Patched { patch, seconds: [making, crate::cpu() - before], peaks })
 }
 
-pub fn rebuilt(plain: &[u8], layer: &[u8]) -> Result<Rebuilt> {
-    let deflate = layer.get(GZIP_HEAD..layer.len().saturating_sub(GZIP_TAIL)).context("no gzip file")?;
-    let config = PreflateConfig { plain_text_limit: 1 << 30, verify_compression: false, ..PreflateConfig::default() };
-    let analysed = preflate_whole_deflate_stream(deflate, &config);
-    let (result, text) = match analysed {
-        Ok(analysed) => analysed,
-        Err(error) => {
-            eprintln!("preflate: {error}");
-            return Ok(Rebuilt { corrections: None, seconds: 0.0 });
-        }
-    };
-    ensure!(text.text() == plain, "the layer holds something else");
-    let corrections = zstd(&result.corrections, 19)?.len() + GZIP_HEAD + GZIP_TAIL;
-    let before = crate::cpu();
-    let again = recreate_whole_deflate_stream(plain, &result.corrections);
-    let seconds = crate::cpu() - before;
-    let exact = again.is_ok_and(|again| again == deflate);
-    Ok(Rebuilt { corrections: exact.then_some(corrections), seconds })
+/// Forgets the high-water mark of memory (proc(5), clear_refs); returns what is in use.
+fn reset_peak() -> Result<u64> {
+    std::fs::write("/proc/self/clear_refs", "5")?;
+    peak()
+}
+
+fn peak() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+    let kilobytes: u64 = line.split_whitespace().next().context("no number")?.parse()?;
+    Ok(kilobytes << 10)
 }

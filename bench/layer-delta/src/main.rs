@@ -1,6 +1,6 @@
-//! Measures, on real successive versions of software, whether deltas between layers would pay: content-defined chunks of
-//! the uncompressed layer, or the old layer as a dictionary, each with the corrections by which the compressed layer is
-//! made again byte for byte; against sending the compressed layer whole.
+//! Measures, on real successive versions of software, what deltas between layers save over carrying the compressed layer
+//! whole: the product's patches, and content-defined chunks of the uncompressed layer without what would have to be added
+//! to them to make the compressed one again.
 
 mod delta;
 mod layer;
@@ -16,8 +16,16 @@ use pairs::{PAIRS, Pair};
 
 /// When the two versions are taken to have been built; half a year apart.
 const TIMES: [u64; 2] = [1_764_000_000, 1_780_000_000];
-/// The level at which chunks and patches are compressed.
+/// The level at which chunks are compressed; that of patches is the product's.
 const LEVEL: i32 = 9;
+
+/// What a maker's layers came to, all pairs together.
+#[derive(Default)]
+struct Sum {
+    whole: usize,
+    chunks: usize,
+    patches: usize,
+}
 
 fn main() -> Result<()> {
     let cache = PathBuf::from(std::env::args_os().nth(1).context("usage: layer-delta CACHE-FOLDER [PAIR…]")?);
@@ -26,56 +34,67 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(&cache)?;
     let gogzip = gogzip(&cache)?;
     println!(
-        "| pair | layer made by | plain | blob level | shared chunks | chunks | patch | corrections | rebuilt | \
-         chunks save | patch saves | at best | CPU s |"
+        "| pair | text, MB | layer made by | whole, MB | chunks, MB | patch, KB | chunks save | patch saves | \
+         CPU s outside, site | peak MiB outside, site |"
     );
-    println!("|---|---|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|");
+    println!("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|");
+    let mut sums = [Sum::default(), Sum::default()];
     for pair in PAIRS.iter().filter(|pair| wanted.is_empty() || wanted.iter().any(|name| name == pair.name)) {
-        if let Err(error) = measure(pair, &cache, &gogzip) {
+        if let Err(error) = measure(pair, &cache, &gogzip, &mut sums) {
             println!("| {} | not measured: {error:#} |", pair.name);
         }
+    }
+    for (maker, sum) in [Maker::Go, Maker::Zlib].into_iter().zip(&sums).filter(|(_, sum)| sum.whole > 0) {
+        let percent = |bytes: usize| 100.0 * (1.0 - bytes as f64 / sum.whole as f64);
+        println!("\nmade by {maker:?}: chunks save {:.0} %, patches {:.0} %", percent(sum.chunks), percent(sum.patches));
     }
     Ok(())
 }
 
-fn measure(pair: &Pair, cache: &Path, gogzip: &Path) -> Result<()> {
+fn measure(pair: &Pair, cache: &Path, gogzip: &Path, sums: &mut [Sum; 2]) -> Result<()> {
     let mut plain = Vec::new();
     for (number, time) in TIMES.into_iter().enumerate() {
         let files = pair.files(number, cache)?;
         plain.push(layer::tar_of(&files, (!pair.keeps_times()).then_some(time))?);
     }
     let [old, new] = &plain[..] else { unreachable!("two versions") };
-    let before = cpu();
-    let chunked = delta::chunked(old, new, LEVEL)?;
-    let for_chunks = cpu() - before;
-    let patch = delta::patched(old, new, LEVEL)?;
+    let (text, chunks) = (new.len(), delta::chunked(old, new, LEVEL)?);
+    let layers = cache.join("layers");
+    std::fs::create_dir_all(&layers)?;
+    let file = |maker: Maker, number: usize| layers.join(format!("{}-{maker:?}-{number}.gz", pair.name));
     for maker in [Maker::Go, Maker::Zlib] {
-        let compressed = maker.compress(new, gogzip)?;
-        let before = cpu();
-        let rebuilt = delta::rebuilt(new, &compressed)?;
-        let for_rebuilding = cpu() - before;
-        let percent = |bytes: usize| 100.0 * (1.0 - bytes as f64 / compressed.len() as f64);
-        // What cannot be made again is sent whole, and saves nothing.
-        let saved = |bytes: usize| rebuilt.corrections.map_or(0.0, |corrections| percent(bytes + corrections));
+        for (number, plain) in plain.iter().enumerate() {
+            std::fs::write(file(maker, number), maker.compress(plain, gogzip)?)?;
+        }
+    }
+    drop(plain);
+    for (maker, sum) in [Maker::Go, Maker::Zlib].into_iter().zip(sums) {
+        let whole = usize::try_from(std::fs::metadata(file(maker, 1))?.len())?;
+        let patched = delta::patched(&file(maker, 0), &file(maker, 1))?;
+        let bytes = *patched.patch.as_ref().unwrap_or(&whole);
+        sum.whole += whole;
+        sum.chunks += chunks.bytes;
+        sum.patches += bytes;
+        let percent = |bytes: usize| 100.0 * (1.0 - bytes as f64 / whole as f64);
         println!(
-            "| {} {}→{} | {maker:?} | {} | {} | {:.0} % | {} | {patch} | {} | {} | {:.0} % | {:.0} % | {:.0} %, {:.0} % | {:.1}, {:.1} |",
+            "| {} {}→{} | {:.1} | {maker:?} | {:.2} | {:.2} ({:.0} % shared) | {} | {:.0} % | {:.0} % | {:.1}, {:.1} | {}, {} |",
             pair.name,
             pair.versions[0],
             pair.versions[1],
-            new.len(),
-            compressed.len(),
-            100.0 * chunked.shared as f64 / new.len() as f64,
-            chunked.bytes,
-            rebuilt.corrections.map_or("–".to_owned(), |corrections| corrections.to_string()),
-            if rebuilt.corrections.is_some() { "exactly" } else { "no" },
-            saved(chunked.bytes),
-            saved(patch),
-            percent(chunked.bytes),
-            percent(patch),
-            for_chunks + for_rebuilding,
-            rebuilt.seconds,
+            text as f64 / 1e6,
+            whole as f64 / 1e6,
+            chunks.bytes as f64 / 1e6,
+            100.0 * chunks.shared as f64 / text as f64,
+            patched.patch.as_ref().map_or_else(|why| format!("– ({why})"), |bytes| (bytes / 1000).to_string()),
+            percent(chunks.bytes),
+            percent(bytes),
+            patched.seconds[0],
+            patched.seconds[1],
+            patched.peaks[0] >> 20,
+            patched.peaks[1] >> 20,
         );
     }
+    std::fs::remove_dir_all(&layers)?;
     Ok(())
 }
 

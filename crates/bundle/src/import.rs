@@ -5,6 +5,7 @@
 
 mod error;
 mod gate;
+pub(crate) mod layer;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,12 +222,14 @@ impl Import<'_> {
     fn stage(&self, progress: &mut dyn FnMut(Progress)) -> Result<Staged<'_>, ImportError> {
         let manifest = self.header.digest();
         let blobs = &self.header.manifest().blobs;
-        let digests: Vec<Digest> = blobs.iter().map(|blob| &blob.digest).chain([manifest]).cloned().collect();
+        let bases = self.header.manifest().patched().map(|(_, patch)| &patch.base);
+        let digests = blobs.iter().map(|blob| &blob.digest).chain(bases).chain([manifest]);
+        let digests: Vec<Digest> = digests.cloned().collect();
         // Before presence is looked up: what is found then stays.
         self.lock.hold(manifest, &digests)?;
         delta::check_base(self.header, self.station.inside(), &self.claim.root)?;
         let mut staged = Staged::new(self.station.store, self.lock.staging(manifest)?);
-        if let Err(error) = staged.check_room(self.header.manifest().carried()) {
+        if let Err(error) = staged.check_room(self.header.manifest().entries()) {
             // What an earlier import has left is worth more than the room; an empty staging folder is not.
             if !staged.is_resumed() {
                 drop(staged);
@@ -235,10 +238,18 @@ impl Import<'_> {
             return Err(error);
         }
         let total = self.header.payload_size();
-        self.header.stream(&mut staged, &mut |done| progress(Progress { done, total }))?;
+        let streamed = self.header.stream(&mut staged, &mut |done| progress(Progress { done, total }));
+        streamed.map_err(|error| self.wanted(error))?;
         // The next delta is checked against what this manifest lists.
         staged.keep_manifest(manifest, self.header.manifest_bytes())?;
         Ok(staged)
+    }
+
+    /// A base that has rotted is wanted as one that is missing is: what was to be made of it comes whole next time.
+    fn wanted(&self, error: ImportError) -> ImportError {
+        let ImportError::BaseDamaged { blob, .. } = &error else { return error };
+        delta::wanted_whole(self.header, self.station.inside(), blob)
+            .map_or_else(Into::into, |missing| missing.map_or(error, Into::into))
     }
 
     fn next_release(&self, current: Option<&Published>) -> Result<Release, ImportError> {

@@ -70,7 +70,8 @@ pub(crate) fn of(manifest: &Manifest) -> Result<Vec<u8>, serde_json::Error> {
             annotations,
         }
     });
-    let absent = manifest.base.as_ref().map(|base| (ABSENT_BLOBS, base.blobs.to_string()));
+    let absent = manifest.blobs.iter().filter(|blob| blob.offset.is_none()).count();
+    let absent = manifest.base.as_ref().map(|_| (ABSENT_BLOBS, absent.to_string()));
     let annotations = absent.into_iter().collect();
     serde_json::to_vec(&Index {
         schema_version: 2,

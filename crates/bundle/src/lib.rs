@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod media;
 pub mod names;
 pub mod parameters;
+pub mod patch;
 pub mod plain;
 pub mod reference;
 pub mod sbom;

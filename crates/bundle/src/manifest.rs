@@ -1,5 +1,7 @@
 //! The manifest: the signed table of contents of a bundle (docs/formats/manifest.md).
 
+mod patched;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -17,6 +19,8 @@ use crate::parameters::Parameters;
 use crate::reference::ArtifactName;
 use crate::spec::Audience;
 use crate::vendors;
+
+pub use patched::{Carried, Patch, Patching};
 
 /// The value of `format`.
 pub const FORMAT: &str = format::MANIFEST.current;
@@ -150,6 +154,9 @@ pub struct Blob {
     pub media_type: String,
     /// What it is for.
     pub role: BlobRole,
+    /// In a delta, where a patch is carried in its place: from which the site makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Patch>,
 }
 
 /// Why bytes are not a manifest.
@@ -245,6 +252,7 @@ impl Manifest {
                 size: blob.size,
                 media_type: blob.media_type,
                 role: blob.role,
+                patch: None,
             })
             .collect();
         let references = lock.references.into_iter().map(|reference| Reference {
@@ -314,14 +322,19 @@ impl Manifest {
         self.references.iter().find(|reference| reference.name.as_str() == name)
     }
 
-    /// The blobs that the archive carries, in its order: all of them, but in a delta.
+    /// What the archive carries, in its order: every blob, but in a delta.
+    pub fn entries(&self) -> impl Iterator<Item = Carried<'_>> {
+        self.blobs.iter().filter_map(Blob::carried)
+    }
+
+    /// The blobs that the archive carries whole, in its order.
     pub fn carried(&self) -> impl Iterator<Item = &Blob> {
         self.blobs.iter().filter(|blob| blob.offset.is_some())
     }
 
-    /// The blobs that are expected at the site, since the archive does not carry them.
+    /// The blobs that are expected at the site, since the archive does not carry them in any way.
     pub fn expected(&self) -> impl Iterator<Item = &Blob> {
-        self.blobs.iter().filter(|blob| blob.offset.is_none())
+        self.blobs.iter().filter(|blob| blob.offset.is_none() && blob.patch.is_none())
     }
 
     fn check_limits(&self) -> Result<(), ManifestError> {
@@ -403,13 +416,16 @@ impl Manifest {
         if let Some(twice) = self.blobs.iter().find(|blob| !digests.insert(&blob.digest)) {
             return Some(format!("the blob {} stands in it twice", twice.digest));
         }
+        if let Some(problem) = self.problem_of_patches(&digests) {
+            return Some(problem);
+        }
         if let Some(bare) = self.references.iter().find(|reference| !digests.contains(&reference.digest)) {
             return Some(format!("{} is {}, which is not among the blobs", bare.name, bare.digest));
         }
-        let offsets = layout::offsets(self.carried().map(|blob| (&blob.digest, blob.size)));
-        let mut placed = self.carried().filter_map(|blob| Some((blob, blob.offset?))).zip(offsets);
-        if let Some(((blob, said), offset)) = placed.find(|((_, said), offset)| said != offset) {
-            return Some(format!("the blob {} is said to be at {said}, and must be at {offset}", blob.digest));
+        let offsets = layout::offsets(self.entries().map(|entry| (entry.digest(), entry.size())));
+        let mut placed = self.entries().filter_map(|entry| Some((entry.digest(), entry.offset()?))).zip(offsets);
+        if let Some(((digest, said), offset)) = placed.find(|((_, said), offset)| said != offset) {
+            return Some(format!("the blob {digest} is said to be at {said}, and must be at {offset}"));
         }
         if let Some(problem) = self.problem_of_base() {
             return Some(problem);
@@ -423,11 +439,13 @@ impl Manifest {
     fn problem_of_base(&self) -> Option<String> {
         let (count, bytes) = self.expected().fold((0, 0_u64), |(n, sum), blob| (n + 1, sum.saturating_add(blob.size)));
         let Some(base) = &self.base else {
-            let bare = self.expected().next();
+            let bare = self.blobs.iter().find(|blob| blob.offset.is_none());
             return bare.map(|blob| format!("the blob {} is not carried, and no base is named", blob.digest));
         };
         match () {
-            () if count == 0 => Some("it names a base, and leaves out nothing".to_owned()),
+            () if count == 0 && self.patched().next().is_none() => {
+                Some("it names a base, and leaves out nothing".to_owned())
+            }
             () if (base.blobs, base.bytes) != (count, bytes) => Some("its base does not fit its blobs".to_owned()),
             () if base.manifests.is_empty() => Some("its base names no manifest".to_owned()),
             () if !base.manifests.is_sorted_by(|a, b| a < b) => Some("its base is not sorted".to_owned()),

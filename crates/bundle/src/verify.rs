@@ -8,13 +8,16 @@ mod error;
 use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
+use sealock_store::Store;
 use sealock_trust::tuf::{
     MANIFEST, MetadataSet, Rules, Signed, StreamState, Targets, TrustError, Verified, Verifier, Vouch,
 };
 use sealock_trust::{Digest, Hasher, KeyId, RoleName, SiteId};
 
 use crate::archive::{Archive, ArchiveError, BlobReader, BlobSink, Taken};
-use crate::manifest::{Blob, Manifest};
+use crate::import::{ImportError, layer};
+use crate::manifest::{Blob, Manifest, Patch, Patching};
+use crate::patch;
 
 pub use error::VerifyError;
 
@@ -245,6 +248,27 @@ impl VerifiedBundle {
     pub fn header(&self) -> &VerifiedHeader {
         &self.header
     }
+
+    /// Works out every patch whose base is in `store`, and keeps nothing. Returns what remains a promise: the layers whose
+    /// bases are not there. Whether the site may use a base is for the import to say.
+    ///
+    /// # Errors
+    /// [`ImportError::Patch`] where a patch makes something else than the manifest promises.
+    pub fn prove_patches(&self, store: &Store) -> Result<Patching, ImportError> {
+        let mut unproven = Patching::default();
+        for (blob, patch) in self.header.manifest.patched() {
+            let Ok(base) = layer::open_base(store, blob, patch) else {
+                unproven.layers += 1;
+                unproven.bytes = unproven.bytes.saturating_add(patch.size);
+                unproven.instead_of = unproven.instead_of.saturating_add(blob.size);
+                continue;
+            };
+            let content = self.header.archive.data(patch.offset, patch.size);
+            let proof = patch::prove(base, content, &blob.digest, blob.size);
+            proof.map_err(|error| layer::explain(store, blob, patch, error))?;
+        }
+        Ok(unproven)
+    }
 }
 
 /// Checks every digest that `archive` names itself, whoever signed it: what shows that it is whole, not that it is genuine.
@@ -263,14 +287,24 @@ impl BlobSink for Checker {
     type Error = ArchiveError;
 
     fn take(&mut self, blob: &Blob, data: &mut BlobReader<'_>) -> Result<Taken, ArchiveError> {
-        let mut hasher = Hasher::new(blob.digest.algorithm());
-        while let Some(piece) = data.next_piece()? {
-            hasher.update(piece);
-        }
-        let actual = hasher.finish();
-        if actual != blob.digest {
-            return Err(ArchiveError::WrongDigest { expected: blob.digest.clone(), actual });
-        }
-        Ok(Taken::Whole)
+        check_digest(&blob.digest, data)
     }
+
+    /// The patch has its digest; what it makes is not known without its base.
+    fn take_patch(&mut self, _: &Blob, patch: &Patch, data: &mut BlobReader<'_>) -> Result<Taken, ArchiveError> {
+        check_digest(&patch.digest, data)
+    }
+}
+
+/// Reads `data` to the end, which must have the digest.
+pub(crate) fn check_digest(expected: &Digest, data: &mut BlobReader<'_>) -> Result<Taken, ArchiveError> {
+    let mut hasher = Hasher::new(expected.algorithm());
+    while let Some(piece) = data.next_piece()? {
+        hasher.update(piece);
+    }
+    let actual = hasher.finish();
+    if actual != *expected {
+        return Err(ArchiveError::WrongDigest { expected: expected.clone(), actual });
+    }
+    Ok(Taken::Whole)
 }

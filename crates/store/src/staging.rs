@@ -110,6 +110,18 @@ impl Staging {
         Ok(writer)
     }
 
+    /// Removes a blob that was staged for the sake of another one, and is of no more use. What the store holds stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn forget(&mut self, digest: &Digest) -> Result<(), StoreError> {
+        if !self.finished.remove(digest) {
+            return Ok(());
+        }
+        let path = self.blob_path(digest);
+        failpoint::hit("forget blob").and_then(|()| fs::remove_file(&path)).during("remove", &path)
+    }
+
     /// Moves a whole blob into its place among the finished ones, and has it made durable.
     pub(crate) fn keep(&mut self, digest: &Digest, file: File, partial: &std::path::Path) -> Result<(), StoreError> {
         let path = self.blob_path(digest);

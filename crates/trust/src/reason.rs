@@ -246,6 +246,11 @@ codes! {
         cause: "The delta was made from the receipt of another site, or what it builds on was removed or damaged since that receipt.",
         remedy: "Carry out the want-list that `sealock import --want-list FILE` writes, and build again with `--want FILE`; or build without `--since`, which carries everything."
     }
+    Patch = "PATCH" {
+        meaning: "A patch does not make the layer that the signed manifest promises.",
+        cause: "The publisher's tools made a wrong patch, or somebody who can sign made one on purpose. What the site holds was checked, and is whole.",
+        remedy: "Ask the publisher to build again, with another version of Sealock or with `--no-patches`."
+    }
     Format = "FORMAT" {
         meaning: "The content is not written in the format that it must have.",
         cause: "A damaged file, another kind of file, or a format of a newer major version.",

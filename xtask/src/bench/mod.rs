@@ -4,6 +4,7 @@
 //! Ratios count, not seconds: machines differ and are shared. Processor seconds and bytes written come first.
 
 mod corpus;
+mod deltas;
 mod measure;
 mod peers;
 mod registry;
@@ -41,7 +42,7 @@ pub fn command() -> Result<()> {
     let rows = rows(&root, &folder, &corpus);
     fs::remove_dir_all(&folder)?;
     print(&rows?, &corpus);
-    Ok(())
+    deltas::run(&root, &cache)
 }
 
 fn rows(root: &Path, folder: &Path, corpus: &Corpus) -> Result<Vec<Row>> {

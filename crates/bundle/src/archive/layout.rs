@@ -86,9 +86,9 @@ pub(crate) fn offsets<'a>(blobs: impl Iterator<Item = (&'a Digest, u64)>) -> Vec
     slots(blobs).into_iter().map(|slot| slot.data).collect()
 }
 
-/// The places of the blobs that a manifest says are carried.
+/// The places of what a manifest says is carried.
 pub(crate) fn slots_of(manifest: &Manifest) -> Vec<Slot> {
-    slots(manifest.carried().map(|blob| (&blob.digest, blob.size)))
+    slots(manifest.entries().map(|entry| (entry.digest(), entry.size())))
 }
 
 /// The metadata does not fit into the room that the lock reserved.

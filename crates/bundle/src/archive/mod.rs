@@ -1,5 +1,6 @@
 //! The archive: one ordinary tar that holds an OCI image layout, its trust metadata and its manifest (docs/formats/bundle.md).
 
+mod data;
 mod entry;
 mod error;
 mod header;
@@ -11,6 +12,7 @@ mod small;
 pub(crate) mod tar;
 mod writer;
 
+pub(crate) use data::Data;
 pub use error::ArchiveError;
 pub(crate) use medium::{Medium, open_regular};
 pub use payload::{BlobReader, BlobSink, Taken};

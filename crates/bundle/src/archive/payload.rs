@@ -7,7 +7,7 @@ use sealock_trust::{Digest, Hasher};
 use super::layout::{self, Slot};
 use super::{Archive, ArchiveError, Medium, entry, tar};
 use crate::lock::BlobRole;
-use crate::manifest::{Blob, Manifest};
+use crate::manifest::{Blob, Carried, Manifest, Patch};
 use crate::media::{self, Descriptor, Mismatch, Watch};
 
 /// Bytes that are read at once.
@@ -32,18 +32,23 @@ pub trait BlobSink {
     /// # Errors
     /// When the digest is another one, or the content cannot be kept.
     fn take(&mut self, blob: &Blob, data: &mut BlobReader<'_>) -> Result<Taken, Self::Error>;
+
+    /// Reads the `patch` that makes `blob` from `data` to the end and checks its digest, or skips it.
+    ///
+    /// # Errors
+    /// When the digest is another one, or it does not make the blob.
+    fn take_patch(&mut self, blob: &Blob, patch: &Patch, data: &mut BlobReader<'_>) -> Result<Taken, Self::Error>;
 }
 
-/// The content of one blob, in pieces.
+/// The content of one blob or patch, in pieces.
 #[derive(Debug)]
 pub struct BlobReader<'a> {
     source: &'a Medium,
     buffer: &'a mut [u8],
     position: u64,
     remaining: u64,
-    blob: &'a Blob,
-    watch: Watch,
-    types: &'a Types<'a>,
+    /// Of a blob that is carried whole.
+    judge: Option<Judge<'a>>,
 }
 
 impl BlobReader<'_> {
@@ -54,23 +59,39 @@ impl BlobReader<'_> {
     pub fn next_piece(&mut self) -> Result<Option<&[u8]>, ArchiveError> {
         if self.remaining == 0 {
             // Before the sink learns that this was all, and keeps it.
-            return self.judge().map(|()| None);
+            return self.judge.as_ref().map_or(Ok(()), |judge| judge.finish(self.source, self.position)).map(|()| None);
         }
         let length = self.buffer.len().min(usize::try_from(self.remaining).unwrap_or(usize::MAX));
         let piece = &mut self.buffer[..length];
         self.source.read(piece, self.position)?;
         self.position += length as u64;
         self.remaining -= length as u64;
-        self.watch.push(piece);
+        if let Some(judge) = &mut self.judge {
+            judge.watch.push(piece);
+        }
         Ok(Some(piece))
     }
+}
 
-    /// Whether what went by is what it is said to be. A wrong digest is the graver word, and is looked for only here: whoever
-    /// reads to the end finds it too.
-    fn judge(&self) -> Result<(), ArchiveError> {
+/// Watches whether a blob is what it is said to be.
+#[derive(Debug)]
+struct Judge<'a> {
+    blob: &'a Blob,
+    watch: Watch,
+    types: &'a Types<'a>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(blob: &'a Blob, types: &'a Types<'a>) -> Self {
+        Self { blob, watch: Watch::new(&blob.media_type, blob.role), types }
+    }
+
+    /// The blob has gone by, and ends at `end`. A wrong digest is the graver word, and is looked for only here: whoever reads
+    /// to the end finds it too.
+    fn finish(&self, source: &Medium, end: u64) -> Result<(), ArchiveError> {
         let judged = self.watch.finish().and_then(|()| self.types.check(&self.watch, &self.blob.media_type));
         let Err(mismatch) = judged else { return Ok(()) };
-        let (expected, actual) = (self.blob.digest.clone(), self.digest()?);
+        let (expected, actual) = (self.blob.digest.clone(), self.digest(source, end)?);
         if actual != expected {
             return Err(ArchiveError::WrongDigest { expected, actual });
         }
@@ -78,14 +99,14 @@ impl BlobReader<'_> {
     }
 
     /// Reads it all once more.
-    fn digest(&self) -> Result<Digest, ArchiveError> {
+    fn digest(&self, source: &Medium, end: u64) -> Result<Digest, ArchiveError> {
         let mut hasher = Hasher::new(self.blob.digest.algorithm());
         let mut buffer = vec![0; CHUNK];
-        let (mut position, mut remaining) = (self.position - self.blob.size, self.blob.size);
+        let (mut position, mut remaining) = (end - self.blob.size, self.blob.size);
         while remaining > 0 {
             let length = buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
             let piece = buffer.get_mut(..length).unwrap_or_default();
-            self.source.read(piece, position)?;
+            source.read(piece, position)?;
             hasher.update(piece);
             position += length as u64;
             remaining -= length as u64;
@@ -191,13 +212,19 @@ impl Archive {
         let types = Types::of(source, manifest, start);
         let mut buffer = vec![0; CHUNK];
         let mut end = start;
-        for (blob, slot) in manifest.carried().zip(layout::slots_of(manifest)) {
+        for (entry, slot) in manifest.entries().zip(layout::slots_of(manifest)) {
             source.expect_head(&slot, start + slot.start)?;
             let position = start + slot.data;
-            let watch = Watch::new(&blob.media_type, blob.role);
-            let (remaining, types) = (slot.size, &types);
-            let mut data = BlobReader { source, buffer: &mut buffer, position, remaining, blob, watch, types };
-            if sink.take(blob, &mut data)? == Taken::Whole && data.remaining > 0 {
+            let mut data = BlobReader { source, buffer: &mut buffer, position, remaining: slot.size, judge: None };
+            let taken = match entry {
+                Carried::Whole(blob) => {
+                    data.judge = Some(Judge::new(blob, &types));
+                    sink.take(blob, &mut data)?
+                }
+                // What it makes is judged where it is made.
+                Carried::Patch(blob, patch) => sink.take_patch(blob, patch, &mut data)?,
+            };
+            if taken == Taken::Whole && data.remaining > 0 {
                 // A sink that stops early has not seen the digest.
                 return Err(ArchiveError::WrongSize {
                     name: slot.name,

@@ -40,7 +40,10 @@ struct Shared {
     path: PathBuf,
     partial: PathBuf,
     file: File,
+    /// With those of its blobs that are carried whole.
     lock: Lock,
+    /// The patches that are carried.
+    patches: Vec<Digest>,
     manifest: Vec<u8>,
     index: Vec<u8>,
     /// Bytes of the header that are kept for vendors.
@@ -111,12 +114,14 @@ impl Writer {
         let file = open_locked(&partial)?;
         let progress = Progress::open(&partial, &Digest::sha256(&manifest_bytes), &file)?;
         reserve(&file, &partial, total)?;
-        let slots = lock.blobs.iter().map(|blob| blob.digest.clone()).zip(slots).collect();
+        let slots = manifest.entries().map(|entry| entry.digest().clone()).zip(slots).collect();
+        let patches = manifest.patched().map(|(_, patch)| patch.digest.clone()).collect();
         let shared = Shared {
             path: path.to_owned(),
             partial,
             file,
             lock,
+            patches,
             manifest: manifest_bytes,
             index,
             vendor_room: manifest.vendor_room(),
@@ -139,7 +144,13 @@ impl Writer {
         self.shared.lock.blobs.iter().filter(is_missing).cloned().collect()
     }
 
-    /// The place of the blob `digest`, to be filled from its beginning.
+    /// The patches that have to be written still, in no particular order.
+    pub fn missing_patches(&self) -> Vec<Digest> {
+        let progress = self.shared.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.patches.iter().filter(|patch| !progress.has(patch)).cloned().collect()
+    }
+
+    /// The place of the blob or patch `digest`, to be filled from its beginning.
     ///
     /// # Errors
     /// [`ArchiveError::UnknownBlob`].
@@ -176,8 +187,9 @@ impl Writer {
     /// [`ArchiveError::Incomplete`] where blobs are missing; [`ArchiveError::Io`].
     pub fn finish(self) -> Result<PathBuf, ArchiveError> {
         let missing = self.missing();
-        if let Some(first) = missing.first() {
-            return Err(ArchiveError::Incomplete { count: missing.len(), first: first.digest.clone() });
+        let patches = self.missing_patches();
+        if let Some(first) = missing.first().map(|blob| &blob.digest).or(patches.first()) {
+            return Err(ArchiveError::Incomplete { count: missing.len() + patches.len(), first: first.clone() });
         }
         self.write_generated()?;
         self.shared.write_frame()?;

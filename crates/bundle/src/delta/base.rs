@@ -52,7 +52,13 @@ pub fn check_base(header: &VerifiedHeader, inside: Inside<'_>, root: &TrustedRoo
             Some(ours) if inside.store.blob_size(&blob.digest)? == Some(blob.size) => {
                 check_type(inside.store, ours, blob)?;
             }
-            _ => wanted.push(blob),
+            _ => wanted.push((blob, None)),
+        }
+    }
+    for (blob, patch) in manifest.patched() {
+        let is_ours = brought.get(&patch.base).is_some_and(|ours| ours.size == patch.base_size);
+        if !is_ours || inside.store.blob_size(&patch.base)? != Some(patch.base_size) {
+            wanted.push((blob, Some(&patch.base)));
         }
     }
     if wanted.is_empty() {
@@ -66,6 +72,14 @@ fn check_type(store: &Store, brought: &Blob, expected: &Blob) -> Result<(), Base
     if (&brought.media_type, brought.role) == (&expected.media_type, expected.role) {
         return Ok(());
     }
+    check_stored(store, expected)
+}
+
+/// What the store has is looked at once more.
+///
+/// # Errors
+/// [`BaseMissing::TypeMismatch`] where it is not what `expected` says.
+pub(crate) fn check_stored(store: &Store, expected: &Blob) -> Result<(), BaseMissing> {
     let mut watch = Watch::new(&expected.media_type, expected.role);
     let Some(blob) = store.open_blob(&expected.digest)? else { return Ok(()) };
     let mut content = Vec::new();
@@ -74,6 +88,21 @@ fn check_type(store: &Store, brought: &Blob, expected: &Blob) -> Result<(), Base
     watch.push(&content);
     let digest = || expected.digest.clone();
     watch.finish().map_err(|mismatch| BaseMissing::TypeMismatch { digest: digest(), mismatch })
+}
+
+/// What is wanted where the base of `blob` is not what it was: the blob itself.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn wanted_whole(
+    header: &VerifiedHeader,
+    inside: Inside<'_>,
+    blob: &Digest,
+) -> Result<Option<BaseMissing>, BaseMissing> {
+    let Some((blob, patch)) = header.manifest().patched().find(|(found, _)| found.digest == *blob) else {
+        return Ok(None);
+    };
+    Ok(Some(BaseMissing::Blobs(Box::new(want_list(header, inside, vec![(blob, Some(&patch.base))])?))))
 }
 
 /// The manifests of this publisher's bundles that live releases select, the newest release's first, each once.
@@ -109,9 +138,14 @@ fn read_blob(store: &Store, digest: &Digest, limit: u64) -> Result<Option<Vec<u8
     Ok(read.is_ok().then_some(content))
 }
 
-fn want_list(header: &VerifiedHeader, inside: Inside<'_>, wanted: Vec<&Blob>) -> Result<WantList, StoreError> {
+/// What is wanted, each blob with the base that it was to be made of, where that is missing.
+fn want_list(
+    header: &VerifiedHeader,
+    inside: Inside<'_>,
+    wanted: Vec<(&Blob, Option<&Digest>)>,
+) -> Result<WantList, StoreError> {
     let manifest = header.manifest();
-    let digests: BTreeSet<&Digest> = wanted.iter().map(|blob| &blob.digest).collect();
+    let digests: BTreeSet<&Digest> = wanted.iter().map(|(blob, _)| &blob.digest).collect();
     let mut parents = Parents::default();
     // Who needs a blob is a help to people: a payload that is damaged further on has the same want-list.
     if let Err(error) = header.stream(&mut parents, &mut |_| {}) {
@@ -126,7 +160,8 @@ fn want_list(header: &VerifiedHeader, inside: Inside<'_>, wanted: Vec<&Blob>) ->
     let mut needed = parents.needed_by(manifest, &digests);
     let mut blobs: Vec<WantedBlob> = wanted
         .into_iter()
-        .map(|blob| WantedBlob {
+        .map(|(blob, base)| WantedBlob {
+            base: base.cloned(),
             digest: blob.digest.clone(),
             size: blob.size,
             media_type: blob.media_type.clone(),

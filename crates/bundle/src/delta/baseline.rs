@@ -8,7 +8,7 @@ use sealock_trust::{Digest, Receipt, SiteId};
 use super::error::DeltaError;
 use super::want::WantList;
 use crate::lock::{Lock, LockedBlob};
-use crate::manifest::{Base, Manifest, ManifestError};
+use crate::manifest::{Base, Manifest, ManifestError, Patch};
 
 /// A receipt that the site's keys signed: what the site holds of this publisher.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,11 @@ impl Bases {
         let digest = Digest::sha256(bytes);
         self.0.insert(digest.clone(), Manifest::from_bytes(bytes)?);
         Ok(digest)
+    }
+
+    /// The manifest, if it is at hand.
+    pub fn get(&self, manifest: &Digest) -> Option<&Manifest> {
+        self.0.get(manifest)
     }
 
     /// Whether the manifest is at hand.
@@ -69,14 +74,70 @@ impl Baseline {
     /// # Errors
     /// [`DeltaError`].
     pub fn manifest(&self, lock: &Lock, bases: &Bases, want: Option<&WantList>) -> Result<Manifest, DeltaError> {
+        let draft = self.draft(lock, bases, want)?;
+        self.complete(draft, bases)
+    }
+
+    /// As [`Baseline::manifest`], but that the site may hold nothing of the bundle: then it is the full one. Patches can be
+    /// made for what it carries.
+    ///
+    /// # Errors
+    /// [`DeltaError`].
+    pub fn unpatched(&self, lock: &Lock, bases: &Bases, want: Option<&WantList>) -> Result<Manifest, DeltaError> {
+        let draft = self.draft(lock, bases, want)?;
+        if draft.expected().next().is_none() { Ok(draft) } else { self.complete(draft, bases) }
+    }
+
+    /// The `unpatched` manifest with `patches` in the place of the blobs that they make.
+    ///
+    /// # Errors
+    /// [`DeltaError::NothingHeld`].
+    pub fn patched(
+        &self,
+        unpatched: Manifest,
+        mut patches: BTreeMap<Digest, Patch>,
+        bases: &Bases,
+    ) -> Result<Manifest, DeltaError> {
+        let mut manifest = unpatched;
+        for blob in &mut manifest.blobs {
+            if let Some(patch) = patches.remove(&blob.digest) {
+                (blob.offset, blob.patch) = (None, Some(patch));
+            }
+        }
+        manifest.place();
+        self.complete(manifest, bases)
+    }
+
+    /// The blobs that a patch may build on, each with its size: what the held manifests list, but for what the site lacks.
+    ///
+    /// # Errors
+    /// [`DeltaError::BaseUnknown`].
+    pub fn patch_bases<'a>(
+        &self,
+        bases: &'a Bases,
+        want: Option<&'a WantList>,
+    ) -> Result<BTreeMap<&'a Digest, u64>, DeltaError> {
+        let mut held = self.held(bases)?;
+        for blob in want.into_iter().flat_map(|want| &want.blobs) {
+            held.remove(&blob.digest);
+            blob.base.as_ref().and_then(|base| held.remove(base));
+        }
+        Ok(held)
+    }
+
+    /// The manifest without its base.
+    fn draft(&self, lock: &Lock, bases: &Bases, want: Option<&WantList>) -> Result<Manifest, DeltaError> {
         self.check_audience(lock)?;
         let held = self.held(bases)?;
         let wanted = want.map(|want| self.wanted(lock, want)).transpose()?.unwrap_or_default();
         let at_site = |blob: &LockedBlob| held.get(&blob.digest) == Some(&blob.size) && !wanted.contains(&blob.digest);
-        let mut manifest = Manifest::carrying(lock, |blob| !at_site(blob))?;
+        Ok(Manifest::carrying(lock, |blob| !at_site(blob))?)
+    }
+
+    fn complete(&self, mut manifest: Manifest, bases: &Bases) -> Result<Manifest, DeltaError> {
         let (count, bytes) =
             manifest.expected().fold((0, 0_u64), |(count, sum), blob| (count + 1, sum.saturating_add(blob.size)));
-        if count == 0 {
+        if count == 0 && manifest.patched().next().is_none() {
             return Err(DeltaError::NothingHeld { site: self.site().clone() });
         }
         manifest.base = Some(Base {
@@ -122,9 +183,10 @@ impl Baseline {
         }
     }
 
-    /// The held manifests that list something of what is left out.
+    /// The held manifests that list something of what is left out, or that a patch builds on.
     fn bringing(&self, manifest: &Manifest, bases: &Bases) -> Vec<Digest> {
-        let expected: BTreeSet<&Digest> = manifest.expected().map(|blob| &blob.digest).collect();
+        let of_patches = manifest.patched().map(|(_, patch)| &patch.base);
+        let expected: BTreeSet<&Digest> = manifest.expected().map(|blob| &blob.digest).chain(of_patches).collect();
         let brings = |digest: &&Digest| {
             bases.0.get(*digest).is_some_and(|base| base.blobs.iter().any(|blob| expected.contains(&blob.digest)))
         };

@@ -163,8 +163,12 @@ fn bundles(count: usize) -> String {
 }
 
 fn lacking(list: &WantList) -> String {
-    let first = list.blobs.first().map(|blob| blob.digest.to_string()).unwrap_or_default();
+    let missing = |blob: &super::WantedBlob| blob.base.as_ref().unwrap_or(&blob.digest).to_string();
+    let first = list.blobs.first().map(missing).unwrap_or_default();
     match list.blobs.len() {
+        1 if list.blobs.iter().any(|blob| blob.base.is_some()) => {
+            format!("a blob that the delta builds on is not at this site, or damaged: {first}")
+        }
         1 => format!("a blob that the delta builds on is not at this site: {first}, {} bytes", list.size()),
         count => format!(
             "{count} blobs that the delta builds on are not at this site, {} bytes together; the first is {first}",

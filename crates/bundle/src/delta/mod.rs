@@ -8,10 +8,15 @@ mod base;
 mod baseline;
 mod error;
 mod needs;
+mod patches;
+mod shelf;
 mod want;
 
-pub(crate) use base::manifests_held;
+pub(crate) use base::check_stored;
 pub use base::{Inside, check_base};
+pub(crate) use base::{manifests_held, wanted_whole};
 pub use baseline::{Baseline, Bases};
 pub use error::{BaseMissing, DeltaError};
+pub use patches::{Making, Patches, Step};
+pub use shelf::Shelf;
 pub use want::{FORMAT as WANT_FORMAT, WantError, WantList, WantedBlob};

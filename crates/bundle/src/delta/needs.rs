@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::archive::{ArchiveError, BlobReader, BlobSink, Taken};
 use crate::lock::BlobRole;
-use crate::manifest::{Blob, Manifest};
+use crate::manifest::{Blob, Manifest, Patch};
 
 /// What containerd reads at most, in bytes.
 const LONGEST_MANIFEST: u64 = 4 << 20;
@@ -97,5 +97,9 @@ impl BlobSink for Parents {
         }
         self.add(&blob.digest, &content);
         Ok(Taken::Whole)
+    }
+
+    fn take_patch(&mut self, _: &Blob, _: &Patch, _: &mut BlobReader<'_>) -> Result<Taken, ArchiveError> {
+        Ok(Taken::Skipped)
     }
 }

@@ -33,6 +33,9 @@ pub struct WantList {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct WantedBlob {
+    /// The blob that a patch makes it of, where that is what the site lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Digest>,
     /// Its name.
     pub digest: Digest,
     /// Its length, in bytes.
@@ -110,6 +113,7 @@ mod tests {
             sequence: 2,
             manifest: Digest::sha256(b"manifest"),
             blobs: vec![WantedBlob {
+                base: None,
                 digest: Digest::sha256(b"layer"),
                 size: 5,
                 media_type: "application/vnd.oci.image.layer.v1.tar+gzip".to_owned(),
@@ -124,6 +128,15 @@ mod tests {
         let bytes = sample().to_bytes().unwrap();
         assert_eq!(WantList::from_bytes(&bytes).unwrap(), sample());
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"{"blobs":[{"digest":"sha256:dac1d7cfa95021764849fd102524e141488c5e3a90f861dbb5a12d9ac8584f85","media-type":"application/vnd.oci.image.layer.v1.tar+gzip","needed-by":["registry.k8s.io/pause:3.10.2"],"role":"layer","size":5}],"format":"want-list/1.0","manifest":"sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f","sequence":2,"site":"plant-7","stream":"base"}"#);
+    }
+
+    #[test]
+    fn a_base_that_is_missing_is_named() {
+        let mut list = sample();
+        list.blobs[0].base = Some(Digest::sha256(b"base"));
+        let bytes = list.to_bytes().unwrap();
+        assert_eq!(WantList::from_bytes(&bytes).unwrap(), list);
+        assert!(String::from_utf8(bytes).unwrap().contains(r#"{"blobs":[{"base":"sha256:"#));
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use sealock_store::StoreError;
-use sealock_trust::Justification;
 use sealock_trust::break_glass::BreakGlassError;
 use sealock_trust::directory::DirectoryError;
 use sealock_trust::reason::Code;
 use sealock_trust::receipt::ReceiptError;
+use sealock_trust::{Digest, Justification};
 
 use crate::archive::ArchiveError;
 use crate::delta::BaseMissing;
+use crate::patch::PatchError;
 use crate::verify::VerifyError;
 
 /// Why a bundle was not imported.
@@ -30,6 +31,22 @@ pub enum ImportError {
     /// The bundle is a delta, and the site lacks something of its base.
     #[error(transparent)]
     Base(Box<BaseMissing>),
+    /// The base of a patch is there, but no longer what it was.
+    #[error("{base} in the store is damaged, and {blob} is to be made of it")]
+    BaseDamaged {
+        /// What cannot be made.
+        blob: Digest,
+        /// What it is made of.
+        base: Digest,
+    },
+    /// A patch does not make the layer that the manifest promises, or could not be worked out.
+    #[error("the layer {blob} was not made")]
+    Patch {
+        /// The layer.
+        blob: Digest,
+        /// What is wrong.
+        source: PatchError,
+    },
     /// The receipt could not be made.
     #[error("the receipt for the bundle could not be made")]
     Receipt(#[from] ReceiptError),
@@ -98,6 +115,8 @@ impl ImportError {
             Self::Trust(source) => source.code(),
             Self::Store(source) => source.code(),
             Self::Base(source) => source.code(),
+            Self::BaseDamaged { .. } => Some(Code::BaseMissing),
+            Self::Patch { source, .. } => (!source.is_environment()).then_some(Code::Patch),
             Self::Receipt(source) => source.code(),
             Self::ClockAhead { .. } => Some(Code::Clock),
             Self::Stale { .. } => Some(Code::Stale),
@@ -119,7 +138,9 @@ impl ImportError {
             Self::Trust(source) => matches!(source, DirectoryError::Io { .. }),
             Self::Store(source) => source.is_environment(),
             Self::Base(source) => source.is_environment(),
-            Self::Receipt(_)
+            Self::Patch { source, .. } => source.is_environment(),
+            Self::BaseDamaged { .. }
+            | Self::Receipt(_)
             | Self::ClockAhead { .. }
             | Self::Stale { .. }
             | Self::Revoked { .. }

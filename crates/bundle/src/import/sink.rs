@@ -1,12 +1,37 @@
 //! Puts the blobs of a bundle into staging.
 
-use sealock_store::{Staging, Store};
+use std::fs::File;
+use std::io::{self, Write};
+
+use sealock_store::{Staging, Store, StoreError};
 use sealock_trust::Digest;
 
 use super::error::ImportError;
-use crate::archive::{BlobReader, BlobSink, Taken};
-use crate::manifest::Blob;
-use crate::verify::Checker;
+use super::layer;
+use crate::archive::{ArchiveError, BlobReader, BlobSink, Taken};
+use crate::delta::check_stored;
+use crate::manifest::{Blob, Carried, Patch};
+use crate::media::Watch;
+use crate::patch::{self, PatchError};
+use crate::verify::{Checker, VerifyError};
+
+/// A blob as it is made: written, and held to its media type.
+struct Watched<W> {
+    writer: W,
+    watch: Watch,
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(bytes)?;
+        self.watch.push(bytes.get(..written).unwrap_or_default());
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
 
 /// Staging as a sink.
 pub(super) struct Staged<'a> {
@@ -37,11 +62,16 @@ impl<'a> Staged<'a> {
     }
 
     /// Says that the disk is too small before anything is written to it.
-    pub(super) fn check_room<'b>(&mut self, blobs: impl Iterator<Item = &'b Blob>) -> Result<(), ImportError> {
+    pub(super) fn check_room<'b>(&mut self, entries: impl Iterator<Item = Carried<'b>>) -> Result<(), ImportError> {
         let mut needed = 0_u64;
-        for blob in blobs {
+        for entry in entries {
+            let (blob, patch) = match entry {
+                Carried::Whole(blob) => (blob, 0),
+                // It is there for as long as the blob is made of it.
+                Carried::Patch(blob, patch) => (blob, patch.size),
+            };
             if !self.staging.holds(&blob.digest, blob.size)? {
-                needed = needed.saturating_add(blob.size);
+                needed = needed.saturating_add(blob.size).saturating_add(patch);
             } else if !self.is_in_store(blob)? {
                 self.resumed = true;
             }
@@ -62,6 +92,51 @@ impl<'a> Staged<'a> {
         let mut writer = self.staging.write_blob(digest, size)?;
         writer.push(bytes)?;
         Ok(writer.finish()?)
+    }
+
+    /// Brings a patch into staging, until its blob is made.
+    fn keep_patch(&mut self, patch: &Patch, data: &mut BlobReader<'_>) -> Result<File, ImportError> {
+        let mut writer = self.staging.write_blob(&patch.digest, patch.size)?;
+        while let Some(piece) = data.next_piece()? {
+            writer.push(piece)?;
+        }
+        writer.finish()?;
+        let kept = self.staging.open_blob(&patch.digest)?;
+        kept.ok_or_else(|| ImportError::Store(StoreError::Foreign { path: self.staging.blob_path(&patch.digest) }))
+    }
+
+    /// Makes the blob of its base and the patch. One that the store has is made all the same, and not kept: who knows the
+    /// blob's name only has not brought it.
+    fn make(&mut self, blob: &Blob, patch: &Patch, content: File) -> Result<(), ImportError> {
+        let base = layer::open_base(self.store, blob, patch)?;
+        let made = if self.is_in_store(blob)? {
+            check_stored(self.store, blob).map_err(|error| ImportError::Base(Box::new(error)))?;
+            patch::prove(base, content, &blob.digest, blob.size).map_err(Ok)
+        } else {
+            self.write(blob, base, content)
+        };
+        made.map_err(|error| match error {
+            Ok(error) => layer::explain(self.store, blob, patch, error),
+            Err(error) => error,
+        })
+    }
+
+    fn write(&mut self, blob: &Blob, base: File, content: File) -> Result<(), Result<PatchError, ImportError>> {
+        let of_store = |error: Result<PatchError, StoreError>| error.map_err(ImportError::from);
+        let writer = self.staging.write_blob(&blob.digest, blob.size).map_err(|error| Err(error.into()))?;
+        let mut watched = Watched { writer, watch: Watch::new(&blob.media_type, blob.role) };
+        patch::apply(base, content, &mut watched).map_err(|error| of_store(layer::of_store(blob, error)))?;
+        let Watched { writer, watch } = watched;
+        // A wrong digest is the graver word.
+        let typed = watch.finish();
+        writer.finish().map_err(|error| of_store(layer::mismatch(blob, error)))?;
+        if let Err(mismatch) = typed {
+            self.staging.forget(&blob.digest).map_err(|error| Err(error.into()))?;
+            let error = ArchiveError::TypeMismatch { digest: blob.digest.clone(), mismatch };
+            return Err(Err(VerifyError::from(error).into()));
+        }
+        self.written += blob.size;
+        Ok(())
     }
 
     /// A copy in the store that has another size is damaged, and this import replaces it.
@@ -89,6 +164,16 @@ impl BlobSink for Staged<'_> {
         self.written += blob.size;
         Ok(Taken::Whole)
     }
+
+    fn take_patch(&mut self, blob: &Blob, patch: &Patch, data: &mut BlobReader<'_>) -> Result<Taken, ImportError> {
+        if !self.is_in_store(blob)? && self.staging.holds(&blob.digest, blob.size)? {
+            return Ok(Taken::Skipped);
+        }
+        let content = self.keep_patch(patch, data)?;
+        self.make(blob, patch, content)?;
+        self.staging.forget(&patch.digest)?;
+        Ok(Taken::Whole)
+    }
 }
 
 #[cfg(test)]
@@ -108,10 +193,11 @@ mod tests {
             offset: Some(0),
             media_type: String::new(),
             role: BlobRole::Layer,
+            patch: None,
         };
-        staged.check_room([blob(1)].iter()).unwrap();
+        staged.check_room([Carried::Whole(&blob(1))].into_iter()).unwrap();
         let beyond = store.free_bytes().unwrap() + (1 << 40);
-        let error = staged.check_room([blob(beyond)].iter()).unwrap_err();
+        let error = staged.check_room([Carried::Whole(&blob(beyond))].into_iter()).unwrap_err();
         assert!(matches!(error, ImportError::NoRoom { needed, .. } if needed == beyond), "{error}");
         assert!(error.is_environment() && !error.is_refusal() && !staged.is_resumed());
     }

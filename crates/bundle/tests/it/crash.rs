@@ -8,7 +8,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use sealock_bundle::Archive;
-use sealock_bundle::delta::{Baseline, Bases};
+use sealock_bundle::delta::{Baseline, Bases, Shelf};
 use sealock_bundle::import::{ImportError, ImportOutcome, Terms, import};
 use sealock_store::{Store, failpoint};
 use sealock_trust::directory::Candidate;
@@ -102,14 +102,14 @@ fn copy_folder(from: &Path, to: &Path) {
 
 #[test]
 fn killed_at_every_step() {
-    every_step_may_be_the_last(&|start, _, publisher| {
+    every_step_may_be_the_last(&few_blobs(1), &|start, _, publisher| {
         few_blobs(2).build(start, publisher);
     });
 }
 
 #[test]
 fn a_delta_killed_at_every_step() {
-    every_step_may_be_the_last(&|start, keys, publisher| {
+    every_step_may_be_the_last(&few_blobs(1), &|start, keys, publisher| {
         let (_, trust, _) = open_site(start);
         let next = few_blobs(2);
         let mut bases = Bases::default();
@@ -122,7 +122,24 @@ fn a_delta_killed_at_every_step() {
     });
 }
 
-fn every_step_may_be_the_last(build_second: &dyn Fn(&Path, &SiteKeys, &Publisher)) {
+#[test]
+fn a_delta_with_a_patch_killed_at_every_step() {
+    use crate::patches::{BASE, Bench, GO, cargo};
+    every_step_may_be_the_last(&cargo(1, BASE), &|start, keys, publisher| {
+        let (_, trust, _) = open_site(start);
+        let (next, first) = (cargo(2, GO), Archive::open(&start.join("base-1.sealock")).unwrap());
+        let (mut bases, mut shelf) = (Bases::default(), Shelf::default());
+        bases.add(first.manifest_bytes()).unwrap();
+        shelf.add(first).unwrap();
+        let receipt = trust.accepted(&next.lock.stream).unwrap().unwrap().receipt;
+        let baseline = Baseline::open(&receipt, keys.root()).unwrap();
+        let bundle = start.join("base-2.sealock");
+        Bench { baseline, bases: &bases, next: &next, folder: start }.build(&shelf, None, &bundle, publisher);
+        assert_eq!(Archive::open(&bundle).unwrap().unverified_manifest().unwrap().patched().count(), 1);
+    });
+}
+
+fn every_step_may_be_the_last(first: &Cargo, build_second: &dyn Fn(&Path, &SiteKeys, &Publisher)) {
     let publisher = Publisher::new();
     let folder = tempfile::tempdir().unwrap();
     let start = folder.path().join("start");
@@ -130,7 +147,7 @@ fn every_step_may_be_the_last(build_second: &dyn Fn(&Path, &SiteKeys, &Publisher
     let keys = durable_site(&start, &publisher);
     let (store, trust, _) = open_site(&start);
     let station = sealock_bundle::Station { store: &store, trust: &trust, site: &keys };
-    let first = few_blobs(1).build(&start, &publisher);
+    let first = first.build(&start, &publisher);
     import(&first, station, &Terms::at(now()), &mut |_| {}).unwrap();
     build_second(&start, &keys, &publisher);
 

@@ -12,6 +12,7 @@ mod diff;
 mod hostile_tar;
 mod imports;
 mod memory;
+mod patches;
 mod readers;
 mod specs;
 mod support;

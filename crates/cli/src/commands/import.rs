@@ -159,6 +159,11 @@ fn show_wanted(args: &ImportArgs, missing: &BaseMissing, context: &Context) -> R
         let role = format!("{:?}", blob.role).to_lowercase();
         table.row([blob.digest.to_string(), bytes(blob.size), role, blob.needed_by.join(" ")]);
     }
+    for blob in &wanted.blobs {
+        if let Some(base) = &blob.base {
+            context.ui.note(format_args!("{} is a patch on {base}, which is not here, or is damaged", blob.digest));
+        }
+    }
     context.ui.result(wanted, table)
 }
 
@@ -231,7 +236,7 @@ fn dry_run(args: &ImportArgs, source: &Source, station: &Station, terms: &Terms,
         show_wanted(args, &missing, context)?;
         return Err(importing(source, missing.into()));
     }
-    let verification = verify::as_judged(judged, &source.name(), terms, context)?;
+    let verification = verify::as_judged(judged, &source.name(), terms, station, context)?;
     context.ui.note("this bundle would be imported; nothing was written");
     context.ui.result(&verification, verification.text())
 }

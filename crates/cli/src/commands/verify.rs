@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sealock_bundle::import::{Gate, Judged, Terms};
-use sealock_bundle::manifest::Base;
+use sealock_bundle::manifest::{Base, Patching};
 use sealock_bundle::verify::{self, Against, Recipient, VerifiedHeader};
 use sealock_bundle::volumes::{Damage, Verdict, VolumeSet, VolumeState};
 use sealock_bundle::{Archive, Manifest};
@@ -19,7 +19,7 @@ use super::trust::enroll::parse_fingerprint;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::station::Station;
-use crate::ui::{Table, bytes, facts};
+use crate::ui::{Table, bytes, facts, patches_in_words};
 use crate::{files, time};
 
 /// Check every byte of a bundle
@@ -69,6 +69,32 @@ pub struct Verification {
     /// In a delta: what has to be at the site. Whether it is, the import finds out.
     #[serde(skip_serializing_if = "Option::is_none")]
     base: Option<Base>,
+    /// In a delta: what comes as patches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patches: Option<Patches>,
+}
+
+/// What comes as patches: they are whole, but what they make shows only where their bases are.
+#[derive(Serialize)]
+struct Patches {
+    #[serde(flatten)]
+    all: Patching,
+    /// Layers that were made of the bases in this station's store, and have their digests.
+    proven: u64,
+}
+
+impl Patches {
+    fn text(&self) -> String {
+        let Patching { layers, .. } = self.all;
+        match layers - self.proven {
+            0 => format!("patches: {}; each was worked out here, and makes its layer\n", patches_in_words(&self.all)),
+            open => format!(
+                "patches: {}; not proven here: the digests of {open} of these layers, since only a station that holds \
+                 their bases can make them; `import` does\n",
+                patches_in_words(&self.all)
+            ),
+        }
+    }
 }
 
 /// A vendor who vouches for artifacts of the bundle.
@@ -118,7 +144,10 @@ impl Verification {
         lines.push(("checked", format!("every byte of {}", bytes(self.payload))));
         let text = facts(lines);
         let Some(Base { site, blobs, bytes: expected, .. }) = &self.base else { return text };
-        format!("{text}a delta: {blobs} blobs ({}) have to be at the site {site}; `import` looks\n", bytes(*expected))
+        let patches = self.patches.as_ref().map(Patches::text).unwrap_or_default();
+        let base =
+            format!("a delta: {blobs} blobs ({}) have to be at the site {site}; `import` looks\n", bytes(*expected));
+        format!("{text}{base}{patches}")
     }
 }
 
@@ -162,7 +191,7 @@ fn verify(args: &VerifyArgs, source: &Source, context: &Context) -> Result<Verif
     let station = Station::find(context)?;
     if let (Some(station), None, None, None) = (&station, &args.root, &args.site, args.at) {
         let terms = Terms::at(time::now());
-        return as_judged(judge(archive, station, &terms)?, &source.name(), &terms, context);
+        return as_judged(judge(archive, station, &terms)?, &source.name(), &terms, station, context);
     }
     let standard = standard(args, &archive, station.as_ref(), context)?;
     let now = args.at.unwrap_or_else(time::now);
@@ -174,7 +203,7 @@ fn verify(args: &VerifyArgs, source: &Source, context: &Context) -> Result<Verif
         recipient: standard.recipient.as_ref().map(recipient),
         rules: Rules { names: (!standard.names.is_empty()).then_some(standard.names.as_slice()), ..Rules::default() },
     };
-    check(archive, &source.name(), &against, context)
+    check(archive, &source.name(), &against, station.as_ref(), context)
 }
 
 /// What volumes came to that are not whole.
@@ -254,19 +283,37 @@ pub fn judge(archive: Archive, station: &Station, terms: &Terms) -> Result<Judge
 }
 
 /// Verifies the payload of a bundle whose header was judged.
-pub fn as_judged(judged: Judged, name: &str, terms: &Terms, context: &Context) -> Result<Verification> {
+pub fn as_judged(
+    judged: Judged,
+    name: &str,
+    terms: &Terms,
+    station: &Station,
+    context: &Context,
+) -> Result<Verification> {
     import::warn(&judged.notices, context);
-    check_payload(judged.header, name, terms.now, context)
+    check_payload(judged.header, name, terms.now, Some(station), context)
 }
 
 /// Verifies header and payload, and says how far it is.
-fn check(archive: Archive, name: &str, against: &Against<'_>, context: &Context) -> Result<Verification> {
+fn check(
+    archive: Archive,
+    name: &str,
+    against: &Against<'_>,
+    station: Option<&Station>,
+    context: &Context,
+) -> Result<Verification> {
     let header = verify::header(archive, against)?;
     warn_if_stale(&header, against.now, context);
-    check_payload(header, name, against.now, context)
+    check_payload(header, name, against.now, station, context)
 }
 
-fn check_payload(header: VerifiedHeader, name: &str, now: Timestamp, context: &Context) -> Result<Verification> {
+fn check_payload(
+    header: VerifiedHeader,
+    name: &str,
+    now: Timestamp,
+    station: Option<&Station>,
+    context: &Context,
+) -> Result<Verification> {
     let progress = context.ui.progress();
     let payload = header.payload_size();
     progress.begin(&format!("checking {name}"), payload);
@@ -274,7 +321,20 @@ fn check_payload(header: VerifiedHeader, name: &str, now: Timestamp, context: &C
     progress.end();
     let verified = verified?;
     let header = verified.header();
+    let all = header.manifest().patching();
+    let unproven = match station {
+        Some(station) if all.layers > 0 => {
+            let progress = context.ui.progress();
+            progress.begin("making layers of their patches", all.instead_of);
+            let unproven = verified.prove_patches(&station.store);
+            progress.end();
+            unproven?
+        }
+        _ => all,
+    };
+    let proven = all.layers - unproven.layers;
     Ok(Verification {
+        patches: (all.layers > 0).then_some(Patches { all, proven }),
         verified: true,
         digest: header.digest().clone(),
         stream: header.manifest().stream.to_string(),

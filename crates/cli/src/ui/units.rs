@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sealock_bundle::manifest::Patching;
+
 /// `bytes` in powers of 1024: `1.4 GiB`.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
@@ -15,6 +17,12 @@ pub fn bytes(bytes: u64) -> String {
         unit += 1;
     }
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// What patches save: `3 layers, 1.2 MiB in the place of 40.1 MiB`.
+pub fn patches_in_words(patches: &Patching) -> String {
+    let layers = if patches.layers == 1 { "1 layer".to_owned() } else { format!("{} layers", patches.layers) };
+    format!("{layers}, {} in the place of {}", bytes(patches.bytes), bytes(patches.instead_of))
 }
 
 /// A duration: `0.4 s`, `12 s`, `3 min 05 s`.

@@ -36,6 +36,8 @@ mod lock;
 mod node;
 #[cfg(feature = "outside")]
 mod packager;
+#[cfg(feature = "outside")]
+mod patches;
 mod release;
 mod sandbox;
 mod serve;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_bundle::delta::{Baseline, Bases, WantList};
+use sealock_bundle::delta::{Baseline, Bases, Shelf, WantList};
 use sealock_bundle::manifest::MAX_BYTES;
-use sealock_bundle::{Lock, Manifest};
+use sealock_bundle::{Archive, Lock, Manifest};
 use sealock_trust::site::SiteRoot;
 use sealock_trust::{SiteId, receipt};
 
@@ -26,18 +26,39 @@ pub struct DeltaArgs {
     /// The root of the site that signed the receipt [default: trust/sites/SITE.json beside the lock, where `trust enroll --site` puts it]
     #[arg(long, value_name = "FILE", requires = "since")]
     site_root: Option<PathBuf>,
-    /// An earlier bundle that the site holds, its manifest.json, or a folder of these; those built here are known by themselves
+    /// An earlier bundle that the site holds, its manifest.json, or a folder of these; those built here are known by themselves.
+    /// A layer that changed is carried as a patch on an older one that such a bundle has, where that saves something
     #[arg(long = "base", value_name = "PATH", requires = "since")]
     bases: Vec<PathBuf>,
+    /// Carry every layer whole
+    #[arg(long, requires = "since")]
+    no_patches: bool,
     /// A want-list of the site: carry what is in it all the same
     #[arg(long, value_name = "FILE", requires = "since")]
     want: Option<PathBuf>,
 }
 
-/// The manifest of the bundle that is to be built from the `lock` at `path`.
-pub fn manifest(args: &DeltaArgs, lock: &Lock, path: &Path, folder: &Path) -> Result<Manifest> {
+/// What is to be built.
+pub struct Plan {
+    /// The manifest, of a delta that without patches.
+    pub manifest: Manifest,
+    /// What patches are made from, where there are any to make.
+    pub patching: Option<Patching>,
+}
+
+/// What patches are made from.
+pub struct Patching {
+    pub baseline: Baseline,
+    pub bases: Bases,
+    pub want: Option<WantList>,
+    /// Earlier bundles that are at hand.
+    pub shelf: Shelf,
+}
+
+/// What is to be built from the `lock` at `path`.
+pub fn plan(args: &DeltaArgs, lock: &Lock, path: &Path, folder: &Path) -> Result<Plan> {
     let Some(since) = &args.since else {
-        return Ok(Manifest::from_lock(lock)?);
+        return Ok(Plan { manifest: Manifest::from_lock(lock)?, patching: None });
     };
     let bytes = files::read(since, MAX_RECEIPT)?;
     let reading = |error: CommandError| error.context(format!("the receipt {} is not believed", since.display()));
@@ -46,8 +67,36 @@ pub fn manifest(args: &DeltaArgs, lock: &Lock, path: &Path, folder: &Path) -> Re
     let baseline = Baseline::open(&bytes, &root).map_err(|error| reading(error.into()))?;
     let bases = bases(args, &baseline, path)?;
     let want = args.want.as_deref().map(read_want).transpose()?;
-    let manifest = baseline.manifest(lock, &bases, want.as_ref());
-    manifest.map_err(|error| CommandError::from(error).context(format!("there is no delta since {}", since.display())))
+    let shelf = shelf(args, &baseline, &bases, folder)?;
+    let manifest = match shelf.is_empty() {
+        true => baseline.manifest(lock, &bases, want.as_ref()),
+        false => baseline.unpatched(lock, &bases, want.as_ref()),
+    };
+    let manifest = manifest
+        .map_err(|error| CommandError::from(error).context(format!("there is no delta since {}", since.display())))?;
+    let patching = (!shelf.is_empty()).then_some(Patching { baseline, bases, want, shelf });
+    Ok(Plan { manifest, patching })
+}
+
+/// The bundles whose layers are at hand: those that were given, and those that were built here and not carried away.
+fn shelf(args: &DeltaArgs, baseline: &Baseline, bases: &Bases, folder: &Path) -> Result<Shelf> {
+    let mut shelf = Shelf::default();
+    if args.no_patches {
+        return Ok(shelf);
+    }
+    let is_bundle = |path: &&PathBuf| !path.is_dir() && path.extension().is_none_or(|ending| ending != "json");
+    for path in args.bases.iter().filter(is_bundle) {
+        shelf.add(source::open(path)?)?;
+    }
+    for digest in &baseline.receipt().held {
+        let Some(manifest) = bases.get(digest) else { continue };
+        let path = folder.join(file_name(manifest));
+        // What else may be called so is not what was built.
+        if let Some(archive) = Archive::open(&path).ok().filter(|archive| archive.manifest_digest() == *digest) {
+            shelf.add(archive)?;
+        }
+    }
+    Ok(shelf)
 }
 
 /// What is built: `plant-7-2.tar`, or as a delta for a site `plant-7-2-delta-SITE.tar`.

@@ -2,6 +2,7 @@
 
 pub mod built;
 mod delta;
+mod patched;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::Instant;
 
 use sealock_bundle::archive::{Writer, forget_progress};
 use sealock_bundle::lock::LockedBlob;
-use sealock_bundle::manifest::Base;
+use sealock_bundle::manifest::{Base, Patching};
 use sealock_bundle::sign::{Requests, SignedBundle, requests, sign_with};
 use sealock_bundle::vendors::{self as vendors_of_bundle, Words};
 use sealock_bundle::{Archive, Lock, Manifest};
@@ -23,7 +24,7 @@ use crate::commands::trust::{target, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::keys::Passphrases;
-use crate::ui::{bytes, facts, took};
+use crate::ui::{bytes, facts, patches_in_words, took};
 use crate::{files, outside};
 
 /// Fetch what the lock names, and write one signed bundle
@@ -79,6 +80,9 @@ struct Outcome {
     /// In a delta: what has to be at the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     base: Option<Base>,
+    /// In a delta: what patches save.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patches: Option<Patching>,
     signers: Vec<KeyId>,
     /// How many signatures a site asks for.
     threshold: u32,
@@ -107,16 +111,18 @@ struct Job {
 }
 
 pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
-    let job = Job::new(args, context)?;
+    let (mut job, patching) = Job::new(args, context)?;
     if context.dry_run {
         return dry_run(&job, context);
     }
     let started = Instant::now();
-    if is_built(&job)? {
+    if let Some(patching) = patching {
+        job.set(patched::build(&job, &patching, context)?)?;
+    } else if is_built(&job)? {
         context.ui.detail(format_args!("{} is built already, signing it", job.to.display()));
         forget_progress(&job.to)?;
     } else {
-        fetch(&job, context)?;
+        fetch(&job, &job.to, context)?;
     }
     let signers: Vec<&dyn Signer> = job.keys.iter().map(|key| key as &dyn Signer).collect();
     let signed = sign_with(&job.to, &job.roots, &job.words, &signers)?;
@@ -143,7 +149,7 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
 }
 
 impl Job {
-    fn new(args: &BuildArgs, context: &Context) -> Result<Self> {
+    fn new(args: &BuildArgs, context: &Context) -> Result<(Self, Option<delta::Patching>)> {
         let folder = match args.lock.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
             _ => PathBuf::from("."),
@@ -153,10 +159,8 @@ impl Job {
         args.parameters.check(&lock, &args.lock)?;
         check_delegations(&lock, &folder)?;
         let words = vendors::words(&folder, lock.delegations.as_ref())?;
-        let manifest = delta::manifest(&args.delta, &lock, &args.lock, &folder)?;
-        let manifest_bytes = manifest.to_bytes();
-        let manifest_bytes =
-            manifest_bytes.map_err(|error| CommandError::from(error).context("the lock makes no manifest"))?;
+        let delta::Plan { manifest, patching } = delta::plan(&args.delta, &lock, &args.lock, &folder)?;
+        let manifest_bytes = bytes_of(&manifest)?;
         let roots = match args.roots.as_slice() {
             [] => target::root_chain(&folder),
             given => given.to_vec(),
@@ -172,8 +176,21 @@ impl Job {
         let keys = keys.iter().map(|path| load_key(path, &publisher, &passphrases)).collect::<Result<_>>()?;
         let to = args.to.clone().unwrap_or_else(|| folder.join(delta::file_name(&manifest)));
         let digest = Digest::sha256(&manifest_bytes);
-        Ok(Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, words, keys })
+        Ok((Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, words, keys }, patching))
     }
+
+    /// The manifest that it came to.
+    fn set(&mut self, manifest: Manifest) -> Result<()> {
+        self.manifest_bytes = bytes_of(&manifest)?;
+        self.digest = Digest::sha256(&self.manifest_bytes);
+        self.manifest = manifest;
+        Ok(())
+    }
+}
+
+fn bytes_of(manifest: &Manifest) -> Result<Vec<u8>> {
+    let bytes = manifest.to_bytes();
+    bytes.map_err(|error| CommandError::from(error).context("the lock makes no manifest"))
 }
 
 fn no_root(folder: &Path) -> CommandError {
@@ -229,16 +246,18 @@ fn is_built(job: &Job) -> Result<bool> {
     }
     match Archive::open(&job.to) {
         Ok(archive) if archive.manifest_digest() == job.digest => Ok(true),
-        _ => {
-            Err(CommandError::failed(format!("{} is there already, and is not what this lock makes", job.to.display()))
-                .hint("Move it away, or write another file with --to FILE."))
-        }
+        _ => Err(other_bundle(job)),
     }
 }
 
-fn fetch(job: &Job, context: &Context) -> Result<()> {
+fn other_bundle(job: &Job) -> CommandError {
+    CommandError::failed(format!("{} is there already, and is not what this lock makes", job.to.display()))
+        .hint("Move it away, or write another file with --to FILE.")
+}
+
+fn fetch(job: &Job, to: &Path, context: &Context) -> Result<()> {
     let settings = outside::settings(&context.settings)?;
-    let writer = Writer::create_with(&job.to, &job.lock, &job.manifest)?;
+    let writer = Writer::create_with(to, &job.lock, &job.manifest)?;
     let progress = context.ui.progress();
     let told = outside::progress(&progress);
     let building = sealock_fetch::fill(writer, &job.folder, &settings, &told);
@@ -265,7 +284,7 @@ fn dry_run(job: &Job, context: &Context) -> Result<()> {
 }
 
 fn carried_size(manifest: &Manifest) -> u64 {
-    manifest.carried().fold(0, |sum, blob| sum.saturating_add(blob.size))
+    manifest.entries().fold(0, |sum, entry| sum.saturating_add(entry.size()))
 }
 
 /// A size in words; of a delta with what it stands for.
@@ -296,6 +315,7 @@ fn show(
         sequence: job.lock.sequence,
         size: Archive::open(&job.to)?.length(),
         base: job.manifest.base.clone(),
+        patches: Some(job.manifest.patching()).filter(|patching| patching.layers > 0),
         signers: signed.signers,
         threshold: job.publisher.threshold(),
         vendors: requests.vendors.iter().flat_map(|(_, requested)| requested.tally.clone()).collect(),
@@ -315,8 +335,9 @@ fn show(
         ("manifest", outcome.digest.to_string()),
         ("stream", format!("{}, sequence {}", outcome.stream, outcome.sequence)),
         ("size", size_of(&job.manifest, outcome.size)),
-        ("signatures", format!("{have} of {}", outcome.threshold)),
     ];
+    lines.extend(outcome.patches.map(|patches| ("patches", patches_in_words(&patches))));
+    lines.push(("signatures", format!("{have} of {}", outcome.threshold)));
     for (vendor, requested) in &requests.vendors {
         let signed =
             requested.tally.iter().map(|tally| format!("{vendor}: {} of {}", tally.signed.len(), tally.threshold));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use sealock_bundle::Manifest;
 use sealock_bundle::licences::Licences;
 use sealock_bundle::lock::ReferenceKind;
-use sealock_bundle::manifest::Reference;
+use sealock_bundle::manifest::{Patching, Reference};
 use sealock_bundle::parameters::ParameterValue;
 use sealock_bundle::plain::Plain;
 use sealock_trust::tuf::{DelegatedRole, MetadataSet};
@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::source;
 use crate::context::Context;
 use crate::error::Result;
-use crate::ui::{Table, bytes, facts, short};
+use crate::ui::{Table, bytes, facts, patches_in_words, short};
 
 /// Show what a bundle says it holds, without believing it
 ///
@@ -51,6 +51,9 @@ struct Inspection {
     /// The vendors whom names are delegated to, as it says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     vendors: Vec<Vendor>,
+    /// In a delta: what patches save.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patches: Option<Patching>,
     manifest: Manifest,
 }
 
@@ -80,6 +83,7 @@ pub fn run(args: &InspectArgs, context: &Context) -> Result<()> {
         licences: licences.map_err(|error| error.context(format!("reading {}", args.bundle.display())))?,
         claimed_signers: set.as_ref().map(MetadataSet::claimed_signers).transpose()?.unwrap_or_default(),
         vendors: vendors(&manifest, set.as_ref())?,
+        patches: Some(manifest.patching()).filter(|patching| patching.layers > 0),
         manifest,
     };
     context.ui.note("nothing of this is verified: `sealock verify` does that");
@@ -124,7 +128,9 @@ fn text(inspection: &Inspection, long: bool) -> String {
         ("signed by", signers),
     ];
     lines.extend(inspection.vendors.iter().map(|vendor| ("vendor", vendor_text(vendor))));
-    lines.extend([("size", size(inspection)), ("artifacts", contents(manifest))]);
+    lines.push(("size", size(inspection)));
+    lines.extend(inspection.patches.map(|patches| ("patches", patches_in_words(&patches))));
+    lines.push(("artifacts", contents(manifest)));
     let own: Vec<&str> = manifest
         .references
         .iter()
