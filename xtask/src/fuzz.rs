@@ -15,6 +15,8 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("root", &["trust/testdata"]),
     ("dsse", &["trust/testdata"]),
     ("public_key", &["trust/testdata"]),
+    ("key_uri", &[]),
+    ("token_key", &[]),
     ("header", &["bundle/testdata"]),
     ("manifest", &["bundle/testdata"]),
     ("lock", &["bundle/testdata"]),
@@ -75,6 +77,9 @@ fn lay_out_seeds(root: &Path, target: &str, sources: &[&str]) -> Result<()> {
         "reference" => {
             ["registry.k8s.io/pause:3.10", "localhost:5000/a/b@sha256:00", "ubuntu"].map(Into::into).to_vec()
         }
+        "key_uri" => ["pkcs11:token=a;serial=1;slot-id=7;object=b;id=%01?module-path=/c&pin-source=file:/d"]
+            .map(Into::into)
+            .to_vec(),
         _ => Vec::new(),
     };
     for source in sources {
