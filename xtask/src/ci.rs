@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{e2e, environment, repo, tidy, tools};
+use crate::{e2e, environment, hsm, repo, tidy, tools};
 
 /// What a whole run may take with cold caches.
 const BUDGET: Duration = Duration::from_secs(60 * 60);
@@ -56,28 +56,34 @@ fn report(done: &[(&Stage, Duration)], total: Duration) {
 }
 
 fn format(root: &Path) -> Result<()> {
-    cargo(root, &["fmt", "--all", "--check"])
+    cargo(root, &["fmt", "--all", "--check"])?;
+    hsm::run(root, &["fmt", "--check"])
 }
 
 fn clippy(root: &Path) -> Result<()> {
     cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    cargo(root, &["clippy", "-p", "sealock-cli", "--no-default-features", "--", "-D", "warnings"])
+    cargo(root, &["clippy", "-p", "sealock-cli", "--no-default-features", "--", "-D", "warnings"])?;
+    hsm::run(root, &["clippy", "--locked", "--all-targets", "--", "-D", "warnings"])
 }
 
 fn deny(root: &Path) -> Result<()> {
     let deny = tools::cargo_deny(root)?;
-    let status = Command::new(&deny)
-        .args(["--offline", "check", "licenses", "bans", "sources"])
-        .current_dir(root)
-        .status()
-        .with_context(|| format!("cannot run {}", deny.display()))?;
-    if !status.success() {
-        bail!("cargo deny found something: see above");
+    for manifest in ["Cargo.toml", "hsm/Cargo.toml"] {
+        let status = Command::new(&deny)
+            .args(["--offline", "--manifest-path", manifest, "check", "--config", "deny.toml"])
+            .args(["licenses", "bans", "sources"])
+            .current_dir(root)
+            .status()
+            .with_context(|| format!("cannot run {}", deny.display()))?;
+        if !status.success() {
+            bail!("cargo deny found something below {manifest}: see above");
+        }
     }
     Ok(())
 }
 
 fn tests(root: &Path) -> Result<()> {
+    hsm::run(root, &["test", "--locked"])?;
     let oracles = tools::oracles(root)?;
     let path = environment::variable("PATH").unwrap_or_default();
     let path = std::env::join_paths(oracles.into_iter().chain(std::env::split_paths(&path)))?;
