@@ -1,7 +1,7 @@
 //! SoftHSM: a PKCS#11 library whose tokens are folders. Each test has its own, in a temporary folder.
 //!
 //! `hsm/tests/it` includes this very file, for that package stands outside the workspace: so it uses `std` and `tempfile` only.
-#![allow(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test's helper fails by panicking")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

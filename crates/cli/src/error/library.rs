@@ -4,7 +4,8 @@ use std::error::Error;
 
 use sealock_trust::reason::Code;
 
-use super::{CommandError, Kind};
+use super::{CommandError, Kind, kind};
+use crate::hsm::HsmError;
 
 /// An error of one of our libraries.
 pub trait LibraryError: Error + Send + Sync + 'static {
@@ -24,7 +25,10 @@ pub trait LibraryError: Error + Send + Sync + 'static {
 
 impl<E: LibraryError> From<E> for CommandError {
     fn from(error: E) -> Self {
-        let (refusal, environment, advice) = (error.refusal(), error.environment(), error.advice());
+        let token = kind::of_token(&error);
+        let mismatch = token.filter(|token| token.is_refusal()).map(|_| Some(Code::Sig));
+        let (refusal, environment) = (mismatch.or_else(|| error.refusal()), error.environment());
+        let advice = token.map_or_else(|| error.advice(), HsmError::hint);
         let mut converted = Self::from_library(error, refusal.is_some(), refusal.flatten());
         if environment && converted.kind == Kind::Failed {
             converted.kind = Kind::Environment;
@@ -84,6 +88,7 @@ macro_rules! library_error {
     };
 }
 
+library_error!(never HsmError);
 library_error!(sealock_trust::dsse::DsseError);
 library_error!(sealock_trust::key::KeyError);
 library_error!(sealock_trust::role::RoleError);

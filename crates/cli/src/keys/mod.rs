@@ -1,97 +1,20 @@
-//! Private keys: reading them, making them, and where their passphrase comes from.
+//! Private keys: how they are named, opened and made. Here, and nowhere else, what a person named becomes a [`Signer`].
 
-use std::cell::OnceCell;
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+mod name;
+mod passphrases;
 
-use sealock_trust::signer::KeyFileError;
-use sealock_trust::{FileKey, Passphrase, Scheme};
+use std::path::Path;
 
-use crate::context::Context;
+use sealock_trust::{FileKey, PublicKey, Scheme, Signer};
+
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::ui::Ui;
 
-/// How often a person may mistype.
-const TRIES: usize = 3;
+pub use name::{KeyName, KeyPlace};
+pub use passphrases::{Passphrases, Secrets};
 
-/// Where the passphrase of keys comes from: a file, else a person at a terminal. Asked for once per command.
-#[derive(Debug)]
-pub struct Passphrases<'a> {
-    context: &'a Context,
-    file: Option<PathBuf>,
-    known: OnceCell<Passphrase>,
-}
-
-impl<'a> Passphrases<'a> {
-    /// From `file` where it is given by flag, else from the file that the settings name, else from a person.
-    pub fn new(context: &'a Context, file: Option<&Path>) -> Self {
-        let file = file.map(Path::to_owned).or_else(|| context.settings.passphrase_file.value.clone());
-        Self { context, file, known: OnceCell::new() }
-    }
-
-    /// Reads the key at `path`, asking for its passphrase where it has one.
-    ///
-    /// # Errors
-    /// The key cannot be read, or nobody knows its passphrase.
-    pub fn load(&self, path: &Path) -> Result<FileKey> {
-        match FileKey::load(path, self.known.get()) {
-            Err(KeyFileError::PassphraseNeeded(_)) => self.unlock(path),
-            other => Ok(other?),
-        }
-    }
-
-    fn unlock(&self, path: &Path) -> Result<FileKey> {
-        if let Some(file) = &self.file {
-            let passphrase = read(file, &self.context.ui)?;
-            let key = FileKey::load(path, Some(&passphrase)).map_err(CommandError::from);
-            let key = key.map_err(|error| error.hint(format!("The passphrase was read from {}.", file.display())))?;
-            let _ = self.known.set(passphrase);
-            return Ok(key);
-        }
-        let mut tries = TRIES;
-        loop {
-            let passphrase = self.ask(&format!("Passphrase of {}", path.display()))?;
-            tries -= 1;
-            match FileKey::load(path, Some(&passphrase)) {
-                Err(KeyFileError::WrongPassphrase(_)) if tries > 0 => self.context.ui.warn("that is not it"),
-                other => {
-                    let key = other?;
-                    let _ = self.known.set(passphrase);
-                    return Ok(key);
-                }
-            }
-        }
-    }
-
-    /// The passphrase under which new keys are encrypted.
-    ///
-    /// # Errors
-    /// There is no file and nobody to ask, or the two answers differ.
-    pub fn for_new_keys(&self) -> Result<&Passphrase> {
-        if let Some(passphrase) = self.known.get() {
-            return Ok(passphrase);
-        }
-        let passphrase = match &self.file {
-            Some(file) => read(file, &self.context.ui)?,
-            None => self.ask_twice()?,
-        };
-        Ok(self.known.get_or_init(|| passphrase))
-    }
-
-    fn ask_twice(&self) -> Result<Passphrase> {
-        let first = self.context.ui.ask_passphrase("Passphrase for the new keys")?;
-        if first != self.context.ui.ask_passphrase("The same again")? {
-            return Err(CommandError::usage("the two passphrases differ; nothing was written"));
-        }
-        Passphrase::new(first).ok_or_else(empty)
-    }
-
-    fn ask(&self, prompt: &str) -> Result<Passphrase> {
-        Passphrase::new(self.context.ui.ask_passphrase(prompt)?).ok_or_else(empty)
-    }
-}
+/// A private key that was opened.
+pub type Key = Box<dyn Signer>;
 
 /// The key at `path`: the one that is there, or else a new one.
 ///
@@ -99,26 +22,42 @@ impl<'a> Passphrases<'a> {
 ///
 /// # Errors
 /// The key cannot be read or written.
-pub fn load_or_create(path: &Path, scheme: Scheme, passphrases: &Passphrases<'_>, encrypt: bool) -> Result<FileKey> {
+pub fn load_or_create(path: &Path, scheme: Scheme, passphrases: &Passphrases<'_>, encrypt: bool) -> Result<Key> {
     if path.exists() {
-        return passphrases.load(path);
+        return passphrases.load(&KeyName::from(path));
     }
     let key = FileKey::generate(scheme)?;
     let passphrase = if encrypt { Some(passphrases.for_new_keys()?) } else { None };
     key.save(path, passphrase)?;
-    Ok(key)
+    Ok(Box::new(key))
 }
 
-fn read(file: &Path, ui: &Ui) -> Result<Passphrase> {
-    let text = files::read_text(file).map_err(|error| error.context("reading the passphrase file"))?;
-    if fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
-        ui.warn(format_args!("others can read the passphrase in {}: chmod 600", file.display()));
+/// The key called `stem` in `folder` where nobody names another: `STEM.uri`, which names one in a token, else `STEM.pem`.
+pub fn usual(folder: &Path, stem: &str) -> KeyName {
+    let uri = folder.join(format!("{stem}.uri"));
+    if uri.exists() { KeyName::from(uri) } else { KeyName::from(folder.join(format!("{stem}.pem"))) }
+}
+
+/// The public half of a key, in a file that may hold no more than that. A key in a token proves that it has the private one.
+///
+/// # Errors
+/// It is no key, or cannot be opened.
+pub fn public_key(name: &KeyName, passphrases: &Passphrases<'_>) -> Result<PublicKey> {
+    if let KeyPlace::File(path) = name.place()? {
+        let text = files::read_text(&path)?;
+        if is_public(&text) {
+            return PublicKey::from_pem(&text).map_err(|error| CommandError::from(error).context(name.to_string()));
+        }
     }
-    let line = text.lines().next().unwrap_or_default();
-    let problem = || format!("the first line of {} is empty: it must be a passphrase", file.display());
-    Passphrase::new(line).ok_or_else(|| CommandError::usage(problem()))
+    passphrases.proven(name)
 }
 
-fn empty() -> CommandError {
-    CommandError::usage("the passphrase is empty").hint("--unencrypted-keys keeps keys without one.")
+/// Whether a PEM text holds a public key.
+pub fn is_public(pem: &str) -> bool {
+    pem.contains("BEGIN PUBLIC KEY")
+}
+
+/// The keys as the libraries take them.
+pub fn signers(keys: &[Key]) -> Vec<&dyn Signer> {
+    keys.iter().map(AsRef::as_ref).collect()
 }

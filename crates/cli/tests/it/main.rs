@@ -22,6 +22,8 @@ mod explain;
 mod gap;
 mod help;
 #[cfg(feature = "outside")]
+mod hsm;
+#[cfg(feature = "outside")]
 mod import;
 mod init;
 #[cfg(feature = "outside")]
