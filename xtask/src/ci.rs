@@ -70,8 +70,8 @@ fn deny(root: &Path) -> Result<()> {
     let deny = tools::cargo_deny(root)?;
     for manifest in ["Cargo.toml", "hsm/Cargo.toml"] {
         let status = Command::new(&deny)
-            .args(["--offline", "--manifest-path", manifest, "check", "--config", "deny.toml"])
-            .args(["licenses", "bans", "sources"])
+            .args(["--offline", "--config", "deny.toml", "--manifest-path", manifest])
+            .args(["check", "licenses", "bans", "sources"])
             .current_dir(root)
             .status()
             .with_context(|| format!("cannot run {}", deny.display()))?;
