@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::tools::Judges;
-use crate::{e2e, interop, repo, tidy, tools};
+use crate::{e2e, hsm, interop, repo, tidy, tools};
 
 /// What a whole run may take with cold caches.
 const BUDGET: Duration = Duration::from_secs(60 * 60);
@@ -57,28 +57,34 @@ fn report(done: &[(&Stage, Duration)], total: Duration) {
 }
 
 fn format(root: &Path) -> Result<()> {
-    cargo(root, &["fmt", "--all", "--check"])
+    cargo(root, &["fmt", "--all", "--check"])?;
+    hsm::run(root, &["fmt", "--check"])
 }
 
 fn clippy(root: &Path) -> Result<()> {
     cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    cargo(root, &["clippy", "-p", "sealock-cli", "--no-default-features", "--", "-D", "warnings"])
+    cargo(root, &["clippy", "-p", "sealock-cli", "--no-default-features", "--", "-D", "warnings"])?;
+    hsm::run(root, &["clippy", "--locked", "--all-targets", "--", "-D", "warnings"])
 }
 
 fn deny(root: &Path) -> Result<()> {
     let deny = tools::cargo_deny(root)?;
-    let status = Command::new(&deny)
-        .args(["--offline", "check", "licenses", "bans", "sources"])
-        .current_dir(root)
-        .status()
-        .with_context(|| format!("cannot run {}", deny.display()))?;
-    if !status.success() {
-        bail!("cargo deny found something: see above");
+    for manifest in ["Cargo.toml", "hsm/Cargo.toml"] {
+        let status = Command::new(&deny)
+            .args(["--offline", "--config", "deny.toml", "--manifest-path", manifest])
+            .args(["check", "licenses", "bans", "sources"])
+            .current_dir(root)
+            .status()
+            .with_context(|| format!("cannot run {}", deny.display()))?;
+        if !status.success() {
+            bail!("cargo deny found something below {manifest}: see above");
+        }
     }
     Ok(())
 }
 
 fn tests(root: &Path) -> Result<()> {
+    hsm::run(root, &["test", "--locked"])?;
     let mut command = Command::new("cargo");
     interop::prepare(command.args(["test", "--workspace"]).current_dir(root), root, Judges::Ci)?;
     let status = command.status().context("cannot run cargo")?;

@@ -19,6 +19,8 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("request", &["trust/testdata/vectors"]),
     ("dsse", &["trust/testdata"]),
     ("public_key", &["trust/testdata"]),
+    ("key_uri", &[]),
+    ("token_key", &[]),
     ("header", &["bundle/testdata"]),
     ("manifest", &["bundle/testdata"]),
     ("lock", &["bundle/testdata"]),
@@ -117,6 +119,9 @@ fn lay_out_seeds(root: &Path, target: &str, sources: &[&str]) -> Result<()> {
         "trust_state" => vec![TRUST_STATE.into()],
         "sbom" => [SPDX, CYCLONEDX].map(Into::into).to_vec(),
         "chart" => vec![chart()?],
+        "key_uri" => ["pkcs11:token=a;serial=1;slot-id=7;object=b;id=%01?module-path=/c&pin-source=file:/d"]
+            .map(Into::into)
+            .to_vec(),
         _ => Vec::new(),
     };
     for source in sources {

@@ -7,6 +7,7 @@ mod demo;
 mod e2e;
 mod environment;
 mod fuzz;
+mod hsm;
 mod interop;
 mod lab;
 mod repo;
@@ -33,6 +34,8 @@ enum Task {
     Tidy,
     /// Write the generated docs: CLI reference, man pages, reason codes, JSON Schemas
     Codegen,
+    /// Build sealock-hsm, which talks to PKCS#11 tokens, and say where it is
+    Hsm(hsm::HsmArgs),
     /// The sealed lab: real machines, real parts, no way out
     Lab(lab::LabArgs),
     /// The main job, told step by step; leaves its lab up
@@ -62,6 +65,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Ci => ci::command(),
         Task::Tidy => tidy::command(),
         Task::Codegen => codegen::command(),
+        Task::Hsm(args) => hsm::command(&args),
         Task::Lab(args) => lab::command(args),
         Task::Demo(args) => demo::command(&args),
         Task::E2e(selection) => e2e::command(&selection),

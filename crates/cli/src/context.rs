@@ -3,6 +3,7 @@
 use crate::args::Global;
 use crate::environment;
 use crate::error::Result;
+use crate::keys::Secrets;
 use crate::paths::Paths;
 use crate::settings::Settings;
 use crate::ui::Ui;
@@ -15,6 +16,8 @@ pub struct Context {
     pub paths: Paths,
     /// Show what would be done, and change nothing.
     pub dry_run: bool,
+    /// Passphrases and PINs that were given.
+    pub secrets: Secrets,
 }
 
 impl Context {
@@ -24,7 +27,7 @@ impl Context {
         start_logging(global.verbose);
         let settings = Settings::load(global.config.as_deref(), global.state_dir.as_deref())?;
         let paths = Paths::new(settings.state_dir.value.clone());
-        Ok(Self { ui: Ui::new(global), settings, paths, dry_run: global.dry_run })
+        Ok(Self { ui: Ui::new(global), settings, paths, dry_run: global.dry_run, secrets: Secrets::default() })
     }
 
     /// A runtime for the commands that wait for many sockets at once; the others have none.

@@ -23,7 +23,9 @@ macro_rules! variables {
 variables! {
     SEALOCK_CONFIG = "Settings file to read instead of the usual ones. The same as `--config`."
     SEALOCK_STATE_DIR = "Where the station keeps store, trust and keys. The same as `--state-dir`."
-    SEALOCK_PASSPHRASE_FILE = "File whose first line is the passphrase of private keys. The same as `--passphrase-file`."
+    SEALOCK_PASSPHRASE_FILE = "File whose first line is the passphrase of private keys, or the PIN of tokens. The same as `--passphrase-file`."
+    SEALOCK_PKCS11_MODULE = "The vendor's library that talks to PKCS#11 tokens, where a key's URI does not name it."
+    SEALOCK_HSM_HELPER = "Where `sealock-hsm` is, if not beside `sealock`. What else is set reaches it, and so the vendor's library."
     SEALOCK_LOG = "What to log to standard error, as `tracing` filters, like `sealock_fetch=debug`."
     SOURCE_DATE_EPOCH = "Seconds since 1970 that `lock` takes as the issue time, so that a lock can be reproduced."
     PATH = "Where docker's credential helpers, `gpgv` and `notation` are looked for, outside; and `ssh` at the station."
@@ -56,6 +58,14 @@ pub fn read_text(variable: &Variable) -> Option<String> {
 pub fn read_proxy(variable: &Variable) -> Option<String> {
     let lower = std::env::var(variable.name.to_ascii_lowercase()).ok().filter(|value| !value.is_empty());
     lower.or_else(|| read_text(variable))
+}
+
+/// A program that is installed beside this one.
+///
+/// # Errors
+/// The system does not tell where this one is.
+pub fn beside_this_program(name: &str) -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
 }
 
 /// The user's settings folder: `$XDG_CONFIG_HOME/sealock`, or `~/.config/sealock`.

@@ -11,6 +11,7 @@ mod context;
 mod environment;
 mod error;
 mod files;
+mod hsm;
 mod identity;
 mod keys;
 #[cfg(feature = "outside")]

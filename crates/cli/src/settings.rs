@@ -62,6 +62,8 @@ impl<T> Setting<T> {
 pub struct Settings {
     pub state_dir: Setting<PathBuf>,
     pub passphrase_file: Setting<Option<PathBuf>>,
+    pub pkcs11_module: Setting<Option<PathBuf>>,
+    pub hsm_helper: Setting<Option<PathBuf>>,
     pub outside: Outside,
 }
 
@@ -97,6 +99,8 @@ pub struct Proxy {
 struct SettingsFile {
     state_dir: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
+    pkcs11_module: Option<PathBuf>,
+    hsm_helper: Option<PathBuf>,
     mirrors: Option<BTreeMap<String, String>>,
     ca_files: Option<Vec<PathBuf>>,
     proxy: Option<Proxy>,
@@ -110,7 +114,17 @@ struct SettingsFile {
 /// One line of the reference page: name in the file, default, meaning.
 pub const REFERENCE: &[(&str, &str, &str)] = &[
     ("stateDir", paths::DEFAULT_STATE, "Where the station keeps store, trust and keys."),
-    ("passphraseFile", "none", "File whose first line is the passphrase of private keys. Readable by its owner only."),
+    (
+        "passphraseFile",
+        "none",
+        "File whose first line is the passphrase of private keys, or the PIN of tokens. Readable by its owner only.",
+    ),
+    (
+        "pkcs11Module",
+        "none",
+        "The vendor's library that talks to PKCS#11 tokens, where a key's URI does not name it (`module-path`).",
+    ),
+    ("hsmHelper", "`sealock-hsm` beside `sealock`", "The program that loads that library."),
     (
         "mirrors",
         "none",
@@ -151,6 +165,8 @@ impl Settings {
         Self {
             state_dir: Setting::default(paths::DEFAULT_STATE.into()),
             passphrase_file: Setting::default(None),
+            pkcs11_module: Setting::default(None),
+            hsm_helper: Setting::default(None),
             outside: Outside {
                 mirrors: Setting::default(BTreeMap::new()),
                 ca_files: Setting::default(Vec::new()),
@@ -170,6 +186,8 @@ impl Settings {
         let here = |given: PathBuf| path.parent().map_or(given.clone(), |folder| folder.join(&given));
         self.state_dir.layer(file.state_dir.map(here), origin);
         self.passphrase_file.layer(file.passphrase_file.map(here).map(Some), origin);
+        self.pkcs11_module.layer(file.pkcs11_module.map(here).map(Some), origin);
+        self.hsm_helper.layer(file.hsm_helper.map(here).map(Some), origin);
         let outside = &mut self.outside;
         outside.mirrors.layer(file.mirrors, origin);
         outside.ca_files.layer(file.ca_files.map(|files| files.into_iter().map(here).collect()), origin);
@@ -186,6 +204,10 @@ impl Settings {
         self.state_dir.layer(state, &Origin::Environment(env::SEALOCK_STATE_DIR.name));
         let passphrase = env::read(&env::SEALOCK_PASSPHRASE_FILE).map(|path| Some(path.into()));
         self.passphrase_file.layer(passphrase, &Origin::Environment(env::SEALOCK_PASSPHRASE_FILE.name));
+        let module = env::read(&env::SEALOCK_PKCS11_MODULE).map(|path| Some(path.into()));
+        self.pkcs11_module.layer(module, &Origin::Environment(env::SEALOCK_PKCS11_MODULE.name));
+        let helper = env::read(&env::SEALOCK_HSM_HELPER).map(|path| Some(path.into()));
+        self.hsm_helper.layer(helper, &Origin::Environment(env::SEALOCK_HSM_HELPER.name));
         let both = env::read_proxy(&env::ALL_PROXY);
         let https = env::read_proxy(&env::HTTPS_PROXY).or_else(|| both.clone());
         let http = env::read_proxy(&env::HTTP_PROXY).or(both);

@@ -6,12 +6,12 @@ use sealock_trust::site::{SiteKeys, SiteRoot};
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::Passphrases;
+use crate::keys::{self, KeyName, Passphrases};
 
-/// The site's own key below the keys folder.
-pub const SITE_KEY: &str = "site.pem";
-/// The key under which the site root may be replaced.
-pub const ROOT_KEY: &str = "root.pem";
+/// The site's own key below the keys folder: `site.pem`, or `site.uri` where it is in a token.
+pub const SITE_KEY: &str = "site";
+/// The key under which the site root may be replaced, likewise.
+pub const ROOT_KEY: &str = "root";
 
 /// A station that has been initialised.
 #[derive(Debug)]
@@ -63,9 +63,13 @@ impl Station {
     /// # Errors
     /// The key cannot be read, or is not the site's.
     pub fn keys(&self, context: &Context, passphrases: &Passphrases<'_>) -> Result<SiteKeys> {
-        let key = passphrases.load(&context.paths.keys().join(SITE_KEY))?;
-        Ok(SiteKeys::new(self.site.clone(), Box::new(key))?)
+        Ok(SiteKeys::new(self.site.clone(), passphrases.load(&key_name(context, SITE_KEY))?)?)
     }
+}
+
+/// The name of one of the station's keys: [`SITE_KEY`] or [`ROOT_KEY`].
+pub fn key_name(context: &Context, stem: &str) -> KeyName {
+    keys::usual(&context.paths.keys(), stem)
 }
 
 fn missing(context: &Context) -> CommandError {

@@ -134,7 +134,8 @@ impl Kind {
         }
     }
 
-    fn names(self) -> (&'static str, &'static str) {
+    /// Key type and scheme, as TUF names them.
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Ed25519 => ("ed25519", "ed25519"),
             Self::EcdsaP256 => ("ecdsa", "ecdsa-sha2-nistp256"),
@@ -222,6 +223,11 @@ impl PublicKey {
         };
         let key = UnparsedPublicKey::new(kind.algorithm(), raw);
         key.verify(message, signature).map_err(|_| KeyError::Signature)
+    }
+
+    /// What can be verified with it, where that is known.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.material.as_ref().map(|material| material.kind)
     }
 
     pub(crate) fn from_raw(kind: Kind, raw: &[u8]) -> Result<Self, KeyError> {

@@ -1,8 +1,15 @@
-//! Who can sign: the trait, and keys in files.
+//! Who can sign: the trait, keys in files, and what has to be known of keys in PKCS#11 tokens.
+//!
+//! A token's library runs in a program of its own, which the command starts: here is only what needs no process.
 
 mod file;
+pub mod pkcs11;
+mod uri;
 
 pub use file::{FileKey, KeyFileError, Passphrase, Scheme};
+pub use uri::{KeyQuery, KeyUri, KeyUriError, PREFIX as URI_PREFIX, TokenQuery};
+
+use std::error::Error;
 
 use crate::key::PublicKey;
 
@@ -20,10 +27,11 @@ pub trait Signer: Send + Sync {
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
-#[error("the key {keyid} did not sign: {cause}")]
+#[error("the key {keyid} did not sign")]
 pub struct SignError {
     /// The key's id.
     pub keyid: String,
     /// What its holder said.
-    pub cause: String,
+    #[source]
+    pub cause: Box<dyn Error + Send + Sync>,
 }

@@ -24,7 +24,11 @@ pub(crate) fn parse_pem(pem: &str) -> Result<(Kind, Vec<u8>), KeyError> {
     if label != LABEL {
         return Err(KeyError::Pem);
     }
-    let info = SubjectPublicKeyInfoRef::from_der(document.as_bytes()).map_err(|_| KeyError::Pem)?;
+    parse(&SubjectPublicKeyInfoRef::from_der(document.as_bytes()).map_err(|_| KeyError::Pem)?)
+}
+
+/// The kind of the key in `info` and its raw public value.
+pub(crate) fn parse(info: &SubjectPublicKeyInfoRef<'_>) -> Result<(Kind, Vec<u8>), KeyError> {
     let kind = kind(&info.algorithm)?;
     let raw = info.subject_public_key.as_bytes().ok_or(KeyError::Pem)?;
     // One key has one spelling: a compressed point would count as a second key.

@@ -50,6 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("e2e/", &["yaml", "md", "json"]),
     ("bench/", &["md", "yaml", "json", "rs", "toml", "lock", "go", "mod"]),
     ("fuzz/", &["rs", "toml", "md", "lock"]),
+    ("hsm/", &["rs", "toml", "md", "lock"]),
     ("docs/", &["md", "json", "svg", "1", "txt", "html"]),
     (".cargo/", &["toml"]),
 ];

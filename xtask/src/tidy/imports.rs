@@ -21,6 +21,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("server", &["cluster", "bundle", "ledger", "policy", "store", "trust"]),
     ("cli", &["bundle", "cluster", "fetch", "node", "server", "store", "trust"]),
     ("testkit", &["bundle", "store", "trust"]),
+    ("hsm", &[]),
 ];
 
 /// Crates that stay free of an asynchronous runtime, tests aside.
@@ -47,9 +48,13 @@ struct Dependency {
 }
 
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
-    let text = repo::stdout(root, "cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
-    let metadata: Metadata = serde_json::from_str(&text).context("cargo metadata")?;
-    let mut findings = edges(&metadata.packages);
+    let mut findings = Vec::new();
+    for manifest in ["Cargo.toml", "hsm/Cargo.toml"] {
+        let args = ["metadata", "--no-deps", "--format-version", "1", "--manifest-path", manifest];
+        let metadata: Metadata =
+            serde_json::from_str(&repo::stdout(root, "cargo", &args)?).context("cargo metadata")?;
+        findings.extend(edges(&metadata.packages));
+    }
     for name in SYNCHRONOUS {
         findings.extend(runtimes_below(root, name)?);
     }

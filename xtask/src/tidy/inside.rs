@@ -21,6 +21,9 @@ const UPSTREAM_CLIENTS: &[&str] = &[
     "curl",
 ];
 
+/// What loads libraries while it runs, which a static binary cannot: that is what `sealock-hsm` is for.
+const LOADERS: &[&str] = &["libloading", "cryptoki", "cryptoki-sys", "dlopen2"];
+
 pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
     let inside = linked(root, &["-p", "sealock-cli", "--no-default-features"])?;
     let outside = linked(root, &["-p", "sealock-cli"])?;
@@ -29,6 +32,12 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>> {
         .filter(|client| inside.contains(**client))
         .map(|client| Finding::new("sealock-cli without `outside`", format!("links {client}")))
         .collect();
+    findings.extend(
+        LOADERS
+            .iter()
+            .filter(|loader| outside.contains(**loader))
+            .map(|loader| Finding::new("sealock-cli", format!("links {loader}: only sealock-hsm loads libraries"))),
+    );
     // A list that never matches proves nothing: the outside build must show that the names are right.
     if !outside.contains("sealock-fetch") {
         findings.push(Finding::new(

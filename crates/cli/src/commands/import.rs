@@ -52,7 +52,7 @@ pub struct ImportArgs {
     /// Where the site lacks what a delta builds on: write the want-list to this file, to be carried out
     #[arg(long, value_name = "FILE")]
     want_list: Option<PathBuf>,
-    /// File whose first line is the passphrase of the site's keys
+    /// File whose first line is the passphrase of the site's keys, or the PIN of their token
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }

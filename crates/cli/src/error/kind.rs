@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 
 use super::Kind;
+use crate::hsm::HsmError;
 
 /// The kind of failure `error` is, where it is not a refusal.
 ///
@@ -14,9 +15,26 @@ pub fn of(error: &(dyn Error + 'static)) -> Kind {
         if let Some(io) = error.downcast_ref::<io::Error>() {
             return of_io(io);
         }
+        if let Some(hsm) = error.downcast_ref::<HsmError>()
+            && (hsm.is_environment() || hsm.is_usage())
+        {
+            return if hsm.is_usage() { Kind::Usage } else { Kind::Environment };
+        }
         next = error.source();
     }
     Kind::Failed
+}
+
+/// What a token, or the program that talks to it, is to blame for, however deep it lies.
+pub fn of_token<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a HsmError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(hsm) = error.downcast_ref::<HsmError>() {
+            return Some(hsm);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn of_io(error: &io::Error) -> Kind {

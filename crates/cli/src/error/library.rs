@@ -5,7 +5,8 @@ use std::error::Error;
 use sealock_trust::format::UnknownFormat;
 use sealock_trust::reason::Code;
 
-use super::{CommandError, Kind};
+use super::{CommandError, Kind, kind};
+use crate::hsm::HsmError;
 
 /// An error of one of our libraries.
 pub trait LibraryError: Error + Send + Sync + 'static {
@@ -25,8 +26,10 @@ pub trait LibraryError: Error + Send + Sync + 'static {
 
 impl<E: LibraryError> From<E> for CommandError {
     fn from(error: E) -> Self {
-        let (refusal, environment) = (error.refusal(), error.environment());
-        let advice = error.advice().or_else(|| of_version(&error));
+        let token = kind::of_token(&error);
+        let mismatch = token.filter(|token| token.is_refusal()).map(|_| Some(Code::Sig));
+        let (refusal, environment) = (mismatch.or_else(|| error.refusal()), error.environment());
+        let advice = token.map_or_else(|| error.advice().or_else(|| of_version(&error)), HsmError::hint);
         let mut converted = Self::from_library(error, refusal.is_some(), refusal.flatten());
         if environment && converted.kind == Kind::Failed {
             converted.kind = Kind::Environment;
@@ -99,6 +102,7 @@ macro_rules! library_error {
 }
 
 library_error!(sealock_trust::format::UnknownFormat, hint);
+library_error!(never HsmError);
 library_error!(sealock_trust::dsse::DsseError);
 library_error!(sealock_trust::key::KeyError);
 library_error!(sealock_trust::role::RoleError);

@@ -38,4 +38,18 @@ impl Ui {
         }
         Ok(rpassword::prompt_password(format!("{prompt}: "))?)
     }
+
+    /// Asks for the PIN of a token without showing it.
+    ///
+    /// # Errors
+    /// There is nobody to ask.
+    pub fn ask_pin(&self, token: &str) -> Result<String> {
+        if !self.terminal {
+            let problem = format!("the PIN of the token {token} is needed, and there is no terminal to ask for it");
+            return Err(CommandError::usage(problem).hint(
+                "Give --passphrase-file FILE, set SEALOCK_PASSPHRASE_FILE, or name the file in the URI: `pin-source`.",
+            ));
+        }
+        Ok(rpassword::prompt_password(format!("PIN of the token {token}: "))?)
+    }
 }

@@ -25,6 +25,8 @@ mod formats;
 mod gap;
 mod help;
 #[cfg(feature = "outside")]
+mod hsm;
+#[cfg(feature = "outside")]
 mod import;
 mod init;
 #[cfg(feature = "outside")]

@@ -90,6 +90,11 @@ impl Passphrase {
         let text = Zeroizing::new(text.into());
         (!text.is_empty()).then_some(Self(text))
     }
+
+    /// The passphrase itself, for who opens something with it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Passphrase {
@@ -270,7 +275,7 @@ impl Signer for FileKey {
             Pair::Rsa(pair) => sign_rsa(pair, message),
         };
         let failed =
-            |_| SignError { keyid: self.public.id().to_string(), cause: "the cryptographic library failed".to_owned() };
+            |_| SignError { keyid: self.public.id().to_string(), cause: "the cryptographic library failed".into() };
         signature.map_err(failed)
     }
 }

@@ -15,7 +15,7 @@ use sealock_bundle::sign::{Requests, SignedBundle, requests, sign_with};
 use sealock_bundle::vendors::{self as vendors_of_bundle, Words};
 use sealock_bundle::{Archive, Lock, Manifest};
 use sealock_trust::request::Tally;
-use sealock_trust::{Digest, FileKey, KeyId, KeySet, Signer, tuf};
+use sealock_trust::{Digest, KeyId, KeySet, tuf};
 use serde::Serialize;
 
 use crate::commands::parameters::ParameterArgs;
@@ -23,7 +23,7 @@ use crate::commands::trust::export::{self, VendorRequest};
 use crate::commands::trust::{target, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::Passphrases;
+use crate::keys::{self, Key, KeyName, Passphrases};
 use crate::ui::{bytes, facts, patches_in_words, took};
 use crate::{files, outside};
 
@@ -48,9 +48,10 @@ pub struct BuildArgs {
     /// The bundle to write [default: NAME-SEQUENCE.tar beside the lock, for a delta NAME-SEQUENCE-delta-SITE.tar]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// Private keys of the publisher [default: keys/publisher.pem beside the lock]
-    #[arg(short, long = "key", value_name = "FILE")]
-    keys: Vec<PathBuf>,
+    /// Private keys of the publisher: files or `pkcs11:` URIs [default: keys/publisher.pem beside the lock, or the URI in
+    /// keys/publisher.uri]
+    #[arg(short, long = "key", value_name = "KEY")]
+    keys: Vec<KeyName>,
     /// The trust root; after a rotation every one since the first, oldest first [default: trust/root.json and its successors
     /// trust/2.root.json and so on, beside the lock]
     #[arg(long = "root", value_name = "FILE")]
@@ -58,7 +59,7 @@ pub struct BuildArgs {
     /// Write a signing request for keyholders elsewhere; without --key nothing is signed here
     #[arg(long, value_name = "FILE")]
     export_request: Option<PathBuf>,
-    /// File whose first line is the passphrase of the keys
+    /// File whose first line is the passphrase of the keys, or the PIN of tokens
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     #[command(flatten)]
@@ -107,7 +108,7 @@ struct Job {
     publisher: KeySet,
     /// What vendors have signed before.
     words: Words,
-    keys: Vec<FileKey>,
+    keys: Vec<Key>,
 }
 
 pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
@@ -124,8 +125,7 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     } else {
         fetch(&job, &job.to, context)?;
     }
-    let signers: Vec<&dyn Signer> = job.keys.iter().map(|key| key as &dyn Signer).collect();
-    let signed = sign_with(&job.to, &job.roots, &job.words, &signers)?;
+    let signed = sign_with(&job.to, &job.roots, &job.words, &keys::signers(&job.keys))?;
     let requests = requests(&job.to, &job.roots)?;
     if let Some(file) = &args.export_request {
         export::write_request(&requests.publisher.request, file)?;
@@ -170,10 +170,10 @@ impl Job {
         let publisher = newest.ok_or_else(|| no_root(&folder))?.publisher_keys()?;
         let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
         let keys = match args.keys.as_slice() {
-            [] if args.export_request.is_none() => vec![folder.join("keys/publisher.pem")],
+            [] if args.export_request.is_none() => vec![keys::usual(&folder.join("keys"), "publisher")],
             given => given.to_vec(),
         };
-        let keys = keys.iter().map(|path| load_key(path, &publisher, &passphrases)).collect::<Result<_>>()?;
+        let keys = keys.iter().map(|name| load_key(name, &publisher, &passphrases)).collect::<Result<_>>()?;
         let to = args.to.clone().unwrap_or_else(|| folder.join(delta::file_name(&manifest)));
         let digest = Digest::sha256(&manifest_bytes);
         Ok((Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, words, keys }, patching))
@@ -230,13 +230,13 @@ fn check_delegations(lock: &Lock, folder: &Path) -> Result<()> {
 }
 
 /// Told before anything is fetched, since that takes long.
-fn load_key(path: &Path, publisher: &KeySet, passphrases: &Passphrases<'_>) -> Result<FileKey> {
-    let key = passphrases.load(path)?;
+fn load_key(name: &KeyName, publisher: &KeySet, passphrases: &Passphrases<'_>) -> Result<Key> {
+    let key = passphrases.load(name)?;
     if publisher.keys().contains_key(key.public_key().id()) {
         return Ok(key);
     }
-    let problem = format!("{} is not a publisher's key in the trust root", path.display());
-    Err(CommandError::usage(problem).hint("Give a publisher's key with --key FILE, or the right --root FILE."))
+    let problem = format!("{name} is not a publisher's key in the trust root");
+    Err(CommandError::usage(problem).hint("Give a publisher's key with --key KEY, or the right --root FILE."))
 }
 
 /// Whether the bundle of this very lock is there.
@@ -323,9 +323,7 @@ fn show(
     };
     let have = outcome.signers.len();
     if !job.publisher.is_met_by(&outcome.signers) {
-        context
-            .ui
-            .warn(format_args!("{have} of {} signatures: `sealock build --key FILE` adds one", outcome.threshold));
+        context.ui.warn(format_args!("{have} of {} signatures: `sealock build --key KEY` adds one", outcome.threshold));
     }
     for VendorRequest { vendor, file, .. } in &outcome.requests {
         context.ui.warn(format_args!("the vendor {vendor} has yet to vouch: {} goes there", file.display()));

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use sealock_bundle::names::{BundleName, SiteId, Stream};
 use sealock_trust::request::RootDraft;
 use sealock_trust::tuf::RootSpec;
-use sealock_trust::{Digest, FileKey, Scheme, Signer, StreamPrefix};
+use sealock_trust::{Digest, Scheme, StreamPrefix};
 use serde::Serialize;
 
-use crate::commands::trust::{roles, target};
+use crate::commands::trust::roles;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::keys::{self, Passphrases};
+use crate::keys::{self, Key, KeyName, KeyPlace, Passphrases};
 
 /// Start a bundle: starter spec, keys and trust root
 ///
@@ -34,23 +34,23 @@ pub struct InitArgs {
     /// The site the bundles are for
     #[arg(long, value_name = "ID", default_value = "my-site")]
     site: String,
-    /// Existing publisher keys, private or public, instead of a new one
-    #[arg(short, long = "key", value_name = "FILE")]
-    keys: Vec<PathBuf>,
+    /// Existing publisher keys instead of a new one: files, private or public, or `pkcs11:` URIs
+    #[arg(short, long = "key", value_name = "KEY")]
+    keys: Vec<KeyName>,
     /// How many publisher keys must sign a bundle
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     threshold: u32,
-    /// Existing root keys, private, instead of a new one
-    #[arg(long = "root-key", value_name = "FILE")]
-    root_keys: Vec<PathBuf>,
+    /// Existing root keys, private, instead of a new one: files or `pkcs11:` URIs
+    #[arg(long = "root-key", value_name = "KEY")]
+    root_keys: Vec<KeyName>,
     /// What kind of keys to create: ed25519, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384 or rsassa-pss-sha256
     #[arg(long, value_name = "SCHEME", default_value_t = Scheme::Ed25519)]
     scheme: Scheme,
     /// Days until the trust root must be renewed
     #[arg(long, value_name = "DAYS", default_value_t = 1095)]
     expires_in: u32,
-    /// File whose first line is the passphrase of the new keys
-    #[arg(long, value_name = "FILE", conflicts_with = "unencrypted_keys")]
+    /// File whose first line is the passphrase of the new keys, or the PIN of tokens
+    #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Keep the keys unencrypted: whoever reads the file can sign
     #[arg(long)]
@@ -155,7 +155,7 @@ fn make_root(args: &InitArgs, plan: &Plan, context: &Context, written: &mut Vec<
     let root_keys = signers(&args.root_keys, &plan.root_key, args, &passphrases, written)?;
     let publishers = match args.keys.as_slice() {
         [] => vec![signers(&[], &plan.publisher_key, args, &passphrases, written)?[0].public_key().clone()],
-        given => given.iter().map(|path| target::public_key(path, &passphrases)).collect::<Result<_>>()?,
+        given => given.iter().map(|name| keys::public_key(name, &passphrases)).collect::<Result<_>>()?,
     };
     let root_publics: Vec<_> = root_keys.iter().map(|key| key.public_key().clone()).collect();
     let root_threshold = u32::try_from(root_publics.len()).unwrap_or(u32::MAX);
@@ -165,25 +165,37 @@ fn make_root(args: &InitArgs, plan: &Plan, context: &Context, written: &mut Vec<
         publisher: roles::role("--threshold", publishers, Some(args.threshold))?,
         revoker: None,
     };
-    let signers: Vec<&dyn Signer> = root_keys.iter().map(|key| key as &dyn Signer).collect();
     let mut draft = RootDraft::new(None, &spec)?;
-    draft.sign(&signers)?;
+    draft.sign(&keys::signers(&root_keys))?;
     let root = draft.finished()?.ok_or_else(|| CommandError::internal("the root's own keys do not suffice for it"))?;
+    keep_uri(args, plan, written)?;
     files::create(&plan.root, &root, 0o644)?;
     written.push(plan.root.clone());
     Ok(root)
 }
 
+/// Where the one publisher key is in a token, its URI stands where `build` looks for the key.
+fn keep_uri(args: &InitArgs, plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
+    let [name] = args.keys.as_slice() else { return Ok(()) };
+    let KeyPlace::Token(uri) = name.place()? else { return Ok(()) };
+    let path = plan.publisher_key.with_extension("uri");
+    if !path.exists() {
+        files::create(&path, format!("{uri}\n").as_bytes(), 0o644)?;
+        written.push(path);
+    }
+    Ok(())
+}
+
 /// The given private keys, or the one at `usual`, which is made where it is missing.
 fn signers(
-    given: &[PathBuf],
+    given: &[KeyName],
     usual: &Path,
     args: &InitArgs,
     passphrases: &Passphrases<'_>,
     written: &mut Vec<PathBuf>,
-) -> Result<Vec<FileKey>> {
+) -> Result<Vec<Key>> {
     if !given.is_empty() {
-        return given.iter().map(|path| passphrases.load(path)).collect();
+        return given.iter().map(|name| passphrases.load(name)).collect();
     }
     let is_new = !usual.exists();
     let key = keys::load_or_create(usual, args.scheme, passphrases, !args.unencrypted_keys)?;

@@ -1,16 +1,16 @@
 //! `sealock site break-glass`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_trust::break_glass::{BreakGlass, Token};
 use sealock_trust::site::SiteRoot;
-use sealock_trust::{Digest, FileKey, Justification, Signer};
+use sealock_trust::{Digest, Justification};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::Passphrases;
+use crate::keys::{self, Key, KeyName, Passphrases};
 use crate::station::Station;
 use crate::{files, time};
 
@@ -35,10 +35,10 @@ pub struct BreakGlassArgs {
     /// Add a signature to the token that is there
     #[arg(long)]
     add: bool,
-    /// A private key of an approver; several may sign at once
-    #[arg(short, long = "key", value_name = "FILE", required = true)]
-    keys: Vec<PathBuf>,
-    /// File whose first line is the passphrase of the keys
+    /// A private key of an approver: a file or `pkcs11:` URI; several may sign at once
+    #[arg(short, long = "key", value_name = "KEY", required = true)]
+    keys: Vec<KeyName>,
+    /// File whose first line is the passphrase of the keys, or the PIN of tokens
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -58,8 +58,8 @@ const MAX_TOKEN: u64 = 1 << 20;
 pub fn run(args: &BreakGlassArgs, context: &Context) -> Result<()> {
     let site = Station::open(context)?.site;
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let keys = args.keys.iter().map(|path| load(path, &site, &passphrases)).collect::<Result<Vec<_>>>()?;
-    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
+    let keys = args.keys.iter().map(|name| load(name, &site, &passphrases)).collect::<Result<Vec<_>>>()?;
+    let signers = keys::signers(&keys);
     let bytes = match (&args.manifest, &args.reason) {
         (Some(manifest), Some(reason)) => {
             let hours = SignedDuration::from_hours(i64::from(args.expires_in));
@@ -79,12 +79,12 @@ pub fn run(args: &BreakGlassArgs, context: &Context) -> Result<()> {
     context.ui.result(&outcome, text)
 }
 
-fn load(path: &Path, site: &SiteRoot, passphrases: &Passphrases<'_>) -> Result<FileKey> {
-    let key = passphrases.load(path)?;
+fn load(name: &KeyName, site: &SiteRoot, passphrases: &Passphrases<'_>) -> Result<Key> {
+    let key = passphrases.load(name)?;
     let role = site.approver_keys().unwrap_or_else(|| site.root_keys());
     if role.keys().contains_key(key.public_key().id()) {
         return Ok(key);
     }
-    let problem = format!("{} is no key of the site's approvers, nor of its root", path.display());
+    let problem = format!("{name} is no key of the site's approvers, nor of its root");
     Err(CommandError::usage(problem).hint("`sealock site show` lists the keys of the site."))
 }

@@ -10,14 +10,14 @@ use sealock_bundle::spec::{EnrolledRoot, Site};
 use sealock_store::Store;
 use sealock_trust::directory::{Candidate, Enrolment, TrustDirectory};
 use sealock_trust::site::{Registry, SiteRoot, SiteRootSpec};
-use sealock_trust::{KeySet, PublicKey, Scheme, Signer, SiteKeys};
+use sealock_trust::{KeySet, PublicKey, Scheme, SiteKeys};
 
 use super::certificate;
 use super::show::Description;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::{self, Passphrases};
-use crate::station::{ROOT_KEY, SITE_KEY};
+use crate::keys::{self, Key, KeyName, KeyPlace, Passphrases};
+use crate::station::{self, ROOT_KEY, SITE_KEY};
 use crate::{files, time};
 
 /// Make this machine the station of a site
@@ -35,11 +35,17 @@ pub struct InitArgs {
     /// The private key of that certificate, PEM
     #[arg(long, value_name = "FILE", requires = "certificate")]
     certificate_key: Option<PathBuf>,
+    /// The site's own key in a token, a `pkcs11:` URI, instead of a new one in a file; the station keeps the URI
+    #[arg(long, value_name = "URI")]
+    site_key: Option<KeyName>,
+    /// The key in a token under which the site root may be replaced, likewise
+    #[arg(long, value_name = "URI")]
+    root_key: Option<KeyName>,
     /// What kind of keys to create: ed25519 or ecdsa-sha2-nistp256
     #[arg(long, value_name = "SCHEME", default_value_t = Scheme::Ed25519)]
     scheme: Scheme,
-    /// File whose first line is the passphrase of the new keys
-    #[arg(long, value_name = "FILE", conflicts_with = "unencrypted_keys")]
+    /// File whose first line is the passphrase of the new keys, or the PIN of tokens
+    #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
     /// Keep the keys unencrypted: whoever reads the file can sign
     #[arg(long)]
@@ -68,8 +74,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<()> {
     };
     let store = Store::init(&context.paths.store())?;
     enroll(&spec, &args.file, &directory, || {
-        let key = passphrases.load(&context.paths.keys().join(SITE_KEY))?;
-        Ok(SiteKeys::new(site.clone(), Box::new(key))?)
+        Ok(SiteKeys::new(site.clone(), passphrases.load(&station::key_name(context, SITE_KEY))?)?)
     })?;
     let release = store.current_number()?;
     let description = Description::new(&site, release);
@@ -97,11 +102,8 @@ fn create(
     passphrases: &Passphrases<'_>,
     context: &Context,
 ) -> Result<SiteKeys> {
-    let key = |name: &str| {
-        let path = context.paths.keys().join(name);
-        keys::load_or_create(&path, args.scheme, passphrases, !args.unencrypted_keys)
-    };
-    let (root, site) = (key(ROOT_KEY)?, key(SITE_KEY)?);
+    let key = |stem: &str, given: Option<&KeyName>| key(stem, given, args, passphrases, context);
+    let (root, site) = (key(ROOT_KEY, args.root_key.as_ref())?, key(SITE_KEY, args.site_key.as_ref())?);
     let registry = &spec.spec.registry;
     let root_spec = SiteRootSpec {
         id: spec
@@ -122,7 +124,41 @@ fn create(
         },
         stale_grace_days: spec.spec.expiry.map(|expiry| expiry.stale_grace.count()),
     };
-    Ok(SiteKeys::new(SiteRoot::create(&root_spec, &[&root])?, Box::new(site))?)
+    Ok(SiteKeys::new(SiteRoot::create(&root_spec, &[root.as_ref()])?, site)?)
+}
+
+/// The key called `stem`: the one in a token that was given, whose URI is kept; else the one that is there, or a new one.
+fn key(
+    stem: &str,
+    given: Option<&KeyName>,
+    args: &InitArgs,
+    passphrases: &Passphrases<'_>,
+    context: &Context,
+) -> Result<Key> {
+    let kept = station::key_name(context, stem);
+    let Some(given) = given else {
+        if let KeyPlace::Token(_) = kept.place()? {
+            return passphrases.load(&kept);
+        }
+        return keys::load_or_create(kept.as_path(), args.scheme, passphrases, !args.unencrypted_keys);
+    };
+    let folder = context.paths.keys();
+    let KeyPlace::Token(uri) = given.place()? else {
+        let problem = format!("{given} is a file, and --{stem}-key takes a `pkcs11:` URI");
+        let place = folder.join(format!("{stem}.pem"));
+        return Err(CommandError::usage(problem).hint(format!("Put the key at {}.", place.display())));
+    };
+    let text = format!("{uri}\n");
+    if kept.as_path().exists() && !files::read_text(kept.as_path()).is_ok_and(|there| there == text) {
+        let problem = format!("the station has another {stem} key already: {}", kept.as_path().display());
+        return Err(CommandError::usage(problem).hint("Leave the flag away to go on with that key."));
+    }
+    let key = passphrases.load(given)?;
+    let path = folder.join(format!("{stem}.uri"));
+    if !path.exists() {
+        files::create(&path, text.as_bytes(), 0o600)?;
+    }
+    Ok(key)
 }
 
 fn approvers(spec: &Site, file: &Path) -> Result<Option<KeySet>> {

@@ -18,7 +18,7 @@ pub struct ResolveStateArgs {
     /// Why the older copy is there; kept with the state
     #[arg(long, value_name = "TEXT")]
     reason: Justification,
-    /// File whose first line is the passphrase of the site's keys
+    /// File whose first line is the passphrase of the site's keys, or the PIN of their token
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }

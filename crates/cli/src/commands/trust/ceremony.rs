@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_trust::request::{RootDraft, Tally};
 use sealock_trust::tuf::{Root, RootSpec};
-use sealock_trust::{Digest, Signer};
+use sealock_trust::{Digest, KeySet};
 use serde::Serialize;
 
 use super::finish::{self, Finished};
@@ -13,6 +13,7 @@ use super::target::{self, Kind};
 use super::{describe, export, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::keys;
 
 /// Where a ceremony stands.
 #[derive(Serialize)]
@@ -65,15 +66,14 @@ fn open_or_new(path: &Path, previous: Option<&[u8]>, spec: &RootSpec) -> Result<
 
 fn sign(draft: &mut RootDraft, args: &RoleArgs, context: &Context) -> Result<()> {
     let passphrases = args.passphrases(context);
-    let keys = args.private_root_keys().into_iter().map(|path| passphrases.load(path));
+    let keys = args.private_root_keys()?.into_iter().map(|name| passphrases.load(name));
     let keys: Vec<_> = keys.collect::<Result<_>>()?;
     if keys.is_empty() {
         return Ok(());
     }
     context.ui.review(describe::summary(draft.request())?.text);
     context.ui.confirm("Sign this with the private root keys that were given?")?;
-    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
-    draft.sign(&signers)?;
+    draft.sign(&keys::signers(&keys))?;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ pub struct ConfirmArgs {
     /// What was revoked
     #[arg(required = true, value_name = "DIGEST")]
     digests: Vec<Digest>,
-    /// File whose first line is the passphrase of the site's keys
+    /// File whose first line is the passphrase of the site's keys, or the PIN of their token
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }

@@ -44,7 +44,7 @@ pub struct EnrollArgs {
     /// the first may be as far ahead of it as any. Else a first bundle has a sequence of 1000 at most
     #[arg(long, value_name = "SEQUENCE")]
     from_sequence: Option<u64>,
-    /// File whose first line is the passphrase of the site's keys, which seal what the site remembers
+    /// File whose first line is the passphrase of the site's keys, which seal what the site remembers, or the PIN of their token
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }

@@ -14,7 +14,7 @@ use super::vendors::request_path as request_path_of;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::keys::Passphrases;
+use crate::keys::{self, KeyName, KeyPlace, Passphrases};
 
 /// Write what goes out to other keyholders: a signing request, or the public half of a key
 ///
@@ -23,7 +23,7 @@ use crate::keys::Passphrases;
 /// Two exports of the same thing are the same file, whoever has signed meanwhile. From a private key comes its public half.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
-    /// A bundle, a root draft, or a private key
+    /// A bundle, a root draft, or a private key: a file or `pkcs11:` URI
     source: PathBuf,
     /// The trust roots of a bundle that has none yet, oldest first [default: trust/root.json and its successors beside it]
     #[arg(long = "root", value_name = "FILE")]
@@ -31,7 +31,7 @@ pub struct ExportArgs {
     /// The file to write [default: NAME.request.json or NAME.pub.pem beside the source]
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// File whose first line is the passphrase of the key
+    /// File whose first line is the passphrase of the key, or the PIN of the token
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -75,7 +75,7 @@ pub fn run(args: &ExportArgs, context: &Context) -> Result<()> {
             let draft = target::read_draft(&args.source)?;
             export(args, (draft.request(), draft.tally()?), &[], context)
         }
-        Kind::Pem => export_key(args, context),
+        Kind::Key => export_key(args, context),
         Kind::Request | Kind::Signature | Kind::Json => {
             let problem = format!("{} is neither a bundle nor a root draft nor a key", args.source.display());
             Err(CommandError::usage(problem))
@@ -145,16 +145,28 @@ pub fn file_name(path: &Path) -> String {
 }
 
 fn export_key(args: &ExportArgs, context: &Context) -> Result<()> {
-    if target::is_public(&files::read_text(&args.source)?) {
-        return Err(CommandError::usage(format!("{} is a public key already", args.source.display())));
-    }
+    let name = KeyName::from(args.source.as_path());
+    let usual = match name.place()? {
+        KeyPlace::File(path) if keys::is_public(&files::read_text(&path)?) => {
+            return Err(CommandError::usage(format!("{} is a public key already", path.display())));
+        }
+        KeyPlace::Token(uri) if name.is_uri() => file_name_for(uri.key.label.as_deref().unwrap_or_default()),
+        KeyPlace::File(_) | KeyPlace::Token(_) => target::with_ending(&args.source, &[".pem", ".uri"], ".pub.pem"),
+    };
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let key = target::public_key(&args.source, &passphrases)?;
-    let file = args.to.clone().unwrap_or_else(|| target::with_ending(&args.source, &[".pem"], ".pub.pem"));
+    let key = keys::public_key(&name, &passphrases)?;
+    let file = args.to.clone().unwrap_or(usual);
     let pem = key.to_pem()?;
     if !context.dry_run && (!file.exists() || files::read_text(&file)? != pem) {
         files::create(&file, pem.as_bytes(), 0o644)?;
     }
     let text = format!("{}\n{}  {}", file.display(), describe::grouped(key.id().as_str()), key.scheme());
     context.ui.result(&ExportedKey { file, keyid: key.id().clone(), scheme: key.scheme().to_owned() }, text)
+}
+
+/// A file for the public half of a key with this label.
+fn file_name_for(label: &str) -> PathBuf {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
+    let stem: String = label.chars().map(legal).take(64).collect();
+    PathBuf::from(format!("{}.pub.pem", if stem.is_empty() { "token" } else { &stem }))
 }

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_trust::{KeyId, Scheme, Signer};
+use sealock_trust::{KeyId, Scheme};
 use serde::Serialize;
 
 use super::roles::RoleArgs;
 use super::{ceremony, describe, target};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::{self, Passphrases};
+use crate::keys::{self, KeyName, Passphrases};
 use crate::{files, time};
 
 /// Hold a root ceremony: several keyholders, thresholds, one page for the witnesses
@@ -63,6 +63,10 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<()> {
 }
 
 fn new_key(path: &Path, args: &InitArgs, context: &Context) -> Result<()> {
+    if KeyName::from(path).is_uri() {
+        return Err(CommandError::usage("keys in tokens are made by the tools that came with the token")
+            .hint("`sealock trust export URI` then writes the public half, for the ceremony."));
+    }
     let public = target::with_ending(path, &[".pem"], ".pub.pem");
     if context.dry_run {
         let paths = [path, &public];

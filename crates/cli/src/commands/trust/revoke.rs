@@ -1,17 +1,17 @@
 //! `sealock trust revoke`
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_trust::revocation::{Entry, ListTerms, RevocationList, Subject};
 use sealock_trust::tuf::{Root, open_root};
-use sealock_trust::{Digest, FileKey, Justification, KeyId, Signer};
+use sealock_trust::{Digest, Justification, KeyId};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::Passphrases;
+use crate::keys::{self, Key, KeyName, Passphrases};
 use crate::ui::facts;
 use crate::{files, time};
 
@@ -46,10 +46,10 @@ pub struct RevokeArgs {
     /// Days until a newer list is due
     #[arg(long, value_name = "DAYS", default_value_t = 90)]
     expires_in: u32,
-    /// A private key of the revoker role, or of the root role; several may sign at once
-    #[arg(short, long = "key", value_name = "FILE", required = true)]
-    keys: Vec<PathBuf>,
-    /// File whose first line is the passphrase of the keys
+    /// A private key of the revoker role, or of the root role: a file or `pkcs11:` URI; several may sign at once
+    #[arg(short, long = "key", value_name = "KEY", required = true)]
+    keys: Vec<KeyName>,
+    /// File whose first line is the passphrase of the keys, or the PIN of tokens
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -73,9 +73,8 @@ pub fn run(args: &RevokeArgs, context: &Context) -> Result<()> {
     let root = open_root(&root_bytes)?;
     let mut list = list(args, &root_bytes)?;
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let keys = args.keys.iter().map(|path| load(path, &root, &passphrases)).collect::<Result<Vec<_>>>()?;
-    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
-    list.add_signatures(&signers)?;
+    let keys = args.keys.iter().map(|name| load(name, &root, &passphrases)).collect::<Result<Vec<_>>>()?;
+    list.add_signatures(&keys::signers(&keys))?;
     if !context.dry_run {
         files::replace(&args.list, &list.to_bytes()?)?;
     }
@@ -122,14 +121,14 @@ fn subject(text: &str) -> Result<Subject> {
     keyid.map(Subject::Key).map_err(|_| CommandError::usage(format!("`{text}` is neither a digest nor a key id")))
 }
 
-fn load(path: &Path, root: &Root, passphrases: &Passphrases<'_>) -> Result<FileKey> {
-    let key = passphrases.load(path)?;
+fn load(name: &KeyName, root: &Root, passphrases: &Passphrases<'_>) -> Result<Key> {
+    let key = passphrases.load(name)?;
     let id = key.public_key().id();
     let roles = [root.revoker_keys()?, Some(root.root_keys()?), Some(root.publisher_keys()?)];
     if roles.iter().flatten().any(|role| role.keys().contains_key(id)) {
         return Ok(key);
     }
-    let problem = format!("{} is no key of the root {}", path.display(), root.version);
+    let problem = format!("{name} is no key of the root {}", root.version);
     Err(CommandError::usage(problem).hint("Revoking takes a key of the root's revoker role."))
 }
 

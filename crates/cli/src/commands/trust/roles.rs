@@ -1,42 +1,41 @@
 //! Who fills which role of a root: what `trust init` and `trust rotate` ask for.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_trust::tuf::{Root, RootSpec};
 use sealock_trust::{KeySet, PublicKey};
 
-use super::target;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::Passphrases;
-use crate::time;
+use crate::keys::{self, KeyName, KeyPlace, Passphrases};
+use crate::{files, time};
 
 /// Keys and thresholds of a root.
 #[derive(Debug, clap::Args)]
 pub struct RoleArgs {
-    /// A root keyholder's key: public, or private to sign at once
-    #[arg(long = "root-key", value_name = "FILE")]
-    root_keys: Vec<PathBuf>,
+    /// A root keyholder's key: a public one, or a private one or `pkcs11:` URI to sign at once
+    #[arg(long = "root-key", value_name = "KEY")]
+    root_keys: Vec<KeyName>,
     /// How many root keyholders must sign [default: more than half]
     #[arg(long, value_name = "COUNT")]
     root_threshold: Option<u32>,
-    /// A publisher's key, public or private
-    #[arg(long = "publisher-key", value_name = "FILE")]
-    publisher_keys: Vec<PathBuf>,
+    /// A publisher's key: a file, public or private, or a `pkcs11:` URI
+    #[arg(long = "publisher-key", value_name = "KEY")]
+    publisher_keys: Vec<KeyName>,
     /// How many publishers must sign a bundle [default: more than half]
     #[arg(long, value_name = "COUNT")]
     publisher_threshold: Option<u32>,
-    /// A revoker's key, public or private
-    #[arg(long = "revoker-key", value_name = "FILE")]
-    revoker_keys: Vec<PathBuf>,
+    /// A revoker's key, likewise
+    #[arg(long = "revoker-key", value_name = "KEY")]
+    revoker_keys: Vec<KeyName>,
     /// How many revokers must sign a revocation [default: 1]
     #[arg(long, value_name = "COUNT")]
     revoker_threshold: Option<u32>,
     /// Days until the root must be renewed
     #[arg(long, value_name = "DAYS", default_value_t = 1095)]
     expires_in: u32,
-    /// File whose first line is the passphrase of private keys
+    /// File whose first line is the passphrase of private keys, or the PIN of tokens
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -48,13 +47,13 @@ impl RoleArgs {
     /// A role has no keys, or too few for its threshold.
     pub fn first(&self, context: &Context) -> Result<RootSpec> {
         let passphrases = self.passphrases(context);
-        let keys = |paths: &[PathBuf]| -> Result<Vec<PublicKey>> {
-            paths.iter().map(|path| target::public_key(path, &passphrases)).collect()
+        let keys = |names: &[KeyName]| -> Result<Vec<PublicKey>> {
+            names.iter().map(|name| keys::public_key(name, &passphrases)).collect()
         };
         let (root, publisher) = (keys(&self.root_keys)?, keys(&self.publisher_keys)?);
         if root.is_empty() || publisher.is_empty() {
             return Err(CommandError::usage(
-                "a root needs --root-key FILE and --publisher-key FILE, each once or more",
+                "a root needs --root-key KEY and --publisher-key KEY, each once or more",
             )
             .hint(
                 "Each keyholder makes a key with `sealock trust init --new-key FILE`, and hands over its public half.",
@@ -66,7 +65,7 @@ impl RoleArgs {
             publisher: role("--publisher-threshold", publisher, self.publisher_threshold)?,
             revoker: match self.revoker_keys.as_slice() {
                 [] => None,
-                paths => Some(role("--revoker-threshold", keys(paths)?, Some(self.revoker_threshold.unwrap_or(1)))?),
+                names => Some(role("--revoker-threshold", keys(names)?, Some(self.revoker_threshold.unwrap_or(1)))?),
             },
         })
     }
@@ -77,8 +76,8 @@ impl RoleArgs {
     /// A key that is not known, or too few for a threshold.
     pub fn next(&self, before: &Root, no_revoker: bool, context: &Context) -> Result<RootSpec> {
         let passphrases = self.passphrases(context);
-        let next = |flag, paths: &[PathBuf], threshold, old: KeySet| -> Result<KeySet> {
-            let keys = paths.iter().map(|path| named_key(path, before, &passphrases));
+        let next = |flag, names: &[KeyName], threshold, old: KeySet| -> Result<KeySet> {
+            let keys = names.iter().map(|name| named_key(name, before, &passphrases));
             let keys: Vec<_> = keys.collect::<Result<_>>()?;
             let keys = if keys.is_empty() { old.keys().values().cloned().collect() } else { keys };
             role(flag, keys, Some(threshold_or(threshold, &old)))
@@ -88,10 +87,10 @@ impl RoleArgs {
         let publisher = next("--publisher-threshold", &self.publisher_keys, self.publisher_threshold, publisher)?;
         let revoker = match (before.revoker_keys()?, self.revoker_keys.as_slice()) {
             _ if no_revoker => None,
-            (Some(old), paths) => Some(next("--revoker-threshold", paths, self.revoker_threshold, old)?),
+            (Some(old), names) => Some(next("--revoker-threshold", names, self.revoker_threshold, old)?),
             (None, []) => None,
-            (None, paths) => {
-                let keys = paths.iter().map(|path| named_key(path, before, &passphrases)).collect::<Result<_>>()?;
+            (None, names) => {
+                let keys = names.iter().map(|name| named_key(name, before, &passphrases)).collect::<Result<_>>()?;
                 Some(role("--revoker-threshold", keys, Some(self.revoker_threshold.unwrap_or(1)))?)
             }
         };
@@ -99,11 +98,20 @@ impl RoleArgs {
     }
 
     /// Those of the given root keys that can sign here.
-    pub fn private_root_keys(&self) -> Vec<&Path> {
-        let is_private = |path: &&PathBuf| {
-            crate::files::read_text(path).is_ok_and(|text| text.contains("PRIVATE KEY") && !target::is_public(&text))
+    ///
+    /// # Errors
+    /// A URI that cannot be read.
+    pub fn private_root_keys(&self) -> Result<Vec<&KeyName>> {
+        let is_private = |name: &KeyName| -> Result<bool> {
+            Ok(match name.place()? {
+                KeyPlace::Token(_) => true,
+                KeyPlace::File(path) => {
+                    files::read_text(&path).is_ok_and(|text| text.contains("PRIVATE KEY") && !keys::is_public(&text))
+                }
+            })
         };
-        self.root_keys.iter().filter(is_private).map(PathBuf::as_path).collect()
+        let keys = self.root_keys.iter().map(|name| Ok(is_private(name)?.then_some(name)));
+        Ok(keys.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     /// Where passphrases come from.
@@ -126,12 +134,12 @@ fn threshold_or(given: Option<u32>, old: &KeySet) -> u32 {
     given.unwrap_or_else(|| old.threshold())
 }
 
-/// A key in a file, or one that the root before has, by the first 8 or more characters of its id.
-fn named_key(path: &Path, before: &Root, passphrases: &Passphrases<'_>) -> Result<PublicKey> {
-    let text = path.to_string_lossy();
+/// A key in a file or token, or one that the root before has, by the first 8 or more characters of its id.
+fn named_key(name: &KeyName, before: &Root, passphrases: &Passphrases<'_>) -> Result<PublicKey> {
+    let text = name.as_text();
     let is_id = (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if path.exists() || !is_id {
-        return target::public_key(path, passphrases);
+    if name.as_path().exists() || !is_id {
+        return keys::public_key(name, passphrases);
     }
     let mut fitting = before.keys.values().filter(|key| key.id().as_str().starts_with(&text.to_ascii_lowercase()));
     match (fitting.next(), fitting.next()) {

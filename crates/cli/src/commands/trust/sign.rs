@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_bundle::sign::{self, Requested};
 use sealock_trust::request::{Merged, SignatureFile, SigningRequest, Tally};
-use sealock_trust::{Digest, FileKey, KeyId, Signer};
+use sealock_trust::{Digest, KeyId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ use super::{describe, export, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::keys::Passphrases;
+use crate::keys::{self, Key, KeyName, Passphrases};
 
 /// Sign a request, or put signatures together
 ///
@@ -25,9 +25,9 @@ use crate::keys::Passphrases;
 pub struct SignArgs {
     /// A signing request, a bundle, or a root draft
     target: PathBuf,
-    /// Private keys to sign with
-    #[arg(short, long = "key", value_name = "FILE")]
-    keys: Vec<PathBuf>,
+    /// Private keys to sign with: files or `pkcs11:` URIs
+    #[arg(short, long = "key", value_name = "KEY")]
+    keys: Vec<KeyName>,
     /// Signature files to add to a bundle or a root draft
     #[arg(long = "add", value_name = "FILE", num_args = 1..)]
     add: Vec<PathBuf>,
@@ -37,7 +37,7 @@ pub struct SignArgs {
     /// The file to write: of a request the signature [default: NAME.KEY.signature.json], of a draft the finished root
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
-    /// File whose first line is the passphrase of the keys
+    /// File whose first line is the passphrase of the keys, or the PIN of tokens
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }
@@ -71,12 +71,12 @@ pub fn run(args: &SignArgs, context: &Context) -> Result<()> {
     match kind {
         Kind::Request => sign_request(args, context),
         Kind::Bundle | Kind::Draft if args.keys.is_empty() && args.add.is_empty() => Err(CommandError::usage(
-            "there is nothing to add: give signature files with --add FILE, or keys with --key FILE",
+            "there is nothing to add: give signature files with --add FILE, or keys with --key KEY",
         )
         .hint("`sealock trust export` makes the request that other keyholders sign.")),
         Kind::Bundle => add_to_bundle(args, context),
         Kind::Draft => add_to_draft(args, context),
-        Kind::Signature | Kind::Json | Kind::Pem => {
+        Kind::Signature | Kind::Json | Kind::Key => {
             let problem = format!("{} is no signing request, bundle or root draft", args.target.display());
             Err(CommandError::usage(problem))
         }
@@ -90,15 +90,15 @@ fn sign_request(args: &SignArgs, context: &Context) -> Result<()> {
     if context.dry_run {
         return context.ui.result(&summary.value, summary.text);
     }
-    let ([path], []) = (args.keys.as_slice(), args.add.as_slice()) else {
-        return Err(CommandError::usage("a request is signed with one key: --key FILE")
+    let ([name], []) = (args.keys.as_slice(), args.add.as_slice()) else {
+        return Err(CommandError::usage("a request is signed with one key: --key KEY")
             .hint("Signature files are added to the bundle or the draft that the request came from."));
     };
     context.ui.review(&summary.text);
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let key = passphrases.load(path)?;
+    let key = passphrases.load(name)?;
     context.ui.confirm("Sign this?")?;
-    let signature = request.sign(&key)?;
+    let signature = request.sign(key.as_ref())?;
     let file = args.to.clone().unwrap_or_else(|| signature_path(&args.target, signature.keyid()));
     target::write_again(&file, &signature.to_bytes()?, Kind::Signature)?;
     let (request, keyid) = (request.digest().clone(), signature.keyid().clone());
@@ -136,12 +136,12 @@ fn add_to_bundle(args: &SignArgs, context: &Context) -> Result<()> {
         return context.ui.result(&before, describe::tally_text(&before));
     }
     for requested in requests.all() {
-        let own: Vec<&FileKey> = keys.iter().filter(|key| has_say(requested, key.public_key().id())).collect();
+        let own: Vec<&Key> = keys.iter().filter(|key| has_say(requested, key.public_key().id())).collect();
         if !own.is_empty() {
             review(&requested.request, context)?;
         }
         for key in own.into_iter().filter(|key| !has_signed(&requested.tally, key.public_key().id())) {
-            files.push(requested.request.sign(key)?);
+            files.push(requested.request.sign(key.as_ref())?);
         }
     }
     // A key without a say anywhere is told so.
@@ -170,8 +170,7 @@ fn add_to_draft(args: &SignArgs, context: &Context) -> Result<()> {
         review(draft.request(), context)?;
     }
     let mut merged = draft.merge(&files)?;
-    let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
-    merged.added.extend(draft.sign(&signers)?.added);
+    merged.added.extend(draft.sign(&keys::signers(&keys))?.added);
     let finished = finish::keep(&args.target, args.to.as_deref(), &draft)?;
     show(args, merged, (draft.tally()?, finished), context)
 }
@@ -193,9 +192,9 @@ fn read_signatures(paths: &[PathBuf]) -> Result<Vec<SignatureFile>> {
     paths.iter().map(read).collect()
 }
 
-fn load_keys(args: &SignArgs, context: &Context) -> Result<Vec<FileKey>> {
+fn load_keys(args: &SignArgs, context: &Context) -> Result<Vec<Key>> {
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    args.keys.iter().map(|path| passphrases.load(path)).collect()
+    args.keys.iter().map(|name| passphrases.load(name)).collect()
 }
 
 fn show(

@@ -3,13 +3,13 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use sealock_trust::PublicKey;
 use sealock_trust::request::{LIMITS, RootDraft, SigningRequest};
+use sealock_trust::signer::URI_PREFIX;
 
 use crate::commands::source;
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::keys::Passphrases;
+use crate::keys::KeyName;
 
 /// No root, key or signature file is near this long.
 pub const MAX_DOCUMENT: u64 = 1 << 20;
@@ -27,7 +27,8 @@ pub enum Kind {
     Signature,
     /// Something else that begins like JSON: a root.
     Json,
-    Pem,
+    /// A key, or the name of one in a token.
+    Key,
     Bundle,
 }
 
@@ -36,6 +37,9 @@ pub enum Kind {
 /// # Errors
 /// It cannot be read.
 pub fn kind(path: &Path) -> Result<Kind> {
+    if KeyName::from(path).is_uri() {
+        return Ok(Kind::Key);
+    }
     let failed = |error: std::io::Error| CommandError::from(error).context(format!("reading {}", path.display()));
     let mut head = Vec::new();
     std::fs::File::open(path).map_err(failed)?.take(64).read_to_end(&mut head).map_err(failed)?;
@@ -44,7 +48,7 @@ pub fn kind(path: &Path) -> Result<Kind> {
         head if head.starts_with(DRAFT) => Kind::Draft,
         head if head.starts_with(SIGNATURE) => Kind::Signature,
         head if head.starts_with(b"{") => Kind::Json,
-        head if head.starts_with(b"-----BEGIN ") => Kind::Pem,
+        head if head.starts_with(b"-----BEGIN ") || head.starts_with(URI_PREFIX.as_bytes()) => Kind::Key,
         _ => Kind::Bundle,
     })
 }
@@ -96,25 +100,6 @@ pub fn root_chain(folder: &Path) -> Vec<PathBuf> {
     }
     let later = (2_u64..).map(|version| folder.join(format!("trust/{version}.root.json")));
     std::iter::once(first).chain(later.take_while(|path| path.exists())).collect()
-}
-
-/// The public half of a key file, which may hold no more than that.
-///
-/// # Errors
-/// It is no key, or cannot be opened.
-pub fn public_key(path: &Path, passphrases: &Passphrases<'_>) -> Result<PublicKey> {
-    let text = files::read_text(path)?;
-    if is_public(&text) {
-        return PublicKey::from_pem(&text)
-            .map_err(|error| CommandError::from(error).context(path.display().to_string()));
-    }
-    use sealock_trust::Signer as _;
-    Ok(passphrases.load(path)?.public_key().clone())
-}
-
-/// Whether a PEM text holds a public key.
-pub fn is_public(pem: &str) -> bool {
-    pem.contains("BEGIN PUBLIC KEY")
 }
 
 /// Writes a file that can be made again from what it was made from. One of another kind is left alone.
