@@ -42,6 +42,8 @@ formats! {
     HOST_FACTS = "host-facts" 1 . 0 reads [1], at "/format";
     /// The record of steps; its version is the last byte of what it begins with.
     JOURNAL = "journal" 1 . 0 reads [1], at "";
+    /// A layer as its difference from another one; its version stands in `manifest.json`, beside the patch.
+    LAYER_PATCH = "layer-patch" 1 . 0 reads [1], at "";
     /// A bundle spec, resolved.
     LOCK = "lock" 1 . 0 reads [1], at "/format";
     /// The signed table of contents of a bundle.

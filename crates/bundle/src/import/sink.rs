@@ -1,7 +1,7 @@
 //! Puts the blobs of a bundle into staging.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek as _, Write};
 
 use sealock_store::{Staging, Store, StoreError};
 use sealock_trust::Digest;
@@ -14,6 +14,14 @@ use crate::manifest::{Blob, Carried, Patch};
 use crate::media::Watch;
 use crate::patch::{self, PatchError};
 use crate::verify::{Checker, VerifyError};
+
+/// Works a patch out once more, of two files that were read.
+fn prove_again(blob: &Blob, mut base: File, mut content: File) -> Result<(), Result<PatchError, ImportError>> {
+    for file in [&mut base, &mut content] {
+        file.rewind().map_err(|error| Ok(PatchError::Read(error)))?;
+    }
+    patch::prove(base, content, &blob.digest, blob.size).map_err(Ok)
+}
 
 /// A blob as it is made: written, and held to its media type.
 struct Watched<W> {
@@ -125,16 +133,16 @@ impl<'a> Staged<'a> {
         let of_store = |error: Result<PatchError, StoreError>| error.map_err(ImportError::from);
         let writer = self.staging.write_blob(&blob.digest, blob.size).map_err(|error| Err(error.into()))?;
         let mut watched = Watched { writer, watch: Watch::new(&blob.media_type, blob.role) };
-        patch::apply(base, content, &mut watched).map_err(|error| of_store(layer::of_store(blob, error)))?;
+        patch::apply(&base, &content, &mut watched).map_err(|error| of_store(layer::of_store(blob, error)))?;
         let Watched { writer, watch } = watched;
-        // A wrong digest is the graver word.
-        let typed = watch.finish();
-        writer.finish().map_err(|error| of_store(layer::mismatch(blob, error)))?;
-        if let Err(mismatch) = typed {
-            self.staging.forget(&blob.digest).map_err(|error| Err(error.into()))?;
+        if let Err(mismatch) = watch.finish() {
+            // Nothing is kept. A wrong digest is the graver word, and is looked for only here.
+            drop(writer);
+            prove_again(blob, base, content)?;
             let error = ArchiveError::TypeMismatch { digest: blob.digest.clone(), mismatch };
             return Err(Err(VerifyError::from(error).into()));
         }
+        writer.finish().map_err(|error| of_store(layer::mismatch(blob, error)))?;
         self.written += blob.size;
         Ok(())
     }

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use sealock_trust::Digest;
+use sealock_trust::{Digest, format};
 use serde::{Deserialize, Serialize};
 
 use super::{Blob, Manifest};
 use crate::archive::layout;
-use crate::lock::is_format;
 use crate::patch;
 
 /// What is carried in the place of a blob: its difference from one that the site holds (docs/formats/layer-patch.md).
@@ -134,7 +133,7 @@ impl Manifest {
         self.patched().find_map(|(blob, patch)| {
             let of = &blob.digest;
             match () {
-                () if !is_format(&patch.format, patch::FORMAT) => Some(format!(
+                () if format::LAYER_PATCH.check(&patch.format).is_err() => Some(format!(
                     "the patch of {of} has the format {:?}, and {:?} is understood",
                     patch.format,
                     patch::FORMAT

@@ -12,6 +12,8 @@ mod prove;
 mod sketch;
 mod text;
 
+use sealock_trust::format;
+
 pub use apply::apply;
 pub use error::{MakeError, PatchError};
 pub use make::make;
@@ -19,7 +21,7 @@ pub use prove::prove;
 pub use sketch::Sketch;
 
 /// The value of `format`.
-pub const FORMAT: &str = "layer-patch/1.0";
+pub const FORMAT: &str = format::LAYER_PATCH.current;
 
 /// The longest stretch of the base's text that one segment builds on, in bytes.
 pub const WINDOW: usize = 64 << 20;

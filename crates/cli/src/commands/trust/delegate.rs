@@ -12,7 +12,7 @@ use super::{describe, roles, target, vendors};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::keys::Passphrases;
+use crate::keys::{self, KeyName, Passphrases};
 
 /// Let a vendor vouch for its own artifacts, and show who does
 ///
@@ -23,9 +23,9 @@ use crate::keys::Passphrases;
 pub struct DelegateArgs {
     /// The vendor's name: a DNS label
     vendor: Option<RoleName>,
-    /// A key of the vendor, public; once or more
-    #[arg(short, long = "key", value_name = "FILE", requires_all = ["vendor", "names"])]
-    keys: Vec<PathBuf>,
+    /// A key of the vendor, public; a file or a `pkcs11:` URI; once or more
+    #[arg(short, long = "key", value_name = "KEY", requires_all = ["vendor", "names"])]
+    keys: Vec<KeyName>,
     /// How many of its keys must sign [default: more than half]
     #[arg(long, value_name = "COUNT", requires = "keys")]
     threshold: Option<u32>,
@@ -95,7 +95,7 @@ pub fn run(args: &DelegateArgs, context: &Context) -> Result<()> {
 
 fn add(vendor: &RoleName, args: &DelegateArgs, delegations: &mut Delegations, context: &Context) -> Result<bool> {
     let passphrases = Passphrases::new(context, None);
-    let keys = args.keys.iter().map(|path| target::public_key(path, &passphrases)).collect::<Result<_>>()?;
+    let keys = args.keys.iter().map(|path| keys::public_key(path, &passphrases)).collect::<Result<_>>()?;
     let keys = roles::role("--threshold", keys, args.threshold)?;
     warn(&keys, &args.file, context)?;
     delegations.delegate(vendor, &keys, &args.names).map_err(|error| {

@@ -145,7 +145,7 @@ fn add_to_bundle(args: &SignArgs, context: &Context) -> Result<()> {
         }
     }
     // A key without a say anywhere is told so.
-    keys.iter().try_for_each(|key| requests.of_signer(key).map(drop))?;
+    keys.iter().try_for_each(|key| requests.of_signer(key.as_ref()).map(drop))?;
     let (_, merged, roles) = sign::merge(&args.target, &roots, &files)?;
     for path in vendors::keep_words(&args.target)? {
         context.ui.note(format_args!("{} keeps what the vendor signed, for later bundles: commit it", path.display()));
