@@ -264,16 +264,8 @@ pub enum FetchError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
-    },
-    /// Sealock's own binary is another one than the spec pins.
-    #[error("{} must have {expected}, and has {found}", path.display())]
-    OtherBinary {
-        /// The file.
-        path: PathBuf,
-        /// The digest in the spec.
-        expected: Digest,
-        /// The digest that it has.
-        found: Digest,
+        /// `DIGEST` where it is another file than the spec pins, else `TYPE_MISMATCH`.
+        code: Code,
     },
     /// A secret would be carried that the spec does not accept.
     #[error("{place}: {what} would be carried, and the spec does not accept {name}")]
@@ -422,13 +414,12 @@ impl FetchError {
             }
             Self::Components(source) => source.code(),
             Self::NoRule { .. } | Self::NoSignature { .. } | Self::NotSigned { .. } => Some(Code::Unsigned),
-            Self::BadSignature { code, .. } => Some(*code),
+            Self::BadSignature { code, .. } | Self::Binary { code, .. } => Some(*code),
             Self::Referrers { .. } => Some(Code::Limit),
             Self::Key { source, .. } => Some(source.code()),
             Self::TwoDigests { .. } => Some(Code::Conflict),
             Self::Archive(error) => error.code(),
-            Self::Changed { .. } | Self::OtherBinary { .. } => Some(Code::Digest),
-            Self::Binary { .. } => Some(Code::TypeMismatch),
+            Self::Changed { .. } => Some(Code::Digest),
             Self::ChartSource { .. }
             | Self::Secret { .. }
             | Self::Parameters { .. }

@@ -16,7 +16,7 @@ macro_rules! formats {
     ($($(#[$doc:meta])* $constant:ident = $name:literal $major:literal . $minor:literal reads $majors:expr, at $at:literal;)*) => {
         $(
             $(#[$doc])*
-            pub const $constant: Format = Format {
+            pub const $constant: &Format = &Format {
                 name: $name,
                 current: concat!($name, "/", $major, ".", $minor),
                 majors: &$majors,
@@ -25,7 +25,7 @@ macro_rules! formats {
         )*
 
         /// Every format there is.
-        pub const ALL: &[Format] = &[$($constant),*];
+        pub const ALL: &[&Format] = &[$($constant),*];
     };
 }
 
@@ -103,7 +103,7 @@ pub struct UnknownFormat {
     /// What it says, cut to what can be shown.
     pub found: String,
     /// What it had to be.
-    pub known: Format,
+    pub known: &'static Format,
 }
 
 /// Why a document cannot be read.
@@ -131,7 +131,7 @@ enum Difference {
 pub fn read<T: Serialize + DeserializeOwned>(
     bytes: &[u8],
     limits: &Limits,
-    format: Format,
+    format: &'static Format,
     said: impl FnOnce(&T) -> &str,
 ) -> Result<T, ReadError> {
     match jcs::from_slice::<T>(bytes, limits) {
@@ -148,7 +148,7 @@ impl Format {
     ///
     /// # Errors
     /// [`UnknownFormat`].
-    pub fn check(self, found: &str) -> Result<(), UnknownFormat> {
+    pub fn check(&'static self, found: &str) -> Result<(), UnknownFormat> {
         match parse(found) {
             Some((name, major)) if name == self.name && self.majors.contains(&major) => Ok(()),
             _ => Err(UnknownFormat { found: found.chars().take(64).collect(), known: self }),
@@ -160,19 +160,19 @@ impl Format {
     ///
     /// # Errors
     /// [`UnknownFormat`].
-    pub fn look(self, bytes: &[u8]) -> Result<(), UnknownFormat> {
+    pub fn look(&'static self, bytes: &[u8]) -> Result<(), UnknownFormat> {
         let value: Option<json::Value> = serde_json::from_slice(bytes).ok();
         let found = value.as_ref().and_then(|value| value.pointer(self.at)).and_then(json::Value::as_str);
         found.map_or(Ok(()), |found| self.check(found))
     }
 
     /// The major version that is written.
-    pub fn major(self) -> u32 {
+    pub fn major(&self) -> u32 {
         parse(self.current).map_or(0, |(_, major)| major)
     }
 
     /// A document that this reader does not understand is first of all one of another version, if it says so.
-    fn blame(self, bytes: &[u8], limits: &Limits, error: json::Error) -> ReadError {
+    fn blame(&'static self, bytes: &[u8], limits: &Limits, error: json::Error) -> ReadError {
         if !matches!(error, json::Error::Schema(_) | json::Error::NotCanonical) {
             return ReadError::Json(error);
         }

@@ -121,7 +121,7 @@ impl Declared<'_> {
             }
         }
         if let Some(file) = &given.file {
-            values.extend(self.from_file(file)?);
+            values.extend(self.filed(file)?);
         }
         for (name, text) in &given.set {
             values.insert(name.clone(), self.typed(name, text)?);
@@ -130,7 +130,7 @@ impl Declared<'_> {
         Ok(values)
     }
 
-    fn from_file(&self, GivenFile { path, text }: &GivenFile) -> Result<Parameters, ParameterError> {
+    fn filed(&self, GivenFile { path, text }: &GivenFile) -> Result<Parameters, ParameterError> {
         let values: Parameters = document::load_plain(path, text)?;
         for (name, value) in &values {
             let spec = self.specs.get(name).ok_or_else(|| self.unknown(text, path, &[name], name))?;

@@ -85,7 +85,7 @@ impl<'a> Remote<'a> {
 
     /// The host answers with the binary that was brought to it; that another version answers is not to be expected, and
     /// not to be guessed at.
-    pub(super) fn check(&self, format: Format, answer: &[u8], command: &str) -> Result<(), ExecuteError> {
+    pub(super) fn check(&self, format: &'static Format, answer: &[u8], command: &str) -> Result<(), ExecuteError> {
         format.look(answer).map_err(|source| ExecuteError::Version {
             host: self.connection.host().into(),
             command: command.to_owned(),

@@ -8,6 +8,7 @@ use sealock_bundle::binary::{Description, MAX_BYTES};
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
 use sealock_bundle::spec::SealockSpec;
 use sealock_trust::Digest;
+use sealock_trust::reason::Code;
 
 use super::Context;
 use super::draft::Draft;
@@ -24,13 +25,14 @@ fn add(context: Context<'_>, binary: &SealockSpec, draft: &mut Draft) -> Result<
     let failed = |source| FetchError::io("read the binary", &whole, source);
     let mut bytes = Vec::new();
     File::open(&whole).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    let unfit = |reason: String| FetchError::Binary { path: binary.path.clone(), reason };
+    let unfit = |reason: String| FetchError::Binary { path: binary.path.clone(), reason, code: Code::TypeMismatch };
     if bytes.len() as u64 > MAX_BYTES {
         return Err(unfit(format!("it has more than {MAX_BYTES} bytes")));
     }
     let found = Digest::of(binary.digest.algorithm(), &bytes);
     if found != binary.digest {
-        return Err(FetchError::OtherBinary { path: binary.path.clone(), expected: binary.digest.clone(), found });
+        let reason = format!("it must have {}, and has {found}", binary.digest);
+        return Err(FetchError::Binary { path: binary.path.clone(), reason, code: Code::Digest });
     }
     let description =
         Description::of(&bytes).and_then(Description::inside).map_err(|error| unfit(error.to_string()))?;

@@ -340,7 +340,7 @@ fn unsigned<T: Metadata>(file: &str, content: &Value) -> Result<Signed<T>, Reque
 pub(crate) fn read<T: Serialize + DeserializeOwned>(
     bytes: &[u8],
     limits: &Limits,
-    format: Format,
+    format: &'static Format,
     said: impl FnOnce(&T) -> &str,
 ) -> Result<T, RequestError> {
     format::read(bytes, limits, format, said).map_err(|error| error.either(RequestError::Json, RequestError::Format))
