@@ -1,5 +1,6 @@
 //! Faults at the border to the system, put there by `strace`: the binary under test is the one that ships, and knows nothing.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::sandbox::Sandbox;
@@ -58,10 +59,16 @@ pub fn changes(sandbox: &Sandbox, args: &[&str]) -> Vec<Call> {
 }
 
 fn is_change(call: &Call, line: &str, folder: &str) -> bool {
-    let is_below = line.contains(folder) || (!line.contains("(\"/") && !line.contains('<'));
     // A call that failed, such as the removal of what is not there, changed nothing.
     let has_failed = line.contains(" = -1 ");
-    is_below && !has_failed && (call.name != "openat" || line.contains("O_CREAT") || line.contains("O_TRUNC"))
+    is_below(line, folder)
+        && !has_failed
+        && (call.name != "openat" || line.contains("O_CREAT") || line.contains("O_TRUNC"))
+}
+
+/// Whether a call is about something below the folder in which the command runs. A path that does not begin with `/` is.
+fn is_below(line: &str, folder: &str) -> bool {
+    line.contains(folder) || (!line.contains("(\"/") && !line.contains('<'))
 }
 
 /// The call of `sealock ARGS…` that reads the byte `at` of the file `name`, the last one where there are several.
@@ -125,32 +132,43 @@ pub enum Fault {
     DiskFull,
 }
 
-/// The words before a command so that it meets `fault` at `call`.
-pub fn meeting(fault: Fault, call: &Call) -> Vec<String> {
-    match fault {
+/// Runs `sealock ARGS…` so that it meets `fault` at `call`.
+///
+/// Answers its output, and whether the call was one on a file of the sandbox: threads share their work in another way each time, and
+/// a runtime writes to wake its own.
+pub fn meet(sandbox: &Sandbox, fault: Fault, call: &Call, args: &[&str]) -> (std::process::Output, bool) {
+    let log = sandbox.path().with_extension("trace");
+    let words = match fault {
         // No signal reaches a program where it is stopped by a filter.
-        Fault::Killed => injecting(&[], call, "signal=SIGKILL"),
-        Fault::DiskFull => injecting(&[FILTER], call, "error=ENOSPC"),
-    }
+        Fault::Killed => injecting(&["-y"], &log, call, "signal=SIGKILL"),
+        Fault::DiskFull => injecting(&[FILTER, "-y"], &log, call, "error=ENOSPC"),
+    };
+    let output = run(&mut sandbox.command_under(&words, args));
+    let trace = std::fs::read_to_string(&log).expect("a trace");
+    std::fs::remove_file(&log).expect("a trace");
+    let folder = sandbox.path().display().to_string();
+    let failed_on_a_file = trace.lines().any(|line| line.contains("(INJECTED)") && is_below(line, &folder));
+    (output, fault == Fault::Killed || failed_on_a_file)
 }
 
 /// The words before a command so that a read brings other bytes than are there.
 pub fn lying(call: &Call) -> Vec<String> {
-    injecting(&[FILTER], call, "poke_exit=@arg2=5a5a5a5a5a5a5a5a")
+    injecting(&[FILTER], Path::new("/dev/null"), call, "poke_exit=@arg2=5a5a5a5a5a5a5a5a")
 }
 
 /// Stops the program at the calls that are looked at, and at no others.
 const FILTER: &str = "--seccomp-bpf";
 
-fn injecting(options: &[&str], call: &Call, what: &str) -> Vec<String> {
+fn injecting(options: &[&str], log: &Path, call: &Call, what: &str) -> Vec<String> {
     let Call { name, number } = call;
+    let log = log.display().to_string();
     let inject = [format!("trace={name}"), "-e".to_owned(), format!("inject={name}:{what}:when={number}")];
-    let strace = [&["strace", "-f"][..], options, &["-qq", "-o", "/dev/null", "-e"]].concat();
+    let strace = [&["strace", "-f"][..], options, &["-qq", "-s", "0", "-o", &log, "-e"]].concat();
     strace.into_iter().map(str::to_owned).chain(inject).collect()
 }
 
 /// Runs a command that [`Sandbox::command_under`] made with `strace`.
-pub fn run(command: &mut Command) -> std::process::Output {
+fn run(command: &mut Command) -> std::process::Output {
     command.output().unwrap_or_else(|error| panic!("strace (Debian package strace) is needed for this test: {error}"))
 }
 
