@@ -13,6 +13,7 @@ mod error;
 mod files;
 mod identity;
 mod keys;
+mod mirrors;
 #[cfg(feature = "outside")]
 mod outside;
 mod paths;

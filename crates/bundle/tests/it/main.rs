@@ -13,6 +13,7 @@ mod hostile_tar;
 mod imports;
 mod memory;
 mod readers;
+mod revocations;
 mod specs;
 mod support;
 mod update;

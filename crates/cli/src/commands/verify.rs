@@ -14,6 +14,7 @@ use sealock_trust::{Digest, KeyId, NamePrefix, RoleName, SiteId, StreamName};
 use serde::Serialize;
 
 use super::import;
+use super::inspect::CarriedList;
 use super::source::{self, Source};
 use super::trust::enroll::parse_fingerprint;
 use crate::context::Context;
@@ -69,6 +70,9 @@ pub struct Verification {
     /// In a delta: what has to be at the site. Whether it is, the import finds out.
     #[serde(skip_serializing_if = "Option::is_none")]
     base: Option<Base>,
+    /// The publisher's revocation list that it carries, signed as it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocations: Option<CarriedList>,
 }
 
 /// A vendor who vouches for artifacts of the bundle.
@@ -116,6 +120,7 @@ impl Verification {
         ];
         lines.extend(self.vendors.iter().map(|vendor| ("vendor", vendor.text())));
         lines.push(("checked", format!("every byte of {}", bytes(self.payload))));
+        lines.extend(self.revocations.as_ref().map(|list| ("revocations", list.text())));
         let text = facts(lines);
         let Some(Base { site, blobs, bytes: expected, .. }) = &self.base else { return text };
         format!("{text}a delta: {blobs} blobs ({}) have to be at the site {site}; `import` looks\n", bytes(*expected))
@@ -284,6 +289,7 @@ fn check_payload(header: VerifiedHeader, name: &str, now: Timestamp, context: &C
         stale: header.is_stale(now),
         payload,
         base: header.manifest().base.clone(),
+        revocations: header.revocations().map(|list| CarriedList::of(list.list())),
     })
 }
 

@@ -37,6 +37,8 @@ mod node;
 #[cfg(feature = "outside")]
 mod packager;
 mod release;
+#[cfg(feature = "outside")]
+mod revocations;
 mod sandbox;
 mod serve;
 mod settings;

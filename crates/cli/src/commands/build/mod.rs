@@ -2,6 +2,7 @@
 
 pub mod built;
 mod delta;
+mod list;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,11 +27,13 @@ use crate::keys::Passphrases;
 use crate::ui::{bytes, facts, took};
 use crate::{files, outside};
 
+use list::Carried;
+
 /// Fetch what the lock names, and write one signed bundle
 ///
 /// Each blob is fetched once, straight to its final place, and checked against the lock. An interrupted build goes on
 /// where it stopped. The payload is reproducible: the same lock makes the same bytes, signatures aside. Run again with
-/// another key it adds that key's signature.
+/// another key it adds that key's signature. The publisher's newest revocation list travels along.
 ///
 /// Values of parameters stand in the lock; `--set` and `--parameters` only make sure that they are these.
 ///
@@ -54,6 +57,9 @@ pub struct BuildArgs {
     /// trust/2.root.json and so on, beside the lock]
     #[arg(long = "root", value_name = "FILE")]
     roots: Vec<PathBuf>,
+    /// The revocation list that travels along [default: trust/revocations.json beside the lock, where there is one]
+    #[arg(long, value_name = "FILE")]
+    revocations: Option<PathBuf>,
     /// Write a signing request for keyholders elsewhere; without --key nothing is signed here
     #[arg(long, value_name = "FILE")]
     export_request: Option<PathBuf>,
@@ -79,6 +85,9 @@ struct Outcome {
     /// In a delta: what has to be at the site.
     #[serde(skip_serializing_if = "Option::is_none")]
     base: Option<Base>,
+    /// The revocation list that travels along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocations: Option<String>,
     signers: Vec<KeyId>,
     /// How many signatures a site asks for.
     threshold: u32,
@@ -100,6 +109,7 @@ struct Job {
     manifest_bytes: Vec<u8>,
     digest: Digest,
     roots: Vec<Vec<u8>>,
+    revocations: Option<Carried>,
     publisher: KeySet,
     /// What vendors have signed before.
     words: Words,
@@ -115,6 +125,7 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     if is_built(&job)? {
         context.ui.detail(format_args!("{} is built already, signing it", job.to.display()));
         forget_progress(&job.to)?;
+        job.revocations.as_ref().map(|list| list.warn_if_not_in(&job.to, context)).transpose()?;
     } else {
         fetch(&job, context)?;
     }
@@ -162,6 +173,8 @@ impl Job {
             given => given.to_vec(),
         };
         let roots: Vec<Vec<u8>> = roots.iter().map(|path| files::read(path, 1 << 20)).collect::<Result<_>>()?;
+        let revocations = list::find(args.revocations.as_deref(), &folder, &roots)?;
+        revocations.as_ref().map(|list| list.check(&manifest)).transpose()?;
         let newest = roots.last().map(|root| tuf::open_root(root)).transpose()?;
         let publisher = newest.ok_or_else(|| no_root(&folder))?.publisher_keys()?;
         let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
@@ -172,7 +185,7 @@ impl Job {
         let keys = keys.iter().map(|path| load_key(path, &publisher, &passphrases)).collect::<Result<_>>()?;
         let to = args.to.clone().unwrap_or_else(|| folder.join(delta::file_name(&manifest)));
         let digest = Digest::sha256(&manifest_bytes);
-        Ok(Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, words, keys })
+        Ok(Self { lock, folder, to, manifest, manifest_bytes, digest, roots, revocations, publisher, words, keys })
     }
 }
 
@@ -238,7 +251,8 @@ fn is_built(job: &Job) -> Result<bool> {
 
 fn fetch(job: &Job, context: &Context) -> Result<()> {
     let settings = outside::settings(&context.settings)?;
-    let writer = Writer::create_with(&job.to, &job.lock, &job.manifest)?;
+    let list = job.revocations.as_ref().map(|list| list.bytes.clone());
+    let writer = Writer::create_carrying(&job.to, (&job.lock, &job.manifest), list)?;
     let progress = context.ui.progress();
     let told = outside::progress(&progress);
     let building = sealock_fetch::fill(writer, &job.folder, &settings, &told);
@@ -296,6 +310,7 @@ fn show(
         sequence: job.lock.sequence,
         size: Archive::open(&job.to)?.length(),
         base: job.manifest.base.clone(),
+        revocations: job.revocations.as_ref().map(Carried::text),
         signers: signed.signers,
         threshold: job.publisher.threshold(),
         vendors: requests.vendors.iter().flat_map(|(_, requested)| requested.tally.clone()).collect(),
@@ -315,8 +330,9 @@ fn show(
         ("manifest", outcome.digest.to_string()),
         ("stream", format!("{}, sequence {}", outcome.stream, outcome.sequence)),
         ("size", size_of(&job.manifest, outcome.size)),
-        ("signatures", format!("{have} of {}", outcome.threshold)),
     ];
+    lines.extend(outcome.revocations.clone().map(|list| ("revocations", list)));
+    lines.push(("signatures", format!("{have} of {}", outcome.threshold)));
     for (vendor, requested) in &requests.vendors {
         let signed =
             requested.tally.iter().map(|tally| format!("{vendor}: {} of {}", tally.signed.len(), tally.threshold));

@@ -1,15 +1,15 @@
 //! `sealock site break-glass`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_trust::break_glass::{BreakGlass, Token};
-use sealock_trust::site::SiteRoot;
-use sealock_trust::{Digest, FileKey, Justification, Signer};
+use sealock_trust::{Digest, Justification, Signer};
 use serde::Serialize;
 
+use super::people;
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::keys::Passphrases;
 use crate::station::Station;
 use crate::{files, time};
@@ -58,7 +58,7 @@ const MAX_TOKEN: u64 = 1 << 20;
 pub fn run(args: &BreakGlassArgs, context: &Context) -> Result<()> {
     let site = Station::open(context)?.site;
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let keys = args.keys.iter().map(|path| load(path, &site, &passphrases)).collect::<Result<Vec<_>>>()?;
+    let keys = people::load(&args.keys, &site, &passphrases)?;
     let signers: Vec<&dyn Signer> = keys.iter().map(|key| key as &dyn Signer).collect();
     let bytes = match (&args.manifest, &args.reason) {
         (Some(manifest), Some(reason)) => {
@@ -77,14 +77,4 @@ pub fn run(args: &BreakGlassArgs, context: &Context) -> Result<()> {
     let text = format!("{} may come in until {}: {}; {next}", content.manifest, content.expires, content.reason);
     let outcome = Outcome { manifest: content.manifest, expires: content.expires, reason: content.reason, complete };
     context.ui.result(&outcome, text)
-}
-
-fn load(path: &Path, site: &SiteRoot, passphrases: &Passphrases<'_>) -> Result<FileKey> {
-    let key = passphrases.load(path)?;
-    let role = site.approver_keys().unwrap_or_else(|| site.root_keys());
-    if role.keys().contains_key(key.public_key().id()) {
-        return Ok(key);
-    }
-    let problem = format!("{} is no key of the site's approvers, nor of its root", path.display());
-    Err(CommandError::usage(problem).hint("`sealock site show` lists the keys of the site."))
 }
