@@ -282,7 +282,13 @@ fn a40_what_was_kept_elsewhere_tells_an_older_state_and_one_that_went_on_from_it
         let publisher = Publisher::new();
         let (fingerprint, prefix) = (Digest::sha256(publisher.first_root()), prefix(name));
         let root = publisher.first_root();
-        let candidate = Candidate { root, fingerprint: &fingerprint, prefix: &prefix, from_sequence: None };
+        let candidate = Candidate {
+            root,
+            fingerprint: &fingerprint,
+            prefix: &prefix,
+            from_sequence: None,
+            names: &["*".parse().unwrap()],
+        };
         directory.enroll(&candidate, Some(&site)).unwrap();
     };
     let kept = || {
