@@ -6,6 +6,7 @@
 mod error;
 mod gate;
 pub(crate) mod layer;
+mod list;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +136,7 @@ pub fn import_archive(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ImportOutcome, ImportError> {
     station.gate().check_generation()?;
-    let claim = Claim::of(&archive, station)?;
+    let claim = list::keep(&archive, station, Claim::of(&archive, station), terms.now)?;
     let judged = station.gate().judge(archive, &claim.stream, &claim.root, terms)?;
     let lock = station.store.lock()?;
     let import =

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sealock_trust::request::{SigningRequest, Subject};
-use sealock_trust::tuf::{self, MetadataSet, Terms};
+use sealock_trust::tuf::{self, MetadataSet, Signed, Targets, Terms};
 use sealock_trust::{Digest, KeyId, Signer};
 
 use crate::archive::layout::MetadataFiles;
@@ -91,6 +91,8 @@ fn rewrite<T>(
     let (archive, manifest) = open_whole(path)?;
     let mut set = current_set(&archive, &manifest, roots, words)?;
     let outcome = change(&mut set, archive.manifest_bytes())?;
+    // Where the files were made anew; otherwise they say so already.
+    set.promise_revocations(archive.revocations())?;
     let files: MetadataFiles = set.files().into_iter().map(|(name, bytes)| (name, bytes.to_vec())).collect();
     let header = archive.header_with(&files, &manifest)?;
     replace_header(path, &header)?;
@@ -125,6 +127,8 @@ fn current_set(
         let is_current = roots.is_empty() || set.roots.values().eq(roots);
         if is_current && (words.is_none() || !set.is_unsigned()?) {
             set.check_content(archive.manifest_bytes(), &terms)?;
+            let targets = Signed::<Targets>::parse("targets.json", &set.targets)?;
+            targets.signed.check_revocations(archive.revocations())?;
             if set.delegations()? != manifest.delegations {
                 return Err(SignBundleError::OtherTerms("the delegations"));
             }
@@ -132,7 +136,9 @@ fn current_set(
             return Ok(set);
         }
     }
-    Ok(tuf::prepare(roots, archive.manifest_bytes(), &terms, plan.as_ref())?)
+    let mut set = tuf::prepare(roots, archive.manifest_bytes(), &terms, plan.as_ref())?;
+    set.promise_revocations(archive.revocations())?;
+    Ok(set)
 }
 
 fn replace_header(path: &Path, header: &[u8]) -> Result<(), ArchiveError> {

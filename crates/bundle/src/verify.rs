@@ -9,8 +9,9 @@ use std::ops::RangeInclusive;
 
 use jiff::Timestamp;
 use sealock_store::Store;
+use sealock_trust::revocation::{RevocationList, VerifiedList};
 use sealock_trust::tuf::{
-    MANIFEST, MetadataSet, Rules, Signed, StreamState, Targets, TrustError, Verified, Verifier, Vouch,
+    MANIFEST, MetadataSet, Rules, Signed, StreamState, Targets, TrustError, Verified, Verifier, Vouch, walk_roots,
 };
 use sealock_trust::{Digest, Hasher, KeyId, RoleName, SiteId};
 
@@ -53,6 +54,7 @@ pub struct VerifiedHeader {
     archive: Archive,
     manifest: Manifest,
     verified: Verified,
+    revocations: Option<VerifiedList>,
 }
 
 /// A bundle of which every byte was judged, and is genuine.
@@ -78,10 +80,31 @@ pub fn header(archive: Archive, against: &Against<'_>) -> Result<VerifiedHeader,
         check_audience(&manifest, recipient)?;
     }
     archive.check_frame(&manifest)?;
-    Ok(VerifiedHeader { archive, manifest, verified })
+    let revocations = revocations(&archive, &set, root)?;
+    Ok(VerifiedHeader { archive, manifest, verified, revocations })
 }
 
-/// The bundle's trust metadata, which promises this very manifest, whoever signed that.
+/// The revocation list that `archive` carries, genuine under the newest root that follows `root`. None where it is not,
+/// and the bundle was made under a root that has been replaced since: what it was worth then cannot be said any more.
+///
+/// # Errors
+/// [`VerifyError::Revocations`], [`VerifyError::OthersList`].
+pub fn revocations(archive: &Archive, set: &MetadataSet, root: &[u8]) -> Result<Option<VerifiedList>, VerifyError> {
+    let Some(bytes) = archive.revocations() else { return Ok(None) };
+    let list = RevocationList::read(bytes)?;
+    let mut chain = set.roots.values().map(Vec::as_slice).chain([root]);
+    if !chain.any(|file| Digest::sha256(file) == *list.root()) {
+        return Err(VerifyError::OthersList { root: list.root().clone() });
+    }
+    let newest = walk_roots(root, set)?.newest;
+    match list.verify(&newest) {
+        Ok(list) => Ok(Some(list)),
+        Err(_) if set.roots.keys().all(|version| *version < newest.version) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The bundle's trust metadata, which promises this very manifest and this very revocation list, whoever signed that.
 ///
 /// Checked before the manifest is read at all, so that a damaged one is called damaged.
 ///
@@ -95,10 +118,11 @@ pub fn metadata(archive: &Archive) -> Result<MetadataSet, VerifyError> {
     let targets = Signed::<Targets>::parse("targets.json", &set.targets)?;
     let found = archive.manifest_digest();
     let promised = targets.signed.targets.get(MANIFEST).and_then(|target| target.hashes.get("sha256"));
-    match promised {
-        Some(promised) if promised != found.hex() => Err(TrustError::ManifestAltered { found }.into()),
-        _ => Ok(set),
+    if promised.is_some_and(|promised| promised != found.hex()) {
+        return Err(TrustError::ManifestAltered { found }.into());
     }
+    targets.signed.check_revocations(archive.revocations())?;
+    Ok(set)
 }
 
 /// What was signed twice, in the metadata and in the manifest, has to be the same.
@@ -198,6 +222,11 @@ impl VerifiedHeader {
     /// The publisher's keys that signed.
     pub fn signers(&self) -> &[KeyId] {
         self.verified.signers()
+    }
+
+    /// The publisher's revocation list that it carries.
+    pub fn revocations(&self) -> Option<&VerifiedList> {
+        self.revocations.as_ref()
     }
 
     /// The bundle itself, a file or volumes: for reading single blobs.

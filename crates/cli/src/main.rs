@@ -14,6 +14,7 @@ mod files;
 mod hsm;
 mod identity;
 mod keys;
+mod mirrors;
 #[cfg(feature = "outside")]
 mod outside;
 mod paths;

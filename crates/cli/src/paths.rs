@@ -38,6 +38,11 @@ impl Paths {
         self.state.join("keys")
     }
 
+    /// The receipts that were given out last, one of each stream.
+    pub fn receipts(&self) -> PathBuf {
+        self.state.join("receipts")
+    }
+
     /// What belongs to clusters, one folder each.
     pub fn clusters(&self) -> PathBuf {
         self.state.join("clusters")

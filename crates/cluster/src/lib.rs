@@ -10,6 +10,7 @@ pub mod operator;
 pub mod plan;
 pub mod release;
 mod render;
+pub mod revoked;
 pub mod schema;
 pub mod spec;
 pub mod tools;

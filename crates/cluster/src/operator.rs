@@ -1,7 +1,7 @@
 //! What an operator does with a cluster, from start to end: plan, apply, reset, status, kubeconfig.
 //!
 //! Everything of one cluster lies in one folder at the station: `plans/<digest>.json`, `journal/<digest>`, `bin/`,
-//! `applied.json` (the plan that was carried out last) and `kubeconfig`.
+//! `applied.json` (the plan that was carried out last), `blocked.json` (what of its release was blocked then) and `kubeconfig`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +13,7 @@ use ipnet::Ipv4Net;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
+use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
 mod error;
@@ -27,6 +28,7 @@ use crate::inventory::Inventory;
 use crate::journal::{self, Journal};
 use crate::plan::{self, Assessment, Intent, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
+use crate::revoked::{Needed, Revoked};
 use crate::spec::Cluster;
 use crate::tools::{self, Toolbox};
 
@@ -37,6 +39,10 @@ pub struct Operator<'a> {
     pub store: &'a Store,
     /// What the site serves.
     pub release: &'a Published,
+    /// What of it is revoked.
+    pub revoked: Revoked,
+    /// The newest generation of the site's trust state, signed by the site, where it is known: hosts keep it.
+    pub trust_mirror: Option<&'a [u8]>,
     /// Who the site is.
     pub site: &'a SiteRoot,
     /// The binary that hosts get: this one.
@@ -58,6 +64,8 @@ pub struct Planned {
     pub assessment: Assessment,
     /// Whether it is an earlier plan that was begun and not finished.
     pub resumed: bool,
+    /// What it needs and the cluster uses already, although it was revoked: the site has to confirm that.
+    pub alarms: Vec<Needed>,
     connections: Vec<Arc<Connection>>,
 }
 
@@ -146,7 +154,8 @@ impl Operator<'_> {
     /// Carries out what was planned. Where there is nothing to do, nothing is done.
     ///
     /// # Errors
-    /// The first step that failed. Running the same again goes on from there.
+    /// [`PlanError::Revoked`], where that came to be known since, before anything is done. The first step that failed:
+    /// running the same again goes on from there.
     pub async fn apply(
         &self,
         planned: &Planned,
@@ -154,6 +163,7 @@ impl Operator<'_> {
     ) -> Result<Applied, OperatorError> {
         let plan = &planned.plan;
         let digest = plan.digest().map_err(OperatorError::Unwritable)?;
+        plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
         self.supersede_all_but(plan)?;
         let journals = self.folder.join("journal");
         let mut changed = 0;
@@ -174,6 +184,9 @@ impl Operator<'_> {
         }
         match plan.purpose {
             Purpose::Apply => {
+                self.leave_mirror(&planned.connections).await?;
+                // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
+                files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;
                 files::save(&self.folder.join("applied.json"), &self.encode(plan)?)?;
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
@@ -183,6 +196,7 @@ impl Operator<'_> {
                     planned.connections.iter().map(async |one| execute::take_back(&*one.alive().await?).await);
                 try_join_all(farewells).await?;
                 files::remove(&self.folder.join("applied.json"))?;
+                files::remove(&self.folder.join("blocked.json"))?;
                 files::remove(&self.kubeconfig_path())?;
                 Ok(Applied { changed, kubeconfig: None })
             }
@@ -191,7 +205,7 @@ impl Operator<'_> {
 
     /// Programs and charts of the release, for this station.
     pub fn toolbox(&self) -> Toolbox<'_> {
-        Toolbox::new(self.store, ReleaseView::new(self.release), self.folder.join("bin"))
+        Toolbox::new(self.store, ReleaseView::new(self.release), &self.revoked, self.folder.join("bin"))
     }
 
     /// Where the administrator's kubeconfig is once the cluster has been made.
@@ -226,8 +240,9 @@ impl Operator<'_> {
         resumed: bool,
         connections: Vec<Arc<Connection>>,
     ) -> Result<Planned, OperatorError> {
+        let alarms = plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
         let assessment = execute::assess(&connections, &self.kit()?, &plan).await?;
-        Ok(Planned { plan, inventory, assessment, resumed, connections })
+        Ok(Planned { plan, inventory, assessment, resumed, alarms, connections })
     }
 
     fn registry(&self) -> Registry {
@@ -287,6 +302,20 @@ impl Operator<'_> {
         Ok(open)
     }
 
+    /// Leaves the generation of the trust state with every host and in the cluster's folder: an older copy of the trust state
+    /// is found out by whatever was not restored with it.
+    async fn leave_mirror(&self, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
+        let Some(mirror) = self.trust_mirror else { return Ok(()) };
+        let left = connections.iter().map(async |one| execute::leave_mirror(&*one.alive().await?, mirror).await);
+        try_join_all(left).await?;
+        files::save(&self.folder.join("trust-mirror.json"), mirror)
+    }
+
+    /// What of the release is blocked, for whoever asks what the cluster uses: sorted digests of references.
+    fn blocked(&self) -> Result<Vec<u8>, OperatorError> {
+        jcs::to_vec(&self.revoked.blocked().collect::<Vec<_>>()).map_err(OperatorError::Unwritable)
+    }
+
     fn encode(&self, plan: &Plan) -> Result<Vec<u8>, OperatorError> {
         plan.to_json().map_err(OperatorError::Unwritable)
     }
@@ -312,4 +341,107 @@ fn short(plan: &Plan) -> String {
 pub fn read_plan(path: &Path) -> Result<Plan, OperatorError> {
     let bytes = fs::read(path).map_err(|source| OperatorError::Io { action: "read", path: path.into(), source })?;
     Ok(Plan::from_json(bytes.trim_ascii_end())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use sealock_node::Step;
+    use sealock_node::step::{Image, Images};
+    use sealock_store::release::{Cause, FORMAT, Release};
+    use sealock_trust::site::{Registry as SiteRegistry, SiteRootSpec};
+    use sealock_trust::{FileKey, KeySet, Scheme, Signer as _};
+
+    use super::*;
+    use crate::plan::{PLAN_FORMAT, ReleaseId, Task};
+    use crate::revoked::Fact;
+
+    fn site() -> SiteRoot {
+        let key = FileKey::generate(Scheme::Ed25519).unwrap();
+        let only = || KeySet::new([key.public_key().clone()], 1).unwrap();
+        let registry = SiteRegistry { name: "registry".into(), address: "10.77.0.2:443".into(), ca: String::new() };
+        let spec = SiteRootSpec {
+            id: "plant-7".parse().unwrap(),
+            issued: Timestamp::UNIX_EPOCH,
+            classification: None,
+            root: only(),
+            site: only(),
+            approver: None,
+            stale_grace_days: None,
+            registry,
+        };
+        SiteRoot::create(&spec, &[&key]).unwrap()
+    }
+
+    fn release() -> Published {
+        let release = Release {
+            format: FORMAT.into(),
+            number: 1,
+            previous: None,
+            cause: Cause::Import { stream: "base".into(), sequence: 1 },
+            issued: Timestamp::UNIX_EPOCH,
+            streams: Vec::new(),
+            references: Vec::new(),
+            trust_generation: None,
+            exceptions: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        };
+        Published { release, digest: Digest::sha256(b"release 1") }
+    }
+
+    /// A plan for one image on a host that nobody is connected to.
+    fn plan(image: &Digest) -> Plan {
+        let images = vec![Image { name: "quay.io/team/app:v1".into(), digest: image.clone() }];
+        let task = Task {
+            id: "cp1/prepare".into(),
+            host: "cp1".into(),
+            after: Vec::new(),
+            secrets: Vec::new(),
+            steps: vec![Step::new("images", Images { images })],
+        };
+        Plan {
+            format: PLAN_FORMAT.into(),
+            cluster: "plant-7".into(),
+            site: "plant-7".into(),
+            purpose: Purpose::Apply,
+            kubernetes: "v1.36.3".into(),
+            spec: Digest::sha256(b"spec"),
+            release: ReleaseId { number: 1, digest: Digest::sha256(b"release 1") },
+            registry: Registry { name: "registry".into(), address: "10.77.0.2".into(), ca: String::new() },
+            hosts: Vec::new(),
+            deviations: Vec::new(),
+            tasks: vec![task],
+        }
+    }
+
+    #[tokio::test]
+    async fn a26_what_came_to_be_known_since_planning_stops_the_apply_before_anything_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, release, site) = (Store::init(&folder.path().join("store")).unwrap(), release(), site());
+        let image = Digest::sha256(b"an image");
+        let (name, reason) = ("quay.io/team/app:v1".to_owned(), "it calls home".to_owned());
+        let fact = Fact { name, reference: image.clone(), digest: image.clone(), reason, blocked: true };
+        let operator = Operator {
+            store: &store,
+            release: &release,
+            revoked: [fact].into_iter().collect(),
+            trust_mirror: None,
+            site: &site,
+            binary: Binary::read(Path::new("/proc/self/exe"), "0.1.0").unwrap(),
+            ssh: SshSettings::new(folder.path().to_owned()),
+            folder: folder.path().join("plant-7"),
+        };
+        let planned = Planned {
+            plan: plan(&image),
+            inventory: Inventory::default(),
+            assessment: Assessment::default(),
+            resumed: false,
+            alarms: Vec::new(),
+            connections: Vec::new(),
+        };
+        let refused = operator.apply(&planned, &|_| {}).await.unwrap_err();
+        assert_eq!(refused.code().unwrap().as_str(), "REVOKED");
+        assert!(refused.to_string().contains("cp1/prepare images"), "{refused}");
+        assert!(!operator.folder.exists(), "nothing was begun");
+    }
 }

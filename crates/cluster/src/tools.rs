@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::release::{NotInRelease, Program, ReleaseView};
 use crate::render::{self, RenderError};
+use crate::revoked::{Fact, Revoked};
 use crate::spec::Cluster;
 
 /// An OCI manifest of ours is a few hundred bytes.
@@ -27,6 +28,9 @@ pub enum ToolError {
     /// The release lacks it.
     #[error("the release cannot make this cluster")]
     NotInRelease(#[from] NotInRelease),
+    /// It was revoked.
+    #[error("{} must not be used any more: {}", .0.name, .0.reason)]
+    Revoked(Box<Fact>),
     /// The store does not give it out.
     #[error("the store does not give out {what}")]
     Store {
@@ -75,6 +79,7 @@ impl ToolError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::NotInRelease(_) => Some(Code::NotInRelease),
+            Self::Revoked(_) => Some(Code::Revoked),
             Self::Blob { .. } => Some(Code::Digest),
             Self::Artifact { .. } => Some(Code::Format),
             Self::Kubeadm { .. } => Some(Code::Spec),
@@ -93,6 +98,7 @@ impl ToolError {
 pub struct Toolbox<'a> {
     store: &'a Store,
     release: ReleaseView<'a>,
+    revoked: &'a Revoked,
     folder: PathBuf,
 }
 
@@ -108,14 +114,19 @@ struct Descriptor {
 }
 
 impl<'a> Toolbox<'a> {
-    /// Programs go to `folder`, which must allow execution.
-    pub fn new(store: &'a Store, release: ReleaseView<'a>, folder: PathBuf) -> Self {
-        Self { store, release, folder }
+    /// Programs go to `folder`, which must allow execution. What is blocked among the `revoked` is not given out.
+    pub fn new(store: &'a Store, release: ReleaseView<'a>, revoked: &'a Revoked, folder: PathBuf) -> Self {
+        Self { store, release, revoked, folder }
     }
 
     /// Where programs are put.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What of the release is revoked.
+    pub fn revoked(&self) -> &'a Revoked {
+        self.revoked
     }
 
     /// The release that the programs come from.
@@ -148,6 +159,9 @@ impl<'a> Toolbox<'a> {
     }
 
     fn only_layer(&self, what: &str, manifest: &Digest) -> Result<Descriptor, ToolError> {
+        if let Some(fact) = self.revoked.of(manifest).filter(|fact| fact.blocked) {
+            return Err(ToolError::Revoked(Box::new(fact.clone())));
+        }
         let bytes = self.small_blob(what, manifest, MAX_MANIFEST)?;
         let malformed = || ToolError::Artifact { what: what.into() };
         let manifest: OciManifest = serde_json::from_slice(&bytes).map_err(|_| malformed())?;

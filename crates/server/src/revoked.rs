@@ -9,6 +9,7 @@ use sealock_store::{Published, Store, StoreError};
 use sealock_trust::directory::{DirectoryError, Revoked, Standing};
 use sealock_trust::reason::Code;
 use sealock_trust::{Digest, KeySet, StreamName, TrustDirectory};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::view::View;
@@ -16,6 +17,9 @@ use crate::view::closure::Closure;
 
 /// The plan that was carried out last, in the folder of a cluster (docs/formats/plan.md).
 const APPLIED: &str = "applied.json";
+
+/// What of its release was blocked when it was carried out: the cluster does not use that.
+const BLOCKED: &str = "blocked.json";
 
 /// No plan is longer than this; in bytes.
 const LONGEST_PLAN: u64 = 64 << 20;
@@ -88,6 +92,8 @@ pub struct Affected {
     pub name: String,
     /// The stream that brought it.
     pub stream: String,
+    /// What the name stands for.
+    pub reference: Digest,
     /// What was revoked: what the reference stands for, or something that hangs on it.
     pub digest: Digest,
     /// Why.
@@ -108,9 +114,10 @@ impl Revocations {
             return Ok(Self { revoked, in_use: BTreeSet::new() });
         }
         let mut in_use = BTreeSet::new();
-        for number in applied_releases(clusters)? {
-            let release = store.release(number, site_keys)?.release;
-            in_use.extend(release.references.into_iter().map(|reference| reference.digest));
+        for Applied { release, blocked } in applied(clusters)? {
+            let release = store.release(release, site_keys)?.release;
+            let digests = release.references.into_iter().map(|reference| reference.digest);
+            in_use.extend(digests.filter(|digest| !blocked.contains(digest)));
         }
         Ok(Self { revoked, in_use })
     }
@@ -135,6 +142,7 @@ impl Revocations {
         Some(Affected {
             name: reference.name.clone(),
             stream: reference.stream.clone(),
+            reference: reference.digest.clone(),
             digest: digest.clone(),
             reason: entry.reason.to_string(),
             blocked,
@@ -144,11 +152,23 @@ impl Revocations {
 
 /// What of `release` is revoked, whether it is blocked or raises an alarm.
 pub fn affected(store: &Store, release: &Published, revocations: &Revocations) -> Vec<Affected> {
+    // What hangs on each reference is read off the store, and makes no difference here.
+    if revocations.revoked.lists().all(|(_, list)| list.entries().is_empty()) {
+        return Vec::new();
+    }
     View::build(store, Some(release), revocations).affected
 }
 
-/// The numbers of the releases that applied plans are bound to.
-fn applied_releases(clusters: &Path) -> Result<BTreeSet<u64>, RevokedError> {
+/// What a cluster was made from.
+struct Applied {
+    /// The number of the release.
+    release: u64,
+    /// What of it was blocked already.
+    blocked: BTreeSet<Digest>,
+}
+
+/// What the clusters were made from whose folders are in `clusters`.
+fn applied(clusters: &Path) -> Result<Vec<Applied>, RevokedError> {
     #[derive(Deserialize)]
     struct Plan {
         release: Release,
@@ -157,25 +177,34 @@ fn applied_releases(clusters: &Path) -> Result<BTreeSet<u64>, RevokedError> {
     struct Release {
         number: u64,
     }
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| RevokedError::Plans { path, source }
-    };
     let entries = match fs::read_dir(clusters) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(failed(clusters))?,
     };
-    let mut numbers = BTreeSet::new();
+    let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(failed(clusters))?.path().join(APPLIED);
-        let mut bytes = Vec::new();
-        match fs::File::open(&path).and_then(|file| file.take(LONGEST_PLAN).read_to_end(&mut bytes)) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
-            read => read.map_err(failed(&path))?,
-        };
-        let plan: Plan =
-            serde_json::from_slice(&bytes).map_err(|source| RevokedError::Plan { path: path.clone(), source })?;
-        numbers.insert(plan.release.number);
+        let folder = entry.map_err(failed(clusters))?.path();
+        let Some(plan) = read::<Plan>(&folder.join(APPLIED))? else { continue };
+        let blocked = read(&folder.join(BLOCKED))?.unwrap_or_default();
+        found.push(Applied { release: plan.release.number, blocked });
     }
-    Ok(numbers)
+    Ok(found)
+}
+
+/// What stands in the file `path`, if there is one.
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RevokedError> {
+    let mut bytes = Vec::new();
+    match fs::File::open(path).and_then(|file| file.take(LONGEST_PLAN).read_to_end(&mut bytes)) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        read => read.map_err(failed(path))?,
+    };
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map(Some).map_err(|source| RevokedError::Plan { path: path.to_owned(), source })
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> RevokedError {
+    let path = path.to_owned();
+    move |source| RevokedError::Plans { path, source }
 }

@@ -152,9 +152,7 @@ impl Token {
     /// # Errors
     /// [`BreakGlassError`].
     pub fn verify(bytes: &[u8], site: &SiteRoot, manifest: &Digest, now: Timestamp) -> Result<Self, BreakGlassError> {
-        let role = site.approver_keys().unwrap_or_else(|| site.root_keys());
-        let people = KeySet::new(role.keys().values().cloned(), PEOPLE.max(role.threshold()));
-        let people = people.map_err(BreakGlassError::TooFewKeys)?;
+        let people = people(site).map_err(BreakGlassError::TooFewKeys)?;
         let envelope = Envelope::from_json(bytes)?;
         let payload = envelope.verify(PAYLOAD_TYPE, &people)?;
         let content = BreakGlass::parse(payload)?;
@@ -167,4 +165,10 @@ impl Token {
         let digest = Digest::sha256(payload);
         Ok(Self { content, digest })
     }
+}
+
+/// The approvers of `site`, or the keyholders of its root where it has none, of whom at least two must sign.
+pub(crate) fn people(site: &SiteRoot) -> Result<KeySet, RoleError> {
+    let role = site.approver_keys().unwrap_or_else(|| site.root_keys());
+    KeySet::new(role.keys().values().cloned(), PEOPLE.max(role.threshold()))
 }

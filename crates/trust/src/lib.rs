@@ -16,6 +16,7 @@ pub mod names;
 pub mod reason;
 pub mod receipt;
 pub mod request;
+pub mod resolution;
 pub mod revocation;
 pub mod role;
 pub mod signer;

@@ -219,7 +219,7 @@ codes! {
     Revoked = "REVOKED" {
         meaning: "It was revoked: its publisher says that it must not be used any more.",
         cause: "A key was lost or stolen, or something in the bundle turned out to be harmful.",
-        remedy: "Use the publisher's newest bundle. `sealock trust show` lists what was revoked, and why."
+        remedy: "Use the publisher's newest bundle. `sealock trust show` lists what was revoked, and why; `sealock release show` marks what of it is here."
     }
     RollbackRl = "ROLLBACK_RL" {
         meaning: "The revocation list is older than the one that this site has, or takes something back that only the root may.",
@@ -229,7 +229,7 @@ codes! {
     StateRegression = "STATE_REGRESSION" {
         meaning: "What the site remembers is older than something it has signed, or was changed behind its back.",
         cause: "The trust folder or the whole machine was restored from a backup or snapshot, or somebody wrote to its files.",
-        remedy: "Find out who restored what. `sealock site state` compares; `sealock site resolve-state --reason TEXT` lets imports go on, and is recorded."
+        remedy: "Find out who restored what. `sealock site state` compares; two people let imports go on with `sealock site resolve-state`, and it is recorded."
     }
     Used = "USED" {
         meaning: "The token was used before, and each serves once.",

@@ -8,7 +8,7 @@ use sealock_trust::RoleName;
 
 use super::entry::{self, Entry};
 use super::error::ArchiveError;
-use super::layout::{HEADER_UNIT, MetadataFiles, OCI_LAYOUT, name};
+use super::layout::{HEADER_UNIT, MAX_REVOCATIONS, MetadataFiles, OCI_LAYOUT, name};
 use super::{IoContext, tar};
 
 /// Bytes of `index.json` and of `manifest.json` at most.
@@ -30,6 +30,7 @@ pub(super) struct RawHeader {
     pub(super) index: Vec<u8>,
     pub(super) metadata: MetadataFiles,
     pub(super) manifest: Vec<u8>,
+    pub(super) revocations: Option<Vec<u8>>,
 }
 
 /// Reads the header from the beginning of `file`, which has `length` bytes.
@@ -42,8 +43,8 @@ pub(super) fn read(file: impl Read, path: &Path, length: u64) -> Result<RawHeade
     }
     let index = reader.expect(name::INDEX, MAX_TABLE)?;
     let (metadata, manifest) = reader.metadata_and_manifest()?;
-    reader.pad()?;
-    Ok(RawHeader { size: reader.position, index, metadata, manifest })
+    let revocations = reader.revocations_and_pad()?;
+    Ok(RawHeader { size: reader.position, index, metadata, manifest, revocations })
 }
 
 struct HeaderReader<'a, R> {
@@ -87,8 +88,18 @@ impl<R: Read> HeaderReader<'_, R> {
         }
     }
 
-    fn pad(&mut self) -> Result<(), ArchiveError> {
-        let (entry, offset) = self.entry()?;
+    fn revocations_and_pad(&mut self) -> Result<Option<Vec<u8>>, ArchiveError> {
+        let (mut entry, mut offset) = self.entry()?;
+        let mut revocations = None;
+        if entry.name == name::REVOCATIONS {
+            revocations = Some(self.content("bytes of the revocation list", entry.size, MAX_REVOCATIONS)?);
+            (entry, offset) = self.entry()?;
+        }
+        self.pad(entry, offset)?;
+        Ok(revocations)
+    }
+
+    fn pad(&mut self, entry: Entry, offset: u64) -> Result<(), ArchiveError> {
         if entry.name != name::PAD {
             return Err(self.misplaced(entry.name, offset, name::PAD));
         }
@@ -156,7 +167,8 @@ impl<R: Read> HeaderReader<'_, R> {
     }
 
     fn misplaced(&self, found: String, offset: u64, expected: &str) -> ArchiveError {
-        let is_ours = [name::OCI_LAYOUT, name::INDEX, name::MANIFEST, name::PAD].contains(&found.as_str())
+        let is_ours = [name::OCI_LAYOUT, name::INDEX, name::MANIFEST, name::REVOCATIONS, name::PAD]
+            .contains(&found.as_str())
             || found.strip_prefix(name::METADATA).is_some_and(is_metadata)
             || found.starts_with("blobs/");
         if is_ours {

@@ -17,6 +17,7 @@ pub(crate) mod name {
     pub(crate) const INDEX: &str = "index.json";
     pub(crate) const METADATA: &str = "tuf/metadata/";
     pub(crate) const MANIFEST: &str = "tuf/targets/manifest.json";
+    pub(crate) const REVOCATIONS: &str = "tuf/targets/revocations.json";
     pub(crate) const PAD: &str = "pad";
 }
 
@@ -30,6 +31,8 @@ const METADATA_ROOM_PER_KEY: u64 = 8 << 10;
 pub const MAX_PUBLISHER_KEYS: u32 = 256;
 /// Bytes of all blobs of one bundle at most: 256 TiB.
 pub const MAX_CONTENT: u64 = 1 << 48;
+/// Bytes of the revocation list that a bundle may carry: one with as many entries as a list may have, and its signatures.
+pub const MAX_REVOCATIONS: u64 = 2 << 20;
 /// Two blocks of zeros end a tar archive.
 pub(crate) const END: u64 = 2 * BLOCK;
 
@@ -107,6 +110,8 @@ pub(crate) struct HeaderParts<'a> {
     pub(crate) index: &'a [u8],
     pub(crate) metadata: &'a MetadataFiles,
     pub(crate) manifest: &'a [u8],
+    /// The publisher's revocation list, where one travels along.
+    pub(crate) revocations: Option<&'a [u8]>,
     pub(crate) publisher_keys: u32,
     /// Bytes that are kept for delegations and vendors' files.
     pub(crate) vendor_room: u64,
@@ -117,7 +122,7 @@ impl HeaderParts<'_> {
     pub(crate) fn size(self) -> u64 {
         let room = METADATA_ROOM + METADATA_ROOM_PER_KEY * u64::from(self.publisher_keys) + self.vendor_room;
         let fixed = [OCI_LAYOUT.len(), self.index.len(), self.manifest.len(), 0];
-        let fixed: u64 = fixed.into_iter().map(entry_size).sum();
+        let fixed: u64 = fixed.into_iter().chain(self.revocations.map(<[u8]>::len)).map(entry_size).sum();
         (fixed + room).next_multiple_of(HEADER_UNIT)
     }
 
@@ -131,6 +136,9 @@ impl HeaderParts<'_> {
             append(&mut bytes, &format!("{}{file}", name::METADATA), content);
         }
         append(&mut bytes, name::MANIFEST, self.manifest);
+        if let Some(list) = self.revocations {
+            append(&mut bytes, name::REVOCATIONS, list);
+        }
         let used = bytes.len() as u64 + BLOCK;
         let padding = size.checked_sub(used).ok_or(HeaderFull { needed: used, room: size })?;
         bytes.extend_from_slice(&tar::file_header(name::PAD, padding));
@@ -176,9 +184,15 @@ mod tests {
             vendor_room in 0_u64..3_000_000,
         ) {
             let (index, manifest) = (vec![b' '; index], vec![b' '; manifest]);
+            let list = vec![b' '; metadata];
             let metadata = vec![("1.root.json".to_owned(), vec![b' '; metadata])];
             let parts = HeaderParts {
-                index: &index, metadata: &metadata, manifest: &manifest, publisher_keys: keys, vendor_room,
+                index: &index,
+                metadata: &metadata,
+                manifest: &manifest,
+                revocations: (keys % 2 == 1).then_some(list.as_slice()),
+                publisher_keys: keys,
+                vendor_room,
             };
             let bytes = parts.to_bytes().unwrap();
             prop_assert_eq!(bytes.len() as u64, parts.size());
@@ -191,7 +205,14 @@ mod tests {
     #[test]
     fn metadata_beyond_the_room_is_an_error() {
         let metadata = vec![("1.root.json".to_owned(), vec![b' '; 2 << 20])];
-        let parts = HeaderParts { index: b"", metadata: &metadata, manifest: b"", publisher_keys: 1, vendor_room: 0 };
+        let parts = HeaderParts {
+            index: b"",
+            metadata: &metadata,
+            manifest: b"",
+            revocations: None,
+            publisher_keys: 1,
+            vendor_room: 0,
+        };
         assert!(matches!(parts.to_bytes(), Err(HeaderFull { room: HEADER_UNIT, .. })));
     }
 }

@@ -69,6 +69,11 @@ impl Archive {
         &self.header.metadata
     }
 
+    /// The publisher's revocation list that travels along, as it stands there.
+    pub fn revocations(&self) -> Option<&[u8]> {
+        self.header.revocations.as_deref()
+    }
+
     /// What the manifest says, unverified: for showing it to a person, who is told so, and for choosing the root.
     ///
     /// # Errors
@@ -106,6 +111,7 @@ impl Archive {
             index,
             metadata,
             manifest: &self.header.manifest,
+            revocations: self.revocations(),
             publisher_keys: manifest.publisher_keys,
             vendor_room: manifest.vendor_room(),
         }

@@ -48,6 +48,7 @@ struct Shared {
     index: Vec<u8>,
     /// Bytes of the header that are kept for vendors.
     vendor_room: u64,
+    revocations: Option<Vec<u8>>,
     header_size: u64,
     slots: BTreeMap<Digest, Slot>,
     progress: Mutex<Progress>,
@@ -91,6 +92,21 @@ impl Writer {
     /// # Errors
     /// As [`Writer::create`], and where the manifest is of another lock.
     pub fn create_with(path: &Path, lock: &Lock, manifest: &Manifest) -> Result<Self, ArchiveError> {
+        Self::create_carrying(path, (lock, manifest), None)
+    }
+
+    /// As [`Writer::create_with`], with the publisher's revocation list, which travels in the header.
+    ///
+    /// # Errors
+    /// As [`Writer::create_with`], and [`ArchiveError::Limit`] for a list that no reader would take.
+    pub fn create_carrying(
+        path: &Path,
+        (lock, manifest): (&Lock, &Manifest),
+        revocations: Option<Vec<u8>>,
+    ) -> Result<Self, ArchiveError> {
+        if revocations.as_ref().is_some_and(|list| list.len() as u64 > layout::MAX_REVOCATIONS) {
+            return Err(ArchiveError::Limit { what: "bytes of the revocation list", limit: layout::MAX_REVOCATIONS });
+        }
         if manifest.lock != lock.digest()? {
             return Err(LockError::Inconsistent("the manifest was made from another one".to_owned()).into());
         }
@@ -104,6 +120,7 @@ impl Writer {
             index: &index,
             metadata: &MetadataFiles::new(),
             manifest: &manifest_bytes,
+            revocations: revocations.as_deref(),
             publisher_keys: lock.publisher_keys,
             vendor_room: manifest.vendor_room(),
         };
@@ -112,7 +129,7 @@ impl Writer {
         let total = header_size + slots.last().map_or(0, Slot::end) + layout::END;
         let partial = partial_path(path);
         let file = open_locked(&partial)?;
-        let progress = Progress::open(&partial, &Digest::sha256(&manifest_bytes), &file)?;
+        let progress = Progress::open(&partial, &what_is_built(&manifest_bytes, revocations.as_deref()), &file)?;
         reserve(&file, &partial, total)?;
         let slots = manifest.entries().map(|entry| entry.digest().clone()).zip(slots).collect();
         let patches = manifest.patched().map(|(_, patch)| patch.digest.clone()).collect();
@@ -125,6 +142,7 @@ impl Writer {
             manifest: manifest_bytes,
             index,
             vendor_room: manifest.vendor_room(),
+            revocations,
             header_size,
             slots,
             progress: Mutex::new(progress),
@@ -246,6 +264,7 @@ impl Shared {
             index: &self.index,
             metadata: &MetadataFiles::new(),
             manifest: &self.manifest,
+            revocations: self.revocations.as_deref(),
             publisher_keys: self.lock.publisher_keys,
             vendor_room: self.vendor_room,
         };
@@ -262,6 +281,11 @@ impl Shared {
         fs::remove_file(&progress).during("remove", &progress)?;
         Ok(self.path.clone())
     }
+}
+
+/// What a build that was cut off has to have been building, to be taken up again: a list may move every blob.
+fn what_is_built(manifest: &[u8], revocations: Option<&[u8]>) -> Digest {
+    Digest::sha256(&[manifest, revocations.unwrap_or_default()].concat())
 }
 
 /// The place of one blob. Hashes as it writes; forgets all when it is dropped unfinished.

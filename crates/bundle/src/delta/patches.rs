@@ -203,7 +203,7 @@ impl Patches {
     /// # Errors
     /// [`ArchiveError`].
     pub fn write(&self, whole: &Archive, path: &Path, lock: &Lock, manifest: &Manifest) -> Result<(), ArchiveError> {
-        let writer = Writer::create_with(path, lock, manifest)?;
+        let writer = Writer::create_carrying(path, (lock, manifest), whole.revocations().map(<[u8]>::to_vec))?;
         let unpatched = whole.unverified_manifest()?;
         let places: BTreeMap<&Digest, Option<u64>> =
             unpatched.carried().map(|blob| (&blob.digest, blob.offset)).collect();

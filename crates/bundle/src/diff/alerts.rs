@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::artifacts::{line, split};
-use super::model::{Alert, ArtifactChange, Change, FactChange, Level, Origin, Source, Trust};
+use super::model::{Alert, ArtifactChange, CarriedList, Change, FactChange, Level, Origin, Source, Trust};
 use super::side::{Entry, Side};
 use crate::plain::Plain;
+
+/// Revoked digests and keys that one alert names.
+const SHOWN: usize = 20;
 
 /// Every alert, alarms first.
 pub(super) fn of(artifacts: &[ArtifactChange], facts: &[FactChange], [old, new]: [&Side; 2]) -> Vec<Alert> {
@@ -143,6 +146,9 @@ fn bundle(facts: &[FactChange], old: &Side, new: &Side, alerts: &mut Vec<Alert>)
         }
     }
     let (before, after) = (&old.summary, &new.summary);
+    if [before.source, after.source] == [Source::Bundle; 2] {
+        revocations(before.revocations.as_ref(), after.revocations.as_ref(), &mut add);
+    }
     if before.source == Source::Release || after.source == Source::Release {
         return;
     }
@@ -175,6 +181,33 @@ fn bundle(facts: &[FactChange], old: &Side, new: &Side, alerts: &mut Vec<Alert>)
     }
     if after.source == Source::Bundle && after.trust == Trust::Read {
         add(Level::Notice, "not-verified", "nothing that the new side says was verified".to_owned());
+    }
+}
+
+/// What the new side's revocation list says that the old side's did not, or says no longer.
+fn revocations(old: Option<&CarriedList>, new: Option<&CarriedList>, add: &mut dyn FnMut(Level, &'static str, String)) {
+    let subjects = |list: Option<&CarriedList>| -> BTreeSet<Plain> {
+        list.iter().flat_map(|list| list.revoked.iter().cloned()).collect()
+    };
+    let version = |list: Option<&CarriedList>| list.map_or(0, |list| list.version);
+    let (before, after) = (subjects(old), subjects(new));
+    let first = |subjects: Vec<&Plain>| {
+        let named: Vec<&str> = subjects.iter().take(SHOWN).map(|subject| subject.as_str()).collect();
+        match subjects.len().saturating_sub(SHOWN) {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    };
+    let new_ones: Vec<&Plain> = after.difference(&before).collect();
+    if !new_ones.is_empty() {
+        add(Level::Notice, "revokes", format!("must not be used any more: {}", first(new_ones)));
+    }
+    let dropped: Vec<&Plain> = before.difference(&after).collect();
+    if !dropped.is_empty() {
+        add(Level::Alarm, "revocation-dropped", format!("is revoked no longer: {}", first(dropped)));
+    } else if version(new) < version(old) {
+        let text = format!("the revocation list goes back from {} to {}", version(old), version(new));
+        add(Level::Alarm, "revocation-dropped", text);
     }
 }
 

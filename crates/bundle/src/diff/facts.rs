@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::model::{FactChange, Parameter, SideSummary, Source, StreamPosition};
+use super::model::{CarriedList, FactChange, Parameter, SideSummary, Source, StreamPosition};
 use crate::plain::Plain;
 
 /// The facts that differ, of those that both sides can say.
@@ -24,6 +24,7 @@ pub(super) fn changes(old: &SideSummary, new: &SideSummary) -> Vec<FactChange> {
         ("ages from", bundle, time(old.soft_expiry), time(new.soft_expiry)),
         ("expires", bundle, time(old.expires), time(new.expires)),
         ("tool", bundle, plain(old.tool.as_ref()), plain(new.tool.as_ref())),
+        ("revocations", signed, revocations(old.revocations.as_ref()), revocations(new.revocations.as_ref())),
         ("annotations", true, list(&old.annotations), list(&new.annotations)),
     ];
     let changed = facts.into_iter().filter(|(_, compared, old, new)| *compared && old != new);
@@ -45,6 +46,14 @@ fn parameters(old: &[Parameter], new: &[Parameter]) -> Vec<FactChange> {
 
 fn plain(text: Option<&Plain>) -> Plain {
     text.cloned().unwrap_or_default()
+}
+
+fn revocations(list: Option<&CarriedList>) -> Plain {
+    let text = |list: &CarriedList| {
+        let CarriedList { version, expires, revoked } = list;
+        Plain::of(format_args!("list {version}, {} revoked, a newer one due by {expires}", revoked.len()))
+    };
+    list.map(text).unwrap_or_default()
 }
 
 fn list(texts: &[Plain]) -> Plain {

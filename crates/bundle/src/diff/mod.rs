@@ -18,8 +18,8 @@ mod tree;
 
 pub use chart::files as chart_files;
 pub use model::{
-    Alert, Amount, ArtifactChange, Change, Diff, FactChange, Kind, Layer, Level, Origin, PackageChange, PackageChanges,
-    Parameter, SideSummary, Source, State, StreamPosition, TextChange, Transfer, Trust, Unchanged,
+    Alert, Amount, ArtifactChange, CarriedList, Change, Diff, FactChange, Kind, Layer, Level, Origin, PackageChange,
+    PackageChanges, Parameter, SideSummary, Source, State, StreamPosition, TextChange, Transfer, Trust, Unchanged,
 };
 pub(crate) use packages::sboms;
 pub use side::Side;

@@ -82,10 +82,24 @@ pub struct SideSummary {
     pub vendors: Vec<Plain>,
     /// Notes of the publisher: `key=value`.
     pub annotations: Vec<Plain>,
+    /// The publisher's revocation list that travels along; none of a lock or a release.
+    pub revocations: Option<CarriedList>,
     /// Artifacts that it names.
     pub artifacts: u64,
     /// Its blobs.
     pub content: Amount,
+}
+
+/// A revocation list in a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CarriedList {
+    /// Counted up by one with each list.
+    pub version: u64,
+    /// From then on a newer one is due.
+    #[schemars(with = "String")]
+    pub expires: Timestamp,
+    /// The digests and keys that are revoked.
+    pub revoked: Vec<Plain>,
 }
 
 /// A stream and a number in it.

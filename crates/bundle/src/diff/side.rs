@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_store::Published;
 use sealock_store::release::ReferenceKind;
+use sealock_trust::revocation::RevocationList;
 use sealock_trust::tuf::{DelegatedRole, Delegations};
 use sealock_trust::{Digest, NamePrefix};
 
-use super::model::{Amount, Kind, Origin, Parameter, SideSummary, Source, StreamPosition, Trust};
+use super::model::{Amount, CarriedList, Kind, Origin, Parameter, SideSummary, Source, StreamPosition, Trust};
 use crate::lock::{BlobRole, Lock, LockError, Verdict};
 use crate::manifest::Manifest;
 use crate::parameters::Parameters;
@@ -66,6 +67,7 @@ impl Side {
             tool: Some(Plain::of(&manifest.tool)),
             vendors: vendors(manifest.delegations.as_ref()),
             annotations: annotations(&manifest.annotations),
+            revocations: None,
             artifacts: manifest.references.len() as u64,
             content: Amount { blobs: manifest.limits.blobs, bytes: manifest.limits.bytes },
         };
@@ -87,6 +89,18 @@ impl Side {
             blobs: manifest.blobs.iter().map(facts).collect(),
             lists_blobs: true,
         }
+    }
+
+    /// The same with the revocation list that the bundle carries.
+    #[must_use]
+    pub fn carrying(mut self, list: Option<&RevocationList>) -> Self {
+        let carried = |list: &RevocationList| CarriedList {
+            version: list.version(),
+            expires: list.expires(),
+            revoked: list.entries().iter().map(|entry| Plain::of(&entry.subject)).collect(),
+        };
+        self.summary.revocations = list.map(carried);
+        self
     }
 
     /// A lock: what the bundle built from it will say, signed by nobody yet.
@@ -128,6 +142,7 @@ impl Side {
             tool: None,
             vendors: Vec::new(),
             annotations: annotations(&release.annotations),
+            revocations: None,
             artifacts: release.references.len() as u64,
             content: Amount::default(),
         };

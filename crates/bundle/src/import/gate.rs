@@ -13,7 +13,7 @@ use sealock_trust::revocation::RevocationList;
 use sealock_trust::tuf::{Rules, StreamState};
 use sealock_trust::{Digest, SiteRoot, StreamName, TrustDirectory};
 
-use super::{ImportError, Terms};
+use super::{ImportError, Terms, list};
 use crate::archive::Archive;
 use crate::manifest::Manifest;
 use crate::verify::{self, Against, Recipient, VerifiedHeader};
@@ -78,6 +78,20 @@ pub enum Notice {
         /// When.
         expires: Timestamp,
     },
+    /// The revocation list in the bundle is older than the one that is known, which goes on to hold.
+    ListOlder {
+        /// Its version.
+        version: u64,
+        /// The version that is known.
+        known: u64,
+    },
+    /// The revocation list in the bundle was signed under a root that has been replaced since, and is not taken.
+    ListOfOldRoot,
+    /// The revocation list in the bundle has expired, and is not taken.
+    CarriedListExpired {
+        /// When.
+        expires: Timestamp,
+    },
 }
 
 impl Notice {
@@ -86,8 +100,9 @@ impl Notice {
         match self {
             Self::ClockBehind { .. } | Self::ClockAhead { .. } => Some(Code::Clock),
             Self::Stale { .. } => Some(Code::Stale),
-            Self::RevocationsExpired { .. } => Some(Code::Expired),
-            Self::RootDue { .. } => None,
+            Self::RevocationsExpired { .. } | Self::CarriedListExpired { .. } => Some(Code::Expired),
+            Self::ListOlder { .. } => Some(Code::RollbackRl),
+            Self::RootDue { .. } | Self::ListOfOldRoot => None,
         }
     }
 }
@@ -108,6 +123,15 @@ impl fmt::Display for Notice {
             Self::RevocationsExpired { expires } => {
                 write!(f, "the publisher's revocation list expired at {expires}: a newer one is due")
             }
+            Self::ListOlder { version, known } => {
+                write!(f, "the bundle brings revocation list {version}, and list {known} is known already: that one holds")
+            }
+            Self::ListOfOldRoot => f.write_str(
+                "the revocation list in the bundle was signed under a root that has been replaced since, and is not taken",
+            ),
+            Self::CarriedListExpired { expires } => {
+                write!(f, "the revocation list in the bundle expired at {expires}, and is not taken: carry a newer one")
+            }
         }
     }
 }
@@ -118,6 +142,8 @@ struct Known<'a> {
     time: SiteTime,
     state: Option<StreamState>,
     revoked: Revoked,
+    /// What there is to say of the revocation list that came along.
+    list: Option<Notice>,
 }
 
 impl Gate<'_> {
@@ -129,7 +155,7 @@ impl Gate<'_> {
         if let Some(current) = self.store.current_release(self.site.site_keys())? {
             let place = format!("release {}", current.release.number);
             if let Some(generation) = current.release.trust_generation {
-                self.trust.compare(&Mirror { place, generation })?;
+                self.trust.compare(&Mirror::of(place, generation))?;
             }
         }
         Ok(self.trust.check_not_frozen()?)
@@ -147,8 +173,13 @@ impl Gate<'_> {
         terms: &Terms,
     ) -> Result<Judged, ImportError> {
         let time = SiteTime::new(terms.now, self.trust.time_floor()?);
-        let (state, revoked) = (self.trust.stream_state(stream)?, self.trust.revoked()?);
-        let known = Known { stream, time, state, revoked };
+        let (state, mut revoked) = (self.trust.stream_state(stream)?, self.trust.revoked()?);
+        let carried = verify::revocations(&archive, &verify::metadata(&archive)?, &root.bytes)?;
+        let list = match &carried {
+            Some(carried) => list::learn(self.trust, root, (carried, &mut revoked), time.now())?,
+            None => archive.revocations().map(|_| Notice::ListOfOldRoot),
+        };
+        let known = Known { stream, time, state, revoked, list };
         match (self.strictly(archive.clone(), root, terms, &known), &terms.break_glass) {
             (Err(error), Some(token)) if is_waivable(&error) => self.behind_broken_glass(archive, root, token, &known),
             (judged, _) => judged,
@@ -280,5 +311,5 @@ fn notices(header: &VerifiedHeader, known: &Known<'_>) -> Vec<Notice> {
     let root = is_due.then_some(Notice::RootDue { expires });
     let list = known.revoked.list_for(known.stream).map(RevocationList::expires);
     let list = list.filter(|expires| now >= *expires).map(|expires| Notice::RevocationsExpired { expires });
-    [behind, ahead, stale, root, list].into_iter().flatten().collect()
+    [behind, ahead, stale, root, known.list.clone(), list].into_iter().flatten().collect()
 }

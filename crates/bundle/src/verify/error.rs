@@ -1,6 +1,7 @@
 //! Why a bundle is not believed.
 
 use sealock_trust::reason::Code;
+use sealock_trust::revocation::RevocationError;
 use sealock_trust::tuf::TrustError;
 use sealock_trust::{Digest, RoleName, SiteId};
 
@@ -40,6 +41,15 @@ pub enum VerifyError {
         vendor: RoleName,
         /// The artifact's name.
         name: String,
+    },
+    /// The revocation list that it carries is not believed.
+    #[error("the revocation list in the bundle is not believed")]
+    Revocations(#[from] RevocationError),
+    /// The revocation list that it carries is of another publisher.
+    #[error("the revocation list in the bundle is of a publisher with the root {root}, which is none of this one's")]
+    OthersList {
+        /// The root that the list names.
+        root: Digest,
     },
     /// It follows another bundle than the one that was accepted.
     #[error(
@@ -82,6 +92,8 @@ impl VerifyError {
             Self::Unsigned | Self::VendorSilent { .. } => Some(Code::Unsigned),
             Self::Trust(source) => Some(source.code()),
             Self::Disagreement { .. } | Self::VendorContent { .. } => Some(Code::Subject),
+            Self::Revocations(source) => source.code(),
+            Self::OthersList { .. } => Some(Code::Scope),
             Self::OtherPrevious { .. } => Some(Code::Equivocation),
             Self::Audience { .. } | Self::Classification { .. } => Some(Code::Audience),
         }

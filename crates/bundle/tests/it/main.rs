@@ -14,6 +14,7 @@ mod imports;
 mod memory;
 mod patches;
 mod readers;
+mod revocations;
 mod specs;
 mod support;
 mod update;

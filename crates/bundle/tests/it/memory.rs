@@ -10,6 +10,7 @@ use sealock_bundle::import::{ImportOutcome, Imported, Notice, Terms};
 use sealock_trust::break_glass::{BreakGlass, Token};
 use sealock_trust::directory::Candidate;
 use sealock_trust::receipt::Exception;
+use sealock_trust::resolution::ResolveState;
 use sealock_trust::revocation::{Entry, ListTerms, RevocationList, Subject};
 use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::{Digest, FileKey, KeySet, Receipt, Scheme, Signer, SiteKeys, SiteRoot};
@@ -260,6 +261,8 @@ fn copy_folder(from: &Path, to: &Path) {
 #[test]
 fn a40_a_trust_folder_that_was_put_back_freezes_imports_until_somebody_settles_it() {
     let scene = Scene::new();
+    let (site, approvers) = site_of_two(&scene.publisher);
+    let scene = Scene { site, ..scene };
     scene.import(&sample("base", 1));
     let (trust, kept) = (scene.site.trust.path().to_owned(), scene.folder.path().join("kept"));
     copy_folder(&trust, &kept);
@@ -275,10 +278,30 @@ fn a40_a_trust_folder_that_was_put_back_freezes_imports_until_somebody_settles_i
     assert_eq!(refused(&third), "STATE_REGRESSION");
     assert_eq!(scene.site.snapshot(), before);
 
-    let reason = "restored by the disk vendor".parse().unwrap();
-    let resolution = scene.site.trust.resolve(&reason, &scene.site.keys).unwrap();
+    let (one, two): (&dyn Signer, &dyn Signer) = (&approvers[0], &approvers[1]);
+    let mirror = scene.site.trust.frozen().unwrap().unwrap();
+    let reason: sealock_trust::Justification = "restored by the disk vendor".parse().unwrap();
+    let token = |found, signers: &[&dyn Signer]| {
+        let until = time("2026-11-24T00:00:00Z");
+        let site = "plant-7".parse().unwrap();
+        ResolveState::new(site, (found, mirror.clone()), until, reason.clone()).sign(signers).unwrap()
+    };
+    let resolve = |token: &[u8], now| scene.site.trust.resolve(token, now, &scene.site.keys);
+    for (forged, code) in [
+        (token(2, &[one]), "THRESHOLD"),
+        (token(2, &[one, scene.site.keys.signer()]), "THRESHOLD"),
+        (token(1, &[one, two]), "SUBJECT"),
+        (b"{}".to_vec(), "FORMAT"),
+    ] {
+        assert_eq!(resolve(&forged, now()).unwrap_err().code().unwrap().as_str(), code);
+    }
+    let both = ResolveState::add_signatures(&token(2, &[one]), &[two]).unwrap();
+    let late = resolve(&both, time("2026-11-24T00:00:00Z")).unwrap_err();
+    assert_eq!(late.code().unwrap().as_str(), "EXPIRED");
+    assert_eq!(refused(&third), "STATE_REGRESSION");
+    let resolution = resolve(&both, now()).unwrap();
     assert_eq!((resolution.found, resolution.mirror.generation), (2, 3));
-    assert!(scene.site.trust.resolve(&reason, &scene.site.keys).is_err(), "there is nothing more to settle");
+    assert!(resolve(&both, now()).is_err(), "there is nothing more to settle");
     assert_eq!(refused(&third), "GAP");
     scene.site.import(&scene.folder.path().join("base-2.sealock")).unwrap();
     scene.site.import(&third).unwrap();

@@ -21,14 +21,14 @@ use crate::error::{CommandError, Result};
 use crate::keys::Passphrases;
 use crate::station::Station;
 use crate::ui::{Table, bytes};
-use crate::{files, time};
+use crate::{files, mirrors, time};
 
 /// Take a bundle into the store, and publish a release
 ///
 /// The header is verified before anything is written, every digest while it streams. The release appears as a whole or
 /// not at all. Interrupted, it goes on where it stopped; done already, it changes nothing. A refused bundle leaves the
-/// store as it was. Volumes are read where they lie, and never joined. A revocation list comes in by the same command, and
-/// holds at once.
+/// store as it was. Volumes are read where they lie, and never joined. A revocation list comes in by the same command, or
+/// with a bundle, even one that is refused; it holds at once.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
     /// The bundle; or its volumes, or folders with them; or a publisher's revocation list
@@ -95,6 +95,7 @@ const MAX_DOCUMENT: u64 = 4 << 20;
 
 pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
+    mirrors::check(&station, context)?;
     if let [path] = args.bundle.as_slice()
         && is_document(path)
     {
@@ -110,6 +111,7 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     let progress = context.ui.progress();
     let mut begun = false;
     let archive = source.open().map_err(|error| importing(&source, error))?;
+    let revoked = station.directory.revoked()?;
     let outcome = import::import_archive(archive, parts, &terms, &mut |at| {
         if !begun {
             progress.begin(&format!("importing {}", source.name()), at.total);
@@ -118,6 +120,10 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
         progress.at(at.done);
     });
     progress.end();
+    let is_list_kept = revocations::tell_kept(&revoked, &station, context)?;
+    if is_list_kept && outcome.is_err() {
+        tell_server(context);
+    }
     let outcome = outcome.map_err(|error| match &error {
         ImportError::Base(missing) => {
             let shown = show_wanted(args, missing, context);
@@ -125,13 +131,14 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
         }
         _ => importing(&source, error.into()),
     })?;
-    if matches!(outcome, ImportOutcome::Published(_)) {
+    if is_list_kept || matches!(outcome, ImportOutcome::Published(_)) {
         tell_server(context);
     }
     if let (Some(path), ImportOutcome::Published(imported) | ImportOutcome::Already(imported)) =
         (&args.receipt, &outcome)
     {
         files::replace(path, &imported.receipt)?;
+        mirrors::keep_receipt(&imported.receipt, &station, context)?;
     }
     show(&outcome, context)
 }

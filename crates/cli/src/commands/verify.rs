@@ -14,6 +14,7 @@ use sealock_trust::{Digest, KeyId, NamePrefix, RoleName, SiteId, StreamName};
 use serde::Serialize;
 
 use super::import;
+use super::inspect::CarriedList;
 use super::source::{self, Source};
 use super::trust::enroll::parse_fingerprint;
 use crate::context::Context;
@@ -72,6 +73,9 @@ pub struct Verification {
     /// In a delta: what comes as patches.
     #[serde(skip_serializing_if = "Option::is_none")]
     patches: Option<Patches>,
+    /// The publisher's revocation list that it carries, signed as it must be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocations: Option<CarriedList>,
 }
 
 /// What comes as patches: they are whole, but what they make shows only where their bases are.
@@ -142,6 +146,7 @@ impl Verification {
         ];
         lines.extend(self.vendors.iter().map(|vendor| ("vendor", vendor.text())));
         lines.push(("checked", format!("every byte of {}", bytes(self.payload))));
+        lines.extend(self.revocations.as_ref().map(|list| ("revocations", list.text())));
         let text = facts(lines);
         let Some(Base { site, blobs, bytes: expected, .. }) = &self.base else { return text };
         let patches = self.patches.as_ref().map(Patches::text).unwrap_or_default();
@@ -344,6 +349,7 @@ fn check_payload(
         stale: header.is_stale(now),
         payload,
         base: header.manifest().base.clone(),
+        revocations: header.revocations().map(|list| CarriedList::of(list.list())),
     })
 }
 

@@ -109,6 +109,7 @@ library_error!(sealock_trust::role::RoleError);
 library_error!(sealock_trust::tuf::TrustError);
 library_error!(sealock_trust::directory::DirectoryError);
 library_error!(sealock_trust::receipt::ReceiptError);
+library_error!(sealock_trust::resolution::ResolveError);
 library_error!(sealock_trust::revocation::RevocationError);
 library_error!(sealock_trust::break_glass::BreakGlassError);
 library_error!(sealock_trust::site::SiteRootError);

@@ -85,7 +85,8 @@ fn a_ceremony_begins_with_a_draft_and_says_what_comes_next() {
     sandbox.must(&[&["trust", "init"][..], &ROLES].concat());
     assert_eq!(sandbox.read("trust/root.draft.json"), draft, "the draft that was sent out stays");
 
-    let other = sandbox.run(&["trust", "init", "--root-key", "bob.pub.pem", "--publisher-key", "pat.pub.pem"]);
+    let others = ["--root-key", "bob.pub.pem", "--publisher-key", "pat.pub.pem", "--no-revoker"];
+    let other = sandbox.run(&[&["trust", "init"][..], &others].concat());
     assert_eq!(other.status.code(), Some(1));
     assert_eq!(sandbox.read("trust/root.draft.json"), draft);
 }
@@ -127,18 +128,45 @@ fn the_page_fits_on_a_sheet_of_paper() {
 #[test]
 fn private_root_keys_sign_at_once() {
     let sandbox = keyholders();
-    let args = ["trust", "init", "one", "--root-key", "alice.pem", "--publisher-key", "pat.pub.pem"];
+    let args = ["trust", "init", "one", "--root-key", "alice.pem", "--publisher-key", "pat.pub.pem", "--no-revoker"];
     assert_eq!(sandbox.run(&args).status.code(), Some(2), "it asks, and there is nobody to ask");
     let standing = json(&sandbox.must(&[&args[..], &["--yes", "-o", "json"]].concat()));
     assert_eq!(standing["finished"]["root"], "one/root.json");
 }
 
 #[test]
+fn a_revokers_key_is_made_where_nobody_was_named() {
+    let _steady = steady();
+    let sandbox = keyholders();
+    let args = ["trust", "init", "ours/trust", "--root-key", "alice.pem", "--publisher-key", "pat.pub.pem", "--yes"];
+    let nobody = sandbox.run(&args);
+    assert_eq!(nobody.status.code(), Some(2), "it asks for a passphrase, and there is nobody to ask");
+    assert!(!sandbox.join("ours/trust/root.json").exists());
+    insta::assert_snapshot!("revoker", sandbox.see(&[&args[..], &["--unencrypted-keys"]].concat()));
+    let key = json(&sandbox.must(&["trust", "export", "ours/keys/revoker.pem", "-o", "json"]));
+    let root = json(&sandbox.read("ours/trust/root.json"));
+    assert_eq!(root["signed"]["x-sealock"]["revoker"]["keyids"], serde_json::json!([key["keyid"]]));
+    // Interrupted, it goes on with the key that it made.
+    std::fs::remove_file(sandbox.join("ours/trust/root.json")).expect("a root");
+    sandbox.must(&args);
+    assert_eq!(json(&sandbox.read("ours/trust/root.json"))["signed"], root["signed"]);
+}
+
+#[test]
 fn rarely_meant_roles_are_warned_of() {
     let _steady = steady();
     let sandbox = keyholders();
-    let args =
-        ["trust", "init", "--root-key", "alice.pub.pem", "--root-key", "bob.pub.pem", "--publisher-key", "bob.pub.pem"];
+    let args = [
+        "trust",
+        "init",
+        "--root-key",
+        "alice.pub.pem",
+        "--root-key",
+        "bob.pub.pem",
+        "--publisher-key",
+        "bob.pub.pem",
+        "--no-revoker",
+    ];
     let seen = sandbox.see(&args);
     assert!(seen.contains("root: all 2 keys must sign"), "{seen}");
     assert!(seen.contains("a root key is a publisher's key as well"), "{seen}");

@@ -26,7 +26,7 @@ fn it_says_what_travels_by_hand() {
 fn keys_are_encrypted_and_nobody_else_reads_them() {
     let sandbox = initialised();
     sandbox.must(&["init", "plant", "--passphrase-file", "passphrase"]);
-    for key in ["plant/keys/root.pem", "plant/keys/publisher.pem"] {
+    for key in ["plant/keys/root.pem", "plant/keys/publisher.pem", "plant/keys/revoker.pem"] {
         assert!(sandbox.read(key).starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{key}");
         let mode = std::fs::metadata(sandbox.join(key)).expect("a key").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{key}");
@@ -37,7 +37,7 @@ fn keys_are_encrypted_and_nobody_else_reads_them() {
 fn a_second_run_overwrites_nothing_and_needs_no_passphrase() {
     let sandbox = initialised();
     sandbox.must(&["init", "plant", "--passphrase-file", "passphrase"]);
-    let files = ["sealock.yaml", "keys/root.pem", "keys/publisher.pem", "trust/root.json"];
+    let files = ["sealock.yaml", "keys/root.pem", "keys/publisher.pem", "keys/revoker.pem", "trust/root.json"];
     let before = files.map(|file| sandbox.read(&format!("plant/{file}")));
     let text = sandbox.must(&["init", "plant", "-o", "json"]);
     let outcome: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -61,14 +61,33 @@ fn an_existing_key_becomes_the_publisher() {
     let sandbox = initialised();
     sandbox.must(&["init", "first", "--unencrypted-keys"]);
     let key = "first/keys/publisher.pem";
-    sandbox.must(&["init", "second", "--key", key, "--root-key", "first/keys/root.pem"]);
-    assert!(!sandbox.join("second/keys/publisher.pem").exists());
+    let mine = ["--key", key, "--root-key", "first/keys/root.pem", "--revoker-key", "first/keys/revoker.pem"];
+    sandbox.must(&[&["init", "second"][..], &mine].concat());
+    for key in ["publisher", "revoker"] {
+        assert!(!sandbox.join(&format!("second/keys/{key}.pem")).exists());
+    }
     let keys = |folder: &str| {
         let text = sandbox.read(&format!("{folder}/trust/root.json"));
         let root: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-        root["signed"]["roles"]["targets"].clone()
+        (root["signed"]["roles"]["targets"].clone(), root["signed"]["x-sealock"]["revoker"].clone())
     };
     assert_eq!(keys("first"), keys("second"));
+}
+
+#[test]
+fn the_revokers_key_revokes_and_is_no_publishers() {
+    let sandbox = initialised();
+    sandbox.must(&["init", "plant", "--unencrypted-keys"]);
+    let revoked = format!("sha256:{}", "5".repeat(64));
+    let revoke = |key: &str| {
+        let key = format!("plant/keys/{key}.pem");
+        let list = ["--list", "plant/trust/revocations.json", "--root", "plant/trust/root.json"];
+        let what = ["--digest", &revoked, "--reason", "it calls home", "--key", &key, "-o", "json"];
+        let text = sandbox.must(&[&["trust", "revoke"][..], &list, &what].concat());
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON")["complete"].clone()
+    };
+    assert_eq!(revoke("publisher"), false);
+    assert_eq!(revoke("revoker"), true);
 }
 
 #[test]

@@ -41,6 +41,8 @@ mod packager;
 #[cfg(feature = "outside")]
 mod patches;
 mod release;
+#[cfg(feature = "outside")]
+mod revocations;
 mod sandbox;
 mod serve;
 mod settings;

@@ -10,6 +10,7 @@ use super::render::{self, Rendered};
 use super::wait::{self, Workload};
 use super::{App, AppError};
 use crate::release::Program;
+use crate::revoked::Needed;
 use crate::tools::Toolbox;
 
 /// How long one call may take that does not wait for pods.
@@ -39,6 +40,8 @@ pub enum Progress<'a> {
         objects: usize,
         /// Images that they name.
         images: usize,
+        /// What is needed although it was revoked.
+        alarms: &'a [Needed],
     },
     /// A chart was installed.
     Chart {
@@ -72,14 +75,14 @@ pub struct Applied {
     pub workloads: Vec<Workload>,
 }
 
-/// Renders `app` and refuses images that are not in the release. The cluster is not touched.
+/// Renders `app` and refuses images that are not in the release, or were revoked. The cluster is not touched.
 ///
 /// # Errors
-/// The release lacks something, or a chart does not render.
+/// The release lacks something, something was revoked, or a chart does not render.
 pub async fn check(app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
     let work = Work::begin(app, target)?;
-    let rendered = work.render(app, target).await?;
-    render::check_images(&rendered, target.toolbox.release())?;
+    let mut rendered = work.render(app, target).await?;
+    render::check_images(&mut rendered, target.toolbox)?;
     Ok(rendered)
 }
 
@@ -94,9 +97,9 @@ pub async fn apply(
     progress: &(dyn Fn(&Progress<'_>) + Sync),
 ) -> Result<Applied, AppError> {
     let work = Work::begin(app, target)?;
-    let rendered = work.render(app, target).await?;
-    let images = render::check_images(&rendered, target.toolbox.release())?;
-    progress(&Progress::Rendered { objects: rendered.objects.len(), images });
+    let mut rendered = work.render(app, target).await?;
+    let images = render::check_images(&mut rendered, target.toolbox)?;
+    progress(&Progress::Rendered { objects: rendered.objects.len(), images, alarms: rendered.alarms() });
     work.make_namespaces(app, &rendered).await?;
     work.use_namespace(app).await?;
     for rendered in &rendered.charts {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sealock_trust::reason::Code;
 
 use super::Place;
+use crate::revoked::Needed;
 use crate::tools::ToolError;
 
 /// Why an app is not on its cluster, or not ready there.
@@ -52,6 +53,9 @@ pub enum AppError {
         /// The images, and who names them.
         images: Vec<(String, Place)>,
     },
+    /// The app needs what was revoked.
+    #[error("the app needs {} of the release that must not be used any more:{}", .0.len(), Needed::lines(.0))]
+    Revoked(Vec<Needed>),
     /// A text in the place of an image that is none.
     #[error("{place}: {text:?} is not an image")]
     NotAnImage {
@@ -148,6 +152,7 @@ impl AppError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::NotCarried { .. } | Self::NotInRelease { .. } => Some(Code::NotInRelease),
+            Self::Revoked(_) => Some(Code::Revoked),
             Self::TwoCharts { .. }
             | Self::OtherCluster { .. }
             | Self::NotAnImage { .. }
@@ -174,6 +179,11 @@ impl AppError {
             Self::NotCarried { .. } | Self::NotInRelease { .. } => {
                 "nothing was changed on the cluster. Outside, add it to sealock.yaml, lock, build, and carry the bundle in; \
                  `sealock release show` lists what is here"
+                    .into()
+            }
+            Self::Revoked(_) => {
+                "nothing was changed on the cluster. Import the publisher's newest bundle, and name what takes its place; \
+                 `sealock release show` marks what is revoked"
                     .into()
             }
             Self::NotReady { blocked, .. } if blocked.iter().any(Blocked::cannot_pull) => {

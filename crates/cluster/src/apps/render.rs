@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use sealock_bundle::Reference;
 use sealock_store::release::{Reference as Carried, ReferenceKind};
+use sealock_trust::Digest;
 
 use super::objects::{self, Object};
 use super::programs::Programs;
 use super::{App, AppError, Chart, Place};
 use crate::release::ReleaseView;
+use crate::revoked::Needed;
 use crate::tools::Toolbox;
 
 /// Rendering takes a moment; a chart that takes longer hangs.
@@ -25,6 +27,7 @@ pub struct Rendered {
     pub(super) charts: Vec<RenderedChart>,
     pub(super) manifests: Vec<RenderedManifests>,
     pub(super) objects: Vec<Object>,
+    alarms: Vec<Needed>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,6 +43,11 @@ pub(super) struct RenderedManifests {
 }
 
 impl Rendered {
+    /// What it needs although it was revoked: a live cluster uses it, and the site has not confirmed.
+    pub fn alarms(&self) -> &[Needed] {
+        &self.alarms
+    }
+
     /// Every image that the app names, and who names it.
     ///
     /// # Errors
@@ -63,7 +71,8 @@ pub(super) async fn render(
     kubernetes: &str,
     folder: &Path,
 ) -> Result<Rendered, AppError> {
-    let mut rendered = Rendered { charts: Vec::new(), manifests: Vec::new(), objects: Vec::new() };
+    let alarms = check_carried(app, toolbox)?;
+    let mut rendered = Rendered { charts: Vec::new(), manifests: Vec::new(), objects: Vec::new(), alarms };
     for chart in &app.spec().charts {
         let archive = take_chart(chart, toolbox, folder)?;
         let text = template(app, chart, &archive, programs, kubernetes).await?;
@@ -80,30 +89,59 @@ pub(super) async fn render(
     Ok(rendered)
 }
 
-/// Refuses images that are not in the release.
+/// Refuses images that are not in the release, or were revoked. Answers how many there are.
 ///
 /// # Errors
-/// [`AppError::NotInRelease`] with all of them.
-pub(super) fn check_images(rendered: &Rendered, release: ReleaseView<'_>) -> Result<usize, AppError> {
+/// [`AppError::NotInRelease`] and [`AppError::Revoked`], with all of them.
+pub(super) fn check_images(rendered: &mut Rendered, toolbox: &Toolbox<'_>) -> Result<usize, AppError> {
+    let release = toolbox.release();
+    let mut found: Vec<(Digest, String)> = Vec::new();
+    let mut missing = Vec::new();
     let images = rendered.images()?;
-    let carried = |image: &Reference| {
-        let by_digest =
-            |digest: &sealock_trust::Digest| release.references().iter().any(|carried| carried.digest == *digest);
-        match (image.digest(), image.tag()) {
-            (Some(digest), _) => by_digest(digest),
-            (None, _) => release.image(&image.to_string()).is_ok(),
-        }
-    };
     let count = images.len();
-    let missing: Vec<(String, Place)> = images
-        .into_iter()
-        .filter(|(image, _)| !carried(image))
-        .map(|(image, place)| (image.to_string(), place))
-        .collect();
-    if missing.is_empty() {
-        return Ok(count);
+    for (image, place) in images {
+        match carried(&image, release) {
+            Some(digest) => found.push((digest, place.to_string())),
+            None => missing.push((image.to_string(), place)),
+        }
     }
-    Err(AppError::NotInRelease { release: release.number(), images: missing })
+    if !missing.is_empty() {
+        return Err(AppError::NotInRelease { release: release.number(), images: missing });
+    }
+    rendered.alarms.extend(refuse_blocked(found.iter().map(|(digest, place)| (digest, place.clone())), toolbox)?);
+    Ok(count)
+}
+
+/// The digest of the reference that `image` is in the release.
+fn carried(image: &Reference, release: ReleaseView<'_>) -> Option<Digest> {
+    match image.digest() {
+        Some(digest) => release.references().iter().any(|carried| carried.digest == *digest).then(|| digest.clone()),
+        None => release.image(&image.to_string()).ok().map(|image| image.digest),
+    }
+}
+
+/// Refuses revoked charts and manifests before anything of them is read.
+fn check_carried(app: &App, toolbox: &Toolbox<'_>) -> Result<Vec<Needed>, AppError> {
+    let mut found = Vec::new();
+    for chart in &app.spec().charts {
+        found.push((&find_chart(chart, toolbox.release())?.digest, format!("chart {}", chart.name)));
+    }
+    for wanted in &app.spec().manifests {
+        for carried in manifests(wanted, toolbox.release())? {
+            found.push((&carried.digest, format!("manifests {wanted}")));
+        }
+    }
+    refuse_blocked(found, toolbox)
+}
+
+/// What is revoked among what is wanted, where a live cluster uses it already.
+fn refuse_blocked<'a>(
+    wanted: impl IntoIterator<Item = (&'a Digest, String)>,
+    toolbox: &Toolbox<'_>,
+) -> Result<Vec<Needed>, AppError> {
+    let needed = Needed::among(wanted, toolbox.revoked());
+    let (blocked, alarms): (Vec<_>, Vec<_>) = needed.into_iter().partition(|needed| needed.fact.blocked);
+    if blocked.is_empty() { Ok(alarms) } else { Err(AppError::Revoked(blocked)) }
 }
 
 fn take_chart(chart: &Chart, toolbox: &Toolbox<'_>, folder: &Path) -> Result<PathBuf, AppError> {
@@ -178,4 +216,89 @@ fn manifests<'a>(wanted: &str, release: ReleaseView<'a>) -> Result<Vec<&'a Carri
         return Err(AppError::NotCarried { release: release.number(), what: format!("manifests called {wanted}") });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+    use sealock_store::release::{Cause, FORMAT, Release};
+    use sealock_store::{Published, Store};
+
+    use super::*;
+    use crate::revoked::{Fact, Revoked};
+
+    const APP: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: pumps}
+spec: {template: {spec: {containers: [{name: app, image: 'quay.io/team/app:v1'}]}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: probe}
+spec: {containers: [{name: app, image: 'quay.io/team/app:v1'}, {name: web, image: 'quay.io/team/web:2'}]}
+";
+
+    fn release() -> Published {
+        let reference = |name: &str| Carried {
+            name: name.into(),
+            kind: ReferenceKind::Image,
+            digest: Digest::sha256(name.as_bytes()),
+            media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+            subject: None,
+            size: 500,
+            stream: "base".into(),
+            vendor: None,
+        };
+        let release = Release {
+            format: FORMAT.into(),
+            number: 1,
+            previous: None,
+            cause: Cause::Import { stream: "base".into(), sequence: 1 },
+            issued: Timestamp::UNIX_EPOCH,
+            streams: Vec::new(),
+            references: ["quay.io/team/app:v1", "quay.io/team/web:2"].map(reference).to_vec(),
+            trust_generation: None,
+            exceptions: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        };
+        Published { release, digest: Digest::sha256(b"release 1") }
+    }
+
+    fn check(revoked: &Revoked) -> Result<Vec<Needed>, AppError> {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, release) = (Store::init(folder.path()).unwrap(), release());
+        let toolbox = Toolbox::new(&store, ReleaseView::new(&release), revoked, folder.path().join("bin"));
+        let objects = objects::parse("manifests/pumps.yaml", APP).unwrap();
+        let mut rendered = Rendered { charts: Vec::new(), manifests: Vec::new(), objects, alarms: Vec::new() };
+        assert_eq!(check_images(&mut rendered, &toolbox)?, 3);
+        Ok(rendered.alarms)
+    }
+
+    fn revoked(blocked: bool) -> Revoked {
+        let (name, digest) = ("quay.io/team/app:v1".to_owned(), Digest::sha256(b"quay.io/team/app:v1"));
+        let reason = "it calls home".to_owned();
+        [Fact { name, reference: digest.clone(), digest, reason, blocked }].into_iter().collect()
+    }
+
+    #[test]
+    fn a26_a_revoked_image_is_refused_with_every_object_that_names_it() {
+        assert_eq!(check(&Revoked::default()).unwrap(), []);
+        let error = check(&revoked(true)).unwrap_err();
+        assert_eq!(error.code().unwrap().as_str(), "REVOKED");
+        let text = error.to_string();
+        for part in ["quay.io/team/app:v1", "it calls home", "Deployment pumps", "Pod probe"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("team/web"), "{text}");
+    }
+
+    #[test]
+    fn what_a_live_cluster_uses_raises_an_alarm_only() {
+        let alarms = check(&revoked(false)).unwrap();
+        assert_eq!(alarms.len(), 1);
+        assert_eq!(alarms[0].places.len(), 2);
+    }
 }

@@ -25,6 +25,18 @@ mv -f "$new" "$1"
 trap - EXIT
 sync -f "$1" 2>/dev/null || sync"#;
 
+/// Keeps standard input as `$1`, in place of what was there; the same again changes nothing.
+const KEEP: &str = r#"set -e
+mkdir -p "$(dirname "$1")"
+new=$(mktemp "$1.XXXXXX")
+trap 'rm -f "$new"' EXIT
+cat > "$new"
+if [ "$(cat "$1" 2>/dev/null)" = "$(cat "$new")" ]; then exit 0; fi
+sync "$new"
+mv -f "$new" "$1"
+trap - EXIT
+sync -f "$1" 2>/dev/null || sync"#;
+
 /// The exit code by which [`TAKE`] says that the digest is wrong (`EX_DATAERR`).
 const WRONG_DIGEST: i32 = 65;
 
@@ -91,6 +103,11 @@ rmdir /opt/sealock 2>/dev/null || true"#;
     connection.script(script, &[], b"").await.map(|_| ())
 }
 
+/// Puts what the site signed of its trust state where [`sealock_node::facts`] finds it.
+pub(crate) async fn leave_mirror(connection: &Connection, mirror: &[u8]) -> Result<(), ExecuteError> {
+    connection.script(KEEP, &[sealock_node::facts::TRUST_MIRROR], mirror).await.map(|_| ())
+}
+
 async fn check_machine(connection: &Connection) -> Result<(), ExecuteError> {
     let said = connection.script("uname -m", &[], b"").await?;
     let found = String::from_utf8_lossy(said.trim_ascii()).into_owned();
@@ -105,6 +122,17 @@ async fn check_machine(connection: &Connection) -> Result<(), ExecuteError> {
 mod tests {
     use super::super::local::shell;
     use super::*;
+
+    #[test]
+    fn what_is_kept_takes_the_place_of_what_was_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("node/trust-mirror.json");
+        for content in [b"first".as_slice(), b"second", b"second"] {
+            assert!(shell(KEEP, &[there.to_str().unwrap()], content).status.success());
+            assert_eq!(std::fs::read(&there).unwrap(), content);
+        }
+        assert_eq!(std::fs::read_dir(there.parent().unwrap()).unwrap().count(), 1);
+    }
 
     #[test]
     fn a_binary_is_taken_whole_or_not_at_all_wherever_it_shall_stand() {

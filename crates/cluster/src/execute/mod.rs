@@ -26,7 +26,7 @@ mod schedule;
 pub use connection::Connection;
 pub(crate) use connection::last_words;
 pub use deliver::Binary;
-pub(crate) use deliver::take_back;
+pub(crate) use deliver::{leave_mirror, take_back};
 pub use error::ExecuteError;
 pub use gap::gap;
 pub use observe::{assess, observe};

@@ -7,6 +7,7 @@ use sealock_trust::reason::Code;
 use super::GateFailure;
 use crate::release::NotInRelease;
 use crate::render::RenderError;
+use crate::revoked::Needed;
 use crate::spec::SpecError;
 
 /// Why there is no plan, or why one must not be carried out.
@@ -27,6 +28,9 @@ pub enum PlanError {
     /// The release lacks something.
     #[error("the release cannot make this cluster")]
     NotInRelease(#[from] NotInRelease),
+    /// The plan needs what was revoked.
+    #[error("the plan needs {} that must not be used any more:{}", count(.0.len()), Needed::lines(.0))]
+    Revoked(Vec<Needed>),
     /// No pause image is among kubeadm's images.
     #[error("kubeadm {version} names no pause image")]
     NoPauseImage {
@@ -73,12 +77,17 @@ fn lines(failures: &[GateFailure]) -> String {
     failures.iter().map(|failure| format!("\n  {failure}")).collect()
 }
 
+fn count(number: usize) -> String {
+    if number == 1 { "1 artifact".to_owned() } else { format!("{number} artifacts") }
+}
+
 impl PlanError {
     /// Its reason code, where it is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Spec(_) => Some(Code::Spec),
             Self::NotInRelease(_) => Some(Code::NotInRelease),
+            Self::Revoked(_) => Some(Code::Revoked),
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::Stale { .. } => Some(Code::StalePlan),
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
@@ -101,6 +110,9 @@ impl PlanError {
             }
             Self::Foreign { .. } => {
                 "Sealock never takes over what it did not make: choose another host, or remove that cluster by its own means".into()
+            }
+            Self::Revoked(_) => {
+                "no step was carried out. Import the publisher's newest bundle, and plan again with what takes its place; `sealock release show` marks what is revoked".into()
             }
             Self::Stale { .. } => "run `cluster plan` again and review what has changed".into(),
             Self::Gates(failures) => failures.first()?.remedy.clone(),

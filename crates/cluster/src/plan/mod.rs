@@ -19,6 +19,7 @@ mod gate;
 mod prepare;
 mod print;
 mod reset;
+mod revoked;
 
 pub use apply::plan;
 pub use error::PlanError;

@@ -139,6 +139,7 @@ pub(crate) fn host(name: &str, address: &str) -> Observation {
         owned: BTreeMap::new(),
         foreign: BTreeMap::new(),
         fence: None,
+        trust_mirror: None,
         open_plan: None,
     };
     Observation { facts, clock_ahead_ms: 0 }

@@ -4,4 +4,5 @@
 
 mod fixture;
 mod plan;
+mod revoked;
 mod spec;

@@ -26,6 +26,9 @@ const PROGRAMS: &[&str] =
     &["ip", "nft", "mount", "umount", "modprobe", "sysctl", "systemctl", "journalctl", "nsenter", "losetup"];
 const PROGRAM_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
+/// Where a host keeps what the site signed of its trust state.
+pub const TRUST_MIRROR: &str = "/var/lib/sealock/node/trust-mirror.json";
+
 /// Files that a plan is likely to write.
 const LIKELY: &[&str] = &[
     "/etc/containerd/config.toml",
@@ -109,6 +112,7 @@ pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> 
         owned: owned(host, &changes)?,
         foreign: foreign(host, &changes)?,
         fence: fence::current(folder)?,
+        trust_mirror: host::read_text(host, TRUST_MIRROR)?,
         open_plan: open_plan(&folder.join("journal"))?,
     })
 }

@@ -59,6 +59,9 @@ pub struct HostFacts {
     /// The fence, if an operator ever set one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fence: Option<FenceFact>,
+    /// What the site signed of its trust state at the last apply, as it stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_mirror: Option<String>,
     /// The plan whose journal on the node is still open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open_plan: Option<Digest>,

@@ -180,6 +180,19 @@ async fn a_cluster_that_was_given_back_uses_nothing_any_more() {
     assert_eq!(shelf.status(BAD).await, StatusCode::FORBIDDEN);
 }
 
+/// Whoever makes a cluster from a release that holds something revoked does not bring that back to life.
+#[tokio::test]
+async fn what_was_blocked_when_the_cluster_was_made_stays_blocked() {
+    let shelf = Shelf::open().await;
+    shelf.revoke(digest(&shelf.bad), &[&shelf.revoker]).await;
+    assert_eq!(shelf.status(BAD).await, StatusCode::FORBIDDEN);
+    shelf.apply_a_cluster();
+    let blocked = serde_json::to_vec(&[digest(&shelf.bad)]).unwrap();
+    fs::write(shelf.site.path("clusters/plant-7/blocked.json"), blocked).unwrap();
+    shelf.site.reload().await.unwrap();
+    assert_eq!(shelf.status(BAD).await, StatusCode::FORBIDDEN);
+}
+
 #[tokio::test]
 async fn a_damaged_plan_leaves_what_is_served_as_it_is() {
     let shelf = Shelf::open().await;

@@ -10,6 +10,7 @@ use crate::format::UnknownFormat;
 use crate::json;
 use crate::names::{StreamName, StreamPrefix};
 use crate::reason::Code;
+use crate::resolution::ResolveError;
 use crate::revocation::RevocationError;
 use crate::signer::SignError;
 use crate::site::SiteRootError;
@@ -94,7 +95,12 @@ pub enum DirectoryError {
     #[error("{0} is not revoked")]
     NotRevoked(Digest),
     /// The state is older than a mirror of it.
-    #[error("the trust state has generation {found}, and {} knows generation {}: an older copy was restored", mirror.place, mirror.generation)]
+    #[error(
+        "the trust state has generation {found}, and {} knows {} generation {}: an older copy was restored",
+        mirror.place,
+        if *found == mirror.generation { "another state of" } else { "its" },
+        mirror.generation
+    )]
     Regression {
         /// The generation of the state.
         found: u64,
@@ -104,6 +110,9 @@ pub enum DirectoryError {
     /// A token that broke a glass already.
     #[error("the token {0} was used before, and breaks one glass only")]
     TokenUsed(Digest),
+    /// The token by which a regression is to be settled does not do so.
+    #[error("the older trust state is not settled by this token")]
+    Resolution(#[source] ResolveError),
     /// There is nothing to settle.
     #[error("nothing is frozen: no mirror knows a later trust state than this one")]
     NotFrozen,
@@ -181,6 +190,7 @@ impl DirectoryError {
             | Self::Sign(_) => None,
             Self::UnknownFormat { source, .. } => Some(source.code()),
             Self::TokenUsed(_) => Some(Code::Used),
+            Self::Resolution(source) => source.code(),
             Self::Revocations(source) => source.code(),
             Self::UnknownPublisher(_) => Some(Code::NotEnrolled),
             Self::Missing(_) | Self::Seal { .. } | Self::OtherSiteRoot { .. } | Self::Regression { .. } => {

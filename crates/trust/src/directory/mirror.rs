@@ -3,14 +3,26 @@
 //! A seal proves that the site wrote a state, not that it is the last one it wrote: whoever restores a snapshot restores
 //! a genuine seal. What was written elsewhere since then is not restored with it.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::state::State;
 use super::{DirectoryError, TrustDirectory};
+use crate::Digest;
+use crate::dsse::{DsseError, Envelope};
 use crate::json::{Limits, jcs};
-use crate::names::Justification;
-use crate::site::SiteKeys;
+use crate::names::{Justification, SiteId};
+use crate::resolution::ResolveState;
+use crate::signer::Signer;
+use crate::site::{SiteKeys, SiteRoot};
 
 const FROZEN: &str = "frozen.json";
+const SIGNED: &str = "mirror.json";
+
+/// What the envelope of a signed generation says it holds.
+pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.trust-mirror.v1+json";
+/// The format of a signed generation that is written and read.
+pub const FORMAT: &str = "trust-mirror/1.0";
 
 /// A generation of the trust state that is known from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +32,13 @@ pub struct Mirror {
     pub place: String,
     /// The generation.
     pub generation: u64,
+    /// The digest of the state of that generation, where the mirror has it: a copy that went on from an older one may have
+    /// come to the same number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Digest>,
 }
 
-/// A regression that a person has settled.
+/// A regression that people have settled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Resolution {
@@ -30,8 +46,47 @@ pub struct Resolution {
     pub found: u64,
     /// The mirror that told.
     pub mirror: Mirror,
-    /// What the person said.
+    /// What the people said.
     pub reason: Justification,
+    /// The digest of what they signed.
+    pub token: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed {
+    format: String,
+    site: SiteId,
+    generation: u64,
+    state: Digest,
+}
+
+impl Mirror {
+    /// A generation without more, as a release or a receipt has it.
+    pub fn of(place: String, generation: u64) -> Self {
+        Self { place, generation, state: None }
+    }
+
+    /// The generation that the site signed in `bytes`, kept at `place`.
+    ///
+    /// # Errors
+    /// It is not signed by `site`.
+    pub fn signed(place: String, bytes: &[u8], site: &SiteRoot) -> Result<Self, DsseError> {
+        let envelope = Envelope::from_json(bytes)?;
+        let payload = envelope.verify(PAYLOAD_TYPE, site.site_keys())?;
+        let Signed { format, site: of, generation, state } = jcs::from_slice(payload, &Limits::DOCUMENT)?;
+        if format != FORMAT || of != *site.id() {
+            let expected = format!("{FORMAT} of the site {}", site.id());
+            return Err(DsseError::PayloadType { expected, found: format!("{format} of the site {of}") });
+        }
+        Ok(Self { place, generation, state: Some(state) })
+    }
+
+    /// Whether the state of `generation` with the digest `state` is an older copy, by what this mirror knows.
+    fn tells_of(&self, generation: u64, state: &Digest) -> bool {
+        let is_another = self.state.as_ref().is_some_and(|known| known != state);
+        self.generation > generation || self.generation == generation && is_another
+    }
 }
 
 impl TrustDirectory {
@@ -40,8 +95,8 @@ impl TrustDirectory {
     /// # Errors
     /// [`DirectoryError::Regression`].
     pub fn compare(&self, mirror: &Mirror) -> Result<(), DirectoryError> {
-        let found = self.generation()?;
-        if mirror.generation <= found {
+        let state = self.state()?;
+        if !mirror.tells_of(state.generation, &state.digest()?) {
             return Ok(());
         }
         // Not sealed: whoever finds it out need not have the site's key, and to remove it is no more than to restore.
@@ -50,7 +105,7 @@ impl TrustDirectory {
             let bytes = jcs::to_vec(mirror).map_err(|source| DirectoryError::Damaged { path: path.clone(), source })?;
             self.replace(&path, &bytes)?;
         }
-        Err(DirectoryError::Regression { found, mirror: mirror.clone() })
+        Err(DirectoryError::Regression { found: state.generation, mirror: mirror.clone() })
     }
 
     /// The mirror that froze imports, if one did.
@@ -62,8 +117,9 @@ impl TrustDirectory {
         let Some(bytes) = self.read(&path)? else { return Ok(None) };
         let mirror: Mirror = jcs::from_slice(&bytes, &Limits::DOCUMENT)
             .map_err(|source| DirectoryError::Damaged { path: path.clone(), source })?;
+        let state = self.state()?;
         // The state was settled, and only the removal of the file was cut off.
-        Ok(Some(mirror).filter(|mirror| self.generation().is_ok_and(|found| found < mirror.generation)))
+        Ok(Some(mirror).filter(|mirror| state.digest().is_ok_and(|digest| mirror.tells_of(state.generation, &digest))))
     }
 
     /// Refuses while imports are frozen.
@@ -77,17 +133,24 @@ impl TrustDirectory {
         }
     }
 
-    /// Settles a regression: the state counts on from behind the mirror, and remembers who said why.
+    /// Settles a regression, on the word of two people of the site in `token`, at the time `now`: the state counts on from
+    /// behind the mirror, and remembers who said why.
     ///
     /// # Errors
-    /// [`DirectoryError::NotFrozen`], [`DirectoryError::SealNeeded`], [`DirectoryError::Io`].
-    pub fn resolve(&self, reason: &Justification, seal: &SiteKeys) -> Result<Resolution, DirectoryError> {
+    /// [`DirectoryError::NotFrozen`], [`DirectoryError::Resolution`], [`DirectoryError::SealNeeded`], [`DirectoryError::Io`].
+    pub fn resolve(&self, token: &[u8], now: Timestamp, seal: &SiteKeys) -> Result<Resolution, DirectoryError> {
         let mirror = self.frozen()?.ok_or(DirectoryError::NotFrozen)?;
+        let signed = ResolveState::verify(token, seal.root(), now);
+        let (said, token) = signed.map_err(DirectoryError::Resolution)?;
         let resolution = self.change(Some(seal), |state| {
-            let resolution = Resolution { found: state.generation, mirror: mirror.clone(), reason: reason.clone() };
+            if said.found != state.generation || said.mirror != mirror {
+                return Err(DirectoryError::Resolution(said.clone().refused_as_another()));
+            }
+            let (found, reason) = (state.generation, said.reason.clone());
+            let resolution = Resolution { found, mirror: mirror.clone(), reason, token: token.clone() };
             state.generation = state.generation.max(mirror.generation);
             state.resolutions.push(resolution.clone());
-            Ok::<_, DirectoryError>(resolution)
+            Ok(resolution)
         })?;
         let path = self.path().join(FROZEN);
         std::fs::remove_file(&path).map_err(DirectoryError::io("remove", &path))?;
@@ -100,5 +163,26 @@ impl TrustDirectory {
     /// [`DirectoryError::Damaged`], [`DirectoryError::Io`].
     pub fn resolutions(&self) -> Result<Vec<Resolution>, DirectoryError> {
         Ok(self.state()?.resolutions)
+    }
+
+    /// The newest generation, signed by the site, to be kept elsewhere; none before the state was sealed.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Io`].
+    pub fn signed_generation(&self) -> Result<Option<Vec<u8>>, DirectoryError> {
+        self.read(&self.path().join(SIGNED))
+    }
+
+    /// Written after the state: cut off in between, the copy that goes elsewhere is one behind, and tells nothing wrong.
+    pub(super) fn write_signed_generation(&self, state: &State, seal: &SiteKeys) -> Result<(), DirectoryError> {
+        let path = self.path().join(SIGNED);
+        let damaged = |source| DirectoryError::Damaged { path: path.clone(), source };
+        let site = seal.root().id().clone();
+        let signed = Signed { format: FORMAT.to_owned(), site, generation: state.generation, state: state.digest()? };
+        let payload = jcs::to_vec(&signed).map_err(damaged)?;
+        let signer: &dyn Signer = seal.signer();
+        let envelope = Envelope::sign(PAYLOAD_TYPE, &payload, &[signer]).map_err(DirectoryError::Sign)?;
+        let bytes = envelope.to_json().map_err(|source| DirectoryError::bad_file(&path, source))?;
+        self.replace(&path, &bytes)
     }
 }

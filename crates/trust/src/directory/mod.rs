@@ -5,7 +5,7 @@
 
 mod enrolment;
 mod error;
-mod mirror;
+pub mod mirror;
 mod revocations;
 mod site;
 mod state;

@@ -12,7 +12,7 @@ use super::{DirectoryError, TrustDirectory};
 use crate::Digest;
 use crate::key::KeyId;
 use crate::names::StreamName;
-use crate::revocation::{Entry, RevocationList};
+use crate::revocation::{Entry, RevocationList, VerifiedList};
 use crate::site::SiteKeys;
 
 /// The newest revocation list of a publisher.
@@ -34,6 +34,8 @@ pub struct KeptList {
     pub list: RevocationList,
     /// Whether it is new here.
     pub changed: bool,
+    /// Whether more than the revoker's keys stand behind it.
+    pub beyond_doubt: bool,
 }
 
 /// What a revocation means for a digest.
@@ -71,6 +73,13 @@ impl Revoked {
         self.list_for(stream).map(RevocationList::keys).unwrap_or_default()
     }
 
+    /// What it would be with the list `kept`, which may come with the very bundle that is judged.
+    pub fn learn(&mut self, kept: &KeptList) {
+        if kept.changed {
+            self.lists.insert(kept.publisher.clone(), (kept.list.clone(), kept.beyond_doubt));
+        }
+    }
+
     /// What is known against `digest` as content of `stream`, where a live cluster uses it or not.
     pub fn standing(&self, stream: &StreamName, digest: &Digest, is_in_use: bool) -> Standing<'_> {
         let Some((list, beyond_doubt)) = self.of(stream) else { return Standing::Clear };
@@ -93,7 +102,21 @@ impl TrustDirectory {
     /// # Errors
     /// [`DirectoryError::Revocations`], [`DirectoryError::UnknownPublisher`], [`DirectoryError::Io`].
     pub fn check_revocations(&self, bytes: &[u8], now: Timestamp) -> Result<KeptList, DirectoryError> {
-        Ok(self.judge_list(&self.state()?, bytes, now)?.0)
+        self.judge_list(&self.state()?, bytes, now)
+    }
+
+    /// Whether `list`, which came with a bundle of `publisher` and is genuine under the bundle's newest root, would be kept
+    /// at the time `now`. Writes nothing.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Revocations`], [`DirectoryError::Io`].
+    pub fn check_carried(
+        &self,
+        publisher: &Digest,
+        list: &VerifiedList,
+        now: Timestamp,
+    ) -> Result<KeptList, DirectoryError> {
+        self.judge_genuine(&self.state()?, publisher, list, now)
     }
 
     /// Keeps the revocation list in `bytes`, if it is genuine at the time `now` and not older than the one there is.
@@ -107,29 +130,64 @@ impl TrustDirectory {
         seal: Option<&SiteKeys>,
     ) -> Result<KeptList, DirectoryError> {
         self.change(seal, |state| {
-            let (kept, known) = self.judge_list(state, bytes, now)?;
-            if kept.changed {
-                let folder = self.lists_folder().join(kept.publisher.hex());
-                self.replace_in(&folder, &list_name(&known), bytes)?;
-                state.revocations.insert(kept.publisher.clone(), known);
-            }
+            let kept = self.judge_list(state, bytes, now)?;
+            self.keep_list(state, &kept, bytes)?;
             Ok(kept)
         })
     }
 
-    fn judge_list(&self, state: &State, bytes: &[u8], now: Timestamp) -> Result<(KeptList, KnownList), DirectoryError> {
+    /// Keeps `list`, whose file is `bytes`, and which came with a bundle of `publisher` and is genuine under the bundle's
+    /// newest root.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Revocations`], [`DirectoryError::SealNeeded`], [`DirectoryError::Io`].
+    pub fn keep_carried(
+        &self,
+        publisher: &Digest,
+        (list, bytes): (&VerifiedList, &[u8]),
+        now: Timestamp,
+        seal: Option<&SiteKeys>,
+    ) -> Result<KeptList, DirectoryError> {
+        self.change(seal, |state| {
+            let kept = self.judge_genuine(state, publisher, list, now)?;
+            self.keep_list(state, &kept, bytes)?;
+            Ok(kept)
+        })
+    }
+
+    /// The file comes first: a state that names a list without its file would be damage.
+    fn keep_list(&self, state: &mut State, kept: &KeptList, bytes: &[u8]) -> Result<(), DirectoryError> {
+        if kept.changed {
+            let (version, beyond_doubt) = (kept.list.version(), kept.beyond_doubt);
+            let known = KnownList { version, digest: Digest::sha256(bytes), beyond_doubt };
+            self.replace_in(&self.lists_folder().join(kept.publisher.hex()), &list_name(&known), bytes)?;
+            state.revocations.insert(kept.publisher.clone(), known);
+        }
+        Ok(())
+    }
+
+    fn judge_list(&self, state: &State, bytes: &[u8], now: Timestamp) -> Result<KeptList, DirectoryError> {
         let list = RevocationList::read(bytes).map_err(DirectoryError::Revocations)?;
         let publisher = self.publisher_with(state, list.root())?;
         let root = self.newest_root(state, &publisher)?.1;
         let verified = list.verify(&root).map_err(DirectoryError::Revocations)?;
-        let before = self.list_of(state, &publisher)?;
+        self.judge_genuine(state, &publisher, &verified, now)
+    }
+
+    fn judge_genuine(
+        &self,
+        state: &State,
+        publisher: &Digest,
+        verified: &VerifiedList,
+        now: Timestamp,
+    ) -> Result<KeptList, DirectoryError> {
+        let before = self.list_of(state, publisher)?;
         verified.check_follows(before.as_ref().map(|(list, _)| list), now).map_err(DirectoryError::Revocations)?;
         let (list, beyond_doubt) = (verified.list().clone(), verified.is_beyond_doubt());
         // Further signatures under a list that is known may still put it beyond doubt.
         let adds = |(known, is): &(RevocationList, bool)| known.version() < list.version() || beyond_doubt && !is;
         let changed = before.as_ref().is_none_or(adds);
-        let known = KnownList { version: list.version(), digest: Digest::sha256(bytes), beyond_doubt };
-        Ok((KeptList { publisher, list, changed }, known))
+        Ok(KeptList { publisher: publisher.clone(), list, changed, beyond_doubt })
     }
 
     /// All that is revoked.

@@ -67,6 +67,13 @@ pub(super) struct Version {
 }
 
 impl State {
+    /// The digest of what is sealed.
+    pub(super) fn digest(&self) -> Result<Digest, DirectoryError> {
+        let bytes = jcs::to_vec(self);
+        let bytes = bytes.map_err(|source| DirectoryError::Damaged { path: STATE.into(), source })?;
+        Ok(Digest::sha256(&bytes))
+    }
+
     fn new() -> Self {
         Self {
             format: FORMAT.to_owned(),
@@ -174,7 +181,8 @@ impl TrustDirectory {
         let signers: Vec<&dyn Signer> = seal.iter().map(|site| site.signer()).collect();
         let envelope = Envelope::sign(PAYLOAD_TYPE, &payload, &signers).map_err(DirectoryError::Sign)?;
         let bytes = envelope.to_json().map_err(|source| DirectoryError::bad_file(&path, source))?;
-        self.replace(&path, &bytes)
+        self.replace(&path, &bytes)?;
+        seal.map_or(Ok(()), |seal| self.write_signed_generation(state, seal))
     }
 }
 

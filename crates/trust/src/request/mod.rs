@@ -26,8 +26,8 @@ use crate::names::RoleName;
 use crate::role::KeySet;
 use crate::signer::Signer;
 use crate::tuf::{
-    DelegatedRole, Delegations, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, Targets, Terms, TimestampMeta,
-    TrustError, make, open_root, role_file, vendor_files::vendor_versions,
+    DelegatedRole, Delegations, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, TargetFile, Targets, Terms,
+    TimestampMeta, TrustError, make, open_root, role_file, vendor_files::vendor_versions,
 };
 
 /// The value of `format`.
@@ -74,6 +74,8 @@ pub enum Subject {
         delegations: Option<Delegations>,
         /// The version that the snapshot promises of each vendor's file.
         vendor_versions: BTreeMap<RoleName, u64>,
+        /// The revocation list that travels along.
+        revocations: Option<Digest>,
     },
     /// What a vendor is asked to vouch for, in whichever bundle.
     Vendor {
@@ -278,7 +280,9 @@ fn bundle_subject(wire: &Wire, root: Root) -> Result<Parsed, RequestError> {
     let terms = terms(&targets.signed)?;
     let delegations = targets.signed.delegations.clone();
     let vendor_versions = vendor_versions(&snapshot.signed, delegations.as_ref());
-    let expected = make::contents(&manifest, &terms, (delegations.as_ref(), &vendor_versions))?;
+    let beside = make::Beside::in_targets(&targets.signed)?;
+    let revocations = beside.revocations.map(digest_of).transpose()?;
+    let expected = make::contents(&manifest, &terms, (beside, &vendor_versions))?;
     let found = [(TARGETS, targets.canonical()), (SNAPSHOT, snapshot.canonical()), (TIMESTAMP, timestamp.canonical())];
     for ((file, found), expected) in found.into_iter().zip(&expected) {
         if found != expected.as_slice() {
@@ -286,7 +290,13 @@ fn bundle_subject(wire: &Wire, root: Root) -> Result<Parsed, RequestError> {
         }
     }
     let contents = found.into_iter().map(|(file, content)| (file.to_owned(), content.to_vec())).collect();
-    Ok((Subject::Bundle { root, manifest, terms, delegations, vendor_versions }, contents))
+    Ok((Subject::Bundle { root, manifest, terms, delegations, vendor_versions, revocations }, contents))
+}
+
+/// The digest that targets promise of a file.
+fn digest_of(file: &TargetFile) -> Result<Digest, RequestError> {
+    let digest = file.hashes.get("sha256").and_then(|hex| format!("sha256:{hex}").parse().ok());
+    digest.ok_or(RequestError::OtherContent(TARGETS))
 }
 
 /// What the targets say of the manifest beside its digest.

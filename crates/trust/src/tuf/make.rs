@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::roots::open_root;
 use super::vendor_files::{VendorPlan, VendorVersions, vendor_versions};
 use super::{
-    Delegations, FileMeta, MANIFEST, Metadata, MetadataSet, Roles, Root, RootExtension, SPEC_VERSION, Signature,
-    Signed, Snapshot, TargetFile, Targets, TimestampMeta, TrustError, role_file,
+    Delegations, FileMeta, MANIFEST, Metadata, MetadataSet, REVOCATIONS, Roles, Root, RootExtension, SPEC_VERSION,
+    Signature, Signed, Snapshot, TargetFile, Targets, TimestampMeta, TrustError, role_file,
 };
 use crate::digest::{Algorithm, Digest};
 use crate::json::{self, MAX_INTEGER};
@@ -199,7 +199,7 @@ pub fn prepare(
     let versions = vendors.map(|plan| plan.versions(terms)).unwrap_or_default();
     Ok(MetadataSet {
         roots: by_version(roots)?,
-        targets: Signed::unsigned(targets(manifest, terms, delegations))?.to_bytes()?,
+        targets: Signed::unsigned(targets(manifest, terms, Beside { delegations, revocations: None }))?.to_bytes()?,
         snapshot: Signed::unsigned(snapshot(terms, &versions))?.to_bytes()?,
         timestamp: Signed::unsigned(timestamp(terms))?.to_bytes()?,
         delegated,
@@ -235,12 +235,32 @@ impl MetadataSet {
     /// # Errors
     /// [`MakeError::OtherContent`], and [`MakeError::Root`] where a file can't be read.
     pub fn check_content(&self, manifest: &[u8], terms: &Terms) -> Result<(), MakeError> {
-        let delegations = self.delegations()?;
+        let said = Signed::<Targets>::parse_canonical("targets.json", &self.targets)?.signed;
+        let beside = Beside::in_targets(&said)?;
         let promised = Signed::<Snapshot>::parse_canonical("snapshot.json", &self.snapshot)?.signed;
-        let versions = vendor_versions(&promised, delegations.as_ref());
-        check_same("targets.json", &self.targets, targets(manifest, terms, delegations.as_ref()))?;
+        let versions = vendor_versions(&promised, beside.delegations);
+        check_same("targets.json", &self.targets, targets(manifest, terms, beside))?;
         check_same("snapshot.json", &self.snapshot, snapshot(terms, &versions))?;
         check_same("timestamp.json", &self.timestamp, timestamp(terms))
+    }
+
+    /// Promises `list`, the publisher's revocation list that travels along, or none. Where that is another promise than
+    /// before, the signatures that were over it are gone.
+    ///
+    /// # Errors
+    /// [`MakeError`].
+    pub fn promise_revocations(&mut self, list: Option<&[u8]>) -> Result<(), MakeError> {
+        let mut targets = Signed::<Targets>::parse_canonical("targets.json", &self.targets)?.signed;
+        let promise = list.map(|list| target_file(list, None));
+        if targets.targets.get(REVOCATIONS) == promise.as_ref() {
+            return Ok(());
+        }
+        targets.targets.remove(REVOCATIONS);
+        targets.targets.extend(promise.map(|promise| (REVOCATIONS.to_owned(), promise)));
+        self.targets = Signed::unsigned(targets)?.to_bytes()?;
+        self.snapshot = unsign::<Snapshot>("snapshot.json", &self.snapshot)?;
+        self.timestamp = unsign::<TimestampMeta>("timestamp.json", &self.timestamp)?;
+        Ok(())
     }
 
     /// The delegations that targets.json makes.
@@ -286,14 +306,35 @@ impl MetadataSet {
     }
 }
 
+/// What targets.json says beside the manifest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beside<'a> {
+    /// The vendors.
+    pub(crate) delegations: Option<&'a Delegations>,
+    /// The publisher's revocation list that travels along.
+    pub(crate) revocations: Option<&'a TargetFile>,
+}
+
+impl<'a> Beside<'a> {
+    /// What `targets` say, which they must say in the one way in which it is shown to those who sign.
+    pub(crate) fn in_targets(targets: &'a Targets) -> Result<Self, MakeError> {
+        let revocations = targets.targets.get(REVOCATIONS);
+        let is_plain = |file: &TargetFile| file.custom.is_none() && file.hashes.keys().eq(["sha256"]);
+        if !revocations.is_none_or(is_plain) {
+            return Err(MakeError::OtherContent("targets.json"));
+        }
+        Ok(Self { delegations: targets.delegations.as_ref(), revocations })
+    }
+}
+
 /// What targets, snapshot and timestamp say of `manifest`, in this order: the content that is signed.
 pub(crate) fn contents(
     manifest: &[u8],
     terms: &Terms,
-    (delegations, versions): (Option<&Delegations>, &VendorVersions),
+    (beside, versions): (Beside<'_>, &VendorVersions),
 ) -> Result<[Vec<u8>; 3], MakeError> {
     Ok([
-        Signed::unsigned(targets(manifest, terms, delegations))?.canonical().to_vec(),
+        Signed::unsigned(targets(manifest, terms, beside))?.canonical().to_vec(),
         Signed::unsigned(snapshot(terms, versions))?.canonical().to_vec(),
         Signed::unsigned(timestamp(terms))?.canonical().to_vec(),
     ])
@@ -315,6 +356,12 @@ pub(super) fn resign<T: Metadata>(file: &str, bytes: &[u8], signers: &[&dyn Sign
     Ok(metadata.to_bytes()?)
 }
 
+fn unsign<T: Metadata>(file: &str, bytes: &[u8]) -> Result<Vec<u8>, MakeError> {
+    let mut metadata = Signed::<T>::parse_canonical(file, bytes)?;
+    metadata.signatures.clear();
+    Ok(metadata.to_bytes()?)
+}
+
 pub(super) fn give<T: Metadata>(file: &str, bytes: &[u8], signatures: &Signatures) -> Result<Vec<u8>, MakeError> {
     let mut metadata = Signed::<T>::parse_canonical(file, bytes)?;
     signatures.give(file, &mut metadata);
@@ -333,20 +380,22 @@ fn add_signatures<T: Metadata>(metadata: &mut Signed<T>, signers: &[&dyn Signer]
     Ok(())
 }
 
-fn targets(manifest: &[u8], terms: &Terms, delegations: Option<&Delegations>) -> Targets {
-    let digest = Digest::sha256(manifest);
-    let file = TargetFile {
-        length: manifest.len() as u64,
-        hashes: BTreeMap::from([(Algorithm::Sha256.as_str().to_owned(), digest.hex().to_owned())]),
-        custom: Some(serde_json::json!({"issued": utc::format(terms.issued)})),
-    };
+fn target_file(content: &[u8], custom: Option<json::Value>) -> TargetFile {
+    let hashes = BTreeMap::from([(Algorithm::Sha256.as_str().to_owned(), Digest::sha256(content).hex().to_owned())]);
+    TargetFile { length: content.len() as u64, hashes, custom }
+}
+
+fn targets(manifest: &[u8], terms: &Terms, beside: Beside<'_>) -> Targets {
+    let custom = serde_json::json!({"issued": utc::format(terms.issued)});
+    let file = target_file(manifest, Some(custom));
+    let revocations = beside.revocations.map(|list| (REVOCATIONS.to_owned(), list.clone()));
     Targets {
         kind: Targets::TYPE.to_owned(),
         spec_version: SPEC_VERSION.to_owned(),
         version: terms.sequence,
         expires: terms.expires,
-        targets: BTreeMap::from([(MANIFEST.to_owned(), file)]),
-        delegations: delegations.cloned(),
+        targets: std::iter::once((MANIFEST.to_owned(), file)).chain(revocations).collect(),
+        delegations: beside.delegations.cloned(),
     }
 }
 

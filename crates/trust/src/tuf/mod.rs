@@ -39,6 +39,8 @@ pub use word::VendorWord;
 
 /// The target that stands for the whole bundle.
 pub const MANIFEST: &str = "manifest.json";
+/// The target that a publisher's newest revocation list is, where a bundle carries one.
+pub const REVOCATIONS: &str = "revocations.json";
 /// The version of the specification that is written; any 1.x is read.
 pub const SPEC_VERSION: &str = "1.0.34";
 /// How far ahead of the last accepted one a sequence may be.

@@ -12,8 +12,8 @@ use super::metadata::Form;
 use super::roots::{RootWalk, walk_roots_in};
 use super::rules::{Rules, check_issued, check_reach};
 use super::{
-    Delegations, FileMeta, MANIFEST, Metadata, MetadataSet, Root, Signed, Snapshot, StreamState, TargetFile, Targets,
-    TimestampMeta, TrustError,
+    Delegations, FileMeta, MANIFEST, Metadata, MetadataSet, REVOCATIONS, Root, Signed, Snapshot, StreamState,
+    TargetFile, Targets, TimestampMeta, TrustError,
 };
 use crate::digest::{Algorithm, Digest};
 use crate::key::KeyId;
@@ -322,6 +322,27 @@ fn metadata(root: &Root, set: &MetadataSet, judge: Judge<'_>) -> Result<Online, 
         return Err(TrustError::Mixed { file, by: "timestamp.json", promised: sequence, found });
     }
     Ok((timestamp, snapshot, targets))
+}
+
+impl Targets {
+    /// Whether `list` is the revocation list that these targets promise, or none is promised and none is there. Whose word
+    /// targets and list are, this does not say.
+    ///
+    /// # Errors
+    /// [`TrustError::MissingFile`], [`TrustError::UnknownFile`], [`TrustError::Size`], [`TrustError::Digest`].
+    pub fn check_revocations(&self, list: Option<&[u8]>) -> Result<(), TrustError> {
+        let name = || REVOCATIONS.to_owned();
+        match (self.targets.get(REVOCATIONS), list) {
+            (None, None) => Ok(()),
+            (Some(_), None) => Err(TrustError::MissingFile(name())),
+            (None, Some(_)) => Err(TrustError::UnknownFile(name())),
+            (Some(promised), Some(list)) => {
+                check_length(REVOCATIONS, promised.length, list)?;
+                let holds = digests_hold(REVOCATIONS, "targets.json", &promised.hashes, list)?;
+                if holds { Ok(()) } else { Err(TrustError::Digest { file: name(), by: "targets.json" }) }
+            }
+        }
+    }
 }
 
 /// What every metadata file is held against.

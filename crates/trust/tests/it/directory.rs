@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use sealock_trust::directory::{Accepted, Candidate, DirectoryError};
+use sealock_trust::directory::{Accepted, Candidate, DirectoryError, Mirror};
 use sealock_trust::reason::Code;
 use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::tuf::{Verified, walk_roots};
@@ -267,6 +267,64 @@ fn the_state_of_a_site_is_sealed_and_counts_its_changes() {
     let accepted = directory.accept(&stream("base"), (&verdict, None), Some(&site), receipt).unwrap();
     assert_eq!((accepted.generation, accepted.receipt.as_slice()), (3, b"3".as_slice()));
     assert_eq!(directory.generation().unwrap(), 3);
+}
+
+#[test]
+fn a40_what_was_kept_elsewhere_tells_an_older_state_and_one_that_went_on_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    enroll(&directory, &Publisher::new(), "*").unwrap();
+    assert_eq!(directory.signed_generation().unwrap(), None);
+    let site = site(folder.path());
+    let state = folder.path().join("state.json");
+    let older = fs::read(&state).unwrap();
+    let change = |name: &str| {
+        let publisher = Publisher::new();
+        let (fingerprint, prefix) = (Digest::sha256(publisher.first_root()), prefix(name));
+        let root = publisher.first_root();
+        let candidate = Candidate {
+            root,
+            fingerprint: &fingerprint,
+            prefix: &prefix,
+            from_sequence: None,
+            names: &["*".parse().unwrap()],
+        };
+        directory.enroll(&candidate, Some(&site)).unwrap();
+    };
+    let kept = || {
+        let bytes = directory.signed_generation().unwrap().unwrap();
+        Mirror::signed("a note".to_owned(), &bytes, site.root()).unwrap()
+    };
+    let before = kept();
+    change("apps");
+    let mirror = kept();
+    assert_eq!((before.generation, mirror.generation), (2, 3));
+    for known in [&before, &mirror] {
+        directory.compare(known).unwrap();
+    }
+    // Put back, it is behind; going on from there it comes to the same count with another state.
+    fs::write(&state, older).unwrap();
+    assert_eq!(directory.compare(&mirror).unwrap_err().code(), Some(Code::StateRegression));
+    change("tools");
+    assert_eq!(directory.generation().unwrap(), mirror.generation);
+    assert_eq!(directory.compare(&mirror).unwrap_err().code(), Some(Code::StateRegression));
+    assert_eq!(directory.check_not_frozen().unwrap_err().code(), Some(Code::StateRegression));
+    directory.compare(&before).unwrap();
+    directory.compare(&kept()).unwrap();
+}
+
+#[test]
+fn a_generation_that_another_site_signed_is_not_believed() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let site = site(folder.path());
+    self::site(elsewhere.path());
+    let foreign = TrustDirectory::open(elsewhere.path()).unwrap().signed_generation().unwrap().unwrap();
+    let refused = Mirror::signed("a node".to_owned(), &foreign, site.root()).unwrap_err();
+    assert_eq!(refused.code(), Code::Threshold);
+    let own = TrustDirectory::open(folder.path()).unwrap().signed_generation().unwrap().unwrap();
+    let mut altered = own.clone();
+    altered.truncate(own.len() - 1);
+    assert_eq!(Mirror::signed("a node".to_owned(), &altered, site.root()).unwrap_err().code(), Code::Format);
 }
 
 #[test]

@@ -8,11 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealock_trust::break_glass::BreakGlass;
+use sealock_trust::directory::Mirror;
+use sealock_trust::reason::Code;
 use sealock_trust::receipt::{Exception, Verdict};
-use sealock_trust::request::{RootDraft, SigningRequest};
+use sealock_trust::request::{RootDraft, SigningRequest, Subject};
+use sealock_trust::resolution::ResolveState;
 use sealock_trust::site::{Registry, SiteRootSpec};
 use sealock_trust::tuf::{Delegations, RootSpec, TargetFile, VendorPlan, create_root, prepare, sign_manifest, verify};
-use sealock_trust::{Digest, FileKey, KeySet, Passphrase, PublicKey, Receipt, RoleName, Signer, SiteRoot};
+use sealock_trust::{
+    Digest, FileKey, KeySet, Passphrase, PublicKey, Receipt, RoleName, Signer, SiteKeys, SiteRoot, TrustDirectory,
+};
 
 use crate::world::{MANIFEST, now, terms, time};
 
@@ -118,6 +123,12 @@ fn the_site_root_and_its_receipt_are_as_published() {
     let site_root = SiteRoot::create(&spec, &[&key]).unwrap();
     check("vectors/site-root.json", site_root.as_bytes());
 
+    // Generation 1 of a state that knows nothing but its site.
+    let folder = tempfile::tempdir().unwrap();
+    let directory = TrustDirectory::open(folder.path()).unwrap();
+    directory.keep_site_root(&SiteKeys::new(site_root, Box::new(self::key())).unwrap()).unwrap();
+    check("vectors/trust-mirror.json", &directory.signed_generation().unwrap().unwrap());
+
     let receipt = Receipt {
         manifest: Digest::sha256(MANIFEST),
         site: spec.id,
@@ -131,6 +142,36 @@ fn the_site_root_and_its_receipt_are_as_published() {
         exceptions: vec![Exception::Gap { first: 1, last: 2 }],
     };
     check("vectors/receipt.json", &receipt.sign(&key).unwrap());
+}
+
+#[test]
+fn a_token_that_settles_an_older_state_is_as_published() {
+    let reason = "the disk vendor restored it".parse().unwrap();
+    let mirror = Mirror { state: Some(Digest::sha256(b"a state")), ..Mirror::of("the node cp1".to_owned(), 12) };
+    let token = ResolveState::new("plant-7".parse().unwrap(), (9, mirror), time("2026-11-24T12:00:00Z"), reason);
+    check("vectors/resolve-state.json", &token.sign(&[&key()]).unwrap());
+}
+
+#[test]
+fn a_request_for_a_bundle_with_a_revocation_list_is_as_published() {
+    let spec = RootSpec { expires: time("2029-01-01T00:00:00Z"), root: either(), publisher: either(), revoker: None };
+    let root = create_root(&spec, &[&key()]).unwrap();
+    let mut set = sign_manifest(std::slice::from_ref(&root), MANIFEST, &terms(3), &[&key()]).unwrap();
+    let list = fs::read(testdata("vectors/revocations.json")).unwrap();
+    set.promise_revocations(Some(&list)).unwrap();
+    assert_eq!(set.claimed_signers().unwrap(), [], "what was signed did not promise it");
+    let request = SigningRequest::for_bundle(&set, MANIFEST).unwrap();
+    check("vectors/signing/bundle-with-list.request.json", &request.to_bytes().unwrap());
+    let Subject::Bundle { revocations, .. } = request.subject() else { panic!("a bundle") };
+    assert_eq!(revocations, &Some(Digest::sha256(&list)));
+
+    // Said in another way, it would be signed without being shown.
+    set.add_signatures(&[&key()]).unwrap();
+    let said = String::from_utf8(set.targets.clone()).unwrap();
+    let hidden = said.replacen("\"revocations.json\":{", "\"revocations.json\":{\"custom\":{\"a\":1},", 1);
+    assert_ne!(said, hidden);
+    set.targets = hidden.into_bytes();
+    assert_eq!(SigningRequest::for_bundle(&set, MANIFEST).unwrap_err().code(), Some(Code::Subject));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use sealock_cluster::tools::Toolbox;
 use serde::Serialize;
 
 use crate::commands::cluster::target::misread;
+use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
@@ -19,8 +20,8 @@ use crate::ui::{Ui, took};
 
 /// Install or update an application from the release
 ///
-/// Renders charts and manifests first, and refuses images that are not in the release before the cluster is touched.
-/// Then waits until everything is ready, and says which pod is not and why.
+/// Renders charts and manifests first, and refuses images that are not in the release, or were revoked, before the cluster
+/// is touched. Then waits until everything is ready, and says which pod is not and why.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     /// The app spec (kind: App)
@@ -50,19 +51,21 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let cluster = app.spec().cluster.as_str();
     let folder = context.paths.cluster(cluster);
     let plan = applied_plan(&folder, cluster)?;
-    let toolbox = Toolbox::new(&station.store, ReleaseView::new(&release), folder.join("bin"));
+    let revoked = revocations::facts(&station, &release, context)?;
+    let toolbox = Toolbox::new(&station.store, ReleaseView::new(&release), &revoked, folder.join("bin"));
     let kubeconfig = folder.join("kubeconfig");
     let target = Target { cluster, kubernetes: &plan.kubernetes, kubeconfig: &kubeconfig, toolbox: &toolbox };
     let runtime = context.runtime()?;
     if context.dry_run {
-        runtime.block_on(apps::check(&app, &target))?;
+        let rendered = runtime.block_on(apps::check(&app, &target))?;
+        revocations::alarm(rendered.alarms(), context);
         context.ui.note("every image is in the release; nothing was applied");
         return Ok(());
     }
     let started = Instant::now();
     let told = Told::default();
     let timeout = Duration::from_secs(args.timeout);
-    let applied = runtime.block_on(apps::apply(&app, &target, timeout, &|event| told.tell(&context.ui, event)))?;
+    let applied = runtime.block_on(apps::apply(&app, &target, timeout, &|event| told.tell(context, event)))?;
     show(&app, &applied, started.elapsed(), context)
 }
 
@@ -81,9 +84,11 @@ fn applied_plan(folder: &std::path::Path, cluster: &str) -> Result<Plan> {
 struct Told(Mutex<Vec<String>>);
 
 impl Told {
-    fn tell(&self, ui: &Ui, progress: &Progress<'_>) {
+    fn tell(&self, context: &Context, progress: &Progress<'_>) {
+        let ui = &context.ui;
         match progress {
-            Progress::Rendered { objects, images } => {
+            Progress::Rendered { objects, images, alarms } => {
+                revocations::alarm(alarms, context);
                 ui.done(format_args!("rendered {objects} objects with {images} images, all in the release"));
             }
             Progress::Chart { name } => ui.done(format_args!("chart {name} is installed")),

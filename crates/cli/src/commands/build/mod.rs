@@ -2,6 +2,7 @@
 
 pub mod built;
 mod delta;
+mod list;
 mod patched;
 
 use std::collections::BTreeSet;
@@ -27,11 +28,13 @@ use crate::keys::{self, Key, KeyName, Passphrases};
 use crate::ui::{bytes, facts, patches_in_words, took};
 use crate::{files, outside};
 
+use list::Carried;
+
 /// Fetch what the lock names, and write one signed bundle
 ///
 /// Each blob is fetched once, straight to its final place, and checked against the lock. An interrupted build goes on
 /// where it stopped. The payload is reproducible: the same lock makes the same bytes, signatures aside. Run again with
-/// another key it adds that key's signature.
+/// another key it adds that key's signature. The publisher's newest revocation list travels along.
 ///
 /// Values of parameters stand in the lock; `--set` and `--parameters` only make sure that they are these.
 ///
@@ -56,6 +59,9 @@ pub struct BuildArgs {
     /// trust/2.root.json and so on, beside the lock]
     #[arg(long = "root", value_name = "FILE")]
     roots: Vec<PathBuf>,
+    /// The revocation list that travels along [default: trust/revocations.json beside the lock, where there is one]
+    #[arg(long, value_name = "FILE")]
+    revocations: Option<PathBuf>,
     /// Write a signing request for keyholders elsewhere; without --key nothing is signed here
     #[arg(long, value_name = "FILE")]
     export_request: Option<PathBuf>,
@@ -84,6 +90,9 @@ struct Outcome {
     /// In a delta: what patches save.
     #[serde(skip_serializing_if = "Option::is_none")]
     patches: Option<Patching>,
+    /// The revocation list that travels along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocations: Option<String>,
     signers: Vec<KeyId>,
     /// How many signatures a site asks for.
     threshold: u32,
@@ -105,6 +114,7 @@ struct Job {
     manifest_bytes: Vec<u8>,
     digest: Digest,
     roots: Vec<Vec<u8>>,
+    revocations: Option<Carried>,
     publisher: KeySet,
     /// What vendors have signed before.
     words: Words,
@@ -122,6 +132,7 @@ pub fn run(args: &BuildArgs, context: &Context) -> Result<()> {
     } else if is_built(&job)? {
         context.ui.detail(format_args!("{} is built already, signing it", job.to.display()));
         forget_progress(&job.to)?;
+        job.revocations.as_ref().map(|list| list.warn_if_not_in(&job.to, context)).transpose()?;
     } else {
         fetch(&job, &job.to, context)?;
     }
@@ -166,6 +177,8 @@ impl Job {
             given => given.to_vec(),
         };
         let roots: Vec<Vec<u8>> = roots.iter().map(|path| files::read(path, 1 << 20)).collect::<Result<_>>()?;
+        let revocations = list::find(args.revocations.as_deref(), &folder, &roots)?;
+        revocations.as_ref().map(|list| list.check(&manifest)).transpose()?;
         let newest = roots.last().map(|root| tuf::open_root(root)).transpose()?;
         let publisher = newest.ok_or_else(|| no_root(&folder))?.publisher_keys()?;
         let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
@@ -176,7 +189,9 @@ impl Job {
         let keys = keys.iter().map(|name| load_key(name, &publisher, &passphrases)).collect::<Result<_>>()?;
         let to = args.to.clone().unwrap_or_else(|| folder.join(delta::file_name(&manifest)));
         let digest = Digest::sha256(&manifest_bytes);
-        Ok((Self { lock, folder, to, manifest, manifest_bytes, digest, roots, publisher, words, keys }, patching))
+        let job =
+            Self { lock, folder, to, manifest, manifest_bytes, digest, roots, revocations, publisher, words, keys };
+        Ok((job, patching))
     }
 
     /// The manifest that it came to.
@@ -257,7 +272,8 @@ fn other_bundle(job: &Job) -> CommandError {
 
 fn fetch(job: &Job, to: &Path, context: &Context) -> Result<()> {
     let settings = outside::settings(&context.settings)?;
-    let writer = Writer::create_with(to, &job.lock, &job.manifest)?;
+    let list = job.revocations.as_ref().map(|list| list.bytes.clone());
+    let writer = Writer::create_carrying(to, (&job.lock, &job.manifest), list)?;
     let progress = context.ui.progress();
     let told = outside::progress(&progress);
     let building = sealock_fetch::fill(writer, &job.folder, &settings, &told);
@@ -316,6 +332,7 @@ fn show(
         size: Archive::open(&job.to)?.length(),
         base: job.manifest.base.clone(),
         patches: Some(job.manifest.patching()).filter(|patching| patching.layers > 0),
+        revocations: job.revocations.as_ref().map(Carried::text),
         signers: signed.signers,
         threshold: job.publisher.threshold(),
         vendors: requests.vendors.iter().flat_map(|(_, requested)| requested.tally.clone()).collect(),
@@ -335,6 +352,7 @@ fn show(
         ("size", size_of(&job.manifest, outcome.size)),
     ];
     lines.extend(outcome.patches.map(|patches| ("patches", patches_in_words(&patches))));
+    lines.extend(outcome.revocations.clone().map(|list| ("revocations", list)));
     lines.push(("signatures", format!("{have} of {}", outcome.threshold)));
     for (vendor, requested) in &requests.vendors {
         let signed =

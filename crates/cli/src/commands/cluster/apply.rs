@@ -42,6 +42,7 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
     let planned = context.runtime()?.block_on(operator.plan(&target.cluster))?;
+    target.check_mirrors(&planned, context)?;
     if let Some(path) = &args.plan {
         operator.insist(&planned, &operator::read_plan(path)?)?;
     }
@@ -50,7 +51,7 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     }
     review(&planned, "Carry out this plan?", context)?;
     let started = Instant::now();
-    let applied = carry_out(&operator, &planned, context)?;
+    let applied = carry_out(&target.operator_now(context)?, &planned, context)?;
     let outcome = Outcome {
         cluster: target.cluster.name().to_string(),
         plan: digest(&planned)?,

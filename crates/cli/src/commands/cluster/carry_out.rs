@@ -5,6 +5,7 @@ use sealock_trust::Digest;
 
 use super::plan::print;
 use super::progress;
+use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 
@@ -13,6 +14,7 @@ use crate::error::{CommandError, Result};
 /// # Errors
 /// The answer is no, or there is nobody to ask.
 pub fn review(planned: &Planned, question: &str, context: &Context) -> Result<()> {
+    revocations::alarm(&planned.alarms, context);
     if planned.is_done() {
         return Ok(());
     }

@@ -7,6 +7,7 @@ use sealock_cluster::operator::Planned;
 use sealock_cluster::plan::Printed;
 
 use super::target::{Target, TargetArgs};
+use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
@@ -14,7 +15,8 @@ use crate::files;
 /// Show what it takes to bring the hosts to what the spec says
 ///
 /// Looks at every host over SSH, changes nothing but that it brings this binary there, and prints the ordered steps.
-/// `-o json` prints the plan itself, bound by its digest to spec, release and what was found.
+/// `-o json` prints the plan itself, bound by its digest to spec, release and what was found. A plan that needs what was
+/// revoked is refused, with the steps that need it.
 #[derive(Debug, clap::Args)]
 pub struct PlanArgs {
     #[command(flatten)]
@@ -27,6 +29,7 @@ pub struct PlanArgs {
 pub fn run(args: &PlanArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let planned = context.runtime()?.block_on(target.operator().plan(&target.cluster))?;
+    target.check_mirrors(&planned, context)?;
     if let Some(path) = &args.save {
         let mut bytes = encode(&planned.plan)?;
         bytes.push(b'\n');
@@ -41,6 +44,7 @@ pub fn show(planned: &Planned, context: &Context) -> Result<()> {
     if planned.resumed {
         context.ui.note("this plan was begun before and is not finished yet");
     }
+    revocations::alarm(&planned.alarms, context);
     context.ui.result(&planned.plan, print(planned))
 }
 

@@ -4,15 +4,17 @@ use std::path::{Path, PathBuf};
 
 use sealock_cluster::Cluster;
 use sealock_cluster::execute::{Binary, SshSettings};
-use sealock_cluster::operator::Operator;
+use sealock_cluster::operator::{Operator, Planned};
+use sealock_cluster::revoked::Revoked;
 use sealock_cluster::spec::LoadError;
 use sealock_store::Published;
 use tempfile::TempDir;
 
+use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::station::Station;
-use crate::{files, identity};
+use crate::{files, identity, mirrors};
 
 /// The flags that name a cluster.
 #[derive(Debug, clap::Args)]
@@ -31,6 +33,8 @@ pub struct Target {
     pub cluster: Cluster,
     station: Station,
     release: Published,
+    revoked: Revoked,
+    trust_mirror: Option<Vec<u8>>,
     binary: Binary,
     ssh: SshSettings,
     folder: PathBuf,
@@ -45,10 +49,12 @@ impl Target {
         let cluster = load(&args.file)?;
         let station = Station::open(context)?;
         let release = station.current_release()?;
+        let revoked = revocations::facts(&station, &release, context)?;
+        let trust_mirror = station.directory.signed_generation()?;
         let (runtime, ssh) = ssh(args)?;
         let binary = Binary::read(Path::new("/proc/self/exe"), identity::version())?;
         let folder = context.paths.cluster(cluster.name().as_str());
-        Ok(Self { cluster, station, release, binary, ssh, folder, _runtime: runtime })
+        Ok(Self { cluster, station, release, revoked, trust_mirror, binary, ssh, folder, _runtime: runtime })
     }
 
     /// What works on the cluster.
@@ -56,11 +62,31 @@ impl Target {
         Operator {
             store: &self.station.store,
             release: &self.release,
+            revoked: self.revoked.clone(),
+            trust_mirror: self.trust_mirror.as_deref(),
             site: &self.station.site,
             binary: self.binary.clone(),
             ssh: self.ssh.clone(),
             folder: self.folder.clone(),
         }
+    }
+
+    /// Holds the trust state against what the hosts keep of it.
+    ///
+    /// # Errors
+    /// `STATE_REGRESSION`.
+    pub fn check_mirrors(&self, planned: &Planned, context: &Context) -> Result<()> {
+        mirrors::check(&self.station, context)?;
+        mirrors::check_nodes(&self.station, &planned.inventory, context)
+    }
+
+    /// What works on the cluster, and knows what was revoked while somebody reviewed a plan.
+    ///
+    /// # Errors
+    /// Store, trust directory or plans cannot be read.
+    pub fn operator_now(&self, context: &Context) -> Result<Operator<'_>> {
+        let revoked = revocations::facts(&self.station, &self.release, context)?;
+        Ok(Operator { revoked, ..self.operator() })
     }
 }
 

@@ -12,6 +12,7 @@ use sealock_bundle::{Archive, Lock, Manifest};
 use sealock_store::Published;
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
+use sealock_trust::revocation::{RevocationList, VerifiedList};
 use sealock_trust::tuf::{MetadataSet, Rules};
 
 use super::DiffArgs;
@@ -126,12 +127,15 @@ impl Loaded {
                     files => MetadataSet::from_files(files.iter().cloned())?.claimed_signers()?,
                 };
                 let signers: Vec<String> = signers.iter().map(ToString::to_string).collect();
-                Side::of_bundle(label, manifest, &archive.manifest_digest(), Trust::Read, &signers)
+                let list = archive.revocations().map(RevocationList::read).transpose()?;
+                let digest = archive.manifest_digest();
+                Side::of_bundle(label, manifest, &digest, Trust::Read, &signers).carrying(list.as_ref())
             }
             Self::Verified { bundle, .. } => {
                 let header = bundle.header();
                 let signers: Vec<String> = header.signers().iter().map(ToString::to_string).collect();
-                Side::of_bundle(label, header.manifest(), header.digest(), Trust::Verified, &signers)
+                let list = header.revocations().map(VerifiedList::list);
+                Side::of_bundle(label, header.manifest(), header.digest(), Trust::Verified, &signers).carrying(list)
             }
             Self::Lock { lock, .. } => Side::of_lock(label, lock)?,
             Self::Release { published, .. } => Side::of_release(published),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sealock_bundle::names::{BundleName, SiteId, Stream};
 use sealock_trust::request::RootDraft;
 use sealock_trust::tuf::RootSpec;
-use sealock_trust::{Digest, Scheme, StreamPrefix};
+use sealock_trust::{Digest, PublicKey, Scheme, StreamPrefix};
 use serde::Serialize;
 
 use crate::commands::trust::roles;
@@ -17,7 +17,7 @@ use crate::keys::{self, Key, KeyName, KeyPlace, Passphrases};
 
 /// Start a bundle: starter spec, keys and trust root
 ///
-/// Writes a commented `sealock.yaml`, creates the root's and the publisher's keys, and the trust root that carries their
+/// Writes a commented `sealock.yaml`, creates the keys of root, publisher and revoker, and the trust root that carries their
 /// public halves. Says which file must travel to the site by hand, and the fingerprint to carry on paper. Run again it
 /// finishes what was cut off, and overwrites nothing.
 #[derive(Debug, clap::Args)]
@@ -43,6 +43,9 @@ pub struct InitArgs {
     /// Existing root keys, private, instead of a new one: files or `pkcs11:` URIs
     #[arg(long = "root-key", value_name = "KEY")]
     root_keys: Vec<KeyName>,
+    /// Existing revoker keys, private or public, instead of a new one: files or `pkcs11:` URIs; any one of them may revoke
+    #[arg(long = "revoker-key", value_name = "KEY")]
+    revoker_keys: Vec<KeyName>,
     /// What kind of keys to create: ed25519, ecdsa-sha2-nistp256, ecdsa-sha2-nistp384 or rsassa-pss-sha256
     #[arg(long, value_name = "SCHEME", default_value_t = Scheme::Ed25519)]
     scheme: Scheme,
@@ -86,7 +89,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<()> {
         }
     }
     let outcome = Outcome { written, root: plan.root.clone(), fingerprint: Digest::sha256(&root) };
-    context.ui.result(&outcome, describe(&outcome, &args.stream))
+    context.ui.result(&outcome, describe(&outcome, &plan, &args.stream))
 }
 
 /// What must not get into git: private keys and what can be made again.
@@ -100,6 +103,7 @@ struct Plan {
     root: PathBuf,
     root_key: PathBuf,
     publisher_key: PathBuf,
+    revoker_key: PathBuf,
     name: BundleName,
     stream: Stream,
     site: SiteId,
@@ -122,6 +126,7 @@ impl Plan {
             root: folder.join("trust/root.json"),
             root_key: folder.join("keys/root.pem"),
             publisher_key: folder.join("keys/publisher.pem"),
+            revoker_key: folder.join("keys/revoker.pem"),
             name: name.parse().map_err(|error| given(&error, "--name"))?,
             stream: args.stream.parse().map_err(|error| given(&error, "--stream"))?,
             site: args.site.parse().map_err(|error| given(&error, "--site"))?,
@@ -153,17 +158,15 @@ impl Plan {
 fn make_root(args: &InitArgs, plan: &Plan, context: &Context, written: &mut Vec<PathBuf>) -> Result<Vec<u8>> {
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
     let root_keys = signers(&args.root_keys, &plan.root_key, args, &passphrases, written)?;
-    let publishers = match args.keys.as_slice() {
-        [] => vec![signers(&[], &plan.publisher_key, args, &passphrases, written)?[0].public_key().clone()],
-        given => given.iter().map(|name| keys::public_key(name, &passphrases)).collect::<Result<_>>()?,
-    };
+    let publishers = publics(&args.keys, &plan.publisher_key, args, &passphrases, written)?;
+    let revokers = publics(&args.revoker_keys, &plan.revoker_key, args, &passphrases, written)?;
     let root_publics: Vec<_> = root_keys.iter().map(|key| key.public_key().clone()).collect();
     let root_threshold = u32::try_from(root_publics.len()).unwrap_or(u32::MAX);
     let spec = RootSpec {
         expires: roles::expiry(args.expires_in),
         root: roles::role("--root-key", root_publics, Some(root_threshold))?,
         publisher: roles::role("--threshold", publishers, Some(args.threshold))?,
-        revoker: None,
+        revoker: Some(roles::role("--revoker-key", revokers, Some(1))?),
     };
     let mut draft = RootDraft::new(None, &spec)?;
     draft.sign(&keys::signers(&root_keys))?;
@@ -203,6 +206,21 @@ fn signers(
     Ok(vec![key])
 }
 
+/// The public halves of the given keys, or of the one at `usual`, which is made where it is missing.
+fn publics(
+    given: &[KeyName],
+    usual: &Path,
+    args: &InitArgs,
+    passphrases: &Passphrases<'_>,
+    written: &mut Vec<PathBuf>,
+) -> Result<Vec<PublicKey>> {
+    if !given.is_empty() {
+        return given.iter().map(|name| keys::public_key(name, passphrases)).collect();
+    }
+    let made = signers(&[], usual, args, passphrases, written)?;
+    Ok(made.iter().map(|key| key.public_key().clone()).collect())
+}
+
 /// `text` as a DNS label.
 fn label(text: &str) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
@@ -211,13 +229,13 @@ fn label(text: &str) -> String {
 }
 
 fn show_plan(plan: &Plan, context: &Context) -> Result<()> {
-    let all = [&plan.root_key, &plan.publisher_key, &plan.root, &plan.spec, &plan.ignore];
+    let all = [&plan.root_key, &plan.publisher_key, &plan.revoker_key, &plan.root, &plan.spec, &plan.ignore];
     let missing: Vec<&PathBuf> = all.into_iter().filter(|path| !path.exists()).collect();
     let lines: Vec<String> = missing.iter().map(|path| format!("would write {}", path.display())).collect();
     context.ui.result(&missing, if lines.is_empty() { "nothing to do".to_owned() } else { lines.join("\n") })
 }
 
-fn describe(outcome: &Outcome, stream: &str) -> String {
+fn describe(outcome: &Outcome, plan: &Plan, stream: &str) -> String {
     let mut text = String::new();
     for path in &outcome.written {
         let _ = writeln!(text, "wrote {}", path.display());
@@ -232,5 +250,13 @@ fn describe(outcome: &Outcome, stream: &str) -> String {
          At the station:\n\n  sealock trust enroll root.json --stream {stream}{names} --fingerprint {fingerprint}\n\n\
          Next: edit sealock.yaml, then `sealock lock` and `sealock build`."
     );
+    if outcome.written.contains(&plan.revoker_key) {
+        let _ = write!(
+            text,
+            "\n\nGive {} to whoever is to revoke, apart from the other keys: it is needed on the day when one of those is lost\n\
+             or something harmful was carried (`sealock trust revoke`), and signs nothing else.",
+            plan.revoker_key.display()
+        );
+    }
     text
 }

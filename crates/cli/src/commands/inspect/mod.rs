@@ -4,12 +4,14 @@ mod licences;
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use sealock_bundle::Manifest;
 use sealock_bundle::licences::Licences;
 use sealock_bundle::lock::ReferenceKind;
 use sealock_bundle::manifest::{Patching, Reference};
 use sealock_bundle::parameters::ParameterValue;
 use sealock_bundle::plain::Plain;
+use sealock_trust::revocation::{Entry, RevocationList};
 use sealock_trust::tuf::{DelegatedRole, MetadataSet};
 use sealock_trust::{Digest, KeyId, RoleName};
 use serde::Serialize;
@@ -27,7 +29,7 @@ use crate::ui::{Table, bytes, facts, patches_in_words, short};
 pub struct InspectArgs {
     /// The bundle
     bundle: PathBuf,
-    /// List every artifact with its digest
+    /// List every artifact with its digest, and what its revocation list names
     #[arg(short, long)]
     long: bool,
     /// Sum up the licences that the SBOMs in the bundle name
@@ -54,7 +56,42 @@ struct Inspection {
     /// In a delta: what patches save.
     #[serde(skip_serializing_if = "Option::is_none")]
     patches: Option<Patching>,
+    /// The publisher's revocation list that it carries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocations: Option<CarriedList>,
     manifest: Manifest,
+}
+
+/// A revocation list in a bundle.
+#[derive(Serialize)]
+pub struct CarriedList {
+    version: u64,
+    issued: Timestamp,
+    /// From then on a newer one is due.
+    expires: Timestamp,
+    /// What it revokes.
+    entries: Vec<Entry>,
+}
+
+impl CarriedList {
+    pub fn of(list: &RevocationList) -> Self {
+        let (issued, expires) = (list.issued(), list.expires());
+        Self { version: list.version(), issued, expires, entries: list.entries().to_vec() }
+    }
+
+    /// `list 3, 12 revoked, a newer one due by …`.
+    pub fn text(&self) -> String {
+        format!("list {}, {} revoked, a newer one due by {}", self.version, self.entries.len(), self.expires)
+    }
+
+    /// Each entry on a line.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new(["revoked", "since", "reason"]);
+        for Entry { subject, reason, revoked } in &self.entries {
+            table.row([subject.to_string(), revoked.to_string(), reason.to_string()]);
+        }
+        table
+    }
 }
 
 /// A vendor who has to vouch for artifacts of the bundle, as the bundle says.
@@ -80,6 +117,7 @@ pub fn run(args: &InspectArgs, context: &Context) -> Result<()> {
         verified: false,
         digest: archive.manifest_digest(),
         size: archive.length(),
+        revocations: archive.revocations().map(RevocationList::read).transpose()?.as_ref().map(CarriedList::of),
         licences: licences.map_err(|error| error.context(format!("reading {}", args.bundle.display())))?,
         claimed_signers: set.as_ref().map(MetadataSet::claimed_signers).transpose()?.unwrap_or_default(),
         vendors: vendors(&manifest, set.as_ref())?,
@@ -143,10 +181,14 @@ fn text(inspection: &Inspection, long: bool) -> String {
     if !manifest.parameters.is_empty() {
         lines.push(("parameters", parameters(manifest)));
     }
+    lines.extend(inspection.revocations.as_ref().map(|list| ("revocations", list.text())));
     let mut text = facts(lines);
     if long {
-        text.push('\n');
-        text.push_str(&artifacts(manifest).to_string());
+        let revoked = inspection.revocations.as_ref().filter(|list| !list.entries.is_empty()).map(CarriedList::table);
+        for table in std::iter::once(artifacts(manifest)).chain(revoked) {
+            text.push('\n');
+            text.push_str(&table.to_string());
+        }
     }
     if let Some(licences) = &inspection.licences {
         text.push('\n');

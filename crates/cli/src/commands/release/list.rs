@@ -4,6 +4,7 @@ use sealock_store::release::Cause;
 use sealock_store::{Published, Release};
 use serde::Serialize;
 
+use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::Result;
 use crate::station::Station;
@@ -21,11 +22,13 @@ struct Line {
     cause: String,
     streams: Vec<String>,
     references: usize,
+    /// How many of them were revoked since.
+    revoked: usize,
     digest: String,
 }
 
 impl Line {
-    fn new(published: &Published, newest: u64) -> Self {
+    fn new(published: &Published, newest: u64, revoked: usize) -> Self {
         let release = &published.release;
         Self {
             number: release.number,
@@ -34,6 +37,7 @@ impl Line {
             cause: describe_cause(&release.cause),
             streams: streams(release),
             references: release.references.len(),
+            revoked,
             digest: published.digest.to_string(),
         }
     }
@@ -43,13 +47,21 @@ pub fn run(_args: &ListArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
     let releases = station.store.releases(station.site.site_keys())?;
     let newest = releases.first().map_or(0, |published| published.release.number);
-    let lines: Vec<Line> = releases.iter().map(|published| Line::new(published, newest)).collect();
+    let line = |published: &Published| -> Result<Line> {
+        let revoked = revocations::of_release(&station, published, context)?.len();
+        Ok(Line::new(published, newest, revoked))
+    };
+    let lines: Vec<Line> = releases.iter().map(line).collect::<Result<_>>()?;
     let mut table = Table::new(["release", "issued", "cause", "streams", "artifacts"]);
     for line in &lines {
         let number = format!("{}{}", line.number, if line.current { " *" } else { "" });
         let cells = [number, line.issued.clone(), line.cause.clone(), line.streams.join(" ")];
         let [number, issued, cause, streams] = cells;
-        table.row([number, issued, cause, streams, line.references.to_string()]);
+        let artifacts = match line.revoked {
+            0 => line.references.to_string(),
+            revoked => format!("{}, {revoked} revoked", line.references),
+        };
+        table.row([number, issued, cause, streams, artifacts]);
     }
     if lines.is_empty() {
         context.ui.note("there is no release yet: `sealock import BUNDLE` publishes the first one");

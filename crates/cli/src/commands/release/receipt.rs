@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::files;
 use crate::station::Station;
 use crate::ui::facts;
+use crate::{files, mirrors};
 
 /// Write the site's newest receipt of a stream to a file, to be carried out
 ///
@@ -50,6 +50,7 @@ pub fn run(args: &ReceiptArgs, context: &Context) -> Result<()> {
     let to = args.to.clone().unwrap_or_else(|| usual_name(&receipt));
     if !context.dry_run {
         write(&to, &bytes)?;
+        mirrors::keep_receipt(&bytes, &station, context)?;
     }
     let text = facts([
         ("receipt", to.display().to_string()),

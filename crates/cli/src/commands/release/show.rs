@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::station::Station;
 use crate::ui::{Table, facts, short};
 
-/// Show one release: its streams and everything it names
+/// Show one release: its streams and everything it names, with a mark at what was revoked
 #[derive(Debug, clap::Args)]
 pub struct ShowArgs {
     /// The release [default: the current one]
@@ -37,10 +37,10 @@ pub fn run(args: &ShowArgs, context: &Context) -> Result<()> {
     };
     let affected = revocations::of_release(&station, &published, context)?;
     let shown = Shown { release: &published.release, revoked: &affected };
-    context.ui.result(&shown, format!("{}{}", text(&published), revocations::table(&affected)))
+    context.ui.result(&shown, format!("{}{}", text(&published, &affected), revocations::table(&affected)))
 }
 
-fn text(published: &Published) -> String {
+fn text(published: &Published, affected: &[Affected]) -> String {
     let release = &published.release;
     let head = facts([
         ("release", release.number.to_string()),
@@ -52,8 +52,12 @@ fn text(published: &Published) -> String {
     let mut table = Table::new(["name", "kind", "digest", "stream", "vouched for by"]);
     for reference in &release.references {
         let kind = format!("{:?}", reference.kind).to_lowercase();
+        let of = |one: &&Affected| one.name == reference.name && one.reference == reference.digest;
+        let mark =
+            affected.iter().find(of).map_or("", |one| if one.blocked { " [revoked]" } else { " [revoked, in use]" });
+        let name = format!("{}{mark}", reference.name);
         let (digest, by) = (short(&reference.digest.to_string()), vouched_by(release, reference));
-        table.row([reference.name.clone(), kind, digest, reference.stream.clone(), by]);
+        table.row([name, kind, digest, reference.stream.clone(), by]);
     }
     format!("{head}\n{}\n{table}", publishers(release))
 }

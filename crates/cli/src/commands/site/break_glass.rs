@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_trust::break_glass::{BreakGlass, Token};
-use sealock_trust::site::SiteRoot;
 use sealock_trust::{Digest, Justification};
 use serde::Serialize;
 
+use super::people;
 use crate::context::Context;
-use crate::error::{CommandError, Result};
-use crate::keys::{self, Key, KeyName, Passphrases};
+use crate::error::Result;
+use crate::keys::{self, KeyName, Passphrases};
 use crate::station::Station;
 use crate::{files, time};
 
@@ -58,7 +58,7 @@ const MAX_TOKEN: u64 = 1 << 20;
 pub fn run(args: &BreakGlassArgs, context: &Context) -> Result<()> {
     let site = Station::open(context)?.site;
     let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let keys = args.keys.iter().map(|name| load(name, &site, &passphrases)).collect::<Result<Vec<_>>>()?;
+    let keys = people::load(&args.keys, &site, &passphrases)?;
     let signers = keys::signers(&keys);
     let bytes = match (&args.manifest, &args.reason) {
         (Some(manifest), Some(reason)) => {
@@ -77,14 +77,4 @@ pub fn run(args: &BreakGlassArgs, context: &Context) -> Result<()> {
     let text = format!("{} may come in until {}: {}; {next}", content.manifest, content.expires, content.reason);
     let outcome = Outcome { manifest: content.manifest, expires: content.expires, reason: content.reason, complete };
     context.ui.result(&outcome, text)
-}
-
-fn load(name: &KeyName, site: &SiteRoot, passphrases: &Passphrases<'_>) -> Result<Key> {
-    let key = passphrases.load(name)?;
-    let role = site.approver_keys().unwrap_or_else(|| site.root_keys());
-    if role.keys().contains_key(key.public_key().id()) {
-        return Ok(key);
-    }
-    let problem = format!("{name} is no key of the site's approvers, nor of its root");
-    Err(CommandError::usage(problem).hint("`sealock site show` lists the keys of the site."))
 }

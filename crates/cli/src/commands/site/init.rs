@@ -13,6 +13,7 @@ use sealock_trust::site::{Registry, SiteRoot, SiteRootSpec};
 use sealock_trust::{KeySet, PublicKey, Scheme, SiteKeys};
 
 use super::certificate;
+use super::people;
 use super::show::Description;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -77,6 +78,7 @@ pub fn run(args: &InitArgs, context: &Context) -> Result<()> {
         Ok(SiteKeys::new(site.clone(), passphrases.load(&station::key_name(context, SITE_KEY))?)?)
     })?;
     let release = store.current_number()?;
+    people::warn_if_too_few(&site, context);
     let description = Description::new(&site, release);
     context.ui.done(format_args!("{} is the station of the site {}", context.paths.state().display(), site.id()));
     context.ui.result(&description, description.text())

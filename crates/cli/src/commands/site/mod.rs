@@ -3,6 +3,7 @@
 pub mod break_glass;
 pub mod certificate;
 pub mod init;
+mod people;
 pub mod resolve_state;
 pub mod show;
 pub mod state;

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use sealock_trust::Digest;
 use sealock_trust::request::{RootDraft, Tally};
 use sealock_trust::tuf::{Root, RootSpec};
-use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::finish::{self, Finished};

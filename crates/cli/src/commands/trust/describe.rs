@@ -29,8 +29,13 @@ pub fn summary(request: &SigningRequest) -> Result<Summary> {
     let manifest = sign::manifest_of(request)?;
     let (mut text, value) = match (request.subject(), &manifest) {
         (Subject::Root { previous, root }, _) => new_root(previous.as_ref(), root)?,
-        (Subject::Bundle { manifest: bytes, vendor_versions, .. }, Some(manifest)) => {
-            bundle(manifest, &Digest::sha256(bytes), vendor_versions)
+        (Subject::Bundle { manifest: bytes, vendor_versions, revocations, .. }, Some(manifest)) => {
+            let (mut text, mut value) = bundle(manifest, &Digest::sha256(bytes), vendor_versions);
+            if let Some(list) = revocations {
+                let _ = writeln!(text, "with the revocation list {list}");
+                value["revocations"] = list.to_string().into();
+            }
+            (text, value)
         }
         (Subject::Bundle { .. }, None) => (String::new(), Value::Null),
         (Subject::Vendor { delegation, targets, .. }, _) => vendor(delegation, targets),

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use sealock_cluster::revoked::{Fact, Needed, Revoked};
 use sealock_server::revoked::{Affected, Revocations, affected};
 use sealock_store::Published;
 use sealock_trust::Digest;
 use sealock_trust::clock::SiteTime;
+use sealock_trust::directory;
+use sealock_trust::reason::Code;
+use sealock_trust::revocation::RevocationList;
 use serde::Serialize;
 
 use crate::commands::import::tell_server;
@@ -73,6 +77,24 @@ pub fn import(path: &Path, passphrase_file: Option<&Path>, station: &Station, co
     context.ui.result(&outcome, text)
 }
 
+/// Says which lists a bundle brought that were not known `before`, and whether there were any.
+///
+/// # Errors
+/// The trust directory cannot be read.
+pub fn tell_kept(before: &directory::Revoked, station: &Station, context: &Context) -> Result<bool> {
+    let after = station.directory.revoked()?;
+    let known = |publisher: &Digest, list: &RevocationList| {
+        before.lists().any(|(other, known)| other == publisher && known.version() == list.version())
+    };
+    for (publisher, list) in after.lists().filter(|(publisher, list)| !known(publisher, list)) {
+        let (version, count) = (list.version(), list.entries().len());
+        context.ui.done(format_args!(
+            "revocation list {version} of {publisher} came with the bundle, and holds from now on: {count} revoked"
+        ));
+    }
+    Ok(after != *before)
+}
+
 /// What of the current release is revoked, or would raise an alarm.
 ///
 /// # Errors
@@ -91,6 +113,27 @@ pub fn of_release(station: &Station, release: &Published, context: &Context) -> 
     let keys = station.site.site_keys();
     let revocations = Revocations::read(&context.paths.trust(), &context.paths.clusters(), &station.store, keys)?;
     Ok(affected(&station.store, release, &revocations))
+}
+
+/// What of `release` is revoked, as planning is told it.
+///
+/// # Errors
+/// Store, trust directory or plans cannot be read.
+pub fn facts(station: &Station, release: &Published, context: &Context) -> Result<Revoked> {
+    let fact = |one: Affected| {
+        let Affected { name, reference, digest, reason, blocked, .. } = one;
+        Fact { name, reference, digest, reason, blocked }
+    };
+    Ok(of_release(station, release, context)?.into_iter().map(fact).collect())
+}
+
+/// Warns of what is needed although it was revoked, since a live cluster uses it.
+pub fn alarm(needed: &[Needed], context: &Context) {
+    for one in needed {
+        context
+            .ui
+            .warn(format_args!("{}: {one}; a live cluster uses it: `sealock trust confirm` blocks it", Code::Revoked));
+    }
 }
 
 /// One line for each affected reference, behind a line feed; nothing where there is none.

@@ -1,6 +1,6 @@
 //! On the file: its length, its entries, its names.
 
-use super::forge::{Cargo, Entry, HEADER, Parts};
+use super::forge::{Cargo, HEADER, Parts, TarEntry};
 use super::{Attack, Expected, Scene};
 
 use Expected::Refused;
@@ -152,7 +152,7 @@ fn flipped_manifest(scene: &Scene<'_>) -> Vec<u8> {
 }
 
 /// The honest header with one more entry, in front of the manifest.
-fn with_entry(scene: &Scene<'_>, entry: Entry) -> Vec<u8> {
+fn with_entry(scene: &Scene<'_>, entry: TarEntry) -> Vec<u8> {
     let mut parts = Parts::of(&sample(scene));
     let last = parts.entries.len() - 1;
     parts.entries.insert(last, entry);
@@ -164,13 +164,13 @@ fn with_name(scene: &Scene<'_>, name: &[u8]) -> Vec<u8> {
         header.as_old_mut().name = [0; 100];
         header.as_old_mut().name[..name.len()].copy_from_slice(name);
     };
-    with_entry(scene, Entry::bent("x", bend))
+    with_entry(scene, TarEntry::bent("x", bend))
 }
 
 fn with_kind(scene: &Scene<'_>, kind: tar::EntryType) -> Vec<u8> {
     with_entry(
         scene,
-        Entry::bent("x", |header| {
+        TarEntry::bent("x", |header| {
             header.set_entry_type(kind);
             header.as_old_mut().linkname[..11].copy_from_slice(b"/etc/passwd");
         }),
@@ -178,13 +178,13 @@ fn with_kind(scene: &Scene<'_>, kind: tar::EntryType) -> Vec<u8> {
 }
 
 fn setuid(scene: &Scene<'_>) -> Vec<u8> {
-    with_entry(scene, Entry::bent("tuf/metadata/9.root.json", |header| header.set_mode(0o4755)))
+    with_entry(scene, TarEntry::bent("tuf/metadata/9.root.json", |header| header.set_mode(0o4755)))
 }
 
 fn base_256(scene: &Scene<'_>) -> Vec<u8> {
     with_entry(
         scene,
-        Entry::bent("tuf/metadata/9.root.json", |header| {
+        TarEntry::bent("tuf/metadata/9.root.json", |header| {
             header.as_old_mut().size = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
         }),
     )
@@ -192,13 +192,13 @@ fn base_256(scene: &Scene<'_>) -> Vec<u8> {
 
 fn many_entries(scene: &Scene<'_>) -> Vec<u8> {
     let mut parts = Parts::of(&sample(scene));
-    let roots = (2..1100).map(|version| Entry::honest(&format!("tuf/metadata/{version}.root.json"), b""));
+    let roots = (2..1100).map(|version| TarEntry::honest(&format!("tuf/metadata/{version}.root.json"), b""));
     parts.entries.splice(3..3, roots);
     parts.to_bytes()
 }
 
 fn doubled(scene: &Scene<'_>) -> Vec<u8> {
-    with_entry(scene, Entry::honest("index.json", b"{}"))
+    with_entry(scene, TarEntry::honest("index.json", b"{}"))
 }
 
 fn hidden_in_padding(scene: &Scene<'_>) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! What an attacker can make: honest bundles of a publisher, and everything that looks like one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,6 +12,7 @@ use sealock_bundle::lock::{
 };
 use sealock_bundle::names::Platform;
 use sealock_bundle::spec::Audience;
+use sealock_trust::revocation::{Entry, ListTerms, RevocationList, Subject};
 use sealock_trust::tuf::{self, MetadataSet, RootSpec, Terms};
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer};
 
@@ -28,6 +29,7 @@ pub fn days(from_now: i64) -> Timestamp {
 pub struct Publisher {
     pub root_key: FileKey,
     pub keys: Vec<FileKey>,
+    pub revoker: FileKey,
     pub roots: Vec<Vec<u8>>,
 }
 
@@ -37,9 +39,27 @@ impl Publisher {
     }
 
     pub fn with_keys(keys: Vec<FileKey>, threshold: u32) -> Self {
-        let root_key = key(Scheme::Ed25519);
-        let root = tuf::create_root(&root_spec(&root_key, &keys, threshold, days(365)), &[&root_key]).expect("a root");
-        Self { root_key, keys, roots: vec![root] }
+        let (root_key, revoker) = (key(Scheme::Ed25519), key(Scheme::Ed25519));
+        let role = KeySet::new([revoker.public_key().clone()], 1).expect("a key set");
+        let spec = RootSpec { revoker: Some(role), ..root_spec(&root_key, &keys, threshold, days(365)) };
+        let root = tuf::create_root(&spec, &[&root_key]).expect("a root");
+        Self { root_key, keys, revoker, roots: vec![root] }
+    }
+
+    /// The list that follows `previous`, with `digests` more.
+    pub fn revoke(&self, previous: Option<&[u8]>, digests: &[&Digest]) -> Vec<u8> {
+        let entry = |digest: &&Digest| Entry {
+            subject: Subject::Digest((*digest).clone()),
+            reason: "it calls home".parse().expect("a reason"),
+            revoked: days(-1),
+        };
+        let previous = previous.map(|list| RevocationList::read(list).expect("a list"));
+        let terms = ListTerms { issued: days(-1), expires: days(90) };
+        let added = digests.iter().map(entry);
+        let list = RevocationList::make(&self.roots[0], previous.as_ref(), &terms, added, &BTreeSet::new());
+        let mut list = list.expect("a list");
+        list.add_signatures(&[&self.revoker]).expect("a signature");
+        list.to_bytes().expect("a list")
     }
 
     pub fn signers(&self) -> Vec<&dyn Signer> {
@@ -136,6 +156,12 @@ impl Cargo {
         self.fill(Writer::create_with(path, &self.lock, manifest).expect("a bundle"))
     }
 
+    /// The bundle, unsigned, with a revocation list.
+    pub fn write_with(&self, path: &Path, list: Option<Vec<u8>>) -> PathBuf {
+        let manifest = Manifest::from_lock(&self.lock).expect("a manifest");
+        self.fill(Writer::create_carrying(path, (&self.lock, &manifest), list).expect("a bundle"))
+    }
+
     fn fill(&self, writer: Writer) -> PathBuf {
         for blob in writer.missing() {
             let mut slot = writer.slot(&blob.digest).expect("a slot");
@@ -170,13 +196,13 @@ fn empty_lock(sequence: u64) -> Lock {
     }
 }
 
-/// One entry of a header that the attacker lays out byte for byte.
-pub struct Entry {
+/// One tar entry of a header that the attacker lays out byte for byte.
+pub struct TarEntry {
     pub header: [u8; 512],
     pub content: Vec<u8>,
 }
 
-impl Entry {
+impl TarEntry {
     /// As `sealock build` writes it.
     pub fn honest(name: &str, content: &[u8]) -> Self {
         let mut header = tar::Header::new_ustar();
@@ -215,7 +241,7 @@ impl Entry {
 /// The parts of a small bundle, to be put together again in another way.
 pub struct Parts {
     /// Up to `pad`, which is made anew.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TarEntry>,
     pub payload: Vec<u8>,
 }
 
@@ -231,14 +257,14 @@ impl Parts {
             if is_pad {
                 return Self { entries, payload: bundle[HEADER..].to_vec() };
             }
-            entries.push(Entry { header, content: bundle[at + 512..at + 512 + size].to_vec() });
+            entries.push(TarEntry { header, content: bundle[at + 512..at + 512 + size].to_vec() });
             at += 512 + size.next_multiple_of(512);
         }
     }
 
     /// The content of the entry `name`.
     pub fn content(&mut self, name: &str) -> &mut Vec<u8> {
-        let is_it = |entry: &&mut Entry| entry.header.starts_with(format!("{name}\0").as_bytes());
+        let is_it = |entry: &&mut TarEntry| entry.header.starts_with(format!("{name}\0").as_bytes());
         &mut self.entries.iter_mut().find(is_it).expect("an entry of that name").content
     }
 
@@ -253,8 +279,8 @@ impl Parts {
 
     /// Gives the entry `name` another content, and a header that fits.
     pub fn set(&mut self, name: &str, content: &[u8]) {
-        let is_it = |entry: &&mut Entry| entry.header.starts_with(format!("{name}\0").as_bytes());
-        *self.entries.iter_mut().find(is_it).expect("an entry of that name") = Entry::honest(name, content);
+        let is_it = |entry: &&mut TarEntry| entry.header.starts_with(format!("{name}\0").as_bytes());
+        *self.entries.iter_mut().find(is_it).expect("an entry of that name") = TarEntry::honest(name, content);
     }
 
     /// The file.
@@ -266,7 +292,7 @@ impl Parts {
             bytes.resize(bytes.len().next_multiple_of(512), 0);
         }
         let padding = HEADER.saturating_sub(bytes.len() + 512);
-        bytes.extend_from_slice(&Entry::honest("pad", &vec![0; padding]).header);
+        bytes.extend_from_slice(&TarEntry::honest("pad", &vec![0; padding]).header);
         bytes.resize(HEADER, 0);
         bytes.extend_from_slice(&self.payload);
         bytes

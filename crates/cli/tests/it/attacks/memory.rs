@@ -28,7 +28,7 @@ pub const ATTEMPTS: &[Attempt] = &[
     Attempt {
         number: 26,
         name: "a revocation list that a publisher's key signed",
-        expected: Refused("SCOPE"),
+        expected: Refused("THRESHOLD"),
         run: |scene| {
             let list = revoke(scene, &["--digest", &Digest::sha256(b"x").to_string()]);
             let (root, stranger) =
@@ -66,7 +66,7 @@ pub const ATTEMPTS: &[Attempt] = &[
     },
 ];
 
-/// The publisher's next revocation list; the root's own key signs it, since the root names no revoker.
+/// The publisher's next revocation list, signed by the root's own key.
 fn revoke(scene: &Scene<'_>, what: &[&str]) -> Vec<u8> {
     scene.sandbox.write("root.json", &scene.publisher.roots[0]);
     let key = scene.sandbox.join("root.pem");

@@ -7,6 +7,8 @@ mod forge;
 mod memory;
 mod order;
 mod pieces;
+mod restored;
+mod revoked;
 mod scene;
 mod signatures;
 mod upstream;
@@ -47,6 +49,8 @@ enum Expected {
     RefusedKeepingRoots(&'static str),
     /// The same, but imports are frozen until a person has looked.
     RefusedAndFrozen(&'static str),
+    /// The same for a revocation list, which has to be kept.
+    RefusedKeepingList(&'static str),
     /// Exit code 0, and nothing changed: there is nothing to do.
     NoEffect,
     /// Exit code 0: it is no attack, but looks like one.
@@ -56,7 +60,10 @@ enum Expected {
 impl Expected {
     fn code(self) -> &'static str {
         match self {
-            Self::Refused(code) | Self::RefusedKeepingRoots(code) | Self::RefusedAndFrozen(code) => code,
+            Self::Refused(code)
+            | Self::RefusedKeepingRoots(code)
+            | Self::RefusedKeepingList(code)
+            | Self::RefusedAndFrozen(code) => code,
             Self::NoEffect => "ALREADY",
             Self::Accepted => "-",
         }
@@ -72,7 +79,15 @@ struct Row {
 }
 
 fn table() -> Vec<Row> {
-    let files = [archive::ATTACKS, content::ATTACKS, signatures::ATTACKS, vendors::ATTACKS, order::ATTACKS];
+    let files = [
+        archive::ATTACKS,
+        content::ATTACKS,
+        order::ATTACKS,
+        restored::ATTACKS,
+        revoked::ATTACKS,
+        signatures::ATTACKS,
+        vendors::ATTACKS,
+    ];
     let files = files.into_iter().flatten().map(|&Attack { number, name, expected, make }| {
         let run = move |scene: &Scene| scene.import(&make(scene));
         Row { number, name, expected, run: Box::new(run) }

@@ -33,8 +33,7 @@ impl Station {
     /// A copy of it.
     pub fn scene(&self) -> Scene<'_> {
         let sandbox = Sandbox::new();
-        let copied = Command::new("cp").arg("-a").arg(self.sandbox.join("state")).arg(sandbox.path()).status();
-        assert!(copied.is_ok_and(|status| status.success()), "the station's state cannot be copied");
+        copy(&self.sandbox.join("state"), sandbox.path());
         Scene { sandbox, publisher: &self.publisher, files: Cell::new(0) }
     }
 }
@@ -60,12 +59,9 @@ impl Verdict {
     pub fn fits(&self, expected: Expected) -> bool {
         match expected {
             Expected::Refused(code) => self.exit == 3 && self.code == code && self.changed.is_empty(),
-            Expected::RefusedKeepingRoots(code) => {
-                let keeps_roots = |path: &PathBuf| {
-                    path.ends_with("trust/state.json") || path.to_string_lossy().ends_with(".root.json")
-                };
-                let are_roots = self.changed.iter().all(keeps_roots);
-                self.exit == 3 && self.code == code && are_roots
+            Expected::RefusedKeepingRoots(code) => self.is_refused_keeping(code, |path| path.ends_with(".root.json")),
+            Expected::RefusedKeepingList(code) => {
+                self.is_refused_keeping(code, |path| path.contains("/trust/revocations/")) && !self.changed.is_empty()
             }
             Expected::RefusedAndFrozen(code) => {
                 let is_freeze = |path: &PathBuf| path.ends_with("trust/frozen.json");
@@ -74,6 +70,13 @@ impl Verdict {
             Expected::NoEffect => self.exit == 0 && self.changed.is_empty(),
             Expected::Accepted => self.exit == 0 && !self.changed.is_empty(),
         }
+    }
+
+    /// Nothing changed but what is valid by itself, and the sealed state that names it.
+    fn is_refused_keeping(&self, code: &str, is_kept: impl Fn(&str) -> bool) -> bool {
+        let is_state = |path: &PathBuf| path.ends_with("trust/state.json") || path.ends_with("trust/mirror.json");
+        let may_change = |path: &PathBuf| is_state(path) || is_kept(&path.to_string_lossy());
+        self.exit == 3 && self.code == code && self.changed.iter().all(may_change)
     }
 }
 
@@ -93,6 +96,30 @@ impl Scene<'_> {
         let path = cargo.write(&self.path());
         publisher.sign(&path);
         fs::read(path).expect("a bundle")
+    }
+
+    /// As [`Self::honest`], with a revocation list.
+    pub fn carrying(&self, cargo: &Cargo, list: Vec<u8>) -> Vec<u8> {
+        let path = cargo.write_with(&self.path(), Some(list));
+        self.publisher.sign(&path);
+        fs::read(path).expect("a bundle")
+    }
+
+    /// The site takes `bytes`, a bundle or a revocation list.
+    pub fn take(&self, bytes: &[u8]) {
+        let verdict = self.import(bytes);
+        assert_eq!(verdict.exit, 0, "{}", verdict.seen);
+    }
+
+    /// Puts the folders `names` of the site back to what they were before `between`.
+    pub fn put_back(&self, names: &[&str], between: impl FnOnce()) {
+        let (state, kept) = (self.sandbox.join("state"), self.sandbox.join("kept"));
+        copy(&state, &kept);
+        between();
+        for name in names {
+            fs::remove_dir_all(state.join(name)).expect("a folder");
+            copy(&kept.join(name), &state.join(name));
+        }
     }
 
     /// The site accepts the publisher's bundle number `sequence`.
@@ -139,6 +166,11 @@ fn state(sandbox: &Sandbox) -> BTreeMap<PathBuf, Vec<u8>> {
     }
     files.retain(|path, _| !path.ends_with("lock") && !path.to_string_lossy().contains(".partial"));
     files
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{} cannot be copied", from.display());
 }
 
 fn differing(before: &BTreeMap<PathBuf, Vec<u8>>, after: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<PathBuf> {

@@ -3,7 +3,7 @@
 use sealock_trust::{Digest, FileKey, KeySet, PublicKey, Scheme, Signer, tuf};
 use serde_json::{Value, json};
 
-use super::forge::{Cargo, Entry, Parts, Publisher, days, key, root_spec};
+use super::forge::{Cargo, Parts, Publisher, TarEntry, days, key, root_spec};
 use super::{Attack, Expected, Scene};
 use crate::site;
 
@@ -95,7 +95,7 @@ pub const ATTACKS: &[Attack] = &[
         name: "a root that has expired",
         expected: RefusedKeepingRoots("EXPIRED"),
         make: |scene| {
-            let Publisher { root_key, keys, roots } = scene.publisher;
+            let Publisher { root_key, keys, roots, .. } = scene.publisher;
             let second =
                 tuf::rotate_root(&roots[0], &root_spec(root_key, keys, 2, days(-1)), &[root_key]).expect("a root");
             signed_under(scene, &[roots[0].clone(), second])
@@ -206,7 +206,8 @@ fn successor(scene: &Scene<'_>, previous: &[u8], by: Option<&FileKey>) -> (Vec<u
 fn with_roots(scene: &Scene<'_>, roots: &[(u64, Vec<u8>)]) -> Vec<u8> {
     let mut parts = Parts::of(&scene.honest(&Cargo::sample(1)));
     parts.entries.retain(|entry| !entry.header.windows(10).any(|window| window == b".root.json"));
-    let roots = roots.iter().map(|(version, bytes)| Entry::honest(&format!("tuf/metadata/{version}.root.json"), bytes));
+    let roots =
+        roots.iter().map(|(version, bytes)| TarEntry::honest(&format!("tuf/metadata/{version}.root.json"), bytes));
     parts.entries.splice(2..2, roots);
     parts.to_bytes()
 }

@@ -8,7 +8,7 @@ use sealock_trust::tuf::{self, Delegations, MetadataSet, TargetFile, Terms, Vend
 use sealock_trust::{Digest, FileKey, KeySet, RoleName, Scheme, Signer};
 use serde_json::{Value, json};
 
-use super::forge::{Cargo, Entry, Parts, Publisher, days, key};
+use super::forge::{Cargo, Parts, Publisher, TarEntry, days, key};
 use super::{Attack, Expected, Scene};
 
 use Expected::Refused;
@@ -242,7 +242,7 @@ impl Delegated {
 fn lay_out(scene: &Scene<'_>, cargo: &Cargo, set: &MetadataSet) -> Vec<u8> {
     let path = cargo.write(&scene.path());
     let mut parts = Parts::of(&std::fs::read(path).expect("a bundle"));
-    let files = set.files().into_iter().map(|(name, bytes)| Entry::honest(&format!("tuf/metadata/{name}"), bytes));
+    let files = set.files().into_iter().map(|(name, bytes)| TarEntry::honest(&format!("tuf/metadata/{name}"), bytes));
     parts.entries.splice(2..2, files);
     parts.to_bytes()
 }

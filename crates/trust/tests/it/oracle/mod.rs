@@ -63,8 +63,14 @@ fn others_come_to_the_same_verdict_on_what_we_sign() {
         ("mixed sequences", MetadataSet { timestamp: publisher.sign(6).timestamp, ..set.clone() }, MANIFEST),
         ("foreign root", usurped(&set), MANIFEST),
     ];
+    // With the publisher's revocation list as a second target.
+    let mut with_list = set.clone();
+    with_list.promise_revocations(Some(b"a list")).unwrap();
+    with_list.add_signatures(&signers(&publisher.keys)).unwrap();
     for oracle in ORACLES {
-        judge(oracle, &publisher, &set, MANIFEST).unwrap_or_else(|said| panic!("{}: {said}", oracle.name));
+        for set in [&set, &with_list] {
+            judge(oracle, &publisher, set, MANIFEST).unwrap_or_else(|said| panic!("{}: {said}", oracle.name));
+        }
         for (name, set, manifest) in &cases {
             assert!(verify(publisher.first_root(), set, manifest, now(), None).is_err());
             assert!(judge(oracle, &publisher, set, manifest).is_err(), "{} believes {name}", oracle.name);
@@ -187,6 +193,7 @@ fn lay_out(publisher: &Publisher, set: &MetadataSet, manifest: &[u8]) -> tempfil
         fs::write(folder.path().join("metadata").join(name), bytes).unwrap();
     }
     fs::write(folder.path().join("targets/manifest.json"), manifest).unwrap();
+    fs::write(folder.path().join("targets/revocations.json"), b"a list").unwrap();
     folder
 }
 
