@@ -23,7 +23,18 @@ fn keyids(sandbox: &Sandbox, file: &str) -> Vec<String> {
 
 /// The folder `name` with a root and a publisher in the token, its spec locked.
 fn locked(desk: &Desk<'_>, name: &str, key: &str) {
-    desk.must(&["init", name, "--site", "plant-7", "--key", &uri(key), "--root-key", &uri(key)]);
+    desk.must(&[
+        "init",
+        name,
+        "--site",
+        "plant-7",
+        "--key",
+        &uri(key),
+        "--root-key",
+        &uri(key),
+        "--revoker-key",
+        &uri(key),
+    ]);
     desk.sandbox.write(&format!("{name}/sealock.yaml"), SPEC);
     desk.sandbox.must(&["lock", "-f", &format!("{name}/sealock.yaml")]);
 }
@@ -103,7 +114,7 @@ fn a_ceremony_and_a_rotation_are_held_with_keys_in_tokens() {
 fn a_root_is_made_at_once_with_keys_in_tokens_only() {
     let sandbox = Sandbox::new();
     let desk = Desk::new(&sandbox);
-    let roles = ["--root-key", &uri("ed25519"), "--publisher-key", &uri("p256")];
+    let roles = ["--root-key", &uri("ed25519"), "--publisher-key", &uri("p256"), "--no-revoker"];
     let standing = json(&desk.must(&[&["trust", "init", "one"][..], &roles, &["--yes", "-o", "json"]].concat()));
     assert_eq!(standing["finished"]["root"], "one/root.json");
 }
@@ -225,7 +236,8 @@ fn typed(desk: &Desk<'_>, args: &[&str]) -> String {
 fn a_person_is_asked_for_the_pin_of_a_token_once_and_it_is_not_shown() {
     let sandbox = Sandbox::new();
     let desk = Desk::new(&sandbox);
-    let args = ["trust", "init", "one", "--root-key", &uri("p256"), "--publisher-key", &uri("rsa"), "--yes"];
+    let args =
+        ["trust", "init", "one", "--root-key", &uri("p256"), "--publisher-key", &uri("rsa"), "--no-revoker", "--yes"];
     let shown = typed(&desk, &args);
     assert_eq!(shown.matches("PIN of the token plant: ").count(), 1, "{shown}");
     assert!(!shown.contains(PIN), "{shown}");
