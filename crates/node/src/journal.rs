@@ -295,6 +295,8 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             match read(&path) {
                 Err(JournalError::Damaged { .. }) => {}
+                // The last byte of what it begins with is the version.
+                Err(JournalError::Format { .. }) => prop_assert_eq!(at, 7),
                 // In the last record, or as a length that now reaches beyond the end, it looks like a torn record.
                 Ok(records) => prop_assert!(records.len() < whole.len() && whole.starts_with(&records)),
                 Err(error) => prop_assert!(false, "{error}"),
