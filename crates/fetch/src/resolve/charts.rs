@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::ArtifactName;
-use sealock_bundle::artifact::{self, HELM_CHART, OCI_MANIFEST};
+use sealock_bundle::artifact::{self, HELM_CHART, HELM_PROVENANCE, OCI_MANIFEST};
 use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule};
 use sealock_bundle::names::KubernetesVersion;
 use sealock_bundle::reference::{self, Reference};
@@ -100,10 +100,10 @@ async fn from_repository(
         Some(rule) => Some(provenance::beside(context, chart, rule, (&listed.url, &content, &metadata)).await?),
         None => None,
     };
-    let made = artifact::of_chart(&content, &metadata, provenance.as_ref().map(|provenance| &provenance.content));
+    let made = artifact::of_chart(&content, &metadata, provenance.as_ref().map(|(file, _)| &file.content));
     draft.blobs(made.blobs);
-    draft.blobs(provenance.iter().map(provenance::Provenance::blob));
-    let verdict = provenance.map(|provenance| provenance.verdict);
+    draft.blobs(provenance.iter().map(|(file, _)| file.blob(HELM_PROVENANCE)));
+    let verdict = provenance.map(|(_, verdict)| verdict);
     carry(chart, repository, (&listed, verdict), (content, made.digest), draft)?;
     Ok(bytes)
 }

@@ -8,13 +8,12 @@ use sealock_bundle::spec::{FileRule, FileSpec};
 use url::Url;
 
 use super::Context;
+use super::beside::Beside;
 use super::components::parse_url;
 use super::draft::Draft;
 use super::gpg;
 use crate::error::FetchError;
 use crate::http::{Expected, FileLanding};
-use crate::signature::openpgp::SIGNATURE_LIMIT;
-use crate::upstream::Failure;
 
 /// Adds every file of the spec.
 pub(super) async fn gather(context: Context<'_>, draft: &mut Draft) -> Result<(), FetchError> {
@@ -34,11 +33,11 @@ async fn add(context: Context<'_>, file: &FileSpec, draft: &mut Draft) -> Result
         None => None,
     };
     let made = match &signed {
-        Some(signed) => artifact::of_signed_file(&content, &signed.signature),
+        Some((signature, _)) => artifact::of_signed_file(&content, &signature.content),
         None => artifact::of_file(&content),
     };
     draft.blobs(made.blobs);
-    draft.blobs(signed.iter().map(Signed::blob));
+    draft.blobs(signed.iter().map(|(signature, _)| signature.blob(PGP_SIGNATURE)));
     draft.blobs([LockedBlob {
         digest: content.digest,
         size,
@@ -57,7 +56,7 @@ async fn add(context: Context<'_>, file: &FileSpec, draft: &mut Draft) -> Result
         subject: None,
         source: file.url.clone(),
         requested_by: vec!["spec.files".to_owned()],
-        verdict: signed.map_or_else(pinned, |signed| signed.verdict),
+        verdict: signed.map_or_else(pinned, |(_, verdict)| verdict),
     })
 }
 
@@ -65,43 +64,22 @@ fn pinned() -> Verdict {
     Verdict::new(VerdictRule::Checksum).because("the spec pins its digest")
 }
 
-/// A detached signature that holds.
-struct Signed {
-    signature: Content,
-    url: Url,
-    verdict: Verdict,
-}
-
-impl Signed {
-    fn blob(&self) -> LockedBlob {
-        LockedBlob {
-            digest: self.signature.digest.clone(),
-            size: self.signature.size,
-            media_type: PGP_SIGNATURE.to_owned(),
-            role: BlobRole::Layer,
-            source: BlobSource::Http { url: self.url.to_string(), inner: None },
-        }
-    }
-}
-
 /// Downloads file and signature, and checks the one by the other.
-async fn check(context: Context<'_>, url: &Url, content: &Content, rule: &FileRule) -> Result<Signed, FetchError> {
+async fn check(
+    context: Context<'_>,
+    url: &Url,
+    content: &Content,
+    rule: &FileRule,
+) -> Result<(Beside, Verdict), FetchError> {
     let address = rule.signature.clone().unwrap_or_else(|| format!("{url}.asc"));
     let address = parse_url(&address)?;
-    let request = context.http.file_request(&address);
-    let (signature, landed) = match context.http.read(&request, &Expected::at_most(SIGNATURE_LIMIT)).await {
-        Err(FetchError::Upstream(error)) if error.failure == Failure::NotFound => {
-            return Err(FetchError::NotSigned { what: url.to_string(), place: address.to_string() });
-        }
-        other => other?,
-    };
+    let title = address.path().rsplit('/').next().unwrap_or_default().to_owned();
+    let signature = Beside::fetch(context, url.as_str(), address, title).await?;
     let folder = tempfile::tempdir_in(context.work).map_err(|source| FetchError::io("write", context.work, source))?;
     let path = folder.path().join("data");
     let expected = Expected::exactly(&content.digest, content.size);
     context.http.download(&context.http.file_request(url), &expected, FileLanding::create(&path)?).await?;
-    let signed = gpg::Signed { what: url.as_str(), keyring: &rule.gpg, signature: &signature };
+    let signed = gpg::Signed { what: url.as_str(), keyring: &rule.gpg, signature: &signature.bytes };
     let verdict = signed.detached(context, &path).await?;
-    let title = address.path().rsplit('/').next().unwrap_or_default().to_owned();
-    let signature = Content { digest: landed.digest, size: landed.size, title };
-    Ok(Signed { signature, url: address, verdict })
+    Ok((signature, verdict))
 }

@@ -69,7 +69,7 @@ impl Signed<'_> {
         arguments.extend(std::iter::once(text(&signature)).chain(data.map(text)));
         let gpgv = tools::find(context, "gpgv");
         let gpgv = gpgv.ok_or_else(|| FetchError::NoTool { tool: "gpgv", asked: self.what.to_owned() })?;
-        let program = tools::Program { path: &gpgv, home: folder.0.path(), set: &[] };
+        let program = tools::Program { path: &gpgv, home: folder.0.path(), set: &[], patience: tools::PATIENCE };
         let said = program.output(&arguments).await.map_err(|source| FetchError::io("run", &gpgv, source))?;
         let signer = openpgp::judge(&String::from_utf8_lossy(&said.stdout));
         // Whatever its words, it must also have ended well.

@@ -1,5 +1,6 @@
 //! Resolving: a bundle spec becomes a lock, in which everything is a digest.
 
+mod beside;
 mod charts;
 mod components;
 mod draft;

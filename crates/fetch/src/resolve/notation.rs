@@ -3,7 +3,6 @@
 //! It is given one image and one signature at a time as an OCI layout, and asks the network for nothing.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::lock::{Verdict, VerdictRule};
@@ -15,7 +14,8 @@ use serde_json::json;
 use super::{Context, tools};
 use crate::error::FetchError;
 use crate::http::Expected;
-use crate::signature::{CANDIDATES, SIGNED_LIMIT, Signed};
+use crate::signature::{CANDIDATES, SIGNED_LIMIT, Signed, rule_file};
+use crate::source::layout::{self, Layout};
 use crate::source::oci::{Content, Descriptor, Fetched};
 use crate::source::referrers::{NOTATION, Referrer};
 
@@ -79,8 +79,8 @@ impl Check {
         let home = tempfile::tempdir_in(context.work);
         let home = home.map_err(|source| FetchError::io("make a folder in", context.work, source))?;
         let config = home.path().join(".config/notation");
-        write(&config.join("trustpolicy.json"), policy(&rule.identity).as_bytes())?;
-        write(&config.join(format!("truststore/x509/ca/{STORE}/certificates.pem")), &certificates)?;
+        configure(&config.join("trustpolicy.json"), policy(&rule.identity).as_bytes())?;
+        configure(&config.join(format!("truststore/x509/ca/{STORE}/certificates.pem")), &certificates)?;
         let image = context.http.manifest(signed.repository, &signed.digest.to_string()).await?;
         Ok(Self { program, file, certificates: Digest::sha256(&certificates), image, home })
     }
@@ -99,26 +99,27 @@ impl Check {
         if parts.iter().any(|part| part.size > SIGNED_LIMIT) || parts.len() > 2 {
             return Ok(Err("what is signed is too large".to_owned()));
         }
-        let layout = tempfile::tempdir_in(self.home.path());
-        let layout = layout.map_err(|source| FetchError::io("make a folder in", self.home.path(), source))?;
+        let folder = tempfile::tempdir_in(self.home.path());
+        let folder = folder.map_err(|source| FetchError::io("make a folder in", self.home.path(), source))?;
+        let layout = Layout(folder.path());
         for part in parts {
             let request = context.http.blob_request(signed.repository, &part.digest)?;
             let (bytes, _) = context.http.read(&request, &Expected::exactly(&part.digest, part.size)).await?;
-            write_blob(layout.path(), &part.digest, &bytes)?;
+            layout::write(&layout.blob(&part.digest)?, &bytes)?;
         }
-        for manifest in [&self.image, signature] {
-            write_blob(layout.path(), &manifest.digest, &manifest.bytes)?;
-        }
-        write(&layout.path().join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        write(&layout.path().join("index.json"), index(&[&self.image, signature]).as_bytes())?;
-        self.run(layout.path(), signed.digest).await
+        layout.finish(&[&self.image, signature])?;
+        self.run(folder.path(), signed.digest).await
     }
 
     async fn run(&self, layout: &Path, digest: &Digest) -> Result<Result<(), String>, FetchError> {
         let image = format!("{}@{digest}", layout.display());
         let arguments = ["verify", "--verbose", "--oci-layout", &image, "--scope", "sealock/lock"].map(str::to_owned);
-        let program =
-            tools::Program { path: &self.program, home: self.home.path(), set: &[("NOTATION_EXPERIMENTAL", "1")] };
+        let program = tools::Program {
+            path: &self.program,
+            home: self.home.path(),
+            set: &[("NOTATION_EXPERIMENTAL", "1")],
+            patience: tools::PATIENCE,
+        };
         let output = program.output(&arguments).await;
         let output = output.map_err(|source| FetchError::io("run", &self.program, source))?;
         if output.status.success() {
@@ -156,32 +157,20 @@ fn policy(identity: &str) -> String {
     .to_string()
 }
 
-fn index(manifests: &[&Fetched]) -> String {
-    let descriptor = |fetched: &&Fetched| json!({"mediaType": fetched.media_type, "digest": fetched.digest, "size": fetched.bytes.len()});
-    let manifests: Vec<serde_json::Value> = manifests.iter().map(descriptor).collect();
-    json!({"schemaVersion": 2, "manifests": manifests}).to_string()
-}
-
 fn read(file: &Path) -> Result<Vec<u8>, FetchError> {
-    let failed = |source: io::Error| FetchError::io("read the certificates", file, source);
-    let unfit = |reason: String| FetchError::RuleFile { path: file.to_owned(), reason };
-    let length = fs::metadata(file).map_err(failed)?.len();
-    if length > CERTIFICATES_LIMIT {
-        return Err(unfit(format!("it has {length} bytes, and at most {CERTIFICATES_LIMIT} are read")));
-    }
-    let bytes = fs::read(file).map_err(failed)?;
+    let bytes = rule_file::read(file, "read the certificates", CERTIFICATES_LIMIT)?;
     match String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE-----") {
         true => Ok(bytes),
-        false => Err(unfit("it holds no certificate in PEM".to_owned())),
+        false => {
+            let reason = "it holds no certificate in PEM".to_owned();
+            Err(FetchError::RuleFile { path: file.to_owned(), reason })
+        }
     }
 }
 
-fn write_blob(layout: &Path, digest: &Digest, bytes: &[u8]) -> Result<(), FetchError> {
-    write(&layout.join("blobs").join(digest.algorithm().as_str()).join(digest.hex()), bytes)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
+/// Writes a file of the configuration, its folders made.
+fn configure(path: &Path, bytes: &[u8]) -> Result<(), FetchError> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).map_err(|source| FetchError::io("make", folder, source))?;
-    fs::write(path, bytes).map_err(|source| FetchError::io("write", path, source))
+    layout::write(path, bytes)
 }

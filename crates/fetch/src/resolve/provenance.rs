@@ -1,12 +1,13 @@
 //! Charts whose publishers sign them: Helm's provenance files, beside the archive or as a layer in a registry.
 
 use sealock_bundle::artifact::{Content, HELM_PROVENANCE};
-use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, Verdict};
+use sealock_bundle::lock::{LockedBlob, Verdict};
 use sealock_bundle::spec::{ChartRule, ChartSpec};
 use sealock_trust::Digest;
 use serde_json::Value;
 use url::Url;
 
+use super::beside::Beside;
 use super::charts::title;
 use super::{Context, gpg};
 use crate::error::FetchError;
@@ -14,26 +15,6 @@ use crate::http::Expected;
 use crate::signature::openpgp::SIGNATURE_LIMIT;
 use crate::source::helm;
 use crate::source::oci::Repository;
-use crate::upstream::Failure;
-
-/// A provenance file that holds.
-pub(super) struct Provenance {
-    pub(super) content: Content,
-    pub(super) verdict: Verdict,
-    url: Url,
-}
-
-impl Provenance {
-    pub(super) fn blob(&self) -> LockedBlob {
-        LockedBlob {
-            digest: self.content.digest.clone(),
-            size: self.content.size,
-            media_type: HELM_PROVENANCE.to_owned(),
-            role: BlobRole::Layer,
-            source: BlobSource::Http { url: self.url.to_string(), inner: None },
-        }
-    }
-}
 
 /// Fetches and checks the file beside the archive `content`: it has the archive's address with `.prov` behind it.
 pub(super) async fn beside(
@@ -41,20 +22,13 @@ pub(super) async fn beside(
     chart: &ChartSpec,
     rule: &ChartRule,
     (archive, content, metadata): (&Url, &Content, &Value),
-) -> Result<Provenance, FetchError> {
+) -> Result<(Beside, Verdict), FetchError> {
     let mut url = archive.clone();
     url.set_path(&format!("{}.prov", archive.path()));
-    let request = context.http.file_request(&url);
-    let (bytes, landed) = match context.http.read(&request, &Expected::at_most(SIGNATURE_LIMIT)).await {
-        Err(FetchError::Upstream(error)) if error.failure == Failure::NotFound => {
-            return Err(FetchError::NotSigned { what: title(chart), place: url.to_string() });
-        }
-        other => other?,
-    };
-    let signed = gpg::Signed { what: &title(chart), keyring: &rule.gpg, signature: &bytes };
+    let provenance = Beside::fetch(context, &title(chart), url, format!("{}.prov", content.title)).await?;
+    let signed = gpg::Signed { what: &title(chart), keyring: &rule.gpg, signature: &provenance.bytes };
     let verdict = signed.provenance(context, (&file_of(metadata), &content.digest), metadata).await?;
-    let title = format!("{}.prov", content.title);
-    Ok(Provenance { content: Content { digest: landed.digest, size: landed.size, title }, verdict, url })
+    Ok((provenance, verdict))
 }
 
 /// Checks the file that a registry holds as a layer beside the layer `archive`.

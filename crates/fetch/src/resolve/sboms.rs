@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 use sealock_bundle::ArtifactName;
 use sealock_bundle::artifact::{self, OCI_MANIFEST};
@@ -10,14 +11,16 @@ use sealock_bundle::lock::{BlobRole, BlobSource, LockedBlob, LockedReference, Re
 use sealock_bundle::sbom::{self, Sbom};
 use sealock_trust::Digest;
 use sealock_trust::attestation::PAYLOAD_TYPE;
-use serde_json::json;
 
 use super::draft::Draft;
 use super::{Context, tools};
 use crate::error::FetchError;
 use crate::http::{Expected, FileLanding};
+use crate::source::layout::Layout;
 use crate::source::oci::{Content, Descriptor, Fetched, Repository};
 
+/// How long syft may take: it unpacks and reads a whole image.
+const SCAN: Duration = Duration::from_secs(30 * 60);
 /// Layers that may be SBOMs and are looked into.
 const TRIED: usize = 8;
 /// The folder beside the spec.
@@ -74,8 +77,7 @@ async fn add(context: Context<'_>, image: &Bare, draft: &mut Draft) -> Result<()
         size: bytes.len() as u64,
         title: path.rsplit('/').next().unwrap_or_default().to_owned(),
     };
-    let subject = descriptor(&manifest);
-    let made = artifact::of_sbom(&content, &subject);
+    let made = artifact::of_sbom(&content, &manifest.descriptor());
     draft.blobs(made.blobs);
     draft.blobs([LockedBlob {
         digest: content.digest,
@@ -105,27 +107,27 @@ fn is_attestation(fetched: &Fetched) -> bool {
     matches!(&fetched.content, Content::Manifest { layers, .. } if !layers.is_empty() && layers.iter().all(is_statement))
 }
 
-fn descriptor(fetched: &Fetched) -> serde_json::Value {
-    json!({"mediaType": fetched.media_type, "digest": fetched.digest, "size": fetched.bytes.len()})
-}
-
 /// The SBOM that an earlier run, or a person, put there.
 fn kept(path: &Path) -> Result<Option<Vec<u8>>, FetchError> {
-    let failed = |source| FetchError::io("read", path, source);
-    match fs::metadata(path) {
-        Ok(found) if found.len() > sbom::MAX_BYTES => {
-            let reason = format!("it has {} bytes, and at most {} are read", found.len(), sbom::MAX_BYTES);
-            return Err(FetchError::Sbom { path: path.to_owned(), reason });
-        }
-        Ok(_) => {}
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(failed(source)),
+    if !path.exists() {
+        return Ok(None);
     }
-    let bytes = fs::read(path).map_err(failed)?;
+    let bytes = read(path)?;
     match Sbom::from_bytes(&bytes) {
         Ok(_) => Ok(Some(bytes)),
         Err(error) => Err(FetchError::Sbom { path: path.to_owned(), reason: error.to_string() }),
     }
+}
+
+/// Reads a file that is to be an SBOM, whoever wrote it.
+fn read(path: &Path) -> Result<Vec<u8>, FetchError> {
+    let failed = |source| FetchError::io("read", path, source);
+    let length = fs::metadata(path).map_err(failed)?.len();
+    if length > sbom::MAX_BYTES {
+        let reason = format!("it has {length} bytes, and at most {} are read", sbom::MAX_BYTES);
+        return Err(FetchError::Sbom { path: path.to_owned(), reason });
+    }
+    fs::read(path).map_err(failed)
 }
 
 /// Makes the SBOM, and keeps it for the next time where there is a place.
@@ -136,7 +138,7 @@ async fn make(context: Context<'_>, image: &Bare, manifest: &Fetched, path: &str
     let home = tempfile::tempdir_in(context.work);
     let home = home.map_err(|source| FetchError::io("make a folder in", context.work, source))?;
     let layout = home.path().join("image");
-    pull(context, image, manifest, &layout).await?;
+    pull(context, image, manifest, Layout(&layout)).await?;
     let written = home.path().join("sbom.json");
     let output = format!("spdx-json={}", written.display());
     let from = format!("oci-dir:{}", layout.display());
@@ -144,7 +146,7 @@ async fn make(context: Context<'_>, image: &Bare, manifest: &Fetched, path: &str
     let arguments =
         ["scan", &from, "--quiet", "--output", &output, "--source-name", &image.name, "--source-version", &version];
     let set = [("SYFT_CHECK_FOR_APP_UPDATE", "false"), ("TMPDIR", &*home.path().to_string_lossy())];
-    let program = tools::Program { path: &syft, home: home.path(), set: &set };
+    let program = tools::Program { path: &syft, home: home.path(), set: &set, patience: SCAN };
     let ended = program.output(&arguments.map(str::to_owned)).await;
     let ended = ended.map_err(|source| FetchError::io("run", &syft, source))?;
     if !ended.status.success() {
@@ -152,7 +154,7 @@ async fn make(context: Context<'_>, image: &Bare, manifest: &Fetched, path: &str
         return Err(FetchError::Syft { image: image.name.clone(), said });
     }
     let broken = |said: String| FetchError::Syft { image: image.name.clone(), said };
-    let bytes = fs::read(&written).map_err(|source| FetchError::io("read", &written, source))?;
+    let bytes = read(&written)?;
     let bytes = sbom::reproducible(&bytes, &image.name, &image.digest, context.request.issued);
     let bytes = bytes.map_err(|error| broken(error.to_string()))?;
     if let Some(folder) = &context.request.keep {
@@ -162,33 +164,16 @@ async fn make(context: Context<'_>, image: &Bare, manifest: &Fetched, path: &str
 }
 
 /// The image of one platform as an OCI layout, every blob verified on its way.
-async fn pull(context: Context<'_>, image: &Bare, manifest: &Fetched, layout: &Path) -> Result<(), FetchError> {
+async fn pull(context: Context<'_>, image: &Bare, manifest: &Fetched, layout: Layout<'_>) -> Result<(), FetchError> {
     let Content::Manifest { config, layers } = &manifest.content else {
         return Err(FetchError::Syft { image: image.name.clone(), said: "it is an index inside an index".to_owned() });
     };
-    for part in std::iter::once(config).chain(layers) {
-        let Descriptor { digest, size, .. } = part;
-        let path = blob(layout, digest)?;
+    for Descriptor { digest, size, .. } in std::iter::once(config).chain(layers) {
+        let landing = FileLanding::create(&layout.blob(digest)?)?;
         let request = context.http.blob_request(&image.repository, digest)?;
-        context.http.download(&request, &Expected::exactly(digest, *size), FileLanding::create(&path)?).await?;
+        context.http.download(&request, &Expected::exactly(digest, *size), landing).await?;
     }
-    let index = json!({"schemaVersion": 2, "manifests": [descriptor(manifest)]}).to_string();
-    let files = [
-        (blob(layout, &manifest.digest)?, manifest.bytes.as_slice()),
-        (layout.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#.as_slice()),
-        (layout.join("index.json"), index.as_bytes()),
-    ];
-    for (path, bytes) in files {
-        fs::write(&path, bytes).map_err(|source| FetchError::io("write", &path, source))?;
-    }
-    Ok(())
-}
-
-/// Where a blob of the layout lies, its folder made.
-fn blob(layout: &Path, digest: &Digest) -> Result<PathBuf, FetchError> {
-    let folder = layout.join("blobs").join(digest.algorithm().as_str());
-    fs::create_dir_all(&folder).map_err(|source| FetchError::io("make", &folder, source))?;
-    Ok(folder.join(digest.hex()))
+    layout.finish(&[manifest])
 }
 
 /// Writes a file as a whole or not at all.

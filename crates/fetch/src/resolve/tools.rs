@@ -8,6 +8,7 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use super::Context;
@@ -18,7 +19,12 @@ use crate::error::FetchError;
 use crate::http::{Expected, FileLanding};
 use crate::progress::Event;
 
-const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a program may take that looks at one chart or one signature.
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+/// What a program may write: rendered charts are the largest.
+const OUTPUT_LIMIT: u64 = 64 << 20;
+/// What it may say of its trouble.
+const ERRORS_LIMIT: u64 = 1 << 20;
 /// No program that is run here is larger, unpacked.
 const PROGRAM_LIMIT: u64 = 512 << 20;
 
@@ -109,14 +115,21 @@ pub(super) struct Program<'a> {
     pub(super) home: &'a Path,
     /// What else it finds in its environment.
     pub(super) set: &'a [(&'a str, &'a str)],
+    /// How long it may take.
+    pub(super) patience: Duration,
 }
 
 impl Program<'_> {
-    /// Runs it, and gives what it wrote and how it ended.
+    /// Runs it, and gives what it wrote and how it ended. It reads what strangers made, so it may not write without end.
     pub(super) async fn output(&self, arguments: &[String]) -> io::Result<Output> {
-        let child = self.start(arguments).await?;
-        tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap_or_else(|_| {
-            let reason = format!("it did not end within {} s", PATIENCE.as_secs());
+        let mut child = self.start(arguments).await?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let ended = async {
+            let (stdout, stderr) = tokio::try_join!(bounded(stdout, OUTPUT_LIMIT), bounded(stderr, ERRORS_LIMIT))?;
+            Ok(Output { status: child.wait().await?, stdout, stderr })
+        };
+        tokio::time::timeout(self.patience, ended).await.unwrap_or_else(|_| {
+            let reason = format!("it did not end within {} s", self.patience.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, reason))
         })
     }
@@ -148,11 +161,22 @@ impl Program<'_> {
     }
 }
 
+/// All that comes out of a pipe, and no more than `limit` bytes.
+async fn bounded(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let Some(pipe) = pipe else { return Ok(bytes) };
+    pipe.take(limit + 1).read_to_end(&mut bytes).await?;
+    match bytes.len() as u64 > limit {
+        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it wrote more than {limit} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
 /// Runs a program in an empty home and gives its standard output.
 pub(super) async fn run(context: Context<'_>, program: &Path, arguments: &[String]) -> Result<String, Failed> {
     let home = context.work.join("home");
     fs::create_dir_all(&home).map_err(|error| Failed(error.to_string()))?;
-    let program = Program { path: program, home: &home, set: &[] };
+    let program = Program { path: program, home: &home, set: &[], patience: PATIENCE };
     let output = program.output(arguments).await.map_err(|error| Failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -163,3 +187,30 @@ pub(super) async fn run(context: Context<'_>, program: &Path, arguments: &[Strin
 
 /// What a program that failed said.
 pub(super) struct Failed(pub(super) String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn outcome(program: &str, arguments: &[&str], patience: Duration) -> io::Result<Output> {
+        let home = tempfile::tempdir().unwrap();
+        let program = Program { path: Path::new(program), home: home.path(), set: &[], patience };
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        program.output(&arguments).await
+    }
+
+    #[tokio::test]
+    async fn a_program_may_not_write_without_end() {
+        let size = (OUTPUT_LIMIT + 1).to_string();
+        let flood = outcome("/usr/bin/head", &["-c", &size, "/dev/zero"], PATIENCE).await.unwrap_err();
+        assert_eq!(flood.kind(), io::ErrorKind::FileTooLarge);
+        let little = outcome("/usr/bin/head", &["-c", "3", "/dev/zero"], PATIENCE).await.unwrap();
+        assert_eq!((little.stdout.len(), little.status.success()), (3, true));
+    }
+
+    #[tokio::test]
+    async fn a_program_may_not_take_for_ever() {
+        let endless = outcome("/usr/bin/tail", &["-f", "/dev/null"], Duration::from_millis(100)).await.unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::TimedOut);
+    }
+}

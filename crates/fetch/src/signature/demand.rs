@@ -1,6 +1,7 @@
 //! What a rule demands, read from the files that it names.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sealock_bundle::spec::{Claims, KeyRule, KeylessRule};
@@ -8,6 +9,7 @@ use sealock_trust::Digest;
 use sealock_trust::attestation::UpstreamKey;
 
 use super::keyless::Keyless;
+use super::rule_file;
 use crate::error::FetchError;
 
 /// A trusted root is larger nowhere.
@@ -62,11 +64,6 @@ impl fmt::Display for Demand {
 }
 
 fn read(path: &Path, doing: &'static str) -> Result<String, FetchError> {
-    let failed = |source| FetchError::io(doing, path, source);
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    if length > ROOT_LIMIT {
-        let reason = format!("it has {length} bytes, and at most {ROOT_LIMIT} are read");
-        return Err(FetchError::RuleFile { path: path.to_owned(), reason });
-    }
-    std::fs::read_to_string(path).map_err(failed)
+    let bytes = rule_file::read(path, doing, ROOT_LIMIT)?;
+    String::from_utf8(bytes).map_err(|_| FetchError::io(doing, path, io::ErrorKind::InvalidData.into()))
 }

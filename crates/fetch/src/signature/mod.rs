@@ -6,6 +6,7 @@ mod demand;
 mod keyless;
 mod logged;
 pub(crate) mod openpgp;
+pub(crate) mod rule_file;
 mod simple;
 
 use sealock_trust::Digest;

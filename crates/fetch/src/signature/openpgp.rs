@@ -2,7 +2,6 @@
 //!
 //! The signatures themselves are checked by `gpgv` (GnuPG), which knows nothing but the keyring that it is given.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -11,7 +10,7 @@ use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 use serde_json::Value;
 
-use super::Unfit;
+use super::{Unfit, rule_file};
 use crate::error::FetchError;
 use crate::source::helm;
 
@@ -36,13 +35,8 @@ pub(crate) struct Keyring {
 impl Keyring {
     /// Reads `file`, with or without armour.
     pub(crate) fn read(file: PathBuf) -> Result<Self, FetchError> {
-        let failed = |source| FetchError::io("read the keyring", &file, source);
         let unfit = |reason: String| FetchError::RuleFile { path: file.clone(), reason };
-        let length = fs::metadata(&file).map_err(failed)?.len();
-        if length > KEYRING_LIMIT {
-            return Err(unfit(format!("it has {length} bytes, and at most {KEYRING_LIMIT} are read")));
-        }
-        let bytes = fs::read(&file).map_err(failed)?;
+        let bytes = rule_file::read(&file, "read the keyring", KEYRING_LIMIT)?;
         let keys = match std::str::from_utf8(&bytes).ok().filter(|text| text.contains("-----BEGIN")) {
             Some(text) => unarmoured(text).map_err(unfit)?,
             None => bytes.clone(),

@@ -72,6 +72,13 @@ pub(crate) struct Fetched {
     pub(crate) content: Content,
 }
 
+impl Fetched {
+    /// The descriptor by which others name it.
+    pub(crate) fn descriptor(&self) -> serde_json::Value {
+        serde_json::json!({"mediaType": self.media_type, "digest": self.digest, "size": self.bytes.len()})
+    }
+}
+
 /// What a manifest says.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
