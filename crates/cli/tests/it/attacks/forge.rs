@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_bundle::Manifest;
@@ -21,7 +22,10 @@ pub const HEADER: usize = 1 << 20;
 
 /// A time so many days from now, in whole seconds.
 pub fn days(from_now: i64) -> Timestamp {
-    let second = Timestamp::from_second(Timestamp::now().as_second()).expect("a time");
+    // One second for the whole run: a manifest and the metadata that is made for it later say the same.
+    static SECOND: LazyLock<Timestamp> =
+        LazyLock::new(|| Timestamp::from_second(Timestamp::now().as_second()).expect("a time"));
+    let second = *SECOND;
     second + SignedDuration::from_hours(24 * from_now)
 }
 
