@@ -20,12 +20,23 @@ pub struct InteropArgs {
 pub fn command(args: &InteropArgs) -> Result<()> {
     let root = repo::root()?;
     let judges = if args.ci { Judges::Ci } else { Judges::All };
-    let mut command = Command::new("cargo");
-    command.args(["test", "--quiet", "--package", "sealock-cli", "--test", "it", "interop::", "--", "--nocapture"]);
-    prepare(&mut command, &root, judges)?;
-    let status = command.current_dir(&root).status().context("cannot run cargo")?;
-    ensure!(status.success(), "a program of others does not read what we make: see above");
+    let table = ["--package", "sealock-cli", "--test", "it", "interop::", "--", "--nocapture"];
+    let read = run(&table, &root, judges)?;
+    ensure!(read, "a program of others does not read what we make: see above");
+    if judges == Judges::All {
+        let made =
+            run(&["--package", "sealock-fetch", "--test", "it", "sboms::syft", "--", "--ignored"], &root, judges)?;
+        ensure!(made, "syft does not make what we carry: see above");
+    }
     Ok(())
+}
+
+/// Whether the tests that `args` choose pass.
+fn run(args: &[&str], root: &Path, judges: Judges) -> Result<bool> {
+    let mut command = Command::new("cargo");
+    command.args(["test", "--quiet"]).args(args).current_dir(root);
+    prepare(&mut command, root, judges)?;
+    Ok(command.status().context("cannot run cargo")?.success())
 }
 
 /// Lets the tests that `command` runs find the programs, and tells them which there are.

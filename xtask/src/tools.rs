@@ -63,7 +63,7 @@ impl Judges {
 }
 
 /// The folders with the programs that judge what we make, made on first use: a `python3` that has python-tuf, `go_tuf`,
-/// `notation`, crane, and where all are wanted oras and cosign. tar, skopeo and umoci are the distribution's (`lab/setup.sh`).
+/// `notation`, crane, and where all are wanted oras, cosign and syft. tar, skopeo and umoci are the distribution's (`lab/setup.sh`).
 pub fn judges(root: &Path, which: Judges) -> Result<Vec<PathBuf>> {
     let mut folders = vec![
         python_oracles(root)?,
@@ -73,6 +73,7 @@ pub fn judges(root: &Path, which: Judges) -> Result<Vec<PathBuf>> {
     ];
     if which == Judges::All {
         folders.extend([part(root, "oras")?, part(root, "cosign")?]);
+        folders.push(go_oracle(&root.join("crates/fetch/tests/oracle/syft"), "syft", SYFT)?);
     }
     Ok(folders)
 }
@@ -114,6 +115,9 @@ fn python_oracles(root: &Path) -> Result<PathBuf> {
 
 /// The package with the command of the Notary Project.
 const NOTATION: &str = "github.com/notaryproject/notation/cmd/notation";
+
+/// The package with the command that makes SBOMs.
+const SYFT: &str = "github.com/anchore/syft/cmd/syft";
 
 /// Builds `package`, which the Go module in the folder `sources` has or names, as the program `name`.
 fn go_oracle(sources: &Path, name: &str, package: &str) -> Result<PathBuf> {
