@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::format::UnknownFormat;
 use crate::json::{self, Limits, jcs};
 use crate::reason::Code;
 use crate::role::{Claim, KeySet, RoleError};
@@ -58,6 +59,9 @@ pub enum DsseError {
         /// What it says it holds.
         found: String,
     },
+    /// What it holds is of another format, or of another major version.
+    #[error("what the envelope holds is not of a version that is read here")]
+    Format(#[from] UnknownFormat),
     /// The signatures do not suffice.
     #[error("the envelope's signatures do not suffice")]
     Role(#[from] RoleError),
@@ -68,7 +72,7 @@ impl DsseError {
     pub fn code(&self) -> Code {
         match self {
             Self::Json(source) => source.code(),
-            Self::Base64(_) => Code::Format,
+            Self::Base64(_) | Self::Format(_) => Code::Format,
             Self::PayloadType { .. } => Code::Subject,
             Self::Role(source) => source.code(),
         }

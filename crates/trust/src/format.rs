@@ -32,6 +32,8 @@ macro_rules! formats {
 formats! {
     /// What two people sign to let one bundle in.
     BREAK_GLASS = "break-glass" 1 . 0 reads [1], at "/format";
+    /// To whom a publisher delegates names.
+    DELEGATIONS = "delegations" 1 . 0 reads [1], at "/format";
     /// What `sealock diff -o json` answers; written, never read.
     DIFF = "diff" 1 . 0 reads [1], at "/format";
     /// What a node says of its gap.
@@ -70,10 +72,14 @@ formats! {
     SIGNATURE = "signature" 1 . 0 reads [1], at "/format";
     /// What keyholders elsewhere are asked to sign.
     SIGNING_REQUEST = "signing-request" 1 . 0 reads [1], at "/format";
+    /// What two people sign to settle an older trust state.
+    RESOLVE_STATE = "resolve-state" 1 . 0 reads [1], at "/format";
     /// Who a site is.
     SITE_ROOT = "site-root" 1 . 0 reads [1], at "/format";
     /// The folder of blobs and releases.
     STORE = "store" 1 . 0 reads [1], at "";
+    /// How far a site's memory had come, kept elsewhere.
+    TRUST_MIRROR = "trust-mirror" 1 . 0 reads [1], at "/format";
     /// What a site remembers.
     TRUST_STATE = "trust-state" 1 . 0 reads [1], at "/format";
     /// What the checks outside came to; read by people and by in-toto's tools.

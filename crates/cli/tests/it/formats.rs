@@ -17,11 +17,15 @@ use sealock_node::gap::{GapReport, GapRequest};
 use sealock_node::{HostFacts, RunRequest, fence, journal};
 use sealock_store::Store;
 use sealock_trust::break_glass::BreakGlass;
+use sealock_trust::directory::Mirror;
 use sealock_trust::dsse::Envelope;
 use sealock_trust::format::{self, Format, UnknownFormat};
 use sealock_trust::reason::Code;
 use sealock_trust::request::{RootDraft, SignatureFile, SigningRequest};
+use sealock_trust::resolution::ResolveState;
 use sealock_trust::revocation::RevocationList;
+use sealock_trust::site::{Registry, SiteRootSpec};
+use sealock_trust::tuf::Delegations;
 use sealock_trust::{Digest, FileKey, KeySet, PublicKey, Scheme, Signer as _, SiteRoot, TrustDirectory, receipt};
 use serde_json::Value;
 
@@ -66,6 +70,9 @@ fn cases() -> Vec<Case> {
         case!(SITE_ROOT, "site-root.json", enveloped, |bytes| done(SiteRoot::open(bytes))),
         case!(REVOCATIONS, "revocations.json", enveloped, |bytes| done(RevocationList::read(bytes))),
         case!(BREAK_GLASS, "break-glass.json", enveloped, |bytes| done(BreakGlass::read(bytes))),
+        case!(DELEGATIONS, "delegations.json", plain, |bytes| done(Delegations::from_bytes(bytes))),
+        case!(RESOLVE_STATE, "resolve-state.json", enveloped, |bytes| done(ResolveState::read(bytes))),
+        case!(TRUST_MIRROR, "trust-mirror.json", enveloped, mirror_signed_anew),
         case!(TRUST_STATE, "trust-state.json", enveloped, trust_state),
         case!(RELEASE, "release.json", enveloped, release_signed_anew),
         case!(STORE, "store-format", line, store),
@@ -126,6 +133,28 @@ fn release_signed_anew(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let kind = envelope["payloadType"].as_str().unwrap_or_default().to_owned();
     let signed = Envelope::sign(&kind, &payload(&envelope), &[&key])?.to_json()?;
     release(&signed, &KeySet::new([key.public_key().clone()], 1)?).map(drop)
+}
+
+/// A mirror likewise, by the site that it names.
+fn mirror_signed_anew(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let key = FileKey::generate(Scheme::Ed25519)?;
+    let envelope: Value = serde_json::from_slice(bytes)?;
+    let kind = envelope["payloadType"].as_str().unwrap_or_default().to_owned();
+    let payload = payload(&envelope);
+    let content: Value = serde_json::from_slice(&payload)?;
+    let only = KeySet::new([key.public_key().clone()], 1)?;
+    let spec = SiteRootSpec {
+        id: content["site"].as_str().unwrap_or_default().parse()?,
+        issued: jiff::Timestamp::UNIX_EPOCH,
+        classification: None,
+        root: only.clone(),
+        site: only,
+        approver: None,
+        stale_grace_days: None,
+        registry: Registry { name: "registry.plant-7".into(), address: "10.77.0.2:443".into(), ca: String::new() },
+    };
+    let site = SiteRoot::create(&spec, &[&key])?;
+    done(Mirror::signed("a note".into(), &Envelope::sign(&kind, &payload, &[&key])?.to_json()?, &site))
 }
 
 fn release(bytes: &[u8], keys: &KeySet) -> Result<sealock_store::Published, Box<dyn Error>> {
@@ -238,7 +267,16 @@ fn other_majors_are_refused_by_name() {
 
 #[test]
 fn another_version_is_told_though_its_fields_differ_too() {
-    let enveloped = ["break-glass", "receipt", "release", "revocations", "site-root", "trust-state"];
+    let enveloped = [
+        "break-glass",
+        "receipt",
+        "release",
+        "resolve-state",
+        "revocations",
+        "site-root",
+        "trust-mirror",
+        "trust-state",
+    ];
     for case in cases().iter().filter(|case| case.format.at == "/format" && !enveloped.contains(&case.format.name)) {
         let name = case.format.name;
         let text = format!("{{\"format\":\"{name}/2.0\",\"something\":\"new\"}}");

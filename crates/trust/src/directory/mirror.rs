@@ -10,6 +10,7 @@ use super::state::State;
 use super::{DirectoryError, TrustDirectory};
 use crate::Digest;
 use crate::dsse::{DsseError, Envelope};
+use crate::format;
 use crate::json::{Limits, jcs};
 use crate::names::{Justification, SiteId};
 use crate::resolution::ResolveState;
@@ -22,7 +23,7 @@ const SIGNED: &str = "mirror.json";
 /// What the envelope of a signed generation says it holds.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.trust-mirror.v1+json";
 /// The format of a signed generation that is written and read.
-pub const FORMAT: &str = "trust-mirror/1.0";
+pub const FORMAT: &str = format::TRUST_MIRROR.current;
 
 /// A generation of the trust state that is known from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,10 +75,12 @@ impl Mirror {
     pub fn signed(place: String, bytes: &[u8], site: &SiteRoot) -> Result<Self, DsseError> {
         let envelope = Envelope::from_json(bytes)?;
         let payload = envelope.verify(PAYLOAD_TYPE, site.site_keys())?;
-        let Signed { format, site: of, generation, state } = jcs::from_slice(payload, &Limits::DOCUMENT)?;
-        if format != FORMAT || of != *site.id() {
+        let signed = format::read(payload, &Limits::DOCUMENT, format::TRUST_MIRROR, |signed: &Signed| &signed.format);
+        let signed = signed.map_err(|error| error.either(DsseError::Json, DsseError::Format))?;
+        let Signed { site: of, generation, state, .. } = signed;
+        if of != *site.id() {
             let expected = format!("{FORMAT} of the site {}", site.id());
-            return Err(DsseError::PayloadType { expected, found: format!("{format} of the site {of}") });
+            return Err(DsseError::PayloadType { expected, found: format!("{FORMAT} of the site {of}") });
         }
         Ok(Self { place, generation, state: Some(state) })
     }

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{DelegatedRole, Delegations, MAX_PATTERNS, TrustError};
+use crate::format;
 use crate::json::{Limits, jcs};
 use crate::key::{KeyId, PublicKey};
 use crate::names::{NamePrefix, RoleName};
 use crate::role::KeySet;
 
 /// The value of `format`.
-pub const DELEGATIONS_FORMAT: &str = "delegations/1.0";
+pub const DELEGATIONS_FORMAT: &str = format::DELEGATIONS.current;
 /// How the file is called.
 const FILE: &str = "delegations.json";
 
@@ -62,12 +63,9 @@ impl Delegations {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, TrustError> {
         let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let malformed = |source| TrustError::Json { file: FILE.to_owned(), source };
-        let wire: Wire = jcs::from_slice(text, &Limits::DOCUMENT).map_err(malformed)?;
-        let major = |format: &str| format.split('.').next().map(str::to_owned);
-        if major(&wire.format) != major(DELEGATIONS_FORMAT) {
-            let (file, expected, found) = (FILE.to_owned(), DELEGATIONS_FORMAT, wire.format);
-            return Err(TrustError::Kind { file, expected, found });
-        }
+        let other = |source| TrustError::Format { file: FILE.to_owned(), source };
+        let wire = format::read(text, &Limits::DOCUMENT, format::DELEGATIONS, |wire: &Wire| &wire.format);
+        let wire = wire.map_err(|error| error.either(malformed, other))?;
         let delegations = Self { keys: wire.keys, roles: wire.roles };
         delegations.check(FILE)?;
         Ok(delegations)

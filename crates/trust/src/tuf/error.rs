@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 
 use crate::digest::Digest;
+use crate::format::UnknownFormat;
 use crate::json;
 use crate::key::KeyId;
 use crate::names::{NamePrefix, RoleName};
@@ -80,6 +81,14 @@ pub enum TrustError {
         file: String,
         /// What is wrong with it.
         source: json::Error,
+    },
+    /// A file of ours of another format or major version.
+    #[error("{file} is not of a version that is read here")]
+    Format {
+        /// The file.
+        file: String,
+        /// What it says, and what is read.
+        source: UnknownFormat,
     },
     /// Metadata of another role, or of an unknown major version of the specification.
     #[error("{file} says that it is {found:?}, but has to be {expected:?}")]
@@ -263,7 +272,11 @@ impl TrustError {
             Self::TooManyRoots { .. } | Self::TooManyDelegations { .. } => Code::Limit,
             Self::DelegationCycle { .. } => Code::Cycle,
             Self::Json { source, .. } => source.code(),
-            Self::Kind { .. } | Self::NoManifest | Self::NoDigest { .. } | Self::DelegatesOn { .. } => Code::Format,
+            Self::Format { .. }
+            | Self::Kind { .. }
+            | Self::NoManifest
+            | Self::NoDigest { .. }
+            | Self::DelegatesOn { .. } => Code::Format,
             Self::RootUnsound { source, .. } | Self::Role { source, .. } => source.code(),
             Self::ForeignSignature { .. } | Self::OutOfScope { .. } | Self::ForeignName { .. } => Code::Scope,
             Self::RootGap { .. } => Code::RootGap,

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sealock_trust::break_glass::{BreakGlass, Token};
 use sealock_trust::{Digest, Justification};
 use serde::Serialize;
 
-use super::people;
+use super::people::{self, TokenArgs};
 use crate::context::Context;
 use crate::error::Result;
-use crate::keys::{self, KeyName, Passphrases};
+use crate::keys;
 use crate::station::Station;
 use crate::{files, time};
 
@@ -29,18 +29,8 @@ pub struct BreakGlassArgs {
     /// Why
     #[arg(long, value_name = "TEXT", required_unless_present = "add", conflicts_with = "add")]
     reason: Option<Justification>,
-    /// Hours until the token is worth nothing
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=720))]
-    expires_in: u16,
-    /// Add a signature to the token that is there
-    #[arg(long)]
-    add: bool,
-    /// A private key of an approver: a file or `pkcs11:` URI; several may sign at once
-    #[arg(short, long = "key", value_name = "KEY", required = true)]
-    keys: Vec<KeyName>,
-    /// File whose first line is the passphrase of the keys, or the PIN of tokens
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    signing: TokenArgs,
 }
 
 #[derive(Serialize)]
@@ -52,21 +42,17 @@ struct Outcome {
     complete: bool,
 }
 
-/// No token is longer than this; in bytes.
-const MAX_TOKEN: u64 = 1 << 20;
-
 pub fn run(args: &BreakGlassArgs, context: &Context) -> Result<()> {
     let site = Station::open(context)?.site;
-    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let keys = people::load(&args.keys, &site, &passphrases)?;
+    let passphrases = args.signing.passphrases(context);
+    let keys = args.signing.keys(&site, &passphrases)?;
     let signers = keys::signers(&keys);
     let bytes = match (&args.manifest, &args.reason) {
         (Some(manifest), Some(reason)) => {
-            let hours = SignedDuration::from_hours(i64::from(args.expires_in));
-            let expires = time::now().saturating_add(hours).unwrap_or(Timestamp::MAX);
-            BreakGlass::new(site.id().clone(), manifest.clone(), expires, reason.clone()).sign(&signers)?
+            BreakGlass::new(site.id().clone(), manifest.clone(), args.signing.expires(), reason.clone())
+                .sign(&signers)?
         }
-        _ => Token::add_signatures(&files::read(&args.token, MAX_TOKEN)?, &signers)?,
+        _ => Token::add_signatures(&people::read_token(&args.token)?, &signers)?,
     };
     let content = BreakGlass::read(&bytes)?;
     let complete = Token::verify(&bytes, &site, &content.manifest, time::now()).is_ok();

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sealock_trust::Justification;
 use sealock_trust::directory::{Mirror, Resolution};
 use sealock_trust::resolution::{ResolveError, ResolveState};
+use sealock_trust::token::TokenError;
 use serde::Serialize;
 
-use super::people;
+use super::people::{self, TokenArgs};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::{self, KeyName, Passphrases};
+use crate::keys;
 use crate::station::Station;
 use crate::{files, time};
 
@@ -28,18 +29,8 @@ pub struct ResolveStateArgs {
     /// Why the older copy is there; kept with the state
     #[arg(long, value_name = "TEXT", required_unless_present = "add", conflicts_with = "add")]
     reason: Option<Justification>,
-    /// Hours until the signatures are worth nothing
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=720))]
-    expires_in: u16,
-    /// Add a signature to the file that is there
-    #[arg(long)]
-    add: bool,
-    /// A private key of an approver, a file or a `pkcs11:` URI; several may sign at once
-    #[arg(short, long = "key", value_name = "KEY", required = true)]
-    keys: Vec<KeyName>,
-    /// File whose first line is the passphrase of the keys, the site's too, or the PIN of their tokens
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    signing: TokenArgs,
 }
 
 #[derive(Serialize)]
@@ -55,9 +46,6 @@ struct Outcome {
     resolution: Option<Resolution>,
 }
 
-/// No token is longer than this; in bytes.
-const MAX_TOKEN: u64 = 1 << 20;
-
 pub fn run(args: &ResolveStateArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
     let Some(mirror) = station.directory.frozen()? else {
@@ -66,16 +54,16 @@ pub fn run(args: &ResolveStateArgs, context: &Context) -> Result<()> {
         )
         .hint("`sealock site state` compares."));
     };
-    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
-    let keys = people::load(&args.keys, &station.site, &passphrases)?;
+    let passphrases = args.signing.passphrases(context);
+    let keys = args.signing.keys(&station.site, &passphrases)?;
     let signers = keys::signers(&keys);
     let token = match &args.reason {
         Some(reason) => begin(args, &station, mirror, reason)?.sign(&signers)?,
-        None => ResolveState::add_signatures(&files::read(&args.token, MAX_TOKEN)?, &signers)?,
+        None => ResolveState::add_signatures(&people::read_token(&args.token)?, &signers)?,
     };
     let said = ResolveState::read(&token)?;
     let verdict = ResolveState::verify(&token, &station.site, time::now());
-    if let Err(error @ ResolveError::TooFewKeys(_)) = verdict {
+    if let Err(error @ ResolveError::Token(TokenError::TooFewKeys(_))) = verdict {
         return Err(CommandError::from(error).hint("Name the approvers in the site spec, and make the site anew."));
     }
     let is_complete = verdict.is_ok();
@@ -107,8 +95,7 @@ pub fn run(args: &ResolveStateArgs, context: &Context) -> Result<()> {
 }
 
 fn begin(args: &ResolveStateArgs, station: &Station, mirror: Mirror, reason: &Justification) -> Result<ResolveState> {
-    let hours = SignedDuration::from_hours(i64::from(args.expires_in));
-    let expires = time::now().saturating_add(hours).unwrap_or(Timestamp::MAX);
+    let expires = args.signing.expires();
     let found = station.directory.generation()?;
     Ok(ResolveState::new(station.site.id().clone(), (found, mirror), expires, reason.clone()))
 }
