@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
 use tempfile::TempDir;
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::{ExecuteError, SshSettings, host_key};
 use crate::spec::Host;
 
 /// How long a command may take that only looks or writes something small.
 pub(super) const QUICK: Duration = Duration::from_secs(60);
+
+/// No command answers with more, in bytes: the host may be somebody else's by now.
+const MAX_ANSWER: u64 = 64 << 20;
 
 /// What ssh is told besides: nothing may widen the pin, and the station's own settings (jump hosts, agents, tokens) hold.
 const CONFIG: &str = "GlobalKnownHostsFile /dev/null\n\
@@ -152,8 +155,15 @@ impl Connection {
             }
             drop(pipe.take());
         };
-        let ((), output) = tokio::join!(feed, child.wait_with_output());
-        output.map_err(|source| self.lost(source))
+        let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+        let ((), stdout, stderr) = tokio::join!(feed, bounded(stdout), bounded(stderr));
+        let io = |source| self.lost(openssh::Error::ChildIo(source));
+        let (stdout, stderr) = (stdout.map_err(io)?, stderr.map_err(io)?);
+        if [&stdout, &stderr].iter().any(|bytes| bytes.len() as u64 > MAX_ANSWER) {
+            return Err(ExecuteError::Flood { host: self.host.name.to_string(), limit: MAX_ANSWER });
+        }
+        let status = child.wait().await.map_err(|source| self.lost(source))?;
+        Ok(Output { status, stdout, stderr })
     }
 
     /// Starts a shell script as root, with all three standard streams as pipes.
@@ -205,6 +215,15 @@ impl Connection {
     }
 }
 
+/// What comes out of a pipe, up to the first byte too many.
+async fn bounded(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(MAX_ANSWER + 1).read_to_end(&mut bytes).await?;
+    }
+    Ok(bytes)
+}
+
 fn runtime_folder(parent: &Path) -> Result<TempDir, ExecuteError> {
     let failed = |source| ExecuteError::Io { action: "make a folder in", path: parent.into(), source };
     std::fs::create_dir_all(parent).map_err(failed)?;
@@ -251,6 +270,13 @@ mod tests {
     use super::*;
 
     /// ssh takes the first value that it finds: what pins the key has to stand before the station's own settings.
+    #[tokio::test]
+    async fn a_host_that_answers_without_end_fills_no_memory() {
+        let flood = bounded(Some(tokio::io::repeat(b'x'))).await.unwrap();
+        assert_eq!(flood.len() as u64, MAX_ANSWER + 1);
+        assert_eq!(bounded(Some(&b"facts"[..])).await.unwrap(), b"facts");
+    }
+
     #[test]
     fn the_stations_own_settings_cannot_widen_the_pin() {
         let includes = CONFIG.find("Include").unwrap();

@@ -55,6 +55,14 @@ pub enum ExecuteError {
         /// What ssh says.
         source: Box<openssh::Error>,
     },
+    /// A host answers without end.
+    #[error("host {host} answers with more than {limit} bytes")]
+    Flood {
+        /// The host.
+        host: String,
+        /// What is borne.
+        limit: u64,
+    },
     /// A command did not end in time.
     #[error("host {host}: `{command}` did not end within {seconds} s")]
     Late {
@@ -239,6 +247,7 @@ impl ExecuteError {
             Self::Silent { .. } => "run the same command again: the host's journal knows how far it came".into(),
             Self::Step { failure, .. } => failure.hint.clone()?,
             Self::Plan(error) => error.hint()?,
+            Self::Flood { .. } => "look at that machine at its console before anything else is done with it".into(),
             Self::Obstacle { .. } => {
                 "Sealock overwrites nothing that it did not write: move it away, or clean the host with the tool that made it".into()
             }
