@@ -23,3 +23,4 @@ mod vendors;
 mod volumes;
 mod volumes_cost;
 mod volumes_crash;
+mod volumes_properties;

@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use proptest::prelude::*;
 use sealock_bundle::Archive;
 use sealock_bundle::import::{ImportError, ImportOutcome, Terms, import_archive};
 use sealock_bundle::volumes::{
@@ -36,15 +35,15 @@ pub(crate) fn send_to(
 }
 
 /// A bundle and its volumes, in folders of their own.
-struct Media {
+pub(crate) struct Media {
     folder: tempfile::TempDir,
     publisher: Publisher,
     bundle: PathBuf,
-    sent: Sent,
+    pub(crate) sent: Sent,
 }
 
 impl Media {
-    fn new(size: &str, parity: &str) -> Self {
+    pub(crate) fn new(size: &str, parity: &str) -> Self {
         let (folder, publisher) = (tempfile::tempdir().unwrap(), Publisher::new());
         let bundle = cargo(1).build(folder.path(), &publisher);
         let media = folder.path().join("media");
@@ -57,11 +56,11 @@ impl Media {
         self.folder.path().join("media")
     }
 
-    fn find(&self) -> Result<VolumeSet, VolumeError> {
+    pub(crate) fn find(&self) -> Result<VolumeSet, VolumeError> {
         VolumeSet::find(&[self.media()])
     }
 
-    fn repair(&self, to: &str) -> Result<PathBuf, VolumeError> {
+    pub(crate) fn repair(&self, to: &str) -> Result<PathBuf, VolumeError> {
         let to = self.folder.path().join(to);
         repair(&self.find()?, Target::File(&to), &mut |_| {}).map(|_| to)
     }
@@ -74,17 +73,17 @@ impl Media {
     }
 
     /// The joined bundle is there, and nothing else.
-    fn assert_repaired(&self, to: &str) {
+    pub(crate) fn assert_repaired(&self, to: &str) {
         let to = self.repair(to).unwrap();
         assert_eq!(fs::read(&to).unwrap(), fs::read(&self.bundle).unwrap());
         fs::remove_file(to).unwrap();
     }
 
-    fn volume(&self, number: usize) -> &Path {
+    pub(crate) fn volume(&self, number: usize) -> &Path {
         &self.sent.volumes[number].path
     }
 
-    fn flip(&self, number: usize, at: u64) {
+    pub(crate) fn flip(&self, number: usize, at: u64) {
         flip(self.volume(number), at);
     }
 
@@ -100,7 +99,7 @@ impl Media {
     }
 
     /// The reason for which the damaged volumes are refused, be it their header's or their content's.
-    fn refusal(&self) -> String {
+    pub(crate) fn refusal(&self) -> String {
         match self.find().unwrap().archive() {
             Err(error) => code(&error),
             Ok(archive) => {
@@ -448,61 +447,4 @@ fn sealed(mut document: serde_json::Value) -> Vec<u8> {
     let sum = sealock_trust::Digest::sha256(&sealock_trust::json::jcs::to_vec(&document).unwrap());
     document["checksum"] = sum.to_string().into();
     sealock_trust::json::jcs::to_vec(&document).unwrap()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
-
-    /// Whatever is lost: within parity it is rebuilt, beyond it is named, and nothing else ever happens.
-    #[test]
-    fn what_parity_makes_up_for_is_rebuilt(
-        size in 1_u64..6, percent in 10_u64..60,
-        gone in proptest::collection::vec(any::<prop::sample::Index>(), 0..4),
-        flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6),
-    ) {
-        let media = Media::new(&format!("{size}MiB"), &format!("{percent}%"));
-        let count = media.sent.volumes.len();
-        let gone: BTreeSet<usize> = gone.iter().map(|volume| volume.index(count)).collect();
-        for (volume, at) in &flips {
-            let volume = volume.index(count);
-            media.flip(volume, at.index(usize::try_from(media.sent.volumes[volume].size).unwrap()) as u64);
-        }
-        // A volume of one block that is flipped cannot be recognised any more: then it is as good as gone.
-        let unknown = |volume: &usize| matches!(
-            VolumeSet::find(&[media.sent.index[0].clone(), media.volume(*volume).to_owned()]),
-            Err(VolumeError::Foreign { .. })
-        );
-        let unknown: BTreeSet<usize> = (0..count).filter(unknown).collect();
-        for volume in gone.union(&unknown) {
-            fs::remove_file(media.volume(*volume)).unwrap();
-        }
-        let set = media.find().unwrap();
-        let damage = scan(&set, 0, &mut |_| {});
-        match damage.verdict() {
-            Verdict::Whole => prop_assert!(gone.is_empty() && unknown.is_empty()),
-            Verdict::Repairable => {}
-            Verdict::BeyondRepair(needs) => {
-                let shape = *set.index().geometry().parity().as_ref().unwrap();
-                prop_assert!(damage.lost_blocks() > shape.parity && needs.short > 0);
-                let is_beyond = matches!(media.repair("joined"), Err(VolumeError::BeyondRepair(_)));
-                prop_assert!(is_beyond);
-                return Ok(());
-            }
-        }
-        media.assert_repaired("joined");
-    }
-
-    #[test]
-    fn any_flipped_byte_is_found(volume in any::<prop::sample::Index>(), at in any::<prop::sample::Index>()) {
-        let media = Media::new("3MiB", "25%");
-        let volume = volume.index(media.sent.volumes.len());
-        let at = at.index(usize::try_from(media.sent.volumes[volume].size).unwrap()) as u64;
-        media.flip(volume, at);
-        let damage = scan(&media.find().unwrap(), 0, &mut |_| {});
-        prop_assert_eq!(damage.lost_blocks(), 1);
-        prop_assert_eq!(damage.volumes()[volume].lost[0].first, at >> 20);
-        if !media.sent.volumes[volume].is_parity {
-            media.refusal();
-        }
-    }
 }

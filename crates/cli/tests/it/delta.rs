@@ -9,12 +9,11 @@ use crate::sandbox::steady;
 use crate::{import, packager};
 
 const RECEIPT: &str = "plant-7-base-1.receipt.json";
-const DELTA: &str = "plant/plant-2-delta-plant-7.tar";
-const SINCE: [&str; 5] = ["build", "--lock", "plant/sealock.lock", "--since", RECEIPT];
+pub const DELTA: &str = "plant/plant-2-delta-plant-7.tar";
+pub const SINCE: [&str; 5] = ["build", "--lock", "plant/sealock.lock", "--since", RECEIPT];
 
-/// The first bundle is imported, its receipt is out, and the spec asks for one image more.
-fn after_the_first() -> Packager {
-    let packager = import::station("plant-7");
+/// The first bundle is imported, its receipt is out, and the site's root is enrolled where bundles are made.
+pub fn carry_the_first(packager: &Packager) {
     let sandbox = &packager.sandbox;
     sandbox.must(&["import", "plant/plant-1.tar"]);
     sandbox.must(&["release", "receipt"]);
@@ -22,9 +21,15 @@ fn after_the_first() -> Packager {
     let fingerprint = shown["fingerprint"].as_str().expect("a fingerprint");
     let enroll = ["trust", "enroll", "state/trust/site-root.json", "--site", "--to", "plant/trust/sites"];
     sandbox.must(&[&enroll[..], &["--fingerprint", fingerprint]].concat());
+}
+
+/// That, and the spec asks for one image more.
+fn after_the_first() -> Packager {
+    let packager = import::station("plant-7");
+    carry_the_first(&packager);
     packager.upstream.push("quay.io/team/more:1", &corpus::images(3, 300_000)[2]);
     let more = "    - {ref: \"quay.io/team/more:1\", verify: {unsigned: \"made for this test\"}}\n";
-    sandbox.write("plant/sealock.yaml", format!("{}{more}", packager::SPEC));
+    packager.sandbox.write("plant/sealock.yaml", format!("{}{more}", packager::SPEC));
     packager.lock();
     packager
 }
@@ -34,7 +39,7 @@ fn size(path: &Path) -> u64 {
 }
 
 /// Blanks out sizes too: those of JSON documents with times and keys in them differ by a byte.
-fn blank() -> insta::internals::SettingsBindDropGuard {
+pub fn blank() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\d+(\.\d)? (B|KiB|MiB)", "[SIZE]");
     settings.bind_to_scope()

@@ -3,15 +3,14 @@
 use sealock_testkit::image::Image;
 use serde_json::json;
 
-use crate::packager::{Packager, json};
+use crate::delta::{DELTA, SINCE, blank, carry_the_first};
+use crate::packager::Packager;
 use crate::sandbox::steady;
 use crate::{import, packager};
 
 const BASE: &[u8] = include_bytes!("../../../bundle/testdata/vectors/layer-patch/base.gz");
 const NEXT: &[u8] = include_bytes!("../../../bundle/testdata/vectors/layer-patch/layer-go.gz");
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-const DELTA: &str = "plant/plant-2-delta-plant-7.tar";
-const SINCE: [&str; 5] = ["build", "--lock", "plant/sealock.lock", "--since", "plant-7-base-1.receipt.json"];
 
 fn push_tool(packager: &Packager, tag: &str, layer: &'static [u8]) {
     let config = json!({"architecture": "amd64", "os": "linux", "config": {"Labels": {"tag": tag}}, "rootfs": {"type": "layers", "diff_ids": []}});
@@ -28,24 +27,11 @@ fn after_the_first() -> Packager {
     let packager = Packager::new();
     push_tool(&packager, "1", BASE);
     packager.build();
-    let sandbox = &packager.sandbox;
-    import::believe(sandbox, "plant-7");
-    sandbox.must(&["import", "plant/plant-1.tar"]);
-    sandbox.must(&["release", "receipt"]);
-    let shown = json(&sandbox.must(&["site", "show", "-o", "json"]));
-    let fingerprint = shown["fingerprint"].as_str().expect("a fingerprint");
-    let enroll = ["trust", "enroll", "state/trust/site-root.json", "--site", "--to", "plant/trust/sites"];
-    sandbox.must(&[&enroll[..], &["--fingerprint", fingerprint]].concat());
+    import::believe(&packager.sandbox, "plant-7");
+    carry_the_first(&packager);
     push_tool(&packager, "2", NEXT);
     packager.lock();
     packager
-}
-
-/// Blanks out sizes: those of JSON documents with times and keys in them differ by a byte.
-fn blank() -> insta::internals::SettingsBindDropGuard {
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\d+(\.\d)? (B|KiB|MiB)", "[SIZE]");
-    settings.bind_to_scope()
 }
 
 #[test]
