@@ -1,6 +1,5 @@
 //! Bundles in volumes: cut, lost, mixed up, rebuilt, and imported without being joined.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
