@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::cases::{app, bundle, cluster, gap, import, outside, serve};
+use super::cases::{app, bundle, cluster, gap, import, outside, running_site, serve};
 use super::{Case, Scenario};
 use crate::story::{Desk, STEPS};
 
@@ -40,6 +40,9 @@ const CASES: &[Case] = &[
     Case { name: "app: image not in the release", run: app::image_not_in_the_release },
     Case { name: "app: not ready", run: app::not_ready },
     Case { name: "app: registry down while pods start", run: app::registry_down },
+    Case { name: "station: a newer Sealock from a bundle", run: running_site::newer_sealock },
+    Case { name: "trust: revoked on a live cluster", run: running_site::revoked },
+    Case { name: "trust: a restored disk is told by a node", run: running_site::restored_disk },
     Case { name: "gap: a hole is seen", run: gap::hole },
     Case { name: "cluster: reset", run: cluster::reset },
     Case { name: "cluster: swap on, small disk", run: cluster::unfit_hosts },

@@ -6,4 +6,5 @@ pub mod cluster;
 pub mod gap;
 pub mod import;
 pub mod outside;
+pub mod running_site;
 pub mod serve;
