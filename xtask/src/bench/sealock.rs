@@ -56,11 +56,6 @@ impl Sealock {
         self.run(&["import", "bench.tar"])
     }
 
-    /// `sealock inspect`.
-    pub fn inspect(&self) -> Result<Cost> {
-        self.run(&["inspect", "bench.tar"])
-    }
-
     /// The bundle that was built.
     pub fn bundle(&self) -> PathBuf {
         self.desk.join("bench.tar")
