@@ -27,6 +27,10 @@ pub struct ServeConfig {
     pub control_socket: Option<PathBuf>,
     /// The socket of the service manager (sd_notify(3)), from the environment of the process.
     pub notify_socket: Option<PathBuf>,
+    /// Where Prometheus asks, in plain HTTP; nowhere if none.
+    pub metrics: Option<SocketAddr>,
+    /// The file that gets a line for each request; none is written without.
+    pub access_log: Option<PathBuf>,
     /// Bounds of what clients can take.
     pub limits: Limits,
 }

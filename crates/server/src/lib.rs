@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod listen;
 mod notify;
+mod observe;
 pub mod revoked;
 mod serve;
 mod state;

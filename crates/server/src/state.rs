@@ -7,6 +7,7 @@ use sealock_store::Store;
 use sealock_trust::KeySet;
 
 use crate::config::{RevocationSource, ServeConfig};
+use crate::observe::{Observer, Standing};
 use crate::revoked::{Revocations, RevokedError};
 use crate::view::View;
 use crate::view::name::{is_repository, upstream_prefix};
@@ -22,13 +23,14 @@ pub(crate) struct State {
     view: ArcSwap<View>,
     /// What was revoked and in use when the view was built.
     revocations: ArcSwap<Revocations>,
+    observer: Arc<Observer>,
     /// Held while a view is built, so that an older one never replaces a newer one.
     building: Mutex<()>,
 }
 
 impl State {
     /// The state at start: the current release, whose signature must hold, less what is revoked.
-    pub(crate) fn load(config: &ServeConfig) -> Result<Self, RevokedError> {
+    pub(crate) fn load(config: &ServeConfig, observer: Observer) -> Result<Self, RevokedError> {
         let state = Self {
             store: config.store.clone(),
             site_keys: config.site_keys.clone(),
@@ -36,6 +38,7 @@ impl State {
             names: config.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             view: ArcSwap::default(),
             revocations: ArcSwap::default(),
+            observer: Arc::new(observer),
             building: Mutex::new(()),
         };
         state.reload()?;
@@ -69,6 +72,24 @@ impl State {
 
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    pub(crate) fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
+    /// What Prometheus is told. Asks the filesystem, so it may block.
+    pub(crate) fn metrics_text(&self) -> String {
+        let view = self.view();
+        let blocked = view.affected.iter().filter(|affected| affected.blocked).count();
+        self.observer.metrics.text(Standing {
+            release: view.release.unwrap_or_default(),
+            problems: view.problems.len(),
+            blocked,
+            alarms: view.affected.len() - blocked,
+            free: self.store.free_bytes().unwrap_or_default(),
+            dropped_lines: self.observer.dropped_lines(),
+        })
     }
 
     pub(crate) fn store(&self) -> &Store {
