@@ -25,6 +25,9 @@ const CONNECTIONS: usize = 16;
 /// For one connection, all in all: scrapers that want to stay come again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// After the process ran out of descriptors.
+const BREATH: Duration = Duration::from_millis(100);
+
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -58,7 +61,8 @@ impl Exposition {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection for metrics could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    // Out of descriptors or memory: what ends makes room.
+                    let _ = timeout(BREATH, std::future::pending::<()>()).await;
                 }
             }
         }
