@@ -66,6 +66,8 @@ pub struct Limits {
     pub stalled: Duration,
     /// For running downloads, once the server is told to stop.
     pub grace: Duration,
+    /// Free bytes on the filesystem of the store below which health is degraded, and the log says so.
+    pub headroom: u64,
 }
 
 impl Default for Limits {
@@ -76,6 +78,7 @@ impl Default for Limits {
             header: Duration::from_secs(60),
             stalled: Duration::from_secs(60),
             grace: Duration::from_secs(20),
+            headroom: 5 << 30,
         }
     }
 }

@@ -154,7 +154,11 @@ async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifi
             }
             _ = look.tick() => {
                 let asked = state.clone();
-                if !tokio::task::spawn_blocking(move || asked.is_stale()).await.unwrap_or(false) {
+                let look = move || {
+                    asked.free_bytes();
+                    asked.is_stale()
+                };
+                if !tokio::task::spawn_blocking(look).await.unwrap_or(false) {
                     continue;
                 }
             }

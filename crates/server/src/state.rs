@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use sealock_store::Store;
 use sealock_trust::KeySet;
 
+use crate::condition::Condition;
 use crate::config::{RevocationSource, ServeConfig};
 use crate::observe::{Observer, Standing};
 use crate::revoked::{Revocations, RevokedError};
@@ -24,6 +25,7 @@ pub(crate) struct State {
     /// What was revoked and in use when the view was built.
     revocations: ArcSwap<Revocations>,
     observer: Arc<Observer>,
+    condition: Condition,
     /// Held while a view is built, so that an older one never replaces a newer one.
     building: Mutex<()>,
 }
@@ -39,6 +41,7 @@ impl State {
             view: ArcSwap::default(),
             revocations: ArcSwap::default(),
             observer: Arc::new(observer),
+            condition: Condition::new(config.limits.headroom),
             building: Mutex::new(()),
         };
         state.reload()?;
@@ -47,6 +50,12 @@ impl State {
 
     /// Reads the current release, and what is revoked, again. Where that fails the old view stays.
     pub(crate) fn reload(&self) -> Result<Option<u64>, RevokedError> {
+        let reloaded = self.try_reload();
+        self.condition.reloaded(&reloaded);
+        reloaded
+    }
+
+    fn try_reload(&self) -> Result<Option<u64>, RevokedError> {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.store.current_release(&self.site_keys)?;
         let revocations = self.read_revocations()?;
@@ -87,9 +96,22 @@ impl State {
             problems: view.problems.len(),
             blocked,
             alarms: view.affected.len() - blocked,
-            free: self.store.free_bytes().unwrap_or_default(),
+            free: self.free_bytes(),
+            is_ready: self.condition.fault().is_none(),
+            is_low: self.condition.is_low(),
             dropped_lines: self.observer.dropped_lines(),
         })
+    }
+
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Looks at the free space, and says so once where it becomes low. Asks the filesystem, so it may block.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        let free = self.store.free_bytes().unwrap_or_default();
+        self.condition.measured(free);
+        free
     }
 
     pub(crate) fn store(&self) -> &Store {

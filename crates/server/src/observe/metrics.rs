@@ -50,6 +50,10 @@ pub(crate) struct Standing {
     pub(crate) alarms: usize,
     /// Bytes that can still be written to the filesystem of the store.
     pub(crate) free: u64,
+    /// Whether the current release could be read when that was last tried.
+    pub(crate) is_ready: bool,
+    /// Whether that is less than the headroom that was asked for.
+    pub(crate) is_low: bool,
     /// Lines of the access log that were dropped.
     pub(crate) dropped_lines: u64,
 }
@@ -74,6 +78,8 @@ struct StandingGauges {
     blocked: Gauge,
     alarms: Gauge,
     free: Gauge<u64, AtomicU64>,
+    ready: Gauge,
+    low: Gauge,
     dropped_lines: Gauge<u64, AtomicU64>,
 }
 
@@ -115,7 +121,7 @@ impl Metrics {
     }
 
     fn register_standing(&mut self) {
-        let StandingGauges { release, problems, blocked, alarms, free, dropped_lines } = &self.standing;
+        let StandingGauges { release, problems, blocked, alarms, free, ready, low, dropped_lines } = &self.standing;
         let registry = &mut self.registry;
         registry.register("release", "The number of the release that is served", release.clone());
         registry.register("release_problems", "References of the release that cannot be served", problems.clone());
@@ -125,6 +131,9 @@ impl Metrics {
         registry.register("revoked_in_use", help, alarms.clone());
         let help = "What can still be written to the filesystem of the store";
         registry.register_with_unit("store_free", help, Unit::Bytes, free.clone());
+        let help = "1 where the current release could be read when that was last tried";
+        registry.register("ready", help, ready.clone());
+        registry.register("store_low", "1 where less is free than the headroom", low.clone());
         let help = "Lines of the access log that a slow disk cost";
         registry.register("access_log_dropped_lines", help, dropped_lines.clone());
     }
@@ -152,6 +161,8 @@ impl Metrics {
         self.standing.blocked.set(count(standing.blocked));
         self.standing.alarms.set(count(standing.alarms));
         self.standing.free.set(standing.free);
+        self.standing.ready.set(i64::from(standing.is_ready));
+        self.standing.low.set(i64::from(standing.is_low));
         self.standing.dropped_lines.set(standing.dropped_lines);
         let mut text = String::new();
         // Writing into a String does not fail.
@@ -169,7 +180,16 @@ mod tests {
         let metrics = Metrics::default();
         metrics.answered(&RequestLabels::new("GET", Route::Manifest, 200), Duration::from_micros(300));
         metrics.sent(Route::Manifest, 700, false);
-        let standing = Standing { release: 7, problems: 1, blocked: 2, alarms: 3, free: 1 << 40, dropped_lines: 4 };
+        let standing = Standing {
+            release: 7,
+            problems: 1,
+            blocked: 2,
+            alarms: 3,
+            free: 1 << 40,
+            is_ready: true,
+            is_low: false,
+            dropped_lines: 4,
+        };
         insta::assert_snapshot!(metrics.text(standing));
     }
 

@@ -67,6 +67,42 @@ async fn requests_are_counted_and_written_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn readiness_says_that_a_newer_release_cannot_be_read() {
+    let site = Site::new();
+    site.publish(Content::default());
+    let running = site.serve().await;
+    assert_eq!(running.client.get("/readyz").await.status, 200);
+    let second = site.publish(Content::default()).release.number;
+    let file = site.path("store/releases").join(format!("{second}.json"));
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, b"{}").unwrap();
+    site.reload().await.unwrap_err();
+    let (ready, health) = (running.client.get("/readyz").await, running.client.get("/healthz").await);
+    assert_eq!(
+        (ready.status.as_u16(), health.status.as_u16(), health.json()["status"].as_str()),
+        (503, 200, Some("degraded"))
+    );
+    assert!(ready.json()["fault"].as_str().unwrap().contains("2.json"), "{:?}", ready.json());
+    assert!(scrape(running.metrics, "/metrics").await.contains("\nsealock_ready 0\n"));
+    std::fs::write(&file, whole).unwrap();
+    site.reload().await.unwrap();
+    assert_eq!(running.client.get("/readyz").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_runs_full_degrades_health() {
+    let mut site = Site::new();
+    site.limits.headroom = u64::MAX;
+    site.publish(Content::default());
+    let running = site.serve().await;
+    let text = scrape(running.metrics, "/metrics").await;
+    assert!(text.contains("\nsealock_store_low 1\n"), "{text}");
+    let health = running.client.get("/healthz").await.json();
+    assert_eq!((&health["status"], &health["disk-is-low"]), (&"degraded".into(), &true.into()), "{health}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_is_counted_as_cut_off() {
     let site = Site::new();
     let mut content = Content::default();
