@@ -24,6 +24,12 @@ pub struct ServeArgs {
     /// Where to listen [default: the registry's address in the site root]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
+    /// Where Prometheus asks for `/metrics`, in plain HTTP: an address that only it can reach [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// A file that gets one JSON object for each request; SIGHUP begins it anew after it was renamed [default: none]
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
     /// Write a systemd unit to standard output instead
     #[arg(long)]
     unit: bool,
@@ -76,6 +82,8 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         names: names(registry),
         control_socket: Some(control_socket(context)?),
         notify_socket: env::read(&env::NOTIFY_SOCKET).map(PathBuf::from),
+        metrics: args.metrics,
+        access_log: args.access_log.clone(),
         limits: Limits::default(),
     })
 }
@@ -117,6 +125,8 @@ fn addresses(addresses: &[SocketAddr]) -> String {
 fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
     let binary = std::env::current_exe()?;
     let mut arguments: Vec<String> = args.listen.iter().map(|address| format!("--listen {address}")).collect();
+    arguments.extend(args.metrics.map(|address| format!("--metrics {address}")));
+    arguments.extend(args.access_log.as_ref().map(|file| format!("--access-log {}", file.display())));
     if context.paths.state() != Path::new(DEFAULT_STATE) {
         arguments.push(format!("--state-dir {}", context.paths.state().display()));
     }
