@@ -32,6 +32,7 @@ const CASES: &[Case] = &[
     Case { name: "import: nobody enrolled", run: import::nobody_enrolled },
     Case { name: "serve: port in use", run: serve::port_in_use },
     Case { name: "serve: stop and start", run: serve::stop_and_start },
+    Case { name: "serve: metrics and access log", run: serve::observed },
     Case { name: "cluster: apply again", run: cluster::apply_again },
     Case { name: "cluster: wrong host key", run: cluster::wrong_host_key },
     Case { name: "cluster: no sudo", run: cluster::no_sudo },

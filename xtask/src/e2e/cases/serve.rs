@@ -1,9 +1,13 @@
 //! The registry: a port in use, a stop, and a start.
 
-use anyhow::Result;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use super::import;
 use crate::e2e::expect::expect;
+use crate::story::inside::{ACCESS_LOG, METRICS};
 use crate::story::{self, Desk};
 
 /// A port that another program has is named; a second server beside the first is refused.
@@ -24,4 +28,32 @@ pub fn stop_and_start(desk: &Desk) -> Result<()> {
     anyhow::ensure!(result.trim() == "success", "the unit ended with {result}");
     story::text(&mut desk.lab.exec("station", &["systemctl", "start", "sealock.service"]))?;
     story::inside::wait_until_served(desk)
+}
+
+/// Prometheus reads the numbers, and each pull of a node has its line in the access log, also after it was rotated.
+pub fn observed(desk: &Desk) -> Result<()> {
+    let metrics = format!("http://{METRICS}/metrics");
+    let said = story::text(&mut desk.lab.exec("w1", &["curl", "-sS", "--fail", "--max-time", "10", &metrics]))?;
+    for line in ["sealock_release 1", "sealock_ready 1", "sealock_release_problems 0"] {
+        ensure!(said.lines().any(|found| found == line), "the metrics do not say {line}:\n{said}");
+    }
+    let log = story::text(&mut desk.lab.exec("station", &["cat", ACCESS_LOG]))?;
+    let is_pull = |record: &Value| {
+        record["client"].as_str().is_some_and(|client| client.starts_with("10.77.0.21:"))
+            && record["status"] == 200
+            && record["path"].as_str().is_some_and(|path| path.contains("/blobs/sha256:"))
+    };
+    let records: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(records.iter().any(is_pull), "no blob that w1 pulled is among {} lines", records.len());
+
+    let rotate = format!("mv {ACCESS_LOG} {ACCESS_LOG}.1 && systemctl reload sealock.service");
+    story::text(&mut desk.lab.exec("station", &["sh", "-c", &rotate]))?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        story::inside::wait_until_served(desk)?;
+        if story::output(&mut desk.lab.exec("station", &["test", "-s", ACCESS_LOG]))?.status.success() {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the access log is not begun anew 30 s after it was rotated");
+    }
 }
