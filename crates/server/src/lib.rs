@@ -9,6 +9,7 @@ pub mod control;
 mod error;
 mod http;
 mod listen;
+pub mod manifest;
 mod notify;
 mod observe;
 pub mod revoked;

@@ -38,6 +38,7 @@ const CASES: &[Case] = &[
     Case { name: "cluster: no sudo", run: cluster::no_sudo },
     Case { name: "cluster: unreachable host", run: cluster::unreachable },
     Case { name: "cluster: existing cluster", run: cluster::existing_cluster },
+    Case { name: "serve: as a pod", run: serve::as_a_pod },
     Case { name: "app: image not in the release", run: app::image_not_in_the_release },
     Case { name: "app: not ready", run: app::not_ready },
     Case { name: "app: registry down while pods start", run: app::registry_down },
