@@ -106,7 +106,7 @@ impl Connections {
         let state = self.state;
         let service = service_fn(move |request| {
             let state = state.clone();
-            async move { Ok::<_, std::convert::Infallible>(answer(&state, &request).await) }
+            async move { Ok::<_, std::convert::Infallible>(answer(&state, request).await) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.header).max_buf_size(HEADER_AT_MOST);
