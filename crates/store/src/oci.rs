@@ -7,6 +7,9 @@ use serde::Deserialize;
 /// What containerd reads at most; in bytes.
 pub const LONGEST_MANIFEST: u64 = 4 << 20;
 
+/// How deep the JSON of a manifest may nest: deeper than any that means something, and no parser fails on it.
+pub const DEEPEST_JSON: usize = 64;
+
 /// A manifest or an image index, byte for byte, with what is derived from it.
 #[derive(Debug)]
 pub struct Manifest {
@@ -24,6 +27,9 @@ pub struct Manifest {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Parts {
+    /// 2 of all that there are.
+    #[serde(default)]
+    pub schema_version: Option<u64>,
     /// What it calls itself.
     #[serde(default)]
     pub media_type: Option<String>,
@@ -87,9 +93,42 @@ impl Manifest {
     }
 }
 
+/// Whether the JSON text `bytes` nests deeper than [`DEEPEST_JSON`].
+pub fn nests_too_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST_JSON {
+            return true;
+        }
+    }
+    false
+}
+
 impl Descriptor {
     /// Layers that a client fetches from elsewhere, so that no registry needs to hold them.
     pub fn is_distributed_elsewhere(&self) -> bool {
         !self.urls.is_empty() || self.media_type.contains("nondistributable") || self.media_type.contains(".foreign.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_count_outside_of_texts_only() {
+        let nested = |depth: usize| [b"{\"x\":".repeat(depth), b"1".to_vec(), b"}".repeat(depth)].concat();
+        assert!(!nests_too_deep(&nested(DEEPEST_JSON)));
+        assert!(nests_too_deep(&nested(DEEPEST_JSON + 1)));
+        assert!(!nests_too_deep(format!("[\"{}\"]", "\\\"[".repeat(100)).as_bytes()));
+        assert!(!nests_too_deep("[[],[],{}],".repeat(100).as_bytes()));
     }
 }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{Limits, RevocationSource, ServeConfig, Server, TlsFiles};
+use sealock_server::{Access, Limits, RevocationSource, ServeConfig, Server, TlsFiles};
+use sealock_store::Store;
+use sealock_store::pushed::Settings;
 use sealock_trust::site::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -17,7 +19,7 @@ use crate::station::Station;
 
 /// Serve the current release as a registry
 ///
-/// An OCI registry over TLS, read-only, in the foreground. A new release is served as soon as it is published. SIGTERM
+/// An OCI registry over TLS, in the foreground. A new release is served as soon as it is published. SIGTERM
 /// lets running transfers finish; SIGHUP reads certificate and release again.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
@@ -70,6 +72,8 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
     Ok(ServeConfig {
         store: station.store.clone(),
         site_keys: station.site.site_keys().clone(),
+        access: Access::closed(),
+        pushed: pushed(&station.store),
         revocations: Some(RevocationSource { trust: context.paths.trust(), clusters: context.paths.clusters() }),
         listen,
         tls: TlsFiles { certificate: files.certificate, key: files.key },
@@ -78,6 +82,15 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         notify_socket: env::read(&env::NOTIFY_SOCKET).map(PathBuf::from),
         limits: Limits::default(),
     })
+}
+
+/// How pushed content is kept; nothing where the store cannot be written, as by a user that only reads it.
+fn pushed(store: &Store) -> Option<Settings> {
+    let is_writable = rustix::fs::access(store.path(), rustix::fs::Access::WRITE_OK).is_ok();
+    if !is_writable {
+        tracing::warn!(store = %store.path().display(), "the store cannot be written: nothing can be pushed, and nothing pushed is served");
+    }
+    is_writable.then(Settings::default)
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {

@@ -50,6 +50,11 @@ impl Client {
         Self { authorization: Some(format!("Basic {secret}")), ..self.clone() }
     }
 
+    /// The value of the header with which it logs in.
+    pub(crate) fn authorization(&self) -> &str {
+        self.authorization.as_deref().unwrap_or_default()
+    }
+
     pub(crate) async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         self.tls.connect(ServerName::try_from("registry.test").unwrap(), stream).await

@@ -12,6 +12,7 @@ mod hostile;
 mod idle;
 mod life;
 mod pull;
+mod push;
 mod revoked;
 mod site;
 mod skopeo;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
-use sealock_store::oci::{LONGEST_MANIFEST, Manifest};
+use sealock_store::oci::{LONGEST_MANIFEST, Manifest, nests_too_deep};
 use sealock_store::pushed::{Demands, PushError, Pushed, PutManifest, Verdict};
 use sealock_trust::Digest;
 
@@ -122,7 +122,13 @@ fn parse(ask: &Ask<'_>, reference: &str, bytes: Bytes) -> Result<Manifest, Respo
     let invalid = |what: &str| Problem::ManifestInvalid.respond(what);
     let called = ask.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("\u{fffd}"));
     let called = called.map_or("", |value| value.split(';').next().unwrap_or_default().trim());
+    if nests_too_deep(&bytes) {
+        return Err(invalid("it nests deeper than any manifest"));
+    }
     let manifest = Manifest::parse(digest, called, bytes).map_err(|error| invalid(&error.to_string()))?;
+    if manifest.parts.schema_version != Some(2) {
+        return Err(invalid("its schemaVersion is not 2"));
+    }
     let own = manifest.parts.media_type.as_deref();
     if own.is_some_and(|own| own != manifest.media_type) {
         return Err(invalid("Content-Type is another one than the manifest's mediaType"));
