@@ -73,7 +73,7 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         store: station.store.clone(),
         site_keys: station.site.site_keys().clone(),
         access: Access::closed(),
-        pushed: pushed(&station.store),
+        pushed: pushed(&station.store, context),
         revocations: Some(RevocationSource { trust: context.paths.trust(), clusters: context.paths.clusters() }),
         listen,
         tls: TlsFiles { certificate: files.certificate, key: files.key },
@@ -85,12 +85,15 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
 }
 
 /// How pushed content is kept; nothing where the store cannot be written, as by a user that only reads it.
-fn pushed(store: &Store) -> Option<Settings> {
-    let is_writable = rustix::fs::access(store.path(), rustix::fs::Access::WRITE_OK).is_ok();
-    if !is_writable {
-        tracing::warn!(store = %store.path().display(), "the store cannot be written: nothing can be pushed, and nothing pushed is served");
+fn pushed(store: &Store, context: &Context) -> Option<Settings> {
+    if !store.is_writable() {
+        let store = store.path().display();
+        context.ui.note(format_args!(
+            "{store} cannot be written: nothing that was pushed is served, and nothing can be pushed"
+        ));
+        return None;
     }
-    is_writable.then(Settings::default)
+    Some(Settings::default())
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {
