@@ -65,7 +65,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// Until the header of a request must have come, also of the next one on an idle connection.
     pub header: Duration,
-    /// Without any progress in sending, and for each 256 KiB that a client sends.
+    /// Without any progress in sending, and for each 128 KiB, or whole manifest, that a client sends.
     pub stalled: Duration,
     /// For running downloads, once the server is told to stop.
     pub grace: Duration,

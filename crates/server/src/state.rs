@@ -20,6 +20,9 @@ use crate::view::name::{is_repository, upstream_prefix};
 /// Manifests that are taken into memory at a time: each may have 4 MiB.
 const MANIFESTS_AT_ONCE: usize = 16;
 
+/// Bodies of uploads that are taken at a time: each has a thread, and pulls need some of these too.
+const WRITERS_AT_ONCE: usize = 128;
+
 /// Now, by both clocks.
 pub(crate) fn moment() -> Moment {
     Moment { wall: Timestamp::now(), ticks: Instant::now() }
@@ -40,6 +43,8 @@ pub(crate) struct State {
     nothing: Arc<Snapshot>,
     /// Manifests that are taken into memory at a time.
     manifests: Semaphore,
+    /// Bodies of uploads that are taken at a time.
+    writers: Semaphore,
     limits: Limits,
     view: ArcSwap<View>,
     /// What was revoked and in use when the view was built.
@@ -57,6 +62,7 @@ impl State {
             pushed: config.pushed.as_ref().map(open).transpose()?,
             nothing: Arc::default(),
             manifests: Semaphore::new(MANIFESTS_AT_ONCE),
+            writers: Semaphore::new(WRITERS_AT_ONCE),
             limits: config.limits,
             store: config.store.clone(),
             site_keys: config.site_keys.clone(),
@@ -120,6 +126,11 @@ impl State {
     /// Each permit is for one manifest in memory.
     pub(crate) fn manifests(&self) -> &Semaphore {
         &self.manifests
+    }
+
+    /// Each permit is for one upload whose bytes come.
+    pub(crate) fn writers(&self) -> &Semaphore {
+        &self.writers
     }
 
     /// Gives up the uploads to which nothing came for too long.

@@ -135,12 +135,12 @@ fn key(repository: &str, kind: u8, name: &str) -> Vec<u8> {
 }
 
 fn change(table: &mut Table<'_, &'static [u8], &'static [u8]>, row: &Row) -> Result<(), IndexError> {
-    let (key, value) = match row {
-        Row::Blob { repository, digest, size } => (key(repository, b'b', &digest.to_string()), text(size.as_ref())),
-        Row::Manifest { repository, digest, entry } => {
-            (key(repository, b'm', &digest.to_string()), text(entry.as_ref()))
-        }
-        Row::Tag { repository, tag, stands_for } => (key(repository, b't', tag), text(stands_for.as_ref())),
+    let (repository, kind, name) = row.place();
+    let key = key(&repository, kind, &name);
+    let value = match row {
+        Row::Blob { size, .. } => text(size.as_ref()),
+        Row::Manifest { entry, .. } => text(entry.as_ref()),
+        Row::Tag { stands_for, .. } => text(stands_for.as_ref()),
     };
     match value {
         Some(value) => table.insert(key.as_slice(), value.as_slice()).map_err(boxed)?,

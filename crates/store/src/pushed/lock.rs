@@ -1,7 +1,7 @@
 //! Who may write pushed content: one process, and none older than the last one.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use sealock_trust::format;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::PushError;
 use crate::durable::replace_file;
 use crate::error::{IoContext, StoreError};
+use crate::failpoint;
 use crate::lock::Flock;
 
 /// The right to write pushed content.
@@ -42,9 +43,21 @@ impl PushedLock {
         let epoch = read_epoch(&path)? + 1;
         let text = jcs::to_vec(&Epoch { epoch, format: format::PUSHED_LOG.current.to_owned() });
         let text = text.map_err(io::Error::other).during("write", &path)?;
-        replace_file(&path, &text, 0o600)?;
+        match replace_file(&path, &text, 0o600) {
+            // Few enough bytes for one sector, which is there already: a server must be able to start, or nothing could be deleted.
+            Err(StoreError::DiskFull { .. }) if epoch > 1 => overwrite(&path, &text).during("write", &path)?,
+            result => result?,
+        }
         Ok(Self { _file: file, epoch })
     }
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    failpoint::hit("overwrite epoch")?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
 }
 
 /// None yet is 0.

@@ -99,22 +99,12 @@ impl Pushed {
             ensure_folder(folder, 0o700)?;
         }
         let lock = PushedLock::take(&folder)?;
-        let (mut index, mut last) = open::index(&folder)?;
-        let rows = match open::rows_of(&index, &folder)? {
-            Some(rows) => rows,
-            None => {
-                drop(index);
-                index::Index::make_anew(&folder.join("index.redb"))?;
-                (index, last) = open::index(&folder)?;
-                open::rows_of(&index, &folder)?.unwrap_or_default()
-            }
-        };
+        let open::Found { index, rows, last } = open::find(&folder)?;
         let state = open::snapshot(store, rows);
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
         let indexed = last.as_ref().map_or(0, |last| last.number);
         let log = Log::open(&folder.join("log"), last.as_ref())?;
-        let desk =
-            Desk { log, index: Some(index), state, published: published.clone(), folder, indexed, broken: false };
+        let desk = Desk { log, index, state, published: published.clone(), folder, indexed, broken: false };
         let writer = Writer::start(desk)?;
         writer.submit(now.wall, None, Change::Note(Operation::Opened { epoch: lock.epoch }))?;
         let bounds = Bounds {

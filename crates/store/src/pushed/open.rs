@@ -1,6 +1,6 @@
 //! From the folder to a snapshot: what a start does.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use sealock_trust::Digest;
 use super::error::PushError;
 use super::index::Index;
 use super::log::{Position, Replay, replay};
+use super::record::Record;
 use super::rows::{Row, rows};
 use super::snapshot::Snapshot;
 use crate::error::{IoContext, StoreError};
@@ -20,24 +21,69 @@ use crate::store::Store;
 /// Rows that are given to the index at once.
 const ROWS_AT_ONCE: usize = 10_000;
 
-/// The index as far as the log goes, and the last record there.
-pub(crate) fn index(folder: &Path) -> Result<(Index, Option<Position>), PushError> {
+/// What a start finds.
+pub(crate) struct Found {
+    /// None where none can be made, as on a full disk: the log has it all.
+    pub(crate) index: Option<Index>,
+    pub(crate) rows: Vec<Row>,
+    /// The last record.
+    pub(crate) last: Option<Position>,
+}
+
+/// Reads the log of pushed content in `folder`, as much of it as the index lacks.
+pub(crate) fn find(folder: &Path) -> Result<Found, PushError> {
+    match with_index(folder) {
+        Err(PushError::Index { path, source }) => {
+            tracing::warn!(path = %path.display(), error = %source, "there is no index of pushed content: all of the log is read");
+            let (rows, last) = read_all(&folder.join("log"))?;
+            Ok(Found { index: None, rows, last })
+        }
+        found => found,
+    }
+}
+
+fn with_index(folder: &Path) -> Result<Found, PushError> {
     let path = folder.join("index.redb");
     let mut index = Index::open(&path)?;
-    // What cannot be read is not better than nothing.
+    // What cannot be read is no better than nothing.
     let from = index.position().unwrap_or_default();
-    match catch_up(&index, &folder.join("log"), from.as_ref(), &path)? {
-        Replay::Done(last) => Ok((index, last)),
-        Replay::Elsewhere => {
-            tracing::warn!("the index of pushed content knows of records that the log lacks; it is made anew");
-            drop(index);
-            index = Index::make_anew(&path)?;
-            match catch_up(&index, &folder.join("log"), None, &path)? {
-                Replay::Done(last) => Ok((index, last)),
-                Replay::Elsewhere => Ok((index, None)),
+    if let Replay::Done(last) = catch_up(&index, &folder.join("log"), from.as_ref(), &path)? {
+        match rows_of(&index, &path)? {
+            Some(rows) => return Ok(Found { index: Some(index), rows, last }),
+            None => tracing::warn!("the index of pushed content is made anew: its rows make no sense"),
+        }
+    } else {
+        tracing::warn!("the index of pushed content is made anew: it knows of records that the log lacks");
+    }
+    drop(index);
+    index = Index::make_anew(&path)?;
+    let last = match catch_up(&index, &folder.join("log"), None, &path)? {
+        Replay::Done(last) => last,
+        Replay::Elsewhere => None,
+    };
+    let rows = rows_of(&index, &path)?.unwrap_or_default();
+    Ok(Found { index: Some(index), rows, last })
+}
+
+/// What the whole log comes to, without an index.
+pub(crate) fn read_all(log: &Path) -> Result<(Vec<Row>, Option<Position>), StoreError> {
+    let mut settled = BTreeMap::new();
+    let settle = |record: Record, _: &Position| {
+        for row in rows(&record) {
+            let place = row.place();
+            if row.is_there() {
+                settled.insert(place, row);
+            } else {
+                settled.remove(&place);
             }
         }
-    }
+        Ok::<_, StoreError>(())
+    };
+    let last = match replay(log, None, settle)? {
+        Replay::Done(last) => last,
+        Replay::Elsewhere => None,
+    };
+    Ok((settled.into_values().collect(), last))
 }
 
 /// Gives the index what the log has behind `from`.
@@ -63,8 +109,8 @@ fn catch_up(index: &Index, log: &Path, from: Option<&Position>, path: &Path) -> 
 }
 
 /// Every row of the index; of one whose rows make no sense, nothing.
-pub(crate) fn rows_of(index: &Index, folder: &Path) -> Result<Option<Vec<Row>>, PushError> {
-    index.rows().map_err(|source| PushError::Index { path: folder.join("index.redb"), source })
+fn rows_of(index: &Index, path: &Path) -> Result<Option<Vec<Row>>, PushError> {
+    index.rows().map_err(|source| PushError::Index { path: path.to_owned(), source })
 }
 
 /// All that `rows` say, with the manifests out of `store`. What is damaged is left out, and logged.

@@ -111,8 +111,11 @@ pub struct Verdict {
 }
 
 impl Operation {
-    /// Whether it only takes something away: that must be possible on a full disk.
+    /// Whether it must be possible on a full disk: what takes something away, and the start of a server that does so.
     pub(crate) fn frees(&self) -> bool {
-        matches!(self, Self::DeleteTag { .. } | Self::DeleteManifest { .. } | Self::DeleteBlob { .. })
+        matches!(
+            self,
+            Self::Opened { .. } | Self::DeleteTag { .. } | Self::DeleteManifest { .. } | Self::DeleteBlob { .. }
+        )
     }
 }

@@ -13,6 +13,26 @@ pub(crate) enum Row {
     Tag { repository: String, tag: String, stands_for: Option<Tag> },
 }
 
+impl Row {
+    /// Where it stands: the later one of two in one place counts. In the order of the index.
+    pub(crate) fn place(&self) -> (String, u8, String) {
+        match self {
+            Self::Blob { repository, digest, .. } => (repository.clone(), b'b', digest.to_string()),
+            Self::Manifest { repository, digest, .. } => (repository.clone(), b'm', digest.to_string()),
+            Self::Tag { repository, tag, .. } => (repository.clone(), b't', tag.clone()),
+        }
+    }
+
+    /// Whether there is something from here on.
+    pub(crate) fn is_there(&self) -> bool {
+        match self {
+            Self::Blob { size, .. } => size.is_some(),
+            Self::Manifest { entry, .. } => entry.is_some(),
+            Self::Tag { stands_for, .. } => stands_for.is_some(),
+        }
+    }
+}
+
 /// What a tag stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,11 +1,8 @@
 //! Reads what stands on the disk about pushed content, without opening it for writing.
 
-use std::path::Path;
-
 use super::error::PushError;
 use super::log::{Replay, replay};
 use super::record::Record;
-use super::rows::{Row, rows};
 use super::{Snapshot, open};
 use crate::durable::remove_if_there;
 use crate::error::StoreError;
@@ -36,9 +33,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::DamagedLog`].
     pub fn pushed_content(&self) -> Result<Snapshot, StoreError> {
-        let mut all: Vec<Row> = Vec::new();
-        self.pushed_records(|record| all.extend(rows(&record)))?;
-        Ok(open::snapshot(self, settled(all)))
+        let folder = self.layout.pushed().join("log");
+        if !folder.exists() {
+            return Ok(Snapshot::default());
+        }
+        let (rows, _) = open::read_all(&folder)?;
+        Ok(open::snapshot(self, rows))
     }
 
     /// Removes the index of pushed content, so that the next start makes it anew from the log. Nobody may have it open.
@@ -51,30 +51,6 @@ impl Store {
             return Ok(());
         }
         let _lock = super::lock::PushedLock::take(&folder)?;
-        Ok(remove_if_there(&index_path(&folder))?)
+        Ok(remove_if_there(&folder.join("index.redb"))?)
     }
-}
-
-fn index_path(folder: &Path) -> std::path::PathBuf {
-    folder.join("index.redb")
-}
-
-/// Of several rows in one place the last counts, and what is gone needs none.
-fn settled(rows: Vec<Row>) -> Vec<Row> {
-    let mut settled = std::collections::BTreeMap::new();
-    for row in rows {
-        let (place, is_there) = match &row {
-            Row::Blob { repository, digest, size } => ((repository.clone(), 0, digest.to_string()), size.is_some()),
-            Row::Manifest { repository, digest, entry } => {
-                ((repository.clone(), 1, digest.to_string()), entry.is_some())
-            }
-            Row::Tag { repository, tag, stands_for } => ((repository.clone(), 2, tag.clone()), stands_for.is_some()),
-        };
-        if is_there {
-            settled.insert(place, row);
-        } else {
-            settled.remove(&place);
-        }
-    }
-    settled.into_values().collect()
 }

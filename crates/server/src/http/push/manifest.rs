@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use sealock_store::oci::{LONGEST_MANIFEST, Manifest, nests_too_deep};
 use sealock_store::pushed::{Demands, PushError, Pushed, PutManifest, Verdict};
 use sealock_trust::Digest;
+use tokio::time::timeout;
 
 use super::super::ask::Ask;
 use super::super::body::Body;
@@ -95,9 +96,12 @@ async fn take(ask: &Ask<'_>, mut body: Incoming) -> Result<Bytes, Response<Body>
         return Err(Problem::ManifestTooLong.respond(ask.name));
     }
     let limit = usize::try_from(LONGEST_MANIFEST).unwrap_or(usize::MAX);
+    let patience = ask.state.limits().stalled;
     // Held until all of it came; what is written to the disk then waits for its turn there.
-    let _permit = ask.state.manifests().acquire().await;
-    collect(&mut body, limit, ask.state.limits().stalled).await.map_err(|ending| {
+    let Ok(_permit) = timeout(patience, ask.state.manifests().acquire()).await else {
+        return Err(Problem::TooManyUploads.respond(ask.name));
+    };
+    collect(&mut body, limit, patience).await.map_err(|ending| {
         let problem = match ending {
             Ending::TooLong => Problem::ManifestTooLong,
             Ending::Slow => Problem::TooSlow,

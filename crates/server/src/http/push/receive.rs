@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// What is handed on at once; in bytes. The connection itself gives 16 KiB at a time.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 128 * 1024;
+
+/// What one frame may bring more than makes a piece; in bytes.
+const FRAME: usize = 32 * 1024;
 
 /// Pieces that may wait to be written.
 const WAITING: usize = 2;
@@ -83,16 +87,14 @@ async fn next(body: &mut Incoming) -> Option<Result<Bytes, ()>> {
                 if piece.is_empty() && data.len() >= PIECE {
                     return Some(Ok(data));
                 }
-                piece.reserve(if piece.is_empty() && !body_ends(body) { PIECE } else { data.len() });
+                if piece.is_empty() {
+                    piece.reserve(if body.is_end_stream() { data.len() } else { PIECE + FRAME });
+                }
                 piece.extend_from_slice(&data);
             }
         }
     }
     Some(Ok(piece.freeze()))
-}
-
-fn body_ends(body: &Incoming) -> bool {
-    http_body::Body::is_end_stream(body)
 }
 
 async fn skim(body: &mut Incoming) {
@@ -105,19 +107,22 @@ async fn skim(body: &mut Incoming) {
     }
 }
 
-/// The whole body, where it has at most `limit` bytes.
-pub(crate) async fn collect(body: &mut Incoming, limit: usize, stalled: Duration) -> Result<Bytes, Ending> {
+/// The whole body, where it has at most `limit` bytes and comes within `patience`.
+pub(crate) async fn collect(body: &mut Incoming, limit: usize, patience: Duration) -> Result<Bytes, Ending> {
+    timeout(patience, collect_all(body, limit)).await.unwrap_or(Err(Ending::Slow))
+}
+
+async fn collect_all(body: &mut Incoming, limit: usize) -> Result<Bytes, Ending> {
     let mut whole = BytesMut::new();
     loop {
-        match timeout(stalled, next(body)).await {
-            Ok(None) => return Ok(whole.freeze()),
-            Ok(Some(Ok(piece))) if whole.len() + piece.len() <= limit => whole.extend_from_slice(&piece),
-            Ok(Some(Ok(_))) => {
-                let _ = timeout(stalled, skim(body)).await;
+        match next(body).await {
+            None => return Ok(whole.freeze()),
+            Some(Ok(piece)) if whole.len() + piece.len() <= limit => whole.extend_from_slice(&piece),
+            Some(Ok(_)) => {
+                skim(body).await;
                 return Err(Ending::TooLong);
             }
-            Ok(Some(Err(()))) => return Err(Ending::Cut),
-            Err(_) => return Err(Ending::Slow),
+            Some(Err(())) => return Err(Ending::Cut),
         }
     }
 }

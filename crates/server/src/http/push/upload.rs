@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use sealock_store::pushed::{Append, PushError, Pushed};
 use sealock_trust::{Algorithm, Digest};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::super::ask::Ask;
 use super::super::body::Body;
@@ -99,6 +100,10 @@ async fn write(
     then: Then,
 ) -> Result<u64, Response<Body>> {
     let location = location(ask.name, id);
+    let stalled = ask.state.limits().stalled;
+    let Ok(_permit) = timeout(stalled, ask.state.writers().acquire()).await else {
+        return Err(Problem::TooManyUploads.respond(&location));
+    };
     let length = ask.head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (pushed, name, who, id) = (pushed.clone(), ask.name.to_owned(), ask.who().map(str::to_owned), id.to_owned());
     let work = move |pieces| -> Result<Option<u64>, PushError> {
@@ -117,7 +122,7 @@ async fn write(
         pushed.settle(&append)?;
         finished
     };
-    let (result, ending) = receive(body, ask.state.limits().stalled, work).await;
+    let (result, ending) = receive(body, stalled, work).await;
     match (result, ending) {
         (Some(Ok(Some(offset))), _) => Ok(offset),
         (Some(Err(error)), _) => Err(refuse::of_upload(&error, &location)),

@@ -103,7 +103,8 @@ impl Append {
             return Err(PushError::TooLong { limit: self.bounds.blob });
         }
         if end > self.reserved {
-            self.reserve((end + STEP).min(self.bounds.blob))?;
+            // Where so much does not fit, it may be that no more comes.
+            self.reserve((end + STEP).min(self.bounds.blob)).or_else(|_| self.reserve(end))?;
         }
         let written = failpoint::hit("write upload").and_then(|()| self.file.write_all(bytes));
         written.during("write", &self.session.data())?;

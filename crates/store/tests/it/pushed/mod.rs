@@ -3,6 +3,7 @@
 mod contents;
 mod crash;
 mod damage;
+mod full;
 mod model;
 mod support;
 mod uploads;
