@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use sealock_trust::Digest;
@@ -28,25 +28,25 @@ pub(crate) struct Flock(File);
 
 impl Flock {
     /// Locks the file at `path`, or says that `folder` is in use.
-    pub(crate) fn take(path: PathBuf, folder: &Path) -> Result<Self, StoreError> {
+    pub(crate) fn take(path: &Path, folder: &Path) -> Result<Self, StoreError> {
         let mut options = OpenOptions::new();
         // Whoever can open the file can lock it, and keep every writer waiting.
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(&path).during("open", &path)?;
+        let mut file = options.open(path).during("open", path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(StoreError::Locked { path: folder.to_owned(), holder: read_holder(&mut file) });
             }
-            result => result.during("lock", &path)?,
+            result => result.during("lock", path)?,
         }
-        leave_holder(&mut file).during("write", &path)?;
+        leave_holder(&mut file).during("write", path)?;
         Ok(Self(file))
     }
 }
 
 impl StoreLock {
     pub(crate) fn take(store: &Store) -> Result<Self, StoreError> {
-        let file = Flock::take(store.layout.lock(), store.path())?;
+        let file = Flock::take(&store.layout.lock(), store.path())?;
         let lock = Self { store: store.clone(), _file: file };
         recovery::run(&lock)?;
         Ok(lock)

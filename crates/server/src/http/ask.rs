@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{Response, request};
+use http::request;
 use sealock_store::pushed::{Pushed, Snapshot};
 use sealock_trust::Digest;
 
-use super::body::Body;
 use super::query::Query;
-use super::respond::Problem;
+use super::respond::{Problem, Refusal};
 use crate::access::{Action, Principal};
 use crate::state::{State, moment};
 use crate::view::View;
@@ -49,10 +48,10 @@ impl<'a> Ask<'a> {
     }
 
     /// Pushed content, to be changed by whoever may do this here.
-    pub(crate) fn pushed_for(&self, action: Action) -> Result<&'a Arc<Pushed>, Response<Body>> {
+    pub(crate) fn pushed_for(&self, action: Action) -> Result<&'a Arc<Pushed>, Refusal> {
         let pushed = self.state.pushed().filter(|_| self.state.access().takes_pushes());
-        let Some(pushed) = pushed else { return Err(Problem::Unsupported.respond(self.head.method.as_str())) };
-        if self.may(action) { Ok(pushed) } else { Err(Problem::Forbidden.respond(self.name)) }
+        let Some(pushed) = pushed else { return Err(Problem::Unsupported.refuse(self.head.method.as_str())) };
+        if self.may(action) { Ok(pushed) } else { Err(Problem::Forbidden.refuse(self.name)) }
     }
 
     /// Who asks, for the log.

@@ -21,6 +21,9 @@ pub(crate) const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// Which filters were applied to a list of referrers.
 pub(crate) const OCI_FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
+/// The response with which an answer stops.
+pub(crate) type Refusal = Box<Response<Body>>;
+
 /// What went wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -58,7 +61,6 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    #[expect(clippy::too_many_lines, reason = "the table of all of them")]
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::BlobUnknown => (StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "no manifest here has this blob"),
@@ -136,6 +138,11 @@ impl Problem {
     /// Whether it is the machine that fails, and not the client.
     pub(crate) fn is_ours(self) -> bool {
         self.parts().0.is_server_error()
+    }
+
+    /// The response, for whoever stops here; `detail` says what it is about.
+    pub(crate) fn refuse(self, detail: &str) -> Refusal {
+        Box::new(self.respond(detail))
     }
 
     /// The response; `detail` says what it is about.

@@ -38,7 +38,7 @@ impl PushedLock {
     /// # Errors
     /// [`StoreError::Locked`] where another process has it; [`PushError::UnknownFormat`] where a newer one had it.
     pub(crate) fn take(folder: &Path) -> Result<Self, PushError> {
-        let file = Flock::take(folder.join("lock"), folder)?;
+        let file = Flock::take(&folder.join("lock"), folder)?;
         let path = folder.join("epoch");
         let epoch = read_epoch(&path)? + 1;
         let text = jcs::to_vec(&Epoch { epoch, format: format::PUSHED_LOG.current.to_owned() });

@@ -33,12 +33,15 @@ pub(crate) struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What became of a change.
+type Outcome = Result<Record, PushError>;
+
 /// A change that somebody waits for.
 struct Wish {
     at: Timestamp,
     principal: Option<String>,
     change: Change,
-    answer: SyncSender<Result<Record, PushError>>,
+    answer: SyncSender<Outcome>,
 }
 
 /// What the thread works with.
@@ -70,7 +73,7 @@ impl Writer {
     }
 
     /// Has `change` decided, and returns its record once that is durable.
-    pub(crate) fn submit(&self, at: Timestamp, principal: Option<&str>, change: Change) -> Result<Record, PushError> {
+    pub(crate) fn submit(&self, at: Timestamp, principal: Option<&str>, change: Change) -> Outcome {
         let (answer, answered) = mpsc::sync_channel(1);
         let wish = Wish { at, principal: principal.map(str::to_owned), change, answer };
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -96,7 +99,7 @@ struct Pending {
     batch: Batch,
     state: Snapshot,
     rows: Vec<Row>,
-    answers: Vec<(SyncSender<Result<Record, PushError>>, Result<Record, PushError>)>,
+    answers: Vec<(SyncSender<Outcome>, Outcome)>,
 }
 
 impl Desk {

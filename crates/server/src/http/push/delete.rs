@@ -6,15 +6,15 @@ use sealock_trust::Digest;
 use super::super::ask::Ask;
 use super::super::body::Body;
 use super::super::pull::check_reference;
-use super::super::respond::{Problem, empty};
+use super::super::respond::{Problem, Refusal, empty};
 use super::upload::blocking;
 use crate::access::Action;
 use crate::state::moment;
 
 /// `DELETE /v2/<name>/manifests/<reference>`: a tag alone, or a manifest with its tags.
-pub(crate) async fn manifest(ask: &Ask<'_>, reference: &str) -> Result<Response<Body>, Response<Body>> {
+pub(crate) async fn manifest(ask: &Ask<'_>, reference: &str) -> Result<Response<Body>, Refusal> {
     let pushed = ask.pushed_for(Action::Delete)?;
-    check_reference(reference).map_err(|problem| problem.respond(reference))?;
+    check_reference(reference).map_err(|problem| problem.refuse(reference))?;
     let shelf = ask.shelf();
     let of_release = |release: &crate::view::Repository| match reference.parse::<Digest>() {
         Ok(digest) => {
@@ -23,7 +23,7 @@ pub(crate) async fn manifest(ask: &Ask<'_>, reference: &str) -> Result<Response<
         Err(_) => release.takes_tag(reference),
     };
     if shelf.release.is_some_and(of_release) {
-        return Err(Problem::FromRelease.respond(reference));
+        return Err(Problem::FromRelease.refuse(reference));
     }
     let reference = reference.to_owned();
     let delete = move |pushed: &sealock_store::pushed::Pushed, who: (&str, Option<&str>)| match reference.parse() {
@@ -35,13 +35,13 @@ pub(crate) async fn manifest(ask: &Ask<'_>, reference: &str) -> Result<Response<
 }
 
 /// `DELETE /v2/<name>/blobs/<digest>`
-pub(crate) async fn blob(ask: &Ask<'_>, digest: &str) -> Result<Response<Body>, Response<Body>> {
+pub(crate) async fn blob(ask: &Ask<'_>, digest: &str) -> Result<Response<Body>, Refusal> {
     let pushed = ask.pushed_for(Action::Delete)?;
-    let Ok(digest) = digest.parse::<Digest>() else { return Err(Problem::DigestInvalid.respond(digest)) };
+    let Ok(digest) = digest.parse::<Digest>() else { return Err(Problem::DigestInvalid.refuse(digest)) };
     let shelf = ask.shelf();
     let is_pushed = shelf.pushed.is_some_and(|it| it.blob(&digest).is_some());
     if !is_pushed && shelf.release.is_some_and(|release| release.blob(&digest).is_some()) {
-        return Err(Problem::FromRelease.respond(&digest.to_string()));
+        return Err(Problem::FromRelease.refuse(&digest.to_string()));
     }
     blocking(ask, pushed, move |pushed, who| pushed.delete_blob(who, &digest, moment())).await?;
     Ok(empty(StatusCode::ACCEPTED))

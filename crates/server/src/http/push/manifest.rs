@@ -15,7 +15,7 @@ use super::super::ask::Ask;
 use super::super::body::Body;
 use super::super::content::insert_text;
 use super::super::pull::check_reference;
-use super::super::respond::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Problem, empty};
+use super::super::respond::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Problem, Refusal, empty};
 use super::receive::{Ending, collect};
 use super::upload::blocking;
 use crate::access::Action;
@@ -32,9 +32,9 @@ const LONGEST_TYPE: usize = 255;
 const DEEPEST: usize = 8;
 
 /// `PUT /v2/<name>/manifests/<reference>`
-pub(crate) async fn put(ask: &Ask<'_>, reference: &str, body: Incoming) -> Result<Response<Body>, Response<Body>> {
+pub(crate) async fn put(ask: &Ask<'_>, reference: &str, body: Incoming) -> Result<Response<Body>, Refusal> {
     let pushed = ask.pushed_for(Action::Push)?;
-    check_reference(reference).map_err(|problem| problem.respond(reference))?;
+    check_reference(reference).map_err(|problem| problem.refuse(reference))?;
     let tags = tags(ask, reference)?;
     let bytes = take(ask, body).await?;
     let manifest = Arc::new(parse(ask, reference, bytes)?);
@@ -61,14 +61,14 @@ pub(crate) async fn put(ask: &Ask<'_>, reference: &str, body: Incoming) -> Resul
 }
 
 /// The tags that shall stand for it: the one in the path, or those in the query.
-fn tags(ask: &Ask<'_>, reference: &str) -> Result<Vec<String>, Response<Body>> {
+fn tags(ask: &Ask<'_>, reference: &str) -> Result<Vec<String>, Refusal> {
     let is_tag = !reference.contains(':');
     let mut tags = if is_tag { vec![reference.to_owned()] } else { ask.query.tags.clone() };
     if tags.len() > MOST_TAGS {
-        return Err(Problem::TooManyTags.respond(&format!("{} tags, and {MOST_TAGS} at most", tags.len())));
+        return Err(Problem::TooManyTags.refuse(&format!("{} tags, and {MOST_TAGS} at most", tags.len())));
     }
     if let Some(bad) = tags.iter().find(|tag| !name::is_tag(tag)) {
-        return Err(Problem::NameInvalid.respond(bad));
+        return Err(Problem::NameInvalid.refuse(bad));
     }
     tags.sort();
     tags.dedup();
@@ -76,30 +76,30 @@ fn tags(ask: &Ask<'_>, reference: &str) -> Result<Vec<String>, Response<Body>> {
 }
 
 /// A release's tag stands for what the release says. Whoever pushes just that changes nothing.
-fn free_tags(ask: &Ask<'_>, tags: Vec<String>, manifest: &Manifest) -> Result<Vec<String>, Response<Body>> {
+fn free_tags(ask: &Ask<'_>, tags: Vec<String>, manifest: &Manifest) -> Result<Vec<String>, Refusal> {
     let Some(release) = ask.shelf().release else { return Ok(tags) };
     let mut free = Vec::new();
     for tag in tags {
         if !release.takes_tag(&tag) {
             free.push(tag);
         } else if release.manifest(&tag).is_none_or(|it| it.digest != manifest.digest) {
-            return Err(Problem::FromRelease.respond(&tag));
+            return Err(Problem::FromRelease.refuse(&tag));
         }
     }
     Ok(free)
 }
 
 /// The body, one of a few in memory at a time.
-async fn take(ask: &Ask<'_>, mut body: Incoming) -> Result<Bytes, Response<Body>> {
+async fn take(ask: &Ask<'_>, mut body: Incoming) -> Result<Bytes, Refusal> {
     let length = ask.head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > LONGEST_MANIFEST) {
-        return Err(Problem::ManifestTooLong.respond(ask.name));
+        return Err(Problem::ManifestTooLong.refuse(ask.name));
     }
     let limit = usize::try_from(LONGEST_MANIFEST).unwrap_or(usize::MAX);
     let patience = ask.state.limits().stalled;
     // Held until all of it came; what is written to the disk then waits for its turn there.
     let Ok(_permit) = timeout(patience, ask.state.manifests().acquire()).await else {
-        return Err(Problem::TooManyUploads.respond(ask.name));
+        return Err(Problem::TooManyUploads.refuse(ask.name));
     };
     collect(&mut body, limit, patience).await.map_err(|ending| {
         let problem = match ending {
@@ -107,23 +107,23 @@ async fn take(ask: &Ask<'_>, mut body: Incoming) -> Result<Bytes, Response<Body>
             Ending::Slow => Problem::TooSlow,
             Ending::Cut | Ending::Whole => Problem::UploadCut,
         };
-        problem.respond(ask.name)
+        problem.refuse(ask.name)
     })
 }
 
 /// The manifest, where it is one, is what its digest says, and is called what it calls itself.
-fn parse(ask: &Ask<'_>, reference: &str, bytes: Bytes) -> Result<Manifest, Response<Body>> {
+fn parse(ask: &Ask<'_>, reference: &str, bytes: Bytes) -> Result<Manifest, Refusal> {
     let digest = match reference.parse::<Digest>() {
         Ok(expected) => {
             let actual = Digest::of(expected.algorithm(), &bytes);
             if actual != expected {
-                return Err(Problem::DigestMismatch.respond(&format!("{expected}, and it is {actual}")));
+                return Err(Problem::DigestMismatch.refuse(&format!("{expected}, and it is {actual}")));
             }
             expected
         }
         Err(_) => Digest::sha256(&bytes),
     };
-    let invalid = |what: &str| Problem::ManifestInvalid.respond(what);
+    let invalid = |what: &str| Problem::ManifestInvalid.refuse(what);
     let called = ask.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("\u{fffd}"));
     let called = called.map_or("", |value| value.split(';').next().unwrap_or_default().trim());
     if nests_too_deep(&bytes) {

@@ -28,7 +28,7 @@ pub(crate) async fn answer(ask: &Ask<'_>, endpoint: Endpoint<'_>, body: Incoming
         (&Method::PUT, Endpoint::Manifest(reference)) => manifest::put(ask, reference, body).await,
         (&Method::DELETE, Endpoint::Manifest(reference)) => delete::manifest(ask, reference).await,
         (&Method::DELETE, Endpoint::Blob(digest)) => delete::blob(ask, digest).await,
-        _ => Err(Problem::Unsupported.respond(method.as_str())),
+        _ => Err(Problem::Unsupported.refuse(method.as_str())),
     };
-    answered.unwrap_or_else(|refusal| refusal)
+    answered.unwrap_or_else(|refusal| *refusal)
 }

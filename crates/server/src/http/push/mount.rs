@@ -8,14 +8,14 @@ use sealock_trust::Digest;
 
 use super::super::ask::Ask;
 use super::super::body::Body;
-use super::super::respond::Problem;
+use super::super::respond::{Problem, Refusal};
 use super::upload::{blocking, created};
 use crate::access::Action;
 
 /// Mounts what `mount` names. Nothing where nothing is to be mounted, or nobody has it whom the client may read: then the blob is uploaded.
-pub(crate) async fn mount(ask: &Ask<'_>, pushed: &Arc<Pushed>) -> Result<Option<Response<Body>>, Response<Body>> {
+pub(crate) async fn mount(ask: &Ask<'_>, pushed: &Arc<Pushed>) -> Result<Option<Response<Body>>, Refusal> {
     let Some(text) = ask.query.mount.as_deref() else { return Ok(None) };
-    let Ok(digest) = text.parse::<Digest>() else { return Err(Problem::DigestInvalid.respond(text)) };
+    let Ok(digest) = text.parse::<Digest>() else { return Err(Problem::DigestInvalid.refuse(text)) };
     let Some(from) = source(ask, &digest) else { return Ok(None) };
     let mounted = digest.clone();
     let mount =

@@ -1,25 +1,23 @@
 //! What a pusher is told when something does not work.
 
-use http::Response;
 use http::header::{LOCATION, RANGE};
 use sealock_store::StoreError;
 use sealock_store::pushed::PushError;
 
-use super::super::body::Body;
 use super::super::content::insert_text;
-use super::super::respond::Problem;
+use super::super::respond::{Problem, Refusal};
 
 /// The response to a push that failed, or was refused.
-pub(crate) fn of(error: &PushError) -> Response<Body> {
+pub(crate) fn of(error: &PushError) -> Refusal {
     let problem = problem(error);
     if problem.is_ours() {
         tracing::error!(%error, source = ?std::error::Error::source(error).map(ToString::to_string), "a push failed");
     }
-    problem.respond(&error.to_string())
+    problem.refuse(&error.to_string())
 }
 
 /// The same, about the upload at `location`: who sent bytes out of order is told where it goes on.
-pub(crate) fn of_upload(error: &PushError, location: &str) -> Response<Body> {
+pub(crate) fn of_upload(error: &PushError, location: &str) -> Refusal {
     let mut response = of(error);
     if let PushError::OutOfOrder { offset } = error {
         insert_text(response.headers_mut(), LOCATION, location);

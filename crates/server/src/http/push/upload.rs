@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::super::ask::Ask;
 use super::super::body::Body;
 use super::super::content::insert_text;
-use super::super::respond::{DOCKER_CONTENT_DIGEST, Problem, empty};
+use super::super::respond::{DOCKER_CONTENT_DIGEST, Problem, Refusal, empty};
 use super::receive::{Ending, Piece, receive};
 use super::{mount, refuse};
 use crate::access::Action;
@@ -23,7 +23,7 @@ use crate::state::moment;
 /// What Docker's client expects beside the location.
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
-type Answer = Result<Response<Body>, Response<Body>>;
+type Answer = Result<Response<Body>, Refusal>;
 
 /// `POST /v2/<name>/blobs/uploads/`: a mount, a whole blob, or the begin of an upload.
 pub(crate) async fn begin(ask: &Ask<'_>, body: Incoming) -> Answer {
@@ -74,7 +74,7 @@ pub(crate) fn status(ask: &Ask<'_>, id: &str) -> Response<Body> {
         let offset = pushed.acknowledged(ask.name, ask.who(), id).map_err(|error| refuse::of(&error))?;
         Ok(accepted(StatusCode::NO_CONTENT, &location(ask.name, id), (id, offset)))
     };
-    status().unwrap_or_else(|refusal| refusal)
+    status().unwrap_or_else(|refusal| *refusal)
 }
 
 /// `DELETE` of an upload: it is given up.
@@ -98,11 +98,11 @@ async fn write(
     (id, at): (&str, Option<u64>),
     body: Incoming,
     then: Then,
-) -> Result<u64, Response<Body>> {
+) -> Result<u64, Refusal> {
     let location = location(ask.name, id);
     let stalled = ask.state.limits().stalled;
     let Ok(_permit) = timeout(stalled, ask.state.writers().acquire()).await else {
-        return Err(Problem::TooManyUploads.respond(&location));
+        return Err(Problem::TooManyUploads.refuse(&location));
     };
     let length = ask.head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let (pushed, name, who, id) = (pushed.clone(), ask.name.to_owned(), ask.who().map(str::to_owned), id.to_owned());
@@ -126,9 +126,9 @@ async fn write(
     match (result, ending) {
         (Some(Ok(Some(offset))), _) => Ok(offset),
         (Some(Err(error)), _) => Err(refuse::of_upload(&error, &location)),
-        (Some(Ok(None)), Ending::Slow) => Err(Problem::TooSlow.respond(&location)),
-        (Some(Ok(None)), _) => Err(Problem::UploadCut.respond(&location)),
-        (None, _) => Err(Problem::Internal.respond(&location)),
+        (Some(Ok(None)), Ending::Slow) => Err(Problem::TooSlow.refuse(&location)),
+        (Some(Ok(None)), _) => Err(Problem::UploadCut.refuse(&location)),
+        (None, _) => Err(Problem::Internal.refuse(&location)),
     }
 }
 
@@ -144,14 +144,14 @@ fn take(append: &mut Append, mut pieces: mpsc::Receiver<Piece>) -> Result<bool, 
 }
 
 /// Where a chunk begins, where it says so: `<first>-<last>`, with or without a unit in front and a length behind.
-fn chunk_offset(ask: &Ask<'_>) -> Result<Option<u64>, Response<Body>> {
+fn chunk_offset(ask: &Ask<'_>) -> Result<Option<u64>, Refusal> {
     let Some(value) = ask.head.headers.get(CONTENT_RANGE) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    let Some((first, last)) = parse_range(text) else { return Err(Problem::SizeInvalid.respond(text)) };
+    let Some((first, last)) = parse_range(text) else { return Err(Problem::SizeInvalid.refuse(text)) };
     let length = ask.head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let fits =
         last.checked_sub(first).is_some_and(|span| length.is_none_or(|length| span.checked_add(1) == Some(length)));
-    if fits { Ok(Some(first)) } else { Err(Problem::SizeInvalid.respond(text)) }
+    if fits { Ok(Some(first)) } else { Err(Problem::SizeInvalid.refuse(text)) }
 }
 
 fn parse_range(text: &str) -> Option<(u64, u64)> {
@@ -162,15 +162,15 @@ fn parse_range(text: &str) -> Option<(u64, u64)> {
     Some((number(first)?, number(last)?))
 }
 
-fn parse_digest(text: &str) -> Result<Digest, Response<Body>> {
-    Digest::from_str(text).map_err(|_| Problem::DigestInvalid.respond(text))
+fn parse_digest(text: &str) -> Result<Digest, Refusal> {
+    Digest::from_str(text).map_err(|_| Problem::DigestInvalid.refuse(text))
 }
 
-fn algorithm(name: &str) -> Result<Algorithm, Response<Body>> {
+fn algorithm(name: &str) -> Result<Algorithm, Refusal> {
     match name {
         "sha256" => Ok(Algorithm::Sha256),
         "sha512" => Ok(Algorithm::Sha512),
-        _ => Err(Problem::DigestInvalid.respond(name)),
+        _ => Err(Problem::DigestInvalid.refuse(name)),
     }
 }
 
@@ -207,14 +207,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
     ask: &Ask<'_>,
     pushed: &Arc<Pushed>,
     work: impl FnOnce(&Pushed, (&str, Option<&str>)) -> Result<T, PushError> + Send + 'static,
-) -> Result<T, Response<Body>> {
+) -> Result<T, Refusal> {
     let (pushed, name, who) = (pushed.clone(), ask.name.to_owned(), ask.who().map(str::to_owned));
     let done = tokio::task::spawn_blocking(move || work(&pushed, (&name, who.as_deref()))).await;
     match done {
         Ok(result) => result.map_err(|error| refuse::of(&error)),
         Err(error) => {
             tracing::error!(%error, "a push ended early");
-            Err(Problem::Internal.respond(ask.name))
+            Err(Problem::Internal.refuse(ask.name))
         }
     }
 }
