@@ -79,9 +79,18 @@ async fn skopeo_pushes_what_it_pulled() {
     let pushed = format!("docker://{}/team/pause:1", server.address);
     // From one registry to a folder, from there back, and from repository to repository.
     for arguments in [
-        vec!["copy", "--quiet", &from_login, &released, &layout],
-        vec!["copy", "--quiet", &to_login, &to_certificates, &layout, &pushed],
-        vec!["copy", "--quiet", &from_login, &to_login, &to_certificates, &pushed, &format!("{pushed}-again")],
+        vec!["copy", "--quiet", "--preserve-digests", &from_login, &released, &layout],
+        vec!["copy", "--quiet", "--preserve-digests", &to_login, &to_certificates, &layout, &pushed],
+        vec![
+            "copy",
+            "--quiet",
+            "--preserve-digests",
+            &from_login,
+            &to_login,
+            &to_certificates,
+            &pushed,
+            &format!("{pushed}-again"),
+        ],
     ] {
         let output = skopeo(&certificates, &arguments).await;
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -11,7 +11,9 @@ use super::super::respond::{Problem, Refusal};
 pub(crate) fn of(error: &PushError) -> Refusal {
     let problem = problem(error);
     if problem.is_ours() {
+        // Where the store stands on the disk is nobody else's business.
         tracing::error!(%error, source = ?std::error::Error::source(error).map(ToString::to_string), "a push failed");
+        return problem.refuse("");
     }
     problem.refuse(&error.to_string())
 }
