@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sealock_store::Store;
+use sealock_store::pushed::Settings;
 use sealock_trust::KeySet;
+
+use crate::access::Access;
 
 /// Everything [`crate::Server::bind`] needs.
 #[derive(Clone, Debug)]
@@ -16,6 +19,10 @@ pub struct ServeConfig {
     pub site_keys: KeySet,
     /// Where it stands what is revoked; none where nothing can be.
     pub revocations: Option<RevocationSource>,
+    /// Who may do what.
+    pub access: Access,
+    /// How pushed content is kept; none where it is neither taken nor served, as where the store cannot be written.
+    pub pushed: Option<Settings>,
     /// Where to listen; several for several addresses of the station.
     pub listen: Vec<SocketAddr>,
     /// The registry's certificate.
@@ -62,7 +69,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// Until the header of a request must have come, also of the next one on an idle connection.
     pub header: Duration,
-    /// Without any progress in sending.
+    /// Without any progress in sending, and for each 128 KiB, or whole manifest, that a client sends.
     pub stalled: Duration,
     /// For running downloads, once the server is told to stop.
     pub grace: Duration,

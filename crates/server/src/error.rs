@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use sealock_store::pushed::PushError;
 use sealock_trust::reason::Code;
 
 use crate::revoked::RevokedError;
@@ -59,6 +60,9 @@ pub enum ServeError {
     /// The store, its current release or the trust directory cannot be used.
     #[error(transparent)]
     Content(#[from] RevokedError),
+    /// Pushed content cannot be used.
+    #[error(transparent)]
+    Pushed(#[from] PushError),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
@@ -69,6 +73,7 @@ impl ServeError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Content(error) => error.code(),
+            Self::Pushed(error) => error.code(),
             _ => None,
         }
     }
@@ -88,6 +93,7 @@ impl ServeError {
             | Self::AccessLog { .. }
             | Self::Signals(_) => true,
             Self::Content(error) => error.is_environment(),
+            Self::Pushed(error) => error.is_environment(),
             Self::Tls(_) | Self::NoAddress => false,
         }
     }

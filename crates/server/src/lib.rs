@@ -1,8 +1,10 @@
 //! Sealock server: listens: the site registry.
 //!
-//! The current release of a [`sealock_store::Store`] as an OCI registry (distribution specification 1.1, pull only) over
-//! TLS. What can be pulled is what hangs on the references of the release, and nothing else; the registry never proxies.
+//! The current release of a [`sealock_store::Store`] as an OCI registry (distribution specification 1.1) over TLS, with what
+//! scoped principals pushed beside it. What can be pulled is what hangs on the references of the release or on a manifest that
+//! was let in, and nothing else; the registry never proxies.
 
+pub mod access;
 mod condition;
 mod config;
 pub mod control;
@@ -19,6 +21,7 @@ pub mod tls;
 pub mod unit;
 mod view;
 
+pub use access::Access;
 pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use serve::{Server, serve};

@@ -110,7 +110,7 @@ impl Connections {
             let state = state.clone();
             async move {
                 let pending = state.observer().begin(client, &request);
-                Ok::<_, std::convert::Infallible>(pending.answered(answer(&state, &request).await))
+                Ok::<_, std::convert::Infallible>(pending.answered(answer(&state, request).await))
             }
         });
         let mut http = http1::Builder::new();

@@ -25,6 +25,9 @@ use crate::tls::Certificate;
 /// How often the store is asked for a newer release that nobody told of.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How often it is looked for uploads to which nothing comes any more.
+const TIDY: Duration = Duration::from_secs(600);
+
 /// A server that listens, but answers only in [`Server::run`].
 #[derive(Debug)]
 pub struct Server {
@@ -143,6 +146,7 @@ fn open_access_log(path: &Path) -> Result<AccessLog, ServeError> {
 async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifier) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let mut look = tokio::time::interval(LOOK);
+    let mut tidy = tokio::time::interval(TIDY);
     loop {
         tokio::select! {
             _ = hangup.recv() => {
@@ -151,6 +155,12 @@ async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifi
                     Ok(()) => tracing::info!("the certificate was read again"),
                     Err(error) => tracing::error!(%error, "the certificate cannot be read; the one before stays"),
                 }
+            }
+            _ = tidy.tick() => {
+                let state = state.clone();
+                // Whether it went well is in the log.
+                let _ = tokio::task::spawn_blocking(move || state.expire_uploads()).await;
+                continue;
             }
             _ = look.tick() => {
                 let asked = state.clone();

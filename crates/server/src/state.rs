@@ -1,17 +1,34 @@
 //! What requests see: the view of the current release, swapped as a whole.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use sealock_store::Store;
+use sealock_store::pushed::{Moment, Pushed, Snapshot};
 use sealock_trust::KeySet;
+use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::condition::Condition;
-use crate::config::{RevocationSource, ServeConfig};
+use crate::config::{Limits, RevocationSource, ServeConfig};
+use crate::error::ServeError;
 use crate::observe::{Observer, Standing};
 use crate::revoked::{Revocations, RevokedError};
 use crate::view::View;
 use crate::view::name::{is_repository, upstream_prefix};
+
+/// Manifests that are taken into memory at a time: each may have 4 MiB.
+const MANIFESTS_AT_ONCE: usize = 16;
+
+/// Bodies of uploads that are taken at a time: each has a thread, and pulls need some of these too.
+const WRITERS_AT_ONCE: usize = 128;
+
+/// Now, by both clocks.
+pub(crate) fn moment() -> Moment {
+    Moment { wall: Timestamp::now(), ticks: Instant::now() }
+}
 
 /// Shared by all connections.
 #[derive(Debug)]
@@ -21,6 +38,16 @@ pub(crate) struct State {
     source: Option<RevocationSource>,
     /// The registry's own names and addresses, lower case, with and without port.
     names: Vec<String>,
+    access: Access,
+    /// None where nothing is pushed.
+    pushed: Option<Arc<Pushed>>,
+    /// What there is where nothing is pushed.
+    nothing: Arc<Snapshot>,
+    /// Manifests that are taken into memory at a time.
+    manifests: Semaphore,
+    /// Bodies of uploads that are taken at a time.
+    writers: Semaphore,
+    limits: Limits,
     view: ArcSwap<View>,
     /// What was revoked and in use when the view was built.
     revocations: ArcSwap<Revocations>,
@@ -32,8 +59,15 @@ pub(crate) struct State {
 
 impl State {
     /// The state at start: the current release, whose signature must hold, less what is revoked.
-    pub(crate) fn load(config: &ServeConfig, observer: Observer) -> Result<Self, RevokedError> {
+    pub(crate) fn load(config: &ServeConfig, observer: Observer) -> Result<Self, ServeError> {
+        let open = |settings| Pushed::open(&config.store, settings, moment()).map(Arc::new);
         let state = Self {
+            access: config.access.clone(),
+            pushed: config.pushed.as_ref().map(open).transpose()?,
+            nothing: Arc::default(),
+            manifests: Semaphore::new(MANIFESTS_AT_ONCE),
+            writers: Semaphore::new(WRITERS_AT_ONCE),
+            limits: config.limits,
             store: config.store.clone(),
             site_keys: config.site_keys.clone(),
             source: config.revocations.clone(),
@@ -112,6 +146,44 @@ impl State {
         let free = self.store.free_bytes().unwrap_or_default();
         self.condition.measured(free);
         free
+    }
+
+    /// All pushed content as it is now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.pushed.as_ref().map_or_else(|| self.nothing.clone(), |pushed| pushed.snapshot())
+    }
+
+    /// Pushed content, to be changed; none where nothing is pushed.
+    pub(crate) fn pushed(&self) -> Option<&Arc<Pushed>> {
+        self.pushed.as_ref()
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Each permit is for one manifest in memory.
+    pub(crate) fn manifests(&self) -> &Semaphore {
+        &self.manifests
+    }
+
+    /// Each permit is for one upload whose bytes come.
+    pub(crate) fn writers(&self) -> &Semaphore {
+        &self.writers
+    }
+
+    /// Gives up the uploads to which nothing came for too long.
+    pub(crate) fn expire_uploads(&self) {
+        let Some(pushed) = &self.pushed else { return };
+        match pushed.expire_uploads(moment()) {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "uploads to which nothing came were given up"),
+            Err(error) => tracing::error!(%error, "uploads cannot be given up"),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -17,8 +17,8 @@ pub struct Unit<'a> {
 
 /// The text of `sealock-serve.service` (systemd.service(5), systemd.exec(5)), for systemd 252 and newer.
 ///
-/// The server reads the store and its certificate, listens, may write logs below `/var/log/sealock`, and needs nothing else:
-/// so it gets nothing else.
+/// The server reads its certificate, reads and writes the store, listens, may write logs below `/var/log/sealock`, and needs
+/// nothing else: so it gets nothing else. The store is one path and not several: a rename from one mount to another is none.
 pub fn unit(unit: &Unit<'_>) -> String {
     let Unit { binary, arguments, user, store } = unit;
     let (binary, store) = (binary.display(), store.display());
@@ -52,6 +52,7 @@ AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 NoNewPrivileges=yes
 ProtectSystem=strict
+ReadWritePaths={store}
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes

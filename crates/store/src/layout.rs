@@ -60,6 +60,15 @@ impl Layout {
         self.root.join("holds")
     }
 
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    /// Everything about pushed content but its bytes.
+    pub(crate) fn pushed(&self) -> PathBuf {
+        self.root.join("pushed")
+    }
+
     pub(crate) fn hold(&self, manifest: &Digest) -> PathBuf {
         self.holds().join(file_name(manifest))
     }

@@ -1,8 +1,9 @@
-//! Sealock store: keeps bytes: content-addressed blobs, staging, releases.
+//! Sealock store: keeps bytes: content-addressed blobs, staging, releases, pushed content.
 //!
-//! The formats are in `docs/formats/store.md`, `release.md` and `operation-log.md`. Readers ([`Store`]) need no lock.
+//! The formats are in `docs/formats/store.md`, `release.md`, `operation-log.md` and `pushed-log.md`. Readers ([`Store`]) need no lock.
 //! Writers take [`Store::lock`], write blobs through [`StoreLock::staging`] and make them servable by
 //! [`StoreLock::publish`]. Every change is durable when its call returns, and may be cut off anywhere.
+//! What is pushed to a registry goes through [`pushed::Pushed`], which one process holds.
 
 mod blob_writer;
 mod current;
@@ -12,8 +13,10 @@ pub mod failpoint;
 mod hold;
 mod layout;
 mod lock;
+pub mod oci;
 pub mod operations;
 mod publish;
+pub mod pushed;
 mod recovery;
 pub mod release;
 mod staging;

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use sealock_trust::Digest;
@@ -18,24 +19,35 @@ use crate::{hold, operations, recovery};
 pub struct StoreLock {
     pub(crate) store: Store,
     /// Held for its `flock`.
-    file: File,
+    _file: Flock,
+}
+
+/// A file that is locked for one process, which leaves its number in it.
+#[derive(Debug)]
+pub(crate) struct Flock(File);
+
+impl Flock {
+    /// Locks the file at `path`, or says that `folder` is in use.
+    pub(crate) fn take(path: &Path, folder: &Path) -> Result<Self, StoreError> {
+        let mut options = OpenOptions::new();
+        // Whoever can open the file can lock it, and keep every writer waiting.
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path).during("open", path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StoreError::Locked { path: folder.to_owned(), holder: read_holder(&mut file) });
+            }
+            result => result.during("lock", path)?,
+        }
+        leave_holder(&mut file).during("write", path)?;
+        Ok(Self(file))
+    }
 }
 
 impl StoreLock {
     pub(crate) fn take(store: &Store) -> Result<Self, StoreError> {
-        let path = store.layout.lock();
-        let mut options = OpenOptions::new();
-        // Whoever can open the file can lock it, and keep every import waiting.
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = options.open(&path).during("open", &path)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(StoreError::Locked { path: store.path().to_owned(), holder: read_holder(&mut file) });
-            }
-            result => result.during("lock", &path)?,
-        }
-        leave_holder(&mut file).during("write", &path)?;
-        let lock = Self { store: store.clone(), file };
+        let file = Flock::take(&store.layout.lock(), store.path())?;
+        let lock = Self { store: store.clone(), _file: file };
         recovery::run(&lock)?;
         Ok(lock)
     }
@@ -89,11 +101,11 @@ impl StoreLock {
     }
 }
 
-impl Drop for StoreLock {
+impl Drop for Flock {
     /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
     fn drop(&mut self) {
-        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
-            tracing::warn!(%error, "the lock of the store was not given back");
+        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::warn!(%error, "a lock was not given back");
         }
     }
 }

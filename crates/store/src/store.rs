@@ -110,6 +110,11 @@ impl Store {
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
 
+    /// Whether this process may write here at all: a server of a user that only reads takes no pushes.
+    pub fn is_writable(&self) -> bool {
+        rustix::fs::access(self.path(), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+    }
+
     /// Takes the lock that every writer needs. It is released when the value is dropped, or its process ends.
     ///
     /// # Errors

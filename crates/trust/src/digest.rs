@@ -55,6 +55,16 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The SHA-256 digest with this value, which another implementation computed.
+    pub fn from_sha256(value: [u8; 32]) -> Self {
+        Self { algorithm: Algorithm::Sha256, hex: hex::encode(value).into() }
+    }
+
+    /// The SHA-512 digest with this value, which another implementation computed.
+    pub fn from_sha512(value: [u8; 64]) -> Self {
+        Self { algorithm: Algorithm::Sha512, hex: hex::encode(value).into() }
+    }
+
     /// The algorithm before the colon.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

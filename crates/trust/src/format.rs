@@ -60,6 +60,8 @@ formats! {
     NODE_RUN = "node-run" 1 . 0 reads [1], at "/format";
     /// Steps for hosts, and what they are bound to.
     PLAN = "plan" 1 . 0 reads [1], at "/format";
+    /// What was pushed to a site's registry; its version stands in the file `epoch` beside the log.
+    PUSHED_LOG = "pushed-log" 1 . 0 reads [1], at "/format";
     /// The site's word on a bundle.
     RECEIPT = "receipt" 1 . 0 reads [1], at "/predicate/format";
     /// What a site serves.

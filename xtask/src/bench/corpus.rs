@@ -4,7 +4,7 @@
 //! ones do. Built once, kept under the user's cache folder.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -202,7 +202,11 @@ fn pack(layout: &Path, files: &[PathBuf]) -> Result<Value> {
 }
 
 fn sha256(file: &Path) -> Result<String> {
-    let mut hasher = Sha256::new();
-    std::io::copy(&mut File::open(file)?, &mut hasher)?;
-    Ok(hex::encode(hasher.finalize()))
+    let (mut file, mut hasher, mut buffer) = (File::open(file)?, Sha256::new(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            length => hasher.update(&buffer[..length]),
+        }
+    }
 }

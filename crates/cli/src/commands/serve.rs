@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use sealock_server::manifest::{Manifest, manifest};
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{Limits, RevocationSource, ServeConfig, Server, TlsFiles};
+use sealock_server::{Access, Limits, RevocationSource, ServeConfig, Server, TlsFiles};
+use sealock_store::Store;
+use sealock_store::pushed::Settings;
 use sealock_trust::site::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,7 +23,7 @@ const PAUSE: &str = "registry.k8s.io/pause:";
 
 /// Serve the current release as a registry
 ///
-/// An OCI registry over TLS, read-only, in the foreground. A new release is served as soon as it is published. SIGTERM
+/// An OCI registry over TLS, in the foreground. A new release is served as soon as it is published. SIGTERM
 /// lets running transfers finish; SIGHUP reads certificate and release again.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
@@ -83,6 +85,8 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
     Ok(ServeConfig {
         store: station.store.clone(),
         site_keys: station.site.site_keys().clone(),
+        access: Access::closed(),
+        pushed: pushed(&station.store, context),
         revocations: Some(RevocationSource { trust: context.paths.trust(), clusters: context.paths.clusters() }),
         listen,
         tls: TlsFiles { certificate: files.certificate, key: files.key },
@@ -100,6 +104,18 @@ fn listen(args: &ServeArgs, registry: &Registry) -> Result<Vec<SocketAddr>> {
         [] => Ok(vec![address_of(registry)?]),
         given => Ok(given.to_vec()),
     }
+}
+
+/// How pushed content is kept; nothing where the store cannot be written, as by a user that only reads it.
+fn pushed(store: &Store, context: &Context) -> Option<Settings> {
+    if !store.is_writable() {
+        let store = store.path().display();
+        context.ui.note(format_args!(
+            "{store} cannot be written: nothing that was pushed is served, and nothing can be pushed"
+        ));
+        return None;
+    }
+    Some(Settings::default())
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {

@@ -16,6 +16,7 @@ use sealock_cluster::Plan;
 use sealock_node::gap::{GapReport, GapRequest};
 use sealock_node::{HostFacts, RunRequest, fence, journal};
 use sealock_store::Store;
+use sealock_store::pushed::{Moment, Pushed, Settings};
 use sealock_trust::break_glass::BreakGlass;
 use sealock_trust::directory::Mirror;
 use sealock_trust::dsse::Envelope;
@@ -76,6 +77,7 @@ fn cases() -> Vec<Case> {
         case!(TRUST_STATE, "trust-state.json", enveloped, trust_state),
         case!(RELEASE, "release.json", enveloped, release_signed_anew),
         case!(STORE, "store-format", line, store),
+        case!(PUSHED_LOG, "pushed-epoch.json", plain, pushed),
         case!(HOST_FACTS, "host-facts.json", plain, |bytes| looked::<HostFacts>(format::HOST_FACTS, bytes)),
         case!(GAP_REQUEST, "gap-request.json", plain, |bytes| looked::<GapRequest>(format::GAP_REQUEST, bytes)),
         case!(GAP_REPORT, "gap-report.json", plain, |bytes| looked::<GapReport>(format::GAP_REPORT, bytes)),
@@ -112,6 +114,17 @@ fn trust_state(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
 fn store(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let (folder, _) = in_folder("format", bytes);
     done(Store::open(folder.path()))
+}
+
+/// The version of the log of pushed content stands in a file beside it.
+fn pushed(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let store = Store::init(&folder.path().join("store"))?;
+    fs::create_dir(store.path().join("pushed"))?;
+    fs::write(store.path().join("pushed/epoch"), bytes)?;
+    let now = Moment { wall: jiff::Timestamp::UNIX_EPOCH, ticks: std::time::Instant::now() };
+    Pushed::open(&store, &Settings::default(), now)?;
+    Ok(())
 }
 
 fn node_fence(bytes: &[u8]) -> Result<(), Box<dyn Error>> {

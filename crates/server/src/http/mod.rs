@@ -1,159 +1,128 @@
-//! The registry's side of HTTP: from a request to a response (OCI distribution specification 1.1, read-only).
+//! The registry's side of HTTP: from a request to a response (OCI distribution specification 1.1).
 //!
 //! Routed by hand, since repository names have slashes in them. Nothing is ever content-encoded: clients hash what they get.
 
+mod ask;
 mod body;
 mod content;
+mod endpoint;
 mod lists;
+mod pull;
+mod push;
 mod query;
 mod range;
 mod respond;
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, Method, Request, Response, StatusCode, request};
+use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
-use sealock_trust::Digest;
 use serde_json::json;
 
+use ask::Ask;
 pub(crate) use body::Body;
+use endpoint::Endpoint;
 use query::Query;
-use respond::{OCI_NAMESPACE, Problem, of_json};
+use respond::{OCI_NAMESPACE, Problem, empty, of_json};
 
-use crate::revoked::Affected;
+use crate::access::{Action, Challenge};
 use crate::state::State;
-use crate::view::{Repository, View, name};
+use crate::view::View;
 
-/// Answers one request. Its body is never read.
-pub(crate) async fn answer<B>(state: &State, request: &Request<B>) -> Response<Body> {
-    let method = request.method();
-    let mut response = route(state, request).await;
-    if method == Method::HEAD {
+/// Answers one request. The body of one that only reads is never looked at.
+pub(crate) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let mut response = route(state, &head, body).await;
+    if head.method == Method::HEAD {
         // Headers, `Content-Length` among them, are those of GET (RFC 9110, section 9.3.2).
         *response.body_mut() = Body::Empty;
     }
     response
 }
 
-async fn route<B>(state: &State, request: &Request<B>) -> Response<Body> {
+async fn route(state: &Arc<State>, head: &request::Parts, body: Incoming) -> Response<Body> {
     let view = state.view();
-    let method = request.method();
-    let reads = method == Method::GET || method == Method::HEAD;
-    match request.uri().path() {
-        path if !reads && path.starts_with("/v2") => Problem::Unsupported.respond(method.as_str()),
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
+    match head.uri.path() {
+        path if !reads && path.starts_with("/v2") && !state.access().takes_pushes() => {
+            Problem::Unsupported.respond(head.method.as_str())
+        }
+        path if path.starts_with("/v2/") || path == "/v2" => registry(state, &view, head, body).await,
         _ if !reads => empty(StatusCode::METHOD_NOT_ALLOWED),
         "/healthz" => health(state, &view),
         "/readyz" => readiness(state),
-        "/v2" | "/v2/" => version(),
-        path => match path.strip_prefix("/v2/") {
-            Some(path) => registry(state, &view, request, path).await,
-            None => empty(StatusCode::NOT_FOUND),
-        },
+        _ => empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// Everything under `/v2`, for whoever says who they are, where that is asked.
+async fn registry(state: &Arc<State>, view: &View, head: &request::Parts, body: Incoming) -> Response<Body> {
+    let principal = match state.access().judge(head) {
+        Ok(principal) => principal,
+        Err(challenge) => return log_in(&challenge),
+    };
+    let path = head.uri.path().strip_prefix("/v2").unwrap_or_default().trim_start_matches('/');
+    let query = Query::parse(head.uri.query().unwrap_or_default());
+    let snapshot = state.snapshot();
+    let reads = matches!(head.method, Method::GET | Method::HEAD);
+    let ask = Ask { state, view, snapshot: &snapshot, head, principal: &principal, name: "", query: &query };
+    match path {
+        "" | "_catalog" if !reads => Problem::Unsupported.respond(head.method.as_str()),
+        "" => version(),
+        "_catalog" => lists::catalog(&ask),
+        path => repository(ask, path, body).await,
     }
 }
 
 /// Everything under `/v2/<name>/`.
-async fn registry<B>(state: &State, view: &View, request: &Request<B>, path: &str) -> Response<Body> {
+async fn repository(ask: Ask<'_>, path: &str, body: Incoming) -> Response<Body> {
     let Ok(path) = percent_decode_str(path).decode_utf8() else { return Problem::NameInvalid.respond("") };
     let Some((name, endpoint)) = Endpoint::parse(&path) else { return Problem::NameInvalid.respond(&path) };
-    let query = Query::parse(request.uri().query().unwrap_or_default());
-    let Some(repository) = state.repository_name(name, query.ns.as_deref()) else {
-        return Problem::NameInvalid.respond(query.ns.as_deref().unwrap_or(name));
+    let ns = ask.query.ns.as_deref();
+    let Some(name) = ask.state.repository_name(name, ns) else {
+        return Problem::NameInvalid.respond(ns.unwrap_or(name));
     };
-    let mut response = endpoint.answer(state, view, request, (&repository, &query)).await;
-    if let Some(Ok(ns)) = query.ns.map(|ns| HeaderValue::from_str(&ns)) {
+    let ask = Ask { name: &name, ..ask };
+    let mut response = if ask.may(Action::Pull) {
+        endpoint_answer(&ask, endpoint, body).await
+    } else {
+        Problem::Forbidden.respond(&name)
+    };
+    if let Some(Ok(ns)) = ns.map(HeaderValue::from_str) {
         response.headers_mut().insert(OCI_NAMESPACE, ns);
     }
     response
 }
 
-/// What is asked of a repository.
-#[derive(Debug, PartialEq, Eq)]
-enum Endpoint<'a> {
-    Manifest(&'a str),
-    Blob(&'a str),
-    Tags,
-    Referrers(&'a str),
-}
-
-impl<'a> Endpoint<'a> {
-    /// Splits `<name>/manifests/<reference>` and its like. The name may hold such words too, so the last ones count.
-    fn parse(path: &'a str) -> Option<(&'a str, Self)> {
-        let (rest, last) = path.rsplit_once('/')?;
-        let (name, kind) = rest.rsplit_once('/')?;
-        let endpoint = match (kind, last) {
-            ("manifests", reference) => Self::Manifest(reference),
-            ("blobs", digest) => Self::Blob(digest),
-            ("tags", "list") => Self::Tags,
-            ("referrers", digest) => Self::Referrers(digest),
-            _ => return None,
-        };
-        Some((name, endpoint))
+async fn endpoint_answer(ask: &Ask<'_>, endpoint: Endpoint<'_>, body: Incoming) -> Response<Body> {
+    if !matches!(ask.head.method, Method::GET | Method::HEAD) {
+        return Box::pin(push::answer(ask, endpoint, body)).await;
     }
-
-    async fn answer<B>(
-        self,
-        state: &State,
-        view: &View,
-        request: &Request<B>,
-        (name, query): (&str, &Query),
-    ) -> Response<Body> {
-        let repository = view.repository(name);
-        match self {
-            Self::Manifest(reference) => manifest(view, request, name, reference),
-            Self::Blob(digest) => blob(state, view, request, (name, digest)).await,
-            Self::Tags => match repository {
-                Some(repository) => lists::tags(name, repository, query),
-                None => Problem::NameUnknown.respond(name),
-            },
-            Self::Referrers(digest) => match digest.parse::<Digest>() {
-                Ok(digest) => lists::referrers(repository, &digest, query),
-                Err(_) => Problem::DigestInvalid.respond(digest),
-            },
-        }
+    match endpoint {
+        Endpoint::Manifest(reference) => pull::manifest(ask, reference),
+        Endpoint::Blob(digest) => pull::blob(ask, digest).await,
+        Endpoint::Tags => lists::tags(ask),
+        Endpoint::Referrers(digest) => lists::referrers(ask, digest),
+        Endpoint::Upload(id) => push::status(ask, id),
+        Endpoint::Uploads => Problem::Unsupported.respond(ask.head.method.as_str()),
     }
-}
-
-fn manifest<B>(view: &View, request: &Request<B>, name: &str, reference: &str) -> Response<Body> {
-    if reference.contains(':') && reference.parse::<Digest>().is_err() {
-        return Problem::DigestInvalid.respond(reference);
-    }
-    if !reference.contains(':') && !name::is_tag(reference) {
-        return Problem::NameInvalid.respond(reference);
-    }
-    let Some(repository) = view.repository(name) else { return Problem::NameUnknown.respond(name) };
-    match repository.manifest(reference) {
-        Some(manifest) => content::of_manifest(request.method(), request.headers(), manifest),
-        None => denied(repository, name, reference)
-            .unwrap_or_else(|| Problem::ManifestUnknown.respond(&format!("{name}, {reference}"))),
-    }
-}
-
-async fn blob<B>(state: &State, view: &View, request: &Request<B>, (name, digest): (&str, &str)) -> Response<Body> {
-    let Ok(digest) = digest.parse::<Digest>() else { return Problem::DigestInvalid.respond(digest) };
-    let Some(repository) = view.repository(name) else { return Problem::NameUnknown.respond(name) };
-    // Some clients fetch manifests by the route of blobs.
-    if let Some(manifest) = repository.manifest_by_digest(&digest) {
-        return content::of_manifest(request.method(), request.headers(), manifest);
-    }
-    match repository.blob(&digest) {
-        Some(length) => content::of_blob(request.method(), request.headers(), state.store(), (&digest, length)).await,
-        None => denied(repository, name, &digest.to_string())
-            .unwrap_or_else(|| Problem::BlobUnknown.respond(&format!("{name}, {digest}"))),
-    }
-}
-
-/// 403 with what was revoked and why, so that whoever pulls knows that it is no fault of the network.
-fn denied(repository: &Repository, name: &str, reference: &str) -> Option<Response<Body>> {
-    let Affected { digest, reason, .. } = repository.blocked(reference)?;
-    Some(Problem::Denied.respond(&format!("{name}, {reference}: {digest} is revoked: {reason}")))
 }
 
 /// `GET /v2/` (OCI distribution specification 1.1, "Determining Support").
 fn version() -> Response<Body> {
     let mut response = of_json(StatusCode::OK, &json!({}));
     // Old Docker clients look for it.
+    response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+fn log_in(challenge: &Challenge) -> Response<Body> {
+    let mut response = Problem::Unauthorized.respond("");
+    if let Ok(value) = HeaderValue::from_str(&challenge.0) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    }
     response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     response
 }
@@ -185,41 +154,6 @@ fn readiness(state: &State) -> Response<Body> {
         None => of_json(StatusCode::OK, &json!({"status": "ready"})),
         Some(fault) => {
             of_json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "not ready", "fault": fault.as_str()}))
-        }
-    }
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::Empty);
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
-    response
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn the_last_words_of_a_path_are_its_endpoint() {
-        assert_eq!(Endpoint::parse("a/b/manifests/c"), Some(("a/b", Endpoint::Manifest("c"))));
-        assert_eq!(
-            Endpoint::parse("manifests/p/app.yaml/manifests/3"),
-            Some(("manifests/p/app.yaml", Endpoint::Manifest("3")))
-        );
-        assert_eq!(Endpoint::parse("a/tags/list"), Some(("a", Endpoint::Tags)));
-        assert_eq!(Endpoint::parse("a/tags/other"), None);
-        assert_eq!(Endpoint::parse("manifests/c"), None);
-        assert_eq!(Endpoint::parse(""), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_path_brings_the_router_down(path in ".{0,200}", query in ".{0,100}") {
-            let _ = Endpoint::parse(&path);
-            let _ = Query::parse(&query);
         }
     }
 }

@@ -4,64 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use sealock_store::oci::{Descriptor, LONGEST_MANIFEST, Manifest};
 use sealock_store::{Store, StoreError};
 use sealock_trust::Digest;
-use serde::Deserialize;
-
-/// What containerd reads at most; in bytes.
-const LONGEST_MANIFEST: u64 = 4 << 20;
 
 /// How deep an index may nest.
 const DEEPEST: usize = 8;
-
-/// A manifest or an image index, byte for byte, with what is derived from it.
-#[derive(Debug)]
-pub(crate) struct Manifest {
-    pub(crate) digest: Digest,
-    pub(crate) media_type: String,
-    pub(crate) bytes: Bytes,
-    pub(crate) parts: Parts,
-}
-
-/// The fields of a manifest or index that the registry looks at (OCI image specification 1.1). Everything else is carried unread.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Parts {
-    #[serde(default)]
-    pub(crate) media_type: Option<String>,
-    #[serde(default)]
-    pub(crate) artifact_type: Option<String>,
-    #[serde(default)]
-    pub(crate) config: Option<Descriptor>,
-    #[serde(default)]
-    pub(crate) layers: Vec<Descriptor>,
-    #[serde(default)]
-    pub(crate) manifests: Vec<Descriptor>,
-    #[serde(default)]
-    pub(crate) subject: Option<Descriptor>,
-    #[serde(default)]
-    pub(crate) annotations: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// What a manifest says about something it refers to.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    #[serde(default)]
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
-    #[serde(default)]
-    pub(crate) urls: Vec<String>,
-}
-
-impl Descriptor {
-    /// Layers that a client fetches from elsewhere, so that no registry needs to hold them.
-    fn is_distributed_elsewhere(&self) -> bool {
-        !self.urls.is_empty() || self.media_type.contains("nondistributable") || self.media_type.contains(".foreign.")
-    }
-}
 
 /// Why something a release names cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -203,10 +151,7 @@ impl<'a> Reader<'a> {
         }
         let bytes = self.read(digest)?;
         let form = |source| ClosureError::Form { digest: digest.clone(), source };
-        let parts: Parts = serde_json::from_slice(&bytes).map_err(form)?;
-        let media_type =
-            if media_type.is_empty() { parts.media_type.clone().unwrap_or_default() } else { media_type.into() };
-        let manifest = Arc::new(Manifest { digest: digest.clone(), media_type, bytes: bytes.into(), parts });
+        let manifest = Arc::new(Manifest::parse(digest.clone(), media_type, bytes.into()).map_err(form)?);
         self.known.insert(digest.clone(), manifest.clone());
         Ok(manifest)
     }

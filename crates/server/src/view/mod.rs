@@ -4,16 +4,19 @@
 
 pub(crate) mod closure;
 pub(crate) mod name;
+pub(crate) mod shelf;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
+use sealock_store::oci::Manifest;
 use sealock_store::release::Reference;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
 
 pub use closure::ClosureError;
-use closure::{Closure, Manifest, Reader};
+use closure::{Closure, Reader};
 use name::ReferenceName;
 
 use crate::revoked::{Affected, Revocations};
@@ -23,7 +26,7 @@ use crate::revoked::{Affected, Revocations};
 pub(crate) struct View {
     /// The number of the release; none in an empty store.
     pub(crate) release: Option<u64>,
-    repositories: HashMap<String, Repository>,
+    repositories: BTreeMap<String, Repository>,
     /// The references that cannot be served, with the reason.
     pub(crate) problems: Vec<(String, ClosureError)>,
     /// What is revoked, whether it is blocked or raises an alarm.
@@ -33,7 +36,7 @@ pub(crate) struct View {
 /// One repository of the view.
 #[derive(Debug, Default)]
 pub(crate) struct Repository {
-    pub(crate) tags: BTreeMap<String, Digest>,
+    tags: BTreeMap<String, Digest>,
     manifests: HashMap<Digest, Arc<Manifest>>,
     /// With their sizes, in bytes.
     blobs: HashMap<Digest, u64>,
@@ -59,6 +62,12 @@ impl View {
 
     pub(crate) fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.get(name)
+    }
+
+    /// Every repository, by name; those behind `last` where it is given.
+    pub(crate) fn repositories(&self, last: Option<&str>) -> impl Iterator<Item = (&String, &Repository)> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.repositories.range::<str, _>((from, Bound::Unbounded))
     }
 
     fn add(
@@ -96,6 +105,17 @@ impl Repository {
     pub(crate) fn manifest(&self, reference: &str) -> Option<&Arc<Manifest>> {
         let by_digest = || reference.parse().ok().and_then(|digest: Digest| self.manifests.get(&digest));
         self.tags.get(reference).map_or_else(by_digest, |digest| self.manifests.get(digest))
+    }
+
+    /// Every tag, in the order of bytes; those behind `last` where it is given.
+    pub(crate) fn tags(&self, last: Option<&str>) -> impl Iterator<Item = &str> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.tags.range::<str, _>((from, Bound::Unbounded)).map(|(tag, _)| tag.as_str())
+    }
+
+    /// Whether `tag` comes with the release, or came and was revoked.
+    pub(crate) fn takes_tag(&self, tag: &str) -> bool {
+        self.tags.contains_key(tag) || self.blocked.contains_key(tag)
     }
 
     /// The manifest `digest`, if it is reachable here.

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
@@ -22,6 +23,8 @@ use tokio_rustls::client::TlsStream;
 pub(crate) struct Client {
     address: SocketAddr,
     tls: TlsConnector,
+    /// What it says of itself with each request.
+    authorization: Option<String>,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,18 @@ impl Client {
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
         let config =
             builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
-        Self { address, tls: TlsConnector::from(Arc::new(config)) }
+        Self { address, tls: TlsConnector::from(Arc::new(config)), authorization: None }
+    }
+
+    /// The same, logged in.
+    pub(crate) fn logged_in(&self, name: &str, password: &str) -> Self {
+        let secret = base64::prelude::BASE64_STANDARD.encode(format!("{name}:{password}"));
+        Self { authorization: Some(format!("Basic {secret}")), ..self.clone() }
+    }
+
+    /// The value of the header with which it logs in.
+    pub(crate) fn authorization(&self) -> &str {
+        self.authorization.as_deref().unwrap_or_default()
     }
 
     pub(crate) async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
@@ -59,12 +73,23 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
-        tokio::time::timeout(Duration::from_secs(30), self.try_send(method, path, headers))
-            .await
-            .expect("no answer in 30 s")
+        self.carry(method, path, headers, Bytes::new()).await
     }
 
-    async fn try_send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    /// Sends a request with a body.
+    pub(crate) async fn carry(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        tokio::time::timeout(Duration::from_secs(60), self.try_send((method, path), headers, body.into()))
+            .await
+            .expect("no answer in 60 s")
+    }
+
+    async fn try_send(&self, (method, path): (Method, &str), headers: &[(&str, &str)], body: Bytes) -> Answer {
         let stream = self.connect().await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -72,7 +97,10 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = sender.send_request(request.body(Empty::<Bytes>::new()).unwrap()).await.unwrap();
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
     }

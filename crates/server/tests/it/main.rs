@@ -13,6 +13,7 @@ mod idle;
 mod life;
 mod observe;
 mod pull;
+mod push;
 mod revoked;
 mod site;
 mod skopeo;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sealock_server::control::{self, ControlError};
 use sealock_server::tls::SiteCa;
-use sealock_server::{Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles};
+use sealock_server::{Access, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles};
+use sealock_store::pushed::{Demands, Settings};
 use sealock_store::release::{Reference, ReferenceKind, Selection};
 use sealock_store::{Published, Release, Store};
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer};
@@ -25,7 +26,12 @@ pub(crate) struct Site {
     ca: SiteCa,
     pub(crate) limits: Limits,
     pub(crate) revocations: Option<RevocationSource>,
+    pub(crate) access: Access,
+    pub(crate) pushed: Option<Settings>,
 }
+
+/// Who may push in tests.
+pub(crate) const USER: (&str, &str) = ("robot", "a secret");
 
 /// Something to import: blobs, and the names of some of them.
 #[derive(Default)]
@@ -53,10 +59,20 @@ impl Site {
             ca,
             limits: Limits::default(),
             revocations: None,
+            access: Access::closed(),
+            pushed: None,
         };
         Store::init(&site.path("store")).unwrap();
         std::fs::write(site.path("ca.crt"), site.ca.certificate_pem()).unwrap();
         site.issue_certificate();
+        site
+    }
+
+    /// A site where one user may push, and nobody else do anything.
+    pub(crate) fn with_pushes(demands: Demands) -> Self {
+        let mut site = Self::new();
+        site.access = Access::one_user(USER.0, USER.1, demands);
+        site.pushed = Some(Settings { headroom: 0, ..Settings::default() });
         site
     }
 
@@ -104,6 +120,8 @@ impl Site {
             store: self.store(),
             site_keys: self.keys(),
             revocations: self.revocations.clone(),
+            access: self.access.clone(),
+            pushed: self.pushed,
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: TlsFiles { certificate: self.path("tls.crt"), key: self.path("tls.key") },
             names: vec!["registry.test".into(), "registry.test:5000".into()],

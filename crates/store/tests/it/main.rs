@@ -4,6 +4,7 @@
 mod crash;
 mod disk_full;
 mod publish;
+mod pushed;
 mod site;
 mod staging;
 mod stores;

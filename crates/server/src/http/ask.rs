@@ -1,0 +1,68 @@
+//! One request to a repository, with all that its answer depends on.
+
+use std::sync::Arc;
+
+use http::request;
+use sealock_store::pushed::{Pushed, Snapshot};
+use sealock_trust::Digest;
+
+use super::query::Query;
+use super::respond::{Problem, Refusal};
+use crate::access::{Action, Principal};
+use crate::state::{State, moment};
+use crate::view::View;
+use crate::view::shelf::Shelf;
+
+/// One request to a repository. What it sees does not change while it is answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) state: &'a Arc<State>,
+    pub(crate) view: &'a View,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) head: &'a request::Parts,
+    pub(crate) principal: &'a Principal,
+    /// The repository.
+    pub(crate) name: &'a str,
+    pub(crate) query: &'a Query,
+}
+
+impl<'a> Ask<'a> {
+    /// The repository, from both sides.
+    pub(crate) fn shelf(&self) -> Shelf<'a> {
+        self.shelf_of(self.name)
+    }
+
+    /// Any repository, from both sides.
+    pub(crate) fn shelf_of(&self, name: &str) -> Shelf<'a> {
+        Shelf { release: self.view.repository(name), pushed: self.snapshot.repository(name).map(Arc::as_ref) }
+    }
+
+    /// Whether this may be done here.
+    pub(crate) fn may(&self, action: Action) -> bool {
+        self.may_in(self.name, action)
+    }
+
+    /// Whether this may be done to that repository.
+    pub(crate) fn may_in(&self, name: &str, action: Action) -> bool {
+        self.state.access().may(self.principal, name, action)
+    }
+
+    /// Pushed content, to be changed by whoever may do this here.
+    pub(crate) fn pushed_for(&self, action: Action) -> Result<&'a Arc<Pushed>, Refusal> {
+        let pushed = self.state.pushed().filter(|_| self.state.access().takes_pushes());
+        let Some(pushed) = pushed else { return Err(Problem::Unsupported.refuse(self.head.method.as_str())) };
+        if self.may(action) { Ok(pushed) } else { Err(Problem::Forbidden.refuse(self.name)) }
+    }
+
+    /// Who asks, for the log.
+    pub(crate) fn who(&self) -> Option<&'a str> {
+        self.principal.name.as_deref()
+    }
+
+    /// Tells a pusher that `digest` is here: it may rely on that for a while, and not send it again.
+    pub(crate) fn promise(&self, digest: &Digest) {
+        if let Some(pushed) = self.state.pushed().filter(|_| self.may(Action::Push)) {
+            pushed.leases().touch([digest], moment().ticks);
+        }
+    }
+}

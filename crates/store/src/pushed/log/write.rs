@@ -1,0 +1,208 @@
+//! Appends to the log, a batch at a time, each durable with one `fdatasync`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustix::fs::FallocateFlags;
+use sealock_trust::Digest;
+use sealock_trust::json::jcs;
+
+use super::Position;
+use super::segments::{segment_path, segments};
+use crate::durable::{set_mode, sync_folder};
+use crate::error::{IoContext, StoreError};
+use crate::failpoint;
+use crate::pushed::error::PushError;
+use crate::pushed::record::{LONGEST_RECORD, Operation, Record};
+
+/// A segment of this length is followed by another one; in bytes.
+const FULL: u64 = 64 << 20;
+
+/// What is reserved on the disk behind the end, so that deletes can be recorded where nothing else fits; in bytes.
+const RESERVE: u64 = 256 << 10;
+
+/// What is reserved at once beyond that; in bytes.
+const STEP: u64 = 1 << 20;
+
+/// Why a batch was not appended.
+#[derive(Debug)]
+pub(crate) enum LogError {
+    /// The log is as it was before.
+    Unchanged(StoreError),
+    /// It is not known what reached the disk.
+    Unknown(StoreError),
+}
+
+/// The end of the log, open for writing.
+#[derive(Debug)]
+pub(crate) struct Log {
+    folder: PathBuf,
+    file: File,
+    path: PathBuf,
+    segment: u64,
+    end: u64,
+    /// Up to here the disk has room for sure.
+    reserved: u64,
+    last: Option<(u64, Digest)>,
+}
+
+/// Records that are on their way into the log.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    lines: Vec<u8>,
+    last: Option<(u64, Digest)>,
+    /// Whether all of them only take something away.
+    frees: bool,
+}
+
+impl Log {
+    /// Opens the log in `folder` behind `last`, and cuts off what a power loss left half written there.
+    pub(crate) fn open(folder: &Path, last: Option<&Position>) -> Result<Self, StoreError> {
+        let newest = segments(folder)?.pop();
+        let next = last.map_or(1, |last| last.number + 1);
+        let segment = newest.unwrap_or(next);
+        let end = last.filter(|last| last.segment == segment).map_or(0, |last| last.end);
+        let path = segment_path(folder, segment);
+        let file = open_segment(&path)?;
+        if newest.is_none() {
+            sync_folder(folder)?;
+        }
+        if file.metadata().during("look at", &path)?.len() > end {
+            failpoint::hit("cut log").and_then(|()| file.set_len(end)).during("write", &path)?;
+        }
+        let last = last.map(|last| (last.number, last.digest.clone()));
+        Ok(Self { folder: folder.to_owned(), file, path, segment, end, reserved: end, last })
+    }
+
+    /// An empty batch behind the end.
+    pub(crate) fn batch(&self) -> Batch {
+        Batch { lines: Vec::new(), last: self.last.clone(), frees: true }
+    }
+
+    /// Appends `batch`. Durable when it returns; its end is where the log ends now.
+    pub(crate) fn append(&mut self, batch: Batch) -> Result<Option<Position>, LogError> {
+        self.make_room(&batch).map_err(LogError::Unchanged)?;
+        if let Err(error) = self.write(&batch.lines) {
+            return Err(match self.take_back() {
+                Ok(()) => LogError::Unchanged(error),
+                Err(_) => LogError::Unknown(error),
+            });
+        }
+        let synced = failpoint::hit("sync pushed log").and_then(|()| self.file.sync_data());
+        if let Err(error) = synced.during("sync", &self.path) {
+            // It may be on the disk nevertheless, and so may it be that it is not taken back there.
+            let _ = self.take_back();
+            return Err(LogError::Unknown(error));
+        }
+        self.end += batch.lines.len() as u64;
+        self.last = batch.last;
+        Ok(self.position())
+    }
+
+    /// Cuts off what nobody was told of.
+    fn take_back(&self) -> io::Result<()> {
+        failpoint::hit("take back log").and_then(|()| self.file.set_len(self.end))
+    }
+
+    /// The last record.
+    pub(crate) fn position(&self) -> Option<Position> {
+        let (number, digest) = self.last.clone()?;
+        Some(Position { number, digest, segment: self.segment, end: self.end })
+    }
+
+    fn write(&mut self, lines: &[u8]) -> Result<(), StoreError> {
+        let write = |file: &mut File| {
+            failpoint::hit("write pushed log")?;
+            file.seek(SeekFrom::Start(self.end))?;
+            file.write_all(lines)
+        };
+        write(&mut self.file).during("write", &self.path)
+    }
+
+    /// Goes on to the next segment where this one is full, and sees to it that there will be room for deletes behind the batch.
+    fn make_room(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if self.end >= FULL {
+            match self.next_segment() {
+                // It may also become longer than that.
+                Err(StoreError::DiskFull { .. }) if batch.frees => {}
+                result => result?,
+            }
+        }
+        let end = self.end + batch.lines.len() as u64;
+        if end + RESERVE <= self.reserved {
+            return Ok(());
+        }
+        match self.reserve(end + RESERVE + STEP) {
+            Err(StoreError::DiskFull { .. }) if batch.frees => Ok(()),
+            result => result,
+        }
+    }
+
+    fn reserve(&mut self, to: u64) -> Result<(), StoreError> {
+        let length = to - self.end;
+        let reserve = || match rustix::fs::fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.end, length) {
+            // Not every filesystem can; there the writes themselves find out.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+            result => result.map_err(io::Error::from),
+        };
+        failpoint::hit("reserve pushed log").and_then(|()| reserve()).during("reserve room for", &self.path)?;
+        self.reserved = to;
+        Ok(())
+    }
+
+    fn next_segment(&mut self) -> Result<(), StoreError> {
+        let segment = self.last.as_ref().map_or(1, |(number, _)| number + 1);
+        let path = segment_path(&self.folder, segment);
+        let file = open_segment(&path)?;
+        sync_folder(&self.folder)?;
+        (self.file, self.path, self.segment, self.end, self.reserved) = (file, path, segment, 0, 0);
+        Ok(())
+    }
+}
+
+impl Batch {
+    /// Adds a record of `operation`.
+    ///
+    /// # Errors
+    /// [`PushError::RecordTooLong`]; then the batch is as it was.
+    pub(crate) fn add(
+        &mut self,
+        at: Timestamp,
+        principal: Option<String>,
+        operation: Operation,
+    ) -> Result<Record, PushError> {
+        let number = self.last.as_ref().map_or(1, |(number, _)| number + 1);
+        let previous = self.last.as_ref().map(|(_, digest)| digest.clone());
+        let frees = operation.frees();
+        let record = Record { number, at, principal, operation, previous };
+        let line = jcs::to_vec(&record).map_err(|_| PushError::RecordTooLong)?;
+        if line.len() >= LONGEST_RECORD {
+            return Err(PushError::RecordTooLong);
+        }
+        self.last = Some((number, Digest::sha256(&line)));
+        self.frees &= frees;
+        self.lines.extend_from_slice(&line);
+        self.lines.push(b'\n');
+        Ok(record)
+    }
+
+    /// The length of its lines, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+fn open_segment(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = failpoint::hit("open pushed log").and_then(|()| options.open(path)).during("open", path)?;
+    set_mode(path, 0o600).during("set the mode of", path)?;
+    Ok(file)
+}

@@ -1,0 +1,214 @@
+//! Writes to an upload: hashed as it is written, and acknowledged only once it is durable.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use sealock_trust::{Digest, Hasher};
+
+use super::session::Session;
+use super::state::State;
+use super::{Bounds, UploadId};
+use crate::error::{IoContext, StoreError};
+use crate::failpoint;
+use crate::pushed::error::PushError;
+use crate::pushed::hash::Hash;
+
+/// What is reserved at once for an upload of unknown length; in bytes.
+const STEP: u64 = 16 << 20;
+
+/// After so many bytes the upload is made durable, so that not all is lost with a long request; in bytes.
+const ACKNOWLEDGE_EVERY: u64 = 256 << 20;
+
+const READ_AT_ONCE: usize = 256 * 1024;
+
+/// The right to write to one upload. What was not acknowledged when it is dropped is written anew.
+#[derive(Debug)]
+pub struct Append {
+    id: UploadId,
+    session: Arc<Session>,
+    bounds: Bounds,
+    file: File,
+    hash: Hash,
+    /// What was acknowledged.
+    state: State,
+    /// Acknowledged or not.
+    offset: u64,
+    /// Up to here the disk has room for sure.
+    reserved: u64,
+    /// Whether the upload is over, so that nobody may write to it any more.
+    is_over: bool,
+}
+
+impl Append {
+    pub(crate) fn begin(id: UploadId, session: Arc<Session>, bounds: Bounds) -> Result<Self, PushError> {
+        if !session.take() {
+            return Err(PushError::Busy);
+        }
+        match Self::open(&session) {
+            Ok((file, hash, state)) => {
+                let offset = state.offset;
+                Ok(Self { id, session, bounds, file, hash, state, offset, reserved: offset, is_over: false })
+            }
+            Err(error) => {
+                session.give_back();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// At the end of what was acknowledged; whatever is behind it is cut off.
+    fn open(session: &Session) -> Result<(File, Hash, State), StoreError> {
+        let (state, path) = (session.state(), session.data());
+        let mut file = session.open_data()?;
+        if file.metadata().during("look at", &path)?.len() != state.offset {
+            failpoint::hit("cut upload").and_then(|()| file.set_len(state.offset)).during("write", &path)?;
+        }
+        file.seek(SeekFrom::Start(state.offset)).during("read", &path)?;
+        let hash = state.hash().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData)).during("read", &path)?;
+        Ok((file, hash, state))
+    }
+
+    /// Which upload this is.
+    pub fn id(&self) -> &UploadId {
+        &self.id
+    }
+
+    /// The bytes that are there, acknowledged or not.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Reserves room for `length` bytes that are about to come, so that a full disk shows before the first of them.
+    ///
+    /// # Errors
+    /// [`PushError::TooLong`]; [`StoreError::DiskFull`].
+    pub fn expect(&mut self, length: u64) -> Result<(), PushError> {
+        let end = self.offset.saturating_add(length);
+        if end > self.bounds.blob {
+            return Err(PushError::TooLong { limit: self.bounds.blob });
+        }
+        Ok(self.reserve(end)?)
+    }
+
+    /// Writes `bytes`, which come next.
+    ///
+    /// # Errors
+    /// [`PushError::TooLong`]; [`StoreError::DiskFull`], [`StoreError::Io`]: then only what was acknowledged is there.
+    pub fn write(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), PushError> {
+        let end = self.offset.saturating_add(bytes.len() as u64);
+        if end > self.bounds.blob {
+            return Err(PushError::TooLong { limit: self.bounds.blob });
+        }
+        if end > self.reserved {
+            // Where so much does not fit, it may be that no more comes.
+            self.reserve((end + STEP).min(self.bounds.blob)).or_else(|_| self.reserve(end))?;
+        }
+        let written = failpoint::hit("write upload").and_then(|()| self.file.write_all(bytes));
+        written.during("write", &self.session.data())?;
+        self.hash.update(bytes);
+        self.offset = end;
+        if self.offset - self.state.offset >= ACKNOWLEDGE_EVERY {
+            self.acknowledge(now)?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was written. From here on it is there, also after a restart.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], [`StoreError::Io`]; where the bytes could not be made durable the upload is over.
+    pub fn acknowledge(&mut self, now: Timestamp) -> Result<u64, PushError> {
+        if self.offset > self.state.offset {
+            let synced = failpoint::hit("sync upload").and_then(|()| self.file.sync_data());
+            // After a failed sync the page cache may look whole while the disk is not.
+            self.is_over |= synced.is_err();
+            synced.during("sync", &self.session.data())?;
+            let state = self.state.after(&self.hash, self.offset, now);
+            self.session.acknowledge(state.clone())?;
+            self.state = state;
+        }
+        Ok(self.offset)
+    }
+
+    /// Compares what came with `digest`. Bytes that were hashed under another algorithm are read again.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongDigest`]: then the upload is over.
+    pub(crate) fn check(&mut self, digest: &Digest) -> Result<(), PushError> {
+        let actual = match self.hash.algorithm() == digest.algorithm() {
+            true => self.hash.clone().finish(),
+            false => self.hash_again(digest).during("read", &self.session.data())?,
+        };
+        if actual != *digest {
+            self.is_over = true;
+            return Err(StoreError::WrongDigest { expected: digest.clone(), actual }.into());
+        }
+        Ok(())
+    }
+
+    /// The upload ends here, whatever comes of it.
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
+    }
+
+    /// Whether there is nothing more to write to.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.session.data()
+    }
+
+    fn hash_again(&mut self, digest: &Digest) -> io::Result<Digest> {
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut buffer = vec![0; READ_AT_ONCE];
+        self.file.rewind()?;
+        loop {
+            match self.file.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(length) => hasher.update(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Leaves the headroom alone: logs and releases need it.
+    fn reserve(&mut self, end: u64) -> Result<(), StoreError> {
+        if end <= self.reserved {
+            return Ok(());
+        }
+        let (from, length) = (self.reserved, end - self.reserved);
+        let reserve = || {
+            let status = fstatvfs(&self.file)?;
+            let free = status.f_bavail.saturating_mul(status.f_frsize);
+            if length.saturating_add(self.bounds.headroom) > free {
+                return Err(rustix::io::Errno::NOSPC.into());
+            }
+            match fallocate(&self.file, FallocateFlags::KEEP_SIZE, from, length) {
+                // Not every filesystem can; there the writes themselves find out.
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(()),
+                result => result.map_err(io::Error::from),
+            }
+        };
+        failpoint::hit("reserve upload").and_then(|()| reserve()).during("reserve room for", &self.session.data())?;
+        self.reserved = end;
+        Ok(())
+    }
+}
+
+impl Drop for Append {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.session.give_back();
+        }
+    }
+}

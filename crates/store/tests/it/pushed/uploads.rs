@@ -1,0 +1,159 @@
+//! Uploads: one writer at a time, at the acknowledged offset, across restarts.
+
+use std::os::unix::fs::PermissionsExt;
+
+use sealock_store::StoreError;
+use sealock_store::pushed::{PushError, Pushed, Settings};
+use sealock_trust::{Algorithm, Digest};
+
+use super::support::*;
+
+#[test]
+fn an_upload_goes_on_after_a_restart_without_being_read_again() {
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+        let world = World::new();
+        let pushed = world.open();
+        let id = pushed.begin("a", WHO, algorithm, moment()).unwrap().to_string();
+        let mut append = pushed.append("a", WHO, &id, Some(0)).unwrap();
+        append.write(b"acknowledged, ", moment().wall).unwrap();
+        assert_eq!(append.acknowledge(moment().wall).unwrap(), 14);
+        append.write(b"lost", moment().wall).unwrap();
+        drop(append);
+        drop(pushed);
+
+        let pushed = world.open();
+        assert_eq!(pushed.acknowledged("a", WHO, &id).unwrap(), 14);
+        let mut append = pushed.append("a", WHO, &id, Some(14)).unwrap();
+        append.write(b"and more", moment().wall).unwrap();
+        let digest = Digest::of(algorithm, b"acknowledged, and more");
+        pushed.finish(append, ("a", WHO), &digest, moment()).unwrap();
+        assert_eq!(std::fs::read(world.store().blob_path(&digest)).unwrap(), b"acknowledged, and more");
+        let mode = std::fs::metadata(world.store().blob_path(&digest)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o444);
+    }
+}
+
+#[test]
+fn a_digest_of_another_algorithm_than_was_said_is_right_too() {
+    let world = World::new();
+    let pushed = world.open();
+    let mut append = begun(&pushed, "a").unwrap();
+    append.write(b"layer", moment().wall).unwrap();
+    let digest = Digest::of(Algorithm::Sha512, b"layer");
+    pushed.finish(append, ("a", WHO), &digest, moment()).unwrap();
+    check(&world.store(), &pushed.snapshot());
+}
+
+#[test]
+fn only_one_writes_at_a_time_and_only_at_the_end() {
+    let world = World::new();
+    let pushed = world.open();
+    let mut append = begun(&pushed, "a").unwrap();
+    let id = append.id().to_string();
+    assert!(matches!(pushed.append("a", WHO, &id, None), Err(PushError::Busy)));
+    assert!(matches!(pushed.cancel("a", WHO, &id), Err(PushError::Busy)));
+    append.write(b"1234", moment().wall).unwrap();
+    append.acknowledge(moment().wall).unwrap();
+    drop(append);
+    for at in [0, 3, 5, u64::MAX] {
+        assert!(matches!(pushed.append("a", WHO, &id, Some(at)), Err(PushError::OutOfOrder { offset: 4 })));
+    }
+    assert_eq!(pushed.append("a", WHO, &id, Some(4)).unwrap().offset(), 4);
+}
+
+#[test]
+fn an_upload_belongs_to_its_repository_and_its_principal() {
+    let world = World::new();
+    let pushed = world.open();
+    let id = pushed.begin("a", WHO, Algorithm::Sha256, moment()).unwrap().to_string();
+    for (repository, principal, id) in [
+        ("b", WHO, id.as_str()),
+        ("a", Some("other"), &id),
+        ("a", None, &id),
+        ("a", WHO, "x"),
+        ("a", WHO, "../../lock"),
+    ] {
+        assert!(matches!(pushed.acknowledged(repository, principal, id), Err(PushError::UnknownUpload { .. })));
+    }
+    pushed.cancel("a", WHO, &id).unwrap();
+    assert!(matches!(pushed.append("a", WHO, &id, None), Err(PushError::UnknownUpload { .. })));
+    assert_eq!(files(&world.path().join("uploads")), [] as [&str; 0]);
+}
+
+#[test]
+fn bounds_hold() {
+    let world = World::new();
+    let bounded = Settings { uploads: 2, longest_blob: 10, ..settings() };
+    let pushed = Pushed::open(&world.store(), &bounded, moment()).unwrap();
+    let mut append = begun(&pushed, "a").unwrap();
+    assert!(matches!(append.expect(11), Err(PushError::TooLong { limit: 10 })));
+    append.write(b"12345", moment().wall).unwrap();
+    assert!(matches!(append.write(b"123456", moment().wall), Err(PushError::TooLong { .. })));
+    let _second = begun(&pushed, "a").unwrap();
+    assert!(matches!(begun(&pushed, "a"), Err(PushError::TooManyUploads { limit: 2 })));
+}
+
+#[test]
+fn headroom_is_left_and_the_upload_stays() {
+    let world = World::new();
+    let greedy = Settings { headroom: 1 << 60, ..settings() };
+    let pushed = Pushed::open(&world.store(), &greedy, moment()).unwrap();
+    let mut append = begun(&pushed, "a").unwrap();
+    let id = append.id().to_string();
+    assert!(matches!(append.expect(1), Err(PushError::Store(StoreError::DiskFull { .. }))));
+    let error = append.write(b"1", moment().wall).unwrap_err();
+    assert!(matches!(error, PushError::Store(StoreError::DiskFull { .. })) && error.is_environment());
+    drop(append);
+    assert_eq!(pushed.acknowledged("a", WHO, &id).unwrap(), 0);
+}
+
+#[test]
+fn dead_uploads_are_removed_but_not_one_that_is_written_to() {
+    let world = World::new();
+    let pushed = world.open();
+    let dead = pushed.begin("a", WHO, Algorithm::Sha256, moment()).unwrap().to_string();
+    let _alive = begun(&pushed, "a").unwrap();
+    assert_eq!(pushed.expire_uploads(later(23)).unwrap(), 0);
+    assert_eq!(pushed.expire_uploads(later(25)).unwrap(), 1);
+    assert_eq!(pushed.open_uploads(), 1);
+    assert!(pushed.acknowledged("a", WHO, &dead).is_err());
+}
+
+#[test]
+fn a_clock_that_was_ahead_keeps_no_upload_for_ever() {
+    let world = World::new();
+    let pushed = world.open();
+    pushed.begin("a", WHO, Algorithm::Sha256, later(365 * 24)).unwrap();
+    drop(pushed);
+    let pushed = world.open();
+    assert_eq!(pushed.expire_uploads(later(25)).unwrap(), 1);
+}
+
+#[test]
+fn what_is_no_upload_any_more_is_removed_at_the_start() {
+    let world = World::new();
+    let pushed = world.open();
+    let mut append = begun(&pushed, "a").unwrap();
+    append.write(b"1234", moment().wall).unwrap();
+    append.acknowledge(moment().wall).unwrap();
+    let folder = world.path().join("uploads").join(append.id().to_string());
+    drop((append, pushed));
+    // As a power loss may leave them: bytes without a state, a state without its bytes, a torn state.
+    let uploads = world.path().join("uploads");
+    for (name, keep) in [("0".repeat(32), "data"), ("1".repeat(32), "state.json")] {
+        std::fs::create_dir(uploads.join(&name)).unwrap();
+        std::fs::copy(folder.join(keep), uploads.join(&name).join(keep)).unwrap();
+    }
+    let torn = uploads.join("2".repeat(32));
+    std::fs::create_dir(&torn).unwrap();
+    std::fs::write(torn.join("data"), b"1234").unwrap();
+    std::fs::write(torn.join("state.json"), b"{\"algor").unwrap();
+    let short = uploads.join("3".repeat(32));
+    std::fs::create_dir(&short).unwrap();
+    std::fs::write(short.join("data"), b"123").unwrap();
+    std::fs::copy(folder.join("state.json"), short.join("state.json")).unwrap();
+
+    let pushed = world.open();
+    assert_eq!(pushed.open_uploads(), 1);
+    assert_eq!(files(&uploads).len(), 2);
+}
