@@ -19,7 +19,7 @@ mod view;
 pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use serve::{Server, serve};
-pub use view::ClosureError;
+pub use view::ViewError;
 
 /// A release in a sentence.
 fn describe(release: Option<u64>) -> String {

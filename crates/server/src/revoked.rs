@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use sealock_store::closure::Closure;
 use sealock_store::{Published, Store, StoreError};
 use sealock_trust::directory::{DirectoryError, Revoked, Standing};
 use sealock_trust::reason::Code;
@@ -13,7 +14,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::view::View;
-use crate::view::closure::Closure;
 
 /// The plan that was carried out last, in the folder of a cluster (docs/formats/plan.md).
 const APPLIED: &str = "applied.json";

@@ -5,10 +5,12 @@
 //! [`StoreLock::publish`]. Every change is durable when its call returns, and may be cut off anywhere.
 
 mod blob_writer;
+pub mod closure;
 mod current;
 mod durable;
 mod error;
 pub mod failpoint;
+pub mod gc;
 mod hold;
 mod layout;
 mod lock;

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use sealock_store::Store;
+use sealock_store::closure::Manifest;
 use sealock_trust::Digest;
 
 use super::body::{Body, FileBody};
 use super::range::{self, Wanted};
 use super::respond::{DOCKER_CONTENT_DIGEST, Problem};
-use crate::view::closure::Manifest;
 
 /// The type of a blob; what is in it only its manifest knows.
 const BLOB_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");

@@ -2,6 +2,7 @@
 
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderValue, Response, StatusCode};
+use sealock_store::closure::Manifest;
 use sealock_trust::Digest;
 use serde_json::{Map, Value, json};
 
@@ -9,7 +10,6 @@ use super::body::Body;
 use super::query::Query;
 use super::respond::{OCI_FILTERS_APPLIED, Problem, of_json};
 use crate::view::Repository;
-use crate::view::closure::Manifest;
 
 /// Tags in one answer, whatever the client asks for.
 const LONGEST_PAGE: usize = 10_000;

@@ -2,21 +2,37 @@
 //!
 //! A view is built whole and never changes; requests read it without locks.
 
-pub(crate) mod closure;
 pub(crate) mod name;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use sealock_store::closure::{Closure, ClosureError, Manifest, Reader};
 use sealock_store::release::Reference;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
 
-pub use closure::ClosureError;
-use closure::{Closure, Manifest, Reader};
 use name::ReferenceName;
 
 use crate::revoked::{Affected, Revocations};
+
+/// Why something that a release names cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViewError {
+    /// It is not whole.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    /// Another name that leads to the same tag came first.
+    #[error("its tag is {first} already, under another spelling of the name")]
+    Taken {
+        /// What the tag stands for.
+        first: Digest,
+    },
+    /// The name is none that a registry can answer to.
+    #[error("it is no legal reference")]
+    Name,
+}
 
 /// The current release as a registry.
 #[derive(Debug, Default)]
@@ -25,7 +41,7 @@ pub(crate) struct View {
     pub(crate) release: Option<u64>,
     repositories: HashMap<String, Repository>,
     /// The references that cannot be served, with the reason.
-    pub(crate) problems: Vec<(String, ClosureError)>,
+    pub(crate) problems: Vec<(String, ViewError)>,
     /// What is revoked, whether it is blocked or raises an alarm.
     pub(crate) affected: Vec<Affected>,
 }
@@ -66,13 +82,13 @@ impl View {
         reader: &mut Reader<'_>,
         reference: &Reference,
         revocations: &Revocations,
-    ) -> Result<(), ClosureError> {
-        let name = ReferenceName::parse(&reference.name).ok_or(ClosureError::Name)?;
+    ) -> Result<(), ViewError> {
+        let name = ReferenceName::parse(&reference.name).ok_or(ViewError::Name)?;
         let closure = reader.closure(&reference.digest, &reference.media_type)?;
         let repository = self.repositories.entry(name.repository).or_default();
         let taken = name.tag.as_ref().and_then(|tag| repository.tags.get(tag));
         if let Some(first) = taken.filter(|first| **first != reference.digest) {
-            return Err(ClosureError::Taken { first: first.clone() });
+            return Err(ViewError::Taken { first: first.clone() });
         }
         if let Some(affected) = revocations.judge(reference, &closure) {
             let (name_of, digest, reason) = (&affected.name, &affected.digest, &affected.reason);
