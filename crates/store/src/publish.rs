@@ -98,14 +98,6 @@ impl Store {
         Ok(Published { release, digest: Digest::sha256(&file) })
     }
 
-    /// The releases that are live, newest first: whatever they select stays in the store. None is retired yet, so these are all.
-    ///
-    /// # Errors
-    /// As [`Store::current_release`].
-    pub fn live_releases(&self, keys: &KeySet) -> Result<Vec<Published>, StoreError> {
-        self.releases(keys)
-    }
-
     /// Every published release, newest first.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 
 mod crash;
 mod disk_full;
+mod gc;
+mod gc_crash;
 mod publish;
+mod shelf;
 mod site;
 mod staging;
 mod stores;
