@@ -143,7 +143,10 @@ pub fn import_archive(
         Import { station, lock: &lock, judged: &judged, header: &judged.header, claim: &claim, now: terms.now };
     match import.earlier_release()? {
         Some(release) => Ok(ImportOutcome::Already(import.imported(release, 0)?)),
-        None => import.run(progress),
+        None => {
+            import.check_not_held()?;
+            import.run(progress)
+        }
     }
 }
 
@@ -192,6 +195,18 @@ impl Import<'_> {
         let releases = self.station.store.releases(self.station.site.key_set())?;
         let first = releases.iter().rev().find(|published| published.release.selects(self.header.digest()));
         Ok(first.map(|published| published.release.number))
+    }
+
+    /// Newer bundles of a stream that was rolled back stay out until somebody lets them in again.
+    fn check_not_held(&self) -> Result<(), ImportError> {
+        let current = self.station.store.current_release(self.station.site.key_set())?;
+        let stream = self.claim.stream.as_str();
+        match current.as_ref().and_then(|current| current.release.selection(stream)) {
+            Some(selection) if selection.held => {
+                Err(ImportError::Held { stream: self.claim.stream.clone(), sequence: selection.sequence })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<ImportOutcome, ImportError> {

@@ -88,6 +88,16 @@ pub enum StoreError {
         /// The blob.
         digest: Digest,
     },
+    /// Something that a release names is not whole in the store.
+    #[error("release {release} cannot be served again: {name} is not whole")]
+    NotWhole {
+        /// The number of the release.
+        release: u64,
+        /// The reference.
+        name: String,
+        /// What is wrong with it.
+        source: Box<crate::closure::ClosureError>,
+    },
     /// One reference has two digests.
     #[error("{name} is {first_digest} in stream {first_stream}, and {second_digest} in stream {second_stream}")]
     Conflict {
@@ -202,7 +212,7 @@ impl StoreError {
         match self {
             Self::WrongDigest { .. } => Some(Code::Digest),
             Self::WrongSize { .. } => Some(Code::Size),
-            Self::MissingBlob { .. } => Some(Code::Incomplete),
+            Self::MissingBlob { .. } | Self::NotWhole { .. } => Some(Code::Incomplete),
             Self::Conflict { .. } => Some(Code::Conflict),
             Self::ReleaseFormat { .. } | Self::UnknownFormat { .. } => Some(Code::Format),
             Self::ReleaseSignature { source, .. } => Some(source.code()),

@@ -5,6 +5,7 @@
 //! [`StoreLock::publish`]. Every change is durable when its call returns, and may be cut off anywhere.
 
 mod blob_writer;
+pub mod check;
 pub mod closure;
 mod current;
 mod durable;
@@ -20,7 +21,9 @@ mod publish;
 mod recovery;
 mod reserve;
 pub mod release;
+pub mod scrub;
 mod staging;
+pub mod status;
 mod store;
 mod sync;
 

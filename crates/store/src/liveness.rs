@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use sealock_trust::KeySet;
 
+use crate::closure::Reader;
 use crate::error::StoreError;
 use crate::lock::StoreLock;
 use crate::operations::Operation;
-use crate::release::Published;
+use crate::release::{Published, Release, Selection};
 use crate::store::Store;
 
 /// What the operation log says of releases.
@@ -79,6 +80,43 @@ impl Store {
         let newest = self.current_number()?.unwrap_or(0);
         let live = (1..=newest).rev().filter(|number| standing.is_live(*number));
         live.map(|number| self.release(number, keys)).collect()
+    }
+}
+
+impl Store {
+    /// Checks that everything that hangs on the references of `release` is in the store, so that it could be served. Contents
+    /// are not hashed, but those of manifests.
+    ///
+    /// # Errors
+    /// [`StoreError::NotWhole`].
+    pub fn check_whole(&self, release: &Release) -> Result<(), StoreError> {
+        let mut reader = Reader::new(self);
+        for reference in &release.references {
+            reader.closure(&reference.digest, &reference.media_type).map_err(|source| StoreError::NotWhole {
+                release: release.number,
+                name: reference.name.clone(),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The newest bundle of `stream` that a live release selects, and that release.
+    ///
+    /// # Errors
+    /// As [`Store::live_releases`].
+    pub fn newest_of_stream(
+        &self,
+        stream: &str,
+        keys: &KeySet,
+    ) -> Result<Option<(Published, Selection)>, StoreError> {
+        let live = self.live_releases(keys)?.into_iter();
+        let selected = live.filter_map(|published| {
+            let selection = published.release.selection(stream)?.clone();
+            Some((published, selection))
+        });
+        // Of several releases with the same bundle the newest.
+        Ok(selected.max_by_key(|(published, selection)| (selection.sequence, published.release.number)))
     }
 }
 

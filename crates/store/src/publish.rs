@@ -44,7 +44,7 @@ impl StoreLock {
         let manifest = staging.as_ref().map(|staging| staging.manifest().clone());
         self.record(release.issued, Operation::Publish { release: number, digest: digest.clone() })?;
         if let Some(staging) = staging {
-            staging.promote()?;
+            staging.promote(false)?;
         }
         replace_file(&self.layout().release(number), &file, 0o444)?;
         replace_link(&self.layout().current(), &release_link(number))?;

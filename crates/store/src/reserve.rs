@@ -10,6 +10,9 @@ use crate::staging::reserve;
 /// For the records of some thousand blobs, and the list of the condemned; in bytes.
 const ROOM: u64 = 256 * 1024;
 
+/// On a disk that is nearly full, less is better than nothing; in bytes.
+const LEAST: u64 = 16 * 1024;
+
 /// Sets the room aside, where it is not yet and the disk has it. Without it everything works but collecting on a full disk.
 pub(crate) fn make(layout: &Layout) {
     let path = layout.reserve();
@@ -18,13 +21,16 @@ pub(crate) fn make(layout: &Layout) {
     }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let made = options.open(&path).and_then(|file| {
-        reserve(&file, ROOM)?;
-        file.set_len(ROOM)
-    });
-    if let Err(error) = made {
-        tracing::info!(%error, "no room is set aside for collecting garbage on a full disk");
-        // Half of it would help nobody.
+    let set_aside = |room: u64| {
+        options.open(&path).and_then(|file| {
+            reserve(&file, room)?;
+            file.set_len(room)
+        })
+    };
+    let mut rooms = std::iter::successors(Some(ROOM), |room| Some(room / 2)).take_while(|room| *room >= LEAST);
+    if !rooms.any(|room| set_aside(room).is_ok()) {
+        tracing::info!("no room is set aside for collecting garbage on a full disk");
+        // An empty file would help nobody.
         let _ = fs::remove_file(&path);
     }
 }
@@ -32,7 +38,12 @@ pub(crate) fn make(layout: &Layout) {
 /// Does `work`, and once more in the room that was set aside if the disk is full.
 pub(crate) fn with_room<T>(layout: &Layout, work: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     match work() {
-        Err(StoreError::DiskFull { .. }) if fs::remove_file(layout.reserve()).is_ok() => work(),
+        Err(StoreError::DiskFull { .. }) if fs::remove_file(layout.reserve()).is_ok() => {
+            let result = work();
+            // Somebody else may be waiting for every byte.
+            make(layout);
+            result
+        }
         result => result,
     }
 }

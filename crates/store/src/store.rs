@@ -119,10 +119,11 @@ impl Store {
         StoreLock::take(self)
     }
 
-    /// Tells of every blob, and of its size in bytes, in no order. What bears no digest for a name is passed over.
+    /// Tells of every blob, and of its size in bytes, in no order. What bears no digest for a name, or is no regular file, is
+    /// passed over.
     ///
     /// # Errors
-    /// [`StoreError::Io`]; [`StoreError::Foreign`] where something that is not a regular file has a blob's place.
+    /// [`StoreError::Io`].
     pub fn each_blob(&self, tell: &mut dyn FnMut(Digest, u64)) -> Result<(), StoreError> {
         for algorithm in ALGORITHMS {
             let folder = self.layout.blobs().join(algorithm.as_str());
@@ -130,8 +131,12 @@ impl Store {
                 let entry = entry.during("read", &folder)?;
                 let name = entry.file_name();
                 let digest = name.to_str().and_then(|hex| format!("{}:{hex}", algorithm.as_str()).parse().ok());
+                let size = match size_of_blob(&entry.path()) {
+                    Err(StoreError::Foreign { .. }) => None,
+                    result => result?,
+                };
                 // One that has gone meanwhile has no size.
-                if let (Some(digest), Some(size)) = (digest, size_of_blob(&entry.path())?) {
+                if let (Some(digest), Some(size)) = (digest, size) {
                     tell(digest, size);
                 }
             }

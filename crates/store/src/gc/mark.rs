@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use sealock_trust::Digest;
 use serde::Deserialize;
 
-use super::report::chain;
+use super::report::{Missing, chain};
 use super::roots::{Keeper, Releases, Root, RootKind};
 use crate::closure::{self, ClosureError, DEEPEST, Manifest};
 use crate::error::StoreError;
@@ -23,7 +23,7 @@ pub(super) struct Mark {
     /// Everything that is kept, and for whose sake.
     pub(super) kept: HashMap<Digest, Keeper>,
     /// What is kept, and is not there, or not as it was: nothing hangs on it.
-    pub(super) missing: Vec<String>,
+    pub(super) missing: Vec<Missing>,
     /// Why it is not known what is garbage.
     pub(super) doubts: Vec<String>,
 }
@@ -85,6 +85,10 @@ impl Marker<'_> {
         self.mark.kept.entry(digest).or_insert_with(|| keeper.clone());
     }
 
+    fn miss(&mut self, digest: &Digest, keeper: &Keeper, problem: String) {
+        self.mark.missing.push(Missing { digest: digest.clone(), needed_by: keeper.to_string(), problem });
+    }
+
     fn release(&mut self, published: &Published) {
         let release = &published.release;
         let keeper = Keeper::Release(release.number);
@@ -104,7 +108,10 @@ impl Marker<'_> {
         self.keep(manifest.clone(), &keeper);
         let listed = match listing(self.store, selection) {
             Ok(listed) => listed,
-            Err(error) => return self.doubt(format!("what {keeper} lists is not known: {}", chain(&error))),
+            Err(error) => {
+                self.miss(manifest, &keeper, chain(&error));
+                return self.doubt(format!("what {keeper} lists is not known: {}", chain(&error)));
+            }
         };
         let names: HashSet<&Digest> = listed.iter().map(|one| &one.digest).collect();
         let of_stream = published.release.references.iter().filter(|reference| reference.stream == *stream);
@@ -125,7 +132,10 @@ impl Marker<'_> {
         }
         let manifest = match Manifest::read(self.store, digest, media_type) {
             Ok(manifest) => manifest,
-            Err(error) => return self.doubt(format!("what hangs on {digest} of {keeper} is not known: {}", chain(&error))),
+            Err(error) => {
+                self.miss(digest, keeper, chain(&error));
+                return self.doubt(format!("what hangs on {digest} of {keeper} is not known: {}", chain(&error)));
+            }
         };
         let parts = manifest.parts;
         for child in &parts.manifests {
@@ -153,9 +163,9 @@ impl Marker<'_> {
         match self.store.blob_size(digest) {
             Ok(Some(actual)) if actual == size => {}
             Ok(Some(actual)) => {
-                self.mark.missing.push(format!("{digest} of {keeper} has {actual} bytes in the store, and not {size}"));
+                self.miss(digest, keeper, format!("{digest} has {actual} bytes in the store, and not {size}"));
             }
-            Ok(None) => self.mark.missing.push(format!("{digest} of {keeper} is not in the store")),
+            Ok(None) => self.miss(digest, keeper, format!("{digest} is not in the store")),
             Err(error) => self.doubt(chain(&error)),
         }
     }

@@ -21,8 +21,26 @@ pub use collect::Collector;
 pub use guard::{Guard, Pin};
 pub use offline::{Moment, Offline, Serving};
 pub use plan::Request;
-pub use report::{Amount, Garbage, GarbageState, Live, Outcome, Plan};
+pub use report::{Amount, Garbage, GarbageState, Live, Missing, Outcome, Plan};
 pub use roots::{Keeper, Root, RootKind};
 
-pub(crate) use mark::blobs;
 pub(crate) use report::chain;
+
+use std::collections::BTreeSet;
+
+use sealock_trust::{Digest, KeySet};
+
+use crate::error::StoreError;
+use crate::liveness::Bound;
+use crate::store::Store;
+
+impl Store {
+    /// What the live releases of a site with `keys` need, and the store lacks: what there is to heal.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn wanted(&self, keys: &KeySet) -> Result<BTreeSet<Digest>, StoreError> {
+        let planned = plan::make(self, &Request::new(keys, None, &Bound::new()), None)?;
+        Ok(planned.plan.missing.into_iter().map(|missing| missing.digest).collect())
+    }
+}

@@ -37,7 +37,16 @@ pub struct Moment {
 #[derive(Debug)]
 pub struct Serving {
     /// Held for its `flock`.
-    _file: File,
+    file: File,
+}
+
+impl Drop for Serving {
+    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.file, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the right to serve the store was not given back");
+        }
+    }
 }
 
 impl Serving {
@@ -60,7 +69,7 @@ impl Serving {
         let file = options.open(&path).during("open", &path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Served { path: store.path().to_owned() }),
-            result => result.during("lock", &path).map(|()| Self { _file: file }),
+            result => result.during("lock", &path).map(|()| Self { file }),
         }
     }
 }

@@ -42,7 +42,7 @@ pub struct Plan {
     /// What stays.
     pub kept: Amount,
     /// What somebody needs, and is not there as it was. Only an import, or healing, brings it back.
-    pub missing: Vec<String>,
+    pub missing: Vec<Missing>,
     /// Why nothing may be deleted: it is not known for sure what is garbage.
     pub doubts: Vec<String>,
 }
@@ -52,6 +52,17 @@ impl Plan {
     pub fn reclaimable(&self) -> Amount {
         self.garbage.iter().map(|garbage| garbage.size).collect()
     }
+}
+
+/// Something that somebody needs, and that is not there as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The blob.
+    pub digest: Digest,
+    /// Who needs it, in words.
+    pub needed_by: String,
+    /// What is wrong.
+    pub problem: String,
 }
 
 /// A release that is live.

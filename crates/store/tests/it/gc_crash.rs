@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
-use sealock_store::failpoint;
+use sealock_store::{StoreError, failpoint};
 
 use crate::shelf::{Shelf, TERMS};
-use crate::site::{files, fill_up};
+use crate::site::{at, files, fill_up};
 
 const FOLDER: &str = "SEALOCK_TEST_FOLDER";
 const STEP: &str = "SEALOCK_TEST_STEP";
@@ -60,7 +60,9 @@ fn killed_at_every_step_the_next_run_finishes_it() {
         for step in 0..MOST_STEPS {
             let folder = tempfile::tempdir().unwrap();
             let shelf = Shelf::of_four(folder.path());
-            runs().into_iter().take(index).for_each(|earlier| drop(shelf.collect(Some(1), earlier).unwrap()));
+            for earlier in runs().into_iter().take(index) {
+                shelf.collect(Some(1), earlier).unwrap();
+            }
             let finished = collect_in_another_process(folder.path(), seconds, step);
             check(&shelf);
             finish(&shelf, &expected, step);
@@ -166,12 +168,37 @@ fn collect_on_a_full_disk() {
     let folder = std::env::var(SMALL_DISK).unwrap();
     let folder = Path::new(&folder);
     let shelf = Shelf::of_four(folder);
-    // A run that has nothing to do leaves its files.
-    shelf.collect(None, 0).unwrap();
+    let before = names(&shelf);
+    let reserve = shelf.site.store.join("reserve");
+    assert!(std::fs::metadata(&reserve).unwrap().len() > 0);
+
+    // The proof that room is needed at all: without any, nothing happens.
+    let kept = std::fs::read(&reserve).unwrap();
+    fill_last_page_of_log(&shelf);
+    std::fs::remove_file(&reserve).unwrap();
+    fill_up(&folder.join("filler"));
+    assert!(matches!(shelf.collect(Some(1), 0), Err(StoreError::DiskFull { .. })));
+    assert_eq!(names(&shelf), before);
+    std::fs::remove_file(folder.join("filler")).unwrap();
+    std::fs::write(&reserve, kept).unwrap();
+
     for (round, seconds) in runs().into_iter().enumerate() {
+        fill_last_page_of_log(&shelf);
         fill_up(&folder.join(format!("filler {round}")));
         shelf.collect(Some(1), seconds).unwrap();
     }
     assert!(!shelf.has("only in 1") && shelf.has("only in 3"));
     check(&shelf);
+}
+
+/// So that the next record needs a page that the file does not have yet.
+fn fill_last_page_of_log(shelf: &Shelf) {
+    let log = shelf.site.store.join("operations.log");
+    let lock = shelf.store().lock().unwrap();
+    for pinned in [true, false].into_iter().cycle() {
+        if std::fs::metadata(&log).unwrap().len() % 4096 > 4096 - 150 {
+            return;
+        }
+        lock.pin(4, pinned, at(9)).unwrap();
+    }
 }
