@@ -3,6 +3,7 @@
 //! The current release of a [`sealock_store::Store`] as an OCI registry (distribution specification 1.1, pull only) over
 //! TLS. What can be pulled is what hangs on the references of the release, and nothing else; the registry never proxies.
 
+mod bound;
 mod config;
 pub mod control;
 mod error;
@@ -14,9 +15,11 @@ mod serve;
 mod state;
 pub mod tls;
 pub mod unit;
+pub mod upkeep;
 mod view;
 
-pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles};
+pub use bound::bound;
+pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles, UpkeepPolicy};
 pub use error::{ServeError, TlsError};
 pub use serve::{Server, serve};
 pub use view::ViewError;

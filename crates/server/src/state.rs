@@ -71,6 +71,10 @@ impl State {
         self.view.load_full()
     }
 
+    pub(crate) fn site_keys(&self) -> &KeySet {
+        &self.site_keys
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }

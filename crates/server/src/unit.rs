@@ -17,7 +17,7 @@ pub struct Unit<'a> {
 
 /// The text of `sealock-serve.service` (systemd.service(5), systemd.exec(5)), for systemd 252 and newer.
 ///
-/// The server reads the store and its certificate, listens, and needs nothing else: so it gets nothing else.
+/// The server reads its certificate, keeps the store, listens, and needs nothing else: so it gets nothing else.
 pub fn unit(unit: &Unit<'_>) -> String {
     let Unit { binary, arguments, user, store } = unit;
     let (binary, store) = (binary.display(), store.display());
@@ -49,6 +49,7 @@ AmbientCapabilities=CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 NoNewPrivileges=yes
 ProtectSystem=strict
+ReadWritePaths={store}
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes

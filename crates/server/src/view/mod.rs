@@ -77,6 +77,12 @@ impl View {
         self.repositories.get(name)
     }
 
+    /// Everything that can be pulled, some of it more than once.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
+        let all = self.repositories.values();
+        all.flat_map(|repository| repository.manifests.keys().chain(repository.blobs.keys()))
+    }
+
     fn add(
         &mut self,
         reader: &mut Reader<'_>,

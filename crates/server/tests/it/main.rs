@@ -15,3 +15,4 @@ mod pull;
 mod revoked;
 mod site;
 mod skopeo;
+mod upkeep;

@@ -5,7 +5,7 @@ use std::fs;
 use jiff::Timestamp;
 use sealock_trust::Digest;
 
-use super::guard::Guard;
+use super::guard::{Guard, Run};
 use super::plan::{self, Planned, Request};
 use super::protocol::Tick;
 use super::report::{Amount, GarbageState, Outcome, Plan};
@@ -30,6 +30,8 @@ pub struct Collector<'a> {
     pub guard: &'a Guard,
     /// The time on the guard's clock.
     pub clock: &'a dyn Fn() -> Tick,
+    /// For how long a blob stays condemned before it is deleted, in seconds.
+    pub grace: Tick,
     /// The time for the log.
     pub at: Timestamp,
     /// Whether to end early; what is done then is done.
@@ -57,8 +59,7 @@ impl Collector<'_> {
     /// [`StoreError`] where the store cannot be read.
     pub fn plan(&self, request: &Request<'_>) -> Result<Plan, StoreError> {
         // A run would have the next epoch, in which everything that is condemned by now is older.
-        let at = (self.guard, u64::MAX, (self.clock)());
-        Ok(plan::make(self.store, request, Some(at))?.plan)
+        Ok(self.make(request, u64::MAX)?.plan)
     }
 
     /// Retires what retention lets go, deletes what was condemned long enough, and condemns the rest of the garbage. Where
@@ -93,7 +94,11 @@ impl Collector<'_> {
     }
 
     fn make(&self, request: &Request<'_>, epoch: u64) -> Result<Planned, StoreError> {
-        plan::make(self.store, request, Some((self.guard, epoch, (self.clock)())))
+        plan::make(self.store, request, Some((self.guard, self.run(epoch))))
+    }
+
+    fn run(&self, epoch: u64) -> Run {
+        Run { epoch, now: (self.clock)(), grace: self.grace }
     }
 
     fn fingerprint(&self) -> Result<Fingerprint, StoreError> {
@@ -105,7 +110,7 @@ impl Collector<'_> {
     }
 
     fn delete_due(&self, lock: &StoreLock, plan: &Plan, epoch: u64) -> Result<Amount, StoreError> {
-        let is_due = |digest: &Digest| self.guard.may_delete(digest, epoch, (self.clock)());
+        let is_due = |digest: &Digest| self.guard.may_delete(digest, self.run(epoch));
         let due: Vec<_> = plan.garbage.iter().filter(|garbage| is_due(&garbage.digest)).collect();
         let mut deleted = Amount::default();
         for batch in due.chunks(BATCH) {
@@ -117,7 +122,7 @@ impl Collector<'_> {
             with_room(&self.store.layout, announce)?;
             for garbage in batch {
                 let unlink = || remove(&self.store.blob_path(&garbage.digest));
-                if self.guard.delete(&garbage.digest, (epoch, (self.clock)()), unlink)? {
+                if self.guard.delete(&garbage.digest, self.run(epoch), unlink)? {
                     deleted.add(garbage.size);
                 }
             }

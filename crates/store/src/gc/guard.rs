@@ -14,6 +14,15 @@ use super::sync::{Mutex, MutexGuard};
 /// So many digests can be looked at at the same time.
 const STRIPES: usize = 64;
 
+/// A run of the collector at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) epoch: u64,
+    pub(crate) now: Tick,
+    /// For how long a blob stays condemned, in seconds.
+    pub(crate) grace: Tick,
+}
+
 /// Leases, pins and condemnations of one store, in one process.
 #[derive(Debug)]
 pub struct Guard {
@@ -80,9 +89,9 @@ impl Guard {
         }
     }
 
-    /// Whether the run `epoch` could delete the blob at this moment.
-    pub(crate) fn may_delete(&self, digest: &Digest, epoch: u64, now: Tick) -> bool {
-        self.stripe(digest).may_delete(digest, epoch, now, self.terms)
+    /// Whether `run` could delete the blob at this moment.
+    pub(crate) fn may_delete(&self, digest: &Digest, run: Run) -> bool {
+        self.stripe(digest).may_delete(digest, run.epoch, run.now, self.terms_of(run))
     }
 
     /// Removes the blob by `unlink`, if it may go: nobody can be promised it meanwhile. Returns whether it went.
@@ -92,11 +101,11 @@ impl Guard {
     pub(crate) fn delete<E>(
         &self,
         digest: &Digest,
-        (epoch, now): (u64, Tick),
+        run: Run,
         unlink: impl FnOnce() -> Result<(), E>,
     ) -> Result<bool, E> {
         let mut stripe = self.stripe(digest);
-        if !stripe.may_delete(digest, epoch, now, self.terms) {
+        if !stripe.may_delete(digest, run.epoch, run.now, self.terms_of(run)) {
             return Ok(false);
         }
         unlink()?;
@@ -133,6 +142,10 @@ impl Guard {
     pub(crate) fn recall(&self, digest: Digest, since: Tick) {
         let condemned = Condemned { epoch: 0, since };
         self.stripe(&digest).recall(digest.clone(), condemned);
+    }
+
+    fn terms_of(&self, run: Run) -> Terms {
+        Terms { grace: run.grace, ..self.terms }
     }
 
     fn stripe(&self, digest: &Digest) -> MutexGuard<'_, Protocol<Digest>> {

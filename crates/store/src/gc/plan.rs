@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use sealock_trust::{Digest, KeySet};
 
+use super::guard::{Guard, Run};
 use super::mark::{self, Mark, blobs, mark};
 use super::report::{Amount, Garbage, GarbageState, Live, Plan, chain};
 use super::roots::{Releases, Root};
 use crate::closure::Manifest;
 use crate::error::StoreError;
-use crate::gc::Guard;
-use crate::gc::protocol::Tick;
 use crate::liveness::{Bound, Standing};
 use crate::operations::Operation;
 use crate::release::Published;
@@ -50,14 +49,14 @@ pub(super) struct Planned {
     pub(super) kept: HashMap<Digest, super::roots::Keeper>,
 }
 
-/// Says what would go, and why. `at` is the run that would do it: the guard that knows the promises, its epoch and the time.
+/// Says what would go, and why. `at` is the run that would do it, and the guard that knows the promises.
 ///
 /// # Errors
 /// [`StoreError`] where the store cannot be read at all. What is only in doubt stands in the plan.
 pub(super) fn make(
     store: &Store,
     request: &Request<'_>,
-    at: Option<(&Guard, u64, Tick)>,
+    at: Option<(&Guard, Run)>,
 ) -> Result<Planned, StoreError> {
     let mut doubts = Vec::new();
     let standing = store.standing().unwrap_or_else(|error| {
@@ -155,12 +154,12 @@ impl Spans {
         Self(spans)
     }
 
-    fn describe(&self, digest: Digest, size: u64, at: Option<(&Guard, u64, Tick)>) -> Garbage {
+    fn describe(&self, digest: Digest, size: u64, at: Option<(&Guard, Run)>) -> Garbage {
         let span = self.0.get(&digest);
-        let state = at.map_or(GarbageState::Found, |(guard, epoch, now)| match () {
-            () if guard.may_delete(&digest, epoch, now) => GarbageState::Due,
+        let state = at.map_or(GarbageState::Found, |(guard, run)| match () {
+            () if guard.may_delete(&digest, run) => GarbageState::Due,
             () if guard.condemned(&digest).is_some() => GarbageState::Condemned,
-            () if guard.is_promised(&digest, now) => GarbageState::Promised,
+            () if guard.is_promised(&digest, run.now) => GarbageState::Promised,
             () => GarbageState::Found,
         });
         let (oldest_release, newest_release) = (span.map(|span| span.0), span.map(|span| span.1));

@@ -7,7 +7,7 @@ use sealock_trust::Digest;
 use shuttle::sync::Mutex;
 use shuttle::thread;
 
-use super::guard::Guard;
+use super::guard::{Guard, Run};
 use super::protocol::Terms;
 
 /// Time stands still, so that no promise ever ends.
@@ -89,6 +89,7 @@ impl Scene {
 
     fn collect(&self, deleting: Deleting) {
         let epoch = self.guard.begin();
+        let run = Run { epoch, now: NOW, grace: TERMS.grace };
         let marked = self.edges.lock().unwrap().clone();
         let garbage: Vec<_> =
             self.blobs.lock().unwrap().iter().filter(|blob| !marked.contains(blob)).cloned().collect();
@@ -100,9 +101,9 @@ impl Scene {
             };
             match deleting {
                 Deleting::AsItShould => {
-                    self.guard.delete(digest, (epoch, NOW), unlink).unwrap();
+                    self.guard.delete(digest, run, unlink).unwrap();
                 }
-                Deleting::LooksBefore if self.guard.may_delete(digest, epoch, NOW) => unlink().unwrap(),
+                Deleting::LooksBefore if self.guard.may_delete(digest, run) => unlink().unwrap(),
                 Deleting::LooksBefore => {}
             }
             self.guard.condemn(digest, epoch, NOW);

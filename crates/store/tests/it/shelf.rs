@@ -143,8 +143,14 @@ impl Shelf {
         let moment = Moment { boot: "0f".into(), seconds };
         let offline = Offline::begin(&store, TERMS, moment)?;
         let clock = || offline.now();
-        let collector =
-            Collector { store: &store, guard: offline.guard(), clock: &clock, at: at(9), stop: &|| false };
+        let collector = Collector {
+            store: &store,
+            guard: offline.guard(),
+            clock: &clock,
+            grace: TERMS.grace,
+            at: at(9),
+            stop: &|| false,
+        };
         work(collector, &offline)
     }
 
