@@ -228,7 +228,14 @@ impl StoreError {
 
     /// Whether the machine is at fault (full disk, lock held), so that trying again may help.
     pub fn is_environment(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::Locked { .. } | Self::Io { .. } | Self::NotAStore { .. } | Self::Served { .. })
+        matches!(
+            self,
+            Self::DiskFull { .. }
+                | Self::Locked { .. }
+                | Self::Io { .. }
+                | Self::NotAStore { .. }
+                | Self::Served { .. }
+        )
     }
 }
 

@@ -105,11 +105,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::live_releases`].
-    pub fn newest_of_stream(
-        &self,
-        stream: &str,
-        keys: &KeySet,
-    ) -> Result<Option<(Published, Selection)>, StoreError> {
+    pub fn newest_of_stream(&self, stream: &str, keys: &KeySet) -> Result<Option<(Published, Selection)>, StoreError> {
         let live = self.live_releases(keys)?.into_iter();
         let selected = live.filter_map(|published| {
             let selection = published.release.selection(stream)?.clone();
@@ -149,8 +145,7 @@ impl StoreLock {
         if standing.pinned.contains(&number) == pinned {
             return Ok(());
         }
-        let operation =
-            if pinned { Operation::Pin { release: number } } else { Operation::Unpin { release: number } };
+        let operation = if pinned { Operation::Pin { release: number } } else { Operation::Unpin { release: number } };
         self.record(at, operation)
     }
 

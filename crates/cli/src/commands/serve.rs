@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{Limits, RevocationSource, ServeConfig, Server, TlsFiles};
+use sealock_server::{Limits, RevocationSource, ServeConfig, Server, TlsFiles, UpkeepPolicy};
 use sealock_trust::site::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::site::certificate;
+use crate::amounts::{Bytes, Span};
 use crate::context::Context;
 use crate::environment as env;
 use crate::error::{CommandError, Result};
@@ -18,12 +19,25 @@ use crate::station::Station;
 /// Serve the current release as a registry
 ///
 /// An OCI registry over TLS, read-only, in the foreground. A new release is served as soon as it is published. SIGTERM
-/// lets running transfers finish; SIGHUP reads certificate and release again.
+/// lets running transfers finish; SIGHUP reads certificate and release again. Meanwhile it keeps the store: collects garbage,
+/// and hashes what is there to find rot, as `store gc` and `store scrub` do.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where to listen [default: the registry's address in the site root]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
+    /// How often garbage is collected, like 10m or 1h; 0s for never [default: 1h]
+    #[arg(long, value_name = "SPAN")]
+    collect_every: Option<Span>,
+    /// For how long garbage waits before it is deleted [default: 1h]
+    #[arg(long, value_name = "SPAN")]
+    grace: Option<Span>,
+    /// How many releases are retained beside the current one [default: as the site root says, else all]
+    #[arg(long, value_name = "RELEASES")]
+    retain: Option<u64>,
+    /// Bytes of the store that are hashed in a second to find rot, like 512K or 8M; 0 for none [default: 8M]
+    #[arg(long, value_name = "BYTES")]
+    scrub_rate: Option<Bytes>,
     /// Write a systemd unit to standard output instead
     #[arg(long)]
     unit: bool,
@@ -77,7 +91,23 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         control_socket: Some(control_socket(context)?),
         notify_socket: env::read(&env::NOTIFY_SOCKET).map(PathBuf::from),
         limits: Limits::default(),
+        upkeep: upkeep(args, station, context),
     })
+}
+
+fn upkeep(args: &ServeArgs, station: &Station, context: &Context) -> UpkeepPolicy {
+    let usual = UpkeepPolicy::default();
+    let or = |given: Option<Span>, usual| given.map_or(usual, |Span(span)| span);
+    UpkeepPolicy {
+        collect_every: args
+            .collect_every
+            .map_or(usual.collect_every, |Span(span)| Some(span).filter(|span| !span.is_zero())),
+        grace: or(args.grace, usual.grace),
+        retain: args.retain.or(station.site.retained_releases()),
+        scrub_rate: args.scrub_rate.map_or(usual.scrub_rate, |Bytes(rate)| Some(rate).filter(|rate| *rate > 0)),
+        clusters: Some(context.paths.clusters()),
+        ..usual
+    }
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {

@@ -107,6 +107,11 @@ impl Ui {
         self.watched || !self.yes
     }
 
+    /// Whether every question was answered beforehand with yes.
+    pub fn is_answered(&self) -> bool {
+        self.yes
+    }
+
     /// Shows what a question is about to be asked of. Quiet does not silence it.
     pub fn review(&self, text: impl Display) {
         if self.is_reviewed() {

@@ -121,7 +121,12 @@ impl Upkeep {
         }
         let outcome = collector.collect(&request)?;
         let (deleted, condemned) = (outcome.deleted, outcome.condemned);
-        tracing::info!(deleted = deleted.blobs, bytes = deleted.bytes, condemned = condemned.blobs, "collected garbage");
+        tracing::info!(
+            deleted = deleted.blobs,
+            bytes = deleted.bytes,
+            condemned = condemned.blobs,
+            "collected garbage"
+        );
         Ok(outcome)
     }
 

@@ -83,7 +83,10 @@ async fn beside_an_import_it_says_that_it_is_busy() {
     let _server = site.serve().await;
     let import = site.store().lock().unwrap();
     let error = site.collect(RUN).await.unwrap_err();
-    assert!(matches!(&error, ControlError::Busy(problem) if problem.contains("in use by another process")), "{error:?}");
+    assert!(
+        matches!(&error, ControlError::Busy(problem) if problem.contains("in use by another process")),
+        "{error:?}"
+    );
     assert!(error.is_environment());
     drop(import);
     site.collect(RUN).await.unwrap();
@@ -125,8 +128,7 @@ async fn it_collects_by_itself() {
 #[tokio::test]
 async fn it_finds_rot_and_answers_404_for_it() {
     let mut site = Site::new();
-    site.upkeep =
-        UpkeepPolicy { scrub_rate: Some(1 << 30), scrub_every: Duration::from_millis(20), ..at_once() };
+    site.upkeep = UpkeepPolicy { scrub_rate: Some(1 << 30), scrub_every: Duration::from_millis(20), ..at_once() };
     let [_, new] = two_releases(&site);
     std::fs::remove_file(&new).unwrap();
     let mut rotten = layer(2_000);

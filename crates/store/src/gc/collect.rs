@@ -75,7 +75,8 @@ impl Collector<'_> {
         let before = self.fingerprint()?;
         let planned = self.make(request, epoch)?;
         let lock = self.store.lock()?;
-        let Planned { mut plan, kept } = if self.fingerprint()? == before { planned } else { self.make(request, epoch)? };
+        let Planned { mut plan, kept } =
+            if self.fingerprint()? == before { planned } else { self.make(request, epoch)? };
         if !plan.doubts.is_empty() {
             for doubt in &plan.doubts {
                 tracing::error!(doubt, "nothing is deleted");

@@ -35,6 +35,14 @@ use crate::liveness::Bound;
 use crate::store::Store;
 
 impl Store {
+    /// What is garbage, and why, as far as one can know who gives no promises and knows of none. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot be read.
+    pub fn plan(&self, request: &Request<'_>) -> Result<Plan, StoreError> {
+        Ok(plan::make(self, request, None)?.plan)
+    }
+
     /// What the live releases of a site with `keys` need, and the store lacks: what there is to heal.
     ///
     /// # Errors

@@ -225,7 +225,9 @@ impl Model for Collector {
                 state.exists || state.now >= state.promised_until
             }),
             Property::always("what a manifest needs is there", |_: &Self, state: &State| state.exists || !state.edge),
-            Property::always("garbage goes in the end", |model: &Self, state: &State| state.edge || model.garbage_goes(state)),
+            Property::always("garbage goes in the end", |model: &Self, state: &State| {
+                state.edge || model.garbage_goes(state)
+            }),
             Property::sometimes("a blob is deleted", |_: &Self, state: &State| !state.exists && state.epoch > 1),
             Property::sometimes("a condemned blob is saved", |_: &Self, state: &State| {
                 state.edge && state.protocol.condemned(&BLOB).is_none() && state.epoch > 1

@@ -53,11 +53,7 @@ pub(super) struct Planned {
 ///
 /// # Errors
 /// [`StoreError`] where the store cannot be read at all. What is only in doubt stands in the plan.
-pub(super) fn make(
-    store: &Store,
-    request: &Request<'_>,
-    at: Option<(&Guard, Run)>,
-) -> Result<Planned, StoreError> {
+pub(super) fn make(store: &Store, request: &Request<'_>, at: Option<(&Guard, Run)>) -> Result<Planned, StoreError> {
     let mut doubts = Vec::new();
     let standing = store.standing().unwrap_or_else(|error| {
         doubts.push(format!("which releases are live is not known: {}", chain(&error)));

@@ -74,12 +74,7 @@ pub(super) struct Releases {
 
 impl Releases {
     /// Reads every release; those of `leaving` as if they were retired already.
-    pub(super) fn read(
-        store: &Store,
-        keys: &KeySet,
-        standing: &Standing,
-        leaving: &[u64],
-    ) -> Result<Self, StoreError> {
+    pub(super) fn read(store: &Store, keys: &KeySet, standing: &Standing, leaving: &[u64]) -> Result<Self, StoreError> {
         let mut releases = Self::default();
         for number in 1..=store.current_number()?.unwrap_or(0) {
             let is_live = standing.is_live(number) && !leaving.contains(&number);

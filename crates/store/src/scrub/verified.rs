@@ -55,11 +55,7 @@ impl Verified {
     }
 
     /// Opens the file for more lines. Where most of them are old, or of blobs that are gone, it is written anew first.
-    pub(crate) fn append(
-        &self,
-        layout: &Layout,
-        is_there: impl Fn(&Digest) -> bool,
-    ) -> Result<Appender, StoreError> {
+    pub(crate) fn append(&self, layout: &Layout, is_there: impl Fn(&Digest) -> bool) -> Result<Appender, StoreError> {
         let path = layout.verified();
         let kept = self.times.iter().filter(|(digest, _)| is_there(digest));
         if self.lines > 2 * kept.clone().count() + 100 {

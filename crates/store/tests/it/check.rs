@@ -80,7 +80,10 @@ fn a_release_of_another_history_is_found() {
     std::fs::copy(other.site.store.join("releases/2.json"), shelf.site.store.join("releases/2.json")).unwrap();
     let findings = check(&shelf, false).findings;
     let has = |text: &str| findings.iter().any(|finding| finding.contains(text));
-    assert!(has("release 2 does not follow") && has("release 3 does not follow") && has("and the log says"), "{findings:?}");
+    assert!(
+        has("release 2 does not follow") && has("release 3 does not follow") && has("and the log says"),
+        "{findings:?}"
+    );
 }
 
 #[test]
