@@ -1,7 +1,8 @@
 //! Sealock server: listens: the site registry.
 //!
-//! The current release of a [`sealock_store::Store`] as an OCI registry (distribution specification 1.1, pull only) over
-//! TLS. What can be pulled is what hangs on the references of the release, and nothing else; the registry never proxies.
+//! The current release of a [`sealock_store::Store`], and older ones that are needed still, as an OCI registry (distribution
+//! specification 1.1, pull only) over TLS. What can be pulled is what hangs on the references of these releases, and nothing
+//! else; the registry never proxies. Meanwhile it keeps the store: see [`upkeep`].
 
 mod bound;
 mod config;

@@ -156,7 +156,7 @@ pub fn affected(store: &Store, release: &Published, revocations: &Revocations) -
     if revocations.revoked.lists().all(|(_, list)| list.entries().is_empty()) {
         return Vec::new();
     }
-    View::build(store, Some(release), revocations).affected
+    View::build(store, Some(release), &[], revocations).affected
 }
 
 /// What a cluster was made from.

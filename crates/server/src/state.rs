@@ -1,11 +1,13 @@
 //! What requests see: the view of the current release, swapped as a whole.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use sealock_store::Store;
+use sealock_store::{Bound, Published, Store};
 use sealock_trust::KeySet;
 
+use crate::bound::bound;
 use crate::config::{RevocationSource, ServeConfig};
 use crate::revoked::{Revocations, RevokedError};
 use crate::view::View;
@@ -17,6 +19,10 @@ pub(crate) struct State {
     store: Store,
     site_keys: KeySet,
     source: Option<RevocationSource>,
+    /// How many releases beside the current one are served.
+    retain: Option<u64>,
+    /// Where it stands what was made from which release.
+    clusters: Option<PathBuf>,
     /// The registry's own names and addresses, lower case, with and without port.
     names: Vec<String>,
     view: ArcSwap<View>,
@@ -33,6 +39,8 @@ impl State {
             store: config.store.clone(),
             site_keys: config.site_keys.clone(),
             source: config.revocations.clone(),
+            retain: config.upkeep.retain,
+            clusters: config.upkeep.clusters.clone(),
             names: config.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             view: ArcSwap::default(),
             revocations: ArcSwap::default(),
@@ -47,12 +55,29 @@ impl State {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.store.current_release(&self.site_keys)?;
         let revocations = self.read_revocations()?;
-        let view = View::build(&self.store, published.as_ref(), &revocations);
+        let older = published.as_ref().map_or_else(Vec::new, |current| self.older(current.release.number));
+        let view = View::build(&self.store, published.as_ref(), &older, &revocations);
         let release = view.release;
         tracing::info!(?release, problems = view.problems.len(), revoked = view.affected.len(), "serving");
         self.view.store(Arc::new(view));
         self.revocations.store(Arc::new(revocations));
         Ok(release)
+    }
+
+    /// The releases before the current one that are served still, newest first: those that the site retains, that are pinned,
+    /// and that something was made from. What cannot be found out is left out: serving the current one matters more.
+    fn older(&self, current: u64) -> Vec<Published> {
+        let failed = |error: &dyn std::error::Error| tracing::error!(%error, "older releases are not all served");
+        let standing = self.store.standing().inspect_err(|error| failed(error)).unwrap_or_default();
+        let bound = self.clusters.as_deref().map_or_else(|| Ok(Bound::new()), bound);
+        let bound = bound.inspect_err(|error| failed(error)).unwrap_or_default();
+        let retained = usize::try_from(self.retain.unwrap_or(0)).unwrap_or(usize::MAX);
+        let live = (1..current).rev().filter(|number| standing.is_live(*number)).enumerate();
+        let served = live.filter(|(place, number)| {
+            *place < retained || standing.pinned.contains(number) || bound.contains_key(number)
+        });
+        let read = |(_, number)| self.store.release(number, &self.site_keys).inspect_err(|error| failed(error)).ok();
+        served.filter_map(read).collect()
     }
 
     /// Whether there is another current release than the one that is served, or something else is revoked or in use.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use sealock_store::gc::protocol::{Terms, Tick};
 use sealock_store::gc::{Collector, Guard, Outcome, Plan, Request, Serving};
-use sealock_store::scrub::{Scrub, Scrubbed};
+use sealock_store::scrub::{Rotten, Scrub, Scrubbed};
 use sealock_store::{Bound, StoreError};
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ impl Upkeep {
     pub(crate) fn collect(&self, asked: Collect) -> Result<Outcome, RevokedError> {
         let _one = lock(&self.collecting);
         let bound = self.policy.clusters.as_deref().map_or_else(|| Ok(Bound::new()), bound)?;
-        let in_use = || -> Vec<Digest> { self.state.view().digests().cloned().collect() };
+        let in_use = || -> Vec<Digest> { self.state.view().current_digests().cloned().collect() };
         let request = Request {
             keys: self.state.site_keys(),
             retain: asked.retain.or(self.policy.retain),
@@ -120,6 +120,13 @@ impl Upkeep {
             return Ok(Outcome { plan, ..Outcome::default() });
         }
         let outcome = collector.collect(&request)?;
+        if !outcome.plan.retire.is_empty() {
+            // What was retired is served no more.
+            self.state.reload()?;
+        }
+        for doubt in &outcome.plan.doubts {
+            tracing::error!(doubt, "it is in doubt what is garbage: nothing is deleted");
+        }
         let (deleted, condemned) = (outcome.deleted, outcome.condemned);
         tracing::info!(
             deleted = deleted.blobs,
@@ -151,8 +158,11 @@ impl Upkeep {
         let Some(rate) = self.policy.scrub_rate else { return };
         while !self.waits(SCRUB_LOOK.min(self.policy.scrub_every)) {
             match self.scrub(rate) {
-                Ok(scrubbed) if scrubbed.rotten.is_empty() => {}
-                Ok(scrubbed) => tracing::error!(rotten = scrubbed.rotten.len(), "blobs have rotted: heal them"),
+                Ok(scrubbed) => {
+                    for Rotten { digest, problem, .. } in scrubbed.rotten {
+                        tracing::error!(%digest, problem, "a blob has rotted: heal it");
+                    }
+                }
                 Err(error) => tracing::error!(%error, "the store cannot be looked through for rot"),
             }
         }

@@ -59,6 +59,42 @@ async fn garbage_goes_by_the_servers_hand_and_what_it_serves_stays() {
     assert_eq!(server.client.get("/v2/quay.io/x/y/manifests/1").await.status, StatusCode::OK);
 }
 
+/// A pod that is started anew on another node pulls what it ran from.
+#[tokio::test]
+async fn what_a_cluster_was_made_from_can_be_pulled_and_a_tag_is_the_newest() {
+    let mut site = Site::new();
+    let clusters = site.path("clusters");
+    site.upkeep = UpkeepPolicy { clusters: Some(clusters.clone()), ..at_once() };
+    let digests = [1_000, 2_000].map(|size| {
+        let mut content = Content::default();
+        let image = content.image(&[layer(size)]);
+        content.name("quay.io/x/y:1", &image);
+        content.name(&format!("quay.io/x/only:{size}"), &image);
+        site.publish(content);
+        image["digest"].as_str().unwrap().to_owned()
+    });
+    let server = site.serve().await;
+    let status = async |path: String| server.client.get(&path).await.status;
+    let old = || format!("/v2/quay.io/x/y/manifests/{}", digests[0]);
+    assert_eq!(status(old()).await, StatusCode::NOT_FOUND, "nothing needs the old release");
+
+    std::fs::create_dir_all(clusters.join("lab")).unwrap();
+    std::fs::write(clusters.join("lab/applied.json"), r#"{"release":{"number":1}}"#).unwrap();
+    site.reload().await.unwrap();
+    assert_eq!(status(old()).await, StatusCode::OK);
+    assert_eq!(status("/v2/quay.io/x/only/manifests/1000".into()).await, StatusCode::OK);
+    let blob = Digest::sha256(&layer(1_000));
+    assert_eq!(status(format!("/v2/quay.io/x/y/blobs/{blob}")).await, StatusCode::OK);
+    let tagged = server.client.head("/v2/quay.io/x/y/manifests/1").await;
+    assert_eq!(tagged.headers["docker-content-digest"], digests[1].as_str());
+    assert_eq!(server.client.get("/healthz").await.json()["status"], "ok");
+    assert_eq!(site.collect(PLAN).await.unwrap().plan.garbage, [], "what is served is no garbage");
+
+    site.store().lock().unwrap().retire(1, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    site.reload().await.unwrap();
+    assert_eq!(status(old()).await, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn what_it_answers_for_and_the_mark_does_not_find_stops_it() {
     let mut site = Site::new();

@@ -78,9 +78,6 @@ impl Collector<'_> {
         let Planned { mut plan, kept } =
             if self.fingerprint()? == before { planned } else { self.make(request, epoch)? };
         if !plan.doubts.is_empty() {
-            for doubt in &plan.doubts {
-                tracing::error!(doubt, "nothing is deleted");
-            }
             return Ok(Outcome { plan, ..Outcome::default() });
         }
         for number in &plan.retire {

@@ -94,7 +94,7 @@ impl Scrub<'_> {
         due.sort_unstable();
         let mut scrubbed = Scrubbed::default();
         let mut due = due.into_iter();
-        for (at, digest, size) in due.by_ref() {
+        for (_, digest, size) in due.by_ref() {
             match hash(&self.store.blob_path(&digest), &digest, self.pace) {
                 Hashed::Whole => {
                     appender.push(&digest, (self.clock)());
@@ -106,7 +106,6 @@ impl Scrub<'_> {
                     break;
                 }
                 Hashed::Rotten(problem) => {
-                    tracing::error!(%digest, problem, last = ?at, "a blob has rotted");
                     scrubbed.rotten.extend(self.take_out(digest, problem)?);
                 }
             }

@@ -59,17 +59,16 @@ pub fn retire(args: &RetireArgs, context: &Context) -> Result<()> {
         let problem = format!("release {number} is pinned");
         return Err(CommandError::failed(problem).hint(format!("`sealock release unpin {number}` ends that.")));
     }
-    let shown = table(&needed_by);
     if context.dry_run {
-        context.ui.note(format_args!("release {number} would be retired; nothing was written"));
-        return context.ui.result(&outcome(false), shown);
+        let text = format!("release {number} would be retired; nothing was written");
+        return context.ui.result(&outcome(false), format!("{text}\n\n{}", table(&needed_by)));
     }
     if !needed_by.is_empty() {
-        context.ui.warn(format_args!("release {number} may be needed at any moment\n{shown}"));
+        let problem = format!("release {number} may be needed at any moment by {}", needed_by.join(", by "));
         if !context.ui.is_answered() {
-            let problem = format!("{} made from release {number}", needed_by.join(", "));
             return Err(CommandError::refused(Code::InUse, problem));
         }
+        context.ui.warn(problem);
     }
     context.ui.confirm(&format!("Retire release {number}?"))?;
     station.store.lock()?.retire(number, time::now())?;

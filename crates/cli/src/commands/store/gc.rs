@@ -4,14 +4,14 @@ use sealock_server::control::{self, ControlError};
 use sealock_server::upkeep::Collect;
 use sealock_store::StoreError;
 use sealock_store::gc::protocol::Terms;
-use sealock_store::gc::{Collector, Garbage, GarbageState, Moment, Offline, Outcome, Plan, Request};
+use sealock_store::gc::{Amount, Collector, Garbage, GarbageState, Missing, Moment, Offline, Outcome, Plan, Request};
 
 use super::bound_releases;
 use crate::amounts::Span;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::station::Station;
-use crate::ui::{Table, bytes, facts};
+use crate::ui::{Table, bytes, count, facts};
 use crate::{files, time};
 
 /// Delete what nothing needs any more
@@ -48,8 +48,8 @@ pub fn run(args: &GcArgs, context: &Context) -> Result<()> {
         return context.ui.result(&planned, plan_text(&planned.plan));
     }
     let plan = &planned.plan;
-    let due = plan.garbage.iter().filter(|garbage| garbage.state == GarbageState::Due).count();
-    if plan.doubts.is_empty() && due + plan.retire.len() > 0 {
+    let due = plan.garbage.iter().filter(|garbage| garbage.state == GarbageState::Due).count() as u64;
+    if plan.doubts.is_empty() && (due > 0 || !plan.retire.is_empty()) {
         context.ui.review(plan_text(plan));
         context.ui.confirm(&question(due, &plan.retire))?;
     }
@@ -58,8 +58,8 @@ pub fn run(args: &GcArgs, context: &Context) -> Result<()> {
     in_doubt(&outcome.plan)
 }
 
-fn question(due: usize, retire: &[u64]) -> String {
-    let blobs = format!("delete {due} blobs");
+fn question(due: u64, retire: &[u64]) -> String {
+    let blobs = format!("delete {}", count(due, "blob"));
     match (due, retire) {
         (_, []) => format!("{}?", capitalised(&blobs)),
         (0, retire) => format!("Retire {}?", releases(retire)),
@@ -141,11 +141,7 @@ fn in_doubt(plan: &Plan) -> Result<()> {
 fn plan_text(plan: &Plan) -> String {
     let reclaimable = plan.reclaimable();
     let retire = if plan.retire.is_empty() { "nothing".to_owned() } else { releases(&plan.retire) };
-    let head = facts([
-        ("to be retired", retire),
-        ("garbage", format!("{} blobs, {}", reclaimable.blobs, bytes(reclaimable.bytes))),
-        ("stays", format!("{} blobs, {}", plan.kept.blobs, bytes(plan.kept.bytes))),
-    ]);
+    let head = facts([("to be retired", retire), ("garbage", amount(reclaimable)), ("stays", amount(plan.kept))]);
     format!("{head}{}\n{}{}", problems(plan), live(plan), garbage(plan))
 }
 
@@ -155,17 +151,24 @@ fn outcome_text(outcome: &Outcome) -> String {
         if plan.retire.is_empty() || !plan.doubts.is_empty() { "nothing".to_owned() } else { releases(&plan.retire) };
     let head = facts([
         ("retired", retired),
-        ("deleted", format!("{} blobs, {}", deleted.blobs, bytes(deleted.bytes))),
-        ("condemned", format!("{} blobs, {}", condemned.blobs, bytes(condemned.bytes))),
-        ("stays", format!("{} blobs, {}", plan.kept.blobs, bytes(plan.kept.bytes))),
+        ("deleted", amount(*deleted)),
+        ("condemned", amount(*condemned)),
+        ("stays", amount(plan.kept)),
     ]);
     format!("{head}{}", problems(plan))
 }
 
+/// `6 blobs, 1.2 MiB`.
+pub fn amount(amount: Amount) -> String {
+    format!("{}, {}", count(amount.blobs, "blob"), bytes(amount.bytes))
+}
+
 fn problems(plan: &Plan) -> String {
     let doubts = plan.doubts.iter().map(|doubt| format!("in doubt: {doubt}\n"));
-    let missing =
-        plan.missing.iter().map(|missing| format!("missing: {}, needed by {}\n", missing.problem, missing.needed_by));
+    // What is in doubt names the same blob.
+    let is_told = |missing: &&Missing| plan.doubts.iter().any(|doubt| doubt.contains(&missing.digest.to_string()));
+    let missing = plan.missing.iter().filter(|missing| !is_told(missing));
+    let missing = missing.map(|missing| format!("missing: {}, needed by {}\n", missing.problem, missing.needed_by));
     doubts.chain(missing).collect()
 }
 

@@ -11,6 +11,7 @@ use sealock_store::scrub::{Scrub, Scrubbed};
 use sealock_trust::Digest;
 use serde::Serialize;
 
+use super::gc::amount;
 use crate::amounts::{Bytes, Span};
 use crate::commands::import::tell_server;
 use crate::commands::source::Source;
@@ -18,7 +19,7 @@ use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::station::Station;
 use crate::time;
-use crate::ui::{Table, bytes};
+use crate::ui::{Table, count};
 
 /// Hash what is in the store, and take out what has rotted
 ///
@@ -63,7 +64,7 @@ pub fn run(args: &ScrubArgs, context: &Context) -> Result<()> {
     context.ui.result(&scrubbed, text(&scrubbed))?;
     match scrubbed.rotten.len() {
         0 => Ok(()),
-        count => Err(CommandError::failed(format!("{count} blobs have rotted"))
+        rotten => Err(CommandError::failed(format!("rotten: {}", count(rotten as u64, "blob")))
             .hint("`sealock store scrub --heal BUNDLE` brings them back from a bundle that is still at hand.")),
     }
 }
@@ -92,7 +93,7 @@ fn scrub(args: &ScrubArgs, station: &Station, context: &Context) -> Result<Scrub
 }
 
 fn text(scrubbed: &Scrubbed) -> String {
-    let head = format!("{} blobs are whole, {}", scrubbed.verified.blobs, bytes(scrubbed.verified.bytes));
+    let head = format!("whole: {}", amount(scrubbed.verified));
     if scrubbed.rotten.is_empty() {
         return head;
     }
@@ -136,7 +137,7 @@ fn heal(paths: &[PathBuf], station: &Station, context: &Context) -> Result<()> {
     }
     let left: Vec<Digest> = wanted()?.into_iter().collect();
     let damage = damage.map(|damage| CommandError::from(damage).chain().join(": "));
-    let text = format!("{} blobs are back, {} are still missing", blobs.len(), left.len());
+    let text = format!("back: {}; still missing: {}", count(blobs.len() as u64, "blob"), left.len());
     if let Some(damage) = &damage {
         context.ui.warn(format_args!("{} is damaged itself: {damage}", source.name()));
     }

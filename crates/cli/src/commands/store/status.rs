@@ -1,8 +1,8 @@
 //! `sealock store status`
 
-use sealock_store::gc::Amount;
 use sealock_store::status::Status;
 
+use super::gc::amount;
 use super::plan;
 use crate::context::Context;
 use crate::error::Result;
@@ -21,7 +21,6 @@ pub fn run(_args: &StatusArgs, context: &Context) -> Result<()> {
 }
 
 fn text(status: &Status) -> String {
-    let amount = |amount: Amount| format!("{} blobs, {}", amount.blobs, bytes(amount.bytes));
     let or_never = |at: Option<jiff::Timestamp>| at.map_or_else(|| "never".to_owned(), |at| at.to_string());
     let list = |digests: &[sealock_trust::Digest]| match digests {
         [] => "nothing".to_owned(),
