@@ -187,12 +187,13 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// The release that has the bundle already. An import that was cut off between acceptance and publishing has none.
+    /// The live release that has the bundle already. An import that was cut off between acceptance and publishing has none, and
+    /// neither has a bundle whose releases were retired: its content may be gone.
     fn earlier_release(&self) -> Result<Option<u64>, ImportError> {
         if !self.header.trust().is_already_accepted() {
             return Ok(None);
         }
-        let releases = self.station.store.releases(self.station.site.key_set())?;
+        let releases = self.station.store.live_releases(self.station.site.key_set())?;
         let first = releases.iter().rev().find(|published| published.release.selects(self.header.digest()));
         Ok(first.map(|published| published.release.number))
     }

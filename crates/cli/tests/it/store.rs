@@ -67,6 +67,12 @@ fn garbage_is_shown_condemned_and_deleted() {
     insta::assert_snapshot!("gc_status", status(sandbox));
     insta::assert_snapshot!("gc_list", sandbox.see(&["release", "list"]));
     insta::assert_snapshot!("gc_check", sandbox.see(&["store", "check", "--deep"]));
+
+    // What is gone can come again: its release is live no more.
+    sandbox.must(&["release", "unhold", "base", "--yes"]);
+    let again = json(&sandbox.must(&["import", "plant/plant-2.tar", "-o", "json"]));
+    assert_eq!((&again["changed"], &again["release"]), (&true.into(), &5.into()));
+    sandbox.must(&["store", "check", "--deep"]);
 }
 
 fn status(sandbox: &Sandbox) -> String {

@@ -139,9 +139,9 @@ impl Guard {
     }
 
     /// The blob was condemned at `since`, by a process that has ended.
-    pub(crate) fn recall(&self, digest: Digest, since: Tick) {
+    pub(crate) fn recall(&self, digest: &Digest, since: Tick) {
         let condemned = Condemned { epoch: 0, since };
-        self.stripe(&digest).recall(digest.clone(), condemned);
+        self.stripe(digest).recall(digest.clone(), condemned);
     }
 
     fn terms_of(&self, run: Run) -> Terms {

@@ -109,7 +109,7 @@ impl Offline {
         let begun = list.as_ref().map_or(moment.seconds, |list| list.begun);
         let guard = Guard::new(Terms { lease, ..terms }, begun);
         for (digest, since) in list.map(|list| list.condemned).unwrap_or_default() {
-            guard.recall(digest, since);
+            guard.recall(&digest, since);
         }
         Ok(Self { store: store.clone(), guard, begun, moment, _serving: serving })
     }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 
+use sealock_store::operations::Operation;
 use sealock_store::{StoreError, failpoint};
+use sealock_trust::Digest;
 
 use crate::shelf::{Shelf, TERMS};
 use crate::site::{at, files, fill_up};
@@ -28,7 +30,9 @@ fn runs() -> [u64; 2] {
 fn blobs_in_the_end() -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     let shelf = Shelf::of_four(folder.path());
-    runs().map(|seconds| shelf.collect(Some(1), seconds).unwrap());
+    for seconds in runs() {
+        shelf.collect(Some(1), seconds).unwrap();
+    }
     names(&shelf)
 }
 
@@ -191,14 +195,16 @@ fn collect_on_a_full_disk() {
     check(&shelf);
 }
 
-/// So that the next record needs a page that the file does not have yet.
+/// So that the next record, which settles what an import has left behind that a full disk cut off, needs a page that the file
+/// does not have yet.
 fn fill_last_page_of_log(shelf: &Shelf) {
     let log = shelf.site.store.join("operations.log");
     let lock = shelf.store().lock().unwrap();
-    for pinned in [true, false].into_iter().cycle() {
+    loop {
+        let publish = Operation::Publish { release: 5, digest: Digest::sha256(b"release 5") };
+        lock.log(at(9), publish).unwrap();
         if std::fs::metadata(&log).unwrap().len() % 4096 > 4096 - 150 {
             return;
         }
-        lock.pin(4, pinned, at(9)).unwrap();
     }
 }
