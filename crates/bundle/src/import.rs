@@ -143,7 +143,10 @@ pub fn import_archive(
         Import { station, lock: &lock, judged: &judged, header: &judged.header, claim: &claim, now: terms.now };
     match import.earlier_release()? {
         Some(release) => Ok(ImportOutcome::Already(import.imported(release, 0)?)),
-        None => import.run(progress),
+        None => {
+            import.check_not_held()?;
+            import.run(progress)
+        }
     }
 }
 
@@ -184,14 +187,27 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    /// The release that has the bundle already. An import that was cut off between acceptance and publishing has none.
+    /// The live release that has the bundle already. An import that was cut off between acceptance and publishing has none, and
+    /// neither has a bundle whose releases were retired: its content may be gone.
     fn earlier_release(&self) -> Result<Option<u64>, ImportError> {
         if !self.header.trust().is_already_accepted() {
             return Ok(None);
         }
-        let releases = self.station.store.releases(self.station.site.key_set())?;
+        let releases = self.station.store.live_releases(self.station.site.key_set())?;
         let first = releases.iter().rev().find(|published| published.release.selects(self.header.digest()));
         Ok(first.map(|published| published.release.number))
+    }
+
+    /// Newer bundles of a stream that was rolled back stay out until somebody lets them in again.
+    fn check_not_held(&self) -> Result<(), ImportError> {
+        let current = self.station.store.current_release(self.station.site.key_set())?;
+        let stream = self.claim.stream.as_str();
+        match current.as_ref().and_then(|current| current.release.selection(stream)) {
+            Some(selection) if selection.held => {
+                Err(ImportError::Held { stream: self.claim.stream.clone(), sequence: selection.sequence })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<ImportOutcome, ImportError> {

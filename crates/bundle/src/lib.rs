@@ -10,6 +10,7 @@ pub mod convert;
 pub mod delta;
 pub mod diff;
 pub mod document;
+pub mod heal;
 pub mod import;
 mod index;
 pub mod licences;

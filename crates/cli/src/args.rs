@@ -86,6 +86,9 @@ pub enum Command {
     /// What the site serves
     #[command(subcommand)]
     Release(commands::release::ReleaseCommand),
+    /// The bytes behind what the site serves
+    #[command(subcommand)]
+    Store(commands::store::StoreCommand),
     Serve(commands::serve::ServeArgs),
     /// Kubernetes clusters of this site
     #[command(subcommand)]

@@ -5,6 +5,7 @@
 
 #![expect(unreachable_pub, reason = "a binary has no API")]
 
+mod amounts;
 mod args;
 mod commands;
 mod context;

@@ -368,6 +368,7 @@ mod tests {
             site: only(),
             approver: None,
             stale_grace_days: None,
+            retained_releases: None,
             registry,
         };
         SiteRoot::create(&spec, &[&key]).unwrap()

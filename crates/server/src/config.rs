@@ -40,6 +40,41 @@ pub struct ServeConfig {
     pub access_log: Option<PathBuf>,
     /// Bounds of what clients can take.
     pub limits: Limits,
+    /// How the store is kept clean and whole.
+    pub upkeep: UpkeepPolicy,
+}
+
+/// How the store is kept clean and whole while it is served.
+#[derive(Clone, Debug)]
+pub struct UpkeepPolicy {
+    /// How often garbage is collected; only when somebody asks where there is nothing.
+    pub collect_every: Option<Duration>,
+    /// For how long a reply promises a blob.
+    pub lease: Duration,
+    /// For how long a blob stays condemned before it is deleted.
+    pub grace: Duration,
+    /// How many releases are retained beside the current one; all where there is nothing.
+    pub retain: Option<u64>,
+    /// Bytes that are hashed in a second to find rot; none where there is nothing.
+    pub scrub_rate: Option<u64>,
+    /// How often each blob is hashed, if the rate allows it.
+    pub scrub_every: Duration,
+    /// The folder of the clusters' folders, which say what was made from which release.
+    pub clusters: Option<PathBuf>,
+}
+
+impl Default for UpkeepPolicy {
+    fn default() -> Self {
+        Self {
+            collect_every: Some(Duration::from_secs(3600)),
+            lease: Duration::from_secs(3600),
+            grace: Duration::from_secs(3600),
+            retain: None,
+            scrub_rate: Some(8 << 20),
+            scrub_every: Duration::from_secs(7 * 24 * 3600),
+            clusters: None,
+        }
+    }
 }
 
 /// Where it stands what is revoked, and what is in use.

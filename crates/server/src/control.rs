@@ -1,7 +1,8 @@
 //! The control socket: one line asks, one line answers.
 //!
 //! `reload` makes the server read the current release again; the answer is `ok`, with the number of the release behind
-//! it, or `error` and what is wrong.
+//! it, or `error` and what is wrong. `collect`, with a [`Collect`] as JSON behind it, makes it collect garbage; the answer is
+//! `ok` with an [`Outcome`] as JSON, `busy` where an import runs, or `error`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -10,20 +11,34 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealock_store::StoreError;
+use sealock_store::gc::Outcome;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::error::ServeError;
+use crate::revoked::RevokedError;
 use crate::state::State;
+use crate::upkeep::{Collect, Upkeep};
 
 const LONGEST_LINE: u64 = 4096;
+
+/// What is said about garbage names each blob of it; in bytes.
+const LONGEST_OUTCOME: u64 = 1 << 30;
+
+/// Clients that are answered at a time.
+const MOST_CLIENTS: usize = 16;
 
 /// For a client to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// For a large release to be read.
 const RELOAD: Duration = Duration::from_secs(120);
+
+/// For every manifest in the store to be read, and all garbage to go.
+const COLLECT: Duration = Duration::from_secs(6 * 3600);
 
 /// Why a running server was not told.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +61,28 @@ pub enum ControlError {
     /// It could not read the release; it goes on serving the one before.
     #[error("the server could not read the new release: {0}")]
     Refused(String),
+    /// It could not collect garbage now.
+    #[error("the server cannot collect garbage now: {0}")]
+    Busy(String),
+    /// It could not collect garbage.
+    #[error("the server could not collect garbage: {0}")]
+    Uncollected(String),
 }
 
 impl ControlError {
+    /// The reason code: none, for what the server refused it has logged, with its code.
+    pub fn code(&self) -> Option<sealock_trust::reason::Code> {
+        None
+    }
+
     /// Never: what the server refused it has logged, with its code.
     pub fn is_refusal(&self) -> bool {
         false
+    }
+
+    /// Whether trying again may help.
+    pub fn is_environment(&self) -> bool {
+        matches!(self, Self::NotRunning { .. } | Self::Talk { .. } | Self::Busy(_))
     }
 }
 
@@ -60,20 +91,51 @@ impl ControlError {
 /// # Errors
 /// [`ControlError`].
 pub fn reload(path: &Path) -> Result<String, ControlError> {
+    match ask(path, "reload", (RELOAD, LONGEST_LINE))? {
+        (Word::Ok, release) => Ok(release),
+        (_, problem) => Err(ControlError::Refused(problem)),
+    }
+}
+
+/// Tells the server behind the socket `path` to collect garbage, or to say what it would collect.
+///
+/// # Errors
+/// [`ControlError`]; [`ControlError::Busy`] where an import runs.
+pub fn collect(path: &Path, asked: &Collect) -> Result<Outcome, ControlError> {
+    let unclear = |source: serde_json::Error| ControlError::Talk { path: path.to_owned(), source: source.into() };
+    let line = format!("collect {}", serde_json::to_string(asked).map_err(unclear)?);
+    match ask(path, &line, (COLLECT, LONGEST_OUTCOME))? {
+        (Word::Ok, outcome) => serde_json::from_str(&outcome).map_err(unclear),
+        (Word::Busy, problem) => Err(ControlError::Busy(problem)),
+        (Word::Error, problem) => Err(ControlError::Uncollected(problem)),
+    }
+}
+
+/// How an answer begins.
+enum Word {
+    Ok,
+    Busy,
+    Error,
+}
+
+fn ask(path: &Path, line: &str, (patience, longest): (Duration, u64)) -> Result<(Word, String), ControlError> {
     let talk = |source| ControlError::Talk { path: path.to_owned(), source };
     let mut stream = match BlockingStream::connect(path) {
         Err(error) if is_nobody(&error) => return Err(ControlError::NotRunning { path: path.to_owned() }),
         result => result.map_err(talk)?,
     };
-    stream.set_read_timeout(Some(RELOAD)).map_err(talk)?;
-    stream.write_all(b"reload\n").map_err(talk)?;
+    stream.set_read_timeout(Some(patience)).map_err(talk)?;
+    stream.write_all(format!("{line}\n").as_bytes()).map_err(talk)?;
     let mut answer = String::new();
-    BufReader::new(stream.take(LONGEST_LINE)).read_line(&mut answer).map_err(talk)?;
-    match answer.trim_end().split_once(' ') {
-        Some(("ok", release)) => Ok(release.to_owned()),
-        Some(("error", problem)) => Err(ControlError::Refused(problem.to_owned())),
-        _ => Err(talk(io::ErrorKind::UnexpectedEof.into())),
-    }
+    BufReader::new(stream.take(longest)).read_line(&mut answer).map_err(talk)?;
+    let (word, rest) = answer.trim_end().split_once(' ').unwrap_or_default();
+    let word = match word {
+        "ok" => Word::Ok,
+        "busy" => Word::Busy,
+        "error" => Word::Error,
+        _ => return Err(talk(io::ErrorKind::UnexpectedEof.into())),
+    };
+    Ok((word, rest.to_owned()))
 }
 
 fn is_nobody(error: &io::Error) -> bool {
@@ -104,14 +166,17 @@ impl ControlSocket {
         Ok(Self { listener, path: path.to_owned() })
     }
 
-    /// Answers one client after the other, for ever.
-    pub(crate) async fn run(&self, state: &Arc<State>) {
+    /// Answers its clients, for ever: one that waits for garbage to go keeps no other from its answer.
+    pub(crate) async fn run(&self, state: &Arc<State>, upkeep: Option<&Arc<Upkeep>>) {
+        let mut talks = JoinSet::new();
         loop {
-            match self.listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept(), if talks.len() < MOST_CLIENTS => accepted,
+                Some(_) = talks.join_next() => continue,
+            };
+            match accepted {
                 Ok((stream, _)) => {
-                    if let Err(error) = talk(stream, state).await {
-                        tracing::warn!(%error, "a client of the control socket went away");
-                    }
+                    talks.spawn(answer(stream, state.clone(), upkeep.cloned()));
                 }
                 Err(error) => {
                     tracing::error!(%error, "the control socket is gone; new releases are found by looking");
@@ -119,6 +184,12 @@ impl ControlSocket {
                 }
             }
         }
+    }
+}
+
+async fn answer(stream: UnixStream, state: Arc<State>, upkeep: Option<Arc<Upkeep>>) {
+    if let Err(error) = talk(stream, &state, upkeep).await {
+        tracing::warn!(%error, "a client of the control socket went away");
     }
 }
 
@@ -130,18 +201,35 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn talk(stream: UnixStream, state: &Arc<State>) -> io::Result<()> {
+async fn talk(stream: UnixStream, state: &Arc<State>, upkeep: Option<Arc<Upkeep>>) -> io::Result<()> {
     let mut reader = AsyncBufReader::new(stream);
     let mut line = String::new();
     timeout(PATIENCE, (&mut reader).take(LONGEST_LINE).read_line(&mut line)).await??;
-    let answer = match line.trim_end() {
-        "reload" => match reload_release(state).await {
+    let answer = match line.trim_end().split_once(' ').unwrap_or((line.trim_end(), "")) {
+        ("reload", _) => match reload_release(state).await {
             Ok(release) => format!("ok {release}\n"),
             Err(problem) => format!("error {}\n", problem.replace('\n', " ")),
         },
+        ("collect", asked) => collected(asked, upkeep).await,
         _ => "error unknown command\n".to_owned(),
     };
-    timeout(PATIENCE, reader.write_all(answer.as_bytes())).await?
+    timeout(PATIENCE.max(Duration::from_secs(answer.len() as u64 >> 20)), reader.write_all(answer.as_bytes())).await?
+}
+
+/// Collects garbage on a blocking thread, and says in one line what came of it.
+async fn collected(asked: &str, upkeep: Option<Arc<Upkeep>>) -> String {
+    let Some(upkeep) = upkeep else { return "error this server does not keep the store\n".to_owned() };
+    let Ok(asked) = serde_json::from_str::<Collect>(asked) else { return "error unknown request\n".to_owned() };
+    let collect = move || match upkeep.collect(asked) {
+        Ok(outcome) => serde_json::to_string(&outcome)
+            .map_or_else(|error| format!("error {error}\n"), |outcome| format!("ok {outcome}\n")),
+        Err(error) => {
+            let is_busy = matches!(error, RevokedError::Store(StoreError::Locked { .. }));
+            let word = if is_busy { "busy" } else { "error" };
+            format!("{word} {}\n", with_causes(&error).replace('\n', " "))
+        }
+    };
+    tokio::task::spawn_blocking(collect).await.unwrap_or_else(|error| format!("error {error}\n"))
 }
 
 /// Reads the current release on a blocking thread, and says which one it is.

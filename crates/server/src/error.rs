@@ -66,6 +66,9 @@ pub enum ServeError {
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
+    /// The machine gives no threads.
+    #[error("cannot start the threads that keep the store")]
+    Threads(#[source] io::Error),
 }
 
 impl ServeError {
@@ -91,7 +94,8 @@ impl ServeError {
             | Self::AlreadyRunning { .. }
             | Self::Control { .. }
             | Self::AccessLog { .. }
-            | Self::Signals(_) => true,
+            | Self::Signals(_)
+            | Self::Threads(_) => true,
             Self::Content(error) => error.is_environment(),
             Self::Pushed(error) => error.is_environment(),
             Self::Tls(_) | Self::NoAddress => false,

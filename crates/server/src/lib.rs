@@ -1,10 +1,12 @@
 //! Sealock server: listens: the site registry.
 //!
-//! The current release of a [`sealock_store::Store`] as an OCI registry (distribution specification 1.1) over TLS, with what
-//! scoped principals pushed beside it. What can be pulled is what hangs on the references of the release or on a manifest that
-//! was let in, and nothing else; the registry never proxies.
+//! The current release of a [`sealock_store::Store`], and older ones that are needed still, as an OCI registry (distribution
+//! specification 1.1) over TLS, with what scoped principals pushed beside them. What can be pulled is what hangs on the
+//! references of these releases or on a manifest that was let in, and nothing else; the registry never proxies. Meanwhile it
+//! keeps the store: see [`upkeep`].
 
 pub mod access;
+mod bound;
 mod condition;
 mod config;
 pub mod control;
@@ -19,13 +21,15 @@ mod serve;
 mod state;
 pub mod tls;
 pub mod unit;
+pub mod upkeep;
 mod view;
 
 pub use access::Access;
-pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles};
+pub use bound::bound;
+pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles, UpkeepPolicy};
 pub use error::{ServeError, TlsError};
 pub use serve::{Server, serve};
-pub use view::ClosureError;
+pub use view::ViewError;
 
 /// A release in a sentence.
 fn describe(release: Option<u64>) -> String {

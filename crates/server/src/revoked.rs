@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use sealock_store::closure::Closure;
 use sealock_store::{Published, Store, StoreError};
 use sealock_trust::directory::{DirectoryError, Revoked, Standing};
 use sealock_trust::reason::Code;
@@ -13,10 +14,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::view::View;
-use crate::view::closure::Closure;
 
 /// The plan that was carried out last, in the folder of a cluster (docs/formats/plan.md).
-const APPLIED: &str = "applied.json";
+pub(crate) const APPLIED: &str = "applied.json";
 
 /// What of its release was blocked when it was carried out: the cluster does not use that.
 const BLOCKED: &str = "blocked.json";
@@ -156,7 +156,7 @@ pub fn affected(store: &Store, release: &Published, revocations: &Revocations) -
     if revocations.revoked.lists().all(|(_, list)| list.entries().is_empty()) {
         return Vec::new();
     }
-    View::build(store, Some(release), revocations).affected
+    View::build(store, Some(release), &[], revocations).affected
 }
 
 /// What a cluster was made from.
@@ -192,7 +192,7 @@ fn applied(clusters: &Path) -> Result<Vec<Applied>, RevokedError> {
 }
 
 /// What stands in the file `path`, if there is one.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RevokedError> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RevokedError> {
     let mut bytes = Vec::new();
     match fs::File::open(path).and_then(|file| file.take(LONGEST_PLAN).read_to_end(&mut bytes)) {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
@@ -204,7 +204,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RevokedError> {
     parsed.map(Some).map_err(|source| RevokedError::Plan { path: path.to_owned(), source })
 }
 
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> RevokedError {
+pub(crate) fn failed(path: &Path) -> impl FnOnce(io::Error) -> RevokedError {
     let path = path.to_owned();
     move |source| RevokedError::Plans { path, source }
 }

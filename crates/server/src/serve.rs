@@ -21,6 +21,7 @@ use crate::notify::Notifier;
 use crate::observe::{AccessLog, Exposition, Observer};
 use crate::state::State;
 use crate::tls::Certificate;
+use crate::upkeep::Upkeep;
 
 /// How often the store is asked for a newer release that nobody told of.
 const LOOK: Duration = Duration::from_secs(5);
@@ -32,6 +33,7 @@ const TIDY: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub struct Server {
     state: Arc<State>,
+    upkeep: Option<Arc<Upkeep>>,
     certificate: Arc<Certificate>,
     listeners: Vec<TcpListener>,
     control: Option<ControlSocket>,
@@ -68,7 +70,8 @@ impl Server {
         };
         let log = config.access_log.as_deref().map(open_access_log).transpose()?;
         let state = Arc::new(State::load(&config, Observer::new(log))?);
-        Ok(Self { state, certificate, listeners, control, exposition, config })
+        let upkeep = Upkeep::begin(&state, config.upkeep.clone());
+        Ok(Self { state, upkeep, certificate, listeners, control, exposition, config })
     }
 
     /// Where it listens; with the port that the system chose where port 0 was asked for.
@@ -107,25 +110,33 @@ impl Server {
         let notifier = Notifier::new(self.config.notify_socket);
         notifier.ready(&crate::describe(self.state.view().release));
         let control = self.control;
+        let keepers = self.upkeep.as_ref().map(Upkeep::start).transpose().map_err(ServeError::Threads)?;
         tokio::select! {
             () = shutdown => {}
             result = follow(&self.state, &self.certificate, &notifier) => result?,
-            () = listen_to_control(control.as_ref(), &self.state) => {}
+            () = listen_to_control(control.as_ref(), &self.state, self.upkeep.as_ref()) => {}
             () = expose(self.exposition, &self.state) => {}
         }
         notifier.stopping();
         // Whoever starts the next server need not wait for our downloads.
         drop(control);
         let _ = stop.send(true);
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.stop();
+        }
         while accepting.join_next().await.is_some() {}
+        let ended = move || keepers.into_iter().flatten().try_for_each(std::thread::JoinHandle::join).is_ok();
+        if !tokio::task::spawn_blocking(ended).await.unwrap_or(false) {
+            tracing::error!("what keeps the store ended early");
+        }
         Ok(())
     }
 }
 
 /// Never ends, also where there is no socket.
-async fn listen_to_control(control: Option<&ControlSocket>, state: &Arc<State>) {
+async fn listen_to_control(control: Option<&ControlSocket>, state: &Arc<State>, upkeep: Option<&Arc<Upkeep>>) {
     if let Some(control) = control {
-        control.run(state).await;
+        control.run(state, upkeep).await;
     }
     std::future::pending::<()>().await;
 }

@@ -1,16 +1,20 @@
 //! What requests see: the view of the current release, swapped as a whole.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use sealock_store::Store;
+use sealock_store::gc::protocol::{Terms, Tick};
+use sealock_store::gc::{Guard, Serving};
 use sealock_store::pushed::{Moment, Pushed, Snapshot};
+use sealock_store::{Bound, Published, Store};
 use sealock_trust::KeySet;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
+use crate::bound::bound;
 use crate::condition::Condition;
 use crate::config::{Limits, RevocationSource, ServeConfig};
 use crate::error::ServeError;
@@ -25,9 +29,17 @@ const MANIFESTS_AT_ONCE: usize = 16;
 /// Bodies of uploads that are taken at a time: each has a thread, and pulls need some of these too.
 const WRITERS_AT_ONCE: usize = 128;
 
+/// From when on the ticks are counted.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 /// Now, by both clocks.
 pub(crate) fn moment() -> Moment {
-    Moment { wall: Timestamp::now(), ticks: Instant::now() }
+    Moment { wall: Timestamp::now(), ticks: ticks() }
+}
+
+/// Seconds on a clock that only runs forward.
+pub(crate) fn ticks() -> Tick {
+    BEGINNING.elapsed().as_secs()
 }
 
 /// Shared by all connections.
@@ -36,11 +48,19 @@ pub(crate) struct State {
     store: Store,
     site_keys: KeySet,
     source: Option<RevocationSource>,
+    /// How many releases beside the current one are served.
+    retain: Option<u64>,
+    /// Where it stands what was made from which release.
+    clusters: Option<PathBuf>,
     /// The registry's own names and addresses, lower case, with and without port.
     names: Vec<String>,
     access: Access,
+    /// What replies have promised.
+    guard: Arc<Guard>,
     /// None where nothing is pushed.
     pushed: Option<Arc<Pushed>>,
+    /// Held for as long as promises are given; none where another process keeps the store, or this one may not.
+    serving: Option<Serving>,
     /// What there is where nothing is pushed.
     nothing: Arc<Snapshot>,
     /// Manifests that are taken into memory at a time.
@@ -60,10 +80,15 @@ pub(crate) struct State {
 impl State {
     /// The state at start: the current release, whose signature must hold, less what is revoked.
     pub(crate) fn load(config: &ServeConfig, observer: Observer) -> Result<Self, ServeError> {
-        let open = |settings| Pushed::open(&config.store, settings, moment()).map(Arc::new);
+        let serving = begin_serving(config)?;
+        let terms = Terms { lease: config.upkeep.lease.as_secs(), grace: config.upkeep.grace.as_secs() };
+        let guard = Arc::new(Guard::new(terms, ticks()));
+        let open = |settings| Pushed::open(&config.store, settings, guard.clone(), moment()).map(Arc::new);
         let state = Self {
             access: config.access.clone(),
             pushed: config.pushed.as_ref().map(open).transpose()?,
+            guard,
+            serving,
             nothing: Arc::default(),
             manifests: Semaphore::new(MANIFESTS_AT_ONCE),
             writers: Semaphore::new(WRITERS_AT_ONCE),
@@ -71,6 +96,8 @@ impl State {
             store: config.store.clone(),
             site_keys: config.site_keys.clone(),
             source: config.revocations.clone(),
+            retain: config.upkeep.retain,
+            clusters: config.upkeep.clusters.clone(),
             names: config.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             view: ArcSwap::default(),
             revocations: ArcSwap::default(),
@@ -93,12 +120,29 @@ impl State {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.store.current_release(&self.site_keys)?;
         let revocations = self.read_revocations()?;
-        let view = View::build(&self.store, published.as_ref(), &revocations);
+        let older = published.as_ref().map_or_else(Vec::new, |current| self.older(current.release.number));
+        let view = View::build(&self.store, published.as_ref(), &older, &revocations);
         let release = view.release;
         tracing::info!(?release, problems = view.problems.len(), revoked = view.affected.len(), "serving");
         self.view.store(Arc::new(view));
         self.revocations.store(Arc::new(revocations));
         Ok(release)
+    }
+
+    /// The releases before the current one that are served still, newest first: those that the site retains, that are pinned,
+    /// and that something was made from. What cannot be found out is left out: serving the current one matters more.
+    fn older(&self, current: u64) -> Vec<Published> {
+        let failed = |error: &dyn std::error::Error| tracing::error!(%error, "older releases are not all served");
+        let standing = self.store.standing().inspect_err(|error| failed(error)).unwrap_or_default();
+        let bound = self.clusters.as_deref().map_or_else(|| Ok(Bound::new()), bound);
+        let bound = bound.inspect_err(|error| failed(error)).unwrap_or_default();
+        let retained = usize::try_from(self.retain.unwrap_or(0)).unwrap_or(usize::MAX);
+        let live = (1..current).rev().filter(|number| standing.is_live(*number)).enumerate();
+        let served = live.filter(|(place, number)| {
+            *place < retained || standing.pinned.contains(number) || bound.contains_key(number)
+        });
+        let read = |(_, number)| self.store.release(number, &self.site_keys).inspect_err(|error| failed(error)).ok();
+        served.filter_map(read).collect()
     }
 
     /// Whether there is another current release than the one that is served, or something else is revoked or in use.
@@ -158,6 +202,11 @@ impl State {
         self.pushed.as_ref()
     }
 
+    /// What replies have promised; none where this process does not keep the store.
+    pub(crate) fn keeping(&self) -> Option<&Arc<Guard>> {
+        self.serving.as_ref().map(|_| &self.guard)
+    }
+
     pub(crate) fn access(&self) -> &Access {
         &self.access
     }
@@ -186,6 +235,10 @@ impl State {
         }
     }
 
+    pub(crate) fn site_keys(&self) -> &KeySet {
+        &self.site_keys
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.store
     }
@@ -203,5 +256,17 @@ impl State {
     fn is_own(&self, ns: &str) -> bool {
         let ns = ns.to_ascii_lowercase();
         self.names.contains(&ns)
+    }
+}
+
+/// Takes the right to give promises. Without it nothing may be pushed: whoever collects garbage elsewhere would not know of them.
+fn begin_serving(config: &ServeConfig) -> Result<Option<Serving>, ServeError> {
+    match Serving::begin(&config.store) {
+        Ok(serving) => Ok(Some(serving)),
+        Err(error) if config.pushed.is_some() => Err(RevokedError::from(error).into()),
+        Err(error) => {
+            tracing::warn!(%error, "this server neither collects garbage nor looks for rot");
+            Ok(None)
+        }
     }
 }

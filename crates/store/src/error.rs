@@ -88,6 +88,16 @@ pub enum StoreError {
         /// The blob.
         digest: Digest,
     },
+    /// Something that a release names is not whole in the store.
+    #[error("release {release} cannot be served again: {name} is not whole")]
+    NotWhole {
+        /// The number of the release.
+        release: u64,
+        /// The reference.
+        name: String,
+        /// What is wrong with it.
+        source: Box<crate::closure::ClosureError>,
+    },
     /// One reference has two digests.
     #[error("{name} is {first_digest} in stream {first_stream}, and {second_digest} in stream {second_stream}")]
     Conflict {
@@ -162,6 +172,32 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A release that nothing can be done with since it is the current one.
+    #[error("release {number} is the current one: it cannot be retired")]
+    RetiresCurrent {
+        /// Its number.
+        number: u64,
+    },
+    /// There is no such release.
+    #[error("there is no release {number}: the newest is {newest}")]
+    NoSuchRelease {
+        /// What was asked for.
+        number: u64,
+        /// The current release; 0 where there is none.
+        newest: u64,
+    },
+    /// A release is not live any more, so that nothing of it is sure to be there.
+    #[error("release {number} was retired")]
+    Retired {
+        /// Its number.
+        number: u64,
+    },
+    /// A server runs, and knows what it has promised.
+    #[error("the store in {path} is served by another process: only that one can collect its garbage", path = .path.display())]
+    Served {
+        /// The folder of the store.
+        path: PathBuf,
+    },
     /// Something stands in the store that the store did not put there.
     #[error("{path} does not belong into a store", path = .path.display())]
     Foreign {
@@ -176,7 +212,7 @@ impl StoreError {
         match self {
             Self::WrongDigest { .. } => Some(Code::Digest),
             Self::WrongSize { .. } => Some(Code::Size),
-            Self::MissingBlob { .. } => Some(Code::Incomplete),
+            Self::MissingBlob { .. } | Self::NotWhole { .. } => Some(Code::Incomplete),
             Self::Conflict { .. } => Some(Code::Conflict),
             Self::ReleaseFormat { .. } | Self::UnknownFormat { .. } => Some(Code::Format),
             Self::ReleaseSignature { source, .. } => Some(source.code()),
@@ -192,7 +228,14 @@ impl StoreError {
 
     /// Whether the machine is at fault (full disk, lock held), so that trying again may help.
     pub fn is_environment(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::Locked { .. } | Self::Io { .. } | Self::NotAStore { .. })
+        matches!(
+            self,
+            Self::DiskFull { .. }
+                | Self::Locked { .. }
+                | Self::Io { .. }
+                | Self::NotAStore { .. }
+                | Self::Served { .. }
+        )
     }
 }
 

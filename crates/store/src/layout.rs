@@ -56,6 +56,34 @@ impl Layout {
         self.stagings().join(file_name(manifest))
     }
 
+    /// What the garbage collector condemned while no server ran.
+    pub(crate) fn condemned(&self) -> PathBuf {
+        self.root.join("condemned")
+    }
+
+    /// Held by the server that gives promises, or by whoever collects garbage while there is none.
+    pub(crate) fn serving(&self) -> PathBuf {
+        self.root.join("serving")
+    }
+
+    /// Room that is given up when the disk is full, so that garbage can go.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    pub(crate) fn quarantined(&self, digest: &Digest) -> PathBuf {
+        self.quarantine().join(file_name(digest))
+    }
+
+    /// When each blob was hashed last.
+    pub(crate) fn verified(&self) -> PathBuf {
+        self.root.join("verified")
+    }
+
     pub(crate) fn holds(&self) -> PathBuf {
         self.root.join("holds")
     }
@@ -82,7 +110,12 @@ pub(crate) fn blob_in(folder: &Path, digest: &Digest) -> PathBuf {
     folder.join(digest.algorithm().as_str()).join(digest.hex())
 }
 
+/// The digest that [`file_name`] made a name of.
+pub(crate) fn digest_of_name(name: &str) -> Option<Digest> {
+    name.replacen('-', ":", 1).parse().ok()
+}
+
 /// A digest as one file name: a colon is legal on Linux but troubles many tools.
-fn file_name(digest: &Digest) -> String {
+pub(crate) fn file_name(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm().as_str(), digest.hex())
 }

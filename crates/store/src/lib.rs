@@ -6,12 +6,16 @@
 //! What is pushed to a registry goes through [`pushed::Pushed`], which one process holds.
 
 mod blob_writer;
+pub mod check;
+pub mod closure;
 mod current;
 mod durable;
 mod error;
 pub mod failpoint;
+pub mod gc;
 mod hold;
 mod layout;
+mod liveness;
 mod lock;
 pub mod oci;
 pub mod operations;
@@ -19,12 +23,16 @@ mod publish;
 pub mod pushed;
 mod recovery;
 pub mod release;
+mod reserve;
+pub mod scrub;
 mod staging;
+pub mod status;
 mod store;
 mod sync;
 
 pub use blob_writer::BlobWriter;
 pub use error::StoreError;
+pub use liveness::{Bound, Standing};
 pub use lock::StoreLock;
 pub use release::{Published, Release};
 pub use staging::Staging;

@@ -58,6 +58,45 @@ pub enum Operation {
         /// Its number.
         release: u64,
     },
+    /// The release is live no more: nothing is kept for its sake.
+    Retire {
+        /// Its number.
+        release: u64,
+    },
+    /// The release stays live, whatever the site's retention says.
+    Pin {
+        /// Its number.
+        release: u64,
+    },
+    /// The site's retention holds for the release again.
+    Unpin {
+        /// Its number.
+        release: u64,
+    },
+    /// The garbage collector is about to delete blobs; of those that somebody is promised at the last moment, none.
+    Collect {
+        /// Their digests.
+        blobs: Vec<Digest>,
+    },
+    /// The garbage collector deleted blobs.
+    Collected {
+        /// How many.
+        blobs: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// A blob has rotted, and is about to be moved into quarantine.
+    Quarantine {
+        /// Its digest.
+        blob: Digest,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A blob that had rotted, or was lost, is about to be put back.
+    Heal {
+        /// Its digest.
+        blob: Digest,
+    },
 }
 
 /// One line of the operation log.

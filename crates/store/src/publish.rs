@@ -44,7 +44,7 @@ impl StoreLock {
         let manifest = staging.as_ref().map(|staging| staging.manifest().clone());
         self.record(release.issued, Operation::Publish { release: number, digest: digest.clone() })?;
         if let Some(staging) = staging {
-            staging.promote()?;
+            staging.promote(false)?;
         }
         replace_file(&self.layout().release(number), &file, 0o444)?;
         replace_link(&self.layout().current(), &release_link(number))?;
@@ -96,14 +96,6 @@ impl Store {
             return Err(StoreError::ReleaseFormat { path, problem });
         }
         Ok(Published { release, digest: Digest::sha256(&file) })
-    }
-
-    /// The releases that are live, newest first: whatever they select stays in the store. None is retired yet, so these are all.
-    ///
-    /// # Errors
-    /// As [`Store::current_release`].
-    pub fn live_releases(&self, keys: &KeySet) -> Result<Vec<Published>, StoreError> {
-        self.releases(keys)
     }
 
     /// Every published release, newest first.

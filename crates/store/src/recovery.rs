@@ -7,7 +7,8 @@ use crate::current::current_number;
 use crate::durable::{TEMPORARY, remove_if_there};
 use crate::error::{IoContext, StoreError};
 use crate::lock::StoreLock;
-use crate::operations::{self, Operation};
+use crate::operations::{self, Operation, Record};
+use crate::reserve::with_room;
 
 pub(crate) fn run(lock: &StoreLock) -> Result<(), StoreError> {
     remove_temporaries(&lock.layout().root)?;
@@ -21,11 +22,16 @@ fn settle_publish(lock: &StoreLock) -> Result<(), StoreError> {
     let Some(last) = operations::last(&lock.layout().operations())? else { return Ok(()) };
     let Operation::Publish { release, .. } = last.operation else { return Ok(()) };
     if current_number(lock.layout())? == Some(release) {
-        return lock.record(last.at, Operation::Published { release });
+        return settle(lock, &last, &Operation::Published { release });
     }
     tracing::info!(release, "publishing was cut off before the release became current; it is undone");
     remove_if_there(&lock.layout().release(release))?;
-    lock.record(last.at, Operation::Abandoned { release })
+    settle(lock, &last, &Operation::Abandoned { release })
+}
+
+/// An import that a full disk cut off must not keep the collector from making room.
+fn settle(lock: &StoreLock, last: &Record, outcome: &Operation) -> Result<(), StoreError> {
+    with_room(lock.layout(), || lock.record(last.at, outcome.clone()))
 }
 
 fn remove_temporaries(folder: &Path) -> Result<(), StoreError> {

@@ -17,6 +17,9 @@ pub const FORMAT: &str = format::RELEASE.current;
 /// The DSSE payload type of a release file.
 pub const PAYLOAD_TYPE: &str = "application/vnd.sealock.release.v1+json";
 
+/// The annotation that names the stream which `release unhold` was about.
+const UNHELD: &str = "unheld";
+
 /// Bytes of a release's envelope beside its payload, at most.
 const ROOM_FOR_SIGNATURES: usize = 64 << 10;
 
@@ -166,6 +169,52 @@ impl Release {
         release.check_conflicts()?;
         release.check_limits()?;
         Ok(release)
+    }
+
+    /// The release that follows `current` and selects what the release `to` selected, every stream of it held: newer bundles
+    /// stay out until [`Release::without_hold`].
+    pub fn back_to(current: &Published, to: &Release, issued: Timestamp) -> Self {
+        let held = |selection: &Selection| Selection { held: true, ..selection.clone() };
+        Self {
+            format: FORMAT.into(),
+            number: current.release.number + 1,
+            previous: Some(current.digest.clone()),
+            cause: Cause::Rollback { to: to.number },
+            issued,
+            streams: to.streams.iter().map(held).collect(),
+            references: to.references.clone(),
+            trust_generation: current.release.trust_generation,
+            exceptions: to.exceptions.clone(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The release that follows `current` and holds the stream of `selection` no more: it selects that bundle, which the
+    /// release `from` has brought.
+    ///
+    /// # Errors
+    /// As [`Release::after`].
+    pub fn without_hold(
+        current: &Published,
+        from: &Release,
+        selection: &Selection,
+        issued: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let stream = &selection.stream;
+        let references = from.references.iter().filter(|reference| reference.stream == *stream).cloned().collect();
+        let selection = Selection { held: false, ..selection.clone() };
+        let mut release = Self::after(Some(current), selection.clone(), references, issued)?;
+        if let Some(exceptions) = from.exceptions.get(stream) {
+            release.exceptions.insert(stream.clone(), exceptions.clone());
+        }
+        // The cause is that of the bundle's import: an older Sealock reads it, and passes the annotation over.
+        release.annotations.insert(UNHELD.into(), selection.stream);
+        Ok(release)
+    }
+
+    /// The stream that is held no more, where this is why the release was published.
+    pub fn unheld(&self) -> Option<&str> {
+        self.annotations.get(UNHELD).map(String::as_str)
     }
 
     /// Names the generation of the trust state, and what was let pass for the bundle that is the cause.

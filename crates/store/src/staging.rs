@@ -143,8 +143,9 @@ impl Staging {
 
     /// Moves every finished blob into the store and removes the folder. Durable when it returns.
     ///
-    /// What stands here unchecked from an earlier run is not moved.
-    pub(crate) fn promote(self) -> Result<(), StoreError> {
+    /// What stands here unchecked from an earlier run is not moved. Of two that have the same size the one in the store is
+    /// kept, unless `replaces` says that it has rotted.
+    pub(crate) fn promote(self, replaces: bool) -> Result<(), StoreError> {
         let synced = failpoint::hit("sync blobs").during("sync", &self.folder).and_then(|()| self.syncer.finish());
         if let Err(error) = synced {
             // After a failed sync the page cache may look whole while the disk is not: never found again, never trusted.
@@ -154,7 +155,7 @@ impl Staging {
         for digest in &self.finished {
             let (staged, target) = (blob_in(&self.folder.join("blobs"), digest), self.store.blob_path(digest));
             // Both are whole: keeping the old one spares a rename and keeps its readers' page cache. Unless it is damaged.
-            if size_of_blob(&target)? != size_of_blob(&staged)? {
+            if replaces || size_of_blob(&target)? != size_of_blob(&staged)? {
                 rename(&staged, &target)?;
             }
         }
@@ -162,6 +163,11 @@ impl Staging {
             sync_folder(&self.store.layout.blobs().join(algorithm.as_str()))?;
         }
         remove_folder_if_there(&self.folder)
+    }
+
+    /// What was written or checked in this process.
+    pub(crate) fn finished(&self) -> impl Iterator<Item = &Digest> {
+        self.finished.iter()
     }
 
     /// Whether a release that is published together with this staging folder could use the blob.

@@ -12,7 +12,7 @@ use crate::durable::{ensure_folder, replace_file};
 use crate::error::{IoContext, StoreError};
 use crate::layout::{ALGORITHMS, FORMAT, Layout};
 use crate::lock::StoreLock;
-use crate::operations;
+use crate::{operations, reserve};
 
 /// All accepted blobs of a site, and the releases that select from them.
 ///
@@ -36,6 +36,7 @@ impl Store {
         make_folders(&layout)?;
         // Last, so that a store that says its format is whole.
         replace_file(&layout.format(), format!("{FORMAT}\n").as_bytes(), 0o444)?;
+        reserve::make(&layout);
         Self::open(path)
     }
 
@@ -121,6 +122,45 @@ impl Store {
     /// [`StoreError::Locked`] at once where another process holds it.
     pub fn lock(&self) -> Result<StoreLock, StoreError> {
         StoreLock::take(self)
+    }
+
+    /// Tells of every blob, and of its size in bytes, in no order. What bears no digest for a name, or is no regular file, is
+    /// passed over.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn each_blob(&self, tell: &mut dyn FnMut(Digest, u64)) -> Result<(), StoreError> {
+        for algorithm in ALGORITHMS {
+            let folder = self.layout.blobs().join(algorithm.as_str());
+            for entry in fs::read_dir(&folder).during("read", &folder)? {
+                let entry = entry.during("read", &folder)?;
+                let name = entry.file_name();
+                let digest = name.to_str().and_then(|hex| format!("{}:{hex}", algorithm.as_str()).parse().ok());
+                let size = match size_of_blob(&entry.path()) {
+                    Err(StoreError::Foreign { .. }) => None,
+                    result => result?,
+                };
+                // One that has gone meanwhile has no size.
+                if let (Some(digest), Some(size)) = (digest, size) {
+                    tell(digest, size);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers of the release files that there are, in no order; not all need be published.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn release_numbers(&self) -> Result<Vec<u64>, StoreError> {
+        let folder = self.layout.releases();
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(&folder).during("read", &folder)? {
+            let name = entry.during("read", &folder)?.file_name();
+            numbers.extend(name.to_str().and_then(|name| name.strip_suffix(".json")?.parse::<u64>().ok()));
+        }
+        Ok(numbers)
     }
 
     /// Every record of the operation log, oldest first.

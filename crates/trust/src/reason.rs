@@ -61,6 +61,16 @@ codes! {
         cause: "Something was appended to the file: by a transfer tool that pads, or to smuggle it in.",
         remedy: "Copy the bundle again with a tool that keeps its exact length. Do not cut the file by hand."
     }
+    Held = "HELD" {
+        meaning: "The site has gone back to an older release, and takes no newer bundle of this stream until somebody says so.",
+        cause: "`sealock release rollback` was run, and `sealock release unhold` was not yet.",
+        remedy: "Find out why the site went back. `sealock release show` lists what is held; `sealock release unhold STREAM` lets newer bundles in again."
+    }
+    InUse = "IN_USE" {
+        meaning: "The release is one that a cluster or an application was made from, so its content may be needed at any moment.",
+        cause: "A release was to be retired while a cluster still runs from it, and a pod that is started anew could not pull its image.",
+        remedy: "Apply a newer release to the cluster first. If the cluster is gone for good, say --yes."
+    }
     Incomplete = "INCOMPLETE" {
         meaning: "The file ends before the bundle does.",
         cause: "A copy that broke off, a full medium, or a build that did not finish.",

@@ -69,6 +69,8 @@ struct Document {
     registry: Registry,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stale_grace_days: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retained_releases: Option<u64>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, Value>,
 }
@@ -92,6 +94,8 @@ pub struct SiteRootSpec {
     pub registry: Registry,
     /// For how many days after its soft expiry a bundle is imported with a warning only; [`STALE_GRACE_DAYS`] if left out.
     pub stale_grace_days: Option<u32>,
+    /// How many releases are retained beside the current one; all if left out.
+    pub retained_releases: Option<u64>,
 }
 
 /// Why a site root is not believed, or could not be made.
@@ -267,6 +271,11 @@ impl SiteRoot {
         SignedDuration::from_hours(i64::from(days) * 24)
     }
 
+    /// How many releases are retained beside the current one; all where it says nothing.
+    pub fn retained_releases(&self) -> Option<u64> {
+        self.document.retained_releases
+    }
+
     /// Who may replace the site root.
     pub fn root_keys(&self) -> &KeySet {
         &self.roles.root
@@ -309,6 +318,7 @@ fn document(spec: &SiteRootSpec, version: u64) -> Document {
         },
         registry: spec.registry.clone(),
         stale_grace_days: spec.stale_grace_days,
+        retained_releases: spec.retained_releases,
         annotations: BTreeMap::new(),
     }
 }

@@ -8,7 +8,7 @@ use sealock_trust::break_glass::BreakGlassError;
 use sealock_trust::directory::DirectoryError;
 use sealock_trust::reason::Code;
 use sealock_trust::receipt::ReceiptError;
-use sealock_trust::{Digest, Justification};
+use sealock_trust::{Digest, Justification, StreamName};
 
 use crate::archive::ArchiveError;
 use crate::delta::BaseMissing;
@@ -80,6 +80,14 @@ pub enum ImportError {
         /// When.
         since: Timestamp,
     },
+    /// The stream was rolled back, and is held.
+    #[error("the site holds {stream} at {sequence}: newer bundles of it stay out until that ends")]
+    Held {
+        /// The stream.
+        stream: StreamName,
+        /// The sequence that it is held at.
+        sequence: u64,
+    },
     /// The token does not help.
     #[error("the token does not break the glass for this bundle")]
     BreakGlass(#[from] BreakGlassError),
@@ -121,6 +129,7 @@ impl ImportError {
             Self::ClockAhead { .. } => Some(Code::Clock),
             Self::Stale { .. } => Some(Code::Stale),
             Self::Revoked { .. } => Some(Code::Revoked),
+            Self::Held { .. } => Some(Code::Held),
             Self::BreakGlass(source) => source.code(),
             Self::NoRoom { .. } => None,
         }
@@ -144,6 +153,7 @@ impl ImportError {
             | Self::ClockAhead { .. }
             | Self::Stale { .. }
             | Self::Revoked { .. }
+            | Self::Held { .. }
             | Self::BreakGlass(_) => false,
             Self::NoRoom { .. } => true,
         }

@@ -16,7 +16,7 @@ pub use duration::{Days, ParseDaysError};
 pub use gpg::{ChartRule, FileRule};
 pub use guesses::{GuessDecision, GuessRules, RefusedGuess};
 pub use select::{Choice, ComponentSpec, SelectError, Selection, VariantSpec};
-pub use site::{EnrolledRoot, ExpiryPolicy, Registry, Site, SiteKind, SiteMetadata, SiteSpec};
+pub use site::{EnrolledRoot, ExpiryPolicy, Registry, Retention, Site, SiteKind, SiteMetadata, SiteSpec};
 pub use verify::{
     Claims, KeyRule, KeylessRule, KeylessSigner, NotationRule, RuleConflict, VerifyMatch, VerifyRule, rule_for,
 };

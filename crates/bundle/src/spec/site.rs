@@ -63,6 +63,18 @@ pub struct SiteSpec {
     /// What the site thinks of age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiry: Option<ExpiryPolicy>,
+    /// What the site keeps of what it has served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+}
+
+/// What the site keeps of what it has served. It is signed into the site root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retention {
+    /// How many releases are retained beside the current one; all when left out. Those stay too that are pinned, and that a
+    /// cluster or an application was made from.
+    pub releases: u64,
 }
 
 /// What the site thinks of age. It is signed into the site root.

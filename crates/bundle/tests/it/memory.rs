@@ -331,6 +331,7 @@ fn site_of_two(publisher: &Publisher) -> (Site, [FileKey; 2]) {
         approver: Some(KeySet::new(approvers.iter().map(|key| key.public_key().clone()), 1).unwrap()),
         registry: Registry { name: "registry".to_owned(), address: "10.77.0.2:443".to_owned(), ca: String::new() },
         stale_grace_days: None,
+        retained_releases: None,
     };
     let root = SiteRoot::create(&spec, &[&key]).unwrap();
     let site = Site::new(publisher);

@@ -308,6 +308,7 @@ pub(crate) fn site_keys(id: &str, key: FileKey) -> SiteKeys {
         site: set(),
         approver: None,
         stale_grace_days: None,
+        retained_releases: None,
         registry: Registry {
             name: "registry.plant-7.lab".to_owned(),
             address: "10.77.0.2:443".to_owned(),

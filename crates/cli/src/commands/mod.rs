@@ -26,6 +26,7 @@ pub mod send;
 pub mod serve;
 pub mod site;
 pub mod source;
+pub mod store;
 pub mod trust;
 pub mod verify;
 pub mod version;
@@ -57,6 +58,7 @@ pub fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Site(command) => site::run(&command, context),
         Command::Import(args) => import::run(&args, context),
         Command::Release(command) => release::run(&command, context),
+        Command::Store(command) => store::run(&command, context),
         Command::Serve(args) => serve::run(&args, context),
         Command::Cluster(command) => cluster::run(&command, context),
         Command::App(command) => app::run(&command, context),

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use sealock_server::manifest::{Manifest, manifest};
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{Access, Limits, RevocationSource, ServeConfig, Server, TlsFiles};
+use sealock_server::{Access, Limits, RevocationSource, ServeConfig, Server, TlsFiles, UpkeepPolicy};
 use sealock_store::Store;
 use sealock_store::pushed::Settings;
 use sealock_trust::site::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::site::certificate;
+use crate::amounts::{Bytes, Span};
 use crate::context::Context;
 use crate::environment as env;
 use crate::error::{CommandError, Result};
@@ -24,7 +25,8 @@ const PAUSE: &str = "registry.k8s.io/pause:";
 /// Serve the current release as a registry
 ///
 /// An OCI registry over TLS, in the foreground. A new release is served as soon as it is published. SIGTERM
-/// lets running transfers finish; SIGHUP reads certificate and release again.
+/// lets running transfers finish; SIGHUP reads certificate and release again. Meanwhile it keeps the store: collects garbage,
+/// and hashes what is there to find rot, as `store gc` and `store scrub` do.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where to listen [default: the registry's address in the site root]
@@ -36,6 +38,18 @@ pub struct ServeArgs {
     /// A file that gets one JSON object for each request; SIGHUP begins it anew after it was renamed [default: none]
     #[arg(long, value_name = "FILE")]
     access_log: Option<PathBuf>,
+    /// How often garbage is collected, like 10m or 1h; 0s for never [default: 1h]
+    #[arg(long, value_name = "SPAN")]
+    collect_every: Option<Span>,
+    /// For how long garbage waits before it is deleted [default: 1h]
+    #[arg(long, value_name = "SPAN")]
+    grace: Option<Span>,
+    /// How many releases are retained beside the current one [default: as the site root says, else all]
+    #[arg(long, value_name = "RELEASES")]
+    retain: Option<u64>,
+    /// Bytes of the store that are hashed in a second to find rot, like 512K or 8M; 0 for none [default: 8M]
+    #[arg(long, value_name = "BYTES")]
+    scrub_rate: Option<Bytes>,
     /// Write a systemd unit to standard output instead
     #[arg(long)]
     unit: bool,
@@ -96,6 +110,7 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         metrics: args.metrics,
         access_log: args.access_log.clone(),
         limits: Limits::default(),
+        upkeep: upkeep(args, station, context),
     })
 }
 
@@ -116,6 +131,21 @@ fn pushed(store: &Store, context: &Context) -> Option<Settings> {
         return None;
     }
     Some(Settings::default())
+}
+
+fn upkeep(args: &ServeArgs, station: &Station, context: &Context) -> UpkeepPolicy {
+    let usual = UpkeepPolicy::default();
+    let or = |given: Option<Span>, usual| given.map_or(usual, |Span(span)| span);
+    UpkeepPolicy {
+        collect_every: args
+            .collect_every
+            .map_or(usual.collect_every, |Span(span)| Some(span).filter(|span| !span.is_zero())),
+        grace: or(args.grace, usual.grace),
+        retain: args.retain.or(station.site.retained_releases()),
+        scrub_rate: args.scrub_rate.map_or(usual.scrub_rate, |Bytes(rate)| Some(rate).filter(|rate| *rate > 0)),
+        clusters: Some(context.paths.clusters()),
+        ..usual
+    }
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {

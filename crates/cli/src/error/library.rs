@@ -147,6 +147,7 @@ library_error!(sealock_bundle::volumes::VolumeError, is_environment, hint);
 library_error!(sealock_store::StoreError, is_environment);
 library_error!(sealock_server::ServeError, is_environment);
 library_error!(sealock_server::revoked::RevokedError, is_environment);
+library_error!(sealock_server::control::ControlError, is_environment);
 library_error!(sealock_cluster::apps::AppError, hint);
 library_error!(sealock_cluster::spec::LoadError);
 library_error!(sealock_cluster::PlanError, hint);

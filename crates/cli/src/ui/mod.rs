@@ -18,7 +18,7 @@ use crate::error::{CommandError, Result};
 pub use live::Live;
 pub use progress::Progress;
 pub use table::{Table, facts};
-pub use units::{bytes, patches_in_words, short, took};
+pub use units::{bytes, count, patches_in_words, short, took};
 
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const DONE: Style = AnsiColor::Green.on_default().bold();
@@ -105,6 +105,11 @@ impl Ui {
     /// Whether a person reads what is about to happen: on a terminal, or since no answer was given beforehand.
     pub fn is_reviewed(&self) -> bool {
         self.watched || !self.yes
+    }
+
+    /// Whether every question was answered beforehand with yes.
+    pub fn is_answered(&self) -> bool {
+        self.yes
     }
 
     /// Shows what a question is about to be asked of. Quiet does not silence it.

@@ -19,6 +19,11 @@ pub fn bytes(bytes: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
+/// So many things, `word` being the name of one: `1 blob`, `6 blobs`.
+pub fn count(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
 /// What patches save: `3 layers, 1.2 MiB in the place of 40.1 MiB`.
 pub fn patches_in_words(patches: &Patching) -> String {
     let layers = if patches.layers == 1 { "1 layer".to_owned() } else { format!("{} layers", patches.layers) };

@@ -164,6 +164,7 @@ fn mirror_signed_anew(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
         site: only,
         approver: None,
         stale_grace_days: None,
+        retained_releases: None,
         registry: Registry { name: "registry.plant-7".into(), address: "10.77.0.2:443".into(), ca: String::new() },
     };
     let site = SiteRoot::create(&spec, &[&key])?;

@@ -52,6 +52,8 @@ mod signatures;
 mod signing;
 mod site;
 #[cfg(feature = "outside")]
+mod store;
+#[cfg(feature = "outside")]
 mod strace;
 mod trust;
 #[cfg(feature = "outside")]

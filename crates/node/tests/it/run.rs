@@ -35,6 +35,7 @@ impl Site {
             site: keys(),
             approver: None,
             stale_grace_days: None,
+            retained_releases: None,
             registry: Registry {
                 name: "registry.lab".into(),
                 address: "10.77.0.2:443".into(),

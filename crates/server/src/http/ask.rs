@@ -59,10 +59,18 @@ impl<'a> Ask<'a> {
         self.principal.name.as_deref()
     }
 
-    /// Tells a pusher that `digest` is here: it may rely on that for a while, and not send it again.
-    pub(crate) fn promise(&self, digest: &Digest) {
-        if let Some(pushed) = self.state.pushed().filter(|_| self.may(Action::Push)) {
-            pushed.leases().touch([digest], moment().ticks);
-        }
+    /// Whether `digest` can be answered for. A pusher relies on that for a while, and does not send it again: so it is
+    /// promised, and looked for once more, since the collector may have taken it since this request began.
+    pub(crate) fn promise(&self, digest: &Digest) -> bool {
+        let Some(pushed) = self.state.pushed().filter(|_| self.may(Action::Push)) else { return true };
+        let is_offered = || {
+            let snapshot = self.state.snapshot();
+            let shelf = Ask { snapshot: &snapshot, ..*self }.shelf();
+            shelf.manifest_by_digest(digest).is_some() || shelf.blob(digest, true).is_some()
+        };
+        pushed.promise(digest, moment(), is_offered).unwrap_or_else(|error| {
+            tracing::error!(%digest, %error, "cannot be promised");
+            false
+        })
     }
 }

@@ -21,11 +21,8 @@ pub(crate) fn manifest(ask: &Ask<'_>, reference: &str) -> Response<Body> {
     if shelf.is_absent() {
         return Problem::NameUnknown.respond(ask.name);
     }
-    match shelf.manifest(reference) {
-        Some(manifest) => {
-            ask.promise(&manifest.digest);
-            content::of_manifest(&ask.head.method, &ask.head.headers, manifest)
-        }
+    match shelf.manifest(reference).filter(|manifest| ask.promise(&manifest.digest)) {
+        Some(manifest) => content::of_manifest(&ask.head.method, &ask.head.headers, manifest),
         None => denied(&shelf, ask.name, reference)
             .unwrap_or_else(|| Problem::ManifestUnknown.respond(&format!("{}, {reference}", ask.name))),
     }
@@ -40,14 +37,11 @@ pub(crate) async fn blob(ask: &Ask<'_>, digest: &str) -> Response<Body> {
     }
     let (method, headers) = (&ask.head.method, &ask.head.headers);
     // Some clients fetch manifests by the route of blobs.
-    if let Some(manifest) = shelf.manifest_by_digest(&digest) {
+    if let Some(manifest) = shelf.manifest_by_digest(&digest).filter(|_| ask.promise(&digest)) {
         return content::of_manifest(method, headers, manifest);
     }
-    match shelf.blob(&digest, ask.may(Action::Push)) {
-        Some(length) => {
-            ask.promise(&digest);
-            content::of_blob(method, headers, ask.state.store(), (&digest, length)).await
-        }
+    match shelf.blob(&digest, ask.may(Action::Push)).filter(|_| ask.promise(&digest)) {
+        Some(length) => content::of_blob(method, headers, ask.state.store(), (&digest, length)).await,
         None => denied(&shelf, ask.name, &digest.to_string())
             .unwrap_or_else(|| Problem::BlobUnknown.respond(&format!("{}, {digest}", ask.name))),
     }

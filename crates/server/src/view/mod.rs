@@ -1,25 +1,42 @@
-//! What can be pulled: everything that hangs on the references of the current release, and nothing else.
+//! What can be pulled: everything that hangs on the references of the current release, and of older ones that are needed
+//! still, and nothing else. A tag stands for what the newest of them says.
 //!
 //! A view is built whole and never changes; requests read it without locks.
 
-pub(crate) mod closure;
 pub(crate) mod name;
 pub(crate) mod shelf;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use sealock_store::closure::{Closure, ClosureError, Reader};
 use sealock_store::oci::Manifest;
 use sealock_store::release::Reference;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
 
-pub use closure::ClosureError;
-use closure::{Closure, Reader};
 use name::ReferenceName;
 
 use crate::revoked::{Affected, Revocations};
+
+/// Why something that a release names cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ViewError {
+    /// It is not whole.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    /// Another name that leads to the same tag came first.
+    #[error("its tag is {first} already, under another spelling of the name")]
+    Taken {
+        /// What the tag stands for.
+        first: Digest,
+    },
+    /// The name is none that a registry can answer to.
+    #[error("it is no legal reference")]
+    Name,
+}
 
 /// The current release as a registry.
 #[derive(Debug, Default)]
@@ -28,9 +45,11 @@ pub(crate) struct View {
     pub(crate) release: Option<u64>,
     repositories: BTreeMap<String, Repository>,
     /// The references that cannot be served, with the reason.
-    pub(crate) problems: Vec<(String, ClosureError)>,
+    pub(crate) problems: Vec<(String, ViewError)>,
     /// What is revoked, whether it is blocked or raises an alarm.
     pub(crate) affected: Vec<Affected>,
+    /// What only older releases lead to.
+    older: HashSet<Digest>,
 }
 
 /// One repository of the view.
@@ -45,19 +64,50 @@ pub(crate) struct Repository {
 }
 
 impl View {
-    /// The view of `published`. A reference whose content is damaged is left out, and stands among the problems: what is
-    /// whole stays servable, and a pull that began can finish.
-    pub(crate) fn build(store: &Store, published: Option<&Published>, revocations: &Revocations) -> Self {
+    /// The view of `published`, and of the `older` releases, newest first. A reference whose content is damaged is left out, and
+    /// stands among the problems: what is whole stays servable, and a pull that began can finish.
+    pub(crate) fn build(
+        store: &Store,
+        published: Option<&Published>,
+        older: &[Published],
+        revocations: &Revocations,
+    ) -> Self {
         let Some(published) = published else { return Self::default() };
         let mut view = Self { release: Some(published.release.number), ..Self::default() };
         let mut reader = Reader::new(store);
+        let mut seen = HashSet::new();
+        view.add_all(&mut reader, published, revocations, &mut seen);
+        if older.is_empty() {
+            return view;
+        }
+        let current: HashSet<Digest> = view.digests().cloned().collect();
+        for published in older {
+            view.add_all(&mut reader, published, revocations, &mut seen);
+        }
+        let older = view.digests().filter(|digest| !current.contains(digest)).cloned().collect();
+        Self { older, ..view }
+    }
+
+    /// Adds what no newer release names likewise.
+    fn add_all(
+        &mut self,
+        reader: &mut Reader<'_>,
+        published: &Published,
+        revocations: &Revocations,
+        seen: &mut HashSet<(String, Digest)>,
+    ) {
+        let is_current = self.release == Some(published.release.number);
         for reference in &published.release.references {
-            if let Err(error) = view.add(&mut reader, reference, revocations) {
+            // The same name from two streams of one release is judged for each.
+            let is_known = !seen.insert((reference.name.clone(), reference.digest.clone()));
+            if is_known && !is_current {
+                continue;
+            }
+            if let Err(error) = self.add(reader, reference, revocations, is_current) {
                 tracing::error!(reference = reference.name, %error, "cannot be served");
-                view.problems.push((reference.name.clone(), error));
+                self.problems.push((reference.name.clone(), error));
             }
         }
-        view
     }
 
     pub(crate) fn repository(&self, name: &str) -> Option<&Repository> {
@@ -70,30 +120,44 @@ impl View {
         self.repositories.range::<str, _>((from, Bound::Unbounded))
     }
 
+    /// Everything of the current release that can be pulled, some of it more than once.
+    pub(crate) fn current_digests(&self) -> impl Iterator<Item = &Digest> {
+        self.digests().filter(|digest| !self.older.contains(digest))
+    }
+
+    fn digests(&self) -> impl Iterator<Item = &Digest> {
+        let all = self.repositories.values();
+        all.flat_map(|repository| repository.manifests.keys().chain(repository.blobs.keys()))
+    }
+
     fn add(
         &mut self,
         reader: &mut Reader<'_>,
         reference: &Reference,
         revocations: &Revocations,
-    ) -> Result<(), ClosureError> {
-        let name = ReferenceName::parse(&reference.name).ok_or(ClosureError::Name)?;
+        is_current: bool,
+    ) -> Result<(), ViewError> {
+        let name = ReferenceName::parse(&reference.name).ok_or(ViewError::Name)?;
         let closure = reader.closure(&reference.digest, &reference.media_type)?;
         let repository = self.repositories.entry(name.repository).or_default();
         let taken = name.tag.as_ref().and_then(|tag| repository.tags.get(tag));
-        if let Some(first) = taken.filter(|first| **first != reference.digest) {
-            return Err(ClosureError::Taken { first: first.clone() });
+        let taken = taken.filter(|first| **first != reference.digest);
+        if let Some(first) = taken.filter(|_| is_current) {
+            return Err(ViewError::Taken { first: first.clone() });
         }
+        // A newer release says what the tag stands for; by digest the older content is still there.
+        let tag = name.tag.filter(|_| taken.is_none());
         if let Some(affected) = revocations.judge(reference, &closure) {
             let (name_of, digest, reason) = (&affected.name, &affected.digest, &affected.reason);
             tracing::warn!(reference = name_of, %digest, reason, blocked = affected.blocked, "revoked");
             self.affected.push(affected.clone());
             if affected.blocked {
-                repository.block(&closure, name.tag, affected);
+                repository.block(&closure, tag, affected);
                 return Ok(());
             }
         }
         repository.extend(closure);
-        if let Some(tag) = name.tag {
+        if let Some(tag) = tag {
             repository.tags.insert(tag, reference.digest.clone());
         }
         Ok(())

@@ -17,3 +17,4 @@ mod push;
 mod revoked;
 mod site;
 mod skopeo;
+mod upkeep;

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sealock_server::control::{self, ControlError};
 use sealock_server::tls::SiteCa;
-use sealock_server::{Access, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles};
+use sealock_server::upkeep::Collect;
+use sealock_server::{Access, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles, UpkeepPolicy};
+use sealock_store::gc::Outcome;
 use sealock_store::pushed::{Demands, Settings};
 use sealock_store::release::{Reference, ReferenceKind, Selection};
 use sealock_store::{Published, Release, Store};
@@ -28,6 +30,7 @@ pub(crate) struct Site {
     pub(crate) revocations: Option<RevocationSource>,
     pub(crate) access: Access,
     pub(crate) pushed: Option<Settings>,
+    pub(crate) upkeep: UpkeepPolicy,
 }
 
 /// Who may push in tests.
@@ -61,6 +64,7 @@ impl Site {
             revocations: None,
             access: Access::closed(),
             pushed: None,
+            upkeep: UpkeepPolicy::default(),
         };
         Store::init(&site.path("store")).unwrap();
         std::fs::write(site.path("ca.crt"), site.ca.certificate_pem()).unwrap();
@@ -100,9 +104,12 @@ impl Site {
         let lock = self.store().lock().unwrap();
         let current = lock.store().current_release(&self.keys()).unwrap();
         let sequence = current.as_ref().map_or(1, |current| current.release.number + 1);
-        let manifest = Digest::sha256(&sequence.to_le_bytes());
+        let listed: Vec<_> =
+            content.blobs.iter().map(|blob| json!({"digest": Digest::sha256(blob), "size": blob.len()})).collect();
+        let listing = json!({"sequence": sequence, "blobs": listed}).to_string().into_bytes();
+        let manifest = Digest::sha256(&listing);
         let mut staging = lock.staging(&manifest).unwrap();
-        for blob in &content.blobs {
+        for blob in content.blobs.iter().chain([&listing]) {
             let digest = Digest::sha256(blob);
             if !staging.holds(&digest, blob.len() as u64).unwrap() {
                 let mut writer = staging.write_blob(&digest, blob.len() as u64).unwrap();
@@ -130,6 +137,7 @@ impl Site {
             metrics: Some("127.0.0.1:0".parse().unwrap()),
             access_log: Some(self.path("access.log")),
             limits: self.limits,
+            upkeep: self.upkeep.clone(),
         }
     }
 
@@ -137,6 +145,12 @@ impl Site {
     pub(crate) async fn reload(&self) -> Result<String, ControlError> {
         let path = self.path("control.sock");
         tokio::task::spawn_blocking(move || control::reload(&path)).await.unwrap()
+    }
+
+    /// Asks the server to collect garbage, as `sealock store gc` does.
+    pub(crate) async fn collect(&self, asked: Collect) -> Result<Outcome, ControlError> {
+        let path = self.path("control.sock");
+        tokio::task::spawn_blocking(move || control::collect(&path, &asked)).await.unwrap()
     }
 
     pub(crate) async fn serve(&self) -> Running {

@@ -8,7 +8,6 @@ mod change;
 mod error;
 mod hash;
 mod index;
-mod lease;
 mod lock;
 mod log;
 mod moment;
@@ -23,7 +22,6 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::SignedDuration;
@@ -31,7 +29,6 @@ use sealock_trust::{Algorithm, Digest};
 
 pub use change::{Demands, PutManifest};
 pub use error::PushError;
-pub use lease::{Leases, Stripe};
 pub use moment::Moment;
 pub use record::{Operation, Record, Verdict};
 pub use rows::{Entry, Tag};
@@ -40,6 +37,7 @@ pub use uploads::{Append, UploadId};
 
 use crate::durable::ensure_folder;
 use crate::error::{IoContext, StoreError};
+use crate::gc::Guard;
 use crate::store::Store;
 use change::Change;
 use lock::PushedLock;
@@ -58,19 +56,11 @@ pub struct Settings {
     pub headroom: u64,
     /// Without a byte for so long, an upload is given up.
     pub upload_life: SignedDuration,
-    /// How long a reply promises that a blob is there.
-    pub lease: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            uploads: 4096,
-            longest_blob: 1 << 40,
-            headroom: 64 << 20,
-            upload_life: SignedDuration::from_hours(24),
-            lease: Duration::from_secs(3600),
-        }
+        Self { uploads: 4096, longest_blob: 1 << 40, headroom: 64 << 20, upload_life: SignedDuration::from_hours(24) }
     }
 }
 
@@ -82,18 +72,19 @@ pub struct Pushed {
     store: Store,
     published: Arc<ArcSwap<Snapshot>>,
     uploads: Uploads,
-    leases: Leases,
+    guard: Arc<Guard>,
     // Ends before the lock is given back.
     writer: Writer,
     lock: PushedLock,
 }
 
 impl Pushed {
-    /// Opens the pushed content of `store`: takes the lock, raises the epoch, and brings the index up to the log.
+    /// Opens the pushed content of `store`: takes the lock, raises the epoch, and brings the index up to the log. What replies
+    /// promise stands in `guard`, where whoever collects garbage looks first: it is the one of this process.
     ///
     /// # Errors
     /// [`StoreError::Locked`] where another process writes it; [`StoreError::DamagedLog`]; [`PushError::UnknownFormat`].
-    pub fn open(store: &Store, settings: &Settings, now: Moment) -> Result<Self, PushError> {
+    pub fn open(store: &Store, settings: &Settings, guard: Arc<Guard>, now: Moment) -> Result<Self, PushError> {
         let (folder, uploads) = (store.layout.pushed(), store.layout.uploads());
         for folder in [&folder, &folder.join("log"), &uploads] {
             ensure_folder(folder, 0o700)?;
@@ -114,7 +105,7 @@ impl Pushed {
             life: settings.upload_life,
         };
         let uploads = Uploads::open(uploads, bounds, now.wall)?;
-        Ok(Self { store: store.clone(), published, uploads, leases: Leases::new(settings.lease), writer, lock })
+        Ok(Self { store: store.clone(), published, uploads, guard, writer, lock })
     }
 
     /// All pushed content as it is now.
@@ -127,9 +118,36 @@ impl Pushed {
         self.lock.epoch
     }
 
-    /// What replies have promised. Whoever takes a blob away holds its stripe, and looks there first.
-    pub fn leases(&self) -> &Leases {
-        &self.leases
+    /// Promises the blob `digest` for a while, where it is in the store and `is_offered` says that its repository still has
+    /// it: whoever may push may rely on it then, and need not send it again. Returns whether it is promised.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`], [`StoreError::Io`].
+    pub fn promise(&self, digest: &Digest, now: Moment, is_offered: impl FnOnce() -> bool) -> Result<bool, StoreError> {
+        let look = || Ok::<_, StoreError>(self.store.blob_size(digest)?.filter(|_| is_offered()));
+        Ok(self.guard.promise_found(digest, now.ticks, look)?.is_some())
+    }
+
+    /// Lets repositories go of the blobs that no manifest of theirs refers to, and that nobody was promised: garbage then,
+    /// unless something else leads to them. Returns how many these were.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], [`StoreError::Io`].
+    pub fn let_go(&self, now: Moment) -> Result<usize, PushError> {
+        let snapshot = self.snapshot();
+        let mut count = 0;
+        for (name, repository) in snapshot.repositories(None) {
+            for (digest, _) in repository.blobs().filter(|(digest, _)| !repository.refers_to(digest)) {
+                let release = || self.delete_blob((name, None), digest, now);
+                match self.guard.unless_promised(digest, now.ticks, release) {
+                    Some(Ok(_)) => count += 1,
+                    // A manifest came meanwhile, or somebody else was faster.
+                    None | Some(Err(PushError::InUse { .. } | PushError::UnknownBlob { .. })) => {}
+                    Some(Err(error)) => return Err(error),
+                }
+            }
+        }
+        Ok(count)
     }
 
     /// How many uploads are open.
@@ -187,7 +205,7 @@ impl Pushed {
         let size = append.offset();
         let finished = append.check(digest).and_then(|()| {
             let path = append.path();
-            let placed = place::place(&self.store, &self.leases, (append.file(), &path), (digest, size), now.ticks);
+            let placed = place::place(&self.store, &self.guard, (append.file(), &path), (digest, size), now.ticks);
             // On a full disk it goes on from what was acknowledged; after any other failure nothing is known of its bytes.
             if !(matches!(placed, Err(StoreError::DiskFull { .. })) && path.exists()) {
                 append.end();
@@ -239,14 +257,9 @@ impl Pushed {
         from: &str,
         now: Moment,
     ) -> Result<u64, PushError> {
-        let size = {
-            let mut stripe = self.leases.stripe(digest);
-            let Some(size) = self.store.blob_size(digest)? else {
-                return Err(PushError::UnknownBlob { repository: from.to_owned(), digest: digest.clone() });
-            };
-            stripe.renew(digest, now.ticks);
-            size
-        };
+        let found = self.guard.promise_found(digest, now.ticks, || self.store.blob_size(digest))?;
+        let unknown = || PushError::UnknownBlob { repository: from.to_owned(), digest: digest.clone() };
+        let size = found.ok_or_else(unknown)?;
         self.hold_blob((repository, principal), (digest, size), Some(from.to_owned()), now)?;
         Ok(size)
     }
@@ -261,7 +274,7 @@ impl Pushed {
         let uploads = self.store.layout.uploads();
         let folder = uploads.join(UploadId::random().during("make a name in", &uploads)?.to_string());
         let content = (&put.manifest.digest, put.manifest.bytes.as_ref());
-        place::place_bytes(&self.store, &self.leases, &folder, content, now.ticks)?;
+        place::place_bytes(&self.store, &self.guard, &folder, content, now.ticks)?;
         self.writer.submit(now.wall, principal, Change::Manifest(put))
     }
 

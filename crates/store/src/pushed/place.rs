@@ -4,15 +4,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Instant;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sealock_trust::Digest;
 
-use super::lease::Leases;
 use crate::durable::{ensure_folder, remove_folder_if_there, rename, set_mode, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
+use crate::gc::Guard;
+use crate::gc::protocol::Tick;
 use crate::store::{Store, size_of_blob};
 
 /// Makes `file`, which stands at `path` and has the digest `digest`, the blob of that name, and promises it from `now` on.
@@ -20,10 +20,10 @@ use crate::store::{Store, size_of_blob};
 /// The stripe is held while it is put there, so that nobody takes it away at that moment.
 pub(crate) fn place(
     store: &Store,
-    leases: &Leases,
+    guard: &Guard,
     (file, path): (&File, &Path),
     (digest, size): (&Digest, u64),
-    now: Instant,
+    now: Tick,
 ) -> Result<(), StoreError> {
     set_mode(path, 0o444).during("set the mode of", path)?;
     // What was reserved beyond its end is given back.
@@ -32,12 +32,7 @@ pub(crate) fn place(
         .and_then(|()| file.sync_all())
         .during("sync", path)?;
     let target = store.blob_path(digest);
-    let put = {
-        let mut stripe = leases.stripe(digest);
-        stripe.renew(digest, now);
-        put(path, &target, size)
-    };
-    if let Err(error) = put {
+    if let Err(error) = guard.promise_found(digest, now, || put(path, &target, size).map(Some)) {
         // So that its upload can go on.
         let _ = set_mode(path, 0o600);
         return Err(error);
@@ -48,25 +43,21 @@ pub(crate) fn place(
 /// Makes `bytes` the blob `digest`, by way of the folder `folder`, which is there for nothing else, and promises it from `now` on.
 pub(crate) fn place_bytes(
     store: &Store,
-    leases: &Leases,
+    guard: &Guard,
     folder: &Path,
     (digest, bytes): (&Digest, &[u8]),
-    now: Instant,
+    now: Tick,
 ) -> Result<(), StoreError> {
     let target = store.blob_path(digest);
     let size = bytes.len() as u64;
-    let is_there = {
-        let mut stripe = leases.stripe(digest);
-        stripe.renew(digest, now);
-        size_of_blob(&target)? == Some(size)
-    };
-    if is_there {
+    let look = || Ok::<_, StoreError>(size_of_blob(&target)?.filter(|found| *found == size));
+    if guard.promise_found(digest, now, look)?.is_some() {
         // Whoever put it there may not have come that far yet.
         return sync_folder(target.parent().unwrap_or(store.path()));
     }
     ensure_folder(folder, 0o700)?;
     let path = folder.join("data");
-    let placed = write(&path, bytes).and_then(|file| place(store, leases, (&file, &path), (digest, size), now));
+    let placed = write(&path, bytes).and_then(|file| place(store, guard, (&file, &path), (digest, size), now));
     let removed = remove_folder_if_there(folder);
     placed.and(removed)
 }

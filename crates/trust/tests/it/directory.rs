@@ -241,6 +241,7 @@ fn site(folder: &Path) -> SiteKeys {
         site: only(),
         approver: None,
         stale_grace_days: None,
+        retained_releases: None,
         registry: Registry { name: "registry".to_owned(), address: "10.77.0.2:443".to_owned(), ca: String::new() },
     };
     let keys = SiteKeys::new(SiteRoot::create(&spec, &[&key]).unwrap(), Box::new(key)).unwrap();

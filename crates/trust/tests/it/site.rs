@@ -18,6 +18,7 @@ fn spec(root: &[FileKey], site: &[FileKey]) -> SiteRootSpec {
         site: key_set(site, 1),
         approver: None,
         stale_grace_days: None,
+        retained_releases: None,
         registry: Registry {
             name: "registry.plant-7.internal".to_owned(),
             address: "10.77.0.2:443".to_owned(),

@@ -114,6 +114,7 @@ fn the_site_root_and_its_receipt_are_as_published() {
         site: only,
         approver: None,
         stale_grace_days: None,
+        retained_releases: None,
         registry: Registry {
             name: "registry.plant-7.internal".to_owned(),
             address: "10.77.0.2:443".to_owned(),

@@ -1,5 +1,6 @@
 //! `sealock app apply`
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use sealock_cluster::Plan;
 use sealock_cluster::apps::{self, App, Applied, Progress, Target};
 use sealock_cluster::release::ReleaseView;
 use sealock_cluster::tools::Toolbox;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::commands::cluster::target::misread;
 use crate::commands::trust::revocations;
@@ -30,6 +31,12 @@ pub struct ApplyArgs {
     /// Seconds to wait until everything is ready
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
+}
+
+/// What an application needs.
+#[derive(Default, Serialize, Deserialize)]
+struct Bound {
+    releases: BTreeSet<u64>,
 }
 
 #[derive(Serialize)]
@@ -65,8 +72,29 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let started = Instant::now();
     let told = Told::default();
     let timeout = Duration::from_secs(args.timeout);
+    // From the first object on, pods may need images of this release; those of the one before do until all are ready.
+    bind(&folder, &app, release.release.number, true)?;
     let applied = runtime.block_on(apps::apply(&app, &target, timeout, &|event| told.tell(context, event)))?;
+    bind(&folder, &app, release.release.number, false)?;
     show(&app, &applied, started.elapsed(), context)
+}
+
+/// Writes down which releases the application needs (docs/formats/plan.md): they stay live.
+fn bind(folder: &std::path::Path, app: &App, release: u64, keep_others: bool) -> Result<()> {
+    let path = folder.join("apps").join(format!("{}.json", app.name()));
+    let before = if keep_others && path.exists() {
+        let text = files::read_text(&path)?;
+        serde_json::from_str::<Bound>(&text)
+            .map_err(|error| CommandError::failed(format!("{} is damaged: {error}", path.display())))?
+    } else {
+        Bound::default()
+    };
+    let mut releases = before.releases;
+    releases.insert(release);
+    let made = std::fs::create_dir_all(folder.join("apps"));
+    made.map_err(|error| CommandError::from(error).context(format!("making a folder in {}", folder.display())))?;
+    let text = serde_json::to_vec(&Bound { releases });
+    files::replace(&path, &text.map_err(|error| CommandError::internal(error.to_string()))?)
 }
 
 /// The plan that made the cluster: it knows the version whose kubectl is to be used.

@@ -46,7 +46,7 @@ fn text(published: &Published, affected: &[Affected]) -> String {
         ("release", release.number.to_string()),
         ("digest", published.digest.to_string()),
         ("issued", release.issued.to_string()),
-        ("cause", describe_cause(&release.cause)),
+        ("cause", describe_cause(release)),
         ("streams", streams(release).join(" ")),
     ]);
     let mut table = Table::new(["name", "kind", "digest", "stream", "vouched for by"]);

@@ -125,6 +125,7 @@ fn create(
             ca,
         },
         stale_grace_days: spec.spec.expiry.map(|expiry| expiry.stale_grace.count()),
+        retained_releases: spec.spec.retention.map(|retention| retention.releases),
     };
     Ok(SiteKeys::new(SiteRoot::create(&root_spec, &[root.as_ref()])?, site)?)
 }

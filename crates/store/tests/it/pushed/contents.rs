@@ -1,7 +1,7 @@
 //! Manifests, tags, mounts and deletes.
 
 use sealock_store::StoreError;
-use sealock_store::pushed::{Demands, PushError, Snapshot};
+use sealock_store::pushed::{Demands, PushError, Pushed, Snapshot};
 use sealock_trust::Digest;
 use serde_json::json;
 
@@ -136,14 +136,14 @@ fn what_is_not_there_cannot_be_deleted() {
 
 #[test]
 fn a_mount_lets_another_repository_hold_the_blob() {
-    let world = World::new();
-    let pushed = world.open();
+    let (world, guard) = (World::new(), guard());
+    let pushed = Pushed::open(&world.store(), &settings(), guard.clone(), moment()).unwrap();
     let layer = blob(&pushed, "a", b"layer").unwrap();
     assert_eq!(pushed.mount(("b", WHO), &layer, "a", moment()).unwrap(), 5);
     pushed.delete_blob(("a", WHO), &layer, moment()).unwrap();
     assert_eq!(pushed.snapshot().repository("b").unwrap().blob(&layer), Some(5));
     assert!(pushed.snapshot().is_held(&layer));
-    assert!(pushed.leases().stripe(&layer).is_promised(&layer, moment().ticks));
+    assert!(guard.is_promised(&layer, 3599) && !guard.is_promised(&layer, 3600));
 }
 
 #[test]

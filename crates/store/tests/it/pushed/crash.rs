@@ -158,7 +158,7 @@ fn push_and_die() {
         Ok(())
     }));
     let mut told = std::fs::File::create(folder.join("../told")).unwrap();
-    let pushed = Pushed::open(&Store::open(folder).unwrap(), &settings(), moment()).unwrap();
+    let pushed = Pushed::open(&Store::open(folder).unwrap(), &settings(), guard(), moment()).unwrap();
     push_all(&pushed, &mut |line| writeln!(told, "{line}").unwrap()).unwrap();
 }
 

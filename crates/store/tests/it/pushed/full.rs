@@ -23,7 +23,7 @@ fn on_a_small_disk() {
     let folder = std::env::var(FOLDER).unwrap();
     let folder = Path::new(&folder);
     let store = sealock_store::Store::init(&folder.join("store")).unwrap();
-    let open = || Pushed::open(&store, &settings(), moment()).unwrap();
+    let open = || Pushed::open(&store, &settings(), guard(), moment()).unwrap();
     let pushed = open();
     let layer = blob(&pushed, "a", b"layer").unwrap();
     let image = manifest_of(&[b"layer"], None);

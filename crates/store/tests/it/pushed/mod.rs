@@ -4,6 +4,7 @@ mod contents;
 mod crash;
 mod damage;
 mod full;
+mod garbage;
 mod model;
 mod support;
 mod uploads;

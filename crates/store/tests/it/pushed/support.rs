@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_store::Store;
+use sealock_store::gc::Guard;
+use sealock_store::gc::protocol::Terms;
 use sealock_store::oci::Manifest;
 use sealock_store::pushed::{Append, Demands, Moment, PushError, Pushed, PutManifest, Settings, Snapshot, Verdict};
 use sealock_trust::{Algorithm, Digest};
@@ -26,7 +27,12 @@ pub(crate) fn moment() -> Moment {
 /// So many hours later by the clock on the wall.
 pub(crate) fn later(hours: i64) -> Moment {
     let wall = Timestamp::from_second(1_790_000_000).unwrap() + SignedDuration::from_hours(hours);
-    Moment { wall, ticks: Instant::now() }
+    Moment { wall, ticks: 0 }
+}
+
+/// What replies promise, for an hour.
+pub(crate) fn guard() -> Arc<Guard> {
+    Arc::new(Guard::new(Terms { lease: 3600, grace: 3600 }, 0))
 }
 
 /// Without room kept free, which the machine may not have.
@@ -54,7 +60,7 @@ impl World {
     }
 
     pub(crate) fn try_open(&self) -> Result<Pushed, PushError> {
-        Pushed::open(&self.store(), &settings(), moment())
+        Pushed::open(&self.store(), &settings(), guard(), moment())
     }
 }
 

@@ -84,7 +84,7 @@ fn an_upload_belongs_to_its_repository_and_its_principal() {
 fn bounds_hold() {
     let world = World::new();
     let bounded = Settings { uploads: 2, longest_blob: 10, ..settings() };
-    let pushed = Pushed::open(&world.store(), &bounded, moment()).unwrap();
+    let pushed = Pushed::open(&world.store(), &bounded, guard(), moment()).unwrap();
     let mut append = begun(&pushed, "a").unwrap();
     assert!(matches!(append.expect(11), Err(PushError::TooLong { limit: 10 })));
     append.write(b"12345", moment().wall).unwrap();
@@ -97,7 +97,7 @@ fn bounds_hold() {
 fn headroom_is_left_and_the_upload_stays() {
     let world = World::new();
     let greedy = Settings { headroom: 1 << 60, ..settings() };
-    let pushed = Pushed::open(&world.store(), &greedy, moment()).unwrap();
+    let pushed = Pushed::open(&world.store(), &greedy, guard(), moment()).unwrap();
     let mut append = begun(&pushed, "a").unwrap();
     let id = append.id().to_string();
     assert!(matches!(append.expect(1), Err(PushError::Store(StoreError::DiskFull { .. }))));

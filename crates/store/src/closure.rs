@@ -1,18 +1,23 @@
-//! Reads manifests from the store, and finds out what hangs on them.
+//! Reads manifests from the store, and finds out what hangs on them: the one reader that the registry, the garbage
+//! collector and the check have in common.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use sealock_store::oci::{Descriptor, LONGEST_MANIFEST, Manifest};
-use sealock_store::{Store, StoreError};
 use sealock_trust::Digest;
 
-/// How deep an index may nest.
-const DEEPEST: usize = 8;
+use crate::error::StoreError;
+use crate::failpoint;
+use crate::oci::{Descriptor, LONGEST_MANIFEST, Manifest};
+use crate::store::Store;
 
-/// Why something a release names cannot be served.
+/// How deep an index may nest.
+pub(crate) const DEEPEST: usize = 8;
+
+/// Why it is not known what hangs on a manifest, or why not all of it is there.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClosureError {
     /// A blob is not in the store.
     #[error("{digest} is not in the store")]
@@ -47,7 +52,7 @@ pub enum ClosureError {
         source: serde_json::Error,
     },
     /// A manifest is longer than clients accept.
-    #[error("the manifest {digest} is longer than {LONGEST_MANIFEST} bytes")]
+    #[error("the manifest {digest} is longer than any is")]
     TooLong {
         /// The blob.
         digest: Digest,
@@ -58,15 +63,6 @@ pub enum ClosureError {
         /// The blob at which it was seen.
         digest: Digest,
     },
-    /// Another name that leads to the same tag came first.
-    #[error("its tag is {first} already, under another spelling of the name")]
-    Taken {
-        /// What the tag stands for.
-        first: Digest,
-    },
-    /// The name is none that a registry can answer to.
-    #[error("it is no legal reference")]
-    Name,
     /// The blob could not be read.
     #[error("{digest} cannot be read")]
     Read {
@@ -80,8 +76,38 @@ pub enum ClosureError {
     Store(#[from] StoreError),
 }
 
+impl Manifest {
+    /// Reads the manifest `digest`, which something calls `media_type`; without a word where that is empty.
+    ///
+    /// # Errors
+    /// [`ClosureError`]: it is not there, is damaged, or is no manifest.
+    pub fn read(store: &Store, digest: &Digest, media_type: &str) -> Result<Self, ClosureError> {
+        let bytes = read(store, digest, LONGEST_MANIFEST)?;
+        let form = |source| ClosureError::Form { digest: digest.clone(), source };
+        Self::parse(digest.clone(), media_type, bytes.into()).map_err(form)
+    }
+}
+
+/// The blob `digest`, which has at most `limit` bytes and the digest that it stands under.
+pub(crate) fn read(store: &Store, digest: &Digest, limit: u64) -> Result<Vec<u8>, ClosureError> {
+    let blob = store.open_blob(digest)?.ok_or_else(|| ClosureError::Missing { digest: digest.clone() })?;
+    if blob.size > limit {
+        return Err(ClosureError::TooLong { digest: digest.clone() });
+    }
+    let mut bytes = Vec::new();
+    let read = |source| ClosureError::Read { digest: digest.clone(), source };
+    failpoint::hit("read manifest").map_err(read)?;
+    blob.file.take(limit).read_to_end(&mut bytes).map_err(read)?;
+    let actual = Digest::of(digest.algorithm(), &bytes);
+    if actual != *digest {
+        return Err(ClosureError::Damaged { digest: digest.clone(), actual });
+    }
+    Ok(bytes)
+}
+
 /// Reads each manifest once, however many names lead to it.
-pub(crate) struct Reader<'a> {
+#[derive(Debug)]
+pub struct Reader<'a> {
     store: &'a Store,
     known: HashMap<Digest, Arc<Manifest>>,
     /// Blobs that were seen in the store, with their sizes.
@@ -90,29 +116,35 @@ pub(crate) struct Reader<'a> {
 
 /// Everything that can be pulled under one name.
 #[derive(Debug, Default)]
-pub(crate) struct Closure {
+pub struct Closure {
     /// An index may name the same child often, and its children too: each is followed once.
     seen: HashSet<Digest>,
-    pub(crate) manifests: Vec<Arc<Manifest>>,
-    pub(crate) blobs: Vec<(Digest, u64)>,
+    /// Manifests and indexes, children first.
+    pub manifests: Vec<Arc<Manifest>>,
+    /// Configs and layers, with their sizes in bytes.
+    pub blobs: Vec<(Digest, u64)>,
 }
 
 impl Closure {
     /// Everything in it.
-    pub(crate) fn digests(&self) -> impl Iterator<Item = &Digest> {
+    pub fn digests(&self) -> impl Iterator<Item = &Digest> {
         self.manifests.iter().map(|manifest| &manifest.digest).chain(self.blobs.iter().map(|(digest, _)| digest))
     }
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(store: &'a Store) -> Self {
+    /// Of `store`. What was read is kept for as long as the reader.
+    pub fn new(store: &'a Store) -> Self {
         Self { store, known: HashMap::new(), sizes: HashMap::new() }
     }
 
     /// Everything that hangs on the manifest or index `digest`, which a release calls `media_type`.
     ///
     /// Platforms that an index names and the store lacks were left out on purpose; anything else must be there.
-    pub(crate) fn closure(&mut self, digest: &Digest, media_type: &str) -> Result<Closure, ClosureError> {
+    ///
+    /// # Errors
+    /// [`ClosureError`].
+    pub fn closure(&mut self, digest: &Digest, media_type: &str) -> Result<Closure, ClosureError> {
         let mut closure = Closure::default();
         self.descend(digest, media_type, DEEPEST, &mut closure)?;
         Ok(closure)
@@ -149,26 +181,9 @@ impl<'a> Reader<'a> {
         if let Some(manifest) = self.known.get(digest) {
             return Ok(manifest.clone());
         }
-        let bytes = self.read(digest)?;
-        let form = |source| ClosureError::Form { digest: digest.clone(), source };
-        let manifest = Arc::new(Manifest::parse(digest.clone(), media_type, bytes.into()).map_err(form)?);
+        let manifest = Arc::new(Manifest::read(self.store, digest, media_type)?);
         self.known.insert(digest.clone(), manifest.clone());
         Ok(manifest)
-    }
-
-    fn read(&self, digest: &Digest) -> Result<Vec<u8>, ClosureError> {
-        let blob = self.store.open_blob(digest)?.ok_or_else(|| ClosureError::Missing { digest: digest.clone() })?;
-        if blob.size > LONGEST_MANIFEST {
-            return Err(ClosureError::TooLong { digest: digest.clone() });
-        }
-        let mut bytes = Vec::new();
-        let read = |source| ClosureError::Read { digest: digest.clone(), source };
-        blob.file.take(LONGEST_MANIFEST).read_to_end(&mut bytes).map_err(read)?;
-        let actual = Digest::of(digest.algorithm(), &bytes);
-        if actual != *digest {
-            return Err(ClosureError::Damaged { digest: digest.clone(), actual });
-        }
-        Ok(bytes)
     }
 
     /// The size of a config or layer; nothing for a layer that the store need not have.
