@@ -21,11 +21,17 @@ pub(crate) use hooked::{inherit, shared};
 
 /// What a thread passes on to those that it starts: nothing, in a build without failpoints.
 #[cfg(not(feature = "failpoints"))]
-pub(crate) fn shared() {}
+pub(crate) struct Nothing;
+
+/// What a thread passes on to those that it starts.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn shared() -> Nothing {
+    Nothing
+}
 
 /// Takes over what the starting thread passed on.
 #[cfg(not(feature = "failpoints"))]
-pub(crate) fn inherit((): ()) {}
+pub(crate) fn inherit(_: Nothing) {}
 
 #[cfg(feature = "failpoints")]
 mod hooked {

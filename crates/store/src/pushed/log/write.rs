@@ -47,6 +47,8 @@ pub(crate) struct Log {
     /// Up to here the disk has room for sure.
     reserved: u64,
     last: Option<(u64, Digest)>,
+    /// From this length on a segment is followed by another one; in bytes.
+    full: u64,
 }
 
 /// Records that are on their way into the log.
@@ -74,7 +76,7 @@ impl Log {
             failpoint::hit("cut log").and_then(|()| file.set_len(end)).during("write", &path)?;
         }
         let last = last.map(|last| (last.number, last.digest.clone()));
-        Ok(Self { folder: folder.to_owned(), file, path, segment, end, reserved: end, last })
+        Ok(Self { folder: folder.to_owned(), file, path, segment, end, reserved: end, last, full: FULL })
     }
 
     /// An empty batch behind the end.
@@ -107,9 +109,9 @@ impl Log {
         failpoint::hit("take back log").and_then(|()| self.file.set_len(self.end))
     }
 
-    /// The last record.
+    /// The last record; nothing where it stands in a segment before this one.
     pub(crate) fn position(&self) -> Option<Position> {
-        let (number, digest) = self.last.clone()?;
+        let (number, digest) = self.last.clone().filter(|_| self.end > 0)?;
         Some(Position { number, digest, segment: self.segment, end: self.end })
     }
 
@@ -124,7 +126,7 @@ impl Log {
 
     /// Goes on to the next segment where this one is full, and sees to it that there will be room for deletes behind the batch.
     fn make_room(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        if self.end >= FULL {
+        if self.end >= self.full {
             match self.next_segment() {
                 // It may also become longer than that.
                 Err(StoreError::DiskFull { .. }) if batch.frees => {}
@@ -205,4 +207,102 @@ fn open_segment(path: &Path) -> Result<File, StoreError> {
     let file = failpoint::hit("open pushed log").and_then(|()| options.open(path)).during("open", path)?;
     set_mode(path, 0o600).during("set the mode of", path)?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::{Replay, replay};
+    use super::*;
+
+    /// A log of so many records, in segments of a few each.
+    fn written(folder: &Path, records: u64) -> Vec<Position> {
+        let mut log = Log::open(folder, None).unwrap();
+        log.full = 500;
+        let append = |epoch| {
+            let mut batch = log.batch();
+            batch.add(Timestamp::UNIX_EPOCH, None, Operation::Opened { epoch }).unwrap();
+            log.append(batch).unwrap().unwrap()
+        };
+        (1..=records).map(append).collect()
+    }
+
+    fn numbers(folder: &Path, from: Option<&Position>) -> Result<Option<Vec<u64>>, StoreError> {
+        let mut numbers = Vec::new();
+        let each = |record: Record, position: &Position| {
+            assert_eq!(record.number, position.number);
+            numbers.push(record.number);
+            Ok::<_, StoreError>(())
+        };
+        Ok(match replay(folder, from, each)? {
+            Replay::Done(_) => Some(numbers),
+            Replay::Elsewhere => None,
+        })
+    }
+
+    #[test]
+    fn a_full_segment_is_followed_by_another_and_the_chain_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let positions = written(folder.path(), 20);
+        let all = segments(folder.path()).unwrap();
+        assert!(all.len() > 3 && all[0] == 1, "{all:?}");
+        assert_eq!(numbers(folder.path(), None).unwrap().unwrap(), (1..=20).collect::<Vec<_>>());
+        for position in &positions {
+            let behind = numbers(folder.path(), Some(position)).unwrap().unwrap();
+            assert_eq!(behind, (position.number + 1..=20).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_segment_that_was_begun_and_is_empty_or_torn_is_gone_on_with() {
+        for torn in [&b""[..], b"{\"at\":"] {
+            let folder = tempfile::tempdir().unwrap();
+            let last = written(folder.path(), 5).pop().unwrap();
+            fs::write(segment_path(folder.path(), 6), torn).unwrap();
+            assert_eq!(numbers(folder.path(), None).unwrap().unwrap().len(), 5);
+            let mut log = Log::open(folder.path(), Some(&last)).unwrap();
+            let mut batch = log.batch();
+            batch.add(Timestamp::UNIX_EPOCH, None, Operation::Opened { epoch: 6 }).unwrap();
+            assert_eq!(log.append(batch).unwrap().unwrap().segment, 6);
+            assert_eq!(numbers(folder.path(), None).unwrap().unwrap().len(), 6);
+        }
+    }
+
+    #[test]
+    fn a_segment_that_is_missing_cut_or_called_otherwise_is_refused() {
+        let damage: [fn(&Path, &[u64]); 4] = [
+            |folder, all| fs::remove_file(segment_path(folder, all[1])).unwrap(),
+            |folder, all| fs::remove_file(segment_path(folder, all[0])).unwrap(),
+            |folder, all| {
+                let path = segment_path(folder, all[1]);
+                let text = fs::read(&path).unwrap();
+                fs::write(&path, &text[..text.len() - 1]).unwrap();
+            },
+            |folder, all| fs::rename(segment_path(folder, all[1]), segment_path(folder, all[1] + 1)).unwrap(),
+        ];
+        for (number, damage) in damage.into_iter().enumerate() {
+            let folder = tempfile::tempdir().unwrap();
+            written(folder.path(), 20);
+            damage(folder.path(), &segments(folder.path()).unwrap());
+            let result = numbers(folder.path(), None);
+            assert!(matches!(result, Err(StoreError::DamagedLog { .. })), "damage {number}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn a_place_that_the_log_does_not_have_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let last = written(folder.path(), 5).pop().unwrap();
+        let bent = [
+            Position { end: last.end + 1, ..last.clone() },
+            Position { end: last.end - 1, ..last.clone() },
+            Position { segment: 99, ..last.clone() },
+            Position { digest: Digest::sha256(b"other"), ..last.clone() },
+        ];
+        for position in bent {
+            assert_eq!(numbers(folder.path(), Some(&position)).unwrap(), None, "{position:?}");
+        }
+        assert_eq!(numbers(folder.path(), Some(&last)).unwrap(), Some(Vec::new()));
+    }
 }
