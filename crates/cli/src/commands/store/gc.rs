@@ -1,5 +1,7 @@
 //! `sealock store gc`
 
+use std::cmp::Reverse;
+
 use sealock_server::control::{self, ControlError};
 use sealock_server::upkeep::Collect;
 use sealock_store::StoreError;
@@ -33,7 +35,7 @@ pub struct GcArgs {
 /// For how long a reply of the registry promises a blob, and for how long blobs wait where nobody says.
 const TERMS: Terms = Terms { lease: 3600, grace: 3600 };
 
-/// Blobs that a table shows; `-o json` shows all.
+/// Blobs that a table shows, the largest; `-o json` shows all.
 const MOST_ROWS: usize = 40;
 
 pub fn run(args: &GcArgs, context: &Context) -> Result<()> {
@@ -185,7 +187,9 @@ fn garbage(plan: &Plan) -> String {
         return String::new();
     }
     let mut table = Table::new(["garbage", "size", "kept until now by", "state"]);
-    for garbage in plan.garbage.iter().take(MOST_ROWS) {
+    let mut largest: Vec<&Garbage> = plan.garbage.iter().collect();
+    largest.sort_by_key(|garbage| Reverse(garbage.size));
+    for garbage in largest.into_iter().take(MOST_ROWS) {
         table.row([garbage.digest.to_string(), bytes(garbage.size), kept_by(garbage), state(garbage.state).to_owned()]);
     }
     let more = plan.garbage.len().saturating_sub(MOST_ROWS);
