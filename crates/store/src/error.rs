@@ -193,7 +193,7 @@ pub enum StoreError {
         number: u64,
     },
     /// A server runs, and knows what it has promised.
-    #[error("the store in {path} is served by another process: only that one can collect its garbage", path = .path.display())]
+    #[error("the store in {path} is served by another process: only that one may take pushes, and collect its garbage", path = .path.display())]
     Served {
         /// The folder of the store.
         path: PathBuf,

@@ -549,5 +549,5 @@ async fn a_second_server_on_the_same_store_is_refused() {
     let mut config = site.config();
     config.control_socket = None;
     let error = sealock_server::Server::bind(config).await.unwrap_err();
-    assert!(error.is_environment() && error.to_string().contains("in use by another process"), "{error}");
+    assert!(error.is_environment() && error.to_string().contains("is served by another process"), "{error}");
 }
