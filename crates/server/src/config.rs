@@ -7,6 +7,8 @@ use std::time::Duration;
 use sealock_store::Store;
 use sealock_trust::KeySet;
 
+use crate::access::AccessFiles;
+
 /// Everything [`crate::Server::bind`] needs.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
@@ -16,6 +18,8 @@ pub struct ServeConfig {
     pub site_keys: KeySet,
     /// Where it stands what is revoked; none where nothing can be.
     pub revocations: Option<RevocationSource>,
+    /// Where it stands who may do what; without it everybody may pull, and nobody may do anything else.
+    pub access: Option<AccessFiles>,
     /// Where to listen; several for several addresses of the station.
     pub listen: Vec<SocketAddr>,
     /// The registry's certificate.

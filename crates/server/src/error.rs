@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use sealock_trust::reason::Code;
 
+use crate::access::AccessError;
 use crate::revoked::RevokedError;
 
 /// Why the server did not start, or stopped.
@@ -51,6 +52,9 @@ pub enum ServeError {
     /// The store, its current release or the trust directory cannot be used.
     #[error(transparent)]
     Content(#[from] RevokedError),
+    /// It cannot be said who may do what.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
@@ -61,6 +65,7 @@ impl ServeError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Content(error) => error.code(),
+            Self::Access(error) => error.code(),
             _ => None,
         }
     }
@@ -79,6 +84,7 @@ impl ServeError {
             | Self::Control { .. }
             | Self::Signals(_) => true,
             Self::Content(error) => error.is_environment(),
+            Self::Access(error) => error.is_environment(),
             Self::Tls(_) | Self::NoAddress => false,
         }
     }

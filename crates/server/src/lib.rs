@@ -3,6 +3,7 @@
 //! The current release of a [`sealock_store::Store`] as an OCI registry (distribution specification 1.1, pull only) over
 //! TLS. What can be pulled is what hangs on the references of the release, and nothing else; the registry never proxies.
 
+pub mod access;
 mod config;
 pub mod control;
 mod error;
@@ -10,12 +11,14 @@ mod http;
 mod listen;
 mod notify;
 pub mod revoked;
+pub mod rules;
 mod serve;
 mod state;
 pub mod tls;
 pub mod unit;
 mod view;
 
+pub use access::{Access, AccessError, AccessFiles};
 pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles};
 pub use error::{ServeError, TlsError};
 pub use serve::{Server, serve};

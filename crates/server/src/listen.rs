@@ -15,10 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use crate::access::{Peer, gate};
 use crate::config::Limits;
 use crate::error::ServeError;
-use crate::http::answer;
 use crate::state::State;
 
 /// What is sent but not acknowledged beyond this stays with us: a client that hangs up in the middle of an open-ended
@@ -60,8 +61,8 @@ impl Connections {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Some((stream, slot)) => {
-                    let connection = self.clone().serve(stream, slot, graceful.watcher());
+                Some((stream, address, slot)) => {
+                    let connection = self.clone().serve((stream, address), slot, graceful.watcher());
                     tokio::spawn(connection);
                 }
                 // Out of descriptors or memory: the connections that end make room.
@@ -77,10 +78,10 @@ impl Connections {
     }
 
     /// The next connection, once there is room for it.
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         match listener.accept().await {
-            Ok((stream, _)) => Some((stream, slot)),
+            Ok((stream, address)) => Some((stream, address, slot)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 None
@@ -88,7 +89,7 @@ impl Connections {
         }
     }
 
-    async fn serve(self, stream: TcpStream, slot: OwnedSemaphorePermit, watcher: Watcher) {
+    async fn serve(self, (stream, address): (TcpStream, SocketAddr), slot: OwnedSemaphorePermit, watcher: Watcher) {
         if let Err(error) = tune(&stream) {
             tracing::debug!(%error, "the connection is gone already");
             return;
@@ -101,12 +102,14 @@ impl Connections {
         };
         // Too slow, or no TLS at all.
         let Ok(Ok(stream)) = stream else { return };
+        let peer = self.peer(address, &stream);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.limits.stalled));
         let state = self.state;
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request| {
             let state = state.clone();
-            async move { Ok::<_, std::convert::Infallible>(answer(&state, &request).await) }
+            request.extensions_mut().insert(peer.clone());
+            async move { Ok::<_, std::convert::Infallible>(gate::answer(&state, request).await) }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.header).max_buf_size(HEADER_AT_MOST);
@@ -116,6 +119,14 @@ impl Connections {
             tracing::debug!(%error, "a connection ended early");
         }
         drop(slot);
+    }
+
+    /// Who is at the other end.
+    fn peer(&self, address: SocketAddr, stream: &TlsStream<TcpStream>) -> Peer {
+        let policy = self.state.access().policy();
+        let holder = |chain| policy.authorities.as_ref().and_then(|authorities| authorities.holder(chain));
+        let certificate = stream.get_ref().1.peer_certificates().and_then(holder);
+        Peer { address: address.ip(), certificate }
     }
 }
 

@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 use sealock_store::Store;
 use sealock_trust::KeySet;
 
+use crate::access::Access;
 use crate::config::{RevocationSource, ServeConfig};
+use crate::error::ServeError;
 use crate::revoked::{Revocations, RevokedError};
 use crate::view::View;
 use crate::view::name::{is_repository, upstream_prefix};
@@ -17,6 +19,7 @@ pub(crate) struct State {
     store: Store,
     site_keys: KeySet,
     source: Option<RevocationSource>,
+    access: Arc<Access>,
     /// The registry's own names and addresses, lower case, with and without port.
     names: Vec<String>,
     view: ArcSwap<View>,
@@ -28,11 +31,12 @@ pub(crate) struct State {
 
 impl State {
     /// The state at start: the current release, whose signature must hold, less what is revoked.
-    pub(crate) fn load(config: &ServeConfig) -> Result<Self, RevokedError> {
+    pub(crate) fn load(config: &ServeConfig) -> Result<Self, ServeError> {
         let state = Self {
             store: config.store.clone(),
             site_keys: config.site_keys.clone(),
             source: config.revocations.clone(),
+            access: Arc::new(Access::open(config.access.clone())?),
             names: config.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             view: ArcSwap::default(),
             revocations: ArcSwap::default(),
@@ -69,6 +73,11 @@ impl State {
 
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    /// Who may do what.
+    pub(crate) fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -19,16 +19,18 @@ use serde_json::json;
 
 pub(crate) use body::Body;
 use query::Query;
-use respond::{OCI_NAMESPACE, Problem, of_json};
+pub(crate) use respond::of_json;
+use respond::{OCI_NAMESPACE, Problem};
 
+use crate::access::{Action, Principal};
 use crate::revoked::Affected;
 use crate::state::State;
 use crate::view::{Repository, View, name};
 
 /// Answers one request. Its body is never read.
-pub(crate) async fn answer<B>(state: &State, request: &Request<B>) -> Response<Body> {
+pub(crate) async fn answer<B>(state: &State, request: &Request<B>, principal: &Principal) -> Response<Body> {
     let method = request.method();
-    let mut response = route(state, request).await;
+    let mut response = route(state, request, principal).await;
     if method == Method::HEAD {
         // Headers, `Content-Length` among them, are those of GET (RFC 9110, section 9.3.2).
         *response.body_mut() = Body::Empty;
@@ -36,7 +38,7 @@ pub(crate) async fn answer<B>(state: &State, request: &Request<B>) -> Response<B
     response
 }
 
-async fn route<B>(state: &State, request: &Request<B>) -> Response<Body> {
+async fn route<B>(state: &State, request: &Request<B>, principal: &Principal) -> Response<Body> {
     let view = state.view();
     let method = request.method();
     let reads = method == Method::GET || method == Method::HEAD;
@@ -44,22 +46,33 @@ async fn route<B>(state: &State, request: &Request<B>) -> Response<Body> {
         path if !reads && path.starts_with("/v2") => Problem::Unsupported.respond(method.as_str()),
         _ if !reads => empty(StatusCode::METHOD_NOT_ALLOWED),
         "/healthz" => health(&view),
-        "/v2" | "/v2/" => version(),
+        "/v2" | "/v2/" => match state.access().demand_at_the_door(principal) {
+            Ok(()) => version(),
+            Err(challenge) => challenge.respond(),
+        },
         path => match path.strip_prefix("/v2/") {
-            Some(path) => registry(state, &view, request, path).await,
+            Some(path) => registry(state, &view, request, (principal, path)).await,
             None => empty(StatusCode::NOT_FOUND),
         },
     }
 }
 
 /// Everything under `/v2/<name>/`.
-async fn registry<B>(state: &State, view: &View, request: &Request<B>, path: &str) -> Response<Body> {
+async fn registry<B>(
+    state: &State,
+    view: &View,
+    request: &Request<B>,
+    (principal, path): (&Principal, &str),
+) -> Response<Body> {
     let Ok(path) = percent_decode_str(path).decode_utf8() else { return Problem::NameInvalid.respond("") };
     let Some((name, endpoint)) = Endpoint::parse(&path) else { return Problem::NameInvalid.respond(&path) };
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let Some(repository) = state.repository_name(name, query.ns.as_deref()) else {
         return Problem::NameInvalid.respond(query.ns.as_deref().unwrap_or(name));
     };
+    if let Err(challenge) = state.access().demand(principal, &repository, Action::Pull) {
+        return challenge.respond();
+    }
     let mut response = endpoint.answer(state, view, request, (&repository, &query)).await;
     if let Some(Ok(ns)) = query.ns.map(|ns| HeaderValue::from_str(&ns)) {
         response.headers_mut().insert(OCI_NAMESPACE, ns);
@@ -168,7 +181,7 @@ fn health(view: &Arc<View>) -> Response<Body> {
     )
 }
 
-fn empty(status: StatusCode) -> Response<Body> {
+pub(crate) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::Empty);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use sealock_server::control::{self, ControlError};
 use sealock_server::tls::SiteCa;
-use sealock_server::{Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles};
+use sealock_server::{AccessFiles, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles};
 use sealock_store::release::{Reference, ReferenceKind, Selection};
 use sealock_store::{Published, Release, Store};
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer};
@@ -25,6 +25,8 @@ pub(crate) struct Site {
     ca: SiteCa,
     pub(crate) limits: Limits,
     pub(crate) revocations: Option<RevocationSource>,
+    /// Where it stands who may do what.
+    pub(crate) access: Option<AccessFiles>,
 }
 
 /// Something to import: blobs, and the names of some of them.
@@ -52,6 +54,7 @@ impl Site {
             ca,
             limits: Limits::default(),
             revocations: None,
+            access: None,
         };
         Store::init(&site.path("store")).unwrap();
         std::fs::write(site.path("ca.crt"), site.ca.certificate_pem()).unwrap();
@@ -61,6 +64,14 @@ impl Site {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Makes `spec` the site's word on who may do what; a server that runs already takes it at the next reload.
+    pub(crate) fn write_access(&mut self, spec: &str) {
+        let head = "apiVersion: sealock/v1alpha1\nkind: Registry\nmetadata: {name: registry.test}\nspec:\n";
+        std::fs::write(self.path("registry.yaml"), format!("{head}{spec}")).unwrap();
+        self.access =
+            Some(AccessFiles { registry: self.path("registry.yaml"), token_key: self.path("registry/token.key") });
     }
 
     pub(crate) fn store(&self) -> Store {
@@ -103,6 +114,7 @@ impl Site {
             store: self.store(),
             site_keys: self.keys(),
             revocations: self.revocations.clone(),
+            access: self.access.clone(),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: TlsFiles { certificate: self.path("tls.crt"), key: self.path("tls.key") },
             names: vec!["registry.test".into(), "registry.test:5000".into()],
