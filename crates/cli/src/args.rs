@@ -87,6 +87,9 @@ pub enum Command {
     #[command(subcommand)]
     Release(commands::release::ReleaseCommand),
     Serve(commands::serve::ServeArgs),
+    /// Who may do what at the site's registry
+    #[command(subcommand)]
+    Registry(commands::registry::RegistryCommand),
     /// Kubernetes clusters of this site
     #[command(subcommand)]
     Cluster(commands::cluster::ClusterCommand),

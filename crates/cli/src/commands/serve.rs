@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{Limits, RevocationSource, ServeConfig, Server, TlsFiles};
+use sealock_server::{AccessFiles, Limits, RevocationSource, ServeConfig, Server, TlsFiles};
 use sealock_trust::site::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,18 +12,21 @@ use super::site::certificate;
 use crate::context::Context;
 use crate::environment as env;
 use crate::error::{CommandError, Result};
-use crate::paths::DEFAULT_STATE;
+use crate::paths::{ACCESS, DEFAULT_STATE};
 use crate::station::Station;
 
 /// Serve the current release as a registry
 ///
-/// An OCI registry over TLS, read-only, in the foreground. A new release is served as soon as it is published. SIGTERM
-/// lets running transfers finish; SIGHUP reads certificate and release again.
+/// An OCI registry over TLS, in the foreground. A new release is served as soon as it is published. SIGTERM lets running
+/// transfers finish; SIGHUP reads certificate, release and who may do what again.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where to listen [default: the registry's address in the site root]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
+    /// Who may do what: a file of the kind `Registry` [default: /etc/sealock/registry.yaml where it is; else everybody may pull]
+    #[arg(long, value_name = "FILE")]
+    access: Option<PathBuf>,
     /// Write a systemd unit to standard output instead
     #[arg(long)]
     unit: bool,
@@ -71,6 +74,7 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         store: station.store.clone(),
         site_keys: station.site.site_keys().clone(),
         revocations: Some(RevocationSource { trust: context.paths.trust(), clusters: context.paths.clusters() }),
+        access: access(args, context),
         listen,
         tls: TlsFiles { certificate: files.certificate, key: files.key },
         names: names(registry),
@@ -78,6 +82,13 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         notify_socket: env::read(&env::NOTIFY_SOCKET).map(PathBuf::from),
         limits: Limits::default(),
     })
+}
+
+/// The file that was named, or the usual one where there is one.
+fn access(args: &ServeArgs, context: &Context) -> Option<AccessFiles> {
+    let usual = || Some(PathBuf::from(ACCESS)).filter(|path| path.exists());
+    let registry = args.access.clone().or_else(usual)?;
+    Some(AccessFiles { registry, token_key: context.paths.registry().join("token.key") })
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {
@@ -120,10 +131,14 @@ fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
     if context.paths.state() != Path::new(DEFAULT_STATE) {
         arguments.push(format!("--state-dir {}", context.paths.state().display()));
     }
+    if let Some(access) = &args.access {
+        arguments.push(format!("--access {}", std::path::absolute(access)?.display()));
+    }
     Ok(unit(&Unit {
         binary: &binary,
         arguments: &arguments.join(" "),
         user: &args.user,
         store: &context.paths.store(),
+        kept: &context.paths.registry(),
     }))
 }

@@ -258,6 +258,9 @@ pub struct Rule {
     /// Whether what has no SBOM (SPDX or CycloneDX, as a referrer) is not pulled.
     #[serde(default)]
     pub sbom: bool,
+    /// Whether a manifest may refer to what is not there; a pull of it may then end half-way.
+    #[serde(default)]
+    pub sparse: bool,
     /// What one repository holds at most, like `50GiB`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota: Option<ByteCount>,

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use ::http::header::CONTENT_TYPE;
 use ::http::request::Parts;
@@ -9,6 +10,7 @@ use ::http::{Method, Request, Response, StatusCode};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
 
 use super::token::{self, LONGEST_BODY};
 use super::{Access, Challenge, Principal};
@@ -17,6 +19,9 @@ use crate::state::State;
 
 /// Where tokens are to be had.
 const TOKEN: &str = "/token";
+
+/// For a form to come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether the server is well.
 const HEALTH: &str = "/healthz";
@@ -65,20 +70,17 @@ where
     let is_form = head.headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(FORM.as_bytes()));
     let body = match head.method {
         Method::GET => Bytes::new(),
-        Method::POST if is_form => match Limited::new(body, LONGEST_BODY).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return counted(Challenge::of_request("the form is too long, or broke off").respond(), None),
+        Method::POST if is_form => match timeout(PATIENCE, Limited::new(body, LONGEST_BODY).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            _ => return counted(Challenge::of_request("the form is too long, or took too long").respond(), None),
         },
         Method::POST => return counted(Challenge::of_request("this is no form").respond(), None),
         _ => return counted(empty(StatusCode::METHOD_NOT_ALLOWED), None),
     };
     let answer = token::answer(access, head, &body).await;
-    match (&answer.who, &answer.refusal) {
-        (Some(who), _) => tracing::debug!(%who, "a token was given out"),
-        (None, Some(refusal)) => {
-            tracing::info!(why = refusal.word(), detail = refusal.detail(), "no token was given out");
-        }
-        (None, None) => {}
+    match &answer.outcome {
+        Ok(who) => tracing::debug!(%who, "a token was given out"),
+        Err(refusal) => tracing::info!(why = refusal.word(), detail = refusal.detail(), "no token was given out"),
     }
     counted(answer.response, None)
 }

@@ -53,7 +53,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// Whether `name` is a DNS label, as robots, providers and clusters are called.
-pub(crate) fn is_label(name: &str) -> bool {
+pub fn is_label(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&name.len()) && name.bytes().all(legal) && !name.starts_with('-') && !name.ends_with('-')
 }

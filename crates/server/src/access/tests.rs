@@ -199,7 +199,7 @@ async fn a_form_gets_a_token_too() {
         let mut head = head("/token", None);
         head.method = ::http::Method::POST;
         let answer = token::answer_at(&access, &head, form.as_bytes(), now()).await;
-        (answer.response.status().as_u16(), answer.who)
+        (answer.response.status().as_u16(), answer.outcome.ok())
     };
     let login = "username=robot%2Bci&password=slk_1&service=registry.test&scope=repository:team/a:pull";
     assert_eq!(ask(&format!("grant_type=password&{login}")).await, (200, Some("robot/ci".into())));

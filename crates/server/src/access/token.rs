@@ -27,10 +27,8 @@ const MOST_PARAMETERS: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) response: Response<Body>,
-    /// Who got a token.
-    pub(crate) who: Option<Box<str>>,
-    /// Why nobody did.
-    pub(crate) refusal: Option<Challenge>,
+    /// Who got a token, or why nobody did.
+    pub(crate) outcome: Result<Box<str>, Challenge>,
 }
 
 /// What is asked for, and by whom.
@@ -85,8 +83,8 @@ pub(crate) async fn answer(access: &Access, head: &Parts, body: &[u8]) -> Answer
 
 pub(super) async fn answer_at(access: &Access, head: &Parts, body: &[u8], now: Timestamp) -> Answer {
     match issue(access, head, body, now).await {
-        Ok((response, who)) => Answer { response, who: Some(who.name.clone()), refusal: None },
-        Err(refusal) => Answer { response: refusal.respond(), who: None, refusal: Some(refusal) },
+        Ok((response, who)) => Answer { response, outcome: Ok(who.name.clone()) },
+        Err(refusal) => Answer { response: refusal.respond(), outcome: Err(refusal) },
     }
 }
 

@@ -44,6 +44,7 @@ struct Rule {
     media_types: Option<Vec<Glob>>,
     signers: Vec<Signer>,
     sbom: bool,
+    sparse: bool,
     quota: Option<u64>,
 }
 
@@ -220,6 +221,22 @@ impl Rules {
         self.reserve(push.repository, push.used, push.bytes.len() as u64)
     }
 
+    /// Whether `tag`, once it names something, goes on naming that when this manifest comes. [`Rules::admit`] looks at what the tag
+    /// named when it was asked: whoever writes the tag looks again.
+    ///
+    /// # Errors
+    /// As [`Rules::reserve`], and [`Refusal::Manifest`].
+    pub fn tag_stays(&self, repository: &str, tag: &str, manifest: &[u8]) -> Result<bool, Refusal> {
+        let rule = self.rule(repository)?;
+        let manifest = Manifest::parse(manifest).map_err(Refusal::Manifest)?;
+        Ok(!rule.is_mutable(tag, &manifest))
+    }
+
+    /// Whether a manifest in `repository` may refer to what is not there.
+    pub fn may_be_sparse(&self, repository: &str) -> bool {
+        self.rule(repository).is_ok_and(|rule| rule.sparse)
+    }
+
     /// Whether a manifest may be pulled.
     pub fn verdict(&self, stored: &Stored<'_>) -> Verdict {
         let rule = match self.rule(stored.repository) {
@@ -259,6 +276,7 @@ impl Rule {
             media_types: written.media_types.clone(),
             signers: written.signed_by.iter().map(|file| Signer::load(file, folder)).collect::<Result<_, _>>()?,
             sbom: written.sbom,
+            sparse: written.sparse,
             quota: written.quota.map(crate::access::document::ByteCount::bytes),
         })
     }
@@ -329,6 +347,13 @@ impl Signer {
     }
 }
 
+impl Epoch {
+    /// The same as a number: its first 64 bits.
+    pub fn number(&self) -> u64 {
+        self.0.get(..16).and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -348,7 +373,7 @@ fn epoch(rules: &[Rule]) -> Epoch {
             let keys: Vec<_> = rule.signers.iter().map(|signer| signer.key.file_digest().to_string()).collect();
             json!({
                 "repositories": rule.repositories, "mutableTags": rule.mutable_tags, "mediaTypes": rule.media_types,
-                "keys": keys, "sbom": rule.sbom, "quota": rule.quota,
+                "keys": keys, "sbom": rule.sbom, "sparse": rule.sparse, "quota": rule.quota,
             })
         })
         .collect();

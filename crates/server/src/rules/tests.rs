@@ -126,6 +126,18 @@ fn a_tag_is_written_once_unless_it_is_let_move() {
 }
 
 #[test]
+fn whoever_writes_a_tag_can_ask_again() {
+    let rules = rules(
+        &json!([{"repositories": ["team/**"], "mutableTags": ["latest"], "sparse": true}, {"repositories": ["a"]}]),
+    );
+    let bytes = manifest(&[LAYER]);
+    assert_eq!(rules.tag_stays("team/a", "v1", &bytes), Ok(true));
+    assert_eq!(rules.tag_stays("team/a", "latest", &bytes), Ok(false));
+    assert!(rules.tag_stays("other", "v1", &bytes).is_err());
+    assert_eq!(["team/a", "a", "other"].map(|name| rules.may_be_sparse(name)), [true, false, false]);
+}
+
+#[test]
 fn cosign_adds_to_what_it_has_signed_and_nobody_else_under_its_tags() {
     let rules = rules(&json!([{"repositories": ["team/**"]}]));
     let image = image();
@@ -282,6 +294,7 @@ fn an_epoch_is_that_of_its_rules_and_keys() {
     assert_eq!(epoch(&base), epoch(&base.clone()));
     for (name, value) in [
         ("sbom", json!(true)),
+        ("sparse", json!(true)),
         ("quota", json!("1GiB")),
         ("mutableTags", json!(["a"])),
         ("repositories", json!(["b"])),
@@ -294,6 +307,8 @@ fn an_epoch_is_that_of_its_rules_and_keys() {
     let (one, two) = (signed_by(&Cosign::generate(), &json!({})), signed_by(&Cosign::generate(), &json!({})));
     assert_ne!(one.epoch(), two.epoch());
     assert_ne!(*one.epoch(), epoch(&base));
+    assert_ne!(one.epoch().number(), two.epoch().number());
+    assert!(one.epoch().to_string().starts_with(&format!("{:016x}", one.epoch().number())));
 }
 
 #[test]
