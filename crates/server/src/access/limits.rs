@@ -41,7 +41,7 @@ struct Client {
 
 /// A request that is under way, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit(Option<Arc<AtomicU32>>);
+pub(crate) struct Permit(Arc<AtomicU32>);
 
 /// Too much at once; what to wait before asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,6 @@ impl Limiter {
     /// # Errors
     /// [`TooMuch`].
     pub(crate) fn admit(&self, client: &str, allowance: &Allowance, now: Duration) -> Result<Permit, TooMuch> {
-        if *allowance == Allowance::default() {
-            return Ok(Permit(None));
-        }
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let most = self.most.unwrap_or(MOST_CLIENTS);
         if clients.len() >= most && !clients.contains_key(client) {
@@ -74,7 +71,7 @@ impl Limiter {
             client.full_at = rate.take(client.full_at, now)?;
         }
         client.under_way.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit(Some(client.under_way.clone())))
+        Ok(Permit(client.under_way.clone()))
     }
 }
 
@@ -90,9 +87,7 @@ impl Rate {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(under_way) = &self.0 {
-            under_way.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) use peer::Peer;
 pub use summary::{Summary, summary};
 
 use key::TokenKey;
-use limits::{Limiter, Permit};
+use limits::{Allowance, Limiter, Permit};
 use passwords::Passwords;
 use policy::Policy;
 use who::Who;
@@ -140,7 +140,7 @@ impl Access {
             Err(error) => return Err(Challenge::of_login(&policy, host, &error.into())),
         };
         let permit = self.admit(&policy, &who, &Peer::of(head))?;
-        Ok(Principal { policy, who, host: host.cloned(), _permit: Some(Arc::new(permit)) })
+        Ok(Principal { policy, who, host: host.cloned(), _permit: permit.map(Arc::new) })
     }
 
     /// Somebody whom nobody asked who they are: for what everybody may see, and does not count.
@@ -211,13 +211,17 @@ impl Access {
     }
 
     /// Counts a request, by name, or by address where nobody has said who they are.
-    fn admit(&self, policy: &Policy, who: &Who, peer: &Peer) -> Result<Permit, Challenge> {
+    fn admit(&self, policy: &Policy, who: &Who, peer: &Peer) -> Result<Option<Permit>, Challenge> {
+        // Most sites have no limits, and then nothing is looked up or remembered.
+        if policy.allowance == Allowance::default() {
+            return Ok(None);
+        }
         let admitted = if who.is_anonymous() {
             self.requests.admit(&format!("anonymous/{}", peer.address()), &policy.allowance, self.started.elapsed())
         } else {
             self.requests.admit(&who.name, &policy.allowance, self.started.elapsed())
         };
-        admitted.map_err(|too_much| Challenge::too_much(&who.name, too_much.retry_after))
+        admitted.map(Some).map_err(|too_much| Challenge::too_much(&who.name, too_much.retry_after))
     }
 }
 
