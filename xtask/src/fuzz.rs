@@ -37,6 +37,8 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("chart", &["bundle/testdata"]),
     ("reference", &[]),
     ("journal", &[]),
+    ("scope", &[]),
+    ("token", &[]),
     ("layer_patch", &["bundle/testdata/vectors/layer-patch"]),
 ];
 
@@ -62,6 +64,23 @@ const TRUST_STATE: &str = concat!(
 const SPDX: &str = r#"{"spdxVersion":"SPDX-2.3","packages":[{"name":"zlib","versionInfo":"1.3","licenseConcluded":"Zlib","externalRefs":[]}]}"#;
 
 const CYCLONEDX: &str = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"zlib","version":"1.3","licenses":[{"license":{"id":"Zlib"}}],"components":[]}]}"#;
+
+/// Scopes, a form, names, and a pattern with a name.
+const SCOPES: [&str; 5] = [
+    "repository:team/app:pull,push registry:catalog:*",
+    "grant_type=password&service=r&scope=repository%3Aa%3Apull&username=robot%2Bci&password=x",
+    "service-account/plant-7/shop/*",
+    "oidc/corp/anna@corp",
+    "team/**/a*\nteam/b/ab",
+];
+
+/// A token, a key set and two kinds of credentials.
+const TOKENS: [&str; 4] = [
+    "eyJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.eyJpc3MiOiJhIiwiYXVkIjpbImIiXSwiZXhwIjo5fQ.AAAA",
+    r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+    "Basic cm9ib3QrY2k6eA==",
+    "Bearer a.b.c",
+];
 
 /// Larger files teach a fuzzer nothing that smaller ones do not.
 const LARGEST_SEED: u64 = 64 << 10;
@@ -132,6 +151,8 @@ impl Desk {
             "key_uri" => ["pkcs11:token=a;serial=1;slot-id=7;object=b;id=%01?module-path=/c&pin-source=file:/d"]
                 .map(Into::into)
                 .to_vec(),
+            "scope" => SCOPES.map(Into::into).to_vec(),
+            "token" => TOKENS.map(Into::into).to_vec(),
             _ => Vec::new(),
         };
         for source in sources {

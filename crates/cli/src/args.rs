@@ -90,6 +90,9 @@ pub enum Command {
     #[command(subcommand)]
     Store(commands::store::StoreCommand),
     Serve(commands::serve::ServeArgs),
+    /// Who may do what at the site's registry
+    #[command(subcommand)]
+    Registry(commands::registry::RegistryCommand),
     /// Kubernetes clusters of this site
     #[command(subcommand)]
     Cluster(commands::cluster::ClusterCommand),

@@ -8,6 +8,9 @@ pub const DEFAULT_STATE: &str = "/var/lib/sealock";
 /// The station's settings.
 pub const STATION_CONFIG: &str = "/etc/sealock/config.yaml";
 
+/// Who may do what at the station's registry.
+pub const ACCESS: &str = "/etc/sealock/registry.yaml";
+
 /// Where `serve` listens for `reload`.
 pub const CONTROL_SOCKET: &str = "/run/sealock/control.sock";
 
@@ -36,6 +39,11 @@ impl Paths {
 
     pub fn keys(&self) -> PathBuf {
         self.state.join("keys")
+    }
+
+    /// What the registry keeps for itself: the key by which it signs tokens.
+    pub fn registry(&self) -> PathBuf {
+        self.state.join("registry")
     }
 
     /// The receipts that were given out last, one of each stream.

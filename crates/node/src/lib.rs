@@ -7,6 +7,7 @@
 pub mod admission;
 pub mod changes;
 pub mod context;
+pub mod credential;
 pub mod error;
 pub mod facts;
 pub mod fence;

@@ -8,7 +8,7 @@ use sealock_store::Store;
 use sealock_store::pushed::Settings;
 use sealock_trust::KeySet;
 
-use crate::access::Access;
+use crate::access::AccessFiles;
 
 /// Everything [`crate::Server::bind`] needs.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ pub struct ServeConfig {
     pub site_keys: KeySet,
     /// Where it stands what is revoked; none where nothing can be.
     pub revocations: Option<RevocationSource>,
-    /// Who may do what.
-    pub access: Access,
+    /// Where it stands who may do what; without it everybody may pull, and nobody may do anything else.
+    pub access: Option<AccessFiles>,
     /// How pushed content is kept; none where it is neither taken nor served, as where the store cannot be written.
     pub pushed: Option<Settings>,
     /// Where to listen; several for several addresses of the station.

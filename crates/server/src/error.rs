@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sealock_store::pushed::PushError;
 use sealock_trust::reason::Code;
 
+use crate::access::AccessError;
 use crate::revoked::RevokedError;
 
 /// Why the server did not start, or stopped.
@@ -63,6 +64,9 @@ pub enum ServeError {
     /// Pushed content cannot be used.
     #[error(transparent)]
     Pushed(#[from] PushError),
+    /// It cannot be said who may do what.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// Signals cannot be received.
     #[error("cannot receive signals")]
     Signals(#[source] io::Error),
@@ -77,6 +81,7 @@ impl ServeError {
         match self {
             Self::Content(error) => error.code(),
             Self::Pushed(error) => error.code(),
+            Self::Access(error) => error.code(),
             _ => None,
         }
     }
@@ -98,6 +103,7 @@ impl ServeError {
             | Self::Threads(_) => true,
             Self::Content(error) => error.is_environment(),
             Self::Pushed(error) => error.is_environment(),
+            Self::Access(error) => error.is_environment(),
             Self::Tls(_) | Self::NoAddress => false,
         }
     }

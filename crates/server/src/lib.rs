@@ -17,6 +17,7 @@ pub mod manifest;
 mod notify;
 mod observe;
 pub mod revoked;
+pub mod rules;
 mod serve;
 mod state;
 pub mod tls;
@@ -24,7 +25,7 @@ pub mod unit;
 pub mod upkeep;
 mod view;
 
-pub use access::Access;
+pub use access::{Access, AccessError, AccessFiles};
 pub use bound::bound;
 pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles, UpkeepPolicy};
 pub use error::{ServeError, TlsError};

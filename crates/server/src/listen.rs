@@ -15,10 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use crate::access::{Peer, gate};
 use crate::config::Limits;
 use crate::error::ServeError;
-use crate::http::answer;
 use crate::observe::Observer;
 use crate::state::State;
 
@@ -61,8 +62,8 @@ impl Connections {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Some((stream, client, slot)) => {
-                    let connection = self.clone().serve((stream, client), slot, graceful.watcher());
+                Some((stream, address, slot)) => {
+                    let connection = self.clone().serve((stream, address), slot, graceful.watcher());
                     tokio::spawn(connection);
                 }
                 // Out of descriptors or memory: the connections that end make room.
@@ -81,7 +82,7 @@ impl Connections {
     async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         match listener.accept().await {
-            Ok((stream, client)) => Some((stream, client, slot)),
+            Ok((stream, address)) => Some((stream, address, slot)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 None
@@ -89,7 +90,7 @@ impl Connections {
         }
     }
 
-    async fn serve(self, (stream, client): (TcpStream, SocketAddr), slot: OwnedSemaphorePermit, watcher: Watcher) {
+    async fn serve(self, (stream, address): (TcpStream, SocketAddr), slot: OwnedSemaphorePermit, watcher: Watcher) {
         let _counted = Counted::new(self.state.observer());
         if let Err(error) = tune(&stream) {
             tracing::debug!(%error, "the connection is gone already");
@@ -103,14 +104,17 @@ impl Connections {
         };
         // Too slow, or no TLS at all.
         let Ok(Ok(stream)) = stream else { return };
+        let peer = self.peer(address, &stream);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.limits.stalled));
         let state = self.state;
-        let service = service_fn(move |request| {
+        let service = service_fn(move |mut request| {
             let state = state.clone();
+            let pending = state.observer().begin(address, &request);
+            request.extensions_mut().insert(peer.clone());
             async move {
-                let pending = state.observer().begin(client, &request);
-                Ok::<_, std::convert::Infallible>(pending.answered(answer(&state, request).await))
+                let response = gate::answer(&state, request).await;
+                Ok::<_, std::convert::Infallible>(pending.answered(response))
             }
         });
         let mut http = http1::Builder::new();
@@ -121,6 +125,14 @@ impl Connections {
             tracing::debug!(%error, "a connection ended early");
         }
         drop(slot);
+    }
+
+    /// Who is at the other end.
+    fn peer(&self, address: SocketAddr, stream: &TlsStream<TcpStream>) -> Peer {
+        let policy = self.state.access().policy();
+        let holder = |chain| policy.authorities.as_ref().and_then(|authorities| authorities.holder(chain));
+        let certificate = stream.get_ref().1.peer_certificates().and_then(holder);
+        Peer { address: address.ip(), certificate }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::listen::{Connections, bind};
 use crate::notify::Notifier;
 use crate::observe::{AccessLog, Exposition, Observer};
 use crate::state::State;
-use crate::tls::Certificate;
+use crate::tls::{Certificate, ClientCertificates};
 use crate::upkeep::Upkeep;
 
 /// How often the store is asked for a newer release that nobody told of.
@@ -96,9 +96,10 @@ impl Server {
     /// [`ServeError::Tls`], [`ServeError::Signals`].
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (stop, stopped) = watch::channel(false);
+        let clients = Arc::new(ClientCertificates::new(self.state.access().clone()));
         let connections = Connections {
             state: self.state.clone(),
-            tls: TlsAcceptor::from(Arc::new(self.certificate.clone().server_config()?)),
+            tls: TlsAcceptor::from(Arc::new(self.certificate.clone().server_config(clients)?)),
             limits: self.config.limits,
             slots: Arc::new(Semaphore::new(connection_limit(self.config.limits.connections))),
             stop: stopped,
@@ -166,6 +167,7 @@ async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifi
                     Ok(()) => tracing::info!("the certificate was read again"),
                     Err(error) => tracing::error!(%error, "the certificate cannot be read; the one before stays"),
                 }
+                reload_access(state).await;
             }
             _ = tidy.tick() => {
                 let state = state.clone();
@@ -188,6 +190,24 @@ async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifi
             notifier.ready(&release);
         }
     }
+}
+
+/// Reads again who may do what.
+async fn reload_access(state: &Arc<State>) {
+    let asked = state.clone();
+    match tokio::task::spawn_blocking(move || asked.access().reload()).await {
+        Ok(Ok(())) => tracing::info!("who may do what was read again"),
+        Ok(Err(error)) => {
+            tracing::error!(error = %chain(&error), "who may do what cannot be read; what was so before stays");
+        }
+        Err(error) => tracing::error!(%error, "who may do what was not read again"),
+    }
+}
+
+/// An error with what led to it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    std::iter::once(error.to_string()).chain(sources.map(ToString::to_string)).collect::<Vec<_>>().join(": ")
 }
 
 /// As many connections as were asked for, if the process may have that many descriptors: one for the connection, one for

@@ -54,7 +54,7 @@ pub(crate) struct State {
     clusters: Option<PathBuf>,
     /// The registry's own names and addresses, lower case, with and without port.
     names: Vec<String>,
-    access: Access,
+    access: Arc<Access>,
     /// What replies have promised.
     guard: Arc<Guard>,
     /// None where nothing is pushed.
@@ -85,7 +85,7 @@ impl State {
         let guard = Arc::new(Guard::new(terms, ticks()));
         let open = |settings| Pushed::open(&config.store, settings, guard.clone(), moment()).map(Arc::new);
         let state = Self {
-            access: config.access.clone(),
+            access: Arc::new(Access::open(config.access.clone())?),
             pushed: config.pushed.as_ref().map(open).transpose()?,
             guard,
             serving,
@@ -207,7 +207,8 @@ impl State {
         self.serving.as_ref().map(|_| &self.guard)
     }
 
-    pub(crate) fn access(&self) -> &Access {
+    /// Who may do what.
+    pub(crate) fn access(&self) -> &Arc<Access> {
         &self.access
     }
 

@@ -13,6 +13,8 @@ pub struct Unit<'a> {
     pub user: &'a str,
     /// The store: an absolute path.
     pub store: &'a Path,
+    /// What the registry keeps for itself: an absolute path.
+    pub kept: &'a Path,
 }
 
 /// The text of `sealock-serve.service` (systemd.service(5), systemd.exec(5)), for systemd 252 and newer.
@@ -20,8 +22,8 @@ pub struct Unit<'a> {
 /// The server reads its certificate, reads and writes the store, listens, may write logs below `/var/log/sealock`, and needs
 /// nothing else: so it gets nothing else. The store is one path and not several: a rename from one mount to another is none.
 pub fn unit(unit: &Unit<'_>) -> String {
-    let Unit { binary, arguments, user, store } = unit;
-    let (binary, store) = (binary.display(), store.display());
+    let Unit { binary, arguments, user, store, kept } = unit;
+    let (binary, store, kept) = (binary.display(), store.display(), writable(kept));
     let command = format!("{binary} serve {arguments}");
     let command = command.trim_end();
     format!(
@@ -43,6 +45,7 @@ RuntimeDirectory=sealock
 RuntimeDirectoryMode=0750
 LogsDirectory=sealock
 LogsDirectoryMode=0750
+{kept}
 Restart=on-failure
 RestartSec=2
 TimeoutStopSec=30
@@ -82,6 +85,14 @@ WantedBy=multi-user.target
     )
 }
 
+/// What lets the server write a folder. systemd makes it where it is below its own; elsewhere the operator does.
+fn writable(folder: &Path) -> String {
+    match folder.strip_prefix("/var/lib") {
+        Ok(below) => format!("StateDirectory={}\nStateDirectoryMode=0700", below.display()),
+        Err(_) => format!("ReadWritePaths=-{}", folder.display()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +104,7 @@ mod tests {
             arguments: "--listen 10.77.0.10:5000",
             user: "sealock",
             store: Path::new("/var/lib/sealock/store"),
+            kept: Path::new("/var/lib/sealock/registry"),
         });
         insta::assert_snapshot!(text);
     }

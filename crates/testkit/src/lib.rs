@@ -10,6 +10,7 @@ pub mod cosign;
 pub mod gpg;
 pub mod hsm;
 pub mod image;
+pub mod issuer;
 pub mod notation;
 pub mod sealed;
 pub mod sigstore;

@@ -168,7 +168,7 @@ pub(crate) fn unknown(what: &'static str, found: &str, known: &[&str]) -> Proble
 }
 
 /// The one of `known` that was probably meant.
-pub(crate) fn nearest(found: &str, known: &[&str]) -> Option<String> {
+pub fn nearest(found: &str, known: &[&str]) -> Option<String> {
     known
         .iter()
         .map(|name| (strsim::jaro_winkler(&found.to_lowercase(), &name.to_lowercase()), name))

@@ -1,6 +1,6 @@
 //! YAML documents with `apiVersion` and `kind`: read strictly, with errors that point to line and column.
 //!
-//! Used for every kind that a person writes: `Bundle` and `Site` here, `Cluster` and `App` in the crate `cluster`.
+//! Used for every kind that a person writes: `Bundle` and `Site` here, `Cluster` and `App` in the crate `cluster`, `Registry` in `server`.
 
 mod error;
 mod split;
@@ -10,14 +10,15 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use error::nearest;
+pub(crate) use error::unknown;
 pub use error::{DocumentError, Place, Problem};
-pub(crate) use error::{nearest, unknown};
 
 /// The one `apiVersion` there is.
 pub const API_VERSION: &str = "sealock/v1alpha1";
 
 /// Every kind that exists. A document of another kind is a mistake, wherever it stands.
-pub const KINDS: &[&str] = &["Bundle", "Site", "Cluster", "App"];
+pub const KINDS: &[&str] = &["Bundle", "Site", "Cluster", "App", "Registry"];
 
 /// Bytes of one file at most; specs are written by people.
 pub const MAX_BYTES: usize = 4 << 20;

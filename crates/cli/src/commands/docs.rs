@@ -7,6 +7,7 @@ use clap::{Command, CommandFactory};
 use sealock_bundle::schema;
 use sealock_cluster::apps::AppDocument;
 use sealock_cluster::spec::ClusterDocument;
+use sealock_server::access::document::RegistryDocument;
 
 use crate::args::Args;
 use crate::commands::explain;
@@ -73,6 +74,7 @@ fn visible(command: &Command) -> impl Iterator<Item = &Command> {
 fn schemas(folder: &Path) -> Result<()> {
     let mut all = schema::all();
     all.push(("cluster", schema::of::<ClusterDocument>()));
+    all.push(("registry", schema::of::<RegistryDocument>()));
     all.push(("app", schema::of::<AppDocument>()));
     for (name, schema) in all {
         let text = serde_json::to_string_pretty(&schema).map_err(std::io::Error::from)? + "\n";

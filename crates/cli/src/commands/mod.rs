@@ -20,6 +20,7 @@ pub mod lock;
 pub mod node;
 #[cfg(feature = "outside")]
 pub mod parameters;
+pub mod registry;
 pub mod release;
 pub mod repair;
 pub mod send;
@@ -57,6 +58,7 @@ pub fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Trust(command) => trust::run(&command, context),
         Command::Site(command) => site::run(&command, context),
         Command::Import(args) => import::run(&args, context),
+        Command::Registry(command) => registry::run(&command, context),
         Command::Release(command) => release::run(&command, context),
         Command::Store(command) => store::run(&command, context),
         Command::Serve(args) => serve::run(&args, context),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_server::manifest::{Manifest, manifest};
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{Access, Limits, RevocationSource, ServeConfig, Server, TlsFiles, UpkeepPolicy};
+use sealock_server::{AccessFiles, Limits, RevocationSource, ServeConfig, Server, TlsFiles, UpkeepPolicy};
 use sealock_store::Store;
 use sealock_store::pushed::Settings;
 use sealock_trust::site::Registry;
@@ -16,7 +16,7 @@ use crate::amounts::{Bytes, Span};
 use crate::context::Context;
 use crate::environment as env;
 use crate::error::{CommandError, Result};
-use crate::paths::DEFAULT_STATE;
+use crate::paths::{ACCESS, DEFAULT_STATE};
 use crate::station::Station;
 
 /// Kubernetes' own image, which does nothing.
@@ -25,8 +25,8 @@ const PAUSE: &str = "registry.k8s.io/pause:";
 /// Serve the current release as a registry
 ///
 /// An OCI registry over TLS, in the foreground. A new release is served as soon as it is published. SIGTERM
-/// lets running transfers finish; SIGHUP reads certificate and release again. Meanwhile it keeps the store: collects garbage,
-/// and hashes what is there to find rot, as `store gc` and `store scrub` do.
+/// lets running transfers finish; SIGHUP reads certificate, release and who may do what again. Meanwhile it keeps the store:
+/// collects garbage, and hashes what is there to find rot, as `store gc` and `store scrub` do.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where to listen [default: the registry's address in the site root]
@@ -50,6 +50,9 @@ pub struct ServeArgs {
     /// Bytes of the store that are hashed in a second to find rot, like 512K or 8M; 0 for none [default: 8M]
     #[arg(long, value_name = "BYTES")]
     scrub_rate: Option<Bytes>,
+    /// Who may do what: a file of the kind `Registry` [default: /etc/sealock/registry.yaml where it is; else everybody may pull]
+    #[arg(long, value_name = "FILE")]
+    access: Option<PathBuf>,
     /// Write a systemd unit to standard output instead
     #[arg(long)]
     unit: bool,
@@ -99,9 +102,9 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
     Ok(ServeConfig {
         store: station.store.clone(),
         site_keys: station.site.site_keys().clone(),
-        access: Access::closed(),
         pushed: pushed(&station.store, context),
         revocations: Some(RevocationSource { trust: context.paths.trust(), clusters: context.paths.clusters() }),
+        access: access(args, context),
         listen,
         tls: TlsFiles { certificate: files.certificate, key: files.key },
         names: names(registry),
@@ -146,6 +149,13 @@ fn upkeep(args: &ServeArgs, station: &Station, context: &Context) -> UpkeepPolic
         clusters: Some(context.paths.clusters()),
         ..usual
     }
+}
+
+/// The file that was named, or the usual one where there is one.
+fn access(args: &ServeArgs, context: &Context) -> Option<AccessFiles> {
+    let usual = || Some(PathBuf::from(ACCESS)).filter(|path| path.exists());
+    let registry = args.access.clone().or_else(usual)?;
+    Some(AccessFiles { registry, token_key: context.paths.registry().join("token.key") })
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {
@@ -213,10 +223,14 @@ fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
     if context.paths.state() != Path::new(DEFAULT_STATE) {
         arguments.push(format!("--state-dir {}", context.paths.state().display()));
     }
+    if let Some(access) = &args.access {
+        arguments.push(format!("--access {}", std::path::absolute(access)?.display()));
+    }
     Ok(unit(&Unit {
         binary: &binary,
         arguments: &arguments.join(" "),
         user: &args.user,
         store: &context.paths.store(),
+        kept: &context.paths.registry(),
     }))
 }

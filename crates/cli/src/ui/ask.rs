@@ -39,6 +39,18 @@ impl Ui {
         Ok(rpassword::prompt_password(format!("{prompt}: "))?)
     }
 
+    /// Asks for a password without showing it.
+    ///
+    /// # Errors
+    /// There is nobody to ask.
+    pub fn ask_password(&self, prompt: &str) -> Result<String> {
+        if !self.terminal {
+            return Err(CommandError::usage("a password is needed, and there is no terminal to ask for it")
+                .hint("Give --password-file FILE."));
+        }
+        Ok(rpassword::prompt_password(format!("{prompt}: "))?)
+    }
+
     /// Asks for the PIN of a token without showing it.
     ///
     /// # Errors

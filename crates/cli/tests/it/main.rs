@@ -40,6 +40,7 @@ mod node;
 mod packager;
 #[cfg(feature = "outside")]
 mod patches;
+mod registry;
 mod release;
 #[cfg(feature = "outside")]
 mod revocations;

@@ -23,9 +23,15 @@ impl Drop for Serving {
     }
 }
 
+impl Serving {
+    /// Starts the server that `command` describes.
+    pub fn start(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server starts"))
+    }
+}
+
 pub fn serve(sandbox: &Sandbox) -> Serving {
-    let mut command = sandbox.command(&["serve"]);
-    Serving(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server starts"))
+    Serving::start(&mut sandbox.command(&["serve"]))
 }
 
 /// The status of a request over TLS that trusts the site's authority only, asked until the server answers.

@@ -34,7 +34,15 @@ impl<'a> Ask<'a> {
 
     /// Any repository, from both sides.
     pub(crate) fn shelf_of(&self, name: &str) -> Shelf<'a> {
-        Shelf { release: self.view.repository(name), pushed: self.snapshot.repository(name).map(Arc::as_ref) }
+        let pushed = self.snapshot.repository(name).map(Arc::as_ref);
+        Shelf { release: self.view.repository(name), pushed: pushed.filter(|_| !self.is_withheld(name)) }
+    }
+
+    /// Whether what was pushed there is not for this principal: where a rule asks for a signature or an SBOM, only those see it
+    /// who may push there, and have to look at what they vouch for.
+    fn is_withheld(&self, name: &str) -> bool {
+        let access = self.state.access();
+        access.rules().asks_for_evidence(name) && !access.may(self.principal, name, Action::Push)
     }
 
     /// Whether this may be done here.
@@ -51,12 +59,25 @@ impl<'a> Ask<'a> {
     pub(crate) fn pushed_for(&self, action: Action) -> Result<&'a Arc<Pushed>, Refusal> {
         let pushed = self.state.pushed().filter(|_| self.state.access().takes_pushes());
         let Some(pushed) = pushed else { return Err(Problem::Unsupported.refuse(self.head.method.as_str())) };
-        if self.may(action) { Ok(pushed) } else { Err(Problem::Forbidden.refuse(self.name)) }
+        self.demand(action).map(|()| pushed)
+    }
+
+    /// Goes on where this may be done here.
+    pub(crate) fn demand(&self, action: Action) -> Result<(), Refusal> {
+        let demanded = self.state.access().demand(self.principal, self.name, action);
+        demanded.map_err(|challenge| Box::new(challenge.respond()))
+    }
+
+    /// What the repository holds of what was pushed, in bytes.
+    pub(crate) fn used(&self) -> u64 {
+        let Some(repository) = self.snapshot.repository(self.name) else { return 0 };
+        let manifests = repository.manifests().map(|held| held.manifest.bytes.len() as u64);
+        manifests.chain(repository.blobs().map(|(_, size)| size)).fold(0, u64::saturating_add)
     }
 
     /// Who asks, for the log.
     pub(crate) fn who(&self) -> Option<&'a str> {
-        self.principal.name.as_deref()
+        Some(self.principal.name()).filter(|_| !self.principal.is_anonymous())
     }
 
     /// Whether `digest` can be answered for. A pusher relies on that for a while, and does not send it again: so it is

@@ -23,7 +23,7 @@ pub(crate) fn catalog(ask: &Ask<'_>) -> Response<Body> {
     let last = ask.query.last.as_deref();
     let of_release = ask.view.repositories(last).map(|(name, _)| name.as_str());
     let pushed = ask.snapshot.repositories(last).map(|(name, _)| name.as_str());
-    let all = merged(of_release, pushed).filter(|name| ask.may_in(name, Action::Pull));
+    let all = merged(of_release, pushed).filter(|name| ask.may_in(name, Action::Catalog));
     page(ask.query, all, "/v2/_catalog", |page| json!({"repositories": page}))
 }
 

@@ -15,7 +15,6 @@ mod respond;
 
 use std::sync::Arc;
 
-use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -25,16 +24,17 @@ use ask::Ask;
 pub(crate) use body::Body;
 use endpoint::Endpoint;
 use query::Query;
-use respond::{OCI_NAMESPACE, Problem, empty, of_json};
+use respond::{OCI_NAMESPACE, Problem};
+pub(crate) use respond::{empty, of_json};
 
-use crate::access::{Action, Challenge};
+use crate::access::{Action, Principal};
 use crate::state::State;
 use crate::view::View;
 
 /// Answers one request. The body of one that only reads is never looked at.
-pub(crate) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(state: &Arc<State>, request: Request<Incoming>, principal: &Principal) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let mut response = route(state, &head, body).await;
+    let mut response = route(state, (&head, principal), body).await;
     if head.method == Method::HEAD {
         // Headers, `Content-Length` among them, are those of GET (RFC 9110, section 9.3.2).
         *response.body_mut() = Body::Empty;
@@ -42,14 +42,14 @@ pub(crate) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Re
     response
 }
 
-async fn route(state: &Arc<State>, head: &request::Parts, body: Incoming) -> Response<Body> {
+async fn route(state: &Arc<State>, (head, principal): (&request::Parts, &Principal), body: Incoming) -> Response<Body> {
     let view = state.view();
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     match head.uri.path() {
         path if !reads && path.starts_with("/v2") && !state.access().takes_pushes() => {
             Problem::Unsupported.respond(head.method.as_str())
         }
-        path if path.starts_with("/v2/") || path == "/v2" => registry(state, &view, head, body).await,
+        path if path.starts_with("/v2/") || path == "/v2" => registry(state, &view, (head, principal), body).await,
         _ if !reads => empty(StatusCode::METHOD_NOT_ALLOWED),
         "/healthz" => health(state, &view),
         "/readyz" => readiness(state),
@@ -57,17 +57,26 @@ async fn route(state: &Arc<State>, head: &request::Parts, body: Incoming) -> Res
     }
 }
 
-/// Everything under `/v2`, for whoever says who they are, where that is asked.
-async fn registry(state: &Arc<State>, view: &View, head: &request::Parts, body: Incoming) -> Response<Body> {
-    let principal = match state.access().judge(head) {
-        Ok(principal) => principal,
-        Err(challenge) => return log_in(&challenge),
-    };
+/// Everything under `/v2`.
+async fn registry(
+    state: &Arc<State>,
+    view: &View,
+    (head, principal): (&request::Parts, &Principal),
+    body: Incoming,
+) -> Response<Body> {
     let path = head.uri.path().strip_prefix("/v2").unwrap_or_default().trim_start_matches('/');
     let query = Query::parse(head.uri.query().unwrap_or_default());
     let snapshot = state.snapshot();
     let reads = matches!(head.method, Method::GET | Method::HEAD);
-    let ask = Ask { state, view, snapshot: &snapshot, head, principal: &principal, name: "", query: &query };
+    let ask = Ask { state, view, snapshot: &snapshot, head, principal, name: "", query: &query };
+    let demanded = match path {
+        "" => state.access().demand_at_the_door(principal),
+        "_catalog" => state.access().demand_catalog(principal),
+        _ => Ok(()),
+    };
+    if let Err(challenge) = demanded {
+        return challenge.respond();
+    }
     match path {
         "" | "_catalog" if !reads => Problem::Unsupported.respond(head.method.as_str()),
         "" => version(),
@@ -85,10 +94,9 @@ async fn repository(ask: Ask<'_>, path: &str, body: Incoming) -> Response<Body> 
         return Problem::NameInvalid.respond(ns.unwrap_or(name));
     };
     let ask = Ask { name: &name, ..ask };
-    let mut response = if ask.may(Action::Pull) {
-        endpoint_answer(&ask, endpoint, body).await
-    } else {
-        Problem::Forbidden.respond(&name)
+    let mut response = match ask.demand(Action::Pull) {
+        Ok(()) => endpoint_answer(&ask, endpoint, body).await,
+        Err(refusal) => *refusal,
     };
     if let Some(Ok(ns)) = ns.map(HeaderValue::from_str) {
         response.headers_mut().insert(OCI_NAMESPACE, ns);
@@ -114,15 +122,6 @@ async fn endpoint_answer(ask: &Ask<'_>, endpoint: Endpoint<'_>, body: Incoming) 
 fn version() -> Response<Body> {
     let mut response = of_json(StatusCode::OK, &json!({}));
     // Old Docker clients look for it.
-    response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
-    response
-}
-
-fn log_in(challenge: &Challenge) -> Response<Body> {
-    let mut response = Problem::Unauthorized.respond("");
-    if let Ok(value) = HeaderValue::from_str(&challenge.0) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, value);
-    }
     response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     response
 }

@@ -33,7 +33,7 @@ pub(crate) enum Problem {
     DigestInvalid,
     DigestMismatch,
     DiskFull,
-    Forbidden,
+    Rule,
     FromRelease,
     InUse,
     Internal,
@@ -52,7 +52,6 @@ pub(crate) enum Problem {
     TooManyTags,
     TooManyUploads,
     TooSlow,
-    Unauthorized,
     Unavailable,
     UnknownUpload,
     Unsupported,
@@ -75,7 +74,7 @@ impl Problem {
             Self::DiskFull => {
                 (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN", "there is no room for it on the disk of the registry")
             }
-            Self::Forbidden => (StatusCode::FORBIDDEN, "DENIED", "this is not allowed to you here"),
+            Self::Rule => (StatusCode::FORBIDDEN, "DENIED", "the rules of the site do not let this in"),
             Self::FromRelease => {
                 (StatusCode::FORBIDDEN, "DENIED", "this came with a release, and only releases change it")
             }
@@ -118,7 +117,6 @@ impl Problem {
                 (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many uploads are open: try again later")
             }
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID", "the content came too slowly"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "log in first"),
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", "nothing can be pushed now: see the log of the server")
             }

@@ -8,23 +8,21 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Pending;
-use crate::http::Body;
-
 /// A body on its way. What it belongs to is counted and logged when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Observed {
-    body: Body,
+pub(crate) struct Observed<B> {
+    body: B,
     pending: Pending,
 }
 
-impl Observed {
-    pub(super) fn new(body: Body, mut pending: Pending) -> Self {
+impl<B: HttpBody> Observed<B> {
+    pub(super) fn new(body: B, mut pending: Pending) -> Self {
         pending.record.complete = body.is_end_stream();
         Self { body, pending }
     }
 }
 
-impl HttpBody for Observed {
+impl<B: HttpBody<Data = Bytes, Error = io::Error> + Unpin> HttpBody for Observed<B> {
     type Data = Bytes;
     type Error = io::Error;
 

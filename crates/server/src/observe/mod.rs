@@ -21,8 +21,6 @@ use metrics::RequestLabels;
 pub(crate) use metrics::{Metrics, Standing};
 use route::Route;
 
-use crate::http::Body;
-
 /// Text of a client that goes into the log; in bytes.
 const LONGEST_TEXT: usize = 1024;
 
@@ -115,7 +113,7 @@ impl Observer {
 
 impl Pending {
     /// Goes on counting while the body is sent.
-    pub(crate) fn answered(mut self, mut response: Response<Body>) -> Response<Observed> {
+    pub(crate) fn answered<B: http_body::Body>(mut self, mut response: Response<B>) -> Response<Observed<B>> {
         self.record.status = response.status().as_u16();
         self.record.principal = response.extensions_mut().remove::<Who>().map(|who| who.0.to_string());
         response.map(|body| Observed::new(body, self))

@@ -14,12 +14,6 @@ pub(crate) fn is_repository(name: &str) -> bool {
     name.len() <= LONGEST_NAME && name.split('/').all(is_component)
 }
 
-/// Whether the repository stands for one of an upstream registry, by its first component.
-pub(crate) fn is_upstream(repository: &str) -> bool {
-    let first = repository.split('/').next().unwrap_or_default();
-    first.contains('.') || first.contains("__")
-}
-
 /// Whether `tag` is a legal tag.
 pub(crate) fn is_tag(tag: &str) -> bool {
     let mut bytes = tag.bytes();
@@ -111,16 +105,6 @@ mod tests {
         }
         for bad in ["", ".x", "-x", "a/b", "a:b", "a b", &"a".repeat(129)] {
             assert!(!is_tag(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn repositories_of_upstreams_are_known_by_their_first_component() {
-        for upstream in ["registry.k8s.io/pause", "localhost__5000/a", "docker.io/library/x"] {
-            assert!(is_upstream(upstream), "{upstream}");
-        }
-        for own in ["team/app", "a", "a_b/c.d", "a/b__c"] {
-            assert!(!is_upstream(own), "{own}");
         }
     }
 

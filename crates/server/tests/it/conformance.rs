@@ -6,7 +6,6 @@
 
 use std::process::Command;
 
-use sealock_store::pushed::Demands;
 use sealock_trust::Digest;
 use serde_json::{Value, json};
 
@@ -156,7 +155,7 @@ async fn the_official_suite_finds_nothing_wrong_with_pushing_either() {
     let suite =
         std::env::var("SEALOCK_CONFORMANCE").expect("SEALOCK_CONFORMANCE names the binary of the conformance suite");
     for (version, may_be_sparse) in [("1.1", true), ("dev", true), ("1.1", false)] {
-        let site = Site::with_pushes(Demands { may_be_sparse, ..Demands::default() });
+        let site = Site::with_pushes(may_be_sparse);
         let server = site.serve().await;
         let mut command = Command::new(&suite);
         command

@@ -6,6 +6,9 @@
     reason = "a test fails by the first two, and tells by the third"
 )]
 
+mod access;
+mod access_skopeo;
+mod access_tls;
 mod client;
 mod conformance;
 mod hostile;

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use sealock_server::control::ControlError;
-use sealock_store::pushed::Demands;
 use sealock_trust::{Algorithm, Digest};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -13,7 +12,7 @@ use crate::site::{Content, INDEX, MANIFEST, Running, Site, USER, noise};
 
 /// A site where one user may push, its server, and that user.
 async fn world() -> (Site, Running, Client) {
-    world_of(Site::with_pushes(Demands::default())).await
+    world_of(Site::with_pushes(false)).await
 }
 
 async fn world_of(site: Site) -> (Site, Running, Client) {
@@ -440,7 +439,7 @@ async fn an_upload_that_was_cut_off_goes_on_where_it_stands() {
 
 #[tokio::test]
 async fn who_sends_too_slowly_is_sent_away_and_may_come_again() {
-    let mut site = Site::with_pushes(Demands::default());
+    let mut site = Site::with_pushes(false);
     site.limits.stalled = std::time::Duration::from_millis(300);
     let (_site, server, user) = world_of(site).await;
     let location = begin(&user, "a").await;
@@ -461,7 +460,7 @@ async fn who_sends_too_slowly_is_sent_away_and_may_come_again() {
 
 /// A site that has a release beside what is pushed.
 async fn with_release() -> (Site, Running, Client, Value, Vec<u8>) {
-    let site = Site::with_pushes(Demands::default());
+    let site = Site::with_pushes(false);
     let mut content = Content::default();
     let released = content.image(&[b"released".to_vec()]);
     content.name("team/app:1", &released);

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use sealock_server::control::{self, ControlError};
 use sealock_server::tls::SiteCa;
 use sealock_server::upkeep::Collect;
-use sealock_server::{Access, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles, UpkeepPolicy};
+use sealock_server::{AccessFiles, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles, UpkeepPolicy};
 use sealock_store::gc::Outcome;
-use sealock_store::pushed::{Demands, Settings};
+use sealock_store::pushed::Settings;
 use sealock_store::release::{Reference, ReferenceKind, Selection};
 use sealock_store::{Published, Release, Store};
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer};
@@ -28,13 +28,14 @@ pub(crate) struct Site {
     ca: SiteCa,
     pub(crate) limits: Limits,
     pub(crate) revocations: Option<RevocationSource>,
-    pub(crate) access: Access,
+    /// Where it stands who may do what.
+    pub(crate) access: Option<AccessFiles>,
     pub(crate) pushed: Option<Settings>,
     pub(crate) upkeep: UpkeepPolicy,
 }
 
 /// Who may push in tests.
-pub(crate) const USER: (&str, &str) = ("robot", "a secret");
+pub(crate) const USER: (&str, &str) = ("robot+pusher", "slk_a-secret-of-these-tests");
 
 /// Something to import: blobs, and the names of some of them.
 #[derive(Default)]
@@ -62,7 +63,7 @@ impl Site {
             ca,
             limits: Limits::default(),
             revocations: None,
-            access: Access::closed(),
+            access: None,
             pushed: None,
             upkeep: UpkeepPolicy::default(),
         };
@@ -73,15 +74,34 @@ impl Site {
     }
 
     /// A site where one user may push, and nobody else do anything.
-    pub(crate) fn with_pushes(demands: Demands) -> Self {
+    pub(crate) fn with_pushes(sparse: bool) -> Self {
         let mut site = Self::new();
-        site.access = Access::one_user(USER.0, USER.1, demands);
+        let secret = Digest::sha256(USER.1.as_bytes());
+        site.write_access(&format!(
+            "  login: {{challenge: basic}}
+  anonymous: {{pull: []}}
+  robots:
+    - name: pusher
+      secret: '{secret}'
+      expires: 9999-01-01T00:00:00Z
+      grants: [{{repositories: ['**'], actions: [pull, push, delete, catalog]}}]
+  rules: [{{repositories: ['**'], mutableTags: ['**'], sparse: {sparse}}}]
+"
+        ));
         site.pushed = Some(Settings { headroom: 0, ..Settings::default() });
         site
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Makes `spec` the site's word on who may do what; a server that runs already takes it at the next reload.
+    pub(crate) fn write_access(&mut self, spec: &str) {
+        let head = "apiVersion: sealock/v1alpha1\nkind: Registry\nmetadata: {name: registry.test}\nspec:\n";
+        std::fs::write(self.path("registry.yaml"), format!("{head}{spec}")).unwrap();
+        self.access =
+            Some(AccessFiles { registry: self.path("registry.yaml"), token_key: self.path("registry/token.key") });
     }
 
     pub(crate) fn store(&self) -> Store {

@@ -18,6 +18,8 @@ pub struct PutManifest {
     pub manifest: Arc<Manifest>,
     /// What shall stand for it from now on.
     pub tags: Vec<String>,
+    /// Those of them that stay where they are, once they stand for something.
+    pub fixed: Vec<String>,
     /// What is demanded of it.
     pub demands: Demands,
     /// Why it is let in.
@@ -30,8 +32,6 @@ pub struct Demands {
     /// Whether it may refer to what is not there (OCI distribution specification 1.1, "Pushing Manifests with Subject" aside, where
     /// that is always so). Then a pull of it may end half-way.
     pub may_be_sparse: bool,
-    /// Whether a tag that stands for something stays where it is.
-    pub tags_stay: bool,
 }
 
 /// What a caller wants changed.
@@ -125,7 +125,7 @@ impl PutManifest {
 
     /// What a tag that may not move stands for, where that is something else.
     fn stands_for_another(&self, repository: Option<&Repository>, tag: &str) -> Option<Digest> {
-        let stands_for = &repository.filter(|_| self.demands.tags_stay)?.tag(tag)?.digest;
+        let stands_for = &repository.filter(|_| self.fixed.iter().any(|fixed| fixed == tag))?.tag(tag)?.digest;
         (*stands_for != self.manifest.digest).then(|| stands_for.clone())
     }
 }

@@ -1,5 +1,6 @@
 //! `sealock node`: what the station runs on a node. Not for people, and not documented for them.
 
+mod credential_provider;
 mod gap;
 mod observe;
 mod probe;
@@ -19,6 +20,7 @@ pub enum NodeCommand {
     Probe(probe::ProbeArgs),
     Run(run::RunArgs),
     Gap(gap::GapArgs),
+    CredentialProvider(credential_provider::CredentialProviderArgs),
 }
 
 pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
@@ -27,6 +29,7 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
         NodeCommand::Probe(args) => probe::run(args, context),
         NodeCommand::Run(args) => run::run(args, context),
         NodeCommand::Gap(args) => gap::run(args, context),
+        NodeCommand::CredentialProvider(args) => credential_provider::run(args, context),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

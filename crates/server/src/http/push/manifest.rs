@@ -17,8 +17,10 @@ use super::super::content::insert_text;
 use super::super::pull::check_reference;
 use super::super::respond::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG, Problem, Refusal, empty};
 use super::receive::{Ending, collect};
+use super::refuse;
 use super::upload::blocking;
 use crate::access::Action;
+use crate::rules::Push;
 use crate::state::{State, moment};
 use crate::view::name;
 
@@ -49,8 +51,7 @@ pub(crate) async fn put(ask: &Ask<'_>, reference: &str, body: Incoming) -> Resul
         headers.append(OCI_TAG, tag);
     }
     let tags = free_tags(ask, tags, &manifest)?;
-    let (demands, verdict) = ask.state.access().demands(ask.name);
-    let put = PutManifest { repository: ask.name.to_owned(), manifest, tags, demands, verdict };
+    let put = admit(ask, manifest, tags)?;
     let state = ask.state.clone();
     let work = move |pushed: &Pushed, (_, who): (&str, Option<&str>)| {
         adopt(&state, pushed, (&put, who), DEEPEST)?;
@@ -87,6 +88,32 @@ fn free_tags(ask: &Ask<'_>, tags: Vec<String>, manifest: &Manifest) -> Result<Ve
         }
     }
     Ok(free)
+}
+
+/// The manifest with its tags, as far as the rules of the site let it in.
+fn admit(ask: &Ask<'_>, manifest: Arc<Manifest>, tags: Vec<String>) -> Result<PutManifest, Refusal> {
+    let rules = ask.state.access().rules();
+    let own = ask.snapshot.repository(ask.name);
+    let present = |tag: &str| own.and_then(|own| own.tag(tag)).map(|tag| &tag.digest);
+    let named: Vec<_> = tags.iter().map(|tag| (tag.as_str(), present(tag))).collect();
+    let push = Push {
+        repository: ask.name,
+        media_type: &manifest.media_type,
+        digest: &manifest.digest,
+        bytes: &manifest.bytes,
+        tags: &named,
+        used: rules.quota(ask.name).map_or(0, |_| ask.used()),
+    };
+    rules.admit(&push).map_err(|refusal| refuse::of_rule(&refusal))?;
+    let stays = |tag: &&String| rules.tag_stays(ask.name, tag, &manifest.bytes).unwrap_or(true);
+    Ok(PutManifest {
+        repository: ask.name.to_owned(),
+        fixed: tags.iter().filter(stays).cloned().collect(),
+        demands: Demands { may_be_sparse: rules.may_be_sparse(ask.name) },
+        verdict: Verdict { rule: "registry".to_owned(), policy_epoch: rules.epoch().number() },
+        manifest,
+        tags,
+    })
 }
 
 /// The body, one of a few in memory at a time.
@@ -166,10 +193,10 @@ fn adopt(
         } else if let (Some(manifest), Some(depth)) = (release.manifest_by_digest(&child.digest), depth.checked_sub(1))
         {
             // What a release has was verified; the platforms that it left out, it left out on purpose.
-            let demands = Demands { may_be_sparse: true, ..Demands::default() };
+            let demands = Demands { may_be_sparse: true };
             let verdict = Verdict { rule: "release".to_owned(), policy_epoch: 0 };
             let (repository, manifest) = (put.repository.clone(), manifest.clone());
-            let child = PutManifest { repository, manifest, tags: Vec::new(), demands, verdict };
+            let child = PutManifest { repository, manifest, tags: Vec::new(), fixed: Vec::new(), demands, verdict };
             adopt(state, pushed, (&child, who), depth)?;
             pushed.put_manifest(child, who, moment())?;
         }

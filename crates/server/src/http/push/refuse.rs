@@ -6,6 +6,7 @@ use sealock_store::pushed::PushError;
 
 use super::super::content::insert_text;
 use super::super::respond::{Problem, Refusal};
+use crate::rules;
 
 /// The response to a push that failed, or was refused.
 pub(crate) fn of(error: &PushError) -> Refusal {
@@ -16,6 +17,20 @@ pub(crate) fn of(error: &PushError) -> Refusal {
         return problem.refuse("");
     }
     problem.refuse(&error.to_string())
+}
+
+/// The response to a push that a rule of the site does not let in.
+pub(crate) fn of_rule(refusal: &rules::Refusal) -> Refusal {
+    let problem = match refusal {
+        rules::Refusal::Tag { .. } => Problem::TagTaken,
+        rules::Refusal::Manifest(_) => Problem::ManifestInvalid,
+        rules::Refusal::NoRule(_)
+        | rules::Refusal::TwoRules(_)
+        | rules::Refusal::MediaType { .. }
+        | rules::Refusal::Quota { .. } => Problem::Rule,
+    };
+    tracing::info!(why = refusal.word(), %refusal, "a push was refused");
+    problem.refuse(&refusal.to_string())
 }
 
 /// The same, about the upload at `location`: who sent bytes out of order is told where it goes on.

@@ -28,6 +28,7 @@ type Answer = Result<Response<Body>, Refusal>;
 /// `POST /v2/<name>/blobs/uploads/`: a mount, a whole blob, or the begin of an upload.
 pub(crate) async fn begin(ask: &Ask<'_>, body: Incoming) -> Answer {
     let pushed = ask.pushed_for(Action::Push)?;
+    reserve(ask)?;
     if let Some(mounted) = mount::mount(ask, pushed).await? {
         return Ok(mounted);
     }
@@ -50,9 +51,18 @@ pub(crate) async fn begin(ask: &Ask<'_>, body: Incoming) -> Answer {
     finished.map(|_| created(ask.name, &digest))
 }
 
+/// Whether what comes has room in the repository, as far as the request says how much that is.
+fn reserve(ask: &Ask<'_>) -> Result<(), Refusal> {
+    let rules = ask.state.access().rules();
+    let length = ask.head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let used = rules.quota(ask.name).map_or(0, |_| ask.used());
+    rules.reserve(ask.name, used, length.unwrap_or_default()).map_err(|refusal| refuse::of_rule(&refusal))
+}
+
 /// `PATCH` of an upload: what comes next of it.
 pub(crate) async fn patch(ask: &Ask<'_>, id: &str, body: Incoming) -> Answer {
     let pushed = ask.pushed_for(Action::Push)?;
+    reserve(ask)?;
     let at = chunk_offset(ask)?;
     let offset = write(ask, pushed, (id, at), body, Then::Acknowledge).await?;
     Ok(accepted(StatusCode::ACCEPTED, &location(ask.name, id), (id, offset)))
@@ -61,6 +71,7 @@ pub(crate) async fn patch(ask: &Ask<'_>, id: &str, body: Incoming) -> Answer {
 /// `PUT` of an upload: the rest of it, if any, and its digest.
 pub(crate) async fn put(ask: &Ask<'_>, id: &str, body: Incoming) -> Answer {
     let pushed = ask.pushed_for(Action::Push)?;
+    reserve(ask)?;
     let digest = parse_digest(ask.query.digest.as_deref().unwrap_or_default())?;
     let at = chunk_offset(ask)?;
     write(ask, pushed, (id, at), body, Then::Finish(digest.clone())).await?;

@@ -49,7 +49,7 @@ fn a_manifest_whose_children_are_absent_is_refused_and_leaves_nothing() {
     assert!(pushed.snapshot().repository("a").is_none());
 
     let mut sparse = put("a", &bytes, &["1"]);
-    sparse.demands = Demands { may_be_sparse: true, ..Demands::default() };
+    sparse.demands = Demands { may_be_sparse: true };
     pushed.put_manifest(sparse, WHO, moment()).unwrap();
 }
 
@@ -72,12 +72,12 @@ fn a_tag_that_stays_does_not_move() {
     let (one, two) = (manifest_of(&[b"one"], None), manifest_of(&[b"two"], None));
     pushed.put_manifest(put("a", &one, &["1"]), WHO, moment()).unwrap();
     let mut second = put("a", &two, &["2", "1"]);
-    second.demands.tags_stay = true;
+    second.fixed = second.tags.clone();
     let error = pushed.put_manifest(second, WHO, moment()).unwrap_err();
     assert!(matches!(error, PushError::TagTaken { ref tag, .. } if tag == "1"), "{error:?}");
     assert!(pushed.snapshot().repository("a").unwrap().tag("2").is_none(), "all tags, or none");
     let mut same = put("a", &one, &["1"]);
-    same.demands.tags_stay = true;
+    same.fixed = same.tags.clone();
     pushed.put_manifest(same, WHO, moment()).unwrap();
     pushed.put_manifest(put("a", &two, &["1"]), WHO, moment()).unwrap();
 }

@@ -99,6 +99,7 @@ pub(crate) fn put(repository: &str, bytes: &[u8], tags: &[&str]) -> PutManifest 
         repository: repository.into(),
         manifest: Arc::new(manifest),
         tags: tags.iter().map(|&tag| tag.to_owned()).collect(),
+        fixed: Vec::new(),
         demands: Demands::default(),
         verdict: Verdict { rule: "test".into(), policy_epoch: 1 },
     }
