@@ -28,6 +28,8 @@ pub(crate) struct Manifest {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Part {
+    /// Empty where nobody says.
+    #[serde(default)]
     pub(crate) media_type: String,
     pub(crate) digest: Digest,
     #[serde(default)]

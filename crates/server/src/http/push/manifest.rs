@@ -156,6 +156,10 @@ fn parse(ask: &Ask<'_>, reference: &str, bytes: Bytes) -> Result<Manifest, Refus
     if nests_too_deep(&bytes) {
         return Err(invalid("it nests deeper than any manifest"));
     }
+    // A list would be read as the fields in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(invalid("it is no JSON object"));
+    }
     let manifest = Manifest::parse(digest, called, bytes).map_err(|error| invalid(&error.to_string()))?;
     if manifest.parts.schema_version != Some(2) {
         return Err(invalid("its schemaVersion is not 2"));
