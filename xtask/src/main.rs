@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod codegen;
+mod conformance;
 mod demo;
 mod e2e;
 mod environment;
@@ -10,6 +11,7 @@ mod fuzz;
 mod hsm;
 mod interop;
 mod lab;
+mod registries;
 mod repo;
 mod story;
 mod tidy;
@@ -44,6 +46,8 @@ enum Task {
     E2e(e2e::Selection),
     /// Build and import beside the peers, in one run
     Bench,
+    /// The official conformance suite of the distribution specification, both profiles
+    Conformance(conformance::ConformanceArgs),
     /// Other people's programs against what we make: a table
     Interop(interop::InteropArgs),
     /// Run the fuzz targets, each for a while
@@ -70,6 +74,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(args) => demo::command(&args),
         Task::E2e(selection) => e2e::command(&selection),
         Task::Bench => bench::command(),
+        Task::Conformance(args) => conformance::command(&args),
         Task::Interop(args) => interop::command(&args),
         Task::Fuzz(args) => fuzz::command(&args),
     }

@@ -1,0 +1,74 @@
+//! `sealock serve`, at a station of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Endpoint, Launch};
+
+/// Which build of `sealock` serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// As the tests build it.
+    Debug,
+    /// As it is shipped: what is measured.
+    Release,
+}
+
+impl Build {
+    /// Builds it, and says where it is.
+    pub fn program(self, root: &Path) -> Result<PathBuf> {
+        let mut args = vec!["build", "--quiet", "--package", "sealock-cli", "--message-format"];
+        args.push("json-render-diagnostics");
+        if self == Self::Release {
+            args.push("--release");
+        }
+        let output = Command::new("cargo").args(args).current_dir(root).stderr(Stdio::inherit()).output()?;
+        ensure!(output.status.success(), "sealock does not build");
+        let messages = String::from_utf8(output.stdout)?;
+        crate::story::executable(&messages).map(PathBuf::from).context("cargo built no executable")
+    }
+}
+
+/// The settings by which a run is kept from this machine's own.
+fn envs(folder: &Path, state: &Path) -> Vec<(&'static str, String)> {
+    vec![("HOME", folder.display().to_string()), ("SEALOCK_STATE_DIR", state.display().to_string())]
+}
+
+/// Makes a site where there is none. It serves over TLS only, with the site's own authority.
+pub(super) fn prepare(program: &Path, state: Option<&Path>, folder: &Path, endpoint: &mut Endpoint) -> Result<Launch> {
+    let state = match state {
+        Some(state) => state.to_path_buf(),
+        None => new_site(program, folder)?,
+    };
+    endpoint.ca = Some(state.join("tls/ca.crt"));
+    Ok(Launch {
+        program: program.to_path_buf(),
+        args: ["serve", "--listen", &endpoint.address].map(str::to_owned).to_vec(),
+        envs: envs(folder, &state),
+    })
+}
+
+fn new_site(program: &Path, folder: &Path) -> Result<PathBuf> {
+    let site = "apiVersion: sealock/v1alpha1\nkind: Site\nmetadata: {name: bench}\nspec:\n  \
+         registry: {name: registry.bench, address: 127.0.0.1}\n";
+    fs::write(folder.join("site.yaml"), site)?;
+    let state = folder.join("state");
+    let mut command = Command::new(program);
+    command.args(["site", "init", "--unencrypted-keys", "--quiet"]).current_dir(folder).envs(envs(folder, &state));
+    let output = command.stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "site init: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(state)
+}
+
+/// `sealock store VERB`, if this build has it.
+pub(super) fn store_command(program: &Path, envs: &[(&'static str, String)], verb: &str) -> Option<Command> {
+    let mut asked = Command::new(program);
+    asked.args(["store", verb, "--help"]).stdout(Stdio::null()).stderr(Stdio::null());
+    asked.status().ok().filter(std::process::ExitStatus::success)?;
+    let mut command = Command::new(program);
+    command.args(["store", verb, "--quiet"]).envs(envs.iter().map(|(name, value)| (*name, value)));
+    Some(command)
+}
