@@ -1,11 +1,8 @@
 //! A small HTTP/1.1 client: one connection, one request at a time, every byte counted.
 
-use std::convert::Infallible;
 use std::fs;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -14,7 +11,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -26,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Endpoint;
+use super::body::Body;
 
 /// A request that gets no answer within this is a failure, and no wait.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -80,12 +77,6 @@ impl Connector {
             tls: tls.transpose()?,
             authorization: authorization.transpose()?,
         })
-    }
-
-    /// The same registry, for somebody who says nothing about himself.
-    pub fn anonymous(mut self) -> Self {
-        self.authorization = None;
-        self
     }
 
     /// A new connection.
@@ -162,16 +153,6 @@ impl Answer {
         Ok(location.path_and_query().context("a Location without path")?.to_string())
     }
 
-    /// A header as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// Whether the error of the specification with this code is in the body.
-    pub fn has_code(&self, code: &str) -> bool {
-        String::from_utf8_lossy(&self.body).contains(code)
-    }
-
     /// The answer, if its status is the one that was expected.
     pub fn expect(self, status: StatusCode, what: &str) -> Result<Self> {
         if self.status != status {
@@ -183,10 +164,16 @@ impl Answer {
 }
 
 impl Connection {
+    /// Gives the connection up, whatever is still on its way, and takes a new one.
+    pub async fn renew(&mut self) -> Result<()> {
+        *self = self.connector.connect().await?;
+        Ok(())
+    }
+
     /// Sends one request; answers as soon as the head of the answer is there.
     pub async fn begin(&mut self, method: Method, path: &str, ask: Ask) -> Result<Response<Incoming>> {
         if self.sender.is_closed() {
-            *self = self.connector.connect().await?;
+            self.renew().await?;
         }
         self.sender.ready().await?;
         let mut request = Request::builder().method(method).uri(path).header(HOST, &self.connector.host);
@@ -232,54 +219,5 @@ impl Connection {
             }
         }
         Ok(read)
-    }
-}
-
-/// A request's body: one piece of memory, sent a number of times, so that gigabytes need no memory.
-#[derive(Default)]
-pub struct Body {
-    piece: Bytes,
-    left: u64,
-    /// Whether its length is announced; else it is sent in chunks, as docker does.
-    announced: bool,
-}
-
-impl Body {
-    /// These bytes.
-    pub fn whole(bytes: impl Into<Bytes>) -> Self {
-        let piece = bytes.into();
-        Self { left: u64::from(!piece.is_empty()), piece, announced: true }
-    }
-
-    /// `piece`, `times` times.
-    pub fn repeated(piece: Bytes, times: u64) -> Self {
-        Self { piece, left: times, announced: true }
-    }
-
-    /// Without a length.
-    pub fn streamed(mut self) -> Self {
-        self.announced = false;
-        self
-    }
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.left -= 1;
-        Poll::Ready(Some(Ok(Frame::data(self.piece.clone()))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        if self.announced { SizeHint::with_exact(self.left * self.piece.len() as u64) } else { SizeHint::default() }
     }
 }

@@ -1,10 +1,13 @@
 //! Registries to work against: our own and its peers, on loopback, each over a folder of its own.
 
+pub mod body;
 pub mod client;
 mod distribution;
 mod nginx;
+pub mod random;
 mod sealock;
 mod tls;
+pub mod upload;
 
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -139,11 +142,6 @@ impl Registry {
     /// The process that serves.
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Where its configuration, log and data are.
-    pub fn folder(&self) -> &Path {
-        &self.folder
     }
 
     /// Ends it with SIGKILL and starts it again over the same data; answers after how long it answered again.
