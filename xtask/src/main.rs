@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod codegen;
 mod conformance;
 mod demo;
@@ -53,6 +54,8 @@ enum Task {
     Soak(soak::SoakArgs),
     /// Other people's programs against what we make: a table
     Interop(interop::InteropArgs),
+    /// Other people's clients that push to a registry and pull from it: a table
+    Clients(clients::ClientsArgs),
     /// Run the fuzz targets, each for a while
     Fuzz(fuzz::FuzzArgs),
 }
@@ -80,6 +83,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Conformance(args) => conformance::command(&args),
         Task::Soak(args) => soak::command(&args),
         Task::Interop(args) => interop::command(&args),
+        Task::Clients(args) => clients::command(&args),
         Task::Fuzz(args) => fuzz::command(&args),
     }
 }

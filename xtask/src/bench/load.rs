@@ -160,7 +160,7 @@ async fn once(connection: &mut Connection, load: &Load, number: u64) -> Result<u
         Job::Ask { method, paths, bytes } => {
             let path = &paths[number as usize % paths.len()];
             let read = connection
-                .read((method.clone(), path), Ask::default(), StatusCode::OK, |piece| {
+                .read((method.clone(), path), accepting(), StatusCode::OK, |piece| {
                     std::hint::black_box(piece);
                 })
                 .await?;
@@ -181,6 +181,11 @@ async fn once(connection: &mut Connection, load: &Load, number: u64) -> Result<u
             Ok(content.size())
         }
     }
+}
+
+/// distribution hides OCI manifests from whoever does not ask for them.
+fn accepting() -> Ask {
+    Ask::default().header("accept", "application/vnd.oci.image.manifest.v1+json")
 }
 
 /// Reads `wanted` bytes from `offset` of an answer that would go on to the end.

@@ -13,13 +13,18 @@ use crate::registries::body::Content;
 use crate::registries::client::Connection;
 use crate::registries::upload::{self, Form};
 
-/// The repository, by a name that every registry takes.
+/// The repository, by a name that every registry takes; a site has it by this one from [`UPSTREAM`] at `bench.example`.
 pub const REPOSITORY: &str = "bench.example/corpus";
+/// The repository at the registry from which the site gets it.
+pub const UPSTREAM: &str = "corpus";
 /// The image's tag.
 pub const TAG: &str = "v1";
 /// Bytes of the layers.
 const SIZES: [usize; 4] = [2, 1_000_000, 10_000_000, 100_000_000];
 
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Of the two bytes `{}`.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// One image.
@@ -61,7 +66,7 @@ impl Image {
             "rootfs": {"type": "layers", "diff_ids": diff_ids}});
         let config = Blob::new(serde_json::to_vec(&config)?);
         let descriptors: Vec<Value> =
-            layers.iter().map(|layer| layer.descriptor("application/vnd.oci.image.layer.v1.tar")).collect();
+            layers.iter().map(|layer| layer.descriptor(if layer.bytes.len() == 2 { EMPTY } else { LAYER })).collect();
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,
             "config": config.descriptor("application/vnd.oci.image.config.v1+json"), "layers": descriptors});
         let manifest = Blob::new(serde_json::to_vec(&manifest)?);
@@ -72,13 +77,13 @@ impl Image {
         self.layers.iter().chain([&self.config])
     }
 
-    /// Pushes all of it.
-    pub async fn push(&self, connection: &mut Connection) -> Result<()> {
+    /// Pushes all of it into a repository.
+    pub async fn push(&self, connection: &mut Connection, repository: &str) -> Result<()> {
         for blob in self.blobs() {
             let content = Content::whole(blob.bytes.clone());
-            upload::blob(connection, REPOSITORY, (&blob.digest, &content), Form::Monolithic).await?;
+            upload::blob(connection, repository, (&blob.digest, &content), Form::Monolithic).await?;
         }
-        self.tag(connection, REPOSITORY, TAG).await
+        self.tag(connection, repository, TAG).await
     }
 
     /// Puts the manifest under one more tag.
@@ -93,7 +98,7 @@ impl Image {
         let content = Content::whole(config.bytes.clone());
         upload::blob(connection, repository, (&config.digest, &content), Form::Monolithic).await?;
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
-            "config": config.descriptor("application/vnd.oci.image.config.v1+json")});
+            "artifactType": "application/x-bench", "config": config.descriptor(EMPTY)});
         let bytes = serde_json::to_vec(&manifest)?;
         let answer = upload::manifest(connection, repository, TAG, (MANIFEST, bytes.into())).await?;
         answer.expect(StatusCode::CREATED, "PUT of a manifest").map(drop)

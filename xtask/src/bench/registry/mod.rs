@@ -148,7 +148,7 @@ fn contestants(root: &Path, folder: &Path, image: &Image) -> Result<Vec<Contesta
 /// A site that has imported the image, as sites get theirs.
 fn site(root: &Path, folder: &Path, image: &Image) -> Result<Sealock> {
     let upstream = Registry::start(root, Kind::Distribution, &folder.join("upstream"), Options::default())?;
-    blocking(async { image.push(&mut Connector::new(&upstream.endpoint)?.connect().await?).await })?;
+    blocking(async { image.push(&mut Connector::new(&upstream.endpoint)?.connect().await?, content::UPSTREAM).await })?;
     let site = Sealock::new(root, folder)?;
     site.prepare(&upstream.endpoint.address, &[TAG.to_owned()])?;
     site.build()?;
@@ -164,7 +164,7 @@ fn fill(contestant: &Contestant, image: &Image, extent: Extent) -> Result<()> {
     blocking(async {
         let mut connection = Connector::new(&contestant.registry.endpoint)?.connect().await?;
         if !matches!(contestant.registry.kind, Kind::Sealock { .. }) {
-            image.push(&mut connection).await?;
+            image.push(&mut connection, content::REPOSITORY).await?;
         }
         for number in 0..extent.tags {
             image.tag(&mut connection, content::REPOSITORY, &format!("t{number}")).await?;
