@@ -15,6 +15,8 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// What crane's `validate` takes every layer for.
+const PACKED: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// A layout on disk.
 pub(super) struct Layout {
@@ -62,11 +64,12 @@ impl Layout {
         let content = folder.join("zeros");
         File::create(&content)?.set_len(size)?;
         let tar = folder.join("layer");
-        let mut made = Command::new("tar");
-        made.args(["--mtime=@0", "-cf"]).arg(&tar).arg("-C").arg(folder).arg("zeros");
-        ensure!(made.status()?.success(), "tar cannot pack {size} bytes");
+        let script = "tar --mtime=@0 -cf - zeros | dd of=layer bs=1M conv=sparse iflag=fullblock status=none";
+        let made = Command::new("sh").args(["-c", script]).current_dir(folder).status()?;
+        ensure!(made.success(), "tar cannot pack {size} bytes");
         fs::remove_file(content)?;
-        let mut image = layout.image_of(&tar, "amd64")?;
+        let diff_id = sha256_of(&tar)?;
+        let (mut image, _) = layout.image_of((&tar, LAYER), &diff_id, "amd64")?;
         layout.one = digest_of(&image)?;
         image["annotations"] = json!({"org.opencontainers.image.ref.name": "big"});
         layout.finish(&[image])?;
@@ -91,21 +94,29 @@ impl Layout {
         made.args(["--mtime=@0", "--owner=0", "--group=0", "-cf"]).arg(&tar).arg("-C").arg(&self.folder).arg("file");
         ensure!(made.status()?.success(), "tar cannot pack a layer");
         fs::remove_file(file)?;
-        let layer = format!("sha256:{}", sha256_of(&tar)?);
-        Ok((self.image_of(&tar, architecture)?, layer))
+        let diff_id = sha256_of(&tar)?;
+        let mut gzip = Command::new("gzip");
+        ensure!(gzip.args(["-1", "-n", "-f"]).arg(&tar).status()?.success(), "gzip cannot pack a layer");
+        self.image_of((&tar.with_extension("gz"), PACKED), &diff_id, architecture)
     }
 
-    fn image_of(&self, tar: &Path, architecture: &str) -> Result<Value> {
-        let hex = sha256_of(tar)?;
-        let size = fs::metadata(tar)?.len();
-        fs::rename(tar, self.folder.join("blobs/sha256").join(&hex))?;
-        let digest = format!("sha256:{hex}");
+    /// An image of one layer; its descriptor, and its layer's digest.
+    fn image_of(
+        &self,
+        (file, media_type): (&Path, &str),
+        diff_id: &str,
+        architecture: &str,
+    ) -> Result<(Value, String)> {
+        let hex = sha256_of(file)?;
+        let size = fs::metadata(file)?.len();
+        fs::rename(file, self.folder.join("blobs/sha256").join(&hex))?;
+        let layer = format!("sha256:{hex}");
         let config = json!({"architecture": architecture, "os": "linux", "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [digest]}});
+            "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{diff_id}")]}});
         let config = self.put(&serde_json::to_vec(&config)?, CONFIG)?;
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config,
-            "layers": [{"mediaType": LAYER, "digest": digest, "size": size}]});
-        self.put(&serde_json::to_vec(&manifest)?, MANIFEST)
+            "layers": [{"mediaType": media_type, "digest": layer, "size": size}]});
+        Ok((self.put(&serde_json::to_vec(&manifest)?, MANIFEST)?, layer))
     }
 
     fn put(&self, bytes: &[u8], media_type: &str) -> Result<Value> {

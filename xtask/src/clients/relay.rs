@@ -23,16 +23,19 @@ pub(super) struct Relay {
     /// `127.0.0.1:PORT`.
     pub(super) address: String,
     cuts: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
 }
 
 impl Relay {
     /// Cuts `times` connections, each after `bytes` in one direction. It lives as long as the process, as clients may come back.
     pub(super) fn start(registry: &str, way: Way, bytes: u64, times: u64) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let relay = Self { address: listener.local_addr()?.to_string(), cuts: Arc::new(AtomicU64::new(0)) };
-        let (registry, cuts) = (registry.to_owned(), relay.cuts.clone());
+        let zero = || Arc::new(AtomicU64::new(0));
+        let relay = Self { address: listener.local_addr()?.to_string(), cuts: zero(), connections: zero() };
+        let (registry, cuts, connections) = (registry.to_owned(), relay.cuts.clone(), relay.connections.clone());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                connections.fetch_add(1, Ordering::SeqCst);
                 let Ok(server) = TcpStream::connect(&registry) else { continue };
                 for direction in [Way::Up, Way::Down] {
                     let (Ok(client), Ok(server)) = (client.try_clone(), server.try_clone()) else { continue };
@@ -44,6 +47,11 @@ impl Relay {
             }
         });
         Ok(relay)
+    }
+
+    /// How many connections were made.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// How often a connection was cut.

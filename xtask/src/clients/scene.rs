@@ -87,9 +87,13 @@ impl Scene {
 
 /// Runs a command to its end; answers its standard output, or fails with all that it said.
 pub(super) fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.display().to_string())
+        .collect();
+    let output = command.output().with_context(|| format!("cannot run {}", words[0]))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    ensure!(output.status.success(), "{command:?}: {}\n{out}{err}", output.status);
+    ensure!(output.status.success(), "{}: {}\n{out}{err}", words.join(" "), output.status);
     Ok(out)
 }

@@ -10,7 +10,7 @@ use super::{Row, gotools, skopeo};
 
 pub(super) const ROWS: &[Row] = &[
     Row { tool: "skopeo", what: "pushes a layer of 5 GB and pulls it back", slow: true, run: by_skopeo },
-    Row { tool: "crane", what: "pushes a layer of 5 GB, and reads and hashes all of it", slow: true, run: by_crane },
+    Row { tool: "crane", what: "pushes a layer of 5 GB and pulls it back", slow: true, run: by_crane },
 ];
 
 /// Bytes of the file in the layer.
@@ -33,5 +33,9 @@ fn by_crane(scene: &Scene) -> Result<()> {
     gotools::crane_login(scene)?;
     scene.tool("crane", &["push", "big", &scene.at("slow/crane:1"), "--index"])?;
     scene.fresh("big")?;
-    scene.tool("crane", &["validate", "--remote", &scene.at(&format!("slow/crane@{}", big.one))]).map(drop)
+    let image = scene.at(&format!("slow/crane@{}", big.one));
+    scene.fresh("big-out")?;
+    // crane's `validate` takes no layer that is not compressed; its `pull` checks each digest, too.
+    scene.tool("crane", &["pull", "--format", "oci", &image, "big-out"])?;
+    scene.fresh("big-out").map(drop)
 }
