@@ -79,6 +79,12 @@ impl Connector {
         })
     }
 
+    /// The same registry, for somebody who says nothing about himself.
+    pub fn anonymous(mut self) -> Self {
+        self.authorization = None;
+        self
+    }
+
     /// A new connection.
     pub async fn connect(&self) -> Result<Connection> {
         let stream = TcpStream::connect(&self.address).await?;

@@ -11,8 +11,8 @@ use super::{Endpoint, Launch};
 /// The password of the one user. It guards nothing but servers on loopback that live for a run.
 pub(super) const PASSWORD: &str = "across-the-gap";
 
-/// Its bcrypt hash, the only kind that distribution takes, at the least cost there is: what is measured is the registry.
-const HASH: &str = "$2b$04$B8bE7Kx/fnhkyAaX.C4uTuj6FtgummCrnE2aFVIILhk9Fo7LETzOW";
+/// Its bcrypt hash, the only kind that either takes, at the least cost there is: what is measured is the registry.
+pub(super) const HASH: &str = "$2b$04$B8bE7Kx/fnhkyAaX.C4uTuj6FtgummCrnE2aFVIILhk9Fo7LETzOW";
 
 pub(super) fn prepare(program: &Path, folder: &Path, endpoint: &Endpoint, tls: Option<&Files>) -> Result<Launch> {
     let config = folder.join("config.yml");

@@ -22,6 +22,9 @@ pub use sealock::Build;
 /// How long a server may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For how long what our collector finds waits: as short as can be, so that what it takes wrongly is missed.
+const GRACE: &str = "1s";
+
 /// Who pushes where a registry asks who it is.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -174,7 +177,9 @@ impl Registry {
     /// The program that collects this registry's garbage while it serves, if it has one.
     pub fn garbage_collector(&self) -> Option<Command> {
         match &self.kind {
-            Kind::Sealock { program, .. } => sealock::store_command(program, &self.launch.envs, "gc"),
+            Kind::Sealock { program, .. } => {
+                sealock::store_command(program, &self.launch.envs, &["gc", "--grace", GRACE])
+            }
             Kind::Distribution | Kind::DockerRegistry => {
                 let mut command = Command::new(self.launch.program_itself());
                 command.args(["garbage-collect", "--delete-untagged"]).arg(self.folder.join("config.yml"));
@@ -188,7 +193,7 @@ impl Registry {
     /// The program that reads all this registry's blobs to find rotten ones, if it has one.
     pub fn scrubber(&self) -> Option<Command> {
         match &self.kind {
-            Kind::Sealock { program, .. } => sealock::store_command(program, &self.launch.envs, "scrub"),
+            Kind::Sealock { program, .. } => sealock::store_command(program, &self.launch.envs, &["scrub"]),
             _ => None,
         }
     }

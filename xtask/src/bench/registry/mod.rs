@@ -99,12 +99,19 @@ fn measure_all(root: &Path, folder: &Path, args: &Rows) -> Result<()> {
     let mut contestants = contestants(root, folder, &image)?;
     let extent = args.extent();
     for contestant in &contestants {
-        fill(contestant, &image, extent)?;
+        fill(contestant, &image)?;
     }
     let mut table = Table::default();
+    let mut filled = false;
     for row in rows::rows(&image, extent) {
         if args.only.as_ref().is_some_and(|text| !row.name.contains(text)) {
             continue;
+        }
+        if row.needs == Needs::Many && !filled {
+            for contestant in &contestants {
+                fill_with_many(contestant, &image, extent)?;
+            }
+            filled = true;
         }
         measure_row(&row, &contestants, args.rounds(), &mut table)?;
     }
@@ -156,16 +163,25 @@ fn site(root: &Path, folder: &Path, image: &Image) -> Result<Sealock> {
     Ok(site)
 }
 
-/// Gives the peers the image, and everybody who takes pushes the many tags and repositories.
-fn fill(contestant: &Contestant, image: &Image, extent: Extent) -> Result<()> {
+/// Gives the peers the image. Ours has it already.
+fn fill(contestant: &Contestant, image: &Image) -> Result<()> {
+    if !contestant.pushes || matches!(contestant.registry.kind, Kind::Sealock { .. }) {
+        return Ok(());
+    }
+    blocking(async {
+        let mut connection = Connector::new(&contestant.registry.endpoint)?.connect().await?;
+        image.push(&mut connection, content::REPOSITORY).await
+    })
+    .with_context(|| format!("filling {}", contestant.name))
+}
+
+/// Gives everybody who takes pushes the many tags and repositories.
+fn fill_with_many(contestant: &Contestant, image: &Image, extent: Extent) -> Result<()> {
     if !contestant.pushes {
         return Ok(());
     }
     blocking(async {
         let mut connection = Connector::new(&contestant.registry.endpoint)?.connect().await?;
-        if !matches!(contestant.registry.kind, Kind::Sealock { .. }) {
-            image.push(&mut connection, content::REPOSITORY).await?;
-        }
         for number in 0..extent.tags {
             image.tag(&mut connection, content::REPOSITORY, &format!("t{number}")).await?;
         }
@@ -174,7 +190,7 @@ fn fill(contestant: &Contestant, image: &Image, extent: Extent) -> Result<()> {
         }
         Ok(())
     })
-    .with_context(|| format!("filling {}", contestant.name))
+    .with_context(|| format!("filling {} with many", contestant.name))
 }
 
 /// The contestants that can do a row.
