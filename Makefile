@@ -19,7 +19,7 @@ test: setup ## Everything that CI checks
 	@. ./bootstrap.sh --env && cargo xtask ci
 
 bench: setup ## Build, import, send, repair and the registry beside the peers, in one run
-	@./lab/setup.sh docker-registry:docker-registry par2:par2 taskset:util-linux
+	@./lab/setup.sh docker-registry:docker-registry par2:par2
 	@. ./bootstrap.sh --env && cargo xtask bench
 
 conformance: setup ## The official suite of the OCI distribution specification, both profiles, every switch on

@@ -208,7 +208,7 @@ impl Drop for Registry {
 }
 
 impl Launch {
-    /// The same program, on one core only. taskset(1) replaces itself, so the process stays ours.
+    /// The same program, on one core only.
     fn pinned(mut self, core: Option<usize>) -> Self {
         if let Some(core) = core {
             let program = self.program.display().to_string();
@@ -225,7 +225,10 @@ impl Launch {
 
     fn start(&self, folder: &Path) -> Result<Child> {
         let log = File::options().create(true).append(true).open(folder.join("log"))?;
-        Command::new(&self.program)
+        // setpriv(1) and taskset(1) replace themselves, so the process is the server. It ends with us, however we end.
+        Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(&self.program)
             .args(&self.args)
             .envs(self.envs.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
