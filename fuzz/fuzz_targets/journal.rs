@@ -9,7 +9,8 @@ use std::path::PathBuf;
 
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
-use sealock_node::{RunRequest, journal};
+use sealock_node::journal;
+use sealock_node::request::{RunRequest, Secrets};
 
 thread_local! {
     static FILE: RefCell<File> = RefCell::new(File::from(memfd_create("journal", MemfdFlags::empty()).expect("memory")));
@@ -21,5 +22,6 @@ fuzz_target!(|bytes: &[u8]| {
         file.write_all_at(bytes, 0).expect("memory");
         let _ = journal::read(&PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())));
     });
-    let _ = RunRequest::from_json(bytes);
+    let _ = serde_json::from_slice::<RunRequest>(bytes);
+    let _ = Secrets::from_json(bytes);
 });

@@ -74,6 +74,9 @@ pub struct FuzzArgs {
     /// How long each runs, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Go on, in slices of so many seconds, until each has had this much of a processor, all runs together
+    #[arg(long, value_name = "SECONDS")]
+    processor_seconds: Option<u64>,
 }
 
 /// Runs the selected targets one after the other; the first crash ends it.
@@ -83,18 +86,80 @@ pub fn command(args: &FuzzArgs) -> Result<()> {
     if let Some(unknown) = args.targets.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("no target {unknown:?}: {}", known.join(", "));
     }
-    let cargo_fuzz = tools::cargo_fuzz(&root)?;
-    for (name, seeds) in
-        TARGETS.iter().filter(|(name, _)| args.targets.is_empty() || args.targets.iter().any(|t| t == name))
-    {
-        lay_out_seeds(&root, name, seeds)?;
-        println!("==> {name}: {} s", args.seconds);
-        let status = Command::new(&cargo_fuzz)
+    let desk = Desk { cargo_fuzz: tools::cargo_fuzz(&root)?, corpora: tools::cache()?.join("fuzz"), root };
+    let is_wanted = |name: &str| args.targets.is_empty() || args.targets.iter().any(|target| target == name);
+    let wanted: Vec<_> = TARGETS.iter().filter(|(name, _)| is_wanted(name)).collect();
+    for (name, seeds) in &wanted {
+        desk.lay_out_seeds(name, seeds)?;
+        if args.processor_seconds.is_none() {
+            desk.run(name, args.seconds)?;
+        }
+    }
+    let Some(enough) = args.processor_seconds else { return Ok(()) };
+    // A slice for each in turn: whoever stops early has run them all a little.
+    while let Some((name, _)) = wanted.iter().min_by_key(|(name, _)| desk.spent(name)) {
+        if desk.spent(name) >= enough {
+            break;
+        }
+        desk.run(name, args.seconds)?;
+    }
+    for (name, _) in &wanted {
+        println!("{name:<14} {:>5} s of a processor", desk.spent(name));
+    }
+    Ok(())
+}
+
+/// Where targets run. What they find, and how long they ran, outlives a clone.
+struct Desk {
+    cargo_fuzz: PathBuf,
+    corpora: PathBuf,
+    root: PathBuf,
+}
+
+impl Desk {
+    fn lay_out_seeds(&self, target: &str, sources: &[&str]) -> Result<()> {
+        let (root, corpus) = (&self.root, self.corpus(target));
+        fs::create_dir_all(&corpus)?;
+        let mut seeds: Vec<Vec<u8>> = match target {
+            "tuf" => metadata_sets(&root.join("crates/trust/testdata/attacks"))?,
+            "reference" => {
+                ["registry.k8s.io/pause:3.10", "localhost:5000/a/b@sha256:00", "ubuntu"].map(Into::into).to_vec()
+            }
+            "want_list" => vec![WANT_LIST.into()],
+            "trust_state" => vec![TRUST_STATE.into()],
+            "sbom" => [SPDX, CYCLONEDX].map(Into::into).to_vec(),
+            "chart" => vec![chart()?],
+            "key_uri" => ["pkcs11:token=a;serial=1;slot-id=7;object=b;id=%01?module-path=/c&pin-source=file:/d"]
+                .map(Into::into)
+                .to_vec(),
+            _ => Vec::new(),
+        };
+        for source in sources {
+            collect(&root.join("crates").join(source), &mut seeds)?;
+        }
+        let payloads: Vec<Vec<u8>> = seeds.iter().filter_map(|seed| payload(seed)).collect();
+        seeds.extend(payloads);
+        for (number, seed) in seeds.iter().enumerate() {
+            fs::write(corpus.join(format!("seed-{number}")), seed)?;
+        }
+        Ok(())
+    }
+
+    fn corpus(&self, target: &str) -> PathBuf {
+        self.corpora.join(target)
+    }
+
+    /// Runs one target for a while, and adds what it took of a processor.
+    fn run(&self, target: &str, seconds: u32) -> Result<()> {
+        println!("==> {target}: {seconds} s");
+        let before = children_seconds()?;
+        let status = Command::new(&self.cargo_fuzz)
             // As cargo calls its subcommands.
-            .args(["fuzz", "run", "--target", "x86_64-unknown-linux-gnu", name, "--"])
-            .args([format!("-max_total_time={}", args.seconds), "-rss_limit_mb=2048".into(), "-timeout=20".into()])
+            .args(["fuzz", "run", "--target", "x86_64-unknown-linux-gnu", target])
+            .arg(self.corpus(target))
+            .args(["--", &format!("-max_total_time={seconds}"), "-rss_limit_mb=2048", "-timeout=20"])
             .args(["-print_final_stats=1", "-verbosity=0"])
-            .current_dir(&root)
+            .current_dir(&self.root)
             .env("RUSTUP_TOOLCHAIN", "nightly")
             // The house builds static; a sanitizer's runtime is not.
             .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=-crt-static")
@@ -102,37 +167,31 @@ pub fn command(args: &FuzzArgs) -> Result<()> {
             .context(
                 "cargo fuzz cannot be started: it needs a nightly toolchain (`rustup toolchain install nightly`)",
             )?;
-        ensure!(status.success(), "{name}: see fuzz/artifacts/{name}");
+        ensure!(status.success(), "{target}: see fuzz/artifacts/{target}");
+        // Building is no fuzzing: no run takes longer than it was told to.
+        let took = (children_seconds()? - before).min(u64::from(seconds));
+        let spent = self.spent(target) + took;
+        fs::write(self.spent_file(target), format!("{spent}\n")).context("cannot keep how long a target ran")
     }
-    Ok(())
+
+    fn spent_file(&self, target: &str) -> PathBuf {
+        self.corpora.join(format!("{target}.seconds"))
+    }
+
+    /// Seconds of a processor that a target has had so far.
+    fn spent(&self, target: &str) -> u64 {
+        let text = fs::read_to_string(self.spent_file(target)).unwrap_or_default();
+        text.trim().parse().unwrap_or_default()
+    }
 }
 
-fn lay_out_seeds(root: &Path, target: &str, sources: &[&str]) -> Result<()> {
-    let corpus = root.join("fuzz/corpus").join(target);
-    fs::create_dir_all(&corpus)?;
-    let mut seeds: Vec<Vec<u8>> = match target {
-        "tuf" => metadata_sets(&root.join("crates/trust/testdata/attacks"))?,
-        "reference" => {
-            ["registry.k8s.io/pause:3.10", "localhost:5000/a/b@sha256:00", "ubuntu"].map(Into::into).to_vec()
-        }
-        "want_list" => vec![WANT_LIST.into()],
-        "trust_state" => vec![TRUST_STATE.into()],
-        "sbom" => [SPDX, CYCLONEDX].map(Into::into).to_vec(),
-        "chart" => vec![chart()?],
-        "key_uri" => ["pkcs11:token=a;serial=1;slot-id=7;object=b;id=%01?module-path=/c&pin-source=file:/d"]
-            .map(Into::into)
-            .to_vec(),
-        _ => Vec::new(),
-    };
-    for source in sources {
-        collect(&root.join("crates").join(source), &mut seeds)?;
-    }
-    let payloads: Vec<Vec<u8>> = seeds.iter().filter_map(|seed| payload(seed)).collect();
-    seeds.extend(payloads);
-    for (number, seed) in seeds.iter().enumerate() {
-        fs::write(corpus.join(format!("seed-{number}")), seed)?;
-    }
-    Ok(())
+/// Seconds of a processor that programs we started, and their children, took (proc_pid_stat(5): `cutime`, `cstime`).
+fn children_seconds() -> Result<u64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    // The name of the program stands in parentheses, and may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).context("no times in /proc");
+    Ok((ticks(13)? + ticks(14)?) / rustix::param::clock_ticks_per_second())
 }
 
 /// What is in an envelope: targets that read envelopes take the payload alone too.

@@ -27,6 +27,10 @@ pub struct ServeConfig {
     pub control_socket: Option<PathBuf>,
     /// The socket of the service manager (sd_notify(3)), from the environment of the process.
     pub notify_socket: Option<PathBuf>,
+    /// Where Prometheus asks, in plain HTTP; nowhere if none.
+    pub metrics: Option<SocketAddr>,
+    /// The file that gets a line for each request; none is written without.
+    pub access_log: Option<PathBuf>,
     /// Bounds of what clients can take.
     pub limits: Limits,
 }
@@ -62,6 +66,8 @@ pub struct Limits {
     pub stalled: Duration,
     /// For running downloads, once the server is told to stop.
     pub grace: Duration,
+    /// Free bytes on the filesystem of the store below which health is degraded, and the log says so.
+    pub headroom: u64,
 }
 
 impl Default for Limits {
@@ -72,6 +78,7 @@ impl Default for Limits {
             header: Duration::from_secs(60),
             stalled: Duration::from_secs(60),
             grace: Duration::from_secs(20),
+            headroom: 5 << 30,
         }
     }
 }

@@ -45,6 +45,14 @@ pub enum ServeError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The access log cannot be written.
+    #[error("cannot open the access log {path}", path = .path.display())]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// Certificate or key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -77,6 +85,7 @@ impl ServeError {
             | Self::Listen { .. }
             | Self::AlreadyRunning { .. }
             | Self::Control { .. }
+            | Self::AccessLog { .. }
             | Self::Signals(_) => true,
             Self::Content(error) => error.is_environment(),
             Self::Tls(_) | Self::NoAddress => false,

@@ -3,12 +3,15 @@
 //! The current release of a [`sealock_store::Store`] as an OCI registry (distribution specification 1.1, pull only) over
 //! TLS. What can be pulled is what hangs on the references of the release, and nothing else; the registry never proxies.
 
+mod condition;
 mod config;
 pub mod control;
 mod error;
 mod http;
 mod listen;
+pub mod manifest;
 mod notify;
+mod observe;
 pub mod revoked;
 mod serve;
 mod state;

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::Limits;
 use crate::error::ServeError;
 use crate::http::answer;
+use crate::observe::Observer;
 use crate::state::State;
 
 /// What is sent but not acknowledged beyond this stays with us: a client that hangs up in the middle of an open-ended
@@ -60,8 +61,8 @@ impl Connections {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Some((stream, slot)) => {
-                    let connection = self.clone().serve(stream, slot, graceful.watcher());
+                Some((stream, client, slot)) => {
+                    let connection = self.clone().serve((stream, client), slot, graceful.watcher());
                     tokio::spawn(connection);
                 }
                 // Out of descriptors or memory: the connections that end make room.
@@ -77,10 +78,10 @@ impl Connections {
     }
 
     /// The next connection, once there is room for it.
-    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    async fn accept(&self, listener: &TcpListener) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let slot = self.slots.clone().acquire_owned().await.ok()?;
         match listener.accept().await {
-            Ok((stream, _)) => Some((stream, slot)),
+            Ok((stream, client)) => Some((stream, client, slot)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 None
@@ -88,7 +89,8 @@ impl Connections {
         }
     }
 
-    async fn serve(self, stream: TcpStream, slot: OwnedSemaphorePermit, watcher: Watcher) {
+    async fn serve(self, (stream, client): (TcpStream, SocketAddr), slot: OwnedSemaphorePermit, watcher: Watcher) {
+        let _counted = Counted::new(self.state.observer());
         if let Err(error) = tune(&stream) {
             tracing::debug!(%error, "the connection is gone already");
             return;
@@ -106,7 +108,10 @@ impl Connections {
         let state = self.state;
         let service = service_fn(move |request| {
             let state = state.clone();
-            async move { Ok::<_, std::convert::Infallible>(answer(&state, &request).await) }
+            async move {
+                let pending = state.observer().begin(client, &request);
+                Ok::<_, std::convert::Infallible>(pending.answered(answer(&state, &request).await))
+            }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.header).max_buf_size(HEADER_AT_MOST);
@@ -116,6 +121,22 @@ impl Connections {
             tracing::debug!(%error, "a connection ended early");
         }
         drop(slot);
+    }
+}
+
+/// An open connection, as long as it lives.
+struct Counted(Arc<Observer>);
+
+impl Counted {
+    fn new(observer: &Arc<Observer>) -> Self {
+        observer.metrics.connections.inc();
+        Self(observer.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.connections.dec();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::control::{ControlSocket, reload_release};
 use crate::error::ServeError;
 use crate::listen::{Connections, bind};
 use crate::notify::Notifier;
+use crate::observe::{AccessLog, Exposition, Observer};
 use crate::state::State;
 use crate::tls::Certificate;
 
@@ -30,6 +32,7 @@ pub struct Server {
     certificate: Arc<Certificate>,
     listeners: Vec<TcpListener>,
     control: Option<ControlSocket>,
+    exposition: Option<Exposition>,
     config: ServeConfig,
 }
 
@@ -56,13 +59,23 @@ impl Server {
         if listeners.is_empty() {
             return Err(ServeError::NoAddress);
         }
-        let state = Arc::new(State::load(&config)?);
-        Ok(Self { state, certificate, listeners, control, config })
+        let exposition = match config.metrics {
+            Some(address) => Some(Exposition::new(bind(address).await?)),
+            None => None,
+        };
+        let log = config.access_log.as_deref().map(open_access_log).transpose()?;
+        let state = Arc::new(State::load(&config, Observer::new(log))?);
+        Ok(Self { state, certificate, listeners, control, exposition, config })
     }
 
     /// Where it listens; with the port that the system chose where port 0 was asked for.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Where Prometheus asks, with the port that the system chose; nowhere unless that was asked for.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.exposition.as_ref().and_then(Exposition::address)
     }
 
     /// The number of the release that is served; none from an empty store.
@@ -71,7 +84,7 @@ impl Server {
     }
 
     /// Answers until `shutdown`, then lets running downloads end. SIGHUP, and `reload` on the control socket, read
-    /// certificate and release again.
+    /// certificate and release again, and begin the access log anew.
     ///
     /// # Errors
     /// [`ServeError::Tls`], [`ServeError::Signals`].
@@ -95,6 +108,7 @@ impl Server {
             () = shutdown => {}
             result = follow(&self.state, &self.certificate, &notifier) => result?,
             () = listen_to_control(control.as_ref(), &self.state) => {}
+            () = expose(self.exposition, &self.state) => {}
         }
         notifier.stopping();
         // Whoever starts the next server need not wait for our downloads.
@@ -113,6 +127,18 @@ async fn listen_to_control(control: Option<&ControlSocket>, state: &Arc<State>) 
     std::future::pending::<()>().await;
 }
 
+/// Never ends, also where nobody is to be told.
+async fn expose(exposition: Option<Exposition>, state: &Arc<State>) {
+    if let Some(exposition) = exposition {
+        exposition.run(state.clone()).await;
+    }
+    std::future::pending::<()>().await;
+}
+
+fn open_access_log(path: &Path) -> Result<AccessLog, ServeError> {
+    AccessLog::open(path).map_err(|source| ServeError::AccessLog { path: path.to_owned(), source })
+}
+
 /// Reloads at SIGHUP, and when the store has a release that nobody told of: an import may run where the socket is not.
 async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifier) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
@@ -120,6 +146,7 @@ async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifi
     loop {
         tokio::select! {
             _ = hangup.recv() => {
+                state.observer().reopen();
                 match certificate.reload() {
                     Ok(()) => tracing::info!("the certificate was read again"),
                     Err(error) => tracing::error!(%error, "the certificate cannot be read; the one before stays"),
@@ -127,7 +154,11 @@ async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifi
             }
             _ = look.tick() => {
                 let asked = state.clone();
-                if !tokio::task::spawn_blocking(move || asked.is_stale()).await.unwrap_or(false) {
+                let look = move || {
+                    asked.free_bytes();
+                    asked.is_stale()
+                };
+                if !tokio::task::spawn_blocking(look).await.unwrap_or(false) {
                     continue;
                 }
             }

@@ -6,7 +6,9 @@ use arc_swap::ArcSwap;
 use sealock_store::Store;
 use sealock_trust::KeySet;
 
+use crate::condition::Condition;
 use crate::config::{RevocationSource, ServeConfig};
+use crate::observe::{Observer, Standing};
 use crate::revoked::{Revocations, RevokedError};
 use crate::view::View;
 use crate::view::name::{is_repository, upstream_prefix};
@@ -22,13 +24,15 @@ pub(crate) struct State {
     view: ArcSwap<View>,
     /// What was revoked and in use when the view was built.
     revocations: ArcSwap<Revocations>,
+    observer: Arc<Observer>,
+    condition: Condition,
     /// Held while a view is built, so that an older one never replaces a newer one.
     building: Mutex<()>,
 }
 
 impl State {
     /// The state at start: the current release, whose signature must hold, less what is revoked.
-    pub(crate) fn load(config: &ServeConfig) -> Result<Self, RevokedError> {
+    pub(crate) fn load(config: &ServeConfig, observer: Observer) -> Result<Self, RevokedError> {
         let state = Self {
             store: config.store.clone(),
             site_keys: config.site_keys.clone(),
@@ -36,6 +40,8 @@ impl State {
             names: config.names.iter().map(|name| name.to_ascii_lowercase()).collect(),
             view: ArcSwap::default(),
             revocations: ArcSwap::default(),
+            observer: Arc::new(observer),
+            condition: Condition::new(config.limits.headroom),
             building: Mutex::new(()),
         };
         state.reload()?;
@@ -44,6 +50,12 @@ impl State {
 
     /// Reads the current release, and what is revoked, again. Where that fails the old view stays.
     pub(crate) fn reload(&self) -> Result<Option<u64>, RevokedError> {
+        let reloaded = self.try_reload();
+        self.condition.reloaded(&reloaded);
+        reloaded
+    }
+
+    fn try_reload(&self) -> Result<Option<u64>, RevokedError> {
         let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.store.current_release(&self.site_keys)?;
         let revocations = self.read_revocations()?;
@@ -69,6 +81,37 @@ impl State {
 
     pub(crate) fn view(&self) -> Arc<View> {
         self.view.load_full()
+    }
+
+    pub(crate) fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
+    /// What Prometheus is told. Asks the filesystem, so it may block.
+    pub(crate) fn metrics_text(&self) -> String {
+        let view = self.view();
+        let blocked = view.affected.iter().filter(|affected| affected.blocked).count();
+        self.observer.metrics.text(Standing {
+            release: view.release.unwrap_or_default(),
+            problems: view.problems.len(),
+            blocked,
+            alarms: view.affected.len() - blocked,
+            free: self.free_bytes(),
+            is_ready: self.condition.fault().is_none(),
+            is_low: self.condition.is_low(),
+            dropped_lines: self.observer.dropped_lines(),
+        })
+    }
+
+    pub(crate) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Looks at the free space, and says so once where it becomes low. Asks the filesystem, so it may block.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        let free = self.store.free_bytes().unwrap_or_default();
+        self.condition.measured(free);
+        free
     }
 
     pub(crate) fn store(&self) -> &Store {

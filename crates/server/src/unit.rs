@@ -17,7 +17,8 @@ pub struct Unit<'a> {
 
 /// The text of `sealock-serve.service` (systemd.service(5), systemd.exec(5)), for systemd 252 and newer.
 ///
-/// The server reads the store and its certificate, listens, and needs nothing else: so it gets nothing else.
+/// The server reads the store and its certificate, listens, may write logs below `/var/log/sealock`, and needs nothing else:
+/// so it gets nothing else.
 pub fn unit(unit: &Unit<'_>) -> String {
     let Unit { binary, arguments, user, store } = unit;
     let (binary, store) = (binary.display(), store.display());
@@ -40,6 +41,8 @@ User={user}
 UnsetEnvironment=HOME
 RuntimeDirectory=sealock
 RuntimeDirectoryMode=0750
+LogsDirectory=sealock
+LogsDirectoryMode=0750
 Restart=on-failure
 RestartSec=2
 TimeoutStopSec=30

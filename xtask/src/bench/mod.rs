@@ -5,6 +5,7 @@
 
 mod corpus;
 mod deltas;
+mod inspect;
 mod load;
 mod measure;
 mod peers;
@@ -83,7 +84,11 @@ fn rows(root: &Path, folder: &Path, corpus: &Corpus) -> Result<Vec<Row>> {
     row("import", "crane push to distribution 3", peers::crane_to_registry(&crane, &corpus.layout, &target)?);
     let target = start(Kind::DockerRegistry, "docker-registry")?;
     row("import", "crane push to docker-registry", peers::crane_to_registry(&crane, &corpus.layout, &target)?);
-    row("inspect", "sealock inspect", ours.inspect()?);
+    for (tool, cost) in inspect::ours(&ours)? {
+        row("inspect", tool, cost);
+    }
+    row("inspect", "tar -t, the bundle as it is", inspect::tar(&ours.bundle())?);
+    row("inspect", "skopeo inspect, the bundle as it is", inspect::skopeo(&ours.bundle())?);
     let (media, par2) = (folder.join("media"), folder.join("par2"));
     row("send", "sealock send, 10 % parity", volumes::send(&ours, &media)?);
     row("repair", "sealock repair, a volume lost", volumes::repair(&ours, &media)?);

@@ -57,11 +57,6 @@ impl Sealock {
         self.run(&["import", "bench.tar"])
     }
 
-    /// `sealock inspect`.
-    pub fn inspect(&self) -> Result<Cost> {
-        self.run(&["inspect", "bench.tar"])
-    }
-
     /// The program.
     pub fn program(&self) -> &Path {
         &self.program

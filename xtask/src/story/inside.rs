@@ -9,6 +9,12 @@ use super::desk::{Desk, STATION_HOME};
 use super::outside::{BUNDLE, fingerprint};
 use super::{output, run, text};
 
+/// Where the site's Prometheus would ask.
+pub const METRICS: &str = "10.77.0.2:9464";
+
+/// A line for each request, on the station.
+pub const ACCESS_LOG: &str = "/var/log/sealock/access.log";
+
 pub(super) fn site_init(desk: &Desk) -> Result<()> {
     run(&mut desk.station(&["site", "init", "--unencrypted-keys"]))?;
     run(&mut desk.station(&["site", "show"]))
@@ -26,7 +32,7 @@ pub(super) fn import(desk: &Desk) -> Result<()> {
 
 /// The registry as a systemd unit, reached under its own name and CA.
 pub(super) fn serve(desk: &Desk) -> Result<()> {
-    let unit = text(&mut desk.station(&["serve", "--unit"]))?;
+    let unit = text(&mut desk.station(&["serve", "--unit", "--metrics", METRICS, "--access-log", ACCESS_LOG]))?;
     fs::write(desk.lab.root_of("station").join("etc/systemd/system/sealock.service"), unit)?;
     run(&mut desk.lab.exec("station", &["systemctl", "enable", "--now", "sealock.service"]))?;
     wait_until_served(desk)

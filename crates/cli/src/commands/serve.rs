@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use sealock_server::manifest::{Manifest, manifest};
 use sealock_server::unit::{Unit, unit};
 use sealock_server::{Limits, RevocationSource, ServeConfig, Server, TlsFiles};
 use sealock_trust::site::Registry;
@@ -15,6 +16,9 @@ use crate::error::{CommandError, Result};
 use crate::paths::DEFAULT_STATE;
 use crate::station::Station;
 
+/// Kubernetes' own image, which does nothing.
+const PAUSE: &str = "registry.k8s.io/pause:";
+
 /// Serve the current release as a registry
 ///
 /// An OCI registry over TLS, read-only, in the foreground. A new release is served as soon as it is published. SIGTERM
@@ -24,9 +28,18 @@ pub struct ServeArgs {
     /// Where to listen [default: the registry's address in the site root]
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Vec<SocketAddr>,
+    /// Where Prometheus asks for `/metrics`, in plain HTTP: an address that only it can reach [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
+    /// A file that gets one JSON object for each request; SIGHUP begins it anew after it was renamed [default: none]
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
     /// Write a systemd unit to standard output instead
     #[arg(long)]
     unit: bool,
+    /// Write a Kubernetes manifest for this node to standard output instead: a pod that serves its state folder
+    #[arg(long, value_name = "NODE", conflicts_with = "unit")]
+    kubernetes: Option<String>,
     /// The user the unit runs as; it must be able to read the state folder
     #[arg(long, value_name = "NAME", default_value = "root", requires = "unit")]
     user: String,
@@ -37,6 +50,9 @@ pub fn run(args: &ServeArgs, context: &Context) -> Result<()> {
         return context.ui.text(unit_text(args, context)?);
     }
     let station = Station::open(context)?;
+    if let Some(node) = &args.kubernetes {
+        return context.ui.text(manifest_text(node, args, &station, context)?);
+    }
     let config = config(args, &station, context)?;
     if context.dry_run {
         context.ui.note(format_args!("would listen on {}", addresses(&config.listen)));
@@ -63,10 +79,7 @@ async fn serve(config: ServeConfig, context: &Context) -> Result<()> {
 fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<ServeConfig> {
     let files = certificate::Files::new(context);
     let registry = station.site.registry();
-    let listen = match args.listen.as_slice() {
-        [] => vec![address_of(registry)?],
-        given => given.to_vec(),
-    };
+    let listen = listen(args, registry)?;
     Ok(ServeConfig {
         store: station.store.clone(),
         site_keys: station.site.site_keys().clone(),
@@ -76,8 +89,17 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         names: names(registry),
         control_socket: Some(control_socket(context)?),
         notify_socket: env::read(&env::NOTIFY_SOCKET).map(PathBuf::from),
+        metrics: args.metrics,
+        access_log: args.access_log.clone(),
         limits: Limits::default(),
     })
+}
+
+fn listen(args: &ServeArgs, registry: &Registry) -> Result<Vec<SocketAddr>> {
+    match args.listen.as_slice() {
+        [] => Ok(vec![address_of(registry)?]),
+        given => Ok(given.to_vec()),
+    }
 }
 
 fn address_of(registry: &Registry) -> Result<SocketAddr> {
@@ -114,9 +136,34 @@ fn addresses(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// The pod runs the binary that `cluster apply` has put on the node, in the image that every node has.
+fn manifest_text(node: &str, args: &ServeArgs, station: &Station, context: &Context) -> Result<String> {
+    let listen = listen(args, station.site.registry())?;
+    let [listen] = listen[..] else {
+        return Err(CommandError::usage("a pod listens on one address: name one with --listen"));
+    };
+    let release = station.store.current_release(station.site.site_keys())?;
+    let references = release.iter().flat_map(|release| &release.release.references);
+    let pause = references.map(|reference| reference.name.as_str()).find(|name| name.starts_with(PAUSE));
+    let image = pause.ok_or_else(|| {
+        CommandError::failed(format!("the current release has no image {PAUSE}…, in which the pod could run"))
+            .hint("Import a bundle with `kubernetes.versions` first.")
+    })?;
+    Ok(manifest(&Manifest {
+        node,
+        binary: Path::new(&format!("/opt/sealock/sealock/{}/sealock", env!("CARGO_PKG_VERSION"))),
+        state: context.paths.state(),
+        image,
+        listen,
+        metrics: args.metrics,
+    }))
+}
+
 fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
     let binary = std::env::current_exe()?;
     let mut arguments: Vec<String> = args.listen.iter().map(|address| format!("--listen {address}")).collect();
+    arguments.extend(args.metrics.map(|address| format!("--metrics {address}")));
+    arguments.extend(args.access_log.as_ref().map(|file| format!("--access-log {}", file.display())));
     if context.paths.state() != Path::new(DEFAULT_STATE) {
         arguments.push(format!("--state-dir {}", context.paths.state().display()));
     }

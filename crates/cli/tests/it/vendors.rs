@@ -16,10 +16,14 @@ const WORD: &str = "plant/trust/vendors/team.json";
 /// A packager, and the vendor `team` on a machine of its own, in `vendor/`, to whom nothing is delegated yet.
 fn strangers() -> Packager {
     let packager = Packager::new();
+    make_vendor(&packager);
+    packager
+}
+
+fn make_vendor(packager: &Packager) {
     packager.sandbox.write("vendor/readme", "");
     let new_key = ["trust", "init", "--new-key", "vendor/team.pem", "--unencrypted-keys"];
     packager.sandbox.must(&new_key);
-    packager
 }
 
 fn delegate(packager: &Packager) -> String {
@@ -47,6 +51,15 @@ fn vendor_signs(packager: &Packager, request: &str) {
 
 fn verify(packager: &Packager, bundle: &str) -> Output {
     packager.sandbox.run(&["verify", bundle, "--root", "plant/trust/root.json", "--site", "plant-7"])
+}
+
+/// Delegates to the vendor, and builds the packager's next bundle with what the vendor vouches for.
+pub fn delegated_bundle(packager: &Packager, bundle: &str) {
+    make_vendor(packager);
+    delegate(packager);
+    packager.build();
+    vendor_signs(packager, &bundle.replace(".tar", ".team.request.json"));
+    packager.sandbox.must(&["trust", "sign", bundle, "--add", "vendor/signature.json"]);
 }
 
 /// Delegated, built, signed by both.

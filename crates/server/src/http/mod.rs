@@ -43,7 +43,8 @@ async fn route<B>(state: &State, request: &Request<B>) -> Response<Body> {
     match request.uri().path() {
         path if !reads && path.starts_with("/v2") => Problem::Unsupported.respond(method.as_str()),
         _ if !reads => empty(StatusCode::METHOD_NOT_ALLOWED),
-        "/healthz" => health(&view),
+        "/healthz" => health(state, &view),
+        "/readyz" => readiness(state),
         "/v2" | "/v2/" => version(),
         path => match path.strip_prefix("/v2/") {
             Some(path) => registry(state, &view, request, path).await,
@@ -157,15 +158,35 @@ fn version() -> Response<Body> {
     response
 }
 
-/// `GET /healthz`: 200 while requests are answered; what cannot be served is listed.
-fn health(view: &Arc<View>) -> Response<Body> {
+/// `GET /healthz`: 200 while requests are answered; what cannot be served, and what will soon be amiss, is listed.
+fn health(state: &State, view: &Arc<View>) -> Response<Body> {
     let problems: Vec<_> =
         view.problems.iter().map(|(name, error)| json!({"reference": name, "problem": error.to_string()})).collect();
-    let status = if problems.is_empty() { "ok" } else { "degraded" };
+    let condition = state.condition();
+    let fault = condition.fault();
+    let is_well = problems.is_empty() && fault.is_none() && !condition.is_low();
     of_json(
         StatusCode::OK,
-        &json!({"status": status, "release": view.release, "problems": problems, "revoked": view.affected}),
+        &json!({
+            "status": if is_well { "ok" } else { "degraded" },
+            "release": view.release,
+            "problems": problems,
+            "revoked": view.affected,
+            "fault": fault.as_deref(),
+            "free-bytes": condition.free(),
+            "disk-is-low": condition.is_low(),
+        }),
     )
+}
+
+/// `GET /readyz`: 503 where what is served may be older than what was published, since that could not be read.
+fn readiness(state: &State) -> Response<Body> {
+    match state.condition().fault() {
+        None => of_json(StatusCode::OK, &json!({"status": "ready"})),
+        Some(fault) => {
+            of_json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "not ready", "fault": fault.as_str()}))
+        }
+    }
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

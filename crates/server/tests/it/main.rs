@@ -11,6 +11,7 @@ mod conformance;
 mod hostile;
 mod idle;
 mod life;
+mod observe;
 mod pull;
 mod revoked;
 mod site;

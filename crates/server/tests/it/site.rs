@@ -37,6 +37,7 @@ pub(crate) struct Content {
 /// A server that answers until it is dropped, or stopped.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) metrics: SocketAddr,
     pub(crate) client: Client,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), ServeError>>,
@@ -108,6 +109,8 @@ impl Site {
             names: vec!["registry.test".into(), "registry.test:5000".into()],
             control_socket: Some(self.path("control.sock")),
             notify_socket: None,
+            metrics: Some("127.0.0.1:0".parse().unwrap()),
+            access_log: Some(self.path("access.log")),
             limits: self.limits,
         }
     }
@@ -120,12 +123,13 @@ impl Site {
 
     pub(crate) async fn serve(&self) -> Running {
         let server = Server::bind(self.config()).await.unwrap();
-        let address = server.addresses()[0];
+        let (address, metrics) = (server.addresses()[0], server.metrics_address().unwrap());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Running { address, client: Client::new(address, self.ca.certificate_pem()), stop: Some(stop), task }
+        let client = Client::new(address, self.ca.certificate_pem());
+        Running { address, metrics, client, stop: Some(stop), task }
     }
 }
 

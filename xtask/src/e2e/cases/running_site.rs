@@ -18,7 +18,7 @@ pub fn newer_sealock(desk: &Desk) -> Result<()> {
     next_bundle(desk, "0.2.0")?;
     expect(&mut desk.station(&["import", NEXT]), 0, &["release 2"])?;
     ensure!(version(desk, "station", STATION)? == "0.1.0", "an import must not change the binary");
-    expect(&mut desk.station(&["site", "update"]), 0, &["0.2.0"])?;
+    expect(&mut desk.station(&["site", "update", "--yes"]), 0, &["0.2.0"])?;
     serve_anew(desk)?;
     ensure!(version(desk, "station", STATION)? == "0.2.0", "the station did not take the newer binary");
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &[])?;
@@ -26,7 +26,7 @@ pub fn newer_sealock(desk: &Desk) -> Result<()> {
         let newer = version(desk, node, "/opt/sealock/sealock/0.2.0/sealock")?;
         ensure!(newer == "0.2.0", "{node} did not get the newer binary");
     }
-    expect(&mut desk.station(&["site", "update", "--rollback"]), 0, &["0.1.0"])?;
+    expect(&mut desk.station(&["site", "update", "--rollback", "--yes"]), 0, &["0.1.0"])?;
     serve_anew(desk)?;
     ensure!(version(desk, "station", STATION)? == "0.1.0", "the station did not go back");
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["nothing to do"])?;
@@ -77,7 +77,7 @@ pub fn restored_disk(desk: &Desk) -> Result<()> {
     for outcome in told {
         outcome?;
     }
-    expect(&mut desk.station(&["cluster", "plan"]), 0, &["nothing to do"]).map(drop)
+    expect(&mut desk.station(&["cluster", "plan"]), 0, &["0 of "]).map(drop)
 }
 
 /// The packager's second bundle, carried to the station: all of the first, and the inside binary as `version`.

@@ -11,7 +11,7 @@ use sealock_trust::Digest;
 use crate::import::believe;
 use crate::packager::Packager;
 use crate::sandbox::Sandbox;
-use crate::signatures;
+use crate::{signatures, vendors};
 
 /// The bundle, beside everything else in the sandbox.
 pub const BUNDLE: &str = "plant/plant-1.tar";
@@ -19,6 +19,8 @@ pub const BUNDLE: &str = "plant/plant-1.tar";
 pub const WEB: &str = "docker.io/library/web:2";
 /// An index of one platform.
 pub const APP: &str = "quay.io/team/app:v1";
+/// A later bundle, unpacked: a vendor vouches for `APP` there.
+pub const VENDOR_LAYOUT: &str = "layout-vendor";
 /// The authority of the site registry.
 pub const CA: &str = "state/tls/ca.crt";
 
@@ -57,6 +59,9 @@ impl Scene {
         std::fs::copy(scene.path(CA), scene.path("certificates/ca.crt")).expect("a copy");
         scene.make_folder("layout");
         scene.tool("tar", &["-xf", BUNDLE, "-C", "layout"]).expect("tar");
+        vendors::delegated_bundle(&scene.packager, "plant/plant-2.tar");
+        scene.make_folder(VENDOR_LAYOUT);
+        scene.tool("tar", &["-xf", "plant/plant-2.tar", "-C", VENDOR_LAYOUT]).expect("tar");
         let url = format!("https://{}/v2/", scene.site);
         scene.serve(env!("CARGO_BIN_EXE_sealock"), &["serve"], &url);
         scene
