@@ -15,6 +15,8 @@ use crate::registries::upload::{self, Form};
 
 /// The repository, by a name that every registry takes; a site has it by this one from [`UPSTREAM`] at `bench.example`.
 pub const REPOSITORY: &str = "bench.example/corpus";
+/// The repository that has thousands of tags.
+pub const TAGGED: &str = "bench.example/tagged";
 /// The repository at the registry from which the site gets it.
 pub const UPSTREAM: &str = "corpus";
 /// The image's tag.
@@ -83,24 +85,7 @@ impl Image {
             let content = Content::whole(blob.bytes.clone());
             upload::blob(connection, repository, (&blob.digest, &content), Form::Monolithic).await?;
         }
-        self.tag(connection, repository, TAG).await
-    }
-
-    /// Puts the manifest under one more tag.
-    pub async fn tag(&self, connection: &mut Connection, repository: &str, tag: &str) -> Result<()> {
-        let answer = upload::manifest(connection, repository, tag, (MANIFEST, self.manifest.bytes.clone())).await?;
-        answer.expect(StatusCode::CREATED, "PUT of a manifest").map(drop)
-    }
-
-    /// A small image in a repository of its own, as one of many.
-    pub async fn push_small(connection: &mut Connection, repository: &str) -> Result<()> {
-        let config = Blob::new("{}");
-        let content = Content::whole(config.bytes.clone());
-        upload::blob(connection, repository, (&config.digest, &content), Form::Monolithic).await?;
-        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
-            "artifactType": "application/x-bench", "config": config.descriptor(EMPTY)});
-        let bytes = serde_json::to_vec(&manifest)?;
-        let answer = upload::manifest(connection, repository, TAG, (MANIFEST, bytes.into())).await?;
+        let answer = upload::manifest(connection, repository, TAG, (MANIFEST, self.manifest.bytes.clone())).await?;
         answer.expect(StatusCode::CREATED, "PUT of a manifest").map(drop)
     }
 
@@ -118,6 +103,21 @@ impl Image {
         }
         Ok(())
     }
+}
+
+/// A small image, in a repository of its own, under all of these tags.
+pub async fn push_small(connection: &mut Connection, repository: &str, tags: &[String]) -> Result<()> {
+    let config = Blob::new("{}");
+    let content = Content::whole(config.bytes.clone());
+    upload::blob(connection, repository, (&config.digest, &content), Form::Monolithic).await?;
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+        "artifactType": "application/x-bench", "config": config.descriptor(EMPTY)});
+    let bytes = Bytes::from(serde_json::to_vec(&manifest)?);
+    for tag in tags {
+        let answer = upload::manifest(connection, repository, tag, (MANIFEST, bytes.clone())).await?;
+        answer.expect(StatusCode::CREATED, "PUT of a manifest")?;
+    }
+    Ok(())
 }
 
 /// Bytes that nothing compresses and that are the same in every run (splitmix64).

@@ -109,7 +109,7 @@ fn measure_all(root: &Path, folder: &Path, args: &Rows) -> Result<()> {
         }
         if row.needs == Needs::Many && !filled {
             for contestant in &contestants {
-                fill_with_many(contestant, &image, extent)?;
+                fill_with_many(contestant, extent)?;
             }
             filled = true;
         }
@@ -176,17 +176,16 @@ fn fill(contestant: &Contestant, image: &Image) -> Result<()> {
 }
 
 /// Gives everybody who takes pushes the many tags and repositories.
-fn fill_with_many(contestant: &Contestant, image: &Image, extent: Extent) -> Result<()> {
+fn fill_with_many(contestant: &Contestant, extent: Extent) -> Result<()> {
     if !contestant.pushes {
         return Ok(());
     }
     blocking(async {
         let mut connection = Connector::new(&contestant.registry.endpoint)?.connect().await?;
-        for number in 0..extent.tags {
-            image.tag(&mut connection, content::REPOSITORY, &format!("t{number}")).await?;
-        }
+        let tags: Vec<String> = (0..extent.tags).map(|number| format!("t{number}")).collect();
+        content::push_small(&mut connection, content::TAGGED, &tags).await?;
         for number in 0..extent.repositories {
-            Image::push_small(&mut connection, &rows::repository(number)).await?;
+            content::push_small(&mut connection, &rows::repository(number), &[TAG.to_owned()]).await?;
         }
         Ok(())
     })

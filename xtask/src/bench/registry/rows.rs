@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 
-use super::content::{Image, REPOSITORY, TAG, noise};
+use super::content::{Image, REPOSITORY, TAG, TAGGED, noise};
 use crate::bench::load::{Job, Load, Until};
 use crate::registries::upload::Form;
 
@@ -150,10 +150,10 @@ fn many(extent: Extent) -> Vec<Row> {
         bound: None,
     };
     let manifests = (0..repositories).map(|number| format!("/v2/{}/manifests/{TAG}", repository(number))).collect();
-    let of_tags = (0..tags).map(|number| format!("/v2/{REPOSITORY}/manifests/t{number}")).collect();
+    let of_tags = (0..tags).map(|number| format!("/v2/{TAGGED}/manifests/t{number}")).collect();
     vec![
-        row(format!("all {tags} tags in one list"), vec![format!("/v2/{REPOSITORY}/tags/list")], 1),
-        row("100 tags of them".to_owned(), vec![format!("/v2/{REPOSITORY}/tags/list?n=100&last=t5")], 16),
+        row(format!("all {tags} tags in one list"), vec![format!("/v2/{TAGGED}/tags/list")], 1),
+        row("100 tags of them".to_owned(), vec![format!("/v2/{TAGGED}/tags/list?n=100&last=t5")], 16),
         row(format!("manifest GET by one of {tags} tags, c=16"), of_tags, 16),
         row(format!("manifest GET in one of {repositories} repositories, c=16"), manifests, 16),
         row("100 repositories of the catalog".to_owned(), vec!["/v2/_catalog?n=100".to_owned()], 1),
