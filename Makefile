@@ -1,9 +1,9 @@
 # The two commands: `make demo` and `make test`. Both set up all they need on a fresh Debian or Ubuntu machine.
 
-.PHONY: help setup demo demo-down test bench attacks interop fuzz codegen
+.PHONY: help setup demo demo-down test bench conformance soak clients attacks interop fuzz codegen
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what the other targets need (packages, Rust, Go)
 	@./bootstrap.sh
@@ -18,9 +18,19 @@ demo-down: setup ## Remove what the demo left
 test: setup ## Everything that CI checks
 	@. ./bootstrap.sh --env && cargo xtask ci
 
-bench: setup ## Build, import, send and repair beside the peers, in one run
+bench: setup ## Build, import, send, repair and the registry beside the peers, in one run
 	@./lab/setup.sh docker-registry:docker-registry par2:par2
 	@. ./bootstrap.sh --env && cargo xtask bench
+
+conformance: setup ## The official suite of the OCI distribution specification, both profiles, every switch on
+	@. ./bootstrap.sh --env && cargo xtask conformance
+
+soak: setup ## An hour of pushes, mounts, deletes and pulls while garbage is collected
+	@. ./bootstrap.sh --env && cargo xtask soak --minutes 60
+
+clients: setup ## Other people's clients push to the registry and pull from it
+	@./lab/setup.sh podman:podman buildah:buildah
+	@. ./bootstrap.sh --env && cargo xtask clients
 
 attacks: setup ## Every attack of the threat model, with its reason code
 	@. ./bootstrap.sh --env && cargo test --quiet -p sealock-cli --test it attacks -- --nocapture

@@ -14,7 +14,7 @@ WORK=$CACHE/work
 # Kubernetes takes longest. `pause` and `upstream` are made of what stands before them.
 ALL=(rootfs runc kubernetes containerd coredns etcd registry cni-plugins helm podinfo node-exporter crane pause upstream)
 # No part of the lab, and long to build: programs that judge what we make.
-JUDGES=(oras cosign)
+JUDGES=(oras cosign conformance)
 
 set -a
 . "$here/../versions.env"

@@ -2,7 +2,9 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod codegen;
+mod conformance;
 mod demo;
 mod e2e;
 mod environment;
@@ -10,7 +12,9 @@ mod fuzz;
 mod hsm;
 mod interop;
 mod lab;
+mod registries;
 mod repo;
+mod soak;
 mod story;
 mod tidy;
 mod tools;
@@ -42,10 +46,16 @@ enum Task {
     Demo(demo::DemoArgs),
     /// End-to-end scenarios, each in a lab of its own
     E2e(e2e::Selection),
-    /// Build and import beside the peers, in one run
-    Bench,
+    /// Build, import and the registry beside the peers, in one run
+    Bench(bench::BenchArgs),
+    /// The official conformance suite of the distribution specification, both profiles
+    Conformance(conformance::ConformanceArgs),
+    /// Push, mount, HEAD, delete and pull while garbage is collected
+    Soak(soak::SoakArgs),
     /// Other people's programs against what we make: a table
     Interop(interop::InteropArgs),
+    /// Other people's clients that push to a registry and pull from it: a table
+    Clients(clients::ClientsArgs),
     /// Run the fuzz targets, each for a while
     Fuzz(fuzz::FuzzArgs),
 }
@@ -69,8 +79,11 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Lab(args) => lab::command(args),
         Task::Demo(args) => demo::command(&args),
         Task::E2e(selection) => e2e::command(&selection),
-        Task::Bench => bench::command(),
+        Task::Bench(args) => bench::command(&args),
+        Task::Conformance(args) => conformance::command(&args),
+        Task::Soak(args) => soak::command(&args),
         Task::Interop(args) => interop::command(&args),
+        Task::Clients(args) => clients::command(&args),
         Task::Fuzz(args) => fuzz::command(&args),
     }
 }

@@ -89,7 +89,8 @@ fn sample_peak(pid: u32) -> thread::JoinHandle<u64> {
     })
 }
 
-fn field(text: &str, name: &str) -> u64 {
+/// The number behind `name` in a file of `/proc`; 0 where there is none.
+pub fn field(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }

@@ -1,11 +1,12 @@
 //! `cargo xtask bench`: build, import, volumes and repair beside the peers, in one run, on a corpus of
-//! real layers.
+//! real layers; then the registry beside its peers.
 //!
 //! Ratios count, not seconds: machines differ and are shared. Processor seconds and bytes written come first.
 
 mod corpus;
 mod deltas;
 mod inspect;
+mod load;
 mod measure;
 mod peers;
 mod registry;
@@ -19,8 +20,9 @@ use anyhow::Result;
 
 use self::corpus::Corpus;
 use self::measure::Cost;
-use self::registry::Registry;
+pub use self::measure::field;
 use self::sealock::Sealock;
+use crate::registries::{Kind, Options, Registry};
 use crate::{repo, tools};
 
 struct Row {
@@ -29,9 +31,26 @@ struct Row {
     cost: Cost,
 }
 
+/// What is measured.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Only the registry's rows
+    #[arg(long)]
+    registry: bool,
+    #[command(flatten)]
+    rows: registry::Rows,
+}
+
 /// Runs every row and prints the table.
-pub fn command() -> Result<()> {
+pub fn command(args: &BenchArgs) -> Result<()> {
     let root = repo::root()?;
+    if !args.registry {
+        archives(&root)?;
+    }
+    registry::run(&root, &tools::cache()?, &args.rows)
+}
+
+fn archives(root: &Path) -> Result<()> {
     let cache = tools::cache()?;
     let corpus = corpus::ensure(&cache)?;
     println!("corpus: {} images, {:.2} GB", corpus.tags.len(), corpus.bytes as f64 / 1e9);
@@ -40,31 +59,30 @@ pub fn command() -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     fs::create_dir_all(&folder)?;
-    let rows = rows(&root, &folder, &corpus);
+    let rows = rows(root, &folder, &corpus);
     fs::remove_dir_all(&folder)?;
     print(&rows?, &corpus);
-    deltas::run(&root, &cache)
+    deltas::run(root, &cache)
 }
 
 fn rows(root: &Path, folder: &Path, corpus: &Corpus) -> Result<Vec<Row>> {
-    let distribution = tools::part(root, "registry")?.join("registry");
     let crane = tools::part(root, "crane")?.join("crane");
-    let docker_registry = Path::new("/usr/bin/docker-registry");
-    let upstream = Registry::start(&distribution, &folder.join("upstream"))?;
+    let start = |kind, name| Registry::start(root, kind, &folder.join(name), Options::default());
+    let upstream = start(Kind::Distribution, "upstream")?;
     peers::skopeo_to_registry(&corpus.layout, corpus, &upstream)?;
     let ours = Sealock::new(root, folder)?;
-    ours.prepare(&upstream.address, &corpus.tags)?;
+    ours.prepare(&upstream.endpoint.address, &corpus.tags)?;
     let mut rows = Vec::new();
     let mut row = |job, tool, cost| rows.push(Row { job, tool, cost });
     row("build", "sealock build", ours.build()?);
     row("build", "skopeo copy to an OCI layout", peers::skopeo_to_layout(&upstream, corpus, &folder.join("layout"))?);
     drop(upstream);
     row("import", "sealock import", ours.import()?);
-    let target = Registry::start(&distribution, &folder.join("distribution-skopeo"))?;
+    let target = start(Kind::Distribution, "distribution-skopeo")?;
     row("import", "skopeo copy to distribution 3", peers::skopeo_to_registry(&corpus.layout, corpus, &target)?);
-    let target = Registry::start(&distribution, &folder.join("distribution-crane"))?;
+    let target = start(Kind::Distribution, "distribution-crane")?;
     row("import", "crane push to distribution 3", peers::crane_to_registry(&crane, &corpus.layout, &target)?);
-    let target = Registry::start(docker_registry, &folder.join("docker-registry"))?;
+    let target = start(Kind::DockerRegistry, "docker-registry")?;
     row("import", "crane push to docker-registry", peers::crane_to_registry(&crane, &corpus.layout, &target)?);
     for (tool, cost) in inspect::ours(&ours)? {
         row("inspect", tool, cost);

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
 
 use super::measure::{self, Cost};
+use crate::registries::Build;
 
 /// A packager's folder and a site's state, both temporary.
 pub struct Sealock {
@@ -18,7 +19,7 @@ pub struct Sealock {
 impl Sealock {
     /// The release build, at work in `folder`.
     pub fn new(root: &Path, folder: &Path) -> Result<Self> {
-        let program = release_build(root)?;
+        let program = Build::Release.program(root)?;
         let desk = folder.join("sealock");
         fs::create_dir_all(desk.join("home/.config/sealock"))?;
         Ok(Self { program, desk })
@@ -56,6 +57,16 @@ impl Sealock {
         self.run(&["import", "bench.tar"])
     }
 
+    /// The program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The state folder of the site.
+    pub fn state(&self) -> PathBuf {
+        self.desk.join("state")
+    }
+
     /// The bundle that was built.
     pub fn bundle(&self) -> PathBuf {
         self.desk.join("bench.tar")
@@ -68,13 +79,4 @@ impl Sealock {
         command.current_dir(&self.desk).env("HOME", self.desk.join("home")).env_remove("XDG_CONFIG_HOME");
         measure::run(command.stdin(Stdio::null()).stdout(Stdio::null()))
     }
-}
-
-fn release_build(root: &Path) -> Result<PathBuf> {
-    let args =
-        ["build", "--release", "--quiet", "--package", "sealock-cli", "--message-format", "json-render-diagnostics"];
-    let output = Command::new("cargo").args(args).current_dir(root).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "the release build fails");
-    let messages = String::from_utf8(output.stdout)?;
-    crate::story::executable(&messages).map(PathBuf::from).context("cargo built no executable")
 }
