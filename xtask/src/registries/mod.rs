@@ -88,6 +88,8 @@ pub struct Options {
     pub tls: bool,
     /// Whether it asks who pushes and pulls.
     pub login: bool,
+    /// Whether ours sends those who log in for a token, as most registries do; else it takes name and password with each request.
+    pub bearer: bool,
     /// The one core that it may use.
     pub core: Option<usize>,
 }
@@ -125,7 +127,9 @@ impl Registry {
             login: options.login.then(Login::of_the_tasks),
         };
         let launch = match &kind {
-            Kind::Sealock { program, state } => sealock::prepare(program, state.as_deref(), folder, &mut endpoint)?,
+            Kind::Sealock { program, state } => {
+                sealock::prepare((program, state.as_deref()), folder, &mut endpoint, options)?
+            }
             Kind::Distribution => {
                 let program = crate::tools::part(root, "registry")?.join("registry");
                 distribution::prepare(&program, folder, &endpoint, tls.as_ref())?

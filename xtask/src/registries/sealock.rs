@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Endpoint, Launch, Login};
+use super::{Endpoint, Launch, Login, Options};
 
 /// Which build of `sealock` serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,29 +38,33 @@ fn envs(folder: &Path, state: &Path) -> Vec<(&'static str, String)> {
 }
 
 /// Makes a site where there is none. It serves over TLS only, with the site's own authority; who pushes always says who that is.
-pub(super) fn prepare(program: &Path, state: Option<&Path>, folder: &Path, endpoint: &mut Endpoint) -> Result<Launch> {
+pub(super) fn prepare(
+    (program, state): (&Path, Option<&Path>),
+    folder: &Path,
+    endpoint: &mut Endpoint,
+    options: Options,
+) -> Result<Launch> {
     let state = match state {
         Some(state) => state.to_path_buf(),
         None => new_site(program, folder)?,
     };
     endpoint.ca = Some(state.join("tls/ca.crt"));
-    let mut args = ["serve", "--listen", &endpoint.address].map(str::to_owned).to_vec();
-    // A build that serves read-only has no such option, and takes no pushes.
-    if says(program, &["serve", "--help"]).is_some_and(|help| help.contains("--access")) {
-        let login = Login::of_the_tasks();
-        args.extend(["--access".to_owned(), access(folder, &login)?.display().to_string()]);
-        endpoint.login = Some(login);
-    }
+    let login = Login::of_the_tasks();
+    let access = access(folder, &login, options)?.display().to_string();
+    let args = ["serve", "--listen", &endpoint.address, "--access", &access].map(str::to_owned).to_vec();
+    endpoint.login = Some(login);
     Ok(Launch { program: program.to_path_buf(), args, envs: envs(folder, &state) })
 }
 
-/// Everybody pulls, one user does all else; tags move, and what is pushed may refer to what is not there, as the suite wants it.
-fn access(folder: &Path, login: &Login) -> Result<PathBuf> {
+/// One user does everything, and others pull where nobody is asked who they are; tags move, and what is pushed may refer to what is not there, as the suite wants it.
+fn access(folder: &Path, login: &Login, options: Options) -> Result<PathBuf> {
     fs::write(folder.join("users"), format!("{}:{}\n", login.user, super::distribution::HASH))?;
     let user = &login.user;
+    let anonymous = if options.login { "[]" } else { "['**']" };
+    let challenge = if options.bearer { "bearer" } else { "basic" };
     let text = format!(
         "apiVersion: sealock/v1alpha1\nkind: Registry\nmetadata: {{name: registry.bench}}\nspec:\n  \
-         htpasswd: users\n  grants:\n    \
+         htpasswd: users\n  login: {{challenge: {challenge}}}\n  anonymous: {{pull: {anonymous}}}\n  grants:\n    \
          - {{subjects: ['user/{user}'], repositories: ['**'], actions: [pull, push, delete, catalog]}}\n  rules:\n    \
          - {{repositories: ['**'], mutableTags: ['*'], sparse: true}}\n    \
          - {{repositories: ['bench.example/**'], mutableTags: ['*']}}\n"
