@@ -147,6 +147,8 @@ impl Challenge {
         };
         let error = json!({"errors": [{"code": code, "message": self.message, "detail": self.detail}]});
         let mut response = of_json(self.status, &error);
+        // Docker's client looks for it before it logs in.
+        response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
         if let Some(Ok(value)) = self.authenticate.as_deref().map(HeaderValue::from_str) {
             response.headers_mut().insert(WWW_AUTHENTICATE, value);
         }

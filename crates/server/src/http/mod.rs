@@ -113,7 +113,7 @@ async fn endpoint_answer(ask: &Ask<'_>, endpoint: Endpoint<'_>, body: Incoming) 
         Endpoint::Blob(digest) => pull::blob(ask, digest).await,
         Endpoint::Tags => lists::tags(ask),
         Endpoint::Referrers(digest) => lists::referrers(ask, digest),
-        Endpoint::Upload(id) => push::status(ask, id),
+        Endpoint::Upload(id) => push::status(ask, id).await,
         Endpoint::Uploads => Problem::Unsupported.respond(ask.head.method.as_str()),
     }
 }

@@ -22,6 +22,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::SignedDuration;
@@ -44,6 +45,9 @@ use lock::PushedLock;
 use log::Log;
 use uploads::{Bounds, Uploads};
 use writer::{Desk, Writer};
+
+/// For a server to see that a connection was cut, and to make durable what came.
+const CUT: Duration = Duration::from_secs(3);
 
 /// Bounds of what pushing can take.
 #[derive(Clone, Copy, Debug)]
@@ -169,12 +173,15 @@ impl Pushed {
         self.uploads.begin(repository, principal, algorithm, now.wall)
     }
 
-    /// The bytes of an upload that were acknowledged.
+    /// The bytes of an upload that were acknowledged. Where somebody writes to it at this moment it waits a little: a connection
+    /// that was cut is seen later here than by who asks.
     ///
     /// # Errors
     /// [`PushError::UnknownUpload`].
     pub fn acknowledged(&self, repository: &str, principal: Option<&str>, id: &str) -> Result<u64, PushError> {
-        self.uploads.find(repository, principal, id).map(|(_, session)| session.offset())
+        let (_, session) = self.uploads.find(repository, principal, id)?;
+        session.rest(CUT);
+        Ok(session.offset())
     }
 
     /// Begins to write to an upload; at the offset `at`, in bytes, where that is given.

@@ -79,13 +79,15 @@ pub(crate) async fn put(ask: &Ask<'_>, id: &str, body: Incoming) -> Answer {
 }
 
 /// `GET` of an upload: how much of it is there.
-pub(crate) fn status(ask: &Ask<'_>, id: &str) -> Response<Body> {
-    let status = || -> Answer {
+pub(crate) async fn status(ask: &Ask<'_>, id: &str) -> Response<Body> {
+    let status = async || -> Answer {
         let pushed = ask.pushed_for(Action::Push)?;
-        let offset = pushed.acknowledged(ask.name, ask.who(), id).map_err(|error| refuse::of(&error))?;
+        let asked = id.to_owned();
+        let look = move |pushed: &Pushed, (name, who): (&str, Option<&str>)| pushed.acknowledged(name, who, &asked);
+        let offset = blocking(ask, pushed, look).await?;
         Ok(accepted(StatusCode::NO_CONTENT, &location(ask.name, id), (id, offset)))
     };
-    status().unwrap_or_else(|refusal| *refusal)
+    status().await.unwrap_or_else(|refusal| *refusal)
 }
 
 /// `DELETE` of an upload: it is given up.

@@ -3,8 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -18,13 +18,14 @@ pub(crate) struct Session {
     folder: PathBuf,
     state: Mutex<State>,
     /// Whether somebody writes to it. It stays so for ever once it ended.
-    is_taken: AtomicBool,
+    is_taken: Mutex<bool>,
+    given_back: Condvar,
 }
 
 impl Session {
     /// A new upload in `folder`, which is empty. Durable when it returns.
     pub(crate) fn create(folder: PathBuf, state: State) -> Result<Self, StoreError> {
-        let session = Self { folder, state: Mutex::new(state), is_taken: AtomicBool::new(false) };
+        let session = Self { folder, state: Mutex::new(state), is_taken: Mutex::default(), given_back: Condvar::new() };
         let path = session.data();
         let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         failpoint::hit("create upload").and_then(|()| create()).during("create", &path)?;
@@ -41,7 +42,8 @@ impl Session {
         if length < state.offset {
             return None;
         }
-        Some(Self { folder: folder.to_owned(), state: Mutex::new(state), is_taken: AtomicBool::new(false) })
+        let folder = folder.to_owned();
+        Some(Self { folder, state: Mutex::new(state), is_taken: Mutex::default(), given_back: Condvar::new() })
     }
 
     pub(crate) fn belongs_to(&self, repository: &str, principal: Option<&str>) -> bool {
@@ -61,12 +63,24 @@ impl Session {
 
     /// Whether the caller is the one who may write now.
     pub(crate) fn take(&self) -> bool {
-        !self.is_taken.swap(true, Ordering::AcqRel)
+        !std::mem::replace(&mut *self.taken(), true)
+    }
+
+    /// Waits until nobody writes, but not longer than `patience`: whose connection was cut may ask how far it came before the
+    /// server has seen that it was.
+    pub(crate) fn rest(&self, patience: Duration) {
+        let taken = self.given_back.wait_timeout_while(self.taken(), patience, |is_taken| *is_taken);
+        drop(taken.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Lets the next one write.
     pub(crate) fn give_back(&self) {
-        self.is_taken.store(false, Ordering::Release);
+        *self.taken() = false;
+        self.given_back.notify_all();
+    }
+
+    fn taken(&self) -> MutexGuard<'_, bool> {
+        self.is_taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn state(&self) -> State {
