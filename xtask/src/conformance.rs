@@ -87,7 +87,7 @@ pub fn command(args: &ConformanceArgs) -> Result<()> {
     let mut bad = Vec::new();
     for profile in PROFILES {
         let folder = results.join(profile);
-        let options = Options { tls: true, login: true, bearer: false, core: None };
+        let options = Options { tls: true, login: true, ..Options::default() };
         let registry = Registry::start(&root, kind.clone(), &folder.join("registry"), options)?;
         let totals = run(&suite, profile, args.defaults, &registry, &folder)?;
         let Totals { pass, fail, skip, error, disabled } = totals;

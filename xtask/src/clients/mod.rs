@@ -145,7 +145,7 @@ fn start(args: &ClientsArgs, root: &Path, folder: &Path) -> Result<Option<Regist
     } else {
         Kind::Sealock { program: Build::Debug.program(root)?, state: None }
     };
-    let options = Options { tls: true, login: true, bearer: true, core: None };
+    let options = Options { tls: true, login: true, bearer: true, ..Options::default() };
     Registry::start(root, kind, &folder.join("registry"), options).map(Some)
 }
 

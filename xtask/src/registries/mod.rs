@@ -90,6 +90,8 @@ pub struct Options {
     pub login: bool,
     /// Whether ours sends those who log in for a token, as most registries do; else it takes name and password with each request.
     pub bearer: bool,
+    /// For how long ours promises what it answers for, like `5s`; for an hour where there is nothing.
+    pub lease: Option<&'static str>,
     /// The one core that it may use.
     pub core: Option<usize>,
 }
@@ -182,7 +184,7 @@ impl Registry {
     pub fn garbage_collector(&self) -> Option<Command> {
         match &self.kind {
             Kind::Sealock { program, .. } => {
-                sealock::store_command(program, &self.launch.envs, &["gc", "--grace", GRACE])
+                sealock::store_command(program, &self.launch.envs, &["gc", "--yes", "--grace", GRACE])
             }
             Kind::Distribution | Kind::DockerRegistry => {
                 let mut command = Command::new(self.launch.program_itself());

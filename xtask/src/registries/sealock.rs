@@ -51,7 +51,8 @@ pub(super) fn prepare(
     endpoint.ca = Some(state.join("tls/ca.crt"));
     let login = Login::of_the_tasks();
     let access = access(folder, &login, options)?.display().to_string();
-    let args = ["serve", "--listen", &endpoint.address, "--access", &access].map(str::to_owned).to_vec();
+    let mut args = ["serve", "--listen", &endpoint.address, "--access", &access].map(str::to_owned).to_vec();
+    args.extend(options.lease.into_iter().flat_map(|lease| ["--lease".to_owned(), lease.to_owned()]));
     endpoint.login = Some(login);
     Ok(Launch { program: program.to_path_buf(), args, envs: envs(folder, &state) })
 }

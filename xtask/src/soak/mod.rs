@@ -26,6 +26,10 @@ use crate::repo;
 /// Between the end of one collection and the next.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// For how long our server promises what it answers for: so short that collections delete while the soak runs, and longer
+/// than any worker waits between an answer and what relies on it.
+const LEASE: &str = "10s";
+
 /// How long, how many, and against what.
 #[derive(Debug, clap::Args)]
 pub struct SoakArgs {
@@ -75,7 +79,7 @@ fn soak(args: &SoakArgs) -> Result<()> {
     let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()) ^ now());
     println!("seed {seed}: `--seed {seed} --workers {}` repeats what each worker decides", args.workers);
     // Nobody asks who it is: hashing a password at each request would be what soaks.
-    let options = Options { tls: true, ..Options::default() };
+    let options = Options { tls: true, lease: Some(LEASE), ..Options::default() };
     let registry = Registry::start(&root, kind, &root.join("target/soak"), options)?;
     ensure_pushes(&registry)?;
     let world = Arc::new(World::new(args.workers, Duration::from_secs_f64(args.minutes * 60.0)));

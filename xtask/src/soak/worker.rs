@@ -230,6 +230,12 @@ impl Worker {
         match answer.status {
             StatusCode::ACCEPTED => self.counts.one("blobs deleted"),
             StatusCode::NOT_FOUND => return Ok(()),
+            // A manifest that lost its tags refers to it still: then it stays.
+            StatusCode::CONFLICT => {
+                self.connection.send(Method::HEAD, &path, Ask::default()).await?.expect(StatusCode::OK, &path)?;
+                self.counts.one("blobs kept from deletion");
+                return Ok(());
+            }
             other => bail!("{path}: {other} to DELETE"),
         }
         let answer = self.connection.send(Method::HEAD, &path, Ask::default()).await?;

@@ -41,6 +41,9 @@ pub struct ServeArgs {
     /// How often garbage is collected, like 10m or 1h; 0s for never [default: 1h]
     #[arg(long, value_name = "SPAN")]
     collect_every: Option<Span>,
+    /// For how long an answer promises that a blob is there: whoever pushes has so long until the manifest that names it [default: 1h]
+    #[arg(long, value_name = "SPAN")]
+    lease: Option<Span>,
     /// For how long garbage waits before it is deleted [default: 1h]
     #[arg(long, value_name = "SPAN")]
     grace: Option<Span>,
@@ -143,6 +146,7 @@ fn upkeep(args: &ServeArgs, station: &Station, context: &Context) -> UpkeepPolic
         collect_every: args
             .collect_every
             .map_or(usual.collect_every, |Span(span)| Some(span).filter(|span| !span.is_zero())),
+        lease: or(args.lease, usual.lease),
         grace: or(args.grace, usual.grace),
         retain: args.retain.or(station.site.retained_releases()),
         scrub_rate: args.scrub_rate.map_or(usual.scrub_rate, |Bytes(rate)| Some(rate).filter(|rate| *rate > 0)),

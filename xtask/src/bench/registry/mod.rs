@@ -142,7 +142,7 @@ fn contestants(root: &Path, folder: &Path, image: &Image) -> Result<Vec<Contesta
     let mut contestants = Vec::new();
     for (name, kind, tls) in kinds {
         let place: PathBuf = folder.join(name.replace([' ', ','], "-"));
-        let options = Options { tls, login: false, bearer: false, core: Some(SERVER_CORE) };
+        let options = Options { tls, core: Some(SERVER_CORE), ..Options::default() };
         let registry = Registry::start(root, kind, &place, options)?;
         let pushes =
             blocking(async { upload::takes_pushes(&mut Connector::new(&registry.endpoint)?.connect().await?).await })?;
