@@ -18,6 +18,7 @@ mod observe;
 mod pull;
 mod push;
 mod revoked;
+mod rules;
 mod site;
 mod skopeo;
 mod upkeep;

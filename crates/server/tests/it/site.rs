@@ -75,6 +75,11 @@ impl Site {
 
     /// A site where one user may push, and nobody else do anything.
     pub(crate) fn with_pushes(sparse: bool) -> Self {
+        Self::with_rules(&format!("[{{repositories: ['**'], mutableTags: ['**'], sparse: {sparse}}}]"))
+    }
+
+    /// The same under these rules, and another who may pull.
+    pub(crate) fn with_rules(rules: &str) -> Self {
         let mut site = Self::new();
         let secret = Digest::sha256(USER.1.as_bytes());
         site.write_access(&format!(
@@ -85,7 +90,11 @@ impl Site {
       secret: '{secret}'
       expires: 9999-01-01T00:00:00Z
       grants: [{{repositories: ['**'], actions: [pull, push, delete, catalog]}}]
-  rules: [{{repositories: ['**'], mutableTags: ['**'], sparse: {sparse}}}]
+    - name: reader
+      secret: '{secret}'
+      expires: 9999-01-01T00:00:00Z
+      grants: [{{repositories: ['**'], actions: [pull]}}]
+  rules: {rules}
 "
         ));
         site.pushed = Some(Settings { headroom: 0, ..Settings::default() });

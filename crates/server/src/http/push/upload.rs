@@ -118,11 +118,12 @@ async fn write(
         return Err(Problem::TooManyUploads.refuse(&location));
     };
     let length = ask.head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let room = ask.state.access().rules().quota(ask.name).map(|quota| quota.saturating_sub(ask.used()));
     let (pushed, name, who, id) = (pushed.clone(), ask.name.to_owned(), ask.who().map(str::to_owned), id.to_owned());
     let work = move |pieces| -> Result<Option<u64>, PushError> {
         let mut append = pushed.append(&name, who.as_deref(), &id, at)?;
         append.expect(length.unwrap_or_default())?;
-        let written = take(&mut append, pieces);
+        let written = take(&mut append, pieces, room);
         let finished = match (written, then) {
             (Ok(true), Then::Finish(digest)) => {
                 return pushed.finish(append, (&name, who.as_deref()), &digest, moment()).map(Some);
@@ -145,11 +146,17 @@ async fn write(
     }
 }
 
-/// Whether the body came to its end.
-fn take(append: &mut Append, mut pieces: mpsc::Receiver<Piece>) -> Result<bool, PushError> {
+/// Whether the body came to its end. The upload gets no longer than `room`, in bytes: what a quota leaves.
+fn take(append: &mut Append, mut pieces: mpsc::Receiver<Piece>, room: Option<u64>) -> Result<bool, PushError> {
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
-            Piece::Data(bytes) => append.write(&bytes, moment().wall)?,
+            Piece::Data(bytes) => {
+                let length = append.offset().saturating_add(bytes.len() as u64);
+                if let Some(limit) = room.filter(|room| length > *room) {
+                    return Err(PushError::TooLong { limit });
+                }
+                append.write(&bytes, moment().wall)?;
+            }
             Piece::End => return Ok(true),
         }
     }
