@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::tools::Judges;
-use crate::{e2e, hsm, interop, repo, tidy, tools};
+use crate::{conformance, e2e, hsm, interop, repo, soak, tidy, tools};
 
 /// What a whole run may take with cold caches.
 const BUDGET: Duration = Duration::from_secs(60 * 60);
@@ -25,6 +25,7 @@ const STAGES: &[Stage] = &[
     Stage { name: "tidy", share: 5, run: |_| tidy::command() },
     Stage { name: "deny", share: 6, run: deny },
     Stage { name: "tests", share: 10, run: tests },
+    Stage { name: "conformance", share: 3, run: conformance },
     Stage { name: "end to end", share: 25, run: |_| e2e::command(&e2e::Selection::for_ci()) },
 ];
 
@@ -67,6 +68,12 @@ fn clippy(root: &Path) -> Result<()> {
     hsm::run(root, &["clippy", "--locked", "--all-targets", "--", "-D", "warnings"])?;
     // Nobody would see for weeks that a fuzz target no longer builds.
     cargo(root, &["check", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
+}
+
+/// The official suite in both profiles, and pushes beside the collector for a few seconds.
+fn conformance(_: &Path) -> Result<()> {
+    conformance::command(&conformance::ConformanceArgs::default())?;
+    soak::command(&soak::SoakArgs::short())
 }
 
 fn deny(root: &Path) -> Result<()> {

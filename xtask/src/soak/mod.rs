@@ -50,6 +50,13 @@ pub struct SoakArgs {
     no_gc: bool,
 }
 
+impl SoakArgs {
+    /// Half a minute with few workers: whether it works at all.
+    pub fn short() -> Self {
+        Self { minutes: 0.5, seed: None, workers: 4, peer: false, no_gc: false }
+    }
+}
+
 /// Runs the soak, and tells what was done and what was wrong.
 ///
 /// # Errors

@@ -122,8 +122,10 @@ fn pushed(bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let store = Store::init(&folder.path().join("store"))?;
     fs::create_dir(store.path().join("pushed"))?;
     fs::write(store.path().join("pushed/epoch"), bytes)?;
-    let now = Moment { wall: jiff::Timestamp::UNIX_EPOCH, ticks: std::time::Instant::now() };
-    Pushed::open(&store, &Settings::default(), now)?;
+    let now = Moment { wall: jiff::Timestamp::UNIX_EPOCH, ticks: 0 };
+    let terms = sealock_store::gc::protocol::Terms { lease: 0, grace: 0 };
+    let guard = std::sync::Arc::new(sealock_store::gc::Guard::new(terms, 0));
+    Pushed::open(&store, &Settings::default(), guard, now)?;
     Ok(())
 }
 
