@@ -22,6 +22,7 @@ use crate::observe::{Observer, Standing};
 use crate::revoked::{Revocations, RevokedError};
 use crate::view::View;
 use crate::view::name::{is_repository, upstream_prefix};
+use crate::view::vouched::Verdicts;
 
 /// Manifests that are taken into memory at a time: each may have 4 MiB.
 const MANIFESTS_AT_ONCE: usize = 16;
@@ -73,6 +74,7 @@ pub(crate) struct State {
     revocations: ArcSwap<Revocations>,
     observer: Arc<Observer>,
     condition: Condition,
+    verdicts: Verdicts,
     /// Held while a view is built, so that an older one never replaces a newer one.
     building: Mutex<()>,
 }
@@ -103,6 +105,7 @@ impl State {
             revocations: ArcSwap::default(),
             observer: Arc::new(observer),
             condition: Condition::new(config.limits.headroom),
+            verdicts: Verdicts::default(),
             building: Mutex::new(()),
         };
         state.reload()?;
@@ -205,6 +208,11 @@ impl State {
     /// What replies have promised; none where this process does not keep the store.
     pub(crate) fn keeping(&self) -> Option<&Arc<Guard>> {
         self.serving.as_ref().map(|_| &self.guard)
+    }
+
+    /// What of pushed content was vouched for.
+    pub(crate) fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
     }
 
     /// Who may do what.

@@ -12,6 +12,7 @@ use crate::access::{Action, Principal};
 use crate::state::{State, moment};
 use crate::view::View;
 use crate::view::shelf::Shelf;
+use crate::view::vouched::Vouched;
 
 /// One request to a repository. What it sees does not change while it is answered.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) principal: &'a Principal,
     /// The repository.
     pub(crate) name: &'a str,
+    /// What of it was vouched for, where only that is for this principal.
+    pub(crate) vouched: Option<&'a Vouched>,
     pub(crate) query: &'a Query,
 }
 
@@ -34,12 +37,35 @@ impl<'a> Ask<'a> {
 
     /// Any repository, from both sides.
     pub(crate) fn shelf_of(&self, name: &str) -> Shelf<'a> {
+        let release = self.view.repository(name);
+        if let Some(vouched) = self.vouched.filter(|_| name == self.name) {
+            return Shelf { release, pushed: Some(&vouched.repository) };
+        }
         let pushed = self.snapshot.repository(name).map(Arc::as_ref);
-        Shelf { release: self.view.repository(name), pushed: pushed.filter(|_| !self.is_withheld(name)) }
+        Shelf { release, pushed: pushed.filter(|_| !self.is_withheld(name)) }
     }
 
-    /// Whether what was pushed there is not for this principal: where a rule asks for a signature or an SBOM, only those see it
-    /// who may push there, and have to look at what they vouch for.
+    /// What of the repository was vouched for, where only that is for this principal.
+    pub(crate) async fn find_vouched(&self) -> Option<Arc<Vouched>> {
+        let repository = self.snapshot.repository(self.name).filter(|_| self.is_withheld(self.name))?.clone();
+        let (state, name) = (self.state.clone(), self.name.to_owned());
+        let find = move || {
+            let rules = state.access().rules();
+            state.verdicts().of(state.store(), &rules, (&name, &repository))
+        };
+        let found = tokio::task::spawn_blocking(find).await;
+        found.inspect_err(|error| tracing::error!(%error, "what was vouched for is not known")).ok()
+    }
+
+    /// Why what `reference` stands for, a tag or a digest, is not for this principal.
+    pub(crate) fn missing(&self, reference: &str) -> Option<&'a str> {
+        let repository = self.snapshot.repository(self.name)?;
+        let digest = reference.parse().ok().or_else(|| repository.tag(reference).map(|tag| tag.digest.clone()))?;
+        self.vouched?.reason(&digest)
+    }
+
+    /// Whether not everything that was pushed there is for this principal: where a rule asks for a signature or an SBOM, only
+    /// those see all of it who may push there, and have to look at what they vouch for.
     fn is_withheld(&self, name: &str) -> bool {
         let access = self.state.access();
         access.rules().asks_for_evidence(name) && !access.may(self.principal, name, Action::Push)

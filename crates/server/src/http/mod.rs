@@ -68,7 +68,7 @@ async fn registry(
     let query = Query::parse(head.uri.query().unwrap_or_default());
     let snapshot = state.snapshot();
     let reads = matches!(head.method, Method::GET | Method::HEAD);
-    let ask = Ask { state, view, snapshot: &snapshot, head, principal, name: "", query: &query };
+    let ask = Ask { state, view, snapshot: &snapshot, head, principal, name: "", vouched: None, query: &query };
     let demanded = match path {
         "" => state.access().demand_at_the_door(principal),
         "_catalog" => state.access().demand_catalog(principal),
@@ -95,7 +95,10 @@ async fn repository(ask: Ask<'_>, path: &str, body: Incoming) -> Response<Body> 
     };
     let ask = Ask { name: &name, ..ask };
     let mut response = match ask.demand(Action::Pull) {
-        Ok(()) => endpoint_answer(&ask, endpoint, body).await,
+        Ok(()) => {
+            let vouched = ask.find_vouched().await;
+            endpoint_answer(&Ask { vouched: vouched.as_deref(), ..ask }, endpoint, body).await
+        }
         Err(refusal) => *refusal,
     };
     if let Some(Ok(ns)) = ns.map(HeaderValue::from_str) {

@@ -24,6 +24,7 @@ pub(crate) fn manifest(ask: &Ask<'_>, reference: &str) -> Response<Body> {
     match shelf.manifest(reference).filter(|manifest| ask.promise(&manifest.digest)) {
         Some(manifest) => content::of_manifest(&ask.head.method, &ask.head.headers, manifest),
         None => denied(&shelf, ask.name, reference)
+            .or_else(|| Some(Problem::Withheld.respond(ask.missing(reference)?)))
             .unwrap_or_else(|| Problem::ManifestUnknown.respond(&format!("{}, {reference}", ask.name))),
     }
 }

@@ -57,6 +57,7 @@ pub(crate) enum Problem {
     Unsupported,
     UploadCut,
     UploadOffset,
+    Withheld,
 }
 
 impl Problem {
@@ -119,6 +120,9 @@ impl Problem {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "BLOB_UPLOAD_INVALID", "the content came too slowly"),
             Self::Unavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "UNKNOWN", "nothing can be pushed now: see the log of the server")
+            }
+            Self::Withheld => {
+                (StatusCode::FORBIDDEN, "DENIED", "a rule of the site asks for what has not come yet (UNSIGNED)")
             }
             Self::UnknownUpload => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "there is no such upload here"),
             Self::Unsupported => (

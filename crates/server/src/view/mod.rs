@@ -5,6 +5,7 @@
 
 pub(crate) mod name;
 pub(crate) mod shelf;
+pub(crate) mod vouched;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;

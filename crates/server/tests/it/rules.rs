@@ -1,7 +1,8 @@
 //! What the site's rules do to pushes.
 
 use http::{Method, StatusCode};
-use sealock_testkit::cosign::Cosign;
+use sealock_testkit::cosign::{Cosign, attachment};
+use sealock_testkit::image::Image;
 use sealock_trust::Digest;
 use serde_json::json;
 
@@ -98,19 +99,78 @@ async fn a_quota_holds_however_the_bytes_come() {
 }
 
 #[tokio::test]
-async fn what_nobody_vouched_for_is_seen_by_pushers_only() {
-    let site = Site::with_rules("[{repositories: ['signed/**'], signedBy: [team.pub]}, {repositories: ['team/**']}]");
-    std::fs::write(site.path("team.pub"), Cosign::generate().public_pem()).unwrap();
+async fn what_nobody_vouched_for_is_seen_by_pushers_only_until_somebody_does() {
+    let site = Site::with_rules("[{repositories: ['**'], signedBy: [team.pub]}]");
+    let key = Cosign::generate();
+    std::fs::write(site.path("team.pub"), key.public_pem()).unwrap();
     let world = world_of(site).await;
-    for repository in ["signed/app", "team/app"] {
-        assert_eq!(world.blob(repository, b"x").await, StatusCode::CREATED);
-        assert_eq!(world.image(repository, b"x", "1").await.0, StatusCode::CREATED);
-        assert_eq!(world.user.get(&format!("/v2/{repository}/manifests/1")).await.status, StatusCode::OK);
+    let image = Image::new("linux/amd64", &[&[("file", b"content")]]);
+    world.push("team/app", &image, "1").await;
+    let paths =
+        ["manifests/1".to_owned(), format!("manifests/{}", image.digest), format!("blobs/{}", image.blobs[0].0)];
+    let statuses = async |client: &Client| {
+        let mut found = Vec::new();
+        for path in &paths {
+            found.push(client.get(&format!("/v2/team/app/{path}")).await.status.as_u16());
+        }
+        found
+    };
+    assert_eq!(statuses(&world.user).await, [200, 200, 200]);
+    assert_eq!(statuses(&world.reader).await, [403, 403, 404]);
+    let said = world.reader.get("/v2/team/app/manifests/1").await.json()["errors"][0].to_string();
+    assert!(said.contains("UNSIGNED") && said.contains("no signature by team.pub"), "{said}");
+    assert_eq!(world.reader.get("/v2/team/app/tags/list").await.json()["tags"], json!([]));
+
+    let stranger = Cosign::generate().sign("team/app", &image.digest);
+    world.push("team/app", &stranger, &Cosign::tag(&image.digest)).await;
+    assert_eq!(statuses(&world.reader).await, [403, 403, 404], "somebody else's signature counts for nothing");
+    world.push("team/app", &key.sign("team/app", &image.digest), &Cosign::tag(&image.digest)).await;
+    assert_eq!(statuses(&world.reader).await, [200, 200, 200]);
+    let unsigned = Image::new("linux/amd64", &[&[("file", b"other content")]]);
+    world.push("team/app", &unsigned, "2").await;
+    assert_eq!(statuses(&world.reader).await, [200, 200, 200], "each stands for itself");
+    let tags = world.reader.get("/v2/team/app/tags/list").await.json();
+    assert_eq!(tags["tags"], json!(["1", Cosign::tag(&image.digest)]));
+}
+
+#[tokio::test]
+async fn a_bundle_that_refers_to_an_image_vouches_for_it_and_goes_with_its_key() {
+    let site = Site::with_rules("[{repositories: ['**'], signedBy: [team.pub]}]");
+    let key = Cosign::generate();
+    std::fs::write(site.path("team.pub"), key.public_pem()).unwrap();
+    let image = Image::new("linux/amd64", &[&[("file", b"content")]]);
+    let mut server = site.serve().await;
+    let user = server.client.logged_in(USER.0, USER.1);
+    let reader = server.client.logged_in("robot+reader", USER.1);
+    push(&user, "team/app", &image, "1").await;
+    let signature = attachment(&key.bundle(&image.digest), &image);
+    push(&user, "team/app", &signature, &signature.digest.to_string()).await;
+    assert_eq!(reader.get("/v2/team/app/manifests/1").await.status, StatusCode::OK);
+
+    server.ask_to_stop();
+    server.stopped().await;
+    drop(server);
+    std::fs::write(site.path("team.pub"), Cosign::generate().public_pem()).unwrap();
+    let server = site.serve().await;
+    let reader = server.client.logged_in("robot+reader", USER.1);
+    assert_eq!(reader.get("/v2/team/app/manifests/1").await.status, StatusCode::FORBIDDEN, "another key counts now");
+}
+
+/// Pushes everything of an image.
+async fn push(user: &Client, repository: &str, image: &Image, reference: &str) {
+    for (digest, content) in &image.blobs {
+        let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
+        let pushed = user.carry(Method::POST, &path, &[], content.clone()).await;
+        assert_eq!(pushed.status, StatusCode::CREATED, "{pushed:?}");
     }
-    let blob = Digest::sha256(b"x");
-    for path in ["manifests/1".to_owned(), format!("blobs/{blob}"), "tags/list".to_owned()] {
-        let (withheld, open) = (format!("/v2/signed/app/{path}"), format!("/v2/team/app/{path}"));
-        assert_eq!(world.reader.get(&withheld).await.status, StatusCode::NOT_FOUND, "{withheld}");
-        assert_eq!(world.reader.get(&open).await.status, StatusCode::OK, "{open}");
+    let path = format!("/v2/{repository}/manifests/{reference}");
+    let (_, media_type, bytes) = image.manifests.last().unwrap();
+    let pushed = user.carry(Method::PUT, &path, &[("content-type", media_type.as_str())], bytes.clone()).await;
+    assert_eq!(pushed.status, StatusCode::CREATED, "{pushed:?}");
+}
+
+impl World {
+    async fn push(&self, repository: &str, image: &Image, reference: &str) {
+        push(&self.user, repository, image, reference).await;
     }
 }

@@ -177,6 +177,27 @@ impl Repository {
         of_it.filter_map(|((_, referrer), ())| self.manifests.get(referrer))
     }
 
+    /// The repository with no other manifests than those for which `is_wanted` says so. A blob is still there, and counts as
+    /// referred to where one of these refers to it.
+    #[must_use]
+    pub fn only(&self, is_wanted: impl Fn(&Digest) -> bool) -> Self {
+        let mut only = Self { blobs: self.blobs.clone(), ..Self::default() };
+        for held in self.manifests.values().filter(|held| is_wanted(&held.manifest.digest)) {
+            let manifest = &held.manifest;
+            for child in manifest.children() {
+                more(&mut only.edges, &child.digest);
+            }
+            if let Some(subject) = &manifest.parts.subject {
+                only.referrers.insert_mut((subject.digest.clone(), manifest.digest.clone()), ());
+            }
+            only.manifests.insert_mut(manifest.digest.clone(), held.clone());
+        }
+        for (name, tag) in self.tags.iter().filter(|(_, tag)| is_wanted(&tag.digest)) {
+            only.tags.insert_mut(name.clone(), tag.clone());
+        }
+        only
+    }
+
     fn is_empty(&self) -> bool {
         self.tags.is_empty() && self.manifests.is_empty() && self.blobs.is_empty()
     }
