@@ -6,6 +6,7 @@
 //! keeps the store: see [`upkeep`].
 
 pub mod access;
+mod audit;
 mod bound;
 mod condition;
 mod config;

@@ -14,6 +14,7 @@ use sealock_trust::KeySet;
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::bound::bound;
 use crate::condition::Condition;
 use crate::config::{Limits, RevocationSource, ServeConfig};
@@ -75,6 +76,7 @@ pub(crate) struct State {
     observer: Arc<Observer>,
     condition: Condition,
     verdicts: Verdicts,
+    audit: Audit,
     /// Held while a view is built, so that an older one never replaces a newer one.
     building: Mutex<()>,
 }
@@ -106,6 +108,7 @@ impl State {
             observer: Arc::new(observer),
             condition: Condition::new(config.limits.headroom),
             verdicts: Verdicts::default(),
+            audit: Audit::default(),
             building: Mutex::new(()),
         };
         state.reload()?;
@@ -208,6 +211,11 @@ impl State {
     /// What replies have promised; none where this process does not keep the store.
     pub(crate) fn keeping(&self) -> Option<&Arc<Guard>> {
         self.serving.as_ref().map(|_| &self.guard)
+    }
+
+    /// How much of logins and refusals is recorded.
+    pub(crate) fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// What of pushed content was vouched for.

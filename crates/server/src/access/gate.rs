@@ -14,8 +14,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use super::identity::Identity;
 use super::token::{self, LONGEST_BODY};
-use super::{Access, Challenge, Principal};
+use super::{Challenge, Principal};
+use crate::audit::{self, Seen};
 use crate::http::{self, Body, empty};
 use crate::observe::Who;
 use crate::state::State;
@@ -47,25 +49,31 @@ pub(crate) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Re
     let access = state.access();
     let (head, body) = request.into_parts();
     let principal = match head.uri.path() {
-        TOKEN => return token(access, &head, body).await,
+        TOKEN => return token(state, &head, body).await,
         // Whoever watches the registry is not to be turned away where it has much to do.
         HEALTH | READINESS => access.anybody(),
         _ => match access.judge(&head).await {
             Ok(principal) => principal,
             Err(challenge) => {
                 tracing::info!(why = challenge.word(), detail = challenge.detail(), "a request was refused");
+                audit::refused(state, None, &Seen::of(&head), (challenge.word(), challenge.detail()));
                 return counted(challenge.respond(), None);
             }
         },
     };
     tracing::debug!(who = principal.name(), method = %head.method, path = head.uri.path(), "asked");
+    let asked = Seen::of(&head);
     let mut response = http::answer(state, Request::from_parts(head, body), &principal).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        let who = Some(principal.name()).filter(|_| !principal.is_anonymous());
+        audit::refused(state, who, &asked, ("forbidden", ""));
+    }
     response.extensions_mut().insert(Who(principal.name().into()));
     counted(response, Some(principal))
 }
 
 /// Answers a request for a token.
-async fn token<B>(access: &Access, head: &Parts, body: B) -> Response<Counted>
+async fn token<B>(state: &Arc<State>, head: &Parts, body: B) -> Response<Counted>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -80,10 +88,18 @@ where
         Method::POST => return counted(Challenge::of_request("this is no form").respond(), None),
         _ => return counted(empty(StatusCode::METHOD_NOT_ALLOWED), None),
     };
-    let answer = token::answer(access, head, &body).await;
+    let answer = token::answer(state.access(), head, &body).await;
     match &answer.outcome {
-        Ok(who) => tracing::debug!(%who, "a token was given out"),
-        Err(refusal) => tracing::info!(why = refusal.word(), detail = refusal.detail(), "no token was given out"),
+        Ok(who) => {
+            tracing::debug!(%who, "a token was given out");
+            if **who != *Identity::Anonymous.to_string() {
+                audit::login(state, who, &Seen::of(head)).await;
+            }
+        }
+        Err(refusal) => {
+            tracing::info!(why = refusal.word(), detail = refusal.detail(), "no token was given out");
+            audit::refused(state, None, &Seen::of(head), (refusal.word(), refusal.detail()));
+        }
     }
     counted(answer.response, None)
 }

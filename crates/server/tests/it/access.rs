@@ -240,3 +240,40 @@ async fn sighup_brings_a_new_policy() {
     timeout(Duration::from_secs(30), gone).await.expect("the policy stays the same");
     assert_eq!(server.client.get("/v2/public/app/manifests/1").await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn logins_and_refusals_stand_in_the_log() {
+    let mut guarded = Guarded::new("");
+    guarded.site.pushed = Some(sealock_store::pushed::Settings { headroom: 0, ..Default::default() });
+    let server = guarded.site.serve().await;
+    let token = get(&server, "/token?service=registry.test&scope=repository:team/app:pull", &guarded.login).await;
+    assert_eq!(token.status, StatusCode::OK);
+    let wrong = Credentials::basic("robot+ci", "slk_wrong");
+    assert_eq!(get(&server, "/v2/team/app/manifests/1", &wrong).await.status, StatusCode::UNAUTHORIZED);
+    let told = async {
+        loop {
+            let mut found = Vec::new();
+            guarded
+                .site
+                .store()
+                .pushed_records(|record| {
+                    if let sealock_store::pushed::Operation::Audit { event, facts, .. } = record.operation {
+                        found.push((event, record.principal, facts));
+                    }
+                })
+                .unwrap();
+            if found.len() >= 2 {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let found = timeout(Duration::from_secs(30), told).await.expect("two records");
+    assert_eq!((found[0].0.as_str(), found[0].1.as_deref()), ("login", Some("robot/ci")));
+    assert_eq!((found[1].0.as_str(), found[1].1.as_deref()), ("refused", None));
+    assert_eq!(
+        (found[1].2["path"].as_str(), found[1].2["address"].as_str()),
+        ("/v2/team/app/manifests/1", "127.0.0.1")
+    );
+    assert!(found[1].2.contains_key("why"), "{found:?}");
+}
