@@ -144,12 +144,8 @@ impl EtcdCluster {
     }
 
     fn empty(programs: &Programs) -> Self {
-        static COUNT: AtomicU8 = AtomicU8::new(1);
         let folder = tempfile::Builder::new().prefix("sealock-etcd-").tempdir().unwrap();
-        let process = std::process::id();
-        let network = [(process % 250 + 2) as u8, (process / 250 % 16 * 16) as u8];
-        let count = COUNT.fetch_add(1, Ordering::Relaxed) % 16;
-        let network = [network[0], network[1] + count];
+        let network = network();
         let (programs, arguments) = (programs.clone(), Vec::new());
         Self { programs, folder, network, authority: None, arguments, members: Vec::new() }
     }
@@ -270,6 +266,14 @@ impl EtcdCluster {
         }
         command.args(args).output().unwrap()
     }
+}
+
+/// The second and third byte of loopback addresses that nobody else has: not in this process, and hardly in another.
+pub fn network() -> [u8; 2] {
+    static COUNT: AtomicU8 = AtomicU8::new(1);
+    let process = std::process::id();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed) % 16;
+    [(process % 250 + 2) as u8, (process / 250 % 16 * 16) as u8 + count]
 }
 
 fn authority() -> (String, Issuer<'static, KeyPair>) {

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prost::bytes::Bytes;
 use serde::{Serialize, Serializer};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Request, Status as GrpcStatus, Streaming};
 use tonic_prost::ProstCodec;
 use zeroize::Zeroizing;
@@ -146,7 +147,9 @@ pub struct KeyCount {
 #[derive(Clone, Debug)]
 pub struct Connection {
     endpoint: Endpoint,
-    channel: Channel,
+    way: transport::Endpoint,
+    /// Made at the first call: it belongs to the runtime that the call is made in.
+    channel: Arc<OnceLock<Channel>>,
 }
 
 impl Connection {
@@ -169,7 +172,7 @@ impl Connection {
             }
             channel = channel.tls_config(tls).map_err(failed)?;
         }
-        Ok(Self { endpoint: endpoint.clone(), channel: channel.connect_with_connector_lazy(Connector) })
+        Ok(Self { endpoint: endpoint.clone(), way: channel, channel: Arc::default() })
     }
 
     /// Where it goes.
@@ -377,7 +380,8 @@ impl Connection {
     }
 
     async fn ready(&self) -> Result<Grpc<Channel>, GrpcStatus> {
-        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST);
+        let channel = self.channel.get_or_init(|| self.way.connect_with_connector_lazy(Connector));
+        let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(LARGEST);
         grpc.ready().await.map_err(|error| GrpcStatus::from_error(Box::new(error)))?;
         Ok(grpc)
     }
@@ -417,7 +421,6 @@ pub(super) struct Chunk {
     pub(super) bytes: Bytes,
     /// What is still to come, by the member's word.
     pub(super) remaining: u64,
-    pub(super) revision: i64,
     pub(super) version: String,
 }
 
@@ -429,7 +432,6 @@ impl Chunks {
         Ok(message.map(|message| Chunk {
             bytes: message.blob,
             remaining: message.remaining_bytes,
-            revision: message.header.map_or(0, |header| header.revision),
             version: message.version,
         }))
     }

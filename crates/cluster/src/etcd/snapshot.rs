@@ -96,7 +96,7 @@ pub struct Taken {
     /// The file.
     #[serde(flatten)]
     pub snapshot: Snapshot,
-    /// The revision at which it was taken, by the member's word.
+    /// What the member had reached when it was asked; the snapshot holds it, and perhaps a little more.
     pub revision: i64,
     /// The member's version; empty where it does not say (before 3.6).
     pub version: String,
@@ -161,11 +161,13 @@ async fn stream(
     let mut file = options.map_err(EtcdError::io("write", temporary))?;
     let fault = |source| EtcdError::Snapshot { path: path.to_owned(), source };
     let (mut check, mut promised) = (Check::new(), 0);
-    let (mut revision, mut version) = (0, String::new());
+    // The stream itself does not say it: etcd leaves the revision in its headers empty.
+    let revision = member.status().await?.revision;
+    let mut version = String::new();
     let mut chunks = member.snapshot().await?;
     while let Some(chunk) = chunks.next().await? {
         if check.size == 0 {
-            (revision, version) = (chunk.revision, chunk.version.chars().take(64).collect());
+            version = chunk.version.chars().take(64).collect();
         }
         file.write_all(&chunk.bytes).map_err(EtcdError::io("write", temporary))?;
         check.update(&chunk.bytes);

@@ -128,8 +128,9 @@ pub fn rehearse(
 
 /// What a rehearsal came to, in words.
 pub fn say(rehearsal: &Rehearsal) -> String {
+    let s = if rehearsal.read.keys == 1 { "" } else { "s" };
     format!(
-        "rehearsed: etcd {} serves {} keys from the snapshot of revision {}, at revision {}, after {}",
+        "rehearsed: etcd {} serves {} key{s} from the snapshot of revision {}, at revision {}, after {}",
         rehearsal.version,
         rehearsal.read.keys,
         rehearsal.content.revision,

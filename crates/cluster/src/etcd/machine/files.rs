@@ -16,6 +16,10 @@ pub(super) fn command_line(settings: &Settings) -> String {
 }
 
 pub(super) fn unit(settings: &Settings) -> String {
+    // Where somebody keeps etcd in a home folder, the folder has to be seen.
+    let places = [&settings.data, &settings.config, &settings.pki, &settings.bin];
+    let at_home = places.iter().any(|place| ["/home/", "/root/"].iter().any(|home| place.starts_with(home)));
+    let protect_home = if at_home { "no" } else { "yes" };
     format!(
         "[Unit]
 Description=etcd, member {}
@@ -34,7 +38,7 @@ IOSchedulingClass=best-effort
 IOSchedulingPriority=2
 NoNewPrivileges=yes
 PrivateTmp=yes
-ProtectHome=yes
+ProtectHome={protect_home}
 ProtectSystem=full
 
 [Install]

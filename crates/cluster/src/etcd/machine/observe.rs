@@ -20,6 +20,8 @@ const PEM_LIMIT: u64 = 1 << 20;
 pub struct Observed {
     /// What the configuration file says, where there is one.
     pub known: Option<Known>,
+    /// The configuration file's path.
+    pub config: String,
     /// Whether the data directory holds a member's data.
     pub has_data: bool,
     /// Who starts etcd, as far as Sealock set it up.
@@ -64,6 +66,7 @@ pub fn observe(host: &dyn Host, config: &str, data: &str) -> Result<Observed, Ma
     Ok(Observed {
         has_data: host::exists(host, &format!("{data}/member"))?,
         supervision: supervision(host, &changes)?,
+        config: config.to_owned(),
         known,
         changed,
     })

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use sealock_node::Step;
+use sealock_node::changes::Subject;
 use sealock_node::step::{
     Directory, EtcdCertificates, EtcdRestored, EtcdStopped, File, GiveBack, LocalFile, LocalProgram, Mode, SetAside,
     StepKind, Unit,
@@ -287,7 +288,9 @@ pub fn restore(known: &Known, restore: &Restore, given: Given<'_>) -> MachinePla
     steps.push(restored(restore, identity, given.aside));
     let mut start = None;
     match &given.observed.supervision {
-        Supervision::Systemd { content } => steps.push(Step::new("etcd/unit", unit(content.clone(), Vec::new()))),
+        Supervision::Systemd { content } => {
+            steps.push(Step::new("etcd/unit", unit(content.clone(), reads(known, given.observed))));
+        }
         Supervision::StaticPod { path, content } => {
             let manifest = File { path: path.clone(), content: content.clone(), mode: Mode::PRIVATE, replaces: None };
             steps.push(Step::new("etcd/manifest", manifest));
@@ -365,6 +368,15 @@ fn run(settings: &Settings, bootstrap: &Bootstrap) -> Result<Vec<Step>, MachineE
         Supervisor::Other => {}
     }
     Ok(steps)
+}
+
+/// The same as when the member was set up, so that setting it up again finds it started with what it reads.
+fn reads(known: &Known, observed: &Observed) -> Vec<String> {
+    let program = observed.changed.iter().find_map(|subject| match subject {
+        Subject::Link { path } if path.ends_with("/etcd") => Some(path.clone()),
+        _ => None,
+    });
+    [observed.config.clone(), known.pki.clone()].into_iter().chain(program).collect()
 }
 
 fn unit(content: String, restart_on: Vec<String>) -> StepKind {

@@ -2,6 +2,7 @@
 
 mod ambiguous;
 mod members;
+mod plans;
 mod snapshots;
 mod upkeep;
 

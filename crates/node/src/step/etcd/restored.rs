@@ -61,6 +61,9 @@ impl Act for EtcdRestored {
             return Ok(Probe::not_done(format!("{} holds no data", self.data)));
         }
         match host::read_text(host, &mark())? {
+            Some(text) if text == self.words() && host::exists(host, &self.unfinished())? => {
+                Ok(Probe::not_done(format!("{} is left over", self.unfinished())))
+            }
             Some(text) if text == self.words() => Ok(Probe::Done),
             _ => Ok(Probe::foreign(format!("{} holds data that this restore did not make", self.data))),
         }
@@ -71,6 +74,9 @@ impl Act for EtcdRestored {
             Probe::Done => return Ok(()),
             Probe::Foreign { found } => return Err(StepError::Foreign { found }),
             _ => {}
+        }
+        if host::exists(host, &self.place())? {
+            return Ok(host.alter(Alteration::RemoveTree { path: &self.unfinished() })?);
         }
         let found = host::digest(host, &self.snapshot)?;
         if found != self.digest {

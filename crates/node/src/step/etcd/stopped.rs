@@ -10,7 +10,6 @@ use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host};
 use crate::step::file::check_path;
-use crate::step::unit::State;
 use crate::step::{Act, Probe};
 use crate::wait;
 
@@ -47,9 +46,9 @@ impl Act for EtcdStopped {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         self.check()?;
         if let Some(unit) = &self.unit
-            && State::of(host, unit)?.active
+            && !rests(host, unit)?
         {
-            return Ok(Probe::not_done(format!("{unit} runs")));
+            return Ok(Probe::not_done(format!("{unit} runs, or is about to")));
         }
         if let Some(manifest) = &self.manifest
             && host::exists(host, manifest)?
@@ -64,9 +63,7 @@ impl Act for EtcdStopped {
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         self.check()?;
-        if let Some(unit) = &self.unit
-            && State::of(host, unit)?.active
-        {
+        if let Some(unit) = &self.unit {
             Command::new("systemctl", ["stop", unit]).timeout(ENDS).must(host)?;
         }
         if let Some(manifest) = &self.manifest {
@@ -100,6 +97,12 @@ impl EtcdStopped {
         check_path(&self.data)?;
         self.manifest.as_deref().map_or(Ok(()), check_path)
     }
+}
+
+/// Whether systemd has no intention of running `unit`: a member that was removed ends, and is started again and again.
+fn rests(host: &dyn Host, unit: &str) -> Result<bool, StepError> {
+    let state = Command::new("systemctl", ["show", "--property=ActiveState", "--", unit]).must(host)?;
+    Ok(state.lines().any(|line| matches!(line, "ActiveState=inactive" | "ActiveState=failed")))
 }
 
 /// Whether an etcd has the database below `data` open: it holds a lock on it for as long as it runs.
