@@ -181,6 +181,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn etcds_programs_are_found_in_the_archive_of_their_release() {
+        let (before, behind) = Program::Etcdutl.pattern("amd64");
+        let name = "github.com/etcd-io/etcd/releases/download/v3.6.8/etcd-v3.6.8-linux-amd64.tar.gz";
+        assert!(name.starts_with(&before) && name.ends_with(&behind));
+        assert_eq!(Program::Etcdutl.member("v3.6.8", "amd64").unwrap(), "etcd-v3.6.8-linux-amd64/etcdutl");
+        assert_eq!(Program::Kubelet.member("v1.36.3", "amd64"), None);
+    }
+
+    #[test]
     fn ten_is_newer_than_nine() {
         assert_eq!(compare_versions("v1.10.0", "v1.9.9"), Ordering::Greater);
         assert_eq!(compare_versions("v1.36.3", "v1.36.3"), Ordering::Equal);

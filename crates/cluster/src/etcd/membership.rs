@@ -165,7 +165,7 @@ impl Etcd {
             match asked {
                 // What was agreed to is not there: somebody else has taken it back.
                 Ok(()) => {
-                    last = CallError::malformed(voter.endpoint(), "reading again", "etcd said yes, and it is not so")
+                    last = CallError::malformed(voter.endpoint(), "reading again", "etcd said yes, and it is not so");
                 }
                 Err(error) if error.outcome() == Outcome::Refused && !error.is_learner_behind() => {
                     return Err(EtcdError::NotDone { what: what.to_owned(), source: error });

@@ -23,6 +23,11 @@ use super::snapshot::{self, Snapshot};
 /// revision is given out twice (etcd's own advice).
 pub const BUMP: u64 = 1_000_000_000;
 const NAME: &str = "rehearsal";
+const PREFIX: &str = ".sealock-rehearsal-";
+/// Locked for as long as the rehearsal in the folder goes on.
+const LOCK: &str = "lock";
+/// Has a program end with the one that started it, also where that one is killed.
+const SETPRIV: &str = "/usr/bin/setpriv";
 /// 8 GiB from and to a slow disk.
 const RESTORES: Duration = Duration::from_secs(1800);
 const STARTS: Duration = Duration::from_secs(120);
@@ -68,22 +73,30 @@ pub struct Rehearsal {
     pub took_ms: u64,
 }
 
-/// Restores `path` in a temporary folder below `scratch`, starts an etcd over it, and reads it. `wanted` is the digest that the
-/// snapshot must have, where somebody wrote it down.
+/// What is rehearsed, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The snapshot.
+    pub snapshot: &'a Path,
+    /// The digest that it must have, where somebody wrote it down.
+    pub digest: Option<&'a Digest>,
+    /// Where there is room for the database, twice over.
+    pub scratch: &'a Path,
+    /// By how much the revision is raised.
+    pub bump: u64,
+}
+
+/// Restores a snapshot in a temporary folder, starts an etcd over it, and reads it.
 ///
 /// # Errors
 /// The snapshot is not whole; it cannot be restored; or the etcd over it does not say what the snapshot says.
-pub async fn rehearse(
-    programs: &Programs,
-    path: &Path,
-    wanted: Option<&Digest>,
-    scratch: &Path,
-    bump: u64,
-) -> Result<Rehearsal, EtcdError> {
-    let snapshot = snapshot::check(path, wanted)?;
+pub async fn rehearse(programs: &Programs, wanted: &Wanted<'_>) -> Result<Rehearsal, EtcdError> {
+    let Wanted { snapshot: path, scratch, bump, .. } = *wanted;
+    let snapshot = snapshot::check(path, wanted.digest)?;
     let content = content(programs, path).await?;
     let started = Instant::now();
-    let folder = tempfile::Builder::new().prefix(".sealock-rehearsal-").tempdir_in(scratch);
+    remove_abandoned(scratch);
+    let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
     let scene = Scene::new(folder.map_err(EtcdError::io("make a folder in", scratch))?)?;
     scene.restore(programs, path, bump).await?;
     let (read, version) = scene.read(programs).await?;
@@ -114,12 +127,16 @@ struct Scene {
     client: SocketAddr,
     peer: SocketAddr,
     credentials: Credentials,
+    _lock: fs::File,
 }
 
 impl Scene {
     /// The data of a cluster is in it for a while: nobody but its own authority's client reads it over the network.
     fn new(folder: TempDir) -> Result<Self, EtcdError> {
         let (client, peer) = free_ports().map_err(EtcdError::io("find a free port for", folder.path()))?;
+        let lock = folder.path().join(LOCK);
+        let file = fs::File::create(&lock).and_then(|file| held(&file).map(|()| file));
+        let lock = file.map_err(EtcdError::io("lock", lock))?;
         let now = Timestamp::now();
         let authority = Authority::generate("rehearsal", now)?;
         let names = [Ipv4Addr::LOCALHOST.to_string()];
@@ -141,7 +158,7 @@ impl Scene {
             certificate: read("client.crt")?,
             key: read("client.key")?.into(),
         };
-        Ok(Self { folder, client, peer, credentials })
+        Ok(Self { folder, client, peer, credentials, _lock: lock })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -193,7 +210,13 @@ impl Scene {
         let log = self.path("log");
         let file = fs::File::create(&log).map_err(EtcdError::io("write", log))?;
         let client = format!("https://{}", self.client);
-        let mut command = Command::new(&programs.etcd);
+        let mut command = if Path::new(SETPRIV).exists() {
+            let mut command = Command::new(SETPRIV);
+            command.args(["--pdeathsig", "KILL"]).arg(&programs.etcd);
+            command
+        } else {
+            Command::new(&programs.etcd)
+        };
         command.args(["--name", NAME, "--initial-cluster-token", NAME, "--log-level", "warn"]);
         command.arg("--data-dir").arg(self.path("data"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
@@ -226,6 +249,26 @@ async fn run(program: &Path, mut command: Command) -> Result<Vec<u8>, EtcdError>
         return Err(EtcdError::Program { program: name(), said: end_of(&output.stderr) });
     }
     Ok(output.stdout)
+}
+
+fn held(file: &fs::File) -> std::io::Result<()> {
+    use rustix::fs::{FlockOperation, flock};
+    Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
+}
+
+/// Removes what rehearsals that were killed left behind: all that a cluster held lies in it. One that goes on holds its lock.
+fn remove_abandoned(scratch: &Path) {
+    let Ok(entries) = fs::read_dir(scratch) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let free = fs::File::open(entry.path().join(LOCK)).is_ok_and(|lock| held(&lock).is_ok());
+        if free {
+            // Somebody else's, where that fails; the rehearsal itself does not need it gone.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The last lines of what a program wrote.

@@ -13,7 +13,7 @@ use sealock_trust::reason::Code;
 use sealock_trust::{Algorithm, Digest, Hasher};
 use serde::Serialize;
 
-use super::client::Etcd;
+use super::client::{Etcd, Survey};
 use super::connection::Connection;
 use super::error::EtcdError;
 
@@ -124,7 +124,8 @@ impl Etcd {
         let mut last = None;
         for member in members.iter().cycle().take(TRIES) {
             match take(member, path, progress).await {
-                Ok(taken) => return Ok(taken),
+                // The stream itself does not say the revision: etcd leaves it empty in the headers.
+                Ok(taken) => return Ok(Taken { revision: reached(&survey, member), ..taken }),
                 // The disk's fault is no other with another member.
                 Err(error @ EtcdError::Io { .. }) => return Err(error),
                 Err(error) => last = Some(error),
@@ -133,6 +134,12 @@ impl Etcd {
         let source = Box::new(last.unwrap_or(EtcdError::NoLeader));
         Err(EtcdError::NoSnapshot { tries: TRIES, source })
     }
+}
+
+/// The revision at which `member` was seen.
+fn reached(survey: &Survey, member: &Connection) -> i64 {
+    let seen = survey.states.iter().find(|state| state.endpoint.as_ref() == Some(member.endpoint()));
+    seen.and_then(|state| state.status.as_ref()).map_or(0, |status| status.revision)
 }
 
 async fn take(member: &Connection, path: &Path, progress: &dyn Fn(u64, u64)) -> Result<Taken, EtcdError> {
@@ -161,8 +168,6 @@ async fn stream(
     let mut file = options.map_err(EtcdError::io("write", temporary))?;
     let fault = |source| EtcdError::Snapshot { path: path.to_owned(), source };
     let (mut check, mut promised) = (Check::new(), 0);
-    // The stream itself does not say it: etcd leaves the revision in its headers empty.
-    let revision = member.status().await?.revision;
     let mut version = String::new();
     let mut chunks = member.snapshot().await?;
     while let Some(chunk) = chunks.next().await? {
@@ -185,7 +190,7 @@ async fn stream(
     fs::rename(temporary, path).map_err(EtcdError::io("rename", temporary))?;
     sync_folder_of(path).map_err(EtcdError::io("sync the folder of", path))?;
     let snapshot = Snapshot { path: path.to_owned(), size, digest };
-    Ok(Taken { snapshot, revision, version, endpoint: member.endpoint().to_string() })
+    Ok(Taken { snapshot, revision: 0, version, endpoint: member.endpoint().to_string() })
 }
 
 /// Checks the snapshot at `path`: its size, the SHA-256 at its end, and where `wanted` is given its digest as a whole.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use super::client::{Etcd, Survey};
+use super::client::{Etcd, MemberState, Survey};
 use super::error::{CallError, EtcdError, Outcome};
 use super::member::{Alarm, Member, MemberId};
 use super::quorum;
@@ -185,7 +185,7 @@ impl HashVerdict {
 /// A voter that is well, and is not the leader: the one with the lowest id, so that two who ask mean the same.
 fn next_leader(survey: &Survey, leader: MemberId) -> Option<MemberId> {
     let mut voters = survey.membership.voters().filter(|member| member.id != leader);
-    voters.find(|member| survey.state_of(member.id).is_some_and(|state| state.is_well())).map(|member| member.id)
+    voters.find(|member| survey.state_of(member.id).is_some_and(MemberState::is_well)).map(|member| member.id)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sealock_cluster::etcd::machine::{Reach, Restore, plan};
-use sealock_cluster::etcd::restore::BUMP;
+use sealock_cluster::etcd::restore::{BUMP, Wanted};
 use sealock_trust::Digest;
 
 use super::carry_out::carry_out;
@@ -66,8 +66,10 @@ fn restore(
     let missing = || CommandError::usage("a snapshot is restored by etcd's own programs: give --binary");
     let programs = programs.ok_or_else(missing)?.for_restore()?;
     let snapshot = absolute(snapshot)?;
-    let scratch = std::env::temp_dir();
-    let rehearsal = rehearse(&programs, &snapshot, args.snapshot_digest.as_ref(), &scratch, BUMP, context)?;
+    let scratch = Path::new(super::restore::SCRATCH);
+    let digest = args.snapshot_digest.as_ref();
+    let wanted = Wanted { snapshot: &snapshot, digest, scratch, bump: BUMP };
+    let rehearsal = rehearse(&programs, &wanted, context)?;
     context.ui.note(say(&rehearsal));
     Ok(Restore {
         snapshot: snapshot.to_string_lossy().into_owned(),

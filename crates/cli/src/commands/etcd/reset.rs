@@ -1,6 +1,6 @@
 //! `sealock etcd reset`
 
-use sealock_cluster::etcd::machine::{Reach, credentials, plan};
+use sealock_cluster::etcd::machine::{Known, Observed, Reach, credentials, plan};
 use sealock_cluster::etcd::{Endpoint, Endpoints, Etcd, Survey};
 use sealock_node::Local;
 
@@ -30,7 +30,7 @@ pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
     let others: Vec<Endpoint> =
         args.endpoints.iter().map(|endpoint| endpoint.parse()).collect::<std::result::Result<_, _>>()?;
     let own: Endpoint = known.client_url.parse()?;
-    let survey = match args.skip_remove_member {
+    let survey = match args.skip_remove_member || was_begun(&observed, &known)? {
         true => None,
         false => Some(survey(&own, &others, &known.pki, context)?),
     };
@@ -40,6 +40,12 @@ pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
     let reach = Reach { others: others_in(survey.as_ref(), others, &own), own, pki: known.pki.clone() };
     let question = format!("Take member {} away from this machine?", known.name);
     carry_out(&plan, &reach, &question, &format!("member {} is gone; its data stays aside", known.name), context)
+}
+
+/// Whether a reset was cut off after it had set data and certificates aside: the member was removed before that.
+fn was_begun(observed: &Observed, known: &Known) -> Result<bool> {
+    let certificates = known.certificates(&Local::new())?;
+    Ok(!observed.has_data && certificates.is_empty())
 }
 
 fn survey(own: &Endpoint, others: &[Endpoint], pki: &str, context: &Context) -> Result<Survey> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sealock_cluster::etcd::machine::{Observed, Reach, Restore, plan};
-use sealock_cluster::etcd::restore::{self, BUMP, Programs, Rehearsal};
+use sealock_cluster::etcd::restore::{self, BUMP, Programs, Rehearsal, Wanted};
 use sealock_node::changes::Subject;
 use sealock_trust::Digest;
 
@@ -13,6 +13,9 @@ use super::target::{HereArgs, date};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::ui::took;
+
+/// Where a rehearsal has its folder where nothing else is said: on a disk, and not in memory.
+pub const SCRATCH: &str = "/var/tmp";
 
 /// Restore this machine's member from a snapshot, rehearsed first
 ///
@@ -34,7 +37,7 @@ pub struct RestoreArgs {
     #[arg(long)]
     rehearse: bool,
     /// Where the rehearsal has room for the database, twice over
-    #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
+    #[arg(long, value_name = "DIR", default_value = SCRATCH)]
     scratch: PathBuf,
     /// The folder with etcd and etcdutl [default: those that are installed, or of the station's release]
     #[arg(long, value_name = "PATH")]
@@ -54,12 +57,13 @@ pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
     let observed = args.here.observe()?;
     let found = Found::new(args, &observed, context)?;
     let (snapshot, bump) = (absolute(&args.file)?, args.bump_revision);
+    let wanted = Wanted { snapshot: &snapshot, digest: args.digest.as_ref(), scratch: &args.scratch, bump };
     if args.rehearse {
-        let rehearsal = rehearse(&found.programs, &snapshot, args.digest.as_ref(), &args.scratch, bump, context)?;
+        let rehearsal = rehearse(&found.programs, &wanted, context)?;
         return context.ui.result(&rehearsal, say(&rehearsal));
     }
     let (observed, known) = args.here.known()?;
-    let rehearsal = rehearse(&found.programs, &snapshot, args.digest.as_ref(), &args.scratch, bump, context)?;
+    let rehearsal = rehearse(&found.programs, &wanted, context)?;
     context.ui.note(say(&rehearsal));
     let when = date();
     let restore = Restore {
@@ -111,17 +115,10 @@ fn installed(observed: &Observed) -> Option<Programs> {
 ///
 /// # Errors
 /// The snapshot cannot be restored, or not to what it says.
-pub fn rehearse(
-    programs: &Programs,
-    snapshot: &Path,
-    digest: Option<&Digest>,
-    scratch: &Path,
-    bump: u64,
-    context: &Context,
-) -> Result<Rehearsal> {
+pub fn rehearse(programs: &Programs, wanted: &Wanted<'_>, context: &Context) -> Result<Rehearsal> {
     let live = context.ui.live();
     live.begin("rehearsal", "restoring into a temporary folder, and reading it");
-    let rehearsal = context.runtime()?.block_on(restore::rehearse(programs, snapshot, digest, scratch, bump));
+    let rehearsal = context.runtime()?.block_on(restore::rehearse(programs, wanted));
     live.rest("rehearsal");
     Ok(rehearsal?)
 }

@@ -44,3 +44,17 @@ fn a_cluster_that_does_not_answer_is_not_left_behind_unasked() {
     one.must(&["reset", "--yes", "--skip-remove-member"]);
     assert!(!one.at("/var/lib/etcd/member").exists());
 }
+
+#[test]
+fn one_that_was_cut_off_when_everything_was_aside_is_finished() {
+    let Some(programs) = programs() else { return };
+    let mut one = Machine::new(&programs, &Network::new(), 1);
+    one.begin();
+    one.kill();
+    for folder in ["/var/lib/etcd", "/etc/etcd/pki"] {
+        std::fs::rename(one.at(folder), one.at(&format!("{folder}.2026-11-26T07-00-00Z"))).expect("a folder");
+    }
+    one.must(&["reset", "--yes"]);
+    assert_eq!(one.list("/etc/etcd"), ["pki.2026-11-26T07-00-00Z"]);
+    assert_eq!(one.list("/usr/local/bin"), Vec::<String>::new());
+}

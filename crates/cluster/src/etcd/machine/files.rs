@@ -1,5 +1,6 @@
 //! Files that start etcd: a systemd unit, or the manifest of a static pod.
 
+use sealock_trust::Digest;
 use serde_json::json;
 
 use super::error::MachineError;
@@ -49,7 +50,9 @@ WantedBy=multi-user.target
     )
 }
 
-pub(super) fn manifest(settings: &Settings, image: &str) -> Result<String, MachineError> {
+/// The manifest names the digest of the configuration: where that changes, kubelet starts etcd again.
+pub(super) fn manifest(settings: &Settings, image: &str, config: &str) -> Result<String, MachineError> {
+    let annotations = json!({"sealock/config": Digest::sha256(config.as_bytes()).to_string()});
     let mount = |name: &str, path: &str| json!({"name": name, "mountPath": path});
     let folder =
         |name: &str, path: &str| json!({"name": name, "hostPath": {"path": path, "type": "DirectoryOrCreate"}});
@@ -70,10 +73,11 @@ pub(super) fn manifest(settings: &Settings, image: &str) -> Result<String, Machi
             mount("data", &settings.data), mount("pki", &settings.pki), mount("config", &settings.config),
         ],
     });
+    let labels = json!({"component": "etcd", "tier": "control-plane"});
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "etcd", "namespace": "kube-system", "labels": {"component": "etcd", "tier": "control-plane"}},
+        "metadata": {"name": "etcd", "namespace": "kube-system", "labels": labels, "annotations": annotations},
         "spec": {
             "hostNetwork": true,
             "priorityClassName": "system-node-critical",

@@ -355,14 +355,14 @@ fn data_folder(settings: &Settings) -> Step {
 fn run(settings: &Settings, bootstrap: &Bootstrap) -> Result<Vec<Step>, MachineError> {
     let content = config::render(settings, bootstrap)?;
     let file = |path: String, content: String| File { path, content, mode: Mode::PRIVATE, replaces: None };
-    let mut steps = vec![Step::new("etcd/config", file(settings.config.clone(), content))];
+    let mut steps = vec![Step::new("etcd/config", file(settings.config.clone(), content.clone()))];
     match &settings.supervisor {
         Supervisor::Systemd => {
             let reads = [settings.config.clone(), format!("{}/etcd", settings.bin), settings.pki.clone()];
             steps.push(Step::new("etcd/unit", unit(files::unit(settings), reads.to_vec())));
         }
         Supervisor::StaticPod { image, manifests } => {
-            let manifest = files::manifest(settings, image)?;
+            let manifest = files::manifest(settings, image, &content)?;
             steps.push(Step::new("etcd/manifest", file(format!("{manifests}/{MANIFEST}"), manifest)));
         }
         Supervisor::Other => {}

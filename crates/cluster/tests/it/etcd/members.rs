@@ -1,5 +1,7 @@
 //! Members come and go.
 
+use std::time::Duration;
+
 use sealock_cluster::etcd::quorum::{self, Refusal};
 use sealock_cluster::etcd::{CATCH_UP, EtcdError, MemberId, Survey};
 use sealock_testkit::etcd::{EtcdCluster, programs};
@@ -49,6 +51,13 @@ async fn a_member_that_was_killed_is_replaced_by_a_learner_that_is_promoted_when
     assert_eq!(etcd.add_learner("m4", &url).await.unwrap().id, learner.id, "adopted, and not added twice");
     let other = etcd.add_learner("m5", "https://127.0.0.1:9").await.unwrap_err();
     assert!(matches!(refusal(other), Refusal::OtherLearner(_)));
+
+    let behind = etcd.promote(learner.id, Duration::from_secs(1), &|_| {}).await.unwrap_err();
+    assert!(
+        matches!(behind, EtcdError::Behind { .. }) && behind.can_retry(),
+        "a vote is for who has caught up: {behind}"
+    );
+    assert!(etcd.survey().await.unwrap().membership.find(learner.id).unwrap().learner);
 
     let initial: Vec<String> = [0, 1, new].iter().map(|&n| cluster.initial(n)).collect();
     cluster.join(new, &initial.join(","));

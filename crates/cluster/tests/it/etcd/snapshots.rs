@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use sealock_cluster::etcd::restore::{BUMP, Programs, rehearse};
+use sealock_cluster::etcd::restore::{BUMP, Programs, Wanted, rehearse};
 use sealock_cluster::etcd::snapshot::{self, SnapshotFault};
 use sealock_cluster::etcd::{Endpoints, Etcd, EtcdError};
 use sealock_testkit::etcd::{EtcdCluster, programs};
@@ -41,6 +41,7 @@ async fn a_snapshot_is_taken_checked_and_rehearsed_and_a_damaged_one_is_refused(
     let taken = etcd.snapshot(&path, &|_, _| {}).await.unwrap();
     assert_eq!(taken.snapshot.size % 512, 32);
     assert_eq!(taken.version, "3.6.0", "its storage's, as the member says");
+    assert_eq!(taken.revision, 21);
     assert_eq!(names_in(folder.path()), ["one.db"]);
     assert_eq!(snapshot::check(&path, Some(&taken.snapshot.digest)).unwrap(), taken.snapshot);
     let again = etcd.snapshot(&path, &|_, _| {}).await.unwrap_err();
@@ -48,7 +49,10 @@ async fn a_snapshot_is_taken_checked_and_rehearsed_and_a_damaged_one_is_refused(
 
     let programs = Programs { etcd: found.etcd(), etcdutl: found.etcdutl() };
     let scratch = tempfile::tempdir().unwrap();
-    let rehearsed = rehearse(&programs, &path, Some(&taken.snapshot.digest), scratch.path(), BUMP).await.unwrap();
+    // One that was killed left its folder, which nobody holds any more.
+    fs::create_dir(scratch.path().join(".sealock-rehearsal-killed")).unwrap();
+    fs::write(scratch.path().join(".sealock-rehearsal-killed/lock"), "").unwrap();
+    let rehearsed = rehearse(&programs, &wanted(&path, Some(&taken.snapshot.digest), scratch.path())).await.unwrap();
     assert_eq!(rehearsed.read.keys, 20);
     assert_eq!(rehearsed.content.revision, 21);
     assert!(rehearsed.read.revision >= rehearsed.content.revision + BUMP as i64, "{rehearsed:?}");
@@ -64,13 +68,28 @@ async fn a_snapshot_is_taken_checked_and_rehearsed_and_a_damaged_one_is_refused(
         (flipped(&whole, whole.len() - 1), Code::Digest),
     ] {
         fs::write(&bad, &bytes).unwrap();
-        let refused = fault(rehearse(&programs, &bad, None, scratch.path(), BUMP).await.unwrap_err());
+        let refused = fault(rehearse(&programs, &wanted(&bad, None, scratch.path())).await.unwrap_err());
         assert_eq!(refused.code(), code, "{refused}");
     }
+    // What has the right SHA-256 at its end, and is no database: etcd's own program finds out, in the temporary folder.
+    let mut nonsense = vec![7; 8192];
+    nonsense.extend(hex(&sealock_trust::Digest::sha256(&nonsense)));
+    fs::write(&bad, &nonsense).unwrap();
+    let error = rehearse(&programs, &wanted(&bad, None, scratch.path())).await.unwrap_err();
+    assert!(matches!(error, EtcdError::Program { .. }), "{error}");
     // A whole one, but another than was written down.
     let other = fault(snapshot::check(&path, Some(&sealock_trust::Digest::sha256(b"another"))).unwrap_err());
     assert!(matches!(other, SnapshotFault::Other { .. }));
     assert_eq!(names_in(scratch.path()), Vec::<String>::new());
+}
+
+fn wanted<'a>(snapshot: &'a Path, digest: Option<&'a sealock_trust::Digest>, scratch: &'a Path) -> Wanted<'a> {
+    Wanted { snapshot, digest, scratch, bump: BUMP }
+}
+
+fn hex(digest: &sealock_trust::Digest) -> Vec<u8> {
+    let text = digest.hex();
+    (0..text.len()).step_by(2).map(|place| u8::from_str_radix(&text[place..place + 2], 16).unwrap()).collect()
 }
 
 fn flipped(bytes: &[u8], place: usize) -> Vec<u8> {

@@ -92,7 +92,7 @@ impl Act for EtcdCertificates {
         changes.before_folder_of(host, &self.folder)?;
         changes.make_folder(host, &self.folder, Mode::new(0o700))?;
         if self.certificate(host, "ca")?.is_none() {
-            let authority = Authority::generate("etcd", now).map_err(failed)?;
+            let authority = Authority::generate("etcd", now).map_err(|error| failed(&error))?;
             // The key first: a certificate without its key would look like an authority from elsewhere.
             let issued = Issued { certificate: authority.certificate().to_owned(), key: authority.key() };
             self.write(host, &mut changes, "ca", &issued)?;
@@ -102,7 +102,10 @@ impl Act for EtcdCertificates {
             if self.problem(host, &ca, name)?.is_some() {
                 let member = format!("{}{suffix}", self.member);
                 let names = if *purpose == Purpose::Client { &[][..] } else { &self.names };
-                let issued = self.authority(host)?.issue(*purpose, &member, names, (now, self.days)).map_err(failed)?;
+                let issued = self
+                    .authority(host)?
+                    .issue(*purpose, &member, names, (now, self.days))
+                    .map_err(|error| failed(&error))?;
                 self.write(host, &mut changes, name, &issued)?;
                 (context.progress)(&format!("issued {}", self.path(name, "crt")));
             }
@@ -172,7 +175,7 @@ impl EtcdCertificates {
         };
         let key = self.text(host, "ca", "key")?.ok_or_else(missing)?;
         let certificate = self.text(host, "ca", "crt")?.ok_or_else(missing)?;
-        Authority::from_pem(&certificate, &key).map_err(failed)
+        Authority::from_pem(&certificate, &key).map_err(|error| failed(&error))
     }
 
     /// The key before the certificate: cut off in between, the certificate is what is missing, and both are made anew.
@@ -188,9 +191,9 @@ impl EtcdCertificates {
     }
 }
 
-fn failed(error: CertificateError) -> StepError {
+fn failed(error: &CertificateError) -> StepError {
     let mut problem = error.to_string();
-    if let Some(source) = std::error::Error::source(&error) {
+    if let Some(source) = std::error::Error::source(error) {
         problem = format!("{problem}: {source}");
     }
     StepError::Invalid { problem }
