@@ -113,7 +113,8 @@ fn until_through(desk: &Desk, machine: &str, line: &str, holds: impl Fn(&Desk) -
     for (kills, seconds) in CUTS.split(' ').enumerate() {
         let command = ["timeout", "-s", "KILL", seconds, "sh", "-c", line];
         let output = story::output(&mut desk.lab.exec(machine, &command))?;
-        let all = "for p in $(pgrep -x sealock); do kill -KILL $p; done";
+        // One may have ended by itself in between.
+        let all = "for p in $(pgrep -x sealock); do kill -KILL $p 2>/dev/null; done; true";
         story::text(&mut desk.lab.exec(machine, &["sh", "-c", all]))?;
         holds(desk)?;
         match output.status.code() {

@@ -1,7 +1,7 @@
 //! `sealock etcd reset`
 
 use sealock_cluster::etcd::machine::{Known, Observed, Reach, credentials, plan};
-use sealock_cluster::etcd::{Endpoint, Endpoints, Etcd, Survey};
+use sealock_cluster::etcd::{Endpoint, Endpoints, Etcd, EtcdError, Survey};
 use sealock_node::Local;
 
 use super::carry_out::carry_out;
@@ -32,7 +32,7 @@ pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
     let own: Endpoint = known.client_url.parse()?;
     let survey = match args.skip_remove_member || was_begun(&observed, &known)? {
         true => None,
-        false => Some(survey(&own, &others, &known.pki, context)?),
+        false => Some(survey((&own, &others), &observed, &known.pki, context)?),
     };
     let when = date();
     let given = plan::Given { observed: &observed, aside: &when, may_set_aside: true };
@@ -48,15 +48,28 @@ fn was_begun(observed: &Observed, known: &Known) -> Result<bool> {
     Ok(!observed.has_data && certificates.is_empty())
 }
 
-fn survey(own: &Endpoint, others: &[Endpoint], pki: &str, context: &Context) -> Result<Survey> {
-    let seeds = std::iter::once(own).chain(others).cloned().collect();
-    let credentials = Some(credentials(&Local::new(), pki)?);
-    let etcd = Etcd::new(&Endpoints { seeds, credentials })?;
+/// The cluster, by this machine's member and those that were named; where none of them answers, by those that a reset that was cut
+/// off remembered.
+fn survey(
+    (own, others): (&Endpoint, &[Endpoint]),
+    observed: &Observed,
+    pki: &str,
+    context: &Context,
+) -> Result<Survey> {
+    let runtime = context.runtime()?;
+    let credentials = credentials(&Local::new(), pki)?;
+    let ask = |seeds: Vec<Endpoint>| {
+        let etcd = Etcd::new(&Endpoints { seeds, credentials: Some(credentials.clone()) })?;
+        runtime.block_on(etcd.survey())
+    };
     let unreached = |error| {
         CommandError::from(error)
             .hint("Name another member: --endpoint. Where the cluster is lost: --skip-remove-member.")
     };
-    context.runtime()?.block_on(etcd.survey()).map_err(unreached)
+    match ask(std::iter::once(own).chain(others).cloned().collect()) {
+        Err(EtcdError::Silent(_)) if !observed.others.is_empty() => ask(observed.others.clone()).map_err(unreached),
+        asked => asked.map_err(unreached),
+    }
 }
 
 /// All other members, as they were seen.

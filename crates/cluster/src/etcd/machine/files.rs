@@ -11,6 +11,9 @@ pub(super) const UNIT: &str = "etcd.service";
 /// The manifest's name in kubelet's folder.
 pub(super) const MANIFEST: &str = "etcd.yaml";
 
+/// Where the others answer, one endpoint a line, while this machine's member is taken away: asked when its own etcd has ended.
+pub(super) const OTHERS: &str = "/var/lib/sealock/node/etcd-others";
+
 /// The command line that starts the member.
 pub(super) fn command_line(settings: &Settings) -> String {
     format!("{}/etcd --config-file {}", settings.bin, settings.config)

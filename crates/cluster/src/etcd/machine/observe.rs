@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::config::Known;
 use super::error::MachineError;
-use super::files::{MANIFEST, UNIT};
-use crate::etcd::{Credentials, EtcdError};
+use super::files::{MANIFEST, OTHERS, UNIT};
+use crate::etcd::{Credentials, Endpoint, EtcdError};
 
 const UNITS: &str = "/etc/systemd/system";
 const PEM_LIMIT: u64 = 1 << 20;
@@ -24,9 +24,11 @@ pub struct Observed {
     pub config: String,
     /// Whether the data directory holds a member's data.
     pub has_data: bool,
+    /// Where the others answer, as a reset that was cut off left it.
+    pub others: Vec<Endpoint>,
     /// Who starts etcd, as far as Sealock set it up.
     pub supervision: Supervision,
-    /// Everything about etcd that Sealock changed here and can give back, newest first.
+    /// Everything about etcd that Sealock changed here and can give back, in the order in which it is given back.
     pub changed: Vec<Subject>,
 }
 
@@ -62,10 +64,24 @@ pub fn observe(host: &dyn Host, config: &str, data: &str) -> Result<Observed, Ma
     let data = known.as_ref().map_or(data, |known| known.data.as_str());
     let changes = Changes::load(host)?;
     let about_etcd = |subject: &Subject| is_about_etcd(subject, config, known.as_ref());
-    let changed = changes.iter().rev().map(|change| change.subject.clone()).filter(about_etcd).collect();
+    let (mut changed, mut last) = (Vec::new(), Vec::new());
+    for subject in changes.iter().rev().map(|change| change.subject.clone()).filter(about_etcd) {
+        // What says that there is a member goes last: while it is there, giving back can be finished.
+        match &subject {
+            Subject::File { path } if path == config => last.insert(0, subject),
+            Subject::Directory { path } if path == host::parent(config) => last.push(subject),
+            _ => changed.push(subject),
+        }
+    }
+    changed.extend(last);
     Ok(Observed {
         has_data: host::exists(host, &format!("{data}/member"))?,
         supervision: supervision(host, &changes)?,
+        others: host::read_text(host, OTHERS)?
+            .unwrap_or_default()
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .collect(),
         config: config.to_owned(),
         known,
         changed,

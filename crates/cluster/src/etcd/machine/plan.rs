@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::config::{self, Bootstrap, Known};
 use super::error::MachineError;
-use super::files::{self, MANIFEST, UNIT};
+use super::files::{self, MANIFEST, OTHERS, UNIT};
 use super::observe::{Observed, Supervision};
 use super::settings::{Settings, Supervisor};
 use crate::etcd::quorum::{self, Refusal};
@@ -265,6 +265,7 @@ pub fn reset(known: &Known, survey: Option<&Survey>, given: Given<'_>) -> Result
             }
             allowed => {
                 allowed.map_err(crate::etcd::EtcdError::from)?;
+                stages.push(Stage::Machine { steps: vec![remember(survey, member.id)] });
                 stages.push(Stage::Cluster { act: Act::StepDown { member: member.id } });
                 stages.push(Stage::Cluster { act: Act::Remove { member: member.id } });
             }
@@ -275,9 +276,18 @@ pub fn reset(known: &Known, survey: Option<&Survey>, given: Given<'_>) -> Result
     let mut steps = vec![Step::new("etcd/stop", stopped(known, given.observed))];
     steps.push(Step::new("etcd/data-aside", aside_of(&known.data, given.aside)));
     steps.push(Step::new("etcd/certificates-aside", aside_of(&known.pki, given.aside)));
-    steps.push(Step::new("etcd/give-back", GiveBack { subjects: given.observed.changed.clone() }));
+    let mut subjects = vec![Subject::File { path: OTHERS.to_owned() }];
+    subjects.extend(given.observed.changed.iter().cloned());
+    steps.push(Step::new("etcd/give-back", GiveBack { subjects }));
     stages.push(Stage::Machine { steps });
     Ok(MachinePlan { purpose: Purpose::Reset, member: known.name.clone(), stages, warnings })
+}
+
+/// Cut off after etcd has ended here, the next run asks the others whether the member is gone.
+fn remember(survey: &Survey, member: MemberId) -> Step {
+    let others = survey.states.iter().filter(|state| state.member != member);
+    let content = others.filter_map(|state| Some(format!("{}\n", state.endpoint.as_ref()?))).collect();
+    Step::new("etcd/others", File { path: OTHERS.into(), content, mode: Mode::PRIVATE, replaces: None })
 }
 
 /// This machine's member gets its data from a snapshot, as a member of a new cluster.
