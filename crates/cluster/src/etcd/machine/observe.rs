@@ -116,7 +116,9 @@ fn is_about_etcd(subject: &Subject, config: &str, known: Option<&Known>) -> bool
         Subject::Link { path } => ["/etcd", "/etcdctl", "/etcdutl"].iter().any(|name| path.ends_with(name)),
         Subject::Tree { path } => below(path, "/opt/sealock/etcd"),
         Subject::Directory { path } => {
-            below(path, "/opt/sealock/etcd")
+            // The first is removed only where nothing else is left in it.
+            path == "/opt/sealock"
+                || below(path, "/opt/sealock/etcd")
                 || path == host::parent(config)
                 || known.is_some_and(|known| *path == known.pki || *path == known.data)
         }
