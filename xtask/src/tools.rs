@@ -63,13 +63,14 @@ impl Judges {
 }
 
 /// The folders with the programs that judge what we make, made on first use: a `python3` that has python-tuf, `go_tuf`,
-/// `notation`, crane, and where all are wanted oras, cosign and syft. tar, skopeo and umoci are the distribution's (`lab/setup.sh`).
+/// `notation`, crane, etcd, and where all are wanted oras, cosign and syft. tar, skopeo and umoci are the distribution's (`lab/setup.sh`).
 pub fn judges(root: &Path, which: Judges) -> Result<Vec<PathBuf>> {
     let mut folders = vec![
         python_oracles(root)?,
         go_oracle(&root.join("crates/trust/tests/oracle/go_tuf"), "go_tuf", ".")?,
         go_oracle(&root.join("crates/fetch/tests/oracle/notation"), "notation", NOTATION)?,
         part(root, "crane")?,
+        part(root, "etcd")?,
     ];
     if which == Judges::All {
         folders.extend([part(root, "oras")?, part(root, "cosign")?]);

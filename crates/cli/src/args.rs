@@ -96,6 +96,9 @@ pub enum Command {
     /// Kubernetes clusters of this site
     #[command(subcommand)]
     Cluster(commands::cluster::ClusterCommand),
+    /// etcd on this machine, and the cluster it belongs to
+    #[command(subcommand)]
+    Etcd(commands::etcd::EtcdCommand),
     /// Applications on a cluster
     #[command(subcommand)]
     App(commands::app::AppCommand),

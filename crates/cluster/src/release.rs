@@ -22,6 +22,12 @@ pub enum Program {
     CniPlugins,
     /// Helm.
     Helm,
+    /// `etcd` of etcd's release.
+    Etcd,
+    /// `etcdctl` of the same.
+    Etcdctl,
+    /// `etcdutl` of the same.
+    Etcdutl,
 }
 
 impl Program {
@@ -35,6 +41,20 @@ impl Program {
             Self::Runc => "runc",
             Self::CniPlugins => "cni-plugins",
             Self::Helm => "helm",
+            Self::Etcd => "etcd",
+            Self::Etcdctl => "etcdctl",
+            Self::Etcdutl => "etcdutl",
+        }
+    }
+
+    /// The path inside the archive that the artifact is; none where the artifact is the program itself, or all of it is wanted.
+    pub(crate) fn member(self, version: &str, architecture: &str) -> Option<String> {
+        match self {
+            Self::Helm => Some(format!("linux-{architecture}/helm")),
+            Self::Etcd | Self::Etcdctl | Self::Etcdutl => {
+                Some(format!("etcd-{version}-linux-{architecture}/{}", self.as_str()))
+            }
+            _ => None,
         }
     }
 
@@ -53,6 +73,9 @@ impl Program {
                 format!("/cni-plugins-linux-{architecture}-"),
             ),
             Self::Helm => ("get.helm.sh/helm-".into(), format!("-linux-{architecture}.tar.gz")),
+            Self::Etcd | Self::Etcdctl | Self::Etcdutl => {
+                ("github.com/etcd-io/etcd/releases/download/".into(), format!("-linux-{architecture}.tar.gz"))
+            }
         }
     }
 }
@@ -156,6 +179,15 @@ fn compare_versions(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn etcds_programs_are_found_in_the_archive_of_their_release() {
+        let (before, behind) = Program::Etcdutl.pattern("amd64");
+        let name = "github.com/etcd-io/etcd/releases/download/v3.6.8/etcd-v3.6.8-linux-amd64.tar.gz";
+        assert!(name.starts_with(&before) && name.ends_with(&behind));
+        assert_eq!(Program::Etcdutl.member("v3.6.8", "amd64").unwrap(), "etcd-v3.6.8-linux-amd64/etcdutl");
+        assert_eq!(Program::Kubelet.member("v1.36.3", "amd64"), None);
+    }
 
     #[test]
     fn ten_is_newer_than_nine() {

@@ -144,7 +144,7 @@ impl<'a> Toolbox<'a> {
         let what = format!("{} {}", program.as_str(), found.version);
         let layer = self.only_layer(&what, &found.artifact.digest)?;
         let target = self.folder.join(format!("{}-{}", program.as_str(), &layer.digest.hex()[..16]));
-        let member = (program == Program::Helm).then(|| format!("linux-{architecture}/helm"));
+        let member = program.member(&found.version, architecture);
         self.take(&what, &layer, &target, member.as_deref())?;
         Ok(target)
     }

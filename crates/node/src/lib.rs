@@ -5,6 +5,7 @@
 //! machine goes through a `Host`, and what was there before is kept by `changes`, so that a reset can give it back.
 
 pub mod admission;
+pub mod certificates;
 pub mod changes;
 pub mod context;
 pub mod credential;

@@ -137,31 +137,41 @@ pub fn probe(request: &RunRequest, host: &dyn Host, events: &dyn Fn(Event)) -> R
     Ok(())
 }
 
-/// Carries out the steps of `run` in order, under the fence and the journal in `folder`. The last event is
-/// [`EventKind::RunEnded`], whatever happens.
-pub fn run(run: Run<'_>, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
-    events(now(EventKind::RunStarted { steps: run.request.steps.len() }));
-    let result = carry_out(run, host, folder, events);
+/// Like [`run`], on a machine by itself: no site sends a release, so no step may fetch anything.
+pub fn run_alone(request: &RunRequest, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
+    let secrets = Secrets::default();
+    events(now(EventKind::RunStarted { steps: request.steps.len() }));
+    let result = carry_out((request, &secrets), host, folder, events, || Ok(BTreeSet::new()));
     events(now(EventKind::RunEnded { error: result.as_ref().err().map(RunError::failure) }));
     result
 }
 
-fn carry_out(run: Run<'_>, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
-    check(run.request)?;
-    let _fence = Fence::claim(folder, run.request.generation, &run.request.nonce)?;
-    let (mut journal, _) = Journal::open(&folder.join("journal"), &run.request.plan)?;
-    journal.append(Timestamp::now(), RecordKind::RunBegun { generation: run.request.generation })?;
-    let admitted = admission::admit(host, run.site_root, run.release)?;
-    let registry = run.request.registry.as_ref().map(Client::new).transpose()?;
-    let mut steps = Steps {
-        host,
-        registry: registry.as_ref(),
-        admitted: &admitted,
-        secrets: run.secrets,
-        journal: &mut journal,
-        events,
-    };
-    for step in &run.request.steps {
+/// Carries out the steps of `run` in order, under the fence and the journal in `folder`. The last event is
+/// [`EventKind::RunEnded`], whatever happens.
+pub fn run(run: Run<'_>, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
+    events(now(EventKind::RunStarted { steps: run.request.steps.len() }));
+    let admit = || admission::admit(host, run.site_root, run.release);
+    let result = carry_out((run.request, run.secrets), host, folder, events, admit);
+    events(now(EventKind::RunEnded { error: result.as_ref().err().map(RunError::failure) }));
+    result
+}
+
+fn carry_out(
+    (request, secrets): (&RunRequest, &Secrets),
+    host: &dyn Host,
+    folder: &Path,
+    events: &dyn Fn(Event),
+    admit: impl FnOnce() -> Result<BTreeSet<Digest>, AdmissionError>,
+) -> Result<(), RunError> {
+    check(request)?;
+    let _fence = Fence::claim(folder, request.generation, &request.nonce)?;
+    let (mut journal, _) = Journal::open(&folder.join("journal"), &request.plan)?;
+    journal.append(Timestamp::now(), RecordKind::RunBegun { generation: request.generation })?;
+    let admitted = admit()?;
+    let registry = request.registry.as_ref().map(Client::new).transpose()?;
+    let mut steps =
+        Steps { host, registry: registry.as_ref(), admitted: &admitted, secrets, journal: &mut journal, events };
+    for step in &request.steps {
         steps.carry_out(step)?;
     }
     Ok(journal.append(Timestamp::now(), RecordKind::RunFinished)?)

@@ -7,7 +7,9 @@
 pub mod chart;
 pub mod corpus;
 pub mod cosign;
+pub mod etcd;
 pub mod gpg;
+pub mod grpc_proxy;
 pub mod hsm;
 pub mod image;
 pub mod issuer;

@@ -321,6 +321,11 @@ codes! {
         cause: "Too little memory or disk, swap that is on, a wrong clock, a kernel or cgroup setup that does not fit.",
         remedy: "Correct what is shown on the host. If it is meant to be so, say it under `overrides` in the cluster spec."
     }
+    Quorum = "QUORUM" {
+        meaning: "The change would leave etcd without a majority, or etcd is in no state for it.",
+        cause: "Members that are down, a learner that has not finished joining, or the only voter.",
+        remedy: "`sealock etcd status` shows each member. Start or replace those that are down first; where the majority is lost for good, restore a snapshot."
+    }
 }
 
 impl fmt::Display for Code {

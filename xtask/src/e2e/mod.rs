@@ -7,6 +7,7 @@ mod across_the_gap;
 mod cases;
 mod expect;
 mod machines;
+mod own_etcd;
 mod stolen_key;
 
 use std::time::Instant;
@@ -59,7 +60,7 @@ struct Drill {
 }
 
 const DRILLS: &[Drill] = &[stolen_key::DRILL];
-const SCENARIOS: &[Scenario] = &[across_the_gap::SCENARIO];
+const SCENARIOS: &[Scenario] = &[across_the_gap::SCENARIO, own_etcd::SCENARIO];
 
 /// Runs the selected scenarios.
 pub fn command(selection: &Selection) -> Result<()> {

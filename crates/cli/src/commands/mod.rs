@@ -9,6 +9,7 @@ pub mod completion;
 pub mod convert;
 pub mod diff;
 pub mod docs;
+pub mod etcd;
 pub mod explain;
 pub mod gap;
 pub mod import;
@@ -63,6 +64,7 @@ pub fn run(command: Command, context: &Context) -> Result<ExitCode> {
         Command::Store(command) => store::run(&command, context),
         Command::Serve(args) => serve::run(&args, context),
         Command::Cluster(command) => cluster::run(&command, context),
+        Command::Etcd(command) => etcd::run(&command, context),
         Command::App(command) => app::run(&command, context),
         Command::Gap(command) => gap::run(&command, context),
         Command::Completion(args) => completion::run(&args, context),

@@ -154,8 +154,25 @@ library_error!(sealock_cluster::spec::LoadError);
 library_error!(sealock_cluster::PlanError, hint);
 library_error!(sealock_cluster::execute::ExecuteError, is_retryable, hint);
 library_error!(sealock_cluster::operator::OperatorError, is_retryable, hint);
+library_error!(sealock_cluster::etcd::machine::MachineError, is_retryable, hint);
+library_error!(sealock_cluster::tools::ToolError);
+library_error!(never sealock_node::host::HostError);
 library_error!(uncoded sealock_node::gap::GapError);
 library_error!(uncoded sealock_node::credential::CredentialError);
+
+impl LibraryError for sealock_cluster::etcd::EtcdError {
+    fn refusal(&self) -> Option<Option<Code>> {
+        self.is_refusal().then(|| self.code())
+    }
+
+    fn environment(&self) -> bool {
+        self.can_retry()
+    }
+
+    fn advice(&self) -> Option<String> {
+        self.hint().map(str::to_owned)
+    }
+}
 library_error!(never sealock_node::gap::ResponderError);
 library_error!(never sealock_node::facts::FactsError);
 library_error!(sealock_node::runner::RunError, hint);

@@ -23,6 +23,11 @@ impl<'a> Live<'a> {
         Self { ui, screen: terminal.then(MultiProgress::new), lines: Mutex::default() }
     }
 
+    /// Whether a person watches lines that move.
+    pub fn is_watched(&self) -> bool {
+        self.screen.is_some()
+    }
+
     /// `who` begins with `what`; its time counts from here.
     pub fn begin(&self, who: &str, what: &str) {
         let Some(screen) = &self.screen else { return self.ui.detail(format_args!("… {who}: {what}")) };

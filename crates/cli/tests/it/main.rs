@@ -18,6 +18,7 @@ mod delta;
 #[cfg(feature = "outside")]
 mod diff;
 mod docs;
+mod etcd;
 #[cfg(feature = "outside")]
 mod every_step;
 mod explain;

@@ -106,6 +106,9 @@ impl Host for Local {
                 make_directory(&self.at(path), mode).map_err(HostError::io("make folder", path))
             }
             Alteration::Link { path, target } => link(&self.at(path), target).map_err(HostError::io("link", path)),
+            Alteration::Move { path, target } => {
+                rename(&self.at(path), &self.at(target)).map_err(HostError::io("move", path))
+            }
             Alteration::RemoveFile { path } => {
                 let place = self.at(path);
                 unless_absent(fs::remove_file(&place).and_then(|()| sync_parent(&place)))
@@ -240,6 +243,14 @@ fn link(place: &Path, target: &str) -> io::Result<()> {
     unless_absent(fs::remove_file(&temporary))?;
     symlink(target, &temporary)?;
     fs::rename(&temporary, place)?;
+    sync_parent(place)
+}
+
+/// Both folders are synced, so that after a power cut it has one of its names, and not none.
+fn rename(place: &Path, target: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    renameat_with(CWD, place, CWD, target, RenameFlags::NOREPLACE)?;
+    sync_parent(target)?;
     sync_parent(place)
 }
 

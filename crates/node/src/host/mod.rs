@@ -77,6 +77,13 @@ pub enum Alteration<'a> {
         /// To what.
         target: &'a str,
     },
+    /// Gives what stands at `path` the name `target`, on the same file system. Nothing may stand there yet.
+    Move {
+        /// Which.
+        path: &'a str,
+        /// Its new name.
+        target: &'a str,
+    },
     /// Removes a file or link; nothing there is fine.
     RemoveFile {
         /// Which.
@@ -237,6 +244,12 @@ impl HostError {
             Self::Timeout { line, seconds, detail } => Self::Timeout { line, seconds, detail: hide(&detail) },
             other => other,
         }
+    }
+
+    /// It cannot be moved: it is the top of a file system, or the target is on another one.
+    pub fn is_another_file_system(&self) -> bool {
+        use io::ErrorKind::{CrossesDevices, ResourceBusy};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), CrossesDevices | ResourceBusy))
     }
 
     /// The file or program that was asked for is not there.

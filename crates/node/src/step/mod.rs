@@ -13,6 +13,7 @@ mod act;
 mod claim;
 mod component;
 mod directory;
+mod etcd;
 mod file;
 pub(crate) mod hosts;
 mod images;
@@ -29,6 +30,9 @@ mod unit;
 pub(crate) use act::Act;
 pub(crate) use claim::{claimed, evidence};
 pub(crate) use component::folder_of as component_folder;
+pub use etcd::{
+    EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, SetAside, certificate_files,
+};
 pub use kinds::*;
 pub use kubeadm::{CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, WORKER_JOIN_PHASES};
 pub(crate) use unit::is_active as unit_is_active;
@@ -120,6 +124,18 @@ step_kinds! {
     RoutedNetwork: Reversible,
     /// Waits until a node is Ready; runs on a control plane host.
     NodeReady: Reversible,
+    /// Programs that lie on the host already, brought to their place by digest.
+    LocalProgram: Reversible,
+    /// etcd's certificates and keys.
+    EtcdCertificates: Reversible,
+    /// An etcd that does not run, and has let go of its data.
+    EtcdStopped: Compensable,
+    /// A folder under another name: nothing of it is lost.
+    SetAside: Reversible,
+    /// etcd's data, restored from a snapshot.
+    EtcdRestored: Compensable,
+    /// What Sealock changed, given back.
+    GiveBack: OneWay,
     /// Takes the host out of its cluster and returns it to what it was.
     Reset: OneWay,
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod component;
+mod etcd;
 mod files;
 mod formats;
 mod kubeadm;

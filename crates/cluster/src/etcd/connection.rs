@@ -1,0 +1,455 @@
+//! One connection to one endpoint.
+
+use std::fmt;
+use std::future::Future;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use prost::bytes::Bytes;
+use serde::{Serialize, Serializer};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Identity};
+use tonic::{Request, Status as GrpcStatus, Streaming};
+use tonic_prost::ProstCodec;
+use zeroize::Zeroizing;
+
+use super::connector::Connector;
+use super::error::{CallError, EtcdError};
+use super::member::{Alarm, AlarmKind, MemberId, Membership};
+use super::proto;
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// A member under load answers late; one that takes longer is as good as down.
+const ANSWER: Duration = Duration::from_secs(8);
+/// Hashing and defragmenting read all of the database, which has 8 GiB at most.
+const LONG: Duration = Duration::from_secs(300);
+/// The largest honest answer: a value has 1.5 MiB at most, a chunk of a snapshot less.
+const LARGEST: usize = 8 << 20;
+
+/// Where a member answers, like `https://10.0.0.1:2379`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    text: String,
+}
+
+impl Endpoint {
+    /// The endpoint as a URL.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn is_tls(&self) -> bool {
+        self.text.starts_with("https://")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Endpoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EtcdError;
+
+    /// Reads `https://HOST:PORT`, or `HOST:PORT` for the same; `http` where somebody says so.
+    fn from_str(text: &str) -> Result<Self, EtcdError> {
+        let wrong = |problem| EtcdError::Endpoint { text: text.chars().take(200).collect(), problem };
+        let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let uri: tonic::codegen::http::Uri = url.parse().map_err(|_| wrong("it is not a URL"))?;
+        if !matches!(uri.scheme_str(), Some("https" | "http")) {
+            return Err(wrong("it must begin with https:// or http://"));
+        }
+        if uri.host().is_none_or(str::is_empty) || uri.port_u16().is_none() {
+            return Err(wrong("it must name a host and a port"));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(wrong("nothing may follow the port"));
+        }
+        Ok(Self { text: url.trim_end_matches('/').to_owned() })
+    }
+}
+
+/// Who we are, and whom we believe: PEM.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The certificates, of which one must have issued the members'.
+    pub ca: String,
+    /// Our certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: Zeroizing<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+/// What a member says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The cluster it belongs to.
+    pub cluster: MemberId,
+    /// Who it is.
+    pub member: MemberId,
+    /// The newest revision that it holds.
+    pub revision: i64,
+    /// Like `3.6.8`.
+    pub version: String,
+    /// Bytes of the database's file.
+    pub db_size: i64,
+    /// Bytes of it that hold something.
+    pub db_in_use: i64,
+    /// Bytes that it may grow to; 0 where the member does not say (before 3.6).
+    pub db_quota: i64,
+    /// Whom it follows; none where it knows of no leader.
+    pub leader: Option<MemberId>,
+    /// The newest entry of the log that it knows to be committed.
+    pub raft_index: u64,
+    /// The newest entry that it has applied.
+    pub raft_applied: u64,
+    /// The election that its leader won.
+    pub raft_term: u64,
+    /// It has no vote.
+    pub learner: bool,
+}
+
+/// Whether a member serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// A read that needs the whole cluster was answered.
+    Serves,
+    /// It answers, but not such a read.
+    Unwell(String),
+}
+
+/// How many keys there are, and at which revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyCount {
+    /// Keys.
+    pub keys: i64,
+    /// Where they were counted.
+    pub revision: i64,
+}
+
+/// One connection to one endpoint. It is made at the first call, and again when it was lost.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    endpoint: Endpoint,
+    way: transport::Endpoint,
+    /// Made at the first call: it belongs to the runtime that the call is made in.
+    channel: Arc<OnceLock<Channel>>,
+}
+
+impl Connection {
+    /// Prepares a connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// Certificates or key are none.
+    pub fn new(endpoint: &Endpoint, credentials: Option<&Credentials>) -> Result<Self, EtcdError> {
+        let failed = |source| EtcdError::Credentials { endpoint: endpoint.clone(), source };
+        let mut channel = Channel::from_shared(endpoint.text.clone())
+            .map_err(|_| EtcdError::Endpoint { text: endpoint.text.clone(), problem: "it is not a URL" })?
+            .connect_timeout(CONNECT)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(10));
+        if endpoint.is_tls() {
+            let mut tls = ClientTlsConfig::new();
+            if let Some(credentials) = credentials {
+                let identity = Identity::from_pem(&credentials.certificate, credentials.key.as_bytes());
+                tls = tls.ca_certificate(Certificate::from_pem(&credentials.ca)).identity(identity);
+            }
+            channel = channel.tls_config(tls).map_err(failed)?;
+        }
+        Ok(Self { endpoint: endpoint.clone(), way: channel, channel: Arc::default() })
+    }
+
+    /// Where it goes.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What the member says of itself. Answered without the other members.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn status(&self) -> Result<Status, CallError> {
+        const CALL: &str = "status";
+        let answer: proto::StatusResponse =
+            self.unary(CALL, "/etcdserverpb.Maintenance/Status", proto::Empty {}, ANSWER).await?;
+        let header = self.header(CALL, answer.header)?;
+        Ok(Status {
+            cluster: MemberId(header.cluster_id),
+            member: MemberId(header.member_id),
+            revision: header.revision,
+            version: answer.version.chars().filter(|character| !character.is_control()).take(64).collect(),
+            db_size: answer.db_size,
+            db_in_use: answer.db_size_in_use,
+            db_quota: answer.db_size_quota,
+            leader: Some(answer.leader).filter(|leader| *leader != 0).map(MemberId),
+            raft_index: answer.raft_index,
+            raft_applied: answer.raft_applied_index,
+            raft_term: answer.raft_term,
+            learner: answer.is_learner,
+        })
+    }
+
+    /// The membership: linearizable as the cluster has agreed on it, else as this member knows it.
+    ///
+    /// # Errors
+    /// No answer; a linearizable one needs quorum.
+    pub async fn members(&self, linearizable: bool) -> Result<Membership, CallError> {
+        const CALL: &str = "listing the members";
+        let request = proto::MemberListRequest { linearizable };
+        let answer: proto::MemberListResponse =
+            self.unary(CALL, "/etcdserverpb.Cluster/MemberList", request, ANSWER).await?;
+        let header = self.header(CALL, answer.header)?;
+        Ok(Membership::new(header.cluster_id, answer.members))
+    }
+
+    /// Whether a read that needs the whole cluster is answered here.
+    pub async fn health(&self) -> Health {
+        match self.range(b"health", b"", false).await {
+            Ok(_) => Health::Serves,
+            Err(error) => Health::Unwell(error.said),
+        }
+    }
+
+    /// Counts all keys.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn count_keys(&self) -> Result<KeyCount, CallError> {
+        const ALL: &[u8] = b"\0";
+        let answer = self.range(ALL, ALL, true).await?;
+        let header = self.header("counting keys", answer.header)?;
+        Ok(KeyCount { keys: answer.count, revision: header.revision })
+    }
+
+    /// The value of `key`, linearizable.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, CallError> {
+        Ok(self.range(key, b"", false).await?.kvs.pop().map(|pair| pair.value))
+    }
+
+    async fn range(&self, key: &[u8], end: &[u8], count_only: bool) -> Result<proto::RangeResponse, CallError> {
+        let (key, range_end) = (key.to_vec(), end.to_vec());
+        let request = proto::RangeRequest { key, range_end, count_only, ..proto::RangeRequest::default() };
+        self.unary("reading", "/etcdserverpb.KV/Range", request, ANSWER).await
+    }
+
+    /// Puts `value` under `key` if the key's newest revision is `revision`, 0 for a key that is not there. Answers whether it was.
+    ///
+    /// # Errors
+    /// No answer, or the cluster does not write.
+    pub async fn put_if(&self, key: &[u8], value: &[u8], revision: i64) -> Result<bool, CallError> {
+        let compare = proto::Compare {
+            result: proto::CompareResult::Equal.into(),
+            target: proto::CompareTarget::Mod.into(),
+            key: key.to_vec(),
+            target_union: Some(proto::compare::TargetUnion::ModRevision(revision)),
+        };
+        let put = proto::PutRequest { key: key.to_vec(), value: value.to_vec() };
+        let put = proto::RequestOp { request: Some(proto::request_op::Request::Put(put)) };
+        let request = proto::TxnRequest { compare: vec![compare], success: vec![put], failure: Vec::new() };
+        let answer: proto::TxnResponse = self.unary("writing", "/etcdserverpb.KV/Txn", request, ANSWER).await?;
+        Ok(answer.succeeded)
+    }
+
+    /// The alarms of all members.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn alarms(&self) -> Result<Vec<Alarm>, CallError> {
+        self.alarm(proto::AlarmAction::Get, 0, proto::AlarmType::None.into()).await
+    }
+
+    pub(super) async fn disarm(&self, alarm: Alarm) -> Result<Vec<Alarm>, CallError> {
+        let kind = match alarm.kind {
+            AlarmKind::NoSpace => proto::AlarmType::Nospace,
+            AlarmKind::Corrupt => proto::AlarmType::Corrupt,
+            AlarmKind::Other => proto::AlarmType::None,
+        };
+        self.alarm(proto::AlarmAction::Deactivate, alarm.member.0, kind.into()).await
+    }
+
+    async fn alarm(&self, action: proto::AlarmAction, member: u64, alarm: i32) -> Result<Vec<Alarm>, CallError> {
+        let request = proto::AlarmRequest { action: action.into(), member_id: member, alarm };
+        let answer: proto::AlarmResponse =
+            self.unary("alarms", "/etcdserverpb.Maintenance/Alarm", request, ANSWER).await?;
+        let read =
+            |alarm: &proto::AlarmMember| Alarm { member: MemberId(alarm.member_id), kind: AlarmKind::of(alarm.alarm) };
+        let mut alarms: Vec<Alarm> = answer.alarms.iter().map(read).collect();
+        alarms.sort_unstable();
+        Ok(alarms)
+    }
+
+    pub(super) async fn add_learner(&self, peer_url: &str) -> Result<(), CallError> {
+        let request = proto::MemberAddRequest { peer_urls: vec![peer_url.to_owned()], is_learner: true };
+        self.change("adding the member", "/etcdserverpb.Cluster/MemberAdd", request).await
+    }
+
+    pub(super) async fn promote(&self, id: MemberId) -> Result<(), CallError> {
+        let request = proto::MemberIdRequest { id: id.0 };
+        self.change("promoting the learner", "/etcdserverpb.Cluster/MemberPromote", request).await
+    }
+
+    pub(super) async fn remove(&self, id: MemberId) -> Result<(), CallError> {
+        let request = proto::MemberIdRequest { id: id.0 };
+        self.change("removing the member", "/etcdserverpb.Cluster/MemberRemove", request).await
+    }
+
+    pub(super) async fn update(&self, id: MemberId, peer_urls: &[String]) -> Result<(), CallError> {
+        let request = proto::MemberUpdateRequest { id: id.0, peer_urls: peer_urls.to_vec() };
+        self.change("updating the member", "/etcdserverpb.Cluster/MemberUpdate", request).await
+    }
+
+    pub(super) async fn move_leader(&self, to: MemberId) -> Result<(), CallError> {
+        let request = proto::MoveLeaderRequest { target_id: to.0 };
+        self.change("moving the leader", "/etcdserverpb.Maintenance/MoveLeader", request).await
+    }
+
+    pub(super) async fn defragment(&self) -> Result<(), CallError> {
+        let path = "/etcdserverpb.Maintenance/Defragment";
+        self.unary::<_, proto::HeaderResponse>("defragmenting", path, proto::Empty {}, LONG).await.map(drop)
+    }
+
+    /// The hash of all that this member holds up to `revision`, and the revision below which history is compacted.
+    pub(super) async fn hash(&self, revision: i64) -> Result<(u32, i64), CallError> {
+        let request = proto::HashKvRequest { revision };
+        let answer: proto::HashKvResponse =
+            self.unary("hashing", "/etcdserverpb.Maintenance/HashKV", request, LONG).await?;
+        Ok((answer.hash, answer.compact_revision))
+    }
+
+    /// Begins to stream a snapshot.
+    pub(super) async fn snapshot(&self) -> Result<Chunks, CallError> {
+        const CALL: &str = "the snapshot";
+        let begin = async {
+            let mut grpc = self.ready().await?;
+            let path = PathAndQuery::from_static("/etcdserverpb.Maintenance/Snapshot");
+            let codec = ProstCodec::<proto::Empty, proto::SnapshotResponse>::default();
+            grpc.server_streaming(Request::new(proto::Empty {}), path, codec).await
+        };
+        let stream = self.within(CALL, ANSWER, begin).await?.into_inner();
+        Ok(Chunks { connection: self.clone(), stream, call: CALL })
+    }
+
+    /// A change of which only an error says anything; what happened is for the caller to read.
+    async fn change<Q: prost::Message + 'static>(
+        &self,
+        call: &'static str,
+        path: &'static str,
+        request: Q,
+    ) -> Result<(), CallError> {
+        self.unary::<_, proto::HeaderResponse>(call, path, request, ANSWER).await.map(drop)
+    }
+
+    async fn unary<Q, A>(
+        &self,
+        call: &'static str,
+        path: &'static str,
+        request: Q,
+        deadline: Duration,
+    ) -> Result<A, CallError>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let mut request = Request::new(request);
+        // etcd gives up by itself then, and does not go on for a caller who has gone.
+        request.set_timeout(deadline);
+        let answer = async {
+            let mut grpc = self.ready().await?;
+            grpc.unary(request, PathAndQuery::from_static(path), ProstCodec::<Q, A>::default()).await
+        };
+        Ok(self.within(call, deadline, answer).await?.into_inner())
+    }
+
+    async fn ready(&self) -> Result<Grpc<Channel>, GrpcStatus> {
+        let channel = self.channel.get_or_init(|| self.way.connect_with_connector_lazy(Connector));
+        let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(LARGEST);
+        grpc.ready().await.map_err(|error| GrpcStatus::from_error(Box::new(error)))?;
+        Ok(grpc)
+    }
+
+    async fn within<T>(
+        &self,
+        call: &'static str,
+        deadline: Duration,
+        answer: impl Future<Output = Result<T, GrpcStatus>>,
+    ) -> Result<T, CallError> {
+        match tokio::time::timeout(deadline, answer).await {
+            Ok(answer) => answer.map_err(|status| CallError::new(&self.endpoint, call, &status)),
+            Err(_) => Err(CallError::late(&self.endpoint, call, deadline.as_secs())),
+        }
+    }
+
+    fn header(
+        &self,
+        call: &'static str,
+        header: Option<proto::ResponseHeader>,
+    ) -> Result<proto::ResponseHeader, CallError> {
+        header.ok_or_else(|| CallError::malformed(&self.endpoint, call, "the answer has no header"))
+    }
+}
+
+/// A snapshot on its way.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    connection: Connection,
+    stream: Streaming<proto::SnapshotResponse>,
+    call: &'static str,
+}
+
+/// A piece of a snapshot.
+#[derive(Debug)]
+pub(super) struct Chunk {
+    pub(super) bytes: Bytes,
+    /// What is still to come, by the member's word.
+    pub(super) remaining: u64,
+    pub(super) version: String,
+}
+
+impl Chunks {
+    /// The next piece; none at the end. A member that says nothing for as long as an answer may take has gone.
+    pub(super) async fn next(&mut self) -> Result<Option<Chunk>, CallError> {
+        const IDLE: Duration = Duration::from_secs(30);
+        let message = self.connection.within(self.call, IDLE, self.stream.message()).await?;
+        Ok(message.map(|message| Chunk {
+            bytes: message.blob,
+            remaining: message.remaining_bytes,
+            version: message.version,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_host_and_a_port_and_tls_unless_somebody_says_otherwise() {
+        let read =
+            |text: &str| text.parse::<Endpoint>().map(|endpoint| endpoint.text).map_err(|error| error.to_string());
+        assert_eq!(read("10.0.0.1:2379").unwrap(), "https://10.0.0.1:2379");
+        assert_eq!(read("https://[fd00::1]:2379/").unwrap(), "https://[fd00::1]:2379");
+        assert_eq!(read("http://127.0.0.1:2379").unwrap(), "http://127.0.0.1:2379");
+        for wrong in ["", "10.0.0.1", "ftp://10.0.0.1:1", "https://10.0.0.1:2379/v3", "https://:2379", "a b:1"] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

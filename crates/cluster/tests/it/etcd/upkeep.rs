@@ -1,0 +1,62 @@
+//! A full database, defragmenting, and what members hold.
+
+use std::sync::Mutex;
+
+use sealock_cluster::etcd::{Alarm, AlarmKind};
+use sealock_testkit::etcd::{EtcdCluster, programs};
+
+use super::{client, leader, serving};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_database_is_told_made_room_in_one_member_at_a_time_and_its_alarm_taken_back() {
+    let Some(programs) = programs() else { return };
+    // 4 MiB.
+    let cluster = EtcdCluster::start_with(&programs, 3, &["--quota-backend-bytes", "4194304"]);
+    let etcd = client(&cluster, &[0, 1, 2]);
+    let survey = serving(&etcd, 3, 0).await;
+    let value = "x".repeat(100_000);
+    let mut written = 0;
+    while cluster.try_etcdctl(0, &["put", "k", &value]).status.success() {
+        written += 1;
+        assert!(written < 200, "the quota holds");
+    }
+    let survey_full = etcd.survey().await.unwrap();
+    let alarms: Vec<Alarm> = survey_full
+        .states
+        .iter()
+        .flat_map(|state| state.alarms.iter().map(|&kind| Alarm { member: state.member, kind }))
+        .collect();
+    assert!(alarms.iter().any(|alarm| alarm.kind == AlarmKind::NoSpace), "{survey_full:?}");
+    assert!(!survey_full.is_well());
+
+    let revision = survey_full.states[0].status.as_ref().unwrap().revision;
+    cluster.etcdctl(0, &["compact", &revision.to_string()]);
+    let order = Mutex::new(Vec::new());
+    let results = etcd.defragment(None, &|member| order.lock().unwrap().push(member.name.clone())).await.unwrap();
+    assert_eq!(results.len(), 3);
+    assert!(results.iter().all(|one| one.after < one.before), "{results:?}");
+    let led = cluster.member(leader(&cluster, &survey)).name.clone();
+    assert_eq!(order.into_inner().unwrap().last(), Some(&led), "the leader comes last");
+
+    for alarm in alarms {
+        etcd.disarm(alarm).await.unwrap();
+    }
+    assert!(etcd.survey().await.unwrap().is_well());
+    cluster.etcdctl(0, &["put", "k", "it writes again"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_members_hold_the_same_at_one_revision_and_what_is_written_is_read() {
+    let Some(programs) = programs() else { return };
+    let cluster = EtcdCluster::start(&programs, 3);
+    let etcd = client(&cluster, &[2]);
+    serving(&etcd, 3, 0).await;
+    let one = etcd.first_seed();
+    assert!(one.put_if(b"marker", b"1", 0).await.unwrap());
+    assert!(!one.put_if(b"marker", b"2", 0).await.unwrap(), "it is there already");
+    assert_eq!(one.value(b"marker").await.unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(one.count_keys().await.unwrap().keys, 1);
+    let verdict = etcd.check_hashes().await.unwrap();
+    assert_eq!(verdict.checks.len(), 3);
+    assert!(verdict.checks.iter().all(|check| check.hash == verdict.checks[0].hash), "{verdict:?}");
+}
