@@ -1,8 +1,11 @@
 //! Every path on which something is signed.
 
 use std::io::{Read as _, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::termios::LocalModes;
 use sealock_testkit::softhsm::PIN;
 
 use super::{Desk, SCHEMES, uri};
@@ -214,7 +217,10 @@ fn typed(desk: &Desk<'_>, args: &[&str]) -> String {
     let words = std::iter::once(inner.get_program()).chain(inner.get_args());
     let line: Vec<String> = words.map(|word| format!("'{}'", word.to_str().expect("text"))).collect();
     let mut outer = Command::new("script");
-    outer.args(["-qec", &line.join(" "), "/dev/null"]).current_dir(desk.sandbox.path()).env_clear();
+    outer
+        .args(["-qec", &format!("tty > terminal; {}", line.join(" ")), "/dev/null"])
+        .current_dir(desk.sandbox.path())
+        .env_clear();
     outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let outer = outer.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut outer = outer.expect("script (Debian package bsdutils) is needed for this test");
@@ -224,12 +230,24 @@ fn typed(desk: &Desk<'_>, args: &[&str]) -> String {
     while let Ok(1) = output.read(&mut byte) {
         shown.push(byte[0]);
         if shown.ends_with(b"PIN of the token plant: ") {
+            wait_until_nothing_is_shown(&desk.sandbox.join("terminal"));
             writeln!(input, "{PIN}").and_then(|()| input.flush()).expect("it reads");
         }
     }
     let shown = String::from_utf8_lossy(&shown).into_owned();
     assert!(outer.wait().expect("it ends").success(), "{shown}");
     shown
+}
+
+/// Whoever types sees the prompt a moment before the terminal stops showing what is typed: a person is slower than that moment.
+fn wait_until_nothing_is_shown(terminal: &Path) {
+    let name = std::fs::read_to_string(terminal).expect("the terminal's name");
+    let terminal = std::fs::File::open(name.trim()).expect("the terminal");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while rustix::termios::tcgetattr(&terminal).expect("a terminal").local_modes.contains(LocalModes::ECHO) {
+        assert!(Instant::now() < deadline, "the terminal still shows what is typed after 30 s");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
