@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::rc::Rc;
 
 use sealock_store::failpoint;
 
+use crate::dying::came_to_its_end;
 use crate::site::{Bundle, Site};
 
 const FIRST: Bundle = Bundle { stream: "base", sequence: 1 };
@@ -59,16 +59,9 @@ fn kill_at_every_step(bundle: Bundle, prepare: impl Fn(&Site)) -> usize {
 
 /// Whether the import came to its end before the step at which it was to be killed.
 fn import_in_another_process(folder: &Path, bundle: Bundle, step: usize) -> bool {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::import_and_die", "--ignored", "--nocapture"])
-        .env(FOLDER, folder)
-        .env(STEP, step.to_string())
-        .env(BUNDLE, bundle.sequence.to_string())
-        .output()
-        .unwrap();
-    let killed = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(6);
-    assert!(output.status.success() || killed, "{}", String::from_utf8_lossy(&output.stderr));
-    output.status.success()
+    let folder = folder.to_str().unwrap().to_owned();
+    let variables = [(FOLDER, folder), (STEP, step.to_string()), (BUNDLE, bundle.sequence.to_string())];
+    came_to_its_end("crash::import_and_die", &variables)
 }
 
 #[test]

@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::rc::Rc;
 
 use sealock_store::operations::Operation;
 use sealock_store::{StoreError, failpoint};
 use sealock_trust::Digest;
 
+use crate::dying::came_to_its_end;
 use crate::shelf::{Shelf, TERMS};
 use crate::site::{at, files, fill_up};
 
@@ -81,16 +81,9 @@ fn killed_at_every_step_the_next_run_finishes_it() {
 
 /// Whether the run came to its end before the step at which it was to be killed.
 fn collect_in_another_process(folder: &Path, seconds: u64, step: usize) -> bool {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "gc_crash::collect_and_die", "--ignored", "--nocapture"])
-        .env(FOLDER, folder)
-        .env(STEP, step.to_string())
-        .env(SECONDS, seconds.to_string())
-        .output()
-        .unwrap();
-    let killed = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(6);
-    assert!(output.status.success() || killed, "{}", String::from_utf8_lossy(&output.stderr));
-    output.status.success()
+    let folder = folder.to_str().unwrap().to_owned();
+    let variables = [(FOLDER, folder), (STEP, step.to_string()), (SECONDS, seconds.to_string())];
+    came_to_its_end("gc_crash::collect_and_die", &variables)
 }
 
 #[test]

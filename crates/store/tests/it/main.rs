@@ -4,6 +4,7 @@
 mod check;
 mod crash;
 mod disk_full;
+mod dying;
 mod gc;
 mod gc_crash;
 mod publish;

@@ -3,7 +3,6 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,6 +12,7 @@ use sealock_store::{Store, StoreError};
 use sealock_trust::{Algorithm, Digest};
 
 use super::support::*;
+use crate::dying::came_to_its_end;
 
 const FOLDER: &str = "SEALOCK_TEST_FOLDER";
 const STEP: &str = "SEALOCK_TEST_STEP";
@@ -131,15 +131,8 @@ fn killed_at_every_step_nothing_acknowledged_is_lost() {
 
 /// Whether it came to its end before the step at which it was to be killed.
 fn push_in_another_process(world: &World, step: usize) -> bool {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "pushed::crash::push_and_die", "--ignored", "--nocapture"])
-        .env(FOLDER, world.path())
-        .env(STEP, step.to_string())
-        .output()
-        .unwrap();
-    let killed = std::os::unix::process::ExitStatusExt::signal(&output.status) == Some(6);
-    assert!(output.status.success() || killed, "{}", String::from_utf8_lossy(&output.stderr));
-    output.status.success()
+    let folder = world.path().to_str().unwrap().to_owned();
+    came_to_its_end("pushed::crash::push_and_die", &[(FOLDER, folder), (STEP, step.to_string())])
 }
 
 #[test]
