@@ -17,6 +17,7 @@ mod life;
 mod observe;
 mod pull;
 mod push;
+mod push_beside_release;
 mod revoked;
 mod rules;
 mod site;
