@@ -19,6 +19,9 @@ use crate::rules::{Epoch, LONGEST_EVIDENCE, Referrer, Rules, Stored, Verdict, su
 /// Repositories that are remembered; the others are judged anew.
 const MOST_REPOSITORIES: usize = 1024;
 
+/// What is read of all that refers to one manifest, in bytes: whoever may push can bring any number of referrers.
+const MOST_EVIDENCE: u64 = 64 << 20;
+
 /// What may be pulled of a repository, and why the rest may not.
 #[derive(Debug)]
 pub(crate) struct Vouched {
@@ -135,23 +138,28 @@ impl Judge<'_> {
         if let Some(known) = known.filter(|known| known.referrers == digests) {
             return known.clone();
         }
-        let read: Vec<_> = referrers.iter().map(|referrer| self.referrer(referrer)).collect();
+        let mut room = MOST_EVIDENCE;
+        let read: Vec<_> = referrers.iter().map(|referrer| self.referrer(referrer, &mut room)).collect();
         let (digest, bytes) = (&manifest.digest, manifest.bytes.as_ref());
         let stored = Stored { repository: self.name, digest, bytes, referrers: &read, is_covered: false };
         Judged { referrers: digests, verdict: self.rules.verdict(&stored) }
     }
 
-    fn referrer<'b>(&self, manifest: &'b Manifest) -> Referrer<'b> {
-        let layers = manifest.parts.layers.iter().filter_map(|layer| self.layer(layer));
+    fn referrer<'b>(&self, manifest: &'b Manifest, room: &mut u64) -> Referrer<'b> {
+        let layers = manifest.parts.layers.iter().filter_map(|layer| self.layer(layer, room));
         Referrer { bytes: &manifest.bytes, layers: layers.collect() }
     }
 
-    /// A layer as it is in the store, if it is what its digest says. What is not vouches for nothing.
-    fn layer(&self, layer: &Descriptor) -> Option<(Digest, Bytes)> {
-        let longest = LONGEST_EVIDENCE as u64;
+    /// A layer as it is in the store, if it is what its digest says, and there is room for it. What is not vouches for nothing.
+    fn layer(&self, layer: &Descriptor, room: &mut u64) -> Option<(Digest, Bytes)> {
+        let longest = (LONGEST_EVIDENCE as u64).min(*room);
         let blob = self.store.open_blob(&layer.digest).ok()??;
         let mut bytes = Vec::new();
-        if blob.size > longest || blob.file.take(longest).read_to_end(&mut bytes).is_err() {
+        if blob.size > longest {
+            return None;
+        }
+        *room -= blob.size;
+        if blob.file.take(longest).read_to_end(&mut bytes).is_err() {
             return None;
         }
         let is_it = Digest::of(layer.digest.algorithm(), &bytes) == layer.digest;
