@@ -82,6 +82,8 @@ const TOKENS: [&str; 4] = [
     "Bearer a.b.c",
 ];
 
+const NIGHTLY: &str = "cargo fuzz cannot be started: it needs a nightly toolchain (`rustup toolchain install nightly`)";
+
 /// Larger files teach a fuzzer nothing that smaller ones do not.
 const LARGEST_SEED: u64 = 64 << 10;
 
@@ -108,6 +110,7 @@ pub fn command(args: &FuzzArgs) -> Result<()> {
     let desk = Desk { cargo_fuzz: tools::cargo_fuzz(&root)?, corpora: tools::cache()?.join("fuzz"), root };
     let is_wanted = |name: &str| args.targets.is_empty() || args.targets.iter().any(|target| target == name);
     let wanted: Vec<_> = TARGETS.iter().filter(|(name, _)| is_wanted(name)).collect();
+    desk.build()?;
     for (name, seeds) in &wanted {
         desk.lay_out_seeds(name, seeds)?;
         if args.processor_seconds.is_none() {
@@ -170,29 +173,40 @@ impl Desk {
         self.corpora.join(target)
     }
 
+    /// Builds all of them: what that takes of a processor is no fuzzing.
+    fn build(&self) -> Result<()> {
+        let status = self.cargo_fuzz("build").status().context(NIGHTLY)?;
+        ensure!(status.success(), "the fuzz targets do not build");
+        Ok(())
+    }
+
     /// Runs one target for a while, and adds what it took of a processor.
     fn run(&self, target: &str, seconds: u32) -> Result<()> {
         println!("==> {target}: {seconds} s");
         let before = children_seconds()?;
-        let status = Command::new(&self.cargo_fuzz)
-            // As cargo calls its subcommands.
-            .args(["fuzz", "run", "--target", "x86_64-unknown-linux-gnu", target])
+        let status = self
+            .cargo_fuzz("run")
+            .arg(target)
             .arg(self.corpus(target))
             .args(["--", &format!("-max_total_time={seconds}"), "-rss_limit_mb=2048", "-timeout=20"])
             .args(["-print_final_stats=1", "-verbosity=0"])
+            .status()
+            .context(NIGHTLY)?;
+        ensure!(status.success(), "{target}: see fuzz/artifacts/{target}");
+        let spent = self.spent(target) + children_seconds()? - before;
+        fs::write(self.spent_file(target), format!("{spent}\n")).context("cannot keep how long a target ran")
+    }
+
+    fn cargo_fuzz(&self, what: &str) -> Command {
+        let mut command = Command::new(&self.cargo_fuzz);
+        command
+            // As cargo calls its subcommands.
+            .args(["fuzz", what, "--target", "x86_64-unknown-linux-gnu"])
             .current_dir(&self.root)
             .env("RUSTUP_TOOLCHAIN", "nightly")
             // The house builds static; a sanitizer's runtime is not.
-            .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=-crt-static")
-            .status()
-            .context(
-                "cargo fuzz cannot be started: it needs a nightly toolchain (`rustup toolchain install nightly`)",
-            )?;
-        ensure!(status.success(), "{target}: see fuzz/artifacts/{target}");
-        // Building is no fuzzing: no run takes longer than it was told to.
-        let took = (children_seconds()? - before).min(u64::from(seconds));
-        let spent = self.spent(target) + took;
-        fs::write(self.spent_file(target), format!("{spent}\n")).context("cannot keep how long a target ran")
+            .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=-crt-static");
+        command
     }
 
     fn spent_file(&self, target: &str) -> PathBuf {
