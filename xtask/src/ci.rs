@@ -67,7 +67,9 @@ fn clippy(root: &Path) -> Result<()> {
     cargo(root, &["clippy", "-p", "sealock-cli", "--no-default-features", "--", "-D", "warnings"])?;
     hsm::run(root, &["clippy", "--locked", "--all-targets", "--", "-D", "warnings"])?;
     // Nobody would see for weeks that a fuzz target no longer builds.
-    cargo(root, &["check", "--locked", "--manifest-path", "fuzz/Cargo.toml"])
+    cargo(root, &["check", "--locked", "--manifest-path", "fuzz/Cargo.toml"])?;
+    // Nor that this one's lock file is not the product's.
+    cargo(root, &["fetch", "--locked", "--manifest-path", "bench/layer-delta/Cargo.toml"])
 }
 
 /// The official suite in both profiles, and pushes beside the collector for a few seconds.

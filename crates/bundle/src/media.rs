@@ -15,7 +15,7 @@ use crate::lock::BlobRole;
 const HEAD: usize = 512;
 /// Bytes of an index or manifest that is read as JSON; what is longer is refused (OCI distribution specification 1.1 asks
 /// registries to take 4 MiB).
-const MAX_MANIFEST: usize = 4 << 20;
+pub(crate) const MAX_MANIFEST: usize = 4 << 20;
 
 /// Content that is something else than it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use sealock_trust::durable;
+
 use crate::error::{CommandError, Result};
 
 /// Reads a file of at most `limit` bytes.
@@ -49,17 +51,6 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 /// It cannot be written.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| CommandError::from(error).context(format!("writing {}", path.display()));
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
-}
-
-fn readable() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::Permissions::from_mode(0o644)
+    // Its temporary file has a fixed name: what a kill has left is used up the next time.
+    durable::replace(path, bytes).map_err(failed)
 }

@@ -19,3 +19,4 @@ pub mod sigstore;
 pub mod small_disk;
 pub mod softhsm;
 pub mod upstream;
+pub mod zstd;

@@ -49,10 +49,12 @@ pub fn skopeo(bundle: &Path) -> Result<Cost> {
     measure::run(&mut command).context("is skopeo installed?")
 }
 
-/// The first name in `index.json`.
+/// The first name in `index.json` that is of an image: what vouches for it is none.
 fn first_name(bundle: &Path) -> Result<String> {
     let output = Command::new("tar").arg("-xOf").arg(bundle).args(["--occurrence", "index.json"]).output()?;
     let index: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(io::Error::from)?;
-    let name = index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"].as_str();
-    Ok(name.context("index.json names nothing")?.to_owned())
+    let entries = index["manifests"].as_array().context("index.json lists nothing")?;
+    let names = entries.iter().filter_map(|entry| entry["annotations"]["org.opencontainers.image.ref.name"].as_str());
+    let name = names.into_iter().find(|name| !name.starts_with("attestations/"));
+    Ok(name.context("index.json names no image")?.to_owned())
 }

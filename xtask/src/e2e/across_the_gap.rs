@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::cases::{app, bundle, cluster, gap, import, outside, running_site, serve};
+use super::cases::{access, app, bundle, cluster, gap, import, outside, running_site, serve};
 use super::{Case, Scenario};
 use crate::story::{Desk, STEPS};
 
@@ -39,6 +39,7 @@ const CASES: &[Case] = &[
     Case { name: "cluster: unreachable host", run: cluster::unreachable },
     Case { name: "cluster: existing cluster", run: cluster::existing_cluster },
     Case { name: "serve: as a pod", run: serve::as_a_pod },
+    Case { name: "registry: pods by their own accounts", run: access::by_service_account },
     Case { name: "app: image not in the release", run: app::image_not_in_the_release },
     Case { name: "app: not ready", run: app::not_ready },
     Case { name: "app: registry down while pods start", run: app::registry_down },

@@ -10,6 +10,7 @@ mod payload;
 mod reader;
 mod small;
 pub(crate) mod tar;
+mod types;
 mod writer;
 
 pub(crate) use data::Data;

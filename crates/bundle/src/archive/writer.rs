@@ -16,7 +16,8 @@ use rustix::fs::FallocateFlags;
 use sealock_trust::{Digest, Hasher};
 
 use super::layout::{self, HeaderParts, MetadataFiles, Slot};
-use super::{ArchiveError, IoContext};
+use super::types::Types;
+use super::{ArchiveError, IoContext, Medium};
 use crate::artifact;
 use crate::index;
 use crate::lock::{BlobRole, BlobSource, Lock, LockError, LockedBlob};
@@ -44,7 +45,8 @@ struct Shared {
     lock: Lock,
     /// The patches that are carried.
     patches: Vec<Digest>,
-    manifest: Vec<u8>,
+    manifest: Manifest,
+    manifest_bytes: Vec<u8>,
     index: Vec<u8>,
     /// Bytes of the header that are kept for vendors.
     vendor_room: u64,
@@ -139,7 +141,8 @@ impl Writer {
             file,
             lock,
             patches,
-            manifest: manifest_bytes,
+            manifest: manifest.clone(),
+            manifest_bytes,
             index,
             vendor_room: manifest.vendor_room(),
             revocations,
@@ -202,7 +205,8 @@ impl Writer {
     /// Adds what the lock holds itself, writes headers, and lets the bundle appear at its path, unsigned.
     ///
     /// # Errors
-    /// [`ArchiveError::Incomplete`] where blobs are missing; [`ArchiveError::Io`].
+    /// [`ArchiveError::Incomplete`] where blobs are missing; [`ArchiveError::TypeMismatch`] where a document says otherwise what a
+    /// blob is; [`ArchiveError::Io`].
     pub fn finish(self) -> Result<PathBuf, ArchiveError> {
         let missing = self.missing();
         let patches = self.missing_patches();
@@ -210,6 +214,7 @@ impl Writer {
             return Err(ArchiveError::Incomplete { count: missing.len() + patches.len(), first: first.clone() });
         }
         self.write_generated()?;
+        self.shared.judge_documents()?;
         self.shared.write_frame()?;
         self.shared.checkpoint()?;
         self.shared.publish()
@@ -255,6 +260,13 @@ impl Shared {
         progress.commit(&self.file).map_err(|source| self.write_error(source))
     }
 
+    /// What a site would refuse is not built.
+    fn judge_documents(&self) -> Result<(), ArchiveError> {
+        let file = self.file.try_clone().during("open", &self.partial)?;
+        let medium = Medium::join([(file, self.partial.clone())])?;
+        Types::of(&medium, &self.manifest, self.header_size).check_documents()
+    }
+
     /// Everything that is neither blob nor zero.
     fn write_frame(&self) -> Result<(), ArchiveError> {
         for slot in self.slots.values() {
@@ -263,7 +275,7 @@ impl Shared {
         let parts = HeaderParts {
             index: &self.index,
             metadata: &MetadataFiles::new(),
-            manifest: &self.manifest,
+            manifest: &self.manifest_bytes,
             revocations: self.revocations.as_deref(),
             publisher_keys: self.lock.publisher_keys,
             vendor_room: self.vendor_room,

@@ -4,13 +4,15 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use sealock_bundle::archive::{ArchiveError, Writer, partial_path};
-use sealock_bundle::lock::{Lock, LockError};
+use sealock_bundle::artifact::{self, OCI_MANIFEST};
+use sealock_bundle::lock::{BlobRole, Lock, LockError};
 use sealock_bundle::verify;
 use sealock_bundle::{Archive, Manifest, sign};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 use sealock_trust::request::SigningRequest;
 use sealock_trust::tuf::{Terms, sign_manifest};
+use serde_json::json;
 
 use crate::support::{Cargo, Publisher, noise, now, sample};
 
@@ -277,4 +279,24 @@ fn a_refused_signature_file_leaves_the_bundle_as_it_was() {
     let (signed, merged, tally) = sign::merge(&path, roots, &both).unwrap();
     assert_eq!((signed.signers.len(), merged.added.len(), tally[0].met), (2, 2, true));
     verify::header(Archive::open(&path).unwrap(), &publisher.against()).unwrap();
+}
+
+#[test]
+fn a_document_that_says_otherwise_what_a_blob_is_is_not_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cargo = sample("base", 1);
+    let layer =
+        json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": Digest::sha256(b"{}"), "size": 2});
+    let empty = artifact::generated("application/vnd.oci.empty.v1+json", BlobRole::Config, b"{}");
+    let document = json!({"schemaVersion": 2, "layers": [layer]}).to_string();
+    let manifest = artifact::generated(OCI_MANIFEST, BlobRole::Manifest, document.as_bytes());
+    let digest = manifest.digest.clone();
+    cargo.lock.blobs.extend([empty, manifest]);
+    cargo.lock.sort();
+    let path = folder.path().join("b");
+    let error = cargo.try_write(&path).unwrap_err();
+    let ArchiveError::TypeMismatch { digest: of, mismatch } = &error else { panic!("{error}") };
+    assert_eq!(*of, digest);
+    assert!(mismatch.found.contains("is application/vnd.oci.image.layer.v1.tar, which is carried as"), "{mismatch}");
+    assert!(!path.exists());
 }

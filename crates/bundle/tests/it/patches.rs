@@ -266,7 +266,7 @@ fn a38_a_patch_that_bursts_lies_or_is_none_is_refused() {
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     let bomb = {
-        let frame = zstd_bomb();
+        let frame = sealock_testkit::zstd::bomb();
         let mut patch = good[..17].to_vec();
         patch.extend_from_slice(&[2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
         patch.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_le_bytes());
@@ -277,18 +277,6 @@ fn a38_a_patch_that_bursts_lies_or_is_none_is_refused() {
         let scene = Scene::new(GO);
         assert_eq!(scene.site.refusal(&scene.forged(content)), "PATCH");
     }
-}
-
-/// A frame of a few kilobytes that makes a gigabyte: hand-made blocks that repeat one byte (RFC 8878, 3.1.1.2).
-fn zstd_bomb() -> Vec<u8> {
-    // Magic number; no content size, a window of 1 MiB; then blocks of kind RLE and 128 KiB each.
-    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x50];
-    for block in 0..8192_u32 {
-        let header = (128 << 10) << 3 | 1 << 1 | u32::from(block == 8191);
-        frame.extend_from_slice(&header.to_le_bytes()[..3]);
-        frame.push(0);
-    }
-    frame
 }
 
 /// Else a publisher could put a name on what another one has brought.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sealock_bundle::archive::Writer;
+use sealock_bundle::archive::{ArchiveError, Writer};
 use sealock_bundle::artifact::{self, Content, OCI_MANIFEST};
 use sealock_bundle::binary::Description;
 use sealock_bundle::import::{ImportError, ImportOutcome, Station, Terms, import};
@@ -153,6 +153,11 @@ impl Cargo {
 
     /// Writes what is missing, and finishes.
     pub(crate) fn write(&self, path: &Path) -> PathBuf {
+        self.try_write(path).unwrap()
+    }
+
+    /// As [`Self::write`], where it may be refused to finish.
+    pub(crate) fn try_write(&self, path: &Path) -> Result<PathBuf, ArchiveError> {
         let writer = Writer::create(path, &self.lock).unwrap();
         for blob in writer.missing() {
             let mut slot = writer.slot(&blob.digest).unwrap();
@@ -161,7 +166,7 @@ impl Cargo {
             }
             slot.finish().unwrap();
         }
-        writer.finish().unwrap()
+        writer.finish()
     }
 
     /// Writes and signs.

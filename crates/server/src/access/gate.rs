@@ -63,10 +63,15 @@ pub(crate) async fn answer(state: &Arc<State>, request: Request<Incoming>) -> Re
     };
     tracing::debug!(who = principal.name(), method = %head.method, path = head.uri.path(), "asked");
     let asked = Seen::of(&head);
+    let is_at_the_door = matches!(head.uri.path(), "/v2" | "/v2/");
     let mut response = http::answer(state, Request::from_parts(head, body), &principal).await;
     if response.status() == StatusCode::FORBIDDEN {
         let who = Some(principal.name()).filter(|_| !principal.is_anonymous());
         audit::refused(state, who, &asked, ("forbidden", ""));
+    }
+    // Clients knock there once when somebody logs in; each later request with the same proof is no login.
+    if is_at_the_door && response.status() == StatusCode::OK && principal.has_own_proof() {
+        audit::login(state, principal.name(), &asked).await;
     }
     response.extensions_mut().insert(Who(principal.name().into()));
     counted(response, Some(principal))

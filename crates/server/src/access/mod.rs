@@ -239,6 +239,11 @@ impl Principal {
     pub(crate) fn is_anonymous(&self) -> bool {
         self.who.is_anonymous()
     }
+
+    /// Whether they showed something else than a token from here: a password, a certificate, or an issuer's token.
+    pub(crate) fn has_own_proof(&self) -> bool {
+        !self.is_anonymous() && self.who.scopes.is_none()
+    }
 }
 
 #[cfg(test)]

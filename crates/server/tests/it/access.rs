@@ -250,25 +250,7 @@ async fn logins_and_refusals_stand_in_the_log() {
     assert_eq!(token.status, StatusCode::OK);
     let wrong = Credentials::basic("robot+ci", "slk_wrong");
     assert_eq!(get(&server, "/v2/team/app/manifests/1", &wrong).await.status, StatusCode::UNAUTHORIZED);
-    let told = async {
-        loop {
-            let mut found = Vec::new();
-            guarded
-                .site
-                .store()
-                .pushed_records(|record| {
-                    if let sealock_store::pushed::Operation::Audit { event, facts, .. } = record.operation {
-                        found.push((event, record.principal, facts));
-                    }
-                })
-                .unwrap();
-            if found.len() >= 2 {
-                return found;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    let found = timeout(Duration::from_secs(30), told).await.expect("two records");
+    let found = audited(&guarded, 2).await;
     assert_eq!((found[0].0.as_str(), found[0].1.as_deref()), ("login", Some("robot/ci")));
     assert_eq!((found[1].0.as_str(), found[1].1.as_deref()), ("refused", None));
     assert_eq!(
@@ -276,4 +258,46 @@ async fn logins_and_refusals_stand_in_the_log() {
         ("/v2/team/app/manifests/1", "127.0.0.1")
     );
     assert!(found[1].2.contains_key("why"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_login_by_password_is_one_record_and_not_one_a_request() {
+    let mut guarded = Guarded::new("");
+    guarded.site.pushed = Some(sealock_store::pushed::Settings { headroom: 0, ..Default::default() });
+    let server = guarded.site.serve().await;
+    assert_eq!(get(&server, "/v2/", &guarded.login).await.status, StatusCode::OK);
+    assert_eq!(get(&server, "/v2/team/app/manifests/1", &guarded.login).await.status, StatusCode::OK);
+    let token = get(&server, "/token?service=registry.test&scope=repository:team/app:pull", &guarded.login).await;
+    let token: serde_json::Value = serde_json::from_slice(&token.body).unwrap();
+    let bearer = format!("Bearer {}", token["token"].as_str().unwrap());
+    assert_eq!(get(&server, "/v2/", &bearer).await.status, StatusCode::OK);
+    assert_eq!(get(&server, "/v2/", "Basic AAAA").await.status, StatusCode::UNAUTHORIZED);
+    let found = audited(&guarded, 3).await;
+    let seen: Vec<_> =
+        found.iter().map(|(event, who, facts)| (&event[..], who.as_deref(), &facts["path"][..])).collect();
+    let robot = Some("robot/ci");
+    assert_eq!(seen, [("login", robot, "/v2/"), ("login", robot, "/token"), ("refused", None, "/v2/")]);
+}
+
+type Audited = (String, Option<String>, std::collections::BTreeMap<String, String>);
+
+/// The records of logins and refusals, once there are `enough`.
+async fn audited(guarded: &Guarded, enough: usize) -> Vec<Audited> {
+    let told = async {
+        loop {
+            let mut found = Vec::new();
+            let store = guarded.site.store();
+            let collect = |record: sealock_store::pushed::Record| {
+                if let sealock_store::pushed::Operation::Audit { event, facts, .. } = record.operation {
+                    found.push((event, record.principal, facts));
+                }
+            };
+            store.pushed_records(collect).unwrap();
+            if found.len() >= enough {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), told).await.expect("fewer records")
 }

@@ -1,5 +1,6 @@
 //! The cases: each breaks one thing, and looks at the answer.
 
+pub mod access;
 pub mod app;
 pub mod bundle;
 pub mod cluster;

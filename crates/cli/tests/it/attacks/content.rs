@@ -115,31 +115,13 @@ pub const ATTACKS: &[Attack] = &[
         number: 17,
         name: "an image manifest that names its layer's type otherwise",
         expected: Refused("TYPE_MISMATCH"),
-        make: |scene| scene.honest(&image(&json!({"layers": [layer(GZIP_LAYER)]}))),
+        make: |scene| dishonest(scene, &json!({"layers": [layer(GZIP_LAYER)]})),
     },
     Attack {
         number: 17,
         name: "a document that is an image manifest and an index",
         expected: Refused("TYPE_MISMATCH"),
-        make: |scene| {
-            let both = json!({"layers": [layer("application/octet-stream")], "manifests": []});
-            // An honest publisher's tool does not build it, so the type is changed behind its back.
-            let mut cargo = image(&both);
-            cargo.lock.references.retain(|reference| reference.name.as_str() != "files.example/bent:1");
-            cargo.lock.blobs.iter_mut().for_each(|blob| {
-                if blob.role == BlobRole::Manifest && blob.digest == Digest::sha256(both.to_string().as_bytes()) {
-                    blob.role = BlobRole::Config;
-                    blob.media_type = OCI_MANIFEST.to_owned();
-                }
-            });
-            let mut parts = Parts::of(&scene.honest(&cargo));
-            let mut manifest: Value = serde_json::from_slice(parts.content("tuf/targets/manifest.json")).expect("JSON");
-            let wanted = json!(Digest::sha256(both.to_string().as_bytes()));
-            let blobs = manifest["blobs"].as_array_mut().expect("blobs");
-            blobs.iter_mut().filter(|blob| blob["digest"] == wanted).for_each(|blob| blob["role"] = json!("manifest"));
-            parts.replace_manifest(scene.publisher, &serde_json::to_vec(&manifest).expect("JSON"), 1);
-            parts.to_bytes()
-        },
+        make: |scene| dishonest(scene, &json!({"layers": [layer("application/octet-stream")], "manifests": []})),
     },
     Attack { number: 18, name: "the payload of another bundle", expected: Refused("UNDECLARED"), make: other_payload },
     Attack {
@@ -209,17 +191,20 @@ fn layer(media_type: &str) -> Value {
     json!({"mediaType": media_type, "digest": Digest::sha256(b"hello\n"), "size": 6})
 }
 
-/// The sample, and one more name for this document.
-fn image(document: &Value) -> Cargo {
+/// The sample, and this document as an image manifest. An honest publisher's tool does not build it, so it is a config until
+/// the manifest is signed.
+fn dishonest(scene: &Scene<'_>, document: &Value) -> Vec<u8> {
     let mut cargo = Cargo::sample(1);
-    let blob = artifact::generated(OCI_MANIFEST, BlobRole::Manifest, document.to_string().as_bytes());
-    let mut reference = cargo.lock.references.first().expect("a reference").clone();
-    reference.name = "files.example/bent:1".parse().expect("a name");
-    reference.digest = blob.digest.clone();
+    let blob = artifact::generated(OCI_MANIFEST, BlobRole::Config, document.to_string().as_bytes());
+    let digest = json!(blob.digest);
     cargo.lock.blobs.push(blob);
-    cargo.lock.references.push(reference);
     cargo.lock.sort();
-    cargo
+    let mut parts = Parts::of(&scene.honest(&cargo));
+    let mut manifest: Value = serde_json::from_slice(parts.content("tuf/targets/manifest.json")).expect("JSON");
+    let blobs = manifest["blobs"].as_array_mut().expect("blobs");
+    blobs.iter_mut().filter(|blob| blob["digest"] == digest).for_each(|blob| blob["role"] = json!("manifest"));
+    parts.replace_manifest(scene.publisher, &serde_json::to_vec(&manifest).expect("JSON"), 1);
+    parts.to_bytes()
 }
 
 fn manifest_of(scene: &Scene<'_>) -> Vec<u8> {

@@ -166,7 +166,17 @@ impl Cargo {
         self.fill(Writer::create_carrying(path, (&self.lock, &manifest), list).expect("a bundle"))
     }
 
+    /// Bytes that a manifest names beside what is locked.
+    pub fn bring(&mut self, bytes: &[u8]) {
+        self.contents.insert(Digest::sha256(bytes), bytes.to_vec());
+    }
+
     fn fill(&self, writer: Writer) -> PathBuf {
+        for patch in writer.missing_patches() {
+            let mut slot = writer.slot(&patch).expect("a slot");
+            slot.write(&self.contents[&patch]).expect("room");
+            slot.finish().expect("the right bytes");
+        }
         for blob in writer.missing() {
             let mut slot = writer.slot(&blob.digest).expect("a slot");
             slot.write(&self.contents[&blob.digest]).expect("room");

@@ -6,6 +6,7 @@ mod content;
 mod forge;
 mod memory;
 mod order;
+mod patched;
 mod pieces;
 mod restored;
 mod revoked;
@@ -83,6 +84,7 @@ fn table() -> Vec<Row> {
         archive::ATTACKS,
         content::ATTACKS,
         order::ATTACKS,
+        patched::ATTACKS,
         restored::ATTACKS,
         revoked::ATTACKS,
         signatures::ATTACKS,

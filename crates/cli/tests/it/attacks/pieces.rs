@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use sealock_bundle::delta::{Baseline, Bases};
 use sealock_trust::receipt::Verdict as Acceptance;
-use sealock_trust::{Digest, FileKey, Receipt, SiteRoot};
+use sealock_trust::{Digest, FileKey, Receipt};
 
 use super::forge::{Cargo, Parts, days};
 use super::scene::{Scene, Verdict};
@@ -93,23 +92,13 @@ fn of_no_set(scene: &Scene<'_>) -> Verdict {
 
 /// The second bundle, as a delta on `base`; `claimed` is what the receipt says the site holds.
 fn delta(scene: &Scene<'_>, next: &Cargo, claimed: &[u8]) -> Vec<u8> {
-    let root = SiteRoot::open(&fs::read(scene.sandbox.join("state/trust/site-root.json")).expect("a root"));
-    let receipt = fs::read(scene.sandbox.join("receipt.json")).expect("a receipt");
-    let mut bases = Bases::default();
-    bases.add(claimed).expect("a manifest");
-    let baseline = Baseline::open(&receipt, &root.expect("a site root")).expect("a receipt");
+    let (baseline, bases) = scene.baseline(claimed);
     let manifest = baseline.manifest(&next.lock, &bases, None).expect("a delta");
-    let path = next.write_as(&scene.path(), &manifest);
-    scene.publisher.sign(&path);
-    fs::read(path).expect("a bundle")
+    scene.signed_as(next, &manifest)
 }
 
-/// The site has accepted bundle 1, whose receipt lies in the sandbox; answers its manifest.
 fn after_the_first(scene: &Scene<'_>) -> Vec<u8> {
-    let bundle = scene.honest(&Cargo::sample(1));
-    scene.sandbox.write("first.tar", &bundle);
-    scene.sandbox.must(&["import", "first.tar", "--receipt", "receipt.json"]);
-    Parts::of(&bundle).content("tuf/targets/manifest.json").clone()
+    scene.after_the_first(&Cargo::sample(1))
 }
 
 fn lost_base(scene: &Scene<'_>) -> Verdict {

@@ -6,10 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sealock_trust::Digest;
+use sealock_bundle::Manifest;
+use sealock_bundle::delta::{Baseline, Bases};
+use sealock_trust::{Digest, SiteRoot};
 
 use super::Expected;
-use super::forge::{Cargo, Publisher};
+use super::forge::{Cargo, Parts, Publisher};
 use crate::sandbox::Sandbox;
 use crate::site;
 
@@ -101,6 +103,30 @@ impl Scene<'_> {
     /// As [`Self::honest`], with a revocation list.
     pub fn carrying(&self, cargo: &Cargo, list: Vec<u8>) -> Vec<u8> {
         let path = cargo.write_with(&self.path(), Some(list));
+        self.publisher.sign(&path);
+        fs::read(path).expect("a bundle")
+    }
+
+    /// The site has accepted `first`, whose receipt lies in the sandbox; answers its manifest.
+    pub fn after_the_first(&self, first: &Cargo) -> Vec<u8> {
+        let bundle = self.honest(first);
+        self.sandbox.write("first.tar", &bundle);
+        self.sandbox.must(&["import", "first.tar", "--receipt", "receipt.json"]);
+        Parts::of(&bundle).content("tuf/targets/manifest.json").clone()
+    }
+
+    /// What a delta on the receipt in the sandbox is made from; `claimed` is the manifest of what it says the site holds.
+    pub fn baseline(&self, claimed: &[u8]) -> (Baseline, Bases) {
+        let root = SiteRoot::open(&fs::read(self.sandbox.join("state/trust/site-root.json")).expect("a root"));
+        let receipt = fs::read(self.sandbox.join("receipt.json")).expect("a receipt");
+        let mut bases = Bases::default();
+        bases.add(claimed).expect("a manifest");
+        (Baseline::open(&receipt, &root.expect("a site root")).expect("a receipt"), bases)
+    }
+
+    /// The bundle of `cargo` under this manifest.
+    pub fn signed_as(&self, cargo: &Cargo, manifest: &Manifest) -> Vec<u8> {
+        let path = cargo.write_as(&self.path(), manifest);
         self.publisher.sign(&path);
         fs::read(path).expect("a bundle")
     }
