@@ -39,6 +39,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("journal", &[]),
     ("scope", &[]),
     ("token", &[]),
+    ("request_line", &[]),
     ("layer_patch", &["bundle/testdata/vectors/layer-patch"]),
 ];
 
@@ -72,6 +73,14 @@ const SCOPES: [&str; 5] = [
     "service-account/plant-7/shop/*",
     "oidc/corp/anna@corp",
     "team/**/a*\nteam/b/ab",
+];
+
+/// Paths with their queries, and ranges.
+const LINES: [&str; 4] = [
+    "team/app/manifests/v1?ns=docker.io\nbytes=0-9",
+    "team/app/blobs/uploads/?mount=sha256:00&from=a%2Fb\n0-9",
+    "a/blobs/uploads/1f?digest=sha512:00\nbytes 5-9/10",
+    "a/referrers/sha256:00?artifactType=a%2Fb&n=7&last=x\nbytes=-3",
 ];
 
 /// A token, a key set and two kinds of credentials.
@@ -156,6 +165,7 @@ impl Desk {
                 .to_vec(),
             "scope" => SCOPES.map(Into::into).to_vec(),
             "token" => TOKENS.map(Into::into).to_vec(),
+            "request_line" => LINES.map(Into::into).to_vec(),
             _ => Vec::new(),
         };
         for source in sources {

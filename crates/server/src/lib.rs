@@ -30,6 +30,7 @@ pub use access::{Access, AccessError, AccessFiles};
 pub use bound::bound;
 pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles, UpkeepPolicy};
 pub use error::{ServeError, TlsError};
+pub use http::line;
 pub use serve::{Server, serve};
 pub use view::ViewError;
 

@@ -6,6 +6,7 @@ mod ask;
 mod body;
 mod content;
 mod endpoint;
+pub mod line;
 mod lists;
 mod pull;
 mod push;

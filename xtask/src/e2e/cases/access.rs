@@ -55,7 +55,7 @@ fn close_registry(desk: &Desk) -> Result<()> {
     let discovery: Value = serde_json::from_str(&discovery)?;
     let issuer = discovery["issuer"].as_str().context("the cluster names no issuer")?;
     let robot = ["registry", "robot", "ci", "--repository", "team/**", "--action", "pull,push", "-o", "json"];
-    let robot: Value = serde_json::from_str(&expect(&mut desk.station(&robot), 0, &[])?)?;
+    let robot: Value = serde_json::from_str(&story::text(&mut desk.station(&robot))?)?;
     let field = |pointer: &str| robot.pointer(pointer).and_then(Value::as_str).context("the robot is incomplete");
     let folder = desk.lab.root_of("station").join("etc/sealock");
     fs::create_dir_all(&folder)?;

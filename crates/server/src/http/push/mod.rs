@@ -15,6 +15,7 @@ use super::body::Body;
 use super::endpoint::Endpoint;
 use super::respond::Problem;
 
+pub(super) use upload::parse_range;
 pub(crate) use upload::status;
 
 /// Answers a request that is to change something.

@@ -174,7 +174,7 @@ fn chunk_offset(ask: &Ask<'_>) -> Result<Option<u64>, Refusal> {
     if fits { Ok(Some(first)) } else { Err(Problem::SizeInvalid.refuse(text)) }
 }
 
-fn parse_range(text: &str) -> Option<(u64, u64)> {
+pub(in crate::http) fn parse_range(text: &str) -> Option<(u64, u64)> {
     let range = text.strip_prefix("bytes").map_or(text, |rest| rest.trim_start_matches(['=', ' ']));
     let range = range.split_once('/').map_or(range, |(range, _)| range);
     let (first, last) = range.trim().split_once('-')?;
