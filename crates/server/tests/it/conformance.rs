@@ -1,15 +1,12 @@
-//! The official conformance suite of the OCI distribution specification: all of it, and what of it goes for a registry that only
-//! lets pull.
-//!
-//! The suite is the Go module `github.com/opencontainers/distribution-spec/conformance`. Build it, then:
-//! `SEALOCK_CONFORMANCE=<its binary> cargo test -p sealock-server --test it -- --ignored conformance`
+//! What of the official conformance suite of the OCI distribution specification goes for a registry that only lets pull, against a
+//! release that has every odd thing. `cargo xtask conformance` builds the suite and runs this, and the rest of the suite.
 
 use std::process::Command;
 
 use sealock_trust::Digest;
 use serde_json::{Value, json};
 
-use crate::site::{Content, INDEX, MANIFEST, Site, USER, layer};
+use crate::site::{Content, INDEX, MANIFEST, Site, layer};
 
 /// How many tests of the suite there are for a registry that only lets pull.
 const EVERY_TEST: usize = 54;
@@ -60,7 +57,7 @@ fn content() -> Content {
 }
 
 #[tokio::test]
-#[ignore = "needs the conformance suite; see above"]
+#[ignore = "needs the conformance suite: cargo xtask conformance runs it"]
 #[expect(clippy::disallowed_methods, reason = "where the suite is")]
 async fn the_official_suite_finds_nothing() {
     let suite =
@@ -107,92 +104,4 @@ async fn the_official_suite_finds_nothing() {
     let count = |outcome: &str| report.lines().filter(|line| line.contains(&format!("msg=\"{outcome} test\""))).count();
     assert_eq!(count("failed"), 0, "{report}");
     assert!(count("passing") >= EVERY_TEST, "only {} tests passed:\n{report}", count("passing"));
-}
-
-/// The suite has more tests than this, whatever its version.
-const EVERYTHING: u32 = 850;
-
-/// Every switch of the suite, also those that a version leaves off.
-const EVERY_SWITCH: [&str; 32] = [
-    "API_PING",
-    "API_PULL",
-    "API_PUSH",
-    "API_BLOBS_ATOMIC",
-    "API_BLOBS_DELETE",
-    "API_BLOBS_DIGEST_HEADER",
-    "API_BLOBS_MOUNT_ANONYMOUS",
-    "API_BLOBS_UPLOAD_CANCEL",
-    "API_MANIFESTS_ATOMIC",
-    "API_MANIFESTS_DELETE",
-    "API_MANIFESTS_DIGEST_HEADER",
-    "API_MANIFESTS_TAG_PARAM",
-    "API_TAGS_ATOMIC",
-    "API_TAGS_DELETE",
-    "API_TAGS_LIST",
-    "API_REFERRER",
-    "CACHE_AUTH",
-    "DATA_IMAGE",
-    "DATA_INDEX",
-    "DATA_INDEX_LIST",
-    "DATA_SPARSE",
-    "DATA_ARTIFACT",
-    "DATA_SUBJECT",
-    "DATA_SUBJECT_MISSING",
-    "DATA_ARTIFACT_LIST",
-    "DATA_SUBJECT_LIST",
-    "DATA_DATA_FIELD",
-    "DATA_NONDISTRIBUTABLE",
-    "DATA_CUSTOM_FIELDS",
-    "DATA_NO_LAYERS",
-    "DATA_EMPTY_BLOB",
-    "DATA_SHA512",
-];
-
-#[tokio::test]
-#[ignore = "needs the conformance suite; see above"]
-#[expect(clippy::disallowed_methods, reason = "where the suite is")]
-async fn the_official_suite_finds_nothing_wrong_with_pushing_either() {
-    let suite =
-        std::env::var("SEALOCK_CONFORMANCE").expect("SEALOCK_CONFORMANCE names the binary of the conformance suite");
-    for (version, may_be_sparse) in [("1.1", true), ("dev", true), ("1.1", false)] {
-        let site = Site::with_pushes(may_be_sparse);
-        let server = site.serve().await;
-        let mut command = Command::new(&suite);
-        command
-            .env("OCI_VERSION", version)
-            .env("OCI_REGISTRY", server.address.to_string())
-            .env("SSL_CERT_FILE", site.path("ca.crt"))
-            .env("OCI_USERNAME", USER.0)
-            .env("OCI_PASSWORD", USER.1)
-            .env("OCI_RESULTS_DIR", site.path("results"));
-        for on in EVERY_SWITCH {
-            command.env(format!("OCI_{on}"), "true");
-        }
-        // Manifests that refer to what is not there are for repositories that want them.
-        command.env("OCI_DATA_SPARSE", may_be_sparse.to_string());
-        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-        let report = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{report}");
-        let totals = totals(&report);
-        println!("conformance {version}, sparse manifests {may_be_sparse}: {totals:?}");
-        for (outcome, count) in &totals {
-            match outcome.as_str() {
-                "Pass" | "Total" => assert!(*count > EVERYTHING, "{outcome}: {count}\n{report}"),
-                "Disabled" if !may_be_sparse => {}
-                _ => assert_eq!(*count, 0, "{outcome}\n{report}"),
-            }
-        }
-        assert_eq!(totals.len(), 6, "{report}");
-    }
-}
-
-/// The counts of the report: `Pass......: 858`.
-fn totals(report: &str) -> Vec<(String, u32)> {
-    let behind = report.split("OCI Conformance Result:").nth(1).unwrap_or_default();
-    let lines = behind.lines().skip(1).take_while(|line| !line.trim().is_empty());
-    let count = |line: &str| {
-        let (name, count) = line.split_once(':').unwrap();
-        (name.trim().trim_end_matches('.').to_owned(), count.trim().parse().unwrap())
-    };
-    lines.map(count).collect()
 }

@@ -11,7 +11,7 @@ use crate::site::{INDEX, MANIFEST, Running, Site, USER, noise};
 
 /// A site where one user may push, its server, and that user.
 pub(crate) async fn world() -> (Site, Running, Client) {
-    world_of(Site::with_pushes(false)).await
+    world_of(Site::with_pushes()).await
 }
 
 pub(crate) async fn world_of(site: Site) -> (Site, Running, Client) {
@@ -438,7 +438,7 @@ async fn an_upload_that_was_cut_off_goes_on_where_it_stands() {
 
 #[tokio::test]
 async fn who_sends_too_slowly_is_sent_away_and_may_come_again() {
-    let mut site = Site::with_pushes(false);
+    let mut site = Site::with_pushes();
     site.limits.stalled = std::time::Duration::from_millis(300);
     let (_site, server, user) = world_of(site).await;
     let location = begin(&user, "a").await;

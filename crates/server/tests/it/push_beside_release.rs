@@ -11,7 +11,7 @@ use crate::site::{Content, INDEX, MANIFEST, Running, Site};
 
 /// A site that has a release beside what is pushed.
 async fn with_release() -> (Site, Running, Client, Value, Vec<u8>) {
-    let site = Site::with_pushes(false);
+    let site = Site::with_pushes();
     let mut content = Content::default();
     let released = content.image(&[b"released".to_vec()]);
     content.name("team/app:1", &released);

@@ -74,8 +74,8 @@ impl Site {
     }
 
     /// A site where one user may push, and nobody else do anything.
-    pub(crate) fn with_pushes(sparse: bool) -> Self {
-        Self::with_rules(&format!("[{{repositories: ['**'], mutableTags: ['**'], sparse: {sparse}}}]"))
+    pub(crate) fn with_pushes() -> Self {
+        Self::with_rules("[{repositories: ['**'], mutableTags: ['**']}]")
     }
 
     /// The same under these rules, and another who may pull.

@@ -60,7 +60,7 @@ async fn skopeo_copies_an_image_and_an_index() {
 
 #[tokio::test]
 async fn skopeo_pushes_what_it_pulled() {
-    let mut site = Site::with_pushes(false);
+    let mut site = Site::with_pushes();
     let mut content = Content::default();
     let image = content.image(&[layer(100), layer(5_000_000)]);
     content.name("registry.k8s.io/pause:3.10.2", &image);

@@ -62,7 +62,7 @@ fn close_registry(desk: &Desk) -> Result<()> {
     fs::write(folder.join("plant-7.jwks.json"), keys)?;
     fs::write(folder.join("registry.yaml"), registry(issuer, field("/robot/secret")?, field("/robot/expires")?))?;
     fs::write(desk.lab.root_of("station").join("root/secret"), field("/secret")?)?;
-    expect(&mut desk.station(&["registry", "check"]), 0, &["issuers of tokens", "plant-7"])?;
+    expect(&mut desk.station(&["registry", "check"]), 0, &["issuers of tokens", issuer])?;
     serve_anew(desk)
 }
 
