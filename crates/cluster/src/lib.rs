@@ -7,8 +7,10 @@ pub mod etcd;
 pub mod execute;
 pub mod inventory;
 pub mod journal;
+pub mod nodes;
 pub mod operator;
 pub mod plan;
+mod programs;
 pub mod release;
 mod render;
 pub mod revoked;
@@ -18,5 +20,6 @@ pub mod tools;
 
 pub use inventory::Inventory;
 pub use plan::{Plan, PlanError, plan, plan_reset};
+pub use programs::ProgramError;
 pub use render::RenderError;
 pub use spec::{Cluster, ClusterSpec};

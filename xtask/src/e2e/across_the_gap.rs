@@ -38,6 +38,7 @@ const CASES: &[Case] = &[
     Case { name: "cluster: no sudo", run: cluster::no_sudo },
     Case { name: "cluster: unreachable host", run: cluster::unreachable },
     Case { name: "cluster: existing cluster", run: cluster::existing_cluster },
+    Case { name: "cluster: drain", run: cluster::drain },
     Case { name: "serve: as a pod", run: serve::as_a_pod },
     Case { name: "registry: pods by their own accounts", run: access::by_service_account },
     Case { name: "app: image not in the release", run: app::image_not_in_the_release },

@@ -63,3 +63,15 @@ fn a_missing_spec_is_named() {
 fn before_the_first_apply_there_is_no_kubeconfig() {
     insta::assert_snapshot!(station().see(&["cluster", "kubeconfig"]));
 }
+
+#[test]
+fn a_node_that_the_spec_does_not_have_is_named_with_those_it_has() {
+    for verb in ["cordon", "uncordon", "drain"] {
+        insta::assert_snapshot!(format!("{verb}_of_a_stranger"), station().see(&["cluster", verb, "w9"]));
+    }
+}
+
+#[test]
+fn without_a_release_no_node_is_drained() {
+    insta::assert_snapshot!(station().see(&["cluster", "drain", "cp1"]));
+}

@@ -9,6 +9,7 @@ use super::programs::Programs;
 use super::render::{self, Rendered};
 use super::wait::{self, Workload};
 use super::{App, AppError};
+use crate::programs::Surroundings;
 use crate::release::Program;
 use crate::revoked::Needed;
 use crate::tools::Toolbox;
@@ -117,7 +118,6 @@ pub async fn apply(
 
 struct Work {
     programs: Programs,
-    folder: tempfile::TempDir,
 }
 
 impl Work {
@@ -131,23 +131,13 @@ impl Work {
         }
         let helm = target.toolbox.program(Program::Helm, None)?;
         let kubectl = target.toolbox.program(Program::Kubectl, Some(target.kubernetes))?;
-        let parent = target.toolbox.folder();
-        let folder = tempfile::Builder::new().prefix("app-").tempdir_in(parent);
-        let folder =
-            folder.map_err(|source| AppError::Io { action: "make a folder in", path: parent.into(), source })?;
-        let home = folder.path().to_owned();
-        // A copy, for the namespace is set in it. The folder is open to its owner only.
-        let kubeconfig = home.join("kubeconfig");
-        std::fs::copy(target.kubeconfig, &kubeconfig).map_err(|source| AppError::Io {
-            action: "read",
-            path: target.kubeconfig.into(),
-            source,
-        })?;
-        Ok(Self { programs: Programs { helm, kubectl, kubeconfig, home }, folder })
+        // With a copy of the kubeconfig, for the namespace is set in it.
+        let surroundings = Surroundings::new(target.toolbox.folder(), target.kubeconfig)?;
+        Ok(Self { programs: Programs { helm, kubectl, surroundings } })
     }
 
     async fn render(&self, app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
-        render::render(app, target.toolbox, &self.programs, target.kubernetes, self.folder.path()).await
+        render::render(app, target.toolbox, &self.programs, target.kubernetes).await
     }
 
     /// Makes the namespaces that things go to, but for those that a chart makes itself.
@@ -169,7 +159,8 @@ impl Work {
     /// What names no namespace goes to the app's. As a flag it would forbid every other.
     async fn use_namespace(&self, app: &App) -> Result<(), AppError> {
         let arguments = ["config", "set-context", "--current", "--namespace", app.spec().namespace.as_str()];
-        self.programs.kubectl(&arguments, b"", CALL).await.map(|_| ())
+        self.programs.kubectl(&arguments, b"", CALL).await?;
+        Ok(())
     }
 
     async fn install(&self, app: &App, rendered: &render::RenderedChart) -> Result<(), AppError> {
@@ -179,6 +170,7 @@ impl Work {
         let mut arguments = vec!["upgrade", "--install", chart.name.as_str(), &*archive];
         arguments.extend(["--namespace", app.namespace_of(chart).as_str()]);
         arguments.extend(values.iter().map(String::as_str));
-        self.programs.helm(&arguments, CALL).await.map(|_| ())
+        self.programs.helm(&arguments, CALL).await?;
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sealock_trust::reason::Code;
 
 use super::Place;
+use crate::programs::ProgramError;
 use crate::revoked::Needed;
 use crate::tools::ToolError;
 
@@ -80,22 +81,9 @@ pub enum AppError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Helm or kubectl failed.
-    #[error("`{command}` failed: {said}")]
-    Command {
-        /// What was run.
-        command: String,
-        /// The end of what it wrote to standard error.
-        said: String,
-    },
-    /// Helm or kubectl did not end.
-    #[error("`{command}` did not end within {seconds} s")]
-    Late {
-        /// What was run.
-        command: String,
-        /// The limit.
-        seconds: u64,
-    },
+    /// Helm or kubectl did not do its work.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
     /// It was applied, but is not ready.
     #[error("not ready after {seconds} s: {}{}", .workloads.join(", "), pods(.blocked))]
     NotReady {
@@ -159,7 +147,7 @@ impl AppError {
             | Self::Render { .. }
             | Self::Yaml { .. } => Some(Code::Spec),
             Self::Tool(error) => error.code(),
-            Self::Command { .. } | Self::Late { .. } | Self::NotReady { .. } | Self::Io { .. } => None,
+            Self::Program(_) | Self::NotReady { .. } | Self::Io { .. } => None,
         }
     }
 
@@ -170,7 +158,7 @@ impl AppError {
 
     /// Whether trying again may help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Late { .. } | Self::NotReady { .. } | Self::Command { .. } | Self::Io { .. })
+        matches!(self, Self::Program(_) | Self::NotReady { .. } | Self::Io { .. })
     }
 
     /// What to do about it.

@@ -10,6 +10,7 @@ use sealock_trust::Digest;
 use super::objects::{self, Object};
 use super::programs::Programs;
 use super::{App, AppError, Chart, Place};
+use crate::programs::ProgramError;
 use crate::release::ReleaseView;
 use crate::revoked::Needed;
 use crate::tools::Toolbox;
@@ -63,14 +64,14 @@ impl Rendered {
     }
 }
 
-/// Renders `app` with the charts and manifests that the release of `toolbox` carries; archives go to `folder`.
+/// Renders `app` with the charts and manifests that the release of `toolbox` carries; archives go where the programs work.
 pub(super) async fn render(
     app: &App,
     toolbox: &Toolbox<'_>,
     programs: &Programs,
     kubernetes: &str,
-    folder: &Path,
 ) -> Result<Rendered, AppError> {
+    let folder = programs.surroundings.folder();
     let alarms = check_carried(app, toolbox)?;
     let mut rendered = Rendered { charts: Vec::new(), manifests: Vec::new(), objects: Vec::new(), alarms };
     for chart in &app.spec().charts {
@@ -190,8 +191,8 @@ async fn template(
     arguments.extend(values.iter().map(String::as_str));
     match programs.helm(&arguments, RENDER).await {
         Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
-        Err(AppError::Command { said, .. }) => Err(AppError::Render { chart: chart.name.to_string(), said }),
-        Err(error) => Err(error),
+        Err(ProgramError::Failed { said, .. }) => Err(AppError::Render { chart: chart.name.to_string(), said }),
+        Err(error) => Err(error.into()),
     }
 }
 

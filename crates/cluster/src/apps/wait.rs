@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::programs::Programs;
 use super::render::Rendered;
 use super::{App, AppError, Blocked, Progress};
+use crate::programs::ProgramError;
 
 const LOOK: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_secs(1);
@@ -101,7 +102,7 @@ async fn look(programs: &Programs, workloads: &[Workload]) -> Result<Vec<Value>,
 
 async fn list(programs: &Programs, kinds: &str, namespace: &str) -> Result<Vec<Value>, AppError> {
     let answer = programs.kubectl(&["get", kinds, "--namespace", namespace, "--output", "json"], b"", LOOK).await?;
-    let not_understood = |error: serde_json::Error| AppError::Command {
+    let not_understood = |error: serde_json::Error| ProgramError::Failed {
         command: format!("kubectl get {kinds}"),
         said: error.to_string(),
     };

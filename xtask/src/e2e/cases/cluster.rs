@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use crate::e2e::expect::expect;
 use crate::story::{self, Desk, proof};
@@ -84,6 +85,30 @@ pub fn unfit_hosts(desk: &Desk) -> Result<()> {
         hosts_are_bare(desk, node)?;
     }
     Ok(())
+}
+
+/// A budget holds a pod on its node, and is named; without it the node is emptied, and gets its pods back.
+pub fn drain(desk: &Desk) -> Result<()> {
+    let budget = ["create", "poddisruptionbudget", "keep", "-n", "demo", "--min-available=1"];
+    let selector = ["--selector=app.kubernetes.io/name=podinfo"];
+    story::text(&mut desk.kubectl(&[&budget[..], &selector].concat()))?;
+    let data = ["what is in its emptyDir data goes with it", "nothing was changed", "--delete-emptydir-data"];
+    let held = expect(&mut desk.station(&["cluster", "drain", "w1"]), 3, &data);
+    let dry_run = ["cluster", "drain", "w1", "--delete-emptydir-data", "--dry-run"];
+    let planned = expect(&mut desk.station(&dry_run), 0, &["evicted", "of a DaemonSet"]);
+    let kept = ["w1 is not empty after 5 s", "demo/podinfo-", "budget keep wants 1 healthy, and 1 are"];
+    let drain = ["cluster", "drain", "w1", "--delete-emptydir-data", "--timeout"];
+    let refused = expect(&mut desk.station(&[&drain[..], &["5"]].concat()), 1, &kept);
+    story::text(&mut desk.kubectl(&["delete", "poddisruptionbudget", "keep", "-n", "demo"]))?;
+    held.and(planned).and(refused)?;
+    expect(&mut desk.station(&[&drain[..], &["90"]].concat()), 0, &["w1 is empty"])?;
+    let left = proof::kubectl_json(desk, &["get", "pods", "-A", "--field-selector=spec.nodeName=w1"])?;
+    let is_daemon = |pod: &Value| pod["metadata"]["ownerReferences"][0]["kind"] == "DaemonSet";
+    ensure!(left["items"].as_array().is_some_and(|pods| pods.iter().all(is_daemon)), "w1 still has others: {left}");
+    expect(&mut desk.station(&["cluster", "uncordon", "w1"]), 0, &["w1 takes new pods"])?;
+    let status = ["rollout", "status", "-n", "demo", "deployment/podinfo", "--timeout=90s"];
+    story::text(&mut desk.kubectl(&status))?;
+    proof::application_answers(desk)
 }
 
 /// An apply that loses its connections and is killed still ends well.

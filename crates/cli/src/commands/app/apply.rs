@@ -5,18 +5,15 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use sealock_cluster::Plan;
-use sealock_cluster::apps::{self, App, Applied, Progress, Target};
-use sealock_cluster::release::ReleaseView;
-use sealock_cluster::tools::Toolbox;
+use sealock_cluster::apps::{self, App, Applied, Progress};
 use serde::{Deserialize, Serialize};
 
+use crate::commands::cluster::running::Running;
 use crate::commands::cluster::target::misread;
 use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;
-use crate::station::Station;
 use crate::ui::{Ui, took};
 
 /// Install or update an application from the release
@@ -53,15 +50,9 @@ struct Outcome {
 
 pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let app = App::load(&args.file, &files::read_text(&args.file)?).map_err(misread)?;
-    let station = Station::open(context)?;
-    let release = station.current_release()?;
-    let cluster = app.spec().cluster.as_str();
-    let folder = context.paths.cluster(cluster);
-    let plan = applied_plan(&folder, cluster)?;
-    let revoked = revocations::facts(&station, &release, context)?;
-    let toolbox = Toolbox::new(&station.store, ReleaseView::new(&release), &revoked, folder.join("bin"));
-    let kubeconfig = folder.join("kubeconfig");
-    let target = Target { cluster, kubernetes: &plan.kubernetes, kubeconfig: &kubeconfig, toolbox: &toolbox };
+    let running = Running::open(app.spec().cluster.as_str(), context)?;
+    let toolbox = running.toolbox();
+    let target = running.target(&toolbox);
     let runtime = context.runtime()?;
     if context.dry_run {
         let rendered = runtime.block_on(apps::check(&app, &target))?;
@@ -73,9 +64,9 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let told = Told::default();
     let timeout = Duration::from_secs(args.timeout);
     // From the first object on, pods may need images of this release; those of the one before do until all are ready.
-    bind(&folder, &app, release.release.number, true)?;
+    bind(running.folder(), &app, running.release(), true)?;
     let applied = runtime.block_on(apps::apply(&app, &target, timeout, &|event| told.tell(context, event)))?;
-    bind(&folder, &app, release.release.number, false)?;
+    bind(running.folder(), &app, running.release(), false)?;
     show(&app, &applied, started.elapsed(), context)
 }
 
@@ -95,16 +86,6 @@ fn bind(folder: &std::path::Path, app: &App, release: u64, keep_others: bool) ->
     made.map_err(|error| CommandError::from(error).context(format!("making a folder in {}", folder.display())))?;
     let text = serde_json::to_vec(&Bound { releases });
     files::replace(&path, &text.map_err(|error| CommandError::internal(error.to_string()))?)
-}
-
-/// The plan that made the cluster: it knows the version whose kubectl is to be used.
-fn applied_plan(folder: &std::path::Path, cluster: &str) -> Result<Plan> {
-    let path = folder.join("applied.json");
-    if !path.exists() {
-        let problem = format!("this station has made no cluster {cluster}");
-        return Err(CommandError::failed(problem).hint("`sealock cluster apply` makes it."));
-    }
-    Ok(sealock_cluster::operator::read_plan(&path)?)
 }
 
 /// Says what has changed since it was said last.

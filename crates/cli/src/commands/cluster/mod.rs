@@ -2,12 +2,16 @@
 
 pub mod apply;
 mod carry_out;
+pub mod cordon;
+pub mod drain;
 pub mod kubeconfig;
 pub mod plan;
 mod progress;
 pub mod reset;
+pub mod running;
 pub mod status;
 pub mod target;
+pub mod uncordon;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -17,6 +21,9 @@ pub enum ClusterCommand {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
+    Cordon(cordon::CordonArgs),
+    Drain(drain::DrainArgs),
+    Uncordon(uncordon::UncordonArgs),
     Reset(reset::ResetArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
 }
@@ -26,6 +33,9 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Plan(args) => plan::run(args, context),
         ClusterCommand::Apply(args) => apply::run(args, context),
         ClusterCommand::Status(args) => status::run(args, context),
+        ClusterCommand::Cordon(args) => cordon::run(args, context),
+        ClusterCommand::Drain(args) => drain::run(args, context),
+        ClusterCommand::Uncordon(args) => uncordon::run(args, context),
         ClusterCommand::Reset(args) => reset::run(args, context),
         ClusterCommand::Kubeconfig(args) => kubeconfig::run(args, context),
     }

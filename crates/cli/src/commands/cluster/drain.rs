@@ -1,0 +1,94 @@
+//! `sealock cluster drain`
+
+use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use sealock_cluster::nodes::{self, Drained, Draining, PodName, Progress, Rules, Stays};
+
+use super::running::{NodeArgs, Running};
+use crate::context::Context;
+use crate::error::Result;
+use crate::ui::{Table, Ui, took};
+
+/// Take a node's pods away, as fast as their budgets allow
+///
+/// The node takes no new pods. Each pod is evicted as soon as its PodDisruptionBudget lets it go, and what holds one up is said.
+/// Pods of DaemonSets and static pods stay. Where a pod would be lost, or what it wrote, nothing is changed unless flags allow
+/// that. `uncordon` gives the node back.
+#[derive(Debug, clap::Args)]
+pub struct DrainArgs {
+    #[command(flatten)]
+    node: NodeArgs,
+    /// Seconds to wait until all are gone
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    timeout: u64,
+    /// Evict pods, too, that nothing starts anew
+    #[arg(long)]
+    force: bool,
+    /// Evict pods, too, that have written into emptyDir volumes: what is there is gone with them
+    #[arg(long)]
+    delete_emptydir_data: bool,
+}
+
+pub fn run(args: &DrainArgs, context: &Context) -> Result<()> {
+    let running = Running::of_node(&args.node, context)?;
+    let (toolbox, runtime) = (running.toolbox(), context.runtime()?);
+    let (node, target) = (args.node.host.as_str(), running.target(&toolbox));
+    let rules = Rules { force: args.force, delete_emptydir_data: args.delete_emptydir_data };
+    if context.dry_run {
+        let draining = runtime.block_on(nodes::look(node, rules, &target))?;
+        context.ui.result(&draining, pods(&draining))?;
+        context.ui.note("nothing was changed");
+        return Ok(());
+    }
+    let (started, told) = (Instant::now(), Told::default());
+    let timeout = Duration::from_secs(args.timeout);
+    let tell = |event: &Progress<'_>| told.tell(&context.ui, event);
+    let drained = runtime.block_on(nodes::drain(node, rules, timeout, &target, &tell))?;
+    let Drained { evicted, stayed } = drained;
+    let text =
+        format!("{node} is empty: {evicted} pods left, {stayed} stay with the node, in {}", took(started.elapsed()));
+    context.ui.result(&drained, text)
+}
+
+fn pods(draining: &Draining) -> String {
+    let mut table = Table::new(["pod", "becomes"]);
+    for leaving in &draining.leaving {
+        table.row([leaving.pod.to_string(), "evicted".to_owned()]);
+    }
+    for staying in &draining.staying {
+        let why = match staying.why {
+            Stays::DaemonSet => "stays: of a DaemonSet",
+            Stays::Static => "stays: from a file on the node",
+        };
+        table.row([staying.pod.to_string(), why.to_owned()]);
+    }
+    let mut text = String::new();
+    let _ = write!(text, "{table}");
+    text
+}
+
+/// Says what has changed since it was said last.
+#[derive(Default)]
+struct Told(Mutex<Vec<(PodName, String)>>);
+
+impl Told {
+    fn tell(&self, ui: &Ui, progress: &Progress<'_>) {
+        match progress {
+            Progress::Begun(draining) => {
+                ui.done(format_args!("no new pods come; {} are evicted", draining.leaving.len()));
+            }
+            Progress::Gone(pod) => ui.done(format_args!("{pod} is gone")),
+            Progress::Waiting(waiting) => self.waiting(ui, waiting),
+        }
+    }
+
+    fn waiting(&self, ui: &Ui, waiting: &[(PodName, String)]) {
+        let Ok(mut before) = self.0.lock() else { return };
+        for (pod, why) in waiting.iter().filter(|one| !before.contains(one)) {
+            ui.note(format_args!("  {pod}: {why}"));
+        }
+        *before = waiting.to_vec();
+    }
+}
