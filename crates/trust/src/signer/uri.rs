@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 /// How every such name begins.
 pub const PREFIX: &str = "pkcs11:";
-/// No URI is longer; in bytes.
+/// No URI is longer, as it came and with everything encoded that may be; in bytes.
 const MAX_URI: usize = 4096;
 /// No attribute is longer, decoded; in bytes.
 const MAX_VALUE: usize = 1024;
@@ -153,6 +153,10 @@ impl FromStr for KeyUri {
         }
         if uri.key == KeyQuery::default() {
             return Err(KeyUriError::NoKey);
+        }
+        // Written out again it is longer: an id is encoded whole. Whoever writes it into a file must be able to read it.
+        if uri.to_string().len() > MAX_URI {
+            return Err(KeyUriError::TooLong);
         }
         Ok(uri)
     }
@@ -401,6 +405,9 @@ mod tests {
         }
         assert_eq!(parse(&format!("pkcs11:object={}", "a".repeat(MAX_URI))), Err(KeyUriError::TooLong));
         assert_eq!(parse(&format!("pkcs11:object={}", "a".repeat(MAX_VALUE + 1))), Err(KeyUriError::TooLong));
+        // What would be longer when it is written out again: found by the fuzz target `key_uri`.
+        let (id, label) = ("=".repeat(MAX_VALUE), "%20".repeat(MAX_VALUE / 2));
+        assert_eq!(parse(&format!("pkcs11:id={id};object={label}")), Err(KeyUriError::TooLong));
     }
 
     #[test]
