@@ -33,6 +33,7 @@ pub use error::PushError;
 pub use moment::Moment;
 pub use record::{Operation, Record, Verdict};
 pub use rows::{Entry, Tag};
+pub(crate) use place::put;
 pub use snapshot::{Held, Repository, Snapshot};
 pub use uploads::{Append, UploadId};
 
