@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::pread;
 use sealock_trust::Digest;
 
 use crate::error::{IoContext, StoreError};
@@ -65,6 +67,18 @@ impl Blob {
         let left = usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let length = buffer.len().min(left);
         self.file.read_at(&mut buffer[..length], self.start.saturating_add(offset))
+    }
+
+    /// As [`Blob::read_at`], into the room that `bytes` has left: for those to whom clearing it first is too dear.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn read_onto(&self, bytes: &mut Vec<u8>, offset: u64) -> io::Result<usize> {
+        let (before, left) = (bytes.len(), usize::try_from(self.size.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let read = pread(&self.file, spare_capacity(bytes), self.start.saturating_add(offset))?;
+        // What stands behind the blob is somebody else's.
+        bytes.truncate(before.saturating_add(read.min(left)));
+        Ok(bytes.len() - before)
     }
 
     /// Reads on from the beginning.
@@ -142,6 +156,11 @@ mod tests {
             let read = blob.read_at(&mut buffer, offset).unwrap();
             let expected = bytes[start..end].get(usize::try_from(offset).unwrap()..).unwrap_or_default();
             prop_assert_eq!(&buffer[..read], &expected[..piece.min(expected.len())]);
+            let mut onto = Vec::with_capacity(piece + 2);
+            onto.extend_from_slice(b"ab");
+            let read = blob.read_onto(&mut onto, offset).unwrap();
+            prop_assert_eq!(read, onto.len() - 2);
+            prop_assert!(onto.starts_with(b"ab") && expected.starts_with(&onto[2..]) && (read > 0 || expected.is_empty()));
         }
     }
 }

@@ -80,6 +80,14 @@ impl Staging {
         self.recover(digest, size)
     }
 
+    /// Whether the store lacks the blob, or has a damaged one of another size.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; [`StoreError::Foreign`].
+    pub fn is_new(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        Ok(self.store.blob_size(digest)? != Some(size))
+    }
+
     /// Where the staged blob stands; it is there only after [`Staging::holds`] or [`BlobWriter::finish`] said so.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
         blob_in(&self.folder.join("blobs"), digest)
