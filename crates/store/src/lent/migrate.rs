@@ -89,7 +89,18 @@ impl Migration<'_> {
     ///
     /// # Errors
     /// [`StoreError::Locked`] where somebody else migrates; [`StoreError::Io`].
-    pub fn run(mut self) -> Result<Migrated, StoreError> {
+    pub fn run(self) -> Result<Migrated, StoreError> {
+        let store = self.store;
+        match self.pass() {
+            // There is not even room to begin.
+            Err(StoreError::DiskFull { .. }) => {
+                Ok(Migrated { left: store.lent()?.blobs, no_room: true, ..Migrated::default() })
+            }
+            result => result,
+        }
+    }
+
+    fn pass(mut self) -> Result<Migrated, StoreError> {
         let layout = &self.store.layout;
         let mut migrated = Migrated::default();
         if self.store.lenders.known(layout)?.bundles.is_empty() {

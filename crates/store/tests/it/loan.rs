@@ -1,7 +1,6 @@
 //! Bundles that lend: files as `bundle` makes them, as far as the store reads them, and a site that takes them in.
 
 use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,90 +8,39 @@ use sealock_store::lent::{Migrated, Migration, Offer};
 use sealock_store::release::{Reference, ReferenceKind, Selection};
 use sealock_store::{Published, Release, StoreError};
 use sealock_trust::Digest;
-use serde_json::json;
 
 use crate::shelf::{Image, Shelf};
 use crate::site::at;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const MIB: usize = 1 << 20;
 
 /// A bundle of images.
 pub(crate) struct Loan {
     pub(crate) sequence: u64,
     pub(crate) contents: Vec<&'static str>,
+    pub(crate) bundle: sealock_testkit::loan::Loan,
 }
 
 impl Loan {
     pub(crate) fn of(sequence: u64, contents: &[&'static str]) -> Self {
-        Self { sequence, contents: contents.to_vec() }
+        let images = contents.iter().map(|content| Image::of(content));
+        let blobs = images.flat_map(|image| image.blobs().map(<[u8]>::to_vec));
+        let bundle = sealock_testkit::loan::Loan::of(sequence, blobs);
+        Self { sequence, contents: contents.to_vec(), bundle }
     }
 
     pub(crate) fn images(&self) -> Vec<Image> {
         self.contents.iter().map(|content| Image::of(content)).collect()
     }
 
-    /// The blobs, each once; some begin on a boundary of 4 KiB.
-    fn blobs(&self) -> Vec<(Vec<u8>, usize)> {
-        let (mut blobs, mut offset) = (Vec::<(Vec<u8>, usize)>::new(), 0_usize);
-        for blob in self.images().iter().flat_map(Image::blobs) {
-            if blobs.iter().any(|(known, _)| known == blob) {
-                continue;
-            }
-            offset += 512;
-            if blobs.len() % 2 == 0 {
-                offset = offset.next_multiple_of(4096);
-            }
-            blobs.push((blob.to_vec(), offset));
-            offset = (offset + blob.len()).next_multiple_of(512);
-        }
-        blobs
-    }
-
-    pub(crate) fn manifest(&self) -> Vec<u8> {
-        let listed = |(blob, offset): &(Vec<u8>, usize)| json!({"digest": Digest::sha256(blob), "size": blob.len(), "offset": offset, "role": "layer"});
-        let listed: Vec<_> = self.blobs().iter().map(listed).collect();
-        json!({"format": "manifest/1.0", "sequence": self.sequence, "blobs": listed}).to_string().into_bytes()
-    }
-
     pub(crate) fn digest(&self) -> Digest {
-        Digest::sha256(&self.manifest())
+        self.bundle.digest()
     }
 
-    /// Everything that it has, its own manifest too.
-    pub(crate) fn all(&self) -> Vec<Vec<u8>> {
-        self.blobs().into_iter().map(|(blob, _)| blob).chain([self.manifest()]).collect()
-    }
-
-    /// Where the blob begins in the file.
-    pub(crate) fn place_of(&self, blob: &[u8]) -> usize {
-        MIB + self.blobs().into_iter().find(|(known, _)| known == blob).unwrap().1
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for (name, content) in [("oci-layout", b"{}".to_vec()), ("tuf/targets/manifest.json", self.manifest())] {
-            bytes.extend_from_slice(&header(name, content.len()));
-            bytes.extend_from_slice(&content);
-            bytes.resize(bytes.len().next_multiple_of(512), 0);
-        }
-        let pad = header("pad", MIB - 512 - bytes.len());
-        bytes.extend_from_slice(&pad);
-        bytes.resize(MIB, 0);
-        for (blob, offset) in self.blobs() {
-            bytes.resize(MIB + offset, 0xee);
-            bytes.extend_from_slice(&blob);
-        }
-        bytes.resize(bytes.len() + 1024, 0);
-        bytes
-    }
-
-    /// Writes the bundle beside the store, unless it is there, and returns where.
+    /// Writes the bundle beside the store, and returns where.
     pub(crate) fn file(&self, shelf: &Shelf) -> PathBuf {
         let path = shelf.site.store.with_file_name(format!("bundle-{}.tar", self.sequence));
-        std::fs::write(&path, self.bytes()).unwrap();
-        // Whatever the umask of the test.
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        self.bundle.write(&path);
         path
     }
 
@@ -113,7 +61,7 @@ impl Loan {
             offer.give_up(&store, &digest)?;
             return Ok(current);
         }
-        let blobs: Vec<_> = self.all().iter().map(|blob| Digest::sha256(blob)).collect();
+        let blobs: Vec<_> = self.bundle.lent().map(|blob| Digest::sha256(blob)).collect();
         lock.hold(&digest, &blobs)?;
         let mut staging = lock.staging(&digest)?;
         staging.adopt(&offer)?;
@@ -153,13 +101,4 @@ pub(crate) fn migrate_with(
 ) -> Result<Migrated, StoreError> {
     let store = shelf.store();
     Migration { store: &store, guard: None, clock: &|| at(10), headroom, pace }.run()
-}
-
-fn header(name: &str, size: usize) -> [u8; 512] {
-    let mut block = [0; 512];
-    block[..name.len()].copy_from_slice(name.as_bytes());
-    block[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
-    block[156] = b'0';
-    block[257..263].copy_from_slice(b"ustar\0");
-    block
 }
