@@ -167,7 +167,11 @@ pub fn import_archive(
         offer: offer.as_ref(),
     };
     match import.earlier_release()? {
-        Some(release) => Ok(ImportOutcome::Already(import.imported(release, Brought::default())?)),
+        Some(release) => {
+            // Where it was cut off between its publishing and its end.
+            lock.release_hold(judged.header.digest())?;
+            Ok(ImportOutcome::Already(import.imported(release, Brought::default())?))
+        }
         None => {
             import.check_not_held()?;
             import.run(progress)

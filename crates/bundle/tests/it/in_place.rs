@@ -145,7 +145,7 @@ fn a_delta_and_its_patches_build_on_what_is_lent() {
 
 #[test]
 fn volumes_are_not_imported_in_place() {
-    let (media, publisher) = (Media::new("1M", "0"), Publisher::new());
+    let (media, publisher) = (Media::new("2MiB", "10%"), Publisher::new());
     let archive = media.find().unwrap().archive().unwrap();
     let site = Site::new(&publisher);
     // Another publisher's, and refused for that: what a bundle is counts for more than how it comes.

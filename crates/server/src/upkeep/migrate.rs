@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use sealock_store::lent::{Migrated, Migration};
 use sealock_store::StoreError;
+use sealock_store::lent::{Migrated, Migration};
 
 use super::{Pace, Upkeep, lock, now};
 
-/// Until a disk without room is looked at again.
-const NO_ROOM: Duration = Duration::from_secs(600);
+/// Until a disk without room, or one that fails, is looked at again.
+const LATER: Duration = Duration::from_secs(600);
 
 impl Upkeep {
     /// Migrates all that is lent, as fast as the disk can.
@@ -36,11 +36,14 @@ impl Upkeep {
             match self.migrate_slowly(rate) {
                 Ok(migrated) if migrated.no_room => {
                     tracing::warn!(bytes = migrated.left.bytes, "there is no room to migrate what bundles lend");
-                    wait = wait.max(NO_ROOM);
+                    wait = wait.max(LATER);
                 }
                 Ok(_) => {}
                 Err(StoreError::Locked { .. }) => tracing::debug!("another process migrates what bundles lend"),
-                Err(error) => tracing::error!(%error, "what bundles lend cannot be migrated"),
+                Err(error) => {
+                    tracing::error!(%error, "what bundles lend cannot be migrated");
+                    wait = wait.max(LATER);
+                }
             }
         }
     }

@@ -50,13 +50,10 @@ impl Offer {
             return Err(StoreError::OtherFilesystem { path: offer.path, store: store.path().to_owned() });
         }
         let owners = [rustix::process::geteuid().as_raw(), of_store.uid()];
-        if !owners.contains(&metadata.uid()) {
-            return Err(StoreError::Writable { path: offer.path, who: "belongs to another user, who" });
+        match who_else((metadata.uid(), metadata.permissions().mode()), &owners) {
+            Some(who) => Err(StoreError::Writable { path: offer.path, who }),
+            None => Ok(offer),
         }
-        if metadata.permissions().mode() & OTHERS_WRITE != 0 {
-            return Err(StoreError::Writable { path: offer.path, who: "has a mode by which another user" });
-        }
-        Ok(offer)
     }
 
     /// The file.
@@ -108,7 +105,11 @@ impl Offer {
         }
         let remove = || unlinkat(&self.folder, self.name(), AtFlags::empty()).map_err(io::Error::from);
         failpoint::hit("give up").and_then(|()| remove()).during("remove", &self.path)?;
-        failpoint::hit("sync folder").and_then(|()| Ok(rustix::fs::fsync(&self.folder)?)).during("sync", &self.path)?;
+        let synced = failpoint::hit("sync folder").and_then(|()| Ok(rustix::fs::fsync(&self.folder)?));
+        if let Err(error) = synced {
+            // A power loss may bring the name back: of a file that the store has, too, and that nobody else can write.
+            tracing::warn!(path = %self.path.display(), %error, "that a bundle is gone from there may not be durable");
+        }
         Ok(true)
     }
 
@@ -130,5 +131,30 @@ impl Offer {
 
     fn name(&self) -> &std::ffi::OsStr {
         self.path.file_name().unwrap_or_default()
+    }
+}
+
+/// Who else could write to a file with this owner and mode, if anybody. An ACL shows in the mode, too: as the group's rights.
+fn who_else((owner, mode): (u32, u32), owners: &[u32]) -> Option<&'static str> {
+    match () {
+        () if !owners.contains(&owner) => Some("belongs to another user, who"),
+        () if mode & OTHERS_WRITE != 0 => Some("has a mode by which another user"),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_the_stores_alone_if_its_owner_is_and_nobody_else_may_write() {
+        for mode in [0o100_644, 0o100_600, 0o100_444, 0o100_755] {
+            assert_eq!(who_else((7, mode), &[0, 7]), None, "{mode:o}");
+            assert!(who_else((8, mode), &[0, 7]).is_some(), "{mode:o}");
+        }
+        for mode in [0o100_664, 0o100_646, 0o100_666, 0o100_020] {
+            assert!(who_else((7, mode), &[0, 7]).is_some(), "{mode:o}");
+        }
     }
 }
