@@ -15,8 +15,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use sealock_store::release::{Published, Reference, Release, Selection};
 use sealock_store::lent::Offer;
+use sealock_store::release::{Published, Reference, Release, Selection};
 use sealock_store::{Staging, Store, StoreLock};
 use sealock_trust::directory::TrustedRoot;
 use sealock_trust::receipt::{Receipt, Verdict};
@@ -29,8 +29,8 @@ use crate::verify::{self, VerifiedHeader};
 
 pub use error::ImportError;
 pub use gate::{Gate, Judged, Notice};
-pub use in_place::check_in_place;
 use in_place::Lending;
+pub use in_place::check_in_place;
 use sink::Staged;
 
 /// Manifests that a receipt names at most, the newest ones: it has to stay a document that can be read. To name fewer
@@ -74,14 +74,7 @@ pub struct Terms {
 impl Terms {
     /// At the time `now`, with nothing out of the ordinary.
     pub fn at(now: Timestamp) -> Self {
-        Self {
-            now,
-            accept_gap: None,
-            accept_stale: None,
-            confirm_clock: false,
-            break_glass: None,
-            in_place: false,
-        }
+        Self { now, accept_gap: None, accept_stale: None, confirm_clock: false, break_glass: None, in_place: false }
     }
 }
 

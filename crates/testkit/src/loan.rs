@@ -42,7 +42,8 @@ impl Loan {
             places.insert(digest, HEADER + offset);
             kept.push(blob);
         }
-        let manifest = json!({"format": "manifest/1.0", "sequence": sequence, "blobs": listed}).to_string().into_bytes();
+        let manifest =
+            json!({"format": "manifest/1.0", "sequence": sequence, "blobs": listed}).to_string().into_bytes();
         let mut bytes = header(&manifest);
         for blob in &kept {
             // What stands between blobs is none of them.

@@ -253,12 +253,16 @@ fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
     warn(notices, context);
     if let Some(path) = left_at {
         let path = path.display();
-        context.ui.warn(format_args!("the store has taken {path} in, and could not remove it there: remove it yourself"));
+        context
+            .ui
+            .warn(format_args!("the store has taken {path} in, and could not remove it there: remove it yourself"));
     }
     let text = match changed {
         true if *lent > 0 => {
             let lent = bytes(*lent);
-            format!("release {release} is published: {stream} {sequence}, {lent} new, served from the bundle until it is migrated")
+            format!(
+                "release {release} is published: {stream} {sequence}, {lent} new, served from the bundle until it is migrated"
+            )
         }
         true => format!("release {release} is published: {stream} {sequence}, {} new", bytes(*written)),
         false => format!("nothing to do: {stream} {sequence} is imported already, in release {release}"),

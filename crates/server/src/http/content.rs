@@ -9,7 +9,7 @@ use sealock_store::Store;
 use sealock_store::oci::Manifest;
 use sealock_trust::Digest;
 
-use super::body::{Body, BlobBody};
+use super::body::{BlobBody, Body};
 use super::range::{self, Wanted};
 use super::respond::{DOCKER_CONTENT_DIGEST, Problem};
 

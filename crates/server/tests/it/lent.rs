@@ -56,7 +56,10 @@ impl Lending {
         for layer in &self.layers {
             let path = Self::path_of(layer);
             let head = client.head(&path).await;
-            assert_eq!((head.status, head.header("content-length")), (StatusCode::OK, layer.len().to_string().as_str()));
+            assert_eq!(
+                (head.status, head.header("content-length")),
+                (StatusCode::OK, layer.len().to_string().as_str())
+            );
             let whole = client.get(&path).await;
             assert!(whole.status == StatusCode::OK && whole.body == layer);
             let part = client.range(&path, "bytes=513-600").await;
@@ -205,6 +208,9 @@ async fn a_server_that_leaves_the_store_to_another_does_not_migrate_it() {
     let task = tokio::spawn(second.run(std::future::pending()));
     let path = lending.site.path("second.sock");
     let asked = tokio::task::spawn_blocking(move || sealock_server::control::migrate(&path)).await.unwrap();
-    assert!(matches!(&asked, Err(ControlError::Undone(problem)) if problem.contains("does not keep the store")), "{asked:?}");
+    assert!(
+        matches!(&asked, Err(ControlError::Undone(problem)) if problem.contains("does not keep the store")),
+        "{asked:?}"
+    );
     task.abort();
 }

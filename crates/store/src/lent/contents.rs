@@ -219,7 +219,10 @@ mod tests {
         let manifest = listing(Some(7), 4);
         let whole = bundle(&manifest, b"1234567blob");
         assert!(problem(&whole, b"another").starts_with("its manifest is sha256:"));
-        assert_eq!(problem(&whole[..whole.len() - 1], &manifest), format!("it ends before {} does", Digest::sha256(b"blob")));
+        assert_eq!(
+            problem(&whole[..whole.len() - 1], &manifest),
+            format!("it ends before {} does", Digest::sha256(b"blob"))
+        );
         assert_eq!(problem(&whole[..600], &manifest), "it ends within its header");
         assert!(problem(&whole[..100], &manifest).starts_with("its header cannot be read"));
         assert_eq!(problem(&[0; 2048], &manifest), "its header is no tar of regular files");

@@ -103,7 +103,9 @@ pub(crate) fn put_away(lock: &StoreLock) -> Result<(), StoreError> {
     let folder = lock.layout().lent();
     let names: Vec<_> = match fs::read_dir(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        result => result.during("read", &folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>(),
+        result => {
+            result.during("read", &folder)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()
+        }
     }
     .during("read", &folder)?;
     for manifest in names.iter().filter_map(|name| manifest_of(name, BUNDLE_END)) {

@@ -54,7 +54,10 @@ pub struct Migration<'a> {
 
 impl std::fmt::Debug for Migration<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Migration").field("store", &self.store).field("headroom", &self.headroom).finish_non_exhaustive()
+        f.debug_struct("Migration")
+            .field("store", &self.store)
+            .field("headroom", &self.headroom)
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,12 +204,7 @@ impl Migration<'_> {
     }
 
     /// Copies the blob at `place` of `source` into `file`, and hashes what is there then.
-    fn copy(
-        &mut self,
-        (source, place): (&File, &Place),
-        file: &File,
-        digest: &Digest,
-    ) -> Result<Hashed, StoreError> {
+    fn copy(&mut self, (source, place): (&File, &Place), file: &File, digest: &Digest) -> Result<Hashed, StoreError> {
         failpoint::hit("reserve").and_then(|()| reserve(file, place.size)).during("reserve room for", &place.path)?;
         let is_shared = share(source, place, file).during("copy from", &place.path)?;
         let (mut hasher, mut buffer, mut done) = (Hasher::new(digest.algorithm()), vec![0; CHUNK], 0);

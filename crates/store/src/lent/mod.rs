@@ -65,7 +65,9 @@ impl Store {
     pub(crate) fn unreadable_lenders(&self) -> Result<Vec<String>, StoreError> {
         let known = self.lenders.known(&self.layout)?;
         let broken = known.bundles.iter().filter_map(|bundle| Some((bundle, bundle.contents.as_ref().as_ref().err()?)));
-        Ok(broken.map(|(bundle, problem)| format!("what the bundle {} lends is not known: {problem}", bundle.manifest)).collect())
+        Ok(broken
+            .map(|(bundle, problem)| format!("what the bundle {} lends is not known: {problem}", bundle.manifest))
+            .collect())
     }
 }
 

@@ -347,7 +347,10 @@ fn a_bundle_whose_header_has_rotted_lends_nothing_and_stays_for_people() {
     shelf.damage(&taken, |bytes| bytes[2000] ^= 1);
     assert!(!shelf.store().has_blob(&loan().digest()).unwrap());
     let found = findings(&shelf);
-    assert!(found.iter().any(|finding| finding.contains("what the bundle sha256:") && finding.contains("its manifest is")), "{found:?}");
+    assert!(
+        found.iter().any(|finding| finding.contains("what the bundle sha256:") && finding.contains("its manifest is")),
+        "{found:?}"
+    );
     assert!(!shelf.plan(None, 0).doubts.is_empty(), "what hangs on it is not known");
     assert_eq!(migrate(&shelf).unwrap().bundles, 0);
     assert!(taken.exists());

@@ -36,7 +36,9 @@ pub fn run(args: &MigrateArgs, context: &Context) -> Result<()> {
         return context.ui.result(&Migrated::default(), "nothing to do: no bundle lends anything");
     }
     if context.dry_run {
-        return context.ui.result(&lent, format!("would copy {}, of {}", amount(lent.blobs), count(lent.bundles, "bundle")));
+        return context
+            .ui
+            .result(&lent, format!("would copy {}, of {}", amount(lent.blobs), count(lent.bundles, "bundle")));
     }
     let migrated = migrate(args, &station, &lent, context)?;
     context.ui.result(&migrated, text(&migrated))?;
@@ -89,8 +91,9 @@ fn outcome(migrated: &Migrated, station: &Station) -> Result<()> {
     }
     if migrated.no_room {
         let free = bytes(station.store.free_bytes()?);
-        return Err(CommandError::environment(format!("{} do not fit into {free}", amount(migrated.left)))
-            .hint("What is left is served from its bundle as before. Collect garbage, or grow the disk, and run it again."));
+        return Err(CommandError::environment(format!("{} do not fit into {free}", amount(migrated.left))).hint(
+            "What is left is served from its bundle as before. Collect garbage, or grow the disk, and run it again.",
+        ));
     }
     if station.store.lent()?.bundles > 0 {
         return Err(CommandError::environment("a bundle could not be removed now, though all of it is copied")

@@ -37,7 +37,10 @@ fn text(status: &Status) -> String {
     ];
     if status.lent.bundles > 0 {
         let by = count(status.lent.bundles, "bundle");
-        shown.insert(1, ("lent", format!("{}, by {by}, until `serve` or `store migrate` has copied it", amount(status.lent.blobs))));
+        shown.insert(
+            1,
+            ("lent", format!("{}, by {by}, until `serve` or `store migrate` has copied it", amount(status.lent.blobs))),
+        );
     }
     if !status.staging.is_empty() {
         shown.push(("unfinished imports", status.staging.join(" ")));
