@@ -214,6 +214,12 @@ pub enum StoreError {
         /// Who, and by what.
         who: &'static str,
     },
+    /// What is to be taken into a store is not the file that was opened.
+    #[error("{path} is a link, or another file by now", path = .path.display())]
+    OtherFile {
+        /// The bundle.
+        path: PathBuf,
+    },
     /// A bundle is to be taken into a store before all of it was verified.
     #[error("{digest} was not verified, and cannot be lent")]
     NotVerified {
@@ -259,6 +265,7 @@ impl StoreError {
                 | Self::Served { .. }
                 | Self::OtherFilesystem { .. }
                 | Self::Writable { .. }
+                | Self::OtherFile { .. }
         )
     }
 }

@@ -109,7 +109,8 @@ impl Staging {
     /// it keeps the name that it was given by, too.
     ///
     /// # Errors
-    /// [`StoreError::OtherFilesystem`]; [`StoreError::Foreign`] where it is not the bundle of this manifest, or a delta.
+    /// [`StoreError::OtherFilesystem`]; [`StoreError::OtherFile`]; [`StoreError::Foreign`] where it is not the bundle of this
+    /// manifest, or a delta.
     pub fn adopt(&mut self, offer: &Offer) -> Result<(), StoreError> {
         let path = self.folder.join("bundle.tar");
         self.adopted = Some(Adopted::new(&self.store, offer, path, &self.manifest)?);

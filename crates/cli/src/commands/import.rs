@@ -186,7 +186,7 @@ fn not_in_place(error: ImportError) -> CommandError {
         ImportError::Store(StoreError::Writable { .. }) => {
             "Make it yours first (`chown`, `chmod 0444`), or import it without --in-place: then the store gets a copy."
         }
-        ImportError::Store(StoreError::Foreign { .. }) => {
+        ImportError::Store(StoreError::OtherFile { .. }) => {
             "Name the file itself, and no link to it; nobody may change it meanwhile."
         }
         _ => return error.into(),

@@ -35,7 +35,7 @@ impl Offer {
     ///
     /// # Errors
     /// [`StoreError::OtherFilesystem`]; [`StoreError::Writable`] where another user owns it, or could write to it;
-    /// [`StoreError::Foreign`] where `path` is a link, or another file by now.
+    /// [`StoreError::OtherFile`] where `path` is a link, or another file by now.
     pub fn new(store: &Store, file: Arc<File>, path: &Path) -> Result<Self, StoreError> {
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -44,7 +44,7 @@ impl Offer {
         let metadata = offer.file.metadata().during("look at", path)?;
         let of_store = fs::metadata(store.path()).during("look at", store.path())?;
         if !offer.is_named()? {
-            return Err(StoreError::Foreign { path: offer.path });
+            return Err(StoreError::OtherFile { path: offer.path });
         }
         if metadata.dev() != of_store.dev() {
             return Err(StoreError::OtherFilesystem { path: offer.path, store: store.path().to_owned() });
@@ -84,7 +84,7 @@ impl Offer {
         let linked = fs::symlink_metadata(target).during("look at", target)?;
         if !self.is(linked.dev(), linked.ino())? {
             remove_if_there(target)?;
-            return Err(StoreError::Foreign { path: self.path.clone() });
+            return Err(StoreError::OtherFile { path: self.path.clone() });
         }
         Ok(())
     }

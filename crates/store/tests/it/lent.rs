@@ -405,7 +405,7 @@ fn what_others_can_write_is_not_taken_in() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let link = folder.path().join("link.tar");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    assert!(matches!(loan().take_in(&shelf, &link), Err(StoreError::Foreign { .. })));
+    assert!(matches!(loan().take_in(&shelf, &link), Err(StoreError::OtherFile { .. })));
     assert!(shelf.site.current().is_none() && path.exists());
     loan().take_in(&shelf, &path).unwrap();
 }
