@@ -46,7 +46,7 @@ pub struct Installed {
 
 /// A binary that is to be installed.
 pub(super) struct Source<'a> {
-    pub(super) content: &'a mut dyn Read,
+    pub(super) content: Box<dyn Read>,
     pub(super) digest: &'a Digest,
     pub(super) description: &'a Description,
 }

@@ -188,7 +188,8 @@ impl Updater<'_> {
         let lost = || UpdateError::Blob { digest: offer.digest.clone() };
         let mut blob =
             self.store.open_blob(&offer.digest)?.filter(|blob| blob.size() == offer.size).ok_or_else(lost)?;
-        let source = install::Source { content: &mut blob, digest: &offer.digest, description: &offer.description };
+        let source =
+            install::Source { content: Box::new(blob), digest: &offer.digest, description: &offer.description };
         install::run(lock, source, path, try_out)
     }
 
@@ -212,8 +213,8 @@ impl Updater<'_> {
         if present.digest != digest {
             return Err(UpdateError::Blob { digest });
         }
-        let mut file = std::fs::File::open(&kept).map_err(|source| UpdateError::io("open", &kept, source))?;
-        let source = install::Source { content: &mut file, digest: &digest, description: &present.description };
+        let file = std::fs::File::open(&kept).map_err(|source| UpdateError::io("open", &kept, source))?;
+        let source = install::Source { content: Box::new(file), digest: &digest, description: &present.description };
         install::run(lock, source, path, try_out)
     }
 }

@@ -80,6 +80,7 @@ fn what_cannot_be_taken_in_is_told_with_what_to_do() {
     mode(sandbox, 0o644);
     std::os::unix::fs::symlink("plant-1.tar", sandbox.join("plant/link.tar")).expect("a link");
     insta::assert_snapshot!("in_place_link", sandbox.see(&["import", "plant/link.tar", "--in-place"]));
+    std::fs::create_dir(sandbox.join("media")).expect("a folder");
     sandbox.must(&["send", BUNDLE, "--to", "media", "--volume-size", "1MiB"]);
     insta::assert_snapshot!("in_place_volumes", sandbox.see(&["import", "media", "--in-place"]));
     assert_eq!(import::store(sandbox), before);

@@ -21,7 +21,7 @@ use crate::ui::{bytes, count};
 /// itself, slowly; asked by this command it does it at once.
 #[derive(Debug, clap::Args)]
 pub struct MigrateArgs {
-    /// What has to stay free on the disk, like 512M or 10G [default: 1G]
+    /// What has to stay free on the disk, like 512M or 10G; a running server has its own [default: 1G]
     #[arg(long, value_name = "BYTES")]
     headroom: Option<Bytes>,
 }
@@ -90,8 +90,9 @@ fn outcome(migrated: &Migrated, station: &Station) -> Result<()> {
             .hint("`sealock store scrub --heal BUNDLE` brings them back from another copy of the bundle."));
     }
     if migrated.no_room {
-        let free = bytes(station.store.free_bytes()?);
-        return Err(CommandError::environment(format!("{} do not fit into {free}", amount(migrated.left))).hint(
+        let (left, free) = (amount(migrated.left), bytes(station.store.free_bytes()?));
+        let problem = format!("no room for {left}: {free} are free, and the headroom stays so");
+        return Err(CommandError::environment(problem).hint(
             "What is left is served from its bundle as before. Collect garbage, or grow the disk, and run it again.",
         ));
     }
