@@ -5,17 +5,19 @@
 
 mod error;
 mod gate;
+mod in_place;
 pub(crate) mod layer;
 mod list;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use sealock_store::lent::Offer;
 use sealock_store::release::{Published, Reference, Release, Selection};
-use sealock_store::{Store, StoreLock};
+use sealock_store::{Staging, Store, StoreLock};
 use sealock_trust::directory::TrustedRoot;
 use sealock_trust::receipt::{Receipt, Verdict};
 use sealock_trust::tuf::walk_roots;
@@ -27,6 +29,8 @@ use crate::verify::{self, VerifiedHeader};
 
 pub use error::ImportError;
 pub use gate::{Gate, Judged, Notice};
+use in_place::Lending;
+pub use in_place::check_in_place;
 use sink::Staged;
 
 /// Manifests that a receipt names at most, the newest ones: it has to stay a document that can be read. To name fewer
@@ -63,12 +67,14 @@ pub struct Terms {
     pub confirm_clock: bool,
     /// The token with which two people let this one bundle in.
     pub break_glass: Option<Vec<u8>>,
+    /// Whether the store is to take the bundle in as it is, and serve from it until its blobs are migrated.
+    pub in_place: bool,
 }
 
 impl Terms {
     /// At the time `now`, with nothing out of the ordinary.
     pub fn at(now: Timestamp) -> Self {
-        Self { now, accept_gap: None, accept_stale: None, confirm_clock: false, break_glass: None }
+        Self { now, accept_gap: None, accept_stale: None, confirm_clock: false, break_glass: None, in_place: false }
     }
 }
 
@@ -105,6 +111,10 @@ pub struct Imported {
     pub stale: bool,
     /// Bytes of blobs that were written.
     pub written: u64,
+    /// Bytes of blobs that the bundle lends, which the store has taken in.
+    pub lent: u64,
+    /// Where the bundle still has the name that it was given by, though the store has taken it in; nowhere but after trouble.
+    pub left_at: Option<PathBuf>,
     /// The signed receipt, byte for byte; of the newest bundle of the stream where this one came before.
     pub receipt: Vec<u8>,
     /// What somebody should know.
@@ -138,11 +148,23 @@ pub fn import_archive(
     station.gate().check_generation()?;
     let claim = list::keep(&archive, station, Claim::of(&archive, station), terms.now)?;
     let judged = station.gate().judge(archive, &claim.stream, &claim.root, terms)?;
+    let offer = terms.in_place.then(|| in_place::offer(&judged.header, station.store)).transpose()?;
     let lock = station.store.lock()?;
-    let import =
-        Import { station, lock: &lock, judged: &judged, header: &judged.header, claim: &claim, now: terms.now };
+    let import = Import {
+        station,
+        lock: &lock,
+        judged: &judged,
+        header: &judged.header,
+        claim: &claim,
+        now: terms.now,
+        offer: offer.as_ref(),
+    };
     match import.earlier_release()? {
-        Some(release) => Ok(ImportOutcome::Already(import.imported(release, 0)?)),
+        Some(release) => {
+            // Where it was cut off between its publishing and its end.
+            lock.release_hold(judged.header.digest())?;
+            Ok(ImportOutcome::Already(import.imported(release, Brought::default())?))
+        }
         None => {
             import.check_not_held()?;
             import.run(progress)
@@ -184,6 +206,15 @@ struct Import<'a> {
     header: &'a VerifiedHeader,
     claim: &'a Claim,
     now: Timestamp,
+    /// The bundle, where the store is to take it in.
+    offer: Option<&'a Offer>,
+}
+
+/// Bytes of blobs that were new.
+#[derive(Clone, Copy, Default)]
+struct Brought {
+    written: u64,
+    lent: u64,
 }
 
 impl Import<'_> {
@@ -219,10 +250,12 @@ impl Import<'_> {
     }
 
     fn accept(&self, progress: &mut dyn FnMut(Progress)) -> Result<ImportOutcome, ImportError> {
-        let staged = self.stage(progress)?;
+        let (staging, brought) = match self.offer {
+            Some(offer) => self.stage_in_place(offer, progress)?,
+            None => self.stage(progress)?,
+        };
         let current = self.station.store.current_release(self.station.site.key_set())?;
         let release = self.next_release(current.as_ref())?;
-        let written = staged.written();
         let held = self.held()?;
         let accepted = self.station.trust.accept(
             &self.claim.stream,
@@ -231,19 +264,14 @@ impl Import<'_> {
             |generation| self.receipt(held, generation),
         )?;
         let release = release.with_trust(accepted.generation, self.judged.exceptions.clone());
-        let published = self.lock.publish(release, Some(staged.into_staging()), self.station.site.signer())?;
-        Ok(ImportOutcome::Published(self.imported(published.release.number, written)?))
+        let published = self.lock.publish(release, Some(staging), self.station.site.signer())?;
+        Ok(ImportOutcome::Published(self.imported(published.release.number, brought)?))
     }
 
     /// Brings every blob into staging, each written and hashed once.
-    fn stage(&self, progress: &mut dyn FnMut(Progress)) -> Result<Staged<'_>, ImportError> {
+    fn stage(&self, progress: &mut dyn FnMut(Progress)) -> Result<(Staging, Brought), ImportError> {
         let manifest = self.header.digest();
-        let blobs = &self.header.manifest().blobs;
-        let bases = self.header.manifest().patched().map(|(_, patch)| &patch.base);
-        let digests = blobs.iter().map(|blob| &blob.digest).chain(bases).chain([manifest]);
-        let digests: Vec<Digest> = digests.cloned().collect();
-        // Before presence is looked up: what is found then stays.
-        self.lock.hold(manifest, &digests)?;
+        self.hold()?;
         delta::check_base(self.header, self.station.inside(), &self.claim.root)?;
         let mut staged = Staged::new(self.station.store, self.lock.staging(manifest)?);
         if let Err(error) = staged.check_room(self.header.manifest().entries()) {
@@ -259,7 +287,38 @@ impl Import<'_> {
         streamed.map_err(|error| self.wanted(error))?;
         // The next delta is checked against what this manifest lists.
         staged.keep_manifest(manifest, self.header.manifest_bytes())?;
-        Ok(staged)
+        let brought = Brought { written: staged.written(), lent: 0 };
+        Ok((staged.into_staging(), brought))
+    }
+
+    /// Hashes every blob where it stands, and has the store lend it from there.
+    fn stage_in_place(
+        &self,
+        offer: &Offer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Staging, Brought), ImportError> {
+        self.hold()?;
+        let mut staging = self.lock.staging(self.header.digest())?;
+        if let Err(error) = staging.adopt(offer) {
+            drop(staging);
+            self.give_up();
+            return Err(error.into());
+        }
+        let mut lending = Lending::new(staging);
+        let total = self.header.payload_size();
+        self.header.stream(&mut lending, &mut |done| progress(Progress { done, total }))?;
+        let (staging, lent) = lending.into_parts();
+        Ok((staging, Brought { written: 0, lent }))
+    }
+
+    /// Before presence is looked up: what is found then stays.
+    fn hold(&self) -> Result<(), ImportError> {
+        let manifest = self.header.digest();
+        let blobs = &self.header.manifest().blobs;
+        let bases = self.header.manifest().patched().map(|(_, patch)| &patch.base);
+        let digests = blobs.iter().map(|blob| &blob.digest).chain(bases).chain([manifest]);
+        let digests: Vec<Digest> = digests.cloned().collect();
+        Ok(self.lock.hold(manifest, &digests)?)
     }
 
     /// A base that has rotted is wanted as one that is missing is: what was to be made of it comes whole next time.
@@ -311,13 +370,22 @@ impl Import<'_> {
     /// Leaves nothing of a refused bundle in the store. Failing at that changes nothing about the refusal.
     fn give_up(&self) {
         let manifest = self.header.digest();
-        let discarded = self.lock.staging(manifest).and_then(sealock_store::Staging::discard);
+        let discarded = self.lock.staging(manifest).and_then(Staging::discard);
         if let Err(error) = discarded.and_then(|()| self.lock.release_hold(manifest)) {
             tracing::warn!(%manifest, %error, "what was read of a refused bundle stays in staging");
         }
     }
 
-    fn imported(&self, release: u64, written: u64) -> Result<Imported, ImportError> {
+    /// The bundle is the store's from here on, and has no other name. That it keeps one harms nobody: it is told.
+    fn take_over(&self) -> Option<PathBuf> {
+        let given_up = self.offer?.give_up(self.station.store, self.header.digest());
+        let error = given_up.err()?;
+        tracing::warn!(%error, "the bundle keeps the name that it was given by");
+        Some(self.header.archive().path().to_owned())
+    }
+
+    fn imported(&self, release: u64, Brought { written, lent }: Brought) -> Result<Imported, ImportError> {
+        let left_at = self.take_over();
         let accepted = self.station.trust.accepted(&self.claim.stream)?;
         Ok(Imported {
             release,
@@ -326,6 +394,8 @@ impl Import<'_> {
             manifest: self.header.digest().clone(),
             stale: self.header.is_stale(self.now),
             written,
+            lent,
+            left_at,
             receipt: accepted.map(|accepted| accepted.receipt).unwrap_or_default(),
             notices: self.judged.notices.clone(),
         })

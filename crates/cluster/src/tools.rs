@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sealock_store::{Store, StoreError};
+use sealock_store::{Blob, Store, StoreError};
 use sealock_trust::reason::Code;
 use sealock_trust::{Algorithm, Digest, Hasher};
 use serde::Deserialize;
@@ -172,19 +172,21 @@ impl<'a> Toolbox<'a> {
         }
     }
 
-    fn open(&self, what: &str, digest: &Digest) -> Result<File, ToolError> {
+    fn open(&self, what: &str, digest: &Digest) -> Result<Blob, ToolError> {
         let opened = self
             .store
             .open_blob(digest)
             .map_err(|source| ToolError::Store { what: what.into(), source: Box::new(source) })?;
         let missing = || ToolError::Blob { what: what.into(), digest: digest.clone() };
-        opened.map(|blob| blob.file).ok_or_else(missing)
+        opened.ok_or_else(missing)
     }
 
     fn small_blob(&self, what: &str, digest: &Digest, limit: u64) -> Result<Vec<u8>, ToolError> {
         let mut bytes = Vec::new();
-        let failed = |source| ToolError::Io { action: "read", path: self.store.blob_path(digest), source };
-        self.open(what, digest)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let blob = self.open(what, digest)?;
+        let path = blob.path().to_owned();
+        let failed = |source| ToolError::Io { action: "read", path, source };
+        blob.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
         if Digest::of(digest.algorithm(), &bytes) != *digest {
             return Err(ToolError::Blob { what: what.into(), digest: digest.clone() });
         }
@@ -219,7 +221,7 @@ impl<'a> Toolbox<'a> {
 
 /// Hashes what it reads.
 struct Verifying {
-    inner: File,
+    inner: Blob,
     hasher: Hasher,
 }
 

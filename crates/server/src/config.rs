@@ -59,6 +59,12 @@ pub struct UpkeepPolicy {
     pub scrub_rate: Option<u64>,
     /// How often each blob is hashed, if the rate allows it.
     pub scrub_every: Duration,
+    /// Bytes that are copied in a second, out of bundles that were taken in and into the store; none where there is nothing.
+    pub migrate_rate: Option<u64>,
+    /// How often it is looked for such bundles.
+    pub migrate_every: Duration,
+    /// What migration leaves free on the disk, in bytes.
+    pub migrate_headroom: u64,
     /// The folder of the clusters' folders, which say what was made from which release.
     pub clusters: Option<PathBuf>,
 }
@@ -72,6 +78,9 @@ impl Default for UpkeepPolicy {
             retain: None,
             scrub_rate: Some(8 << 20),
             scrub_every: Duration::from_secs(7 * 24 * 3600),
+            migrate_rate: Some(32 << 20),
+            migrate_every: Duration::from_secs(10),
+            migrate_headroom: 1 << 30,
             clusters: None,
         }
     }

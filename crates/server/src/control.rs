@@ -2,7 +2,8 @@
 //!
 //! `reload` makes the server read the current release again; the answer is `ok`, with the number of the release behind
 //! it, or `error` and what is wrong. `collect`, with a [`Collect`] as JSON behind it, makes it collect garbage; the answer is
-//! `ok` with an [`Outcome`] as JSON, `busy` where an import runs, or `error`.
+//! `ok` with an [`Outcome`] as JSON, `busy` where an import runs, or `error`. `migrate` makes it move into the store what bundles
+//! lend; the answer is `ok` with a [`Migrated`] as JSON, `busy` where another process does, or `error`.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use sealock_store::StoreError;
 use sealock_store::gc::Outcome;
+use sealock_store::lent::Migrated;
+use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader as AsyncBufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
@@ -27,6 +30,9 @@ const LONGEST_LINE: u64 = 4096;
 
 /// What is said about garbage names each blob of it; in bytes.
 const LONGEST_OUTCOME: u64 = 1 << 30;
+
+/// What a server says that may not write the store, or leaves it to another one.
+const KEEPS_NOTHING: &str = "error this server does not keep the store\n";
 
 /// Clients that are answered at a time.
 const MOST_CLIENTS: usize = 16;
@@ -61,12 +67,12 @@ pub enum ControlError {
     /// It could not read the release; it goes on serving the one before.
     #[error("the server could not read the new release: {0}")]
     Refused(String),
-    /// It could not collect garbage now.
-    #[error("the server cannot collect garbage now: {0}")]
+    /// It could not do it now.
+    #[error("the server cannot do that now: {0}")]
     Busy(String),
-    /// It could not collect garbage.
-    #[error("the server could not collect garbage: {0}")]
-    Uncollected(String),
+    /// It could not do it.
+    #[error("the server could not do that: {0}")]
+    Undone(String),
 }
 
 impl ControlError {
@@ -107,7 +113,20 @@ pub fn collect(path: &Path, asked: &Collect) -> Result<Outcome, ControlError> {
     match ask(path, &line, (COLLECT, LONGEST_OUTCOME))? {
         (Word::Ok, outcome) => serde_json::from_str(&outcome).map_err(unclear),
         (Word::Busy, problem) => Err(ControlError::Busy(problem)),
-        (Word::Error, problem) => Err(ControlError::Uncollected(problem)),
+        (Word::Error, problem) => Err(ControlError::Undone(problem)),
+    }
+}
+
+/// Tells the server behind the socket `path` to move into the store what bundles lend, as fast as it can.
+///
+/// # Errors
+/// [`ControlError`]; [`ControlError::Busy`] where another process does that.
+pub fn migrate(path: &Path) -> Result<Migrated, ControlError> {
+    let unclear = |source: serde_json::Error| ControlError::Talk { path: path.to_owned(), source: source.into() };
+    match ask(path, "migrate", (COLLECT, LONGEST_OUTCOME))? {
+        (Word::Ok, migrated) => serde_json::from_str(&migrated).map_err(unclear),
+        (Word::Busy, problem) => Err(ControlError::Busy(problem)),
+        (Word::Error, problem) => Err(ControlError::Undone(problem)),
     }
 }
 
@@ -211,6 +230,7 @@ async fn talk(stream: UnixStream, state: &Arc<State>, upkeep: Option<Arc<Upkeep>
             Err(problem) => format!("error {}\n", problem.replace('\n', " ")),
         },
         ("collect", asked) => collected(asked, upkeep).await,
+        ("migrate", _) => migrated(upkeep).await,
         _ => "error unknown command\n".to_owned(),
     };
     timeout(PATIENCE.max(Duration::from_secs(answer.len() as u64 >> 20)), reader.write_all(answer.as_bytes())).await?
@@ -218,18 +238,30 @@ async fn talk(stream: UnixStream, state: &Arc<State>, upkeep: Option<Arc<Upkeep>
 
 /// Collects garbage on a blocking thread, and says in one line what came of it.
 async fn collected(asked: &str, upkeep: Option<Arc<Upkeep>>) -> String {
-    let Some(upkeep) = upkeep else { return "error this server does not keep the store\n".to_owned() };
+    let Some(upkeep) = upkeep else { return KEEPS_NOTHING.to_owned() };
     let Ok(asked) = serde_json::from_str::<Collect>(asked) else { return "error unknown request\n".to_owned() };
-    let collect = move || match upkeep.collect(asked) {
-        Ok(outcome) => serde_json::to_string(&outcome)
+    let collect = move || said(&upkeep.collect(asked));
+    tokio::task::spawn_blocking(collect).await.unwrap_or_else(|error| format!("error {error}\n"))
+}
+
+/// Migrates on a blocking thread, and says in one line what came of it.
+async fn migrated(upkeep: Option<Arc<Upkeep>>) -> String {
+    let Some(upkeep) = upkeep else { return KEEPS_NOTHING.to_owned() };
+    let migrate = move || said(&upkeep.migrate_at_once().map_err(RevokedError::from));
+    tokio::task::spawn_blocking(migrate).await.unwrap_or_else(|error| format!("error {error}\n"))
+}
+
+/// In one line.
+fn said<T: Serialize>(done: &Result<T, RevokedError>) -> String {
+    match done {
+        Ok(outcome) => serde_json::to_string(outcome)
             .map_or_else(|error| format!("error {error}\n"), |outcome| format!("ok {outcome}\n")),
         Err(error) => {
             let is_busy = matches!(error, RevokedError::Store(StoreError::Locked { .. }));
             let word = if is_busy { "busy" } else { "error" };
-            format!("{word} {}\n", with_causes(&error).replace('\n', " "))
+            format!("{word} {}\n", with_causes(error).replace('\n', " "))
         }
-    };
-    tokio::task::spawn_blocking(collect).await.unwrap_or_else(|error| format!("error {error}\n"))
+    }
 }
 
 /// Reads the current release on a blocking thread, and says which one it is.

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{IoContext, StoreError};
 use crate::gc::{Amount, Plan, chain};
 use crate::layout::ALGORITHMS;
+use crate::lent::foreign;
 use crate::operations::Operation;
-use crate::scrub::{Hashed, hash_in};
+use crate::scrub::Hashed;
 use crate::store::Store;
 
 /// What a check looked at, and what it found.
@@ -122,7 +123,7 @@ impl Store {
         }
     }
 
-    /// What bears no digest for a name, or is no file, has no business among the blobs.
+    /// What bears no digest for a name, or is no file, has no business among the blobs, or the bundles that lend some.
     fn check_names(&self, checked: &mut Checked) -> Result<(), StoreError> {
         for algorithm in ALGORITHMS {
             let folder = self.layout.blobs().join(algorithm.as_str());
@@ -135,6 +136,10 @@ impl Store {
                 }
             }
         }
+        for path in foreign(&self.layout)? {
+            checked.find(format!("{} does not belong into a store", path.display()));
+        }
+        self.unreadable_lenders()?.into_iter().for_each(|finding| checked.find(finding));
         Ok(())
     }
 
@@ -149,7 +154,7 @@ impl Store {
         let Some(pace) = deep else { return Ok(()) };
         blobs.sort();
         for (digest, size) in blobs {
-            match hash_in(&self.layout.blobs(), &digest, pace) {
+            match self.hash(&digest, pace)? {
                 Hashed::Whole => checked.hashed.add(size),
                 Hashed::Rotten(problem) => checked.find(format!("{digest} has rotted: {problem}")),
                 Hashed::Gone => {}

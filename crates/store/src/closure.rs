@@ -91,13 +91,13 @@ impl Manifest {
 /// The blob `digest`, which has at most `limit` bytes and the digest that it stands under.
 pub(crate) fn read(store: &Store, digest: &Digest, limit: u64) -> Result<Vec<u8>, ClosureError> {
     let blob = store.open_blob(digest)?.ok_or_else(|| ClosureError::Missing { digest: digest.clone() })?;
-    if blob.size > limit {
+    if blob.size() > limit {
         return Err(ClosureError::TooLong { digest: digest.clone() });
     }
     let mut bytes = Vec::new();
     let read = |source| ClosureError::Read { digest: digest.clone(), source };
     failpoint::hit("read manifest").map_err(read)?;
-    blob.file.take(limit).read_to_end(&mut bytes).map_err(read)?;
+    blob.take(limit).read_to_end(&mut bytes).map_err(read)?;
     let actual = Digest::of(digest.algorithm(), &bytes);
     if actual != *digest {
         return Err(ClosureError::Damaged { digest: digest.clone(), actual });

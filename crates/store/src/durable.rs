@@ -46,6 +46,11 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     failpoint::hit("rename").and_then(|()| fs::rename(from, to)).during("rename", from)
 }
 
+/// Gives the file at `from`, and no link, a second name within one filesystem. Durable only after [`sync_folder`].
+pub(crate) fn link(from: &Path, to: &Path) -> Result<(), StoreError> {
+    failpoint::hit("link").and_then(|()| fs::hard_link(from, to)).during("link", from)
+}
+
 /// Makes every change to the entries of `folder` durable.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     failpoint::hit("sync folder").and_then(|()| File::open(folder)?.sync_all()).during("sync", folder)

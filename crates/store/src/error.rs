@@ -198,6 +198,34 @@ pub enum StoreError {
         /// The folder of the store.
         path: PathBuf,
     },
+    /// A bundle is to be taken into a store that stands elsewhere.
+    #[error("{path} is on another filesystem than the store in {store}, or cannot be moved there", path = .path.display(), store = .store.display())]
+    OtherFilesystem {
+        /// The bundle.
+        path: PathBuf,
+        /// The folder of the store.
+        store: PathBuf,
+    },
+    /// A bundle is to be taken into a store, and somebody else could change it there.
+    #[error("{path} {who} could go on writing to it", path = .path.display())]
+    Writable {
+        /// The bundle.
+        path: PathBuf,
+        /// Who, and by what.
+        who: &'static str,
+    },
+    /// What is to be taken into a store is not the file that was opened.
+    #[error("{path} is a link, or another file by now", path = .path.display())]
+    OtherFile {
+        /// The bundle.
+        path: PathBuf,
+    },
+    /// A bundle is to be taken into a store before all of it was verified.
+    #[error("{digest} was not verified, and cannot be lent")]
+    NotVerified {
+        /// The blob.
+        digest: Digest,
+    },
     /// Something stands in the store that the store did not put there.
     #[error("{path} does not belong into a store", path = .path.display())]
     Foreign {
@@ -235,6 +263,9 @@ impl StoreError {
                 | Self::Io { .. }
                 | Self::NotAStore { .. }
                 | Self::Served { .. }
+                | Self::OtherFilesystem { .. }
+                | Self::Writable { .. }
+                | Self::OtherFile { .. }
         )
     }
 }

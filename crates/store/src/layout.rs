@@ -48,6 +48,31 @@ impl Layout {
         blob_in(&self.blobs(), digest)
     }
 
+    /// Bundles that were taken in, and lend their blobs.
+    pub(crate) fn lent(&self) -> PathBuf {
+        self.root.join("lent")
+    }
+
+    /// The bundle whose manifest has this digest.
+    pub(crate) fn lender(&self, manifest: &Digest) -> PathBuf {
+        self.lent().join(format!("{}{BUNDLE_END}", file_name(manifest)))
+    }
+
+    /// What that bundle lends no more.
+    pub(crate) fn withdrawn(&self, manifest: &Digest) -> PathBuf {
+        self.lent().join(format!("{}{WITHDRAWN_END}", file_name(manifest)))
+    }
+
+    /// Blobs on their way from a bundle to a file of their own.
+    pub(crate) fn migrating(&self) -> PathBuf {
+        self.lent().join("partial")
+    }
+
+    /// Held by whoever migrates.
+    pub(crate) fn migration_lock(&self) -> PathBuf {
+        self.lent().join("lock")
+    }
+
     pub(crate) fn stagings(&self) -> PathBuf {
         self.root.join("staging")
     }
@@ -101,6 +126,12 @@ impl Layout {
         self.holds().join(file_name(manifest))
     }
 }
+
+/// How the name of a bundle that was taken in ends.
+pub(crate) const BUNDLE_END: &str = ".tar";
+
+/// How the name of the list ends that says what a bundle lends no more.
+pub(crate) const WITHDRAWN_END: &str = ".withdrawn";
 
 /// The algorithms that have a folder under `blobs/`.
 pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];

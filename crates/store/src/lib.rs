@@ -5,6 +5,7 @@
 //! [`StoreLock::publish`]. Every change is durable when its call returns, and may be cut off anywhere.
 //! What is pushed to a registry goes through [`pushed::Pushed`], which one process holds.
 
+mod blob;
 mod blob_writer;
 pub mod check;
 pub mod closure;
@@ -15,6 +16,7 @@ pub mod failpoint;
 pub mod gc;
 mod hold;
 mod layout;
+pub mod lent;
 mod liveness;
 mod lock;
 pub mod oci;
@@ -30,10 +32,11 @@ pub mod status;
 mod store;
 mod sync;
 
+pub use blob::Blob;
 pub use blob_writer::BlobWriter;
 pub use error::StoreError;
 pub use liveness::{Bound, Standing};
 pub use lock::StoreLock;
 pub use release::{Published, Release};
 pub use staging::Staging;
-pub use store::{Blob, Store};
+pub use store::Store;

@@ -36,6 +36,7 @@ impl StoreLock {
         check_format(&release, &self.layout().release(release.number))?;
         release.check_conflicts()?;
         release.check_limits()?;
+        staging.as_ref().map_or(Ok(()), Staging::check_adopted)?;
         check_blobs(self.store(), &release, staging.as_ref())?;
         let file = sign(&release, signer)?;
         let digest = Digest::sha256(&file);

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::current::current_number;
 use crate::durable::{TEMPORARY, remove_if_there};
 use crate::error::{IoContext, StoreError};
+use crate::lent::put_away;
 use crate::lock::StoreLock;
 use crate::operations::{self, Operation, Record};
 use crate::reserve::with_room;
@@ -26,6 +27,8 @@ fn settle_publish(lock: &StoreLock) -> Result<(), StoreError> {
     }
     tracing::info!(release, "publishing was cut off before the release became current; it is undone");
     remove_if_there(&lock.layout().release(release))?;
+    // Before that is told, so that it is done again where this is cut off, too.
+    put_away(lock)?;
     settle(lock, &last, &Operation::Abandoned { release })
 }
 

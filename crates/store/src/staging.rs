@@ -1,7 +1,8 @@
 //! Staging: blobs of one bundle that have arrived, but belong to no release yet.
 //!
 //! `staging/<manifest-digest>/blobs/<alg>/<hex>` holds finished blobs, `partial/` the ones being written. Both are on the
-//! filesystem of the store, so that accepting a blob is a rename and its bytes are written once.
+//! filesystem of the store, so that accepting a blob is a rename and its bytes are written once. `bundle.tar` is the second name
+//! of a bundle that shall lend its blobs ([`crate::lent`]).
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -12,12 +13,14 @@ use std::path::PathBuf;
 use rustix::fs::FallocateFlags;
 use sealock_trust::{Digest, Hasher};
 
+use crate::blob::{Blob, open_file, size_of_file};
 use crate::blob_writer::BlobWriter;
 use crate::durable::{ensure_folder, remove_folder_if_there, remove_if_there, rename, set_mode, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
 use crate::layout::{ALGORITHMS, blob_in};
-use crate::store::{Store, size_of_blob};
+use crate::lent::{Adopted, Offer};
+use crate::store::Store;
 use crate::sync::Syncer;
 
 const READ_AT_ONCE: usize = 256 * 1024;
@@ -30,6 +33,8 @@ pub struct Staging {
     folder: PathBuf,
     /// Written or checked again in this process.
     finished: BTreeSet<Digest>,
+    /// The bundle that is to lend its blobs.
+    adopted: Option<Adopted>,
     syncer: Syncer,
 }
 
@@ -44,8 +49,8 @@ impl Staging {
         for algorithm in ALGORITHMS {
             ensure_folder(&folder.join("blobs").join(algorithm.as_str()), 0o700)?;
         }
-        let syncer = Syncer::start(&folder)?;
-        Ok(Self { store: store.clone(), manifest: manifest.clone(), folder, finished: BTreeSet::new(), syncer })
+        let (syncer, finished) = (Syncer::start(&folder)?, BTreeSet::new());
+        Ok(Self { store: store.clone(), manifest: manifest.clone(), folder, finished, adopted: None, syncer })
     }
 
     /// The digest of the manifest of the bundle.
@@ -53,7 +58,7 @@ impl Staging {
         &self.manifest
     }
 
-    /// Whether the blob is there whole, with this size: accepted into the store earlier, or staged.
+    /// Whether the blob is there whole, with this size: accepted into the store earlier, lent by a bundle, or staged.
     ///
     /// A blob that an interrupted import left here is hashed again, since a power loss may have torn it; it is dropped
     /// if it is not what its name says. An accepted blob with another size is damaged: it does not count, and is replaced
@@ -75,6 +80,14 @@ impl Staging {
         self.recover(digest, size)
     }
 
+    /// Whether the store lacks the blob, or has a damaged one of another size.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; [`StoreError::Foreign`].
+    pub fn is_new(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        Ok(self.store.blob_size(digest)? != Some(size))
+    }
+
     /// Where the staged blob stands; it is there only after [`Staging::holds`] or [`BlobWriter::finish`] said so.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
         blob_in(&self.folder.join("blobs"), digest)
@@ -84,15 +97,31 @@ impl Staging {
     ///
     /// # Errors
     /// [`StoreError::Io`]; [`StoreError::Foreign`].
-    pub fn open_blob(&self, digest: &Digest) -> Result<Option<File>, StoreError> {
-        if let Some(blob) = self.store.open_blob(digest)?.filter(|_| !self.finished.contains(digest)) {
-            return Ok(Some(blob.file));
-        }
+    pub fn open_blob(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
         if !self.finished.contains(digest) {
-            return Ok(None);
+            return self.store.open_blob(digest);
         }
         let path = self.blob_path(digest);
-        File::open(&path).during("open", &path).map(Some)
+        Ok(open_file(&path)?.map(|(file, size)| Blob::whole(file, path, size)))
+    }
+
+    /// Takes the bundle of this manifest in as it is: what the store lacks of it, it will lend. Until the release is published
+    /// it keeps the name that it was given by, too.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherFilesystem`]; [`StoreError::OtherFile`]; [`StoreError::Foreign`] where it is not the bundle of this
+    /// manifest, or a delta.
+    pub fn adopt(&mut self, offer: &Offer) -> Result<(), StoreError> {
+        let path = self.folder.join("bundle.tar");
+        self.adopted = Some(Adopted::new(&self.store, offer, path, &self.manifest)?);
+        Ok(())
+    }
+
+    /// The blob `digest` of the bundle that was taken in is what its name says.
+    pub fn confirm(&mut self, digest: &Digest) {
+        if let Some(adopted) = &mut self.adopted {
+            adopted.confirm(digest);
+        }
     }
 
     /// Begins to write the blob `digest` of `size` bytes. Room for all of it is reserved first.
@@ -155,14 +184,22 @@ impl Staging {
         for digest in &self.finished {
             let (staged, target) = (blob_in(&self.folder.join("blobs"), digest), self.store.blob_path(digest));
             // Both are whole: keeping the old one spares a rename and keeps its readers' page cache. Unless it is damaged.
-            if replaces || size_of_blob(&target)? != size_of_blob(&staged)? {
+            if replaces || size_of_file(&target)? != size_of_file(&staged)? {
                 rename(&staged, &target)?;
             }
         }
         for algorithm in ALGORITHMS {
             sync_folder(&self.store.layout.blobs().join(algorithm.as_str()))?;
         }
+        if let Some(adopted) = &self.adopted {
+            adopted.lend(&self.store)?;
+        }
         remove_folder_if_there(&self.folder)
+    }
+
+    /// Refuses to lend what nobody has hashed.
+    pub(crate) fn check_adopted(&self) -> Result<(), StoreError> {
+        self.adopted.as_ref().map_or(Ok(()), Adopted::check)
     }
 
     /// What was written or checked in this process.
@@ -172,12 +209,13 @@ impl Staging {
 
     /// Whether a release that is published together with this staging folder could use the blob.
     pub(crate) fn would_provide(&self, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.finished.contains(digest) || self.store.has_blob(digest)?)
+        let is_lent = self.adopted.as_ref().is_some_and(|adopted| adopted.provides(digest));
+        Ok(is_lent || self.finished.contains(digest) || self.store.has_blob(digest)?)
     }
 
     fn recover(&mut self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
         let path = self.blob_path(digest);
-        if size_of_blob(&path)?.is_none() {
+        if size_of_file(&path)?.is_none() {
             return Ok(false);
         }
         let (file, actual) = hash_file(&path, digest)?;

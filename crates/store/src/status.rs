@@ -7,14 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{IoContext, StoreError};
 use crate::gc::{Amount, Plan};
+use crate::lent::Lent;
 use crate::scrub::Verified;
 use crate::store::Store;
 
 /// A store at a glance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Everything under `blobs/`.
+    /// Everything that there is.
     pub blobs: Amount,
+    /// What of it bundles lend that were taken in, until it is migrated.
+    #[serde(default)]
+    pub lent: Lent,
     /// What the garbage collector would take in the end.
     pub reclaimable: Amount,
     /// Why the garbage collector would delete nothing.
@@ -55,6 +59,7 @@ impl Store {
         let filesystem = statvfs(self.path()).during("read the free space of", self.path())?;
         Ok(Status {
             blobs,
+            lent: self.lent()?,
             reclaimable: plan.reclaimable(),
             doubts: plan.doubts.clone(),
             missing: plan.missing.iter().map(|missing| missing.digest.clone()).collect(),

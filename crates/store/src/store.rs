@@ -1,25 +1,31 @@
 //! The store as its readers see it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{OFlags, statvfs};
+use rustix::fs::statvfs;
 use sealock_trust::Digest;
 use sealock_trust::format;
 
+use crate::blob::{Blob, Place, open_file, size_of_file};
 use crate::durable::{ensure_folder, replace_file};
 use crate::error::{IoContext, StoreError};
 use crate::layout::{ALGORITHMS, FORMAT, Layout};
+use crate::lent::Lenders;
 use crate::lock::StoreLock;
 use crate::{operations, reserve};
 
 /// All accepted blobs of a site, and the releases that select from them.
 ///
-/// Reading needs no lock: blobs and releases never change once they can be seen.
+/// Reading needs no lock: blobs and releases never change once they can be seen. A blob is a file of its own, or, until it is
+/// migrated, a part of a bundle that was taken in ([`crate::lent`]): readers see no difference.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) layout: Layout,
+    /// What the bundles lend that were taken in, as far as it was looked at.
+    pub(crate) lenders: Arc<Lenders>,
 }
 
 impl Store {
@@ -55,7 +61,7 @@ impl Store {
         };
         let unknown = |source| StoreError::UnknownFormat { path: path.to_owned(), source };
         format::STORE.check(found.trim_end()).map_err(unknown)?;
-        Ok(Self { layout })
+        Ok(Self { layout, lenders: Arc::default() })
     }
 
     /// The folder of the store.
@@ -63,7 +69,7 @@ impl Store {
         &self.layout.root
     }
 
-    /// Where the blob `digest` stands, if it is in the store.
+    /// Where the blob `digest` stands in a file of its own, if it does: one that a bundle lends does not, until it is migrated.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.layout.blob(digest)
     }
@@ -81,7 +87,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Foreign`] where something that is not a regular file has its place.
     pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        size_of_blob(&self.blob_path(digest))
+        Ok(self.place(digest)?.map(|place| place.size))
     }
 
     /// Opens the blob `digest` for reading, if it is in the store.
@@ -89,16 +95,36 @@ impl Store {
     /// # Errors
     /// [`StoreError::Foreign`] where something that is not a regular file has its place.
     pub fn open_blob(&self, digest: &Digest) -> Result<Option<Blob>, StoreError> {
-        let path = self.blob_path(digest);
-        match open_regular(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            // What O_NOFOLLOW answers to a symbolic link.
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                Err(StoreError::Foreign { path })
-            }
-            Err(error) => Err(error).during("open", &path),
-            Ok((file, metadata)) if metadata.is_file() => Ok(Some(Blob { file, size: metadata.len() })),
-            Ok(_) => Err(StoreError::Foreign { path }),
+        let open_own = || {
+            let path = self.blob_path(digest);
+            Ok::<_, StoreError>(open_file(&path)?.map(|(file, size)| Blob::whole(file, path, size)))
+        };
+        self.own_or_lent(open_own, || self.lenders.open(&self.layout, digest))
+    }
+
+    /// Where the bytes of the blob `digest` stand, if it is in the store.
+    pub(crate) fn place(&self, digest: &Digest) -> Result<Option<Place>, StoreError> {
+        let own = || {
+            let path = self.blob_path(digest);
+            let place = |size| Place { path: path.clone(), start: 0, size, lender: None };
+            Ok::<_, StoreError>(size_of_file(&path)?.map(place))
+        };
+        self.own_or_lent(own, || self.lenders.place(&self.layout, digest))
+    }
+
+    /// A file of its own comes before what a bundle lends. What was no file at the first look, and is lent no more at the
+    /// second, was migrated between the two, or is not there.
+    fn own_or_lent<T>(
+        &self,
+        own: impl Fn() -> Result<Option<T>, StoreError>,
+        lent: impl FnOnce() -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        if let Some(found) = own()? {
+            return Ok(Some(found));
+        }
+        match lent()? {
+            Some(found) => Ok(Some(found)),
+            None => own(),
         }
     }
 
@@ -130,22 +156,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn each_blob(&self, tell: &mut dyn FnMut(Digest, u64)) -> Result<(), StoreError> {
+        // Looked at first: what is migrated meanwhile is told of once, and not passed over.
+        let mut lent = self.lenders.known(&self.layout)?.blobs();
         for algorithm in ALGORITHMS {
             let folder = self.layout.blobs().join(algorithm.as_str());
             for entry in fs::read_dir(&folder).during("read", &folder)? {
                 let entry = entry.during("read", &folder)?;
                 let name = entry.file_name();
                 let digest = name.to_str().and_then(|hex| format!("{}:{hex}", algorithm.as_str()).parse().ok());
-                let size = match size_of_blob(&entry.path()) {
+                let size = match size_of_file(&entry.path()) {
                     Err(StoreError::Foreign { .. }) => None,
                     result => result?,
                 };
                 // One that has gone meanwhile has no size.
                 if let (Some(digest), Some(size)) = (digest, size) {
+                    lent.remove(&digest);
                     tell(digest, size);
                 }
             }
         }
+        lent.into_iter().for_each(|(digest, size)| tell(digest, size));
         Ok(())
     }
 
@@ -170,32 +200,6 @@ impl Store {
     pub fn operations(&self) -> Result<Vec<operations::Record>, StoreError> {
         operations::read(&self.layout.operations())
     }
-}
-
-/// A blob that is open for reading.
-#[derive(Debug)]
-pub struct Blob {
-    /// The file, at its start.
-    pub file: File,
-    /// Its size, in bytes.
-    pub size: u64,
-}
-
-/// The size of the regular file at `path`, or nothing where there is none.
-pub(crate) fn size_of_blob(path: &Path) -> Result<Option<u64>, StoreError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).during("look at", path),
-        Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
-        Ok(_) => Err(StoreError::Foreign { path: path.to_owned() }),
-    }
-}
-
-fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
-    let metadata = file.metadata()?;
-    Ok((file, metadata))
 }
 
 /// An interrupted `init` may have left folders; anything else is not ours to write into.

@@ -13,6 +13,7 @@ pub mod grpc_proxy;
 pub mod hsm;
 pub mod image;
 pub mod issuer;
+pub mod loan;
 pub mod notation;
 pub mod sealed;
 pub mod sigstore;

@@ -57,6 +57,14 @@ impl Medium {
         self.pieces.first().map_or(Path::new(""), |piece| &piece.path)
     }
 
+    /// The one file, and where it was opened, if it is one.
+    pub(crate) fn only_file(&self) -> Option<(Arc<File>, &Path)> {
+        match self.pieces.as_slice() {
+            [piece] => Some((piece.file.clone(), &piece.path)),
+            _ => None,
+        }
+    }
+
     /// Fills `buffer` from `position`, across the ends of files.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! Opens a bundle file.
 
+use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
 use sealock_trust::Digest;
 
@@ -37,6 +39,11 @@ impl Archive {
     /// The file, or the first of the volumes.
     pub fn path(&self) -> &Path {
         self.medium.path()
+    }
+
+    /// The file that it is, and where that was opened; none in volumes.
+    pub(crate) fn only_file(&self) -> Option<(Arc<File>, &Path)> {
+        self.medium.only_file()
     }
 
     /// Bytes of the bundle.

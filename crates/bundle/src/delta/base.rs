@@ -83,8 +83,9 @@ pub(crate) fn check_stored(store: &Store, expected: &Blob) -> Result<(), BaseMis
     let mut watch = Watch::new(&expected.media_type, expected.role);
     let Some(blob) = store.open_blob(&expected.digest)? else { return Ok(()) };
     let mut content = Vec::new();
-    let failed = |source| StoreError::Io { action: "read", path: store.blob_path(&expected.digest), source };
-    blob.file.take(watch.needs()).read_to_end(&mut content).map_err(failed)?;
+    let path = blob.path().to_owned();
+    let failed = |source| StoreError::Io { action: "read", path, source };
+    blob.take(watch.needs()).read_to_end(&mut content).map_err(failed)?;
     watch.push(&content);
     let digest = || expected.digest.clone();
     watch.finish().map_err(|mismatch| BaseMissing::TypeMismatch { digest: digest(), mismatch })
@@ -132,9 +133,9 @@ fn read_manifest(store: &Store, digest: &Digest) -> Result<Option<Manifest>, Sto
 
 /// A blob of at most `limit` bytes; nothing where there is none, or it cannot be read.
 fn read_blob(store: &Store, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    let Some(blob) = store.open_blob(digest)?.filter(|blob| blob.size <= limit) else { return Ok(None) };
+    let Some(blob) = store.open_blob(digest)?.filter(|blob| blob.size() <= limit) else { return Ok(None) };
     let mut content = Vec::new();
-    let read = blob.file.take(limit).read_to_end(&mut content);
+    let read = blob.take(limit).read_to_end(&mut content);
     Ok(read.is_ok().then_some(content))
 }
 

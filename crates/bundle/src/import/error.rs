@@ -91,6 +91,12 @@ pub enum ImportError {
     /// The token does not help.
     #[error("the token does not break the glass for this bundle")]
     BreakGlass(#[from] BreakGlassError),
+    /// A bundle in volumes is to be imported in place.
+    #[error("a bundle in volumes cannot be imported in place: it is no file that the store could serve from")]
+    InVolumes,
+    /// A delta is to be imported in place.
+    #[error("a delta cannot be imported in place: it does not carry all that it brings")]
+    DeltaInPlace,
     /// The filesystem of the store is too small.
     #[error("{path} has room for {free} bytes, and the bundle brings {needed}", path = .path.display())]
     NoRoom {
@@ -131,7 +137,7 @@ impl ImportError {
             Self::Revoked { .. } => Some(Code::Revoked),
             Self::Held { .. } => Some(Code::Held),
             Self::BreakGlass(source) => source.code(),
-            Self::NoRoom { .. } => None,
+            Self::InVolumes | Self::DeltaInPlace | Self::NoRoom { .. } => None,
         }
     }
 
@@ -154,7 +160,9 @@ impl ImportError {
             | Self::Stale { .. }
             | Self::Revoked { .. }
             | Self::Held { .. }
-            | Self::BreakGlass(_) => false,
+            | Self::BreakGlass(_)
+            | Self::InVolumes
+            | Self::DeltaInPlace => false,
             Self::NoRoom { .. } => true,
         }
     }

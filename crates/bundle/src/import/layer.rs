@@ -1,9 +1,8 @@
 //! Layers that are made of a base and a patch: where the base is found, and what it means when none comes out.
 
-use std::fs::File;
 use std::io::Read;
 
-use sealock_store::{Store, StoreError};
+use sealock_store::{Blob as Stored, Store, StoreError};
 use sealock_trust::{Digest, Hasher};
 
 use super::error::ImportError;
@@ -11,9 +10,9 @@ use crate::manifest::{Blob, Patch};
 use crate::patch::PatchError;
 
 /// The base of a patch, out of the store and nowhere else: nothing that this import brings is a base.
-pub(crate) fn open_base(store: &Store, blob: &Blob, patch: &Patch) -> Result<File, ImportError> {
-    let base = store.open_blob(&patch.base)?.filter(|base| base.size == patch.base_size);
-    base.map(|base| base.file).ok_or_else(|| damaged(blob, patch))
+pub(crate) fn open_base(store: &Store, blob: &Blob, patch: &Patch) -> Result<Stored, ImportError> {
+    let base = store.open_blob(&patch.base)?.filter(|base| base.size() == patch.base_size);
+    base.ok_or_else(|| damaged(blob, patch))
 }
 
 /// What it means that a patch did not work out: a base that has rotted is the site's to replace; else the patch lies.
@@ -36,11 +35,11 @@ fn digest_of(store: &Store, digest: &Digest) -> Result<Option<Digest>, StoreErro
     let Some(mut blob) = store.open_blob(digest)? else { return Ok(None) };
     let (mut hasher, mut buffer) = (Hasher::new(digest.algorithm()), vec![0; 256 << 10]);
     loop {
-        match blob.file.read(&mut buffer) {
+        match blob.read(&mut buffer) {
             Ok(0) => return Ok(Some(hasher.finish())),
             Ok(length) => hasher.update(&buffer[..length]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(StoreError::Io { action: "read", path: store.blob_path(digest), source }),
+            Err(source) => return Err(StoreError::Io { action: "read", path: blob.path().to_owned(), source }),
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Puts the blobs of a bundle into staging.
 
-use std::fs::File;
-use std::io::{self, Seek as _, Write};
+use std::io::{self, Write};
 
-use sealock_store::{Staging, Store, StoreError};
+use sealock_store::{Blob as Stored, Staging, Store, StoreError};
 use sealock_trust::Digest;
 
 use super::error::ImportError;
@@ -15,11 +14,10 @@ use crate::media::Watch;
 use crate::patch::{self, PatchError};
 use crate::verify::{Checker, VerifyError};
 
-/// Works a patch out once more, of two files that were read.
-fn prove_again(blob: &Blob, mut base: File, mut content: File) -> Result<(), Result<PatchError, ImportError>> {
-    for file in [&mut base, &mut content] {
-        file.rewind().map_err(|error| Ok(PatchError::Read(error)))?;
-    }
+/// Works a patch out once more, of two blobs that were read.
+fn prove_again(blob: &Blob, mut base: Stored, mut content: Stored) -> Result<(), Result<PatchError, ImportError>> {
+    base.rewind();
+    content.rewind();
     patch::prove(base, content, &blob.digest, blob.size).map_err(Ok)
 }
 
@@ -103,7 +101,7 @@ impl<'a> Staged<'a> {
     }
 
     /// Brings a patch into staging, until its blob is made.
-    fn keep_patch(&mut self, patch: &Patch, data: &mut BlobReader<'_>) -> Result<File, ImportError> {
+    fn keep_patch(&mut self, patch: &Patch, data: &mut BlobReader<'_>) -> Result<Stored, ImportError> {
         let mut writer = self.staging.write_blob(&patch.digest, patch.size)?;
         while let Some(piece) = data.next_piece()? {
             writer.push(piece)?;
@@ -115,7 +113,7 @@ impl<'a> Staged<'a> {
 
     /// Makes the blob of its base and the patch. One that the store has is made all the same, and not kept: who knows the
     /// blob's name only has not brought it.
-    fn make(&mut self, blob: &Blob, patch: &Patch, content: File) -> Result<(), ImportError> {
+    fn make(&mut self, blob: &Blob, patch: &Patch, content: Stored) -> Result<(), ImportError> {
         let base = layer::open_base(self.store, blob, patch)?;
         let made = if self.is_in_store(blob)? {
             check_stored(self.store, blob).map_err(|error| ImportError::Base(Box::new(error)))?;
@@ -129,11 +127,16 @@ impl<'a> Staged<'a> {
         })
     }
 
-    fn write(&mut self, blob: &Blob, base: File, content: File) -> Result<(), Result<PatchError, ImportError>> {
+    fn write(
+        &mut self,
+        blob: &Blob,
+        mut base: Stored,
+        mut content: Stored,
+    ) -> Result<(), Result<PatchError, ImportError>> {
         let of_store = |error: Result<PatchError, StoreError>| error.map_err(ImportError::from);
         let writer = self.staging.write_blob(&blob.digest, blob.size).map_err(|error| Err(error.into()))?;
         let mut watched = Watched { writer, watch: Watch::new(&blob.media_type, blob.role) };
-        patch::apply(&base, &content, &mut watched).map_err(|error| of_store(layer::of_store(blob, error)))?;
+        patch::apply(&mut base, &mut content, &mut watched).map_err(|error| of_store(layer::of_store(blob, error)))?;
         let Watched { writer, watch } = watched;
         if let Err(mismatch) = watch.finish() {
             // Nothing is kept. A wrong digest is the graver word, and is looked for only here.

@@ -46,7 +46,7 @@ pub struct Installed {
 
 /// A binary that is to be installed.
 pub(super) struct Source<'a> {
-    pub(super) file: File,
+    pub(super) content: Box<dyn Read>,
     pub(super) digest: &'a Digest,
     pub(super) description: &'a Description,
 }
@@ -128,7 +128,7 @@ fn write(source: Source<'_>, new: &Path) -> Result<(), UpdateError> {
     let mut file = step("create", "create", new, || options.open(new))?;
     let mut hasher = Hasher::new(source.digest.algorithm());
     let mut bytes = Vec::new();
-    let mut reader = source.file.take(MAX_BYTES);
+    let mut reader = source.content.take(MAX_BYTES);
     let mut buffer = vec![0; 1 << 20];
     loop {
         let read = reader.read(&mut buffer).map_err(|error| UpdateError::io("read what goes to", new, error))?;

@@ -163,10 +163,11 @@ impl Updater<'_> {
     /// A small blob, which has the digest that it is asked for by.
     fn document(&self, digest: &Digest) -> Result<Vec<u8>, UpdateError> {
         let lost = || UpdateError::Blob { digest: digest.clone() };
-        let blob = self.store.open_blob(digest)?.filter(|blob| blob.size <= MAX_DOCUMENT).ok_or_else(lost)?;
+        let blob = self.store.open_blob(digest)?.filter(|blob| blob.size() <= MAX_DOCUMENT).ok_or_else(lost)?;
         let mut bytes = Vec::new();
-        let failed = |source| UpdateError::io("read", &self.store.blob_path(digest), source);
-        blob.file.take(MAX_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
+        let path = blob.path().to_owned();
+        let failed = |source| UpdateError::io("read", &path, source);
+        blob.take(MAX_DOCUMENT).read_to_end(&mut bytes).map_err(failed)?;
         if Digest::of(digest.algorithm(), &bytes) == *digest { Ok(bytes) } else { Err(lost()) }
     }
 
@@ -185,8 +186,10 @@ impl Updater<'_> {
         try_out: &mut dyn FnMut(&Path) -> Result<(), String>,
     ) -> Result<Installed, UpdateError> {
         let lost = || UpdateError::Blob { digest: offer.digest.clone() };
-        let blob = self.store.open_blob(&offer.digest)?.filter(|blob| blob.size == offer.size).ok_or_else(lost)?;
-        let source = install::Source { file: blob.file, digest: &offer.digest, description: &offer.description };
+        let mut blob =
+            self.store.open_blob(&offer.digest)?.filter(|blob| blob.size() == offer.size).ok_or_else(lost)?;
+        let source =
+            install::Source { content: Box::new(blob), digest: &offer.digest, description: &offer.description };
         install::run(lock, source, path, try_out)
     }
 
@@ -211,7 +214,7 @@ impl Updater<'_> {
             return Err(UpdateError::Blob { digest });
         }
         let file = std::fs::File::open(&kept).map_err(|source| UpdateError::io("open", &kept, source))?;
-        let source = install::Source { file, digest: &digest, description: &present.description };
+        let source = install::Source { content: Box::new(file), digest: &digest, description: &present.description };
         install::run(lock, source, path, try_out)
     }
 }

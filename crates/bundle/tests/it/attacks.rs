@@ -28,7 +28,11 @@ impl Scene {
     fn refusal_of(&self, bytes: &[u8]) -> String {
         let path = self.folder.path().join("attack");
         fs::write(&path, bytes).unwrap();
-        self.site.refusal(&path)
+        let code = self.site.refusal(&path);
+        // Whichever way it comes, it is refused for the same reason, and stays where it is.
+        assert_eq!(self.site.refusal_on(&path, &crate::in_place::terms()), code);
+        assert!(fs::read(&path).unwrap() == bytes);
+        code
     }
 
     fn flipped(&self, at: usize) -> String {

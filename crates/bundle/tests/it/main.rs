@@ -11,6 +11,7 @@ mod delta;
 mod diff;
 mod hostile_tar;
 mod imports;
+mod in_place;
 mod memory;
 mod patches;
 mod readers;

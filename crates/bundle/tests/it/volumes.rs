@@ -51,6 +51,11 @@ impl Media {
         Self { folder, publisher, bundle, sent }
     }
 
+    /// A site that believes the publisher.
+    pub(crate) fn site(&self) -> Site {
+        Site::new(&self.publisher)
+    }
+
     fn media(&self) -> PathBuf {
         self.folder.path().join("media")
     }

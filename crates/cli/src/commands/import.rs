@@ -10,6 +10,7 @@ use sealock_bundle::delta::{BaseMissing, Inside, check_base};
 use sealock_bundle::import::{self, ImportError, ImportOutcome, Imported, Notice, Terms};
 use sealock_bundle::volumes::INDEX_SUFFIX;
 use sealock_server::control::{self, ControlError};
+use sealock_store::StoreError;
 use sealock_trust::{Digest, Justification};
 use serde::Serialize;
 
@@ -46,6 +47,14 @@ pub struct ImportArgs {
     /// The token with which two people let this one bundle in: see `site break-glass`
     #[arg(long, value_name = "FILE")]
     break_glass: Option<PathBuf>,
+    /// Serve the bundle as it is, and copy it into the store later
+    ///
+    /// For a large bundle on the store's own filesystem, which is to be served now, or where the disk has no room for it twice.
+    /// It is verified as ever, but its blobs are not written: the store takes the file away from where it is, serves from it, and
+    /// moves the blobs into files of their own in the background while `serve` runs, or by `store migrate`. One whole bundle in
+    /// one file, which belongs to you and nobody else can write; not volumes, not a delta
+    #[arg(long)]
+    in_place: bool,
     /// Write the signed receipt to this file, for the publisher
     #[arg(long, value_name = "FILE")]
     receipt: Option<PathBuf>,
@@ -83,11 +92,19 @@ struct Outcome {
     digest: Digest,
     /// Its soft expiry has passed.
     stale: bool,
-    /// Bytes of blobs that were new.
+    /// Bytes of blobs that were new, and written.
     written: u64,
+    /// Bytes of blobs that were new, and that the bundle lends.
+    #[serde(skip_serializing_if = "is_nothing")]
+    lent: u64,
     /// What somebody should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_nothing(bytes: &u64) -> bool {
+    *bytes == 0
 }
 
 /// No token or revocation list is longer than this; in bytes.
@@ -103,6 +120,10 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
     }
     let source = Source::find(&args.bundle, context)?;
     let terms = terms(args)?;
+    if args.in_place && source.volumes().is_some() {
+        return Err(CommandError::usage("a bundle in volumes cannot be imported in place")
+            .hint("Without --in-place volumes are read where they lie, and the store gets a copy."));
+    }
     if context.dry_run {
         return dry_run(args, &source, &station, &terms, context);
     }
@@ -129,6 +150,7 @@ pub fn run(args: &ImportArgs, context: &Context) -> Result<()> {
             let shown = show_wanted(args, missing, context);
             shown.err().unwrap_or_else(|| importing(&source, error.into()))
         }
+        _ if args.in_place => importing(&source, not_in_place(error)),
         _ => importing(&source, error.into()),
     })?;
     if is_list_kept || matches!(outcome, ImportOutcome::Published(_)) {
@@ -151,6 +173,27 @@ fn importing(source: &Source, error: CommandError) -> CommandError {
             "`sealock verify` with the same volumes says what is damaged, and whether `sealock repair` rebuilds it.",
         ),
         false => error,
+    }
+}
+
+/// What to do where the bundle itself is well, and cannot be taken in as it is.
+fn not_in_place(error: ImportError) -> CommandError {
+    let hint = match &error {
+        ImportError::DeltaInPlace => "Import it without --in-place: a delta is small.",
+        ImportError::Store(StoreError::OtherFilesystem { .. }) => {
+            "Import it without --in-place: then the store gets a copy. Or move it to the store's filesystem first."
+        }
+        ImportError::Store(StoreError::Writable { .. }) => {
+            "Make it yours first (`chown`, `chmod 0444`), or import it without --in-place: then the store gets a copy."
+        }
+        ImportError::Store(StoreError::OtherFile { .. }) => {
+            "Name the file itself, and no link to it; nobody may change it meanwhile."
+        }
+        _ => return error.into(),
+    };
+    match &error {
+        ImportError::DeltaInPlace => CommandError::usage(error.to_string()).hint(hint),
+        _ => CommandError::from(error).hint(hint),
     }
 }
 
@@ -187,6 +230,7 @@ fn terms(args: &ImportArgs) -> Result<Terms> {
         accept_stale: args.accept_stale.clone(),
         confirm_clock: args.confirm_clock,
         break_glass: args.break_glass.as_deref().map(|path| files::read(path, MAX_DOCUMENT)).transpose()?,
+        in_place: args.in_place,
         ..Terms::at(time::now())
     })
 }
@@ -205,9 +249,21 @@ fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
         ImportOutcome::Published(imported) => (true, imported),
         ImportOutcome::Already(imported) => (false, imported),
     };
-    let Imported { release, stream, sequence, manifest, stale, written, notices, .. } = imported;
+    let Imported { release, stream, sequence, manifest, stale, written, lent, left_at, notices, .. } = imported;
     warn(notices, context);
+    if let Some(path) = left_at {
+        let path = path.display();
+        context
+            .ui
+            .warn(format_args!("the store has taken {path} in, and could not remove it there: remove it yourself"));
+    }
     let text = match changed {
+        true if *lent > 0 => {
+            let lent = bytes(*lent);
+            format!(
+                "release {release} is published: {stream} {sequence}, {lent} new, served from the bundle until it is migrated"
+            )
+        }
         true => format!("release {release} is published: {stream} {sequence}, {} new", bytes(*written)),
         false => format!("nothing to do: {stream} {sequence} is imported already, in release {release}"),
     };
@@ -219,6 +275,7 @@ fn show(outcome: &ImportOutcome, context: &Context) -> Result<()> {
         digest: manifest.clone(),
         stale: *stale,
         written: *written,
+        lent: *lent,
         warnings: notices.iter().map(ToString::to_string).collect(),
     };
     context.ui.result(&outcome, text)
@@ -242,6 +299,10 @@ fn dry_run(args: &ImportArgs, source: &Source, station: &Station, terms: &Terms,
     if let Err(missing) = check_base(&judged.header, inside, &root) {
         show_wanted(args, &missing, context)?;
         return Err(importing(source, missing.into()));
+    }
+    if args.in_place {
+        import::check_in_place(&judged.header, &station.store)
+            .map_err(|error| importing(source, not_in_place(error)))?;
     }
     let verification = verify::as_judged(judged, &source.name(), terms, station, context)?;
     context.ui.note("this bundle would be imported; nothing was written");

@@ -26,7 +26,8 @@ const PAUSE: &str = "registry.k8s.io/pause:";
 ///
 /// An OCI registry over TLS, in the foreground. A new release is served as soon as it is published. SIGTERM
 /// lets running transfers finish; SIGHUP reads certificate, release and who may do what again. Meanwhile it keeps the store:
-/// collects garbage, and hashes what is there to find rot, as `store gc` and `store scrub` do.
+/// collects garbage, hashes what is there to find rot, and copies bundles that were imported in place, as `store gc`, `store scrub`
+/// and `store migrate` do.
 #[derive(Debug, clap::Args)]
 pub struct ServeArgs {
     /// Where to listen [default: the registry's address in the site root]
@@ -53,6 +54,9 @@ pub struct ServeArgs {
     /// Bytes of the store that are hashed in a second to find rot, like 512K or 8M; 0 for none [default: 8M]
     #[arg(long, value_name = "BYTES")]
     scrub_rate: Option<Bytes>,
+    /// Bytes that are copied in a second, out of bundles that were imported in place and into the store, like 8M or 1G; 0 for none [default: 32M]
+    #[arg(long, value_name = "BYTES")]
+    migrate_rate: Option<Bytes>,
     /// Who may do what: a file of the kind `Registry` [default: /etc/sealock/registry.yaml where it is; else everybody may pull]
     #[arg(long, value_name = "FILE")]
     access: Option<PathBuf>,
@@ -150,6 +154,7 @@ fn upkeep(args: &ServeArgs, station: &Station, context: &Context) -> UpkeepPolic
         grace: or(args.grace, usual.grace),
         retain: args.retain.or(station.site.retained_releases()),
         scrub_rate: args.scrub_rate.map_or(usual.scrub_rate, |Bytes(rate)| Some(rate).filter(|rate| *rate > 0)),
+        migrate_rate: args.migrate_rate.map_or(usual.migrate_rate, |Bytes(rate)| Some(rate).filter(|rate| *rate > 0)),
         clusters: Some(context.paths.clusters()),
         ..usual
     }

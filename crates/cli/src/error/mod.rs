@@ -70,6 +70,11 @@ impl CommandError {
         Self::of(Kind::Usage, message.into())
     }
 
+    /// The surroundings did not play along.
+    pub fn environment(message: impl Into<String>) -> Self {
+        Self::of(Kind::Environment, message.into())
+    }
+
     /// What was given is refused, for the reason `code`.
     pub fn refused(code: Code, message: impl Into<String>) -> Self {
         Self { code: Some(code), ..Self::of(Kind::Refused, message.into()) }

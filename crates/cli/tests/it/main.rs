@@ -29,6 +29,7 @@ mod help;
 mod hsm;
 #[cfg(feature = "outside")]
 mod import;
+mod in_place;
 mod init;
 #[cfg(feature = "outside")]
 mod inspect;

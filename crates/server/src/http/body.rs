@@ -1,16 +1,16 @@
-//! Response bodies: nothing, bytes in memory, or a range of a file.
+//! Response bodies: nothing, bytes in memory, or a range of a blob.
 
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use sealock_store::Blob;
 use tokio::task::JoinHandle;
 
-/// What is read from a file at once, and so what one download keeps in memory; in bytes.
+/// What is read from a blob at once, and so what one download keeps in memory; in bytes.
 pub(crate) const READ_AT_ONCE: u64 = 256 * 1024;
 
 /// The body of a response.
@@ -18,7 +18,7 @@ pub(crate) const READ_AT_ONCE: u64 = 256 * 1024;
 pub(crate) enum Body {
     Empty,
     Bytes(Bytes),
-    File(FileBody),
+    Blob(BlobBody),
 }
 
 impl Body {
@@ -30,39 +30,40 @@ impl Body {
         match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File(file) => file.remaining,
+            Self::Blob(blob) => blob.remaining,
         }
     }
 }
 
-/// The rest of a range of a file. Read piece by piece on the blocking threads, never ahead of the client.
+/// The rest of a range of a blob. Read piece by piece on the blocking threads, never ahead of the client.
+///
+/// The blob stays open for as long: whether it is migrated, or deleted, meanwhile makes no difference.
 #[derive(Debug)]
-pub(crate) struct FileBody {
+pub(crate) struct BlobBody {
     source: Source,
+    /// Where the piece behind the one at hand begins, in bytes.
+    position: u64,
     /// Bytes that are still to be sent.
     remaining: u64,
 }
 
 #[derive(Debug)]
 enum Source {
-    /// The next piece, and the file behind it.
-    Ready(Bytes, File),
-    /// The file, at the next piece.
-    Idle(File),
-    Reading(JoinHandle<io::Result<(Bytes, File)>>),
+    /// The next piece, and the blob behind it.
+    Ready(Bytes, Blob),
+    /// The blob, at the next piece.
+    Idle(Blob),
+    Reading(JoinHandle<io::Result<(Bytes, Blob)>>),
     /// All was sent, or reading failed.
     Ended,
 }
 
-impl FileBody {
-    /// The bytes `start..end` of `file`; the first piece is read at once, so this blocks.
-    pub(crate) fn open(mut file: File, start: u64, end: u64) -> io::Result<Self> {
-        if start > 0 {
-            file.seek(SeekFrom::Start(start))?;
-        }
+impl BlobBody {
+    /// The bytes `start..end` of `blob`; the first piece is read at once, so this blocks.
+    pub(crate) fn open(blob: Blob, start: u64, end: u64) -> io::Result<Self> {
         let remaining = end - start;
-        let (piece, file) = read_piece(file, remaining)?;
-        Ok(Self { source: Source::Ready(piece, file), remaining })
+        let (piece, blob) = read_piece(blob, start, remaining)?;
+        Ok(Self { position: start + piece.len() as u64, source: Source::Ready(piece, blob), remaining })
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -72,17 +73,21 @@ impl FileBody {
         loop {
             match std::mem::replace(&mut self.source, Source::Ended) {
                 Source::Ended => return Poll::Ready(None),
-                Source::Ready(piece, file) => {
+                Source::Ready(piece, blob) => {
                     self.remaining -= piece.len() as u64;
-                    self.source = Source::Idle(file);
+                    self.source = Source::Idle(blob);
                     return Poll::Ready(Some(Ok(piece)));
                 }
-                Source::Idle(file) => {
-                    let remaining = self.remaining;
-                    self.source = Source::Reading(tokio::task::spawn_blocking(move || read_piece(file, remaining)));
+                Source::Idle(blob) => {
+                    let (position, remaining) = (self.position, self.remaining);
+                    let read = move || read_piece(blob, position, remaining);
+                    self.source = Source::Reading(tokio::task::spawn_blocking(read));
                 }
                 Source::Reading(mut reading) => match Pin::new(&mut reading).poll(context) {
-                    Poll::Ready(Ok(Ok((piece, file)))) => self.source = Source::Ready(piece, file),
+                    Poll::Ready(Ok(Ok((piece, blob)))) => {
+                        self.position += piece.len() as u64;
+                        self.source = Source::Ready(piece, blob);
+                    }
                     Poll::Ready(Ok(Err(error))) => return Poll::Ready(Some(Err(error))),
                     Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(io::Error::other(error)))),
                     Poll::Pending => {
@@ -107,8 +112,8 @@ impl http_body::Body for Body {
                 *self = Self::Empty;
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
-            Self::File(file) => {
-                let piece = ready!(file.poll_piece(context));
+            Self::Blob(blob) => {
+                let piece = ready!(blob.poll_piece(context));
                 Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
             }
         }
@@ -123,14 +128,21 @@ impl http_body::Body for Body {
     }
 }
 
-/// Reads the next piece of `remaining` bytes. A file that ends early is an error, so that the connection is closed and
-/// the client does not take a part for the whole.
-fn read_piece(mut file: File, remaining: u64) -> io::Result<(Bytes, File)> {
+/// Reads the next piece of `remaining` bytes from `position`. A blob that ends early is an error, so that the connection is closed
+/// and the client does not take a part for the whole.
+fn read_piece(blob: Blob, position: u64, remaining: u64) -> io::Result<(Bytes, Blob)> {
     let length = remaining.min(READ_AT_ONCE);
     let mut piece = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
-    (&mut file).take(length).read_to_end(&mut piece)?;
-    if piece.len() as u64 != length {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the blob is shorter than it was"));
+    while (piece.len() as u64) < length {
+        let at = position + piece.len() as u64;
+        match blob.read_onto(&mut piece, at) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the blob is shorter than it was")),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
-    Ok((piece.into(), file))
+    // There may have been room for more.
+    piece.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+    Ok((piece.into(), blob))
 }

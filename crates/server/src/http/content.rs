@@ -9,7 +9,7 @@ use sealock_store::Store;
 use sealock_store::oci::Manifest;
 use sealock_trust::Digest;
 
-use super::body::{Body, FileBody};
+use super::body::{BlobBody, Body};
 use super::range::{self, Wanted};
 use super::respond::{DOCKER_CONTENT_DIGEST, Problem};
 
@@ -45,7 +45,7 @@ pub(crate) async fn of_blob(
     let (mut response, part) = content.head(method, request);
     let Some((start, end)) = part.filter(|(start, end)| start < end) else { return response };
     match open(store.clone(), digest.clone(), (start, end), length).await {
-        Ok(Some(body)) => *response.body_mut() = Body::File(body),
+        Ok(Some(body)) => *response.body_mut() = Body::Blob(body),
         // The file vanished, or shrank, behind the release's back.
         Ok(None) => return Problem::BlobUnknown.respond(&digest.to_string()),
         Err(error) => {
@@ -99,12 +99,12 @@ impl Content<'_> {
     }
 }
 
-async fn open(store: Store, digest: Digest, (start, end): (u64, u64), length: u64) -> io::Result<Option<FileBody>> {
+async fn open(store: Store, digest: Digest, (start, end): (u64, u64), length: u64) -> io::Result<Option<BlobBody>> {
     let open = move || {
         let blob = store.open_blob(&digest).map_err(io::Error::other)?;
         // Never begin an answer that cannot be finished.
-        let Some(blob) = blob.filter(|blob| blob.size == length) else { return Ok(None) };
-        FileBody::open(blob.file, start, end).map(Some)
+        let Some(blob) = blob.filter(|blob| blob.size() == length) else { return Ok(None) };
+        BlobBody::open(blob, start, end).map(Some)
     };
     tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
 }

@@ -1,5 +1,7 @@
-//! Keeps the store clean and whole while it is served: collects garbage, and looks for rot, on two threads that do little else.
+//! Keeps the store clean and whole while it is served: collects garbage, looks for rot, and migrates what bundles lend, on three
+//! threads that do little else.
 
+mod migrate;
 mod pace;
 
 use std::ops::ControlFlow;
@@ -44,8 +46,18 @@ pub(crate) struct Upkeep {
     guard: Arc<Guard>,
     /// One collection at a time.
     collecting: Mutex<()>,
-    stopping: Mutex<bool>,
+    /// One migration at a time.
+    migrating: Mutex<()>,
+    signals: Mutex<Signals>,
     woken: Condvar,
+}
+
+/// What the threads are told while they wait.
+#[derive(Debug, Default)]
+struct Signals {
+    stopping: bool,
+    /// How many wait for a migration to end.
+    hurrying: usize,
 }
 
 impl Upkeep {
@@ -56,7 +68,8 @@ impl Upkeep {
             policy,
             guard: state.keeping()?.clone(),
             collecting: Mutex::new(()),
-            stopping: Mutex::new(false),
+            migrating: Mutex::new(()),
+            signals: Mutex::default(),
             woken: Condvar::new(),
         }))
     }
@@ -67,12 +80,16 @@ impl Upkeep {
             let upkeep = self.clone();
             thread::Builder::new().name(name.to_owned()).spawn(move || work(&upkeep))
         };
-        Ok(vec![spawn("collect", Self::collect_for_ever)?, spawn("scrub", Self::scrub_for_ever)?])
+        Ok(vec![
+            spawn("collect", Self::collect_for_ever)?,
+            spawn("scrub", Self::scrub_for_ever)?,
+            spawn("migrate", Self::migrate_for_ever)?,
+        ])
     }
 
     /// Ends what runs, at the next blob.
     pub(crate) fn stop(&self) {
-        *lock(&self.stopping) = true;
+        lock(&self.signals).stopping = true;
         self.woken.notify_all();
     }
 
@@ -97,7 +114,7 @@ impl Upkeep {
             clock: &ticks,
             grace: asked.grace.unwrap_or(self.policy.grace.as_secs()),
             at: now(),
-            stop: &|| *lock(&self.stopping),
+            stop: &|| lock(&self.signals).stopping,
         };
         if asked.dry_run {
             let plan: Plan = collector.plan(&request)?;
@@ -173,9 +190,14 @@ impl Upkeep {
 
     /// Waits so long, or until the server ends. Returns whether it does.
     fn waits(&self, duration: Duration) -> bool {
-        let stopping = lock(&self.stopping);
-        let waited = self.woken.wait_timeout_while(stopping, duration, |stopping| !*stopping);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        self.waits_unless(duration, |_| false)
+    }
+
+    /// As [`Upkeep::waits`], or until `is_enough`.
+    fn waits_unless(&self, duration: Duration, is_enough: impl Fn(&Signals) -> bool) -> bool {
+        let goes_on = |signals: &mut Signals| !signals.stopping && !is_enough(signals);
+        let waited = self.woken.wait_timeout_while(lock(&self.signals), duration, goes_on);
+        waited.unwrap_or_else(PoisonError::into_inner).0.stopping
     }
 }
 

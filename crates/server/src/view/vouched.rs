@@ -155,11 +155,11 @@ impl Judge<'_> {
         let longest = (LONGEST_EVIDENCE as u64).min(*room);
         let blob = self.store.open_blob(&layer.digest).ok()??;
         let mut bytes = Vec::new();
-        if blob.size > longest {
+        if blob.size() > longest {
             return None;
         }
-        *room -= blob.size;
-        if blob.file.take(longest).read_to_end(&mut bytes).is_err() {
+        *room -= blob.size();
+        if blob.take(longest).read_to_end(&mut bytes).is_err() {
             return None;
         }
         let is_it = Digest::of(layer.digest.algorithm(), &bytes) == layer.digest;

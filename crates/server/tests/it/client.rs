@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use http::response::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::crypto::aws_lc_rs;
@@ -84,12 +86,26 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Answer {
-        tokio::time::timeout(Duration::from_secs(60), self.try_send((method, path), headers, body.into()))
-            .await
-            .expect("no answer in 60 s")
+        let answer = async {
+            let (parts, body) = self.try_send((method, path), headers, body.into()).await;
+            Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+        };
+        tokio::time::timeout(Duration::from_secs(60), answer).await.expect("no answer in 60 s")
     }
 
-    async fn try_send(&self, (method, path): (Method, &str), headers: &[(&str, &str)], body: Bytes) -> Answer {
+    /// Begins a download, and takes what comes only as it is asked for.
+    pub(crate) async fn begin(&self, path: &str) -> Download {
+        let (parts, body) = self.try_send((Method::GET, path), &[], Bytes::new()).await;
+        assert_eq!(parts.status, StatusCode::OK);
+        Download(body)
+    }
+
+    async fn try_send(
+        &self,
+        (method, path): (Method, &str),
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> (Parts, Incoming) {
         let stream = self.connect().await.unwrap();
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -101,8 +117,18 @@ impl Client {
             request = request.header("authorization", authorization);
         }
         let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.unwrap().to_bytes() }
+        response.into_parts()
+    }
+}
+
+/// A download that has begun.
+pub(crate) struct Download(Incoming);
+
+impl Download {
+    /// The next piece; none at the end.
+    pub(crate) async fn next(&mut self) -> Option<Vec<u8>> {
+        let frame = tokio::time::timeout(Duration::from_secs(60), self.0.frame()).await.expect("no piece in 60 s")?;
+        Some(frame.unwrap().into_data().unwrap().to_vec())
     }
 }
 

@@ -13,6 +13,7 @@ mod client;
 mod conformance;
 mod hostile;
 mod idle;
+mod lent;
 mod life;
 mod observe;
 mod pull;

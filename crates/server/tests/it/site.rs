@@ -9,9 +9,11 @@ use sealock_server::tls::SiteCa;
 use sealock_server::upkeep::Collect;
 use sealock_server::{AccessFiles, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles, UpkeepPolicy};
 use sealock_store::gc::Outcome;
+use sealock_store::lent::{Migrated, Offer};
 use sealock_store::pushed::Settings;
 use sealock_store::release::{Reference, ReferenceKind, Selection};
 use sealock_store::{Published, Release, Store};
+use sealock_testkit::loan::Loan;
 use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -151,6 +153,26 @@ impl Site {
         lock.publish(release, Some(staging), &self.key).unwrap()
     }
 
+    /// The same, but the store takes the bundle in, and writes none of its blobs.
+    pub(crate) fn publish_in_place(&self, content: Content) -> Published {
+        let (store, path) = (self.store(), self.path("bundle.tar"));
+        let lock = store.lock().unwrap();
+        let current = store.current_release(&self.keys()).unwrap();
+        let sequence = current.as_ref().map_or(1, |current| current.release.number + 1);
+        let loan = Loan::of(sequence, content.blobs);
+        loan.write(&path);
+        let offer = Offer::new(&store, std::fs::File::open(&path).unwrap().into(), &path).unwrap();
+        let mut staging = lock.staging(&loan.digest()).unwrap();
+        staging.adopt(&offer).unwrap();
+        loan.blobs.iter().for_each(|blob| staging.confirm(&Digest::sha256(blob)));
+        let (stream, manifest) = ("base".to_owned(), loan.digest());
+        let selection = Selection { stream, sequence, manifest, held: false, publisher: None };
+        let release = Release::after(current.as_ref(), selection, content.references, Timestamp::now()).unwrap();
+        let published = lock.publish(release, Some(staging), &self.key).unwrap();
+        assert!(offer.give_up(&store, &loan.digest()).unwrap());
+        published
+    }
+
     pub(crate) fn config(&self) -> ServeConfig {
         ServeConfig {
             store: self.store(),
@@ -180,6 +202,12 @@ impl Site {
     pub(crate) async fn collect(&self, asked: Collect) -> Result<Outcome, ControlError> {
         let path = self.path("control.sock");
         tokio::task::spawn_blocking(move || control::collect(&path, &asked)).await.unwrap()
+    }
+
+    /// Asks the server to migrate, as `sealock store migrate` does.
+    pub(crate) async fn migrate(&self) -> Result<Migrated, ControlError> {
+        let path = self.path("control.sock");
+        tokio::task::spawn_blocking(move || control::migrate(&path)).await.unwrap()
     }
 
     pub(crate) async fn serve(&self) -> Running {

@@ -86,6 +86,7 @@ impl Collector<'_> {
         self.guard.pardon(|digest| kept.contains_key(digest), (self.clock)());
         let deleted = self.delete_due(&lock, &plan, epoch)?;
         let condemned = self.condemn(&mut plan, epoch);
+        lock.settle_lenders()?;
         // Only after room was made is there room to set aside.
         reserve::make(&self.store.layout);
         Ok(Outcome { plan, condemned, deleted })
@@ -118,8 +119,14 @@ impl Collector<'_> {
             let blobs = batch.iter().map(|garbage| garbage.digest.clone()).collect::<Vec<_>>();
             let announce = || lock.record(self.at, Operation::Collect { blobs: blobs.clone() });
             with_room(&self.store.layout, announce)?;
+            let known = self.store.lenders.known(&self.store.layout)?;
             for garbage in batch {
-                let unlink = || remove(&self.store.blob_path(&garbage.digest));
+                // No bundle lends it any more before its file goes: it must not come back by that.
+                let withdraw = || lock.withdraw(&known, &garbage.digest);
+                let unlink = || {
+                    with_room(&self.store.layout, withdraw)?;
+                    remove(&self.store.blob_path(&garbage.digest))
+                };
                 if self.guard.delete(&garbage.digest, self.run(epoch), unlink)? {
                     deleted.add(garbage.size);
                 }

@@ -31,6 +31,7 @@ use sealock_trust::{Algorithm, Digest};
 pub use change::{Demands, PutManifest};
 pub use error::PushError;
 pub use moment::Moment;
+pub(crate) use place::put;
 pub use record::{Operation, Record, Verdict};
 pub use rows::{Entry, Tag};
 pub use snapshot::{Held, Repository, Snapshot};

@@ -143,7 +143,7 @@ fn load(store: &Store, digest: &Digest, media_type: &str) -> Result<Manifest, St
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
     let blob = store.open_blob(digest)?.ok_or_else(missing).during("open", &path)?;
     let mut bytes = Vec::new();
-    blob.file.take(LONGEST_MANIFEST + 1).read_to_end(&mut bytes).during("read", &path)?;
+    blob.take(LONGEST_MANIFEST + 1).read_to_end(&mut bytes).during("read", &path)?;
     let actual = Digest::of(digest.algorithm(), &bytes);
     if actual != *digest {
         return Err(StoreError::WrongDigest { expected: digest.clone(), actual });

@@ -8,12 +8,13 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sealock_trust::Digest;
 
+use crate::blob::size_of_file;
 use crate::durable::{ensure_folder, remove_folder_if_there, rename, set_mode, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
 use crate::gc::Guard;
 use crate::gc::protocol::Tick;
-use crate::store::{Store, size_of_blob};
+use crate::store::Store;
 
 /// Makes `file`, which stands at `path` and has the digest `digest`, the blob of that name, and promises it from `now` on.
 ///
@@ -50,7 +51,8 @@ pub(crate) fn place_bytes(
 ) -> Result<(), StoreError> {
     let target = store.blob_path(digest);
     let size = bytes.len() as u64;
-    let look = || Ok::<_, StoreError>(size_of_blob(&target)?.filter(|found| *found == size));
+    // A file of its own, though a bundle may lend one: bundles go, and take no notice of what was pushed.
+    let look = || Ok::<_, StoreError>(size_of_file(&target)?.filter(|found| *found == size));
     if guard.promise_found(digest, now, look)?.is_some() {
         // Whoever put it there may not have come that far yet.
         return sync_folder(target.parent().unwrap_or(store.path()));
@@ -68,12 +70,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<File, StoreError> {
     Ok(file)
 }
 
-fn put(path: &Path, target: &Path, size: u64) -> Result<(), StoreError> {
+/// Gives the file at `path`, of `size` bytes, the name `target` of a blob. The one that has it already is as good, unless it is
+/// damaged: then this one goes.
+pub(crate) fn put(path: &Path, target: &Path, size: u64) -> Result<(), StoreError> {
     let rename_new = || renameat_with(CWD, path, CWD, target, RenameFlags::NOREPLACE);
     match failpoint::hit("place blob").during("rename", path).map(|()| rename_new())? {
         Ok(()) => Ok(()),
         // The one that is there is as good, unless it is damaged.
-        Err(rustix::io::Errno::EXIST) if size_of_blob(target)? == Some(size) => {
+        Err(rustix::io::Errno::EXIST) if size_of_file(target)? == Some(size) => {
             failpoint::hit("drop double").and_then(|()| fs::remove_file(path)).during("remove", path)
         }
         Err(rustix::io::Errno::EXIST) => {

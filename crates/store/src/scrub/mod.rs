@@ -4,8 +4,8 @@ mod direct;
 mod heal;
 mod verified;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -13,16 +13,20 @@ use jiff::Timestamp;
 use sealock_trust::{Digest, Hasher};
 use serde::{Deserialize, Serialize};
 
+use crate::blob::Place;
 use crate::durable::{ensure_folder, rename, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::gc::{Amount, Guard};
-use crate::layout::{blob_in, digest_of_name};
+use crate::layout::digest_of_name;
 use crate::lock::StoreLock;
 use crate::operations::Operation;
 use crate::store::Store;
 use direct::Reader;
 
 pub(crate) use verified::Verified;
+
+/// What a copy of a rotten blob leaves free on the disk, in bytes.
+const HEADROOM: u64 = 64 << 20;
 
 /// One pass over a store.
 pub struct Scrub<'a> {
@@ -84,7 +88,7 @@ impl Scrub<'_> {
     ///
     /// # Errors
     /// [`StoreError`] where the store itself cannot be read or written. A blob that cannot be read has rotted.
-    pub fn run(mut self) -> Result<Scrubbed, StoreError> {
+    pub fn run(self) -> Result<Scrubbed, StoreError> {
         let known = Verified::read(&self.store.layout, (self.clock)())?;
         let mut due = Vec::new();
         self.store.each_blob(&mut |digest, size| due.push((known.at(&digest), digest, size)))?;
@@ -95,7 +99,7 @@ impl Scrub<'_> {
         let mut scrubbed = Scrubbed::default();
         let mut due = due.into_iter();
         for (_, digest, size) in due.by_ref() {
-            match hash(&self.store.blob_path(&digest), &digest, self.pace) {
+            match self.store.hash(&digest, self.pace)? {
                 Hashed::Whole => {
                     appender.push(&digest, (self.clock)());
                     scrubbed.verified.add(size);
@@ -106,45 +110,80 @@ impl Scrub<'_> {
                     break;
                 }
                 Hashed::Rotten(problem) => {
-                    scrubbed.rotten.extend(self.take_out(digest, problem)?);
+                    let at = (self.clock)();
+                    scrubbed.rotten.extend(take_out(self.store, (self.guard, at), (digest, problem), self.pace)?);
                 }
             }
         }
         due.for_each(|(_, _, size)| scrubbed.left.add(size));
         Ok(scrubbed)
     }
+}
 
-    /// Looks once more under the lock: memory fails too, and an import may have replaced it.
-    fn take_out(&mut self, digest: Digest, problem: String) -> Result<Option<Rotten>, StoreError> {
-        let lock = match self.store.lock() {
-            Err(StoreError::Locked { .. }) => return Ok(Some(Rotten { digest, problem, quarantined: false })),
-            result => result?,
-        };
-        let problem = match hash(&self.store.blob_path(&digest), &digest, self.pace) {
-            Hashed::Rotten(problem) => problem,
-            Hashed::Whole | Hashed::Gone => return Ok(None),
-            Hashed::Stopped => return Ok(Some(Rotten { digest, problem, quarantined: false })),
-        };
-        let take_out = || lock.quarantine(&digest, &problem, (self.clock)());
-        match self.guard {
-            Some(guard) => guard.alone(&digest, take_out)?,
-            None => take_out()?,
-        }
-        Ok(Some(Rotten { digest, problem, quarantined: true }))
+/// Takes the blob out that has rotted as somebody found. Looks once more under the lock: memory fails too, and an import may have
+/// replaced it. Nothing where it is whole then, or gone.
+pub(crate) fn take_out(
+    store: &Store,
+    (guard, at): (Option<&Guard>, Timestamp),
+    (digest, problem): (Digest, String),
+    pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<Option<Rotten>, StoreError> {
+    let lock = match store.lock() {
+        Err(StoreError::Locked { .. }) => return Ok(Some(Rotten { digest, problem, quarantined: false })),
+        result => result?,
+    };
+    let problem = match store.hash(&digest, pace)? {
+        Hashed::Rotten(problem) => problem,
+        Hashed::Whole | Hashed::Gone => return Ok(None),
+        Hashed::Stopped => return Ok(Some(Rotten { digest, problem, quarantined: false })),
+    };
+    let take_out = || lock.quarantine(&digest, &problem, at);
+    match guard {
+        Some(guard) => guard.alone(&digest, take_out)?,
+        None => take_out()?,
     }
+    Ok(Some(Rotten { digest, problem, quarantined: true }))
 }
 
 impl StoreLock {
     /// Takes the blob out of the store, for people to look at.
-    fn quarantine(&self, digest: &Digest, problem: &str, at: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn quarantine(&self, digest: &Digest, problem: &str, at: Timestamp) -> Result<(), StoreError> {
         let layout = self.layout();
+        let Some(place) = self.store.place(digest)? else { return Ok(()) };
         ensure_folder(&layout.quarantine(), 0o700)?;
         // Messages of the operating system are short; a record is, too.
         let problem = problem.chars().take(1000).collect();
         self.record(at, Operation::Quarantine { blob: digest.clone(), problem })?;
-        rename(&self.store.blob_path(digest), &layout.quarantined(digest))?;
+        if let Some(lender) = &place.lender {
+            let has_room = self.store.free_bytes()? >= place.size.saturating_add(HEADROOM);
+            copy_out(&place, &layout.quarantined(digest), has_room);
+            sync_folder(&layout.quarantine())?;
+            return self.withdraw_for_good(lender, digest);
+        }
+        rename(&place.path, &layout.quarantined(digest))?;
         sync_folder(&layout.quarantine())?;
         sync_folder(&layout.blobs().join(digest.algorithm().as_str()))
+    }
+}
+
+/// What a bundle has lent stays in the bundle: people get a copy, of as much as the disk gives, and has room for. Its name alone
+/// tells that the blob has rotted.
+fn copy_out(place: &Place, target: &Path, has_room: bool) {
+    let copy = || -> io::Result<()> {
+        let mut copy = File::create(target)?;
+        if !has_room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let mut reader = Reader::open(place)?;
+        loop {
+            match reader.next_piece()? {
+                [] => return copy.sync_all(),
+                piece => copy.write_all(piece)?,
+            }
+        }
+    };
+    if let Err(error) = copy() {
+        tracing::warn!(copy = %target.display(), %error, "of a blob that has rotted only a part is in quarantine");
     }
 }
 
@@ -169,17 +208,29 @@ impl Store {
     }
 }
 
-/// Hashes the file that `digest` names in the folder of blobs `blobs`, without the page cache.
-pub(crate) fn hash_in(blobs: &Path, digest: &Digest, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Hashed {
-    hash(&blob_in(blobs, digest), digest, pace)
+impl Store {
+    /// Hashes the blob `digest`, wherever it stands, without the page cache.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be found out where it stands. A blob that cannot be read has rotted.
+    pub(crate) fn hash(
+        &self,
+        digest: &Digest,
+        pace: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Hashed, StoreError> {
+        Ok(match self.place(digest)? {
+            None => Hashed::Gone,
+            Some(place) => hash(&place, digest, pace),
+        })
+    }
 }
 
-fn hash(path: &Path, digest: &Digest, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Hashed {
+fn hash(place: &Place, digest: &Digest, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Hashed {
     let unreadable = |error: &io::Error| match error.kind() {
         io::ErrorKind::NotFound => Hashed::Gone,
         _ => Hashed::Rotten(format!("it cannot be read: {error}")),
     };
-    let mut reader = match Reader::open(path) {
+    let mut reader = match Reader::open(place) {
         Ok(reader) => reader,
         Err(error) => return unreadable(&error),
     };

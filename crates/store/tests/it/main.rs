@@ -7,6 +7,8 @@ mod disk_full;
 mod dying;
 mod gc;
 mod gc_crash;
+mod lent;
+mod loan;
 mod publish;
 mod pushed;
 mod scrub;

@@ -174,9 +174,9 @@ fn small(
 }
 
 fn of_store(station: &Station, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>> {
-    let Some(blob) = station.store.open_blob(digest)?.filter(|blob| blob.size <= limit) else { return Ok(None) };
+    let Some(blob) = station.store.open_blob(digest)?.filter(|blob| blob.size() <= limit) else { return Ok(None) };
     let mut content = Vec::new();
-    blob.file.take(limit).read_to_end(&mut content)?;
+    blob.take(limit).read_to_end(&mut content)?;
     let actual = Digest::of(digest.algorithm(), &content);
     if actual != *digest {
         return Err(CommandError::refused(Code::Digest, format!("{digest} is damaged in the store: it is {actual}")));

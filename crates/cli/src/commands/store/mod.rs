@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod gc;
+pub mod migrate;
 pub mod scrub;
 pub mod status;
 
@@ -18,6 +19,7 @@ pub enum StoreCommand {
     Status(status::StatusArgs),
     Gc(gc::GcArgs),
     Scrub(scrub::ScrubArgs),
+    Migrate(migrate::MigrateArgs),
     Check(check::CheckArgs),
 }
 
@@ -26,6 +28,7 @@ pub fn run(command: &StoreCommand, context: &Context) -> Result<()> {
         StoreCommand::Status(args) => status::run(args, context),
         StoreCommand::Gc(args) => gc::run(args, context),
         StoreCommand::Scrub(args) => scrub::run(args, context),
+        StoreCommand::Migrate(args) => migrate::run(args, context),
         StoreCommand::Check(args) => check::run(args, context),
     }
 }

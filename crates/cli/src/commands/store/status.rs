@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::station::Station;
 use crate::time;
-use crate::ui::{bytes, facts};
+use crate::ui::{bytes, count, facts};
 
 /// Show how full the store is, what could go, and whether anything has rotted
 #[derive(Debug, clap::Args)]
@@ -35,6 +35,13 @@ fn text(status: &Status) -> String {
         ("quarantined", list(&status.quarantined)),
         ("missing", list(&status.missing)),
     ];
+    if status.lent.bundles > 0 {
+        let by = count(status.lent.bundles, "bundle");
+        shown.insert(
+            1,
+            ("lent", format!("{}, by {by}, until `serve` or `store migrate` has copied it", amount(status.lent.blobs))),
+        );
+    }
     if !status.staging.is_empty() {
         shown.push(("unfinished imports", status.staging.join(" ")));
     }
