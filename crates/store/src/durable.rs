@@ -13,14 +13,13 @@ pub(crate) const TEMPORARY: &str = ".tmp";
 
 /// Makes `path` a folder with `mode` where it is none yet; its parent must exist.
 pub(crate) fn ensure_folder(path: &Path, mode: u32) -> Result<(), StoreError> {
-    match fs::DirBuilder::new().mode(mode).create(path) {
-        Ok(()) => {
-            set_mode(path, mode).during("set the mode of", path)?;
-            sync_folder(parent_of(path))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) => Err(error).during("make the folder", path),
+    match failpoint::hit("make folder").and_then(|()| fs::DirBuilder::new().mode(mode).create(path)) {
+        Ok(()) => set_mode(path, mode).during("set the mode of", path)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        Err(error) => return Err(error).during("make the folder", path),
     }
+    // Also where it is there: whoever made it may have ended before this.
+    sync_folder(parent_of(path))
 }
 
 /// Puts `bytes` at `path` as a whole: a reader sees the old file or the new one, and after a power loss too.
@@ -85,6 +84,7 @@ fn temporary_for(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn parent_of(path: &Path) -> &Path {
+/// The folder that `path` is in.
+pub(crate) fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
