@@ -14,12 +14,20 @@ pub(crate) const TEMPORARY: &str = ".tmp";
 /// Makes `path` a folder with `mode` where it is none yet; its parent must exist.
 pub(crate) fn ensure_folder(path: &Path, mode: u32) -> Result<(), StoreError> {
     match failpoint::hit("make folder").and_then(|()| fs::DirBuilder::new().mode(mode).create(path)) {
-        Ok(()) => set_mode(path, mode).during("set the mode of", path)?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
-        Err(error) => return Err(error).during("make the folder", path),
+        Ok(()) => {
+            set_mode(path, mode).during("set the mode of", path)?;
+            sync_folder(parent_of(path))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            match sync_folder(parent_of(path)) {
+                // Where the parent is not ours to read, somebody else has made the folder.
+                Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                // Whoever made it may have ended before this.
+                result => result,
+            }
+        }
+        Err(error) => Err(error).during("make the folder", path),
     }
-    // Also where it is there: whoever made it may have ended before this.
-    sync_folder(parent_of(path))
 }
 
 /// Puts `bytes` at `path` as a whole: a reader sees the old file or the new one, and after a power loss too.

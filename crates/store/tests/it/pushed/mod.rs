@@ -6,6 +6,7 @@ mod damage;
 mod full;
 mod garbage;
 mod model;
+mod rebuild;
 pub(crate) mod support;
 mod uploads;
 mod vectors;

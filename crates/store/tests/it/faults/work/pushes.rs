@@ -43,6 +43,7 @@ pub(super) const WORKS: &[Work] = &[
         ..PLAIN
     },
     Work { name: "mount", prepare: filled, run: mount, ..PLAIN },
+    Work { name: "rebuild the index", prepare: without_index, run: rebuild, ..PLAIN },
     Work { name: "delete", prepare: with_image, run: delete, ..PLAIN },
 ];
 
@@ -174,6 +175,15 @@ fn image(pushed: &Pushed, client: &mut Client<'_>) -> Outcome {
     tags.iter().for_each(|tag| client.knows(&format!("tag a {tag}"), &format!("{digest} by record {}", record.number)));
     client.knows(&format!("manifest a {digest}"), &digest);
     Ok(())
+}
+
+fn without_index(place: &Place, client: &mut Client<'_>) {
+    with_image(place, client);
+    std::fs::write(place.site.store.join("pushed/index.redb"), b"damaged").unwrap();
+}
+
+fn rebuild(place: &Place, _: &mut Client<'_>) -> Outcome {
+    place.store().rebuild_pushed_index(false).map(drop)
 }
 
 fn mount(place: &Place, client: &mut Client<'_>) -> Outcome {
