@@ -96,8 +96,8 @@ impl Place {
 
     /// Whoever published it is told.
     pub(crate) fn tell(&self, published: &Published, client: &mut Client<'_>) {
-        client.knows("current", &published.release.number);
         client.knows(&format!("release {}", published.release.number), &published.digest);
+        client.knows("current", &published.release.number);
     }
 
     /// What is there that people may see, and what should not be left over; no logs.

@@ -102,7 +102,9 @@ fn found(place: &Place, pushed: Option<&Pushed>, thing: &str) -> String {
         (["quarantined", digest], _) => yes(place.store().quarantined().unwrap().contains(&parse(digest))),
         (["blob", repository, digest], Some(pushed)) => {
             let snapshot = pushed.snapshot();
-            snapshot.repository(repository).and_then(|it| it.blob(&parse(digest))).map(|size| size.to_string())
+            let size = snapshot.repository(repository).and_then(|it| it.blob(&parse(digest)));
+            // Its name alone is nothing.
+            size.map(|size| place.content(digest).map_or_else(|| "torn".to_owned(), |_| size.to_string()))
         }
         (["manifest", repository, digest], Some(pushed)) => {
             let snapshot = pushed.snapshot();

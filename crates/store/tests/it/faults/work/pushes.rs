@@ -172,8 +172,8 @@ fn image(pushed: &Pushed, client: &mut Client<'_>) -> Outcome {
     tags.iter().for_each(|tag| client.changes(&format!("tag a {tag}")));
     let record = pushed.put_manifest(put("a", &manifest, &tags), WHO, moment())?;
     let digest = Digest::sha256(&manifest);
-    tags.iter().for_each(|tag| client.knows(&format!("tag a {tag}"), &format!("{digest} by record {}", record.number)));
     client.knows(&format!("manifest a {digest}"), &digest);
+    tags.iter().for_each(|tag| client.knows(&format!("tag a {tag}"), &format!("{digest} by record {}", record.number)));
     Ok(())
 }
 
