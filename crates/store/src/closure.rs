@@ -76,6 +76,17 @@ pub enum ClosureError {
     Store(#[from] StoreError),
 }
 
+impl ClosureError {
+    /// Whether the machine is at fault, so that trying again may help.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Read { .. } => true,
+            Self::Store(source) => source.is_environment(),
+            _ => false,
+        }
+    }
+}
+
 impl Manifest {
     /// Reads the manifest `digest`, which something calls `media_type`; without a word where that is empty.
     ///

@@ -13,12 +13,19 @@ pub(crate) const TEMPORARY: &str = ".tmp";
 
 /// Makes `path` a folder with `mode` where it is none yet; its parent must exist.
 pub(crate) fn ensure_folder(path: &Path, mode: u32) -> Result<(), StoreError> {
-    match fs::DirBuilder::new().mode(mode).create(path) {
+    match failpoint::hit("make folder").and_then(|()| fs::DirBuilder::new().mode(mode).create(path)) {
         Ok(()) => {
             set_mode(path, mode).during("set the mode of", path)?;
             sync_folder(parent_of(path))
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            match sync_folder(parent_of(path)) {
+                // Where the parent is not ours to read, somebody else has made the folder.
+                Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                // Whoever made it may have ended before this.
+                result => result,
+            }
+        }
         Err(error) => Err(error).during("make the folder", path),
     }
 }
@@ -90,6 +97,7 @@ fn temporary_for(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn parent_of(path: &Path) -> &Path {
+/// The folder that `path` is in.
+pub(crate) fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

@@ -240,6 +240,8 @@ impl StoreError {
         match self {
             Self::WrongDigest { .. } => Some(Code::Digest),
             Self::WrongSize { .. } => Some(Code::Size),
+            // What cannot be read may be whole.
+            Self::NotWhole { source, .. } if source.is_environment() => None,
             Self::MissingBlob { .. } | Self::NotWhole { .. } => Some(Code::Incomplete),
             Self::Conflict { .. } => Some(Code::Conflict),
             Self::ReleaseFormat { .. } | Self::UnknownFormat { .. } => Some(Code::Format),
@@ -256,17 +258,18 @@ impl StoreError {
 
     /// Whether the machine is at fault (full disk, lock held), so that trying again may help.
     pub fn is_environment(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::NotWhole { source, .. } => source.is_environment(),
             Self::DiskFull { .. }
-                | Self::Locked { .. }
-                | Self::Io { .. }
-                | Self::NotAStore { .. }
-                | Self::Served { .. }
-                | Self::OtherFilesystem { .. }
-                | Self::Writable { .. }
-                | Self::OtherFile { .. }
-        )
+            | Self::Locked { .. }
+            | Self::Io { .. }
+            | Self::NotAStore { .. }
+            | Self::Served { .. }
+            | Self::OtherFilesystem { .. }
+            | Self::Writable { .. }
+            | Self::OtherFile { .. } => true,
+            _ => false,
+        }
     }
 }
 

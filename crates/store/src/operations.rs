@@ -11,6 +11,7 @@ use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 use serde::{Deserialize, Serialize};
 
+use crate::durable::{parent_of, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
 
@@ -113,7 +114,7 @@ pub struct Record {
     pub previous: Option<Digest>,
 }
 
-/// Every record of the log at `path`. An incomplete last line, as a power loss leaves it, is passed over.
+/// Every record of the log at `path`. A last line that is not whole, as a power loss leaves it, is passed over.
 pub(crate) fn read(path: &Path) -> Result<Vec<Record>, StoreError> {
     let text = match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -139,51 +140,144 @@ pub(crate) fn last(path: &Path) -> Result<Option<Record>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.during("open", path)?,
     };
-    let Some((line, _)) = last_line(&mut file).during("read", path)? else { return Ok(None) };
-    parse(&line).map(Some).map_err(|problem| StoreError::DamagedLog { path: path.to_owned(), line: 0, problem })
+    let Some(line) = last_line(&mut file).during("read", path)? else { return Ok(None) };
+    parse(&line.text).map(Some).map_err(|problem| StoreError::DamagedLog { path: path.to_owned(), line: 0, problem })
 }
 
 /// Adds a record behind the last whole one. Durable when it returns.
 pub(crate) fn append(path: &Path, at: Timestamp, operation: Operation) -> Result<(), StoreError> {
     let mut options = OpenOptions::new();
     let mut file = options.read(true).write(true).create(true).truncate(false).open(path).during("open", path)?;
-    let (previous, end) = match last_line(&mut file).during("read", path)? {
-        Some((line, end)) => (Some(Digest::sha256(&line)), end),
-        None => (None, 0),
-    };
-    let record = Record { at, operation, previous };
+    let last = last_line(&mut file).during("read", path)?;
+    if last.is_none() {
+        sync_folder(parent_of(path))?;
+    }
+    let record = Record { at, operation, previous: last.as_ref().map(|last| Digest::sha256(&last.text)) };
     let mut line = jcs::to_vec(&record).map_err(io::Error::other).during("write", path)?;
     line.push(b'\n');
-    write_at_end(&mut file, end, &line).during("write", path)
+    write_at_end(&mut file, last.map_or(0, |last| last.end), &line).during("write", path)
+}
+
+/// Makes the last line durable, which a writer may have left that was cut off before it had synced it, or whose sync failed: readers see
+/// it, and whoever acts on it must not see it go. Written anew, since no later sync would see to what an earlier one has failed on.
+pub(crate) fn write_again(path: &Path) -> Result<(), StoreError> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result.during("open", path)?,
+    };
+    let Some(line) = last_line(&mut file).during("read", path)? else { return Ok(()) };
+    let mut write = || {
+        failpoint::hit("write log again")?;
+        file.seek(SeekFrom::Start(line.start))?;
+        file.write_all(&line.text)?;
+        failpoint::hit("sync log again")?;
+        file.sync_all()
+    };
+    match write().during("write", path) {
+        // Whoever makes room on a full disk needs the lock; there are filesystems that need room for this.
+        Err(StoreError::DiskFull { .. }) => {
+            tracing::warn!("there is no room to write the last line of the operation log once more");
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// Cuts off what a power loss left half written, then writes and syncs.
 fn write_at_end(file: &mut File, end: u64, line: &[u8]) -> io::Result<()> {
     failpoint::hit("write log")?;
-    file.set_len(end)?;
+    if file.metadata()?.len() > end {
+        file.set_len(end)?;
+        // Or else a sector of the one line could stay beside a sector of the other.
+        failpoint::hit("sync cut of log")?;
+        file.sync_all()?;
+    }
     file.seek(SeekFrom::Start(end))?;
     file.write_all(line)?;
-    failpoint::hit("sync log")?;
-    file.sync_all()
+    let synced = failpoint::hit("sync log").and_then(|()| file.sync_all());
+    if synced.is_err() {
+        // Nobody was told of it.
+        let _ = file.set_len(end);
+    }
+    synced
 }
 
-/// The last line that ends in a line feed, without it, and the offset behind it; nothing in a log without a whole line.
-fn last_line(file: &mut File) -> io::Result<Option<(Vec<u8>, u64)>> {
+/// A line of the log, and where it stands.
+struct Line {
+    /// Without its line feed.
+    text: Vec<u8>,
+    start: u64,
+    /// Behind its line feed.
+    end: u64,
+}
+
+/// The last whole line; nothing in a log without one.
+fn last_line(file: &mut File) -> io::Result<Option<Line>> {
     let length = file.seek(SeekFrom::End(0))?;
-    // The last whole line and the half-written one behind it.
-    let from = length.saturating_sub(2 * LONGEST_RECORD);
+    // The last whole line, and the half-written ones behind it.
+    let from = length.saturating_sub(3 * LONGEST_RECORD);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
-    file.take(2 * LONGEST_RECORD).read_to_end(&mut tail)?;
-    let Some(end) = tail.iter().rposition(|&byte| byte == b'\n') else { return Ok(None) };
-    let start = tail[..end].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-    Ok(Some((tail[start..end].to_vec(), from + end as u64 + 1)))
+    file.take(3 * LONGEST_RECORD).read_to_end(&mut tail)?;
+    let whole = whole(&tail);
+    let Some(text) = whole.strip_suffix(b"\n") else { return Ok(None) };
+    let start = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let text = text[start..].to_vec();
+    Ok(Some(Line { text, start: from + start as u64, end: from + whole.len() as u64 }))
+}
+
+/// The whole lines of a log. What is behind them was cut off by a power loss while it was written: it has no line feed, or bytes of
+/// it never reached the disk, which reads them as zeros.
+fn whole(text: &[u8]) -> &[u8] {
+    let behind = |text: &[u8]| text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let end = behind(text);
+    let start = behind(&text[..end.saturating_sub(1)]);
+    if text[start..end].contains(&0) { &text[..start] } else { &text[..end] }
 }
 
 fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
+    whole(text).split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
 }
 
 fn parse(line: &[u8]) -> Result<Record, String> {
     serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operations.log");
+        for release in 1..=3 {
+            append(&path, Timestamp::UNIX_EPOCH, Operation::Retire { release }).unwrap();
+        }
+        (folder, path)
+    }
+
+    #[test]
+    fn a_last_line_of_which_sectors_were_never_written_is_passed_over_and_the_log_goes_on() {
+        let (_folder, path) = log();
+        let whole = fs::read(&path).unwrap();
+        for (from, to) in [(0, 20), (20, 40), (0, 60), (59, 60)] {
+            let mut torn = [b'x'; 60];
+            torn[59] = b'\n';
+            torn[from..to].fill(0);
+            fs::write(&path, [whole.as_slice(), &torn].concat()).unwrap();
+            assert_eq!(read(&path).unwrap().len(), 3);
+            assert_eq!(last(&path).unwrap().unwrap().operation, Operation::Retire { release: 3 });
+            append(&path, Timestamp::UNIX_EPOCH, Operation::Retire { release: 4 }).unwrap();
+            assert_eq!(read(&path).unwrap().len(), 4);
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_before_the_last_is_refused_whatever_is_in_it() {
+        let (_folder, path) = log();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[10..20].fill(0);
+        fs::write(&path, bytes).unwrap();
+        assert!(matches!(read(&path), Err(StoreError::DamagedLog { line: 1, .. })));
+    }
 }

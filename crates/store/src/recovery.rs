@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::current::current_number;
-use crate::durable::{TEMPORARY, remove_if_there};
+use crate::durable::{TEMPORARY, remove_if_there, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::lent::put_away;
 use crate::lock::StoreLock;
@@ -15,6 +15,7 @@ pub(crate) fn run(lock: &StoreLock) -> Result<(), StoreError> {
     remove_temporaries(&lock.layout().root)?;
     remove_temporaries(&lock.layout().releases())?;
     remove_temporaries(&lock.layout().holds())?;
+    operations::write_again(&lock.layout().operations())?;
     settle_publish(lock)
 }
 
@@ -23,10 +24,14 @@ fn settle_publish(lock: &StoreLock) -> Result<(), StoreError> {
     let Some(last) = operations::last(&lock.layout().operations())? else { return Ok(()) };
     let Operation::Publish { release, .. } = last.operation else { return Ok(()) };
     if current_number(lock.layout())? == Some(release) {
+        // Whoever switched may have ended before that was durable: or else a power loss could take it back, and the log would not know.
+        sync_folder(&lock.layout().root)?;
         return settle(lock, &last, &Operation::Published { release });
     }
     tracing::info!(release, "publishing was cut off before the release became current; it is undone");
     remove_if_there(&lock.layout().release(release))?;
+    // Before the log says so: or else a power loss could bring it back, and nobody would know whose it is.
+    sync_folder(&lock.layout().releases())?;
     // Before that is told, so that it is done again where this is cut off, too.
     put_away(lock)?;
     settle(lock, &last, &Operation::Abandoned { release })

@@ -145,6 +145,7 @@ library_error!(sealock_bundle::update::UpdateError, is_environment, hint);
 library_error!(sealock_bundle::vendors::VendorsError);
 library_error!(sealock_bundle::volumes::VolumeError, is_environment, hint);
 library_error!(sealock_store::StoreError, is_environment);
+library_error!(sealock_store::pushed::PushError, is_environment);
 library_error!(sealock_server::ServeError, is_environment);
 library_error!(sealock_server::AccessError, is_environment);
 library_error!(sealock_server::revoked::RevokedError, is_environment);

@@ -42,6 +42,7 @@ mod node;
 mod packager;
 #[cfg(feature = "outside")]
 mod patches;
+mod rebuild;
 mod registry;
 mod release;
 #[cfg(feature = "outside")]

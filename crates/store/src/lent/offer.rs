@@ -105,7 +105,7 @@ impl Offer {
         }
         let remove = || unlinkat(&self.folder, self.name(), AtFlags::empty()).map_err(io::Error::from);
         failpoint::hit("give up").and_then(|()| remove()).during("remove", &self.path)?;
-        let synced = failpoint::hit("sync folder").and_then(|()| Ok(rustix::fs::fsync(&self.folder)?));
+        let synced = failpoint::hit("tidy folder").and_then(|()| Ok(rustix::fs::fsync(&self.folder)?));
         if let Err(error) = synced {
             // A power loss may bring the name back: of a file that the store has, too, and that nobody else can write.
             tracing::warn!(path = %self.path.display(), %error, "that a bundle is gone from there may not be durable");

@@ -1,7 +1,7 @@
 //! The index: the rows that the log leads to, in a redb database. Derived, never believed over the log, made anew where it is
 //! absent, damaged or of another format.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::error::PushError;
 use super::log::Position;
+use super::overlay::Overlay;
+use super::rebuild::IndexCondition;
 use super::rows::Row;
 use crate::durable::remove_if_there;
 use crate::failpoint;
@@ -65,6 +67,20 @@ impl Index {
         Ok((index.meta("format")?.as_deref() == Some(FORMAT)).then_some(index))
     }
 
+    /// Puts all of `rows` into an empty index, up to `last`, in one step; durable when it returns.
+    pub(crate) fn fill(&self, path: &Path, rows: &[Row], last: Option<&Position>) -> Result<(), PushError> {
+        let Some(last) = last else { return Ok(()) };
+        let filled = self.apply(rows, last, Durability::Immediate);
+        filled.map_err(|source| PushError::Index { path: path.to_owned(), source })
+    }
+
+    /// Opens the index at `path` as it is, even where it was not closed: what that takes is done in memory.
+    fn look(path: &Path) -> Result<Self, IndexError> {
+        let overlay = File::open(path).and_then(Overlay::over).map_err(|error| Box::new(redb::Error::Io(error)))?;
+        let database = builder().set_check_integrity_on_open(true).create_with_backend(overlay).map_err(boxed)?;
+        Ok(Self { database })
+    }
+
     /// The last record that the rows know of. Nothing in an empty index.
     pub(crate) fn position(&self) -> Result<Option<Position>, IndexError> {
         Ok(self.meta("position")?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
@@ -111,6 +127,26 @@ impl Index {
         transaction.set_durability(durability).map_err(boxed)?;
         Ok(transaction)
     }
+}
+
+/// How the index at `path` is, where the log leads to `rows`, sorted by their places, and ends with `last`. Changes nothing.
+pub(crate) fn condition(path: &Path, rows: &[Row], last: Option<&Position>) -> IndexCondition {
+    if fs::metadata(path).map_or(0, |metadata| metadata.len()) == 0 {
+        return IndexCondition::Absent;
+    }
+    let compare = || -> Result<IndexCondition, IndexError> {
+        let index = Index::look(path)?;
+        Ok(match index.meta("format")?.as_deref() {
+            Some(FORMAT) if index.position()?.as_ref() != last => IndexCondition::Behind,
+            Some(FORMAT) if index.rows()?.as_deref() == Some(rows) => IndexCondition::Sound,
+            Some(FORMAT) | None => IndexCondition::Damaged,
+            Some(_) => IndexCondition::Foreign,
+        })
+    };
+    compare().unwrap_or_else(|error| match *error {
+        redb::Error::UpgradeRequired(_) => IndexCondition::Foreign,
+        _ => IndexCondition::Damaged,
+    })
 }
 
 impl std::fmt::Debug for Index {

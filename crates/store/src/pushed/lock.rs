@@ -52,6 +52,18 @@ impl PushedLock {
     }
 }
 
+impl PushedLock {
+    /// Takes the lock in `folder` for somebody who writes no record: the epoch stays.
+    ///
+    /// # Errors
+    /// As [`PushedLock::take`].
+    pub(crate) fn hold(folder: &Path) -> Result<Self, PushError> {
+        let file = Flock::take(&folder.join("lock"), folder)?;
+        let epoch = read_epoch(&folder.join("epoch"))?;
+        Ok(Self { _file: file, epoch })
+    }
+}
+
 fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     failpoint::hit("overwrite epoch")?;

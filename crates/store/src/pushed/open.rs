@@ -138,7 +138,7 @@ pub(crate) fn snapshot(store: &Store, rows: Vec<Row>) -> Snapshot {
 }
 
 /// The manifest `digest` out of the store, hashed again.
-fn load(store: &Store, digest: &Digest, media_type: &str) -> Result<Manifest, StoreError> {
+pub(crate) fn load(store: &Store, digest: &Digest, media_type: &str) -> Result<Manifest, StoreError> {
     let path = store.blob_path(digest);
     let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
     let blob = store.open_blob(digest)?.ok_or_else(missing).during("open", &path)?;

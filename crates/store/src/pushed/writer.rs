@@ -13,15 +13,12 @@ use redb::Durability;
 use super::change::Change;
 use super::error::PushError;
 use super::index::Index;
-use super::log::{Batch, Log, LogError, Position};
+use super::log::{Batch, LARGEST_BATCH, Log, LogError, Position};
 use super::record::Record;
 use super::rows::{Row, rows};
 use super::snapshot::Snapshot;
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
-
-/// What is decided at once at most; in bytes of the log.
-const LARGEST_BATCH: usize = 1 << 20;
 
 /// After so many records the index is made durable.
 const INDEX_EVERY: u64 = 1024;

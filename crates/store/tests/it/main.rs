@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by them")]
 
 mod check;
-mod crash;
 mod disk_full;
 mod dying;
+mod faults;
 mod gc;
-mod gc_crash;
+mod gc_full;
 mod lent;
 mod loan;
 mod publish;

@@ -7,8 +7,16 @@ mod write;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::record::LONGEST_RECORD;
+
 pub(crate) use read::{Replay, replay};
 pub(crate) use write::{Batch, Log, LogError};
+
+/// What is decided at once at most, and one record more; in bytes of the log. So much may be torn by a power loss.
+pub(crate) const LONGEST_BATCH: usize = LARGEST_BATCH + LONGEST_RECORD;
+
+/// A batch of this length takes no further record; in bytes.
+pub(crate) const LARGEST_BATCH: usize = 1 << 20;
 
 /// The end of a record in the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
-//! Reads the log: whole, or from a position on. An incomplete last line, as a power loss leaves it, is passed over; any other
-//! damage is refused, with its line.
+//! Reads the log: whole, or from a position on. What a power loss left half written at its end is passed over; any other damage is
+//! refused, with its line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -7,8 +7,8 @@ use std::path::Path;
 
 use sealock_trust::Digest;
 
-use super::Position;
 use super::segments::{segment_path, segments};
+use super::{LONGEST_BATCH, Position};
 use crate::error::{IoContext, StoreError};
 use crate::pushed::record::{LONGEST_RECORD, Record};
 
@@ -62,6 +62,7 @@ impl Segment<'_> {
         let mut offset = last.as_ref().filter(|last| last.segment == self.first).map_or(0, |last| last.end);
         let mut file = File::open(&path).during("open", &path)?;
         file.seek(SeekFrom::Start(offset)).during("read", &path)?;
+        let length = file.metadata().during("look at", &path)?.len();
         let mut reader = BufReader::new(file);
         let (mut line, mut count) = (Vec::new(), 0);
         loop {
@@ -74,12 +75,11 @@ impl Segment<'_> {
                 line: line_number(self.first, last.as_ref(), count),
                 problem: problem.to_owned(),
             };
-            let Some(text) = line.strip_suffix(b"\n") else {
-                return match (line.is_empty(), self.is_last) {
-                    (true, _) | (false, true) if line.len() < LONGEST_RECORD + 1 => Ok(()),
-                    _ => Err(damaged("it is not complete").into()),
-                };
-            };
+            let behind = length.saturating_sub(offset);
+            if line.is_empty() || (self.is_last && is_torn(&line, behind)) {
+                return Ok(());
+            }
+            let Some(text) = line.strip_suffix(b"\n") else { return Err(damaged("it is not complete").into()) };
             let record: Record = serde_json::from_slice(text).map_err(|error| damaged(&error.to_string()))?;
             self.check(&record, last.as_ref(), offset).map_err(damaged)?;
             offset += line.len() as u64;
@@ -101,6 +101,13 @@ impl Segment<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a power loss cut the writing of `line` off, with which the last `behind` bytes of the log begin: it has no line feed, or bytes
+/// of it never reached the disk, which reads them as zeros. Lines behind it belong to the same batch, or else it would be durable.
+fn is_torn(line: &[u8], behind: u64) -> bool {
+    let is_incomplete = line.last() != Some(&b'\n') && line.len() <= LONGEST_RECORD;
+    is_incomplete || (line.contains(&0) && behind <= LONGEST_BATCH as u64)
 }
 
 /// The line within the segment `first` where the next record would stand, from 1; by its number, since a segment may be read from its middle on.

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -10,8 +10,8 @@ use rustix::fs::FallocateFlags;
 use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 
-use super::Position;
 use super::segments::{segment_path, segments};
+use super::{LONGEST_BATCH, Position};
 use crate::durable::{set_mode, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
@@ -69,11 +69,17 @@ impl Log {
         let end = last.filter(|last| last.segment == segment).map_or(0, |last| last.end);
         let path = segment_path(folder, segment);
         let file = open_segment(&path)?;
-        if newest.is_none() {
-            sync_folder(folder)?;
-        }
+        // Also of one that is there: whoever made it may have ended before this.
+        sync_folder(folder)?;
         if file.metadata().during("look at", &path)?.len() > end {
             failpoint::hit("cut log").and_then(|()| file.set_len(end)).during("write", &path)?;
+        }
+        match write_again(&file, end).during("write", &path) {
+            // A server must start on a full disk, or nothing could be deleted; there are filesystems that need room for that.
+            Err(StoreError::DiskFull { .. }) => {
+                tracing::warn!("there is no room to write the end of the log once more");
+            }
+            result => result?,
         }
         let last = last.map(|last| (last.number, last.digest.clone()));
         Ok(Self { folder: folder.to_owned(), file, path, segment, end, reserved: end, last, full: FULL })
@@ -201,6 +207,18 @@ impl Batch {
     }
 }
 
+/// Writes the end of the log once more: where the sync of the last batch failed, nobody knows what the disk has of it, and no later sync
+/// would see to it. The cut is durable too then, so that no sector of what was cut off stays beside what comes.
+fn write_again(file: &File, end: u64) -> io::Result<()> {
+    let from = end.saturating_sub(LONGEST_BATCH as u64);
+    let mut tail = vec![0; usize::try_from(end - from).unwrap_or_default()];
+    file.read_exact_at(&mut tail, from)?;
+    failpoint::hit("write log again")?;
+    file.write_all_at(&tail, from)?;
+    failpoint::hit("sync log again")?;
+    file.sync_data()
+}
+
 fn open_segment(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -288,6 +306,35 @@ mod tests {
             let result = numbers(folder.path(), None);
             assert!(matches!(result, Err(StoreError::DamagedLog { .. })), "damage {number}: {result:?}");
         }
+    }
+
+    /// A batch is synced as a whole, and the disk may have written its later sectors first.
+    #[test]
+    fn a_batch_of_which_sectors_were_never_written_ends_the_log_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = Log::open(folder.path(), None).unwrap();
+        let mut ends = vec![0];
+        for epochs in [1..=2, 3..=5] {
+            let mut batch = log.batch();
+            for epoch in epochs {
+                batch.add(Timestamp::UNIX_EPOCH, None, Operation::Opened { epoch }).unwrap();
+                ends.push(usize::try_from(log.end).unwrap() + batch.len());
+            }
+            log.append(batch).unwrap();
+        }
+        let path = segment_path(folder.path(), 1);
+        let whole = fs::read(&path).unwrap();
+        for (lost, left) in [(ends[2]..ends[2] + 9, 2), (ends[3] - 1..ends[3] + 5, 2), (ends[4] + 9..ends[5], 4)] {
+            let mut torn = whole.clone();
+            torn[lost].fill(0);
+            fs::write(&path, torn).unwrap();
+            assert_eq!(numbers(folder.path(), None).unwrap().unwrap().len(), left);
+        }
+        // What is further from the end was durable once.
+        let mut damaged = [whole.as_slice(), &vec![b'x'; LONGEST_BATCH]].concat();
+        damaged[ends[2]..ends[2] + 9].fill(0);
+        fs::write(&path, damaged).unwrap();
+        assert!(matches!(numbers(folder.path(), None), Err(StoreError::DamagedLog { line: 3, .. })));
     }
 
     #[test]

@@ -125,6 +125,11 @@ pub(crate) fn listing(snapshot: &Snapshot) -> BTreeMap<String, String> {
 /// What holds of every store at rest, whatever happened: I2, I3, I8 and I9 of the plan.
 pub(crate) fn check(store: &Store, snapshot: &Snapshot) {
     assert_eq!(listing(snapshot), listing(&store.pushed_content().unwrap()), "the index is not what the log leads to");
+    check_whole(store, snapshot);
+}
+
+/// What holds of everything that requests see at any moment: I2 and I3.
+pub(crate) fn check_whole(store: &Store, snapshot: &Snapshot) {
     for (name, repository) in snapshot.repositories(None) {
         for (digest, size) in repository.blobs() {
             let content = std::fs::read(store.blob_path(digest)).unwrap_or_else(|error| panic!("{digest}: {error}"));
