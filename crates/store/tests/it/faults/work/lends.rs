@@ -2,7 +2,7 @@
 
 use sealock_trust::Digest;
 
-use super::upkeep::{collect, collect_all};
+use super::upkeep::{ROTTEN, collect, collect_all, scrub};
 use super::{Outcome, PLAIN, Work};
 use crate::faults::place::Place;
 use crate::faults::told::Client;
@@ -12,6 +12,7 @@ use crate::shelf::{Image, TERMS};
 pub(super) const WORKS: &[Work] = &[
     Work { name: "import in place", prepare: given, run: |place, client| take_in(place, &second(), client), ..PLAIN },
     Work { name: "migrate", prepare: lent, run: |place, _| Ok(migrate(&place.shelf()).map(drop)?), ..PLAIN },
+    Work { name: "scrub what is lent", prepare: rotten, run: scrub, ..PLAIN },
     Work {
         name: "collect what is lent",
         prepare: condemned,
@@ -38,6 +39,14 @@ fn given(place: &Place, client: &mut Client<'_>) {
 fn lent(place: &Place, client: &mut Client<'_>) {
     given(place, client);
     take_in(place, &second(), client).unwrap();
+}
+
+/// What the second bundle lends has rotted in it.
+fn rotten(place: &Place, client: &mut Client<'_>) {
+    lent(place, client);
+    let content = Image::of(ROTTEN).layer;
+    second().bundle.rot(&second().taken(&place.shelf()), &content);
+    client.changes(&format!("stored {}", Digest::sha256(&content)));
 }
 
 /// The first bundle lends, and what only it has is condemned.

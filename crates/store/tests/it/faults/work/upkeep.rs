@@ -32,7 +32,7 @@ pub(super) const WORKS: &[Work] = &[
 ];
 
 /// The content of the layer that rots.
-const ROTTEN: &str = "only in 2";
+pub(super) const ROTTEN: &str = "only in 2";
 
 fn three(place: &Place, client: &mut Client<'_>) {
     (1..=3).for_each(|sequence| place.import(sequence, client).unwrap());
@@ -80,7 +80,7 @@ fn quarantined(place: &Place, client: &mut Client<'_>) {
     scrub(place, client).unwrap();
 }
 
-fn scrub(place: &Place, client: &mut Client<'_>) -> Outcome {
+pub(super) fn scrub(place: &Place, client: &mut Client<'_>) -> Outcome {
     let layer = Digest::sha256(&Image::of(ROTTEN).layer);
     let (store, clock) = (place.store(), || at(10));
     let pace = &mut |_| ControlFlow::Continue(());
