@@ -17,6 +17,7 @@ const LEFT: [usize; 14] = [0, 1, 2, 3, 5, 9, 22, 60, 310, 320, 330, 345, 400, 70
 #[test]
 fn on_a_disk_that_is_really_full_every_work_fails_whole_or_is_done() {
     let printed = sealock_testkit::small_disk::run("faults::full::on_a_small_disk", "12m", FOLDER);
+    println!();
     printed.lines().filter(|line| line.contains("  ")).for_each(|line| println!("{line}"));
 }
 

@@ -59,7 +59,7 @@ fn every_fault_at_every_failpoint_leaves_the_store_whole() {
         table.lock().unwrap().add(case, result);
     });
     let table = table.into_inner().unwrap();
-    println!("{table}");
+    println!("\n{table}");
     assert!(table.failures.is_empty(), "{}", table.failures.join("\n"));
     assert_eq!(table.reached(), failpoints(), "a failpoint that no work reaches, or that is no more");
 }

@@ -135,7 +135,7 @@ fn after_a_power_cut_at_any_moment_all_that_was_acknowledged_is_there() {
         *row = (row.0 + 1, row.1 + here);
     });
     let failures = failures.into_inner().unwrap();
-    println!("{:<22}  {:>7}  {:>7}  {:<8}  invariants", "power cut during", "moments", "states", "verdict");
+    println!("\n{:<22}  {:>7}  {:>7}  {:<8}  invariants", "power cut during", "moments", "states", "verdict");
     for (name, (moments, states)) in table.into_inner().unwrap() {
         let broken = failures.iter().filter(|failure| failure.starts_with(&format!("{name}: "))).count();
         let verdict = if broken == 0 { "hold".to_owned() } else { format!("{broken} BROKEN") };
@@ -188,7 +188,7 @@ fn a_sync_that_is_left_out_is_noticed() {
             *row = (row.0 + 1, row.1 + usize::from(is_caught));
         }
     });
-    println!("{:<18}  {:<48}  {:>5}  {:>7}", "left out of", "the sync of", "times", "noticed");
+    println!("\n{:<18}  {:<48}  {:>5}  {:>7}", "left out of", "the sync of", "times", "noticed");
     for ((work, synced), (times, noticed)) in table.into_inner().unwrap() {
         println!("{work:<18}  {synced:<48}  {times:>5}  {noticed:>7}");
     }
@@ -258,7 +258,7 @@ fn a_sync_that_failed_is_never_taken_for_one_that_worked_later() {
             *table.lock().unwrap().entry((*name, *call)).or_insert(0) += 1;
         }
     });
-    println!("{}", shown("EIO during", &table.into_inner().unwrap()));
+    println!("\n{}", shown("EIO during", &table.into_inner().unwrap()));
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
@@ -279,7 +279,7 @@ fn what_a_killed_process_did_not_sync_the_next_one_does() {
         }
         *table.lock().unwrap().entry((*name, *at)).or_insert(0) += 1;
     });
-    println!("{}", shown("killed, then cut", &table.into_inner().unwrap()));
+    println!("\n{}", shown("killed, then cut", &table.into_inner().unwrap()));
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
