@@ -186,8 +186,7 @@ impl Updater<'_> {
         try_out: &mut dyn FnMut(&Path) -> Result<(), String>,
     ) -> Result<Installed, UpdateError> {
         let lost = || UpdateError::Blob { digest: offer.digest.clone() };
-        let mut blob =
-            self.store.open_blob(&offer.digest)?.filter(|blob| blob.size() == offer.size).ok_or_else(lost)?;
+        let blob = self.store.open_blob(&offer.digest)?.filter(|blob| blob.size() == offer.size).ok_or_else(lost)?;
         let source =
             install::Source { content: Box::new(blob), digest: &offer.digest, description: &offer.description };
         install::run(lock, source, path, try_out)
