@@ -78,6 +78,7 @@ fn rows(root: &Path, folder: &Path, corpus: &Corpus) -> Result<Vec<Row>> {
     row("build", "skopeo copy to an OCI layout", peers::skopeo_to_layout(&upstream, corpus, &folder.join("layout"))?);
     drop(upstream);
     row("import", "sealock import", ours.import()?);
+    row("import", "sealock import --in-place", ours.import_in_place()?);
     let target = start(Kind::Distribution, "distribution-skopeo")?;
     row("import", "skopeo copy to distribution 3", peers::skopeo_to_registry(&corpus.layout, corpus, &target)?);
     let target = start(Kind::Distribution, "distribution-crane")?;

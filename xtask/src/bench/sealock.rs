@@ -47,14 +47,27 @@ impl Sealock {
 
     /// `sealock import` into a site that was just made.
     pub fn import(&self) -> Result<Cost> {
+        self.begin_site("state")?;
+        self.run(&["import", "bench.tar"])
+    }
+
+    /// `sealock import --in-place` of a copy of the bundle into another such site: what is served then is the bundle itself.
+    pub fn import_in_place(&self) -> Result<Cost> {
+        self.begin_site("state-in-place")?;
+        fs::copy(self.bundle(), self.desk.join("lent.tar"))?;
+        self.run_at("state-in-place", &["import", "--in-place", "lent.tar"])
+    }
+
+    /// A site that believes the packager.
+    fn begin_site(&self, state: &str) -> Result<()> {
         let site = "apiVersion: sealock/v1alpha1\nkind: Site\nmetadata: {name: bench}\nspec:\n  \
              registry: {name: registry.bench, address: 127.0.0.1}\n";
         fs::write(self.desk.join("site.yaml"), site)?;
-        self.run(&["site", "init", "--unencrypted-keys"])?;
+        self.run_at(state, &["site", "init", "--unencrypted-keys"])?;
         let root = fs::read(self.desk.join("trust/root.json"))?;
         let fingerprint = format!("sha256:{}", hex::encode(Sha256::digest(root)));
-        self.run(&["trust", "enroll", "trust/root.json", "--stream", "base", "--fingerprint", &fingerprint])?;
-        self.run(&["import", "bench.tar"])
+        let enroll = ["trust", "enroll", "trust/root.json", "--stream", "base", "--fingerprint", &fingerprint];
+        self.run_at(state, &enroll).map(drop)
     }
 
     /// The program.
@@ -74,8 +87,12 @@ impl Sealock {
 
     /// `sealock` with these arguments, in its folder.
     pub fn run(&self, args: &[&str]) -> Result<Cost> {
+        self.run_at("state", args)
+    }
+
+    fn run_at(&self, state: &str, args: &[&str]) -> Result<Cost> {
         let mut command = Command::new(&self.program);
-        command.args(args).arg("--quiet").arg("--state-dir").arg(self.desk.join("state"));
+        command.args(args).arg("--quiet").arg("--state-dir").arg(self.desk.join(state));
         command.current_dir(&self.desk).env("HOME", self.desk.join("home")).env_remove("XDG_CONFIG_HOME");
         measure::run(command.stdin(Stdio::null()).stdout(Stdio::null()))
     }
