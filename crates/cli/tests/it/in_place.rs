@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::packager::{Packager, json};
 use crate::sandbox::{Sandbox, steady};
-use crate::serve::{get, serve};
+use crate::serve::{get, port, serve};
 use crate::{import, site};
 
 const BUNDLE: &str = "plant/plant-1.tar";
@@ -141,10 +141,7 @@ fn what_has_rotted_in_a_bundle_is_told_and_healed_from_another_copy() {
 fn a_running_server_serves_it_and_migrates_when_it_is_asked_to() {
     let packager = station();
     let sandbox = &packager.sandbox;
-    let port = json(&sandbox.must(&["site", "show", "-o", "json"]))["registry"]["address"]
-        .as_str()
-        .and_then(|address| address.rsplit_once(':')?.1.parse::<u16>().ok())
-        .expect("a port");
+    let port = port(sandbox);
     let _serving = serve(sandbox);
     get(sandbox, port, "/healthz", &[]);
     sandbox.must(&["import", BUNDLE, "--in-place"]);

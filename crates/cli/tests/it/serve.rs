@@ -3,6 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::packager::json;
 use crate::sandbox::{Sandbox, steady};
 use crate::site;
 
@@ -95,4 +96,11 @@ fn the_unit_starts_this_binary() {
     let output = output.expect("systemd-analyze (Debian package systemd) is needed for this test");
     let problems = String::from_utf8_lossy(&output.stderr);
     assert!(!problems.contains("sealock-serve.service:"), "{problems}");
+}
+
+/// Where the site's registry listens.
+pub fn port(sandbox: &Sandbox) -> u16 {
+    let site = json(&sandbox.must(&["site", "show", "-o", "json"]));
+    let address = site["registry"]["address"].as_str().expect("an address");
+    address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port")
 }

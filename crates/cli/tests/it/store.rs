@@ -9,7 +9,7 @@ use sealock_testkit::corpus;
 use crate::delta::blank;
 use crate::packager::{self, Packager, json};
 use crate::sandbox::{Sandbox, steady};
-use crate::serve::{get, serve};
+use crate::serve::{get, port, serve};
 use crate::{import, site};
 
 /// A station with two releases: the second has an image more.
@@ -178,10 +178,7 @@ fn the_running_server_collects_when_it_is_asked_to() {
     let packager = two_releases();
     let sandbox = &packager.sandbox;
     sandbox.must(&["release", "retire", "1", "--yes"]);
-    let port = json(&sandbox.must(&["site", "show", "-o", "json"]))["registry"]["address"]
-        .as_str()
-        .and_then(|address| address.rsplit_once(':')?.1.parse::<u16>().ok())
-        .expect("a port");
+    let port = port(sandbox);
     let _serving = serve(sandbox);
     get(sandbox, port, "/healthz", &[]);
     let outcome = json(&sandbox.must(&["store", "gc", "-o", "json"]));

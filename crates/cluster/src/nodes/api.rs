@@ -86,7 +86,8 @@ impl<'a> Api<'a> {
         let told = |budget: &Value| {
             let text = |pointer: &str| budget.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
             let number = |pointer: &str| budget.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-            let (name, healthy) = (text("/metadata/name"), number("/status/currentHealthy"));
+            let name = text("/metadata/name").escape_debug().to_string();
+            let healthy = number("/status/currentHealthy");
             let wanted = number("/status/desiredHealthy");
             (text("/metadata/namespace"), format!("budget {name} wants {wanted} healthy, and {healthy} are"))
         };

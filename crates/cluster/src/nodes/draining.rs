@@ -16,7 +16,8 @@ pub struct PodName {
 
 impl fmt::Display for PodName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
+        // An API server that is not what it should be may say anything: nothing of it moves a cursor.
+        write!(f, "{}/{}", self.namespace.escape_debug(), self.name.escape_debug())
     }
 }
 
@@ -240,5 +241,8 @@ mod tests {
     fn a_pod_of_another_shape_leaves_and_is_held() {
         let draining = Draining::of(&[json!({}), json!({"metadata": 7})], Rules::default());
         assert_eq!((draining.leaving.len(), draining.held.len()), (2, 2));
+        let hostile = json!({"metadata": {"namespace": "demo", "name": "\u{1b}[2Jx"}});
+        let held = Draining::of(&[hostile], Rules::default()).held;
+        assert_eq!(held[0].to_string(), "demo/\\u{1b}[2Jx: nothing starts it anew");
     }
 }

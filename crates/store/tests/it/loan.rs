@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealock_store::lent::{Migrated, Migration, Offer};
-use sealock_store::release::{Reference, ReferenceKind, Selection};
+use sealock_store::release::Selection;
 use sealock_store::{Published, Release, StoreError};
 use sealock_trust::Digest;
 
 use crate::shelf::{Image, Shelf};
 use crate::site::at;
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A bundle of images.
 pub(crate) struct Loan {
@@ -72,16 +70,7 @@ impl Loan {
     }
 
     pub(crate) fn release(&self, current: Option<&Published>) -> Result<Release, StoreError> {
-        let reference = |(content, image): (&&str, &Image)| Reference {
-            name: format!("registry.example/base/{}:1", content.replace(' ', "-")),
-            kind: ReferenceKind::Image,
-            digest: Digest::sha256(&image.manifest),
-            media_type: MANIFEST.into(),
-            subject: None,
-            size: image.manifest.len() as u64,
-            stream: "base".into(),
-            vendor: None,
-        };
+        let reference = |(content, image): (&&str, &Image)| image.reference("base", content);
         let references = self.contents.iter().zip(&self.images()).map(reference).collect();
         let (sequence, manifest) = (self.sequence, self.digest());
         let selection = Selection { stream: "base".into(), sequence, manifest, held: false, publisher: None };

@@ -8,6 +8,7 @@ mod faults;
 mod gc;
 mod gc_full;
 mod lent;
+mod lent_crash;
 mod loan;
 mod publish;
 mod pushed;

@@ -45,6 +45,20 @@ impl Image {
     pub(crate) fn digests(&self) -> [Digest; 3] {
         self.blobs().map(Digest::sha256)
     }
+
+    /// As a bundle of `stream` names the image of this content.
+    pub(crate) fn reference(&self, stream: &str, content: &str) -> Reference {
+        Reference {
+            name: format!("registry.example/{stream}/{}:1", content.replace(' ', "-")),
+            kind: ReferenceKind::Image,
+            digest: Digest::sha256(&self.manifest),
+            media_type: MANIFEST.into(),
+            subject: None,
+            size: self.manifest.len() as u64,
+            stream: stream.into(),
+            vendor: None,
+        }
+    }
 }
 
 impl Shelf {
@@ -90,16 +104,7 @@ impl Shelf {
                 writer.finish()?;
             }
         }
-        let reference = |(content, image): (&&str, &Image)| Reference {
-            name: format!("registry.example/{stream}/{}:1", content.replace(' ', "-")),
-            kind: ReferenceKind::Image,
-            digest: Digest::sha256(&image.manifest),
-            media_type: MANIFEST.into(),
-            subject: None,
-            size: image.manifest.len() as u64,
-            stream: stream.into(),
-            vendor: None,
-        };
+        let reference = |(content, image): (&&str, &Image)| image.reference(stream, content);
         let references = contents.iter().zip(&images).map(reference).collect();
         let selection = Selection { stream: stream.into(), sequence, manifest: digest, held: false, publisher: None };
         let release = Release::after(current.as_ref(), selection, references, at(sequence))?;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sealock_store::pushed::{PushError, Pushed};
-use sealock_store::release::{Reference, ReferenceKind, Selection};
+use sealock_store::release::Selection;
 use sealock_store::{Published, Release, Store, StoreError};
 use sealock_trust::Digest;
 
@@ -15,8 +15,6 @@ use crate::shelf::{Image, Shelf};
 use crate::site::{Site, at, files};
 
 pub(crate) use crate::pushed::support::WHO;
-
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A site in a folder.
 pub(crate) struct Place {
@@ -87,7 +85,8 @@ impl Place {
         }
         staging.forget(&Digest::sha256(b"spare"))?;
         let selection = Selection { stream: "base".into(), sequence, manifest: name, held: false, publisher: None };
-        let references = contents.iter().zip(&images).map(reference).collect();
+        let references =
+            contents.iter().zip(&images).map(|(content, image)| image.reference("base", content)).collect();
         let release = Release::after(current.as_ref(), selection, references, at(sequence))?;
         client.changes("current");
         let published = lock.publish(release, Some(staging), &self.site.key)?;
@@ -123,19 +122,6 @@ fn contents(sequence: u64) -> [String; 2] {
 pub(crate) fn bundle_manifest(sequence: u64) -> Vec<u8> {
     let contents = contents(sequence);
     Shelf::bundle_manifest(sequence, &contents.each_ref().map(String::as_str))
-}
-
-fn reference((content, image): (&String, &Image)) -> Reference {
-    Reference {
-        name: format!("registry.example/base/{}:1", content.replace(' ', "-")),
-        kind: ReferenceKind::Image,
-        digest: Digest::sha256(&image.manifest),
-        media_type: MANIFEST.into(),
-        subject: None,
-        size: image.manifest.len() as u64,
-        stream: "base".into(),
-        vendor: None,
-    }
 }
 
 /// A folder that is gone when it is dropped: in memory where there is room, since what a crash leaves is decided here and not by a disk.
