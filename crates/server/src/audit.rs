@@ -12,7 +12,8 @@ use http::{Method, Uri};
 use sealock_store::gc::protocol::Tick;
 
 use crate::access::Peer;
-use crate::state::{State, moment, ticks};
+use crate::clock::ticks;
+use crate::state::State;
 
 /// Records of one second.
 const MOST_A_SECOND: u32 = 20;
@@ -90,9 +91,9 @@ fn record(
     if left_out > 0 {
         facts.insert("left-out-before".into(), left_out.to_string());
     }
-    let who = who.map(str::to_owned);
+    let (who, clock) = (who.map(str::to_owned), state.clock().clone());
     Some(tokio::task::spawn_blocking(move || {
-        if let Err(error) = pushed.audit(who.as_deref(), event, (None, facts), moment()) {
+        if let Err(error) = pushed.audit(who.as_deref(), event, (None, facts), clock.moment()) {
             tracing::error!(%error, event, "cannot be written into the log");
         }
     }))

@@ -9,6 +9,7 @@ use sealock_store::pushed::Settings;
 use sealock_trust::KeySet;
 
 use crate::access::AccessFiles;
+use crate::clock::Clock;
 
 /// Everything [`crate::Server::bind`] needs.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct ServeConfig {
     pub limits: Limits,
     /// How the store is kept clean and whole.
     pub upkeep: UpkeepPolicy,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// How the store is kept clean and whole while it is served.

@@ -8,6 +8,7 @@
 pub mod access;
 mod audit;
 mod bound;
+mod clock;
 mod condition;
 mod config;
 pub mod control;
@@ -28,6 +29,7 @@ mod view;
 
 pub use access::{Access, AccessError, AccessFiles};
 pub use bound::bound;
+pub use clock::Clock;
 pub use config::{Limits, RevocationSource, ServeConfig, TlsFiles, UpkeepPolicy};
 pub use error::{ServeError, TlsError};
 pub use http::line;

@@ -130,7 +130,8 @@ impl Connections {
     /// Who is at the other end.
     fn peer(&self, address: SocketAddr, stream: &TlsStream<TcpStream>) -> Peer {
         let policy = self.state.access().policy();
-        let holder = |chain| policy.authorities.as_ref().and_then(|authorities| authorities.holder(chain));
+        let holder =
+            |chain| policy.authorities.as_ref().and_then(|authorities| authorities.holder(chain, self.state.clock()));
         let certificate = stream.get_ref().1.peer_certificates().and_then(holder);
         Peer { address: address.ip(), certificate }
     }

@@ -69,7 +69,7 @@ impl Server {
             None => None,
         };
         let log = config.access_log.as_deref().map(open_access_log).transpose()?;
-        let state = Arc::new(State::load(&config, Observer::new(log))?);
+        let state = Arc::new(State::load(&config, Observer::new(log, config.clock.clone()))?);
         let upkeep = Upkeep::begin(&state, config.upkeep.clone());
         Ok(Self { state, upkeep, certificate, listeners, control, exposition, config })
     }
@@ -99,7 +99,9 @@ impl Server {
         let clients = Arc::new(ClientCertificates::new(self.state.access().clone()));
         let connections = Connections {
             state: self.state.clone(),
-            tls: TlsAcceptor::from(Arc::new(self.certificate.clone().server_config(clients)?)),
+            tls: TlsAcceptor::from(Arc::new(
+                self.certificate.clone().server_config(clients, self.config.clock.clone())?,
+            )),
             limits: self.config.limits,
             slots: Arc::new(Semaphore::new(connection_limit(self.config.limits.connections))),
             stop: stopped,

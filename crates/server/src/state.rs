@@ -1,14 +1,12 @@
 //! What requests see: the view of the current release, swapped as a whole.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
-use sealock_store::gc::protocol::{Terms, Tick};
+use sealock_store::gc::protocol::Terms;
 use sealock_store::gc::{Guard, Serving};
-use sealock_store::pushed::{Moment, Pushed, Snapshot};
+use sealock_store::pushed::{Pushed, Snapshot};
 use sealock_store::{Bound, Published, Store};
 use sealock_trust::KeySet;
 use tokio::sync::Semaphore;
@@ -16,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::access::Access;
 use crate::audit::Audit;
 use crate::bound::bound;
+use crate::clock::{Clock, ticks};
 use crate::condition::Condition;
 use crate::config::{Limits, RevocationSource, ServeConfig};
 use crate::error::ServeError;
@@ -30,19 +29,6 @@ const MANIFESTS_AT_ONCE: usize = 16;
 
 /// Bodies of uploads that are taken at a time: each has a thread, and pulls need some of these too.
 const WRITERS_AT_ONCE: usize = 128;
-
-/// From when on the ticks are counted.
-static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-/// Now, by both clocks.
-pub(crate) fn moment() -> Moment {
-    Moment { wall: Timestamp::now(), ticks: ticks() }
-}
-
-/// Seconds on a clock that only runs forward.
-pub(crate) fn ticks() -> Tick {
-    BEGINNING.elapsed().as_secs()
-}
 
 /// Shared by all connections.
 #[derive(Debug)]
@@ -77,6 +63,7 @@ pub(crate) struct State {
     condition: Condition,
     verdicts: Verdicts,
     audit: Audit,
+    clock: Clock,
     /// Held while a view is built, so that an older one never replaces a newer one.
     building: Mutex<()>,
 }
@@ -87,9 +74,9 @@ impl State {
         let serving = begin_serving(config)?;
         let terms = Terms { lease: config.upkeep.lease.as_secs(), grace: config.upkeep.grace.as_secs() };
         let guard = Arc::new(Guard::new(terms, ticks()));
-        let open = |settings| Pushed::open(&config.store, settings, guard.clone(), moment()).map(Arc::new);
+        let open = |settings| Pushed::open(&config.store, settings, guard.clone(), config.clock.moment()).map(Arc::new);
         let state = Self {
-            access: Arc::new(Access::open(config.access.clone())?),
+            access: Arc::new(Access::open(config.access.clone(), config.clock.clone())?),
             pushed: config.pushed.as_ref().map(open).transpose()?,
             guard,
             serving,
@@ -109,6 +96,7 @@ impl State {
             condition: Condition::new(config.limits.headroom),
             verdicts: Verdicts::default(),
             audit: Audit::default(),
+            clock: config.clock.clone(),
             building: Mutex::new(()),
         };
         state.reload()?;
@@ -218,6 +206,11 @@ impl State {
         &self.audit
     }
 
+    /// What time it is.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// What of pushed content was vouched for.
     pub(crate) fn verdicts(&self) -> &Verdicts {
         &self.verdicts
@@ -245,7 +238,7 @@ impl State {
     /// Gives up the uploads to which nothing came for too long.
     pub(crate) fn expire_uploads(&self) {
         let Some(pushed) = &self.pushed else { return };
-        match pushed.expire_uploads(moment()) {
+        match pushed.expire_uploads(self.clock.moment()) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "uploads to which nothing came were given up"),
             Err(error) => tracing::error!(%error, "uploads cannot be given up"),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_server::manifest::{Manifest, manifest};
 use sealock_server::unit::{Unit, unit};
-use sealock_server::{AccessFiles, Limits, RevocationSource, ServeConfig, Server, TlsFiles, UpkeepPolicy};
+use sealock_server::{AccessFiles, Clock, Limits, RevocationSource, ServeConfig, Server, TlsFiles, UpkeepPolicy};
 use sealock_store::Store;
 use sealock_store::pushed::Settings;
 use sealock_trust::site::Registry;
@@ -121,6 +121,7 @@ fn config(args: &ServeArgs, station: &Station, context: &Context) -> Result<Serv
         access_log: args.access_log.clone(),
         limits: Limits::default(),
         upkeep: upkeep(args, station, context),
+        clock: Clock::default(),
     })
 }
 

@@ -43,7 +43,7 @@ fn pushed() -> Sandbox {
     let layer = b"a layer";
     let id = pushed.begin("team/app", who, Algorithm::Sha256, now()).expect("an upload").to_string();
     let mut append = pushed.append("team/app", who, &id, None).expect("an upload");
-    append.write(layer, now().wall).expect("room");
+    append.write(layer, now()).expect("room");
     pushed.finish(append, ("team/app", who), &Digest::sha256(layer), now()).expect("a blob");
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let descriptor = format!(r#"{{"mediaType":"application/x","digest":"{}","size":7}}"#, Digest::sha256(layer));
@@ -114,4 +114,6 @@ fn a_pushed_manifest_that_is_gone_is_a_finding() {
     drop(pushed);
     std::fs::remove_file(sandbox.join("state/store/blobs/sha256").join(tag.digest.hex())).expect("a blob");
     insta::assert_snapshot!("rebuild_missing", sandbox.see(COMMAND));
+    insta::assert_snapshot!("check_missing", sandbox.see(&["store", "check"]));
+    insta::assert_snapshot!("gc_missing", sandbox.see(&["store", "gc", "--dry-run"]));
 }

@@ -51,6 +51,7 @@ use passwords::Passwords;
 use policy::Policy;
 use who::Who;
 
+use crate::clock::Clock;
 use crate::rules::Rules;
 
 /// Where it stands who may do what.
@@ -73,6 +74,7 @@ pub struct Access {
     /// Computations of bcrypt, by address.
     attempts: Limiter,
     started: Instant,
+    clock: Clock,
 }
 
 /// Who sends a request, and under which policy it is answered. The request counts against their limit until the last clone is
@@ -91,7 +93,7 @@ impl Access {
     ///
     /// # Errors
     /// [`AccessError`].
-    pub fn open(files: Option<AccessFiles>) -> Result<Self, AccessError> {
+    pub fn open(files: Option<AccessFiles>, clock: Clock) -> Result<Self, AccessError> {
         let no_random = |source| AccessError::TokenKey { path: PathBuf::new(), source };
         let (policy, key) = match &files {
             Some(files) => (Policy::load(&files.registry)?, TokenKey::open(&files.token_key)?),
@@ -105,6 +107,7 @@ impl Access {
             requests: Limiter::default(),
             attempts: Limiter::default(),
             started: Instant::now(),
+            clock,
         })
     }
 
@@ -124,7 +127,7 @@ impl Access {
     /// # Errors
     /// A [`Challenge`]: 401 for credentials that are none, 429 for too many requests.
     pub(crate) async fn judge(&self, head: &Parts) -> Result<Principal, Challenge> {
-        self.judge_at(head, Timestamp::now()).await
+        self.judge_at(head, self.clock.now()).await
     }
 
     async fn judge_at(&self, head: &Parts, now: Timestamp) -> Result<Principal, Challenge> {

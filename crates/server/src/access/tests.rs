@@ -32,11 +32,11 @@ impl Files {
     }
 
     fn open(&self) -> Access {
-        Access::open(Some(self.files())).unwrap()
+        Access::open(Some(self.files()), Clock::default()).unwrap()
     }
 
     fn error(&self) -> String {
-        let error = Access::open(Some(self.files())).unwrap_err();
+        let error = Access::open(Some(self.files()), Clock::default()).unwrap_err();
         error.to_string().replace(&*self.folder.path().to_string_lossy(), "DIR")
     }
 }
@@ -91,7 +91,7 @@ const PUSHER: &str = "    - {subjects: [robot/ci], repositories: [team/**], acti
 
 #[tokio::test]
 async fn without_a_file_everybody_pulls_and_nobody_does_anything_else() {
-    let access = Access::open(None).unwrap();
+    let access = Access::open(None, Clock::default()).unwrap();
     let principal = judge(&access, None).await.unwrap();
     assert!(access.may(&principal, "any/thing", Action::Pull));
     for action in [Action::Push, Action::Delete, Action::Catalog] {

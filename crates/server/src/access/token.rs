@@ -78,7 +78,7 @@ impl Request {
 
 /// Answers `GET /token`, and `POST /token` with its `body`.
 pub(crate) async fn answer(access: &Access, head: &Parts, body: &[u8]) -> Answer {
-    answer_at(access, head, body, Timestamp::now()).await
+    answer_at(access, head, body, access.clock.now()).await
 }
 
 pub(super) async fn answer_at(access: &Access, head: &Parts, body: &[u8], now: Timestamp) -> Answer {

@@ -9,7 +9,7 @@ use sealock_trust::Digest;
 use super::query::Query;
 use super::respond::{Problem, Refusal};
 use crate::access::{Action, Principal};
-use crate::state::{State, moment};
+use crate::state::State;
 use crate::view::View;
 use crate::view::shelf::Shelf;
 use crate::view::vouched::Vouched;
@@ -96,9 +96,7 @@ impl<'a> Ask<'a> {
 
     /// What the repository holds of what was pushed, in bytes.
     pub(crate) fn used(&self) -> u64 {
-        let Some(repository) = self.snapshot.repository(self.name) else { return 0 };
-        let manifests = repository.manifests().map(|held| held.manifest.bytes.len() as u64);
-        manifests.chain(repository.blobs().map(|(_, size)| size)).fold(0, u64::saturating_add)
+        self.snapshot.repository(self.name).map_or(0, |repository| repository.used())
     }
 
     /// Who asks, for the log.
@@ -115,7 +113,7 @@ impl<'a> Ask<'a> {
             let shelf = Ask { snapshot: &snapshot, ..*self }.shelf();
             shelf.manifest_by_digest(digest).is_some() || shelf.blob(digest, true).is_some()
         };
-        pushed.promise(digest, moment(), is_offered).unwrap_or_else(|error| {
+        pushed.promise(digest, self.state.clock().moment(), is_offered).unwrap_or_else(|error| {
             tracing::error!(%digest, %error, "cannot be promised");
             false
         })

@@ -132,8 +132,11 @@ fn version() -> Response<Body> {
 
 /// `GET /healthz`: 200 while requests are answered; what cannot be served, and what will soon be amiss, is listed.
 fn health(state: &State, view: &Arc<View>) -> Response<Body> {
-    let problems: Vec<_> =
-        view.problems.iter().map(|(name, error)| json!({"reference": name, "problem": error.to_string()})).collect();
+    let problem = |reference: &str, problem: &str| json!({"reference": reference, "problem": problem});
+    let pushed = state.snapshot();
+    let released = view.problems.iter().map(|(name, error)| problem(name, &error.to_string()));
+    let lost = pushed.lost().map(|(name, digest, lost)| problem(&format!("{name}@{digest}"), &lost.problem));
+    let problems: Vec<_> = released.chain(lost).collect();
     let condition = state.condition();
     let fault = condition.fault();
     let is_well = problems.is_empty() && fault.is_none() && !condition.is_low();

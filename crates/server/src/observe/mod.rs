@@ -12,7 +12,6 @@ use std::time::Instant;
 
 use http::header::{RANGE, USER_AGENT};
 use http::{HeaderName, Request, Response};
-use jiff::Timestamp;
 
 pub(crate) use access_log::AccessLog;
 pub(crate) use body::Observed;
@@ -20,6 +19,8 @@ pub(crate) use exposition::Exposition;
 use metrics::RequestLabels;
 pub(crate) use metrics::{Metrics, Standing};
 use route::Route;
+
+use crate::clock::Clock;
 
 /// Text of a client that goes into the log; in bytes.
 const LONGEST_TEXT: usize = 1024;
@@ -33,6 +34,7 @@ pub(crate) struct Who(pub(crate) Arc<str>);
 pub(crate) struct Observer {
     pub(crate) metrics: Metrics,
     log: Option<AccessLog>,
+    clock: Clock,
 }
 
 /// A request that is being answered.
@@ -69,8 +71,8 @@ struct Record {
 }
 
 impl Observer {
-    pub(crate) fn new(log: Option<AccessLog>) -> Self {
-        Self { metrics: Metrics::default(), log }
+    pub(crate) fn new(log: Option<AccessLog>, clock: Clock) -> Self {
+        Self { metrics: Metrics::default(), log, clock }
     }
 
     /// Opens the access log anew, after somebody renamed it.
@@ -95,7 +97,7 @@ impl Observer {
             begun: Instant::now(),
             route: Route::of(request.uri().path()),
             record: Record {
-                at: Timestamp::now().to_string(),
+                at: self.clock.now().to_string(),
                 bytes: 0,
                 client,
                 complete: false,

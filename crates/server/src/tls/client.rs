@@ -7,6 +7,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use x509_parser::prelude::*;
@@ -14,6 +15,7 @@ use x509_parser::prelude::*;
 use crate::access::document::CertificateName;
 use crate::access::identity::is_name;
 use crate::access::{Access, AccessError};
+use crate::clock::Clock;
 
 /// Longest file of authorities, in bytes.
 const LONGEST: u64 = 1 << 20;
@@ -46,9 +48,9 @@ impl Authorities {
 
     /// The name of the holder of a certificate, if the authorities vouch for it at this moment: a session that goes on does
     /// so with what was true when it began.
-    pub(crate) fn holder(&self, chain: &[CertificateDer<'_>]) -> Option<Box<str>> {
+    pub(crate) fn holder(&self, chain: &[CertificateDer<'_>], clock: &Clock) -> Option<Box<str>> {
         let (leaf, rest) = chain.split_first()?;
-        self.verifier.verify_client_cert(leaf, rest, UnixTime::now()).ok()?;
+        self.verifier.verify_client_cert(leaf, rest, clock.current_time()?).ok()?;
         let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
         name_in(&certificate, self.name).filter(|name| is_name(name)).map(Into::into)
     }

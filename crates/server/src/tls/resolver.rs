@@ -10,6 +10,7 @@ use rustls::{ServerConfig, version};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::clock::Clock;
 use crate::config::TlsFiles;
 use crate::error::TlsError;
 use crate::tls::ClientCertificates;
@@ -34,9 +35,13 @@ impl Certificate {
     }
 
     /// TLS 1.2 and 1.3, HTTP/1.1: over one fast link it needs fewer cycles than HTTP/2, and there is less to attack.
-    pub(crate) fn server_config(self: Arc<Self>, clients: Arc<ClientCertificates>) -> Result<ServerConfig, TlsError> {
+    pub(crate) fn server_config(
+        self: Arc<Self>,
+        clients: Arc<ClientCertificates>,
+        clock: Clock,
+    ) -> Result<ServerConfig, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = ServerConfig::builder_with_details(provider, Arc::new(clock));
         let builder = builder.with_protocol_versions(&[&version::TLS13, &version::TLS12]).map_err(TlsError::Setup)?;
         let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(self);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

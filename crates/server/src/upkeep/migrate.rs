@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sealock_store::StoreError;
 use sealock_store::lent::{Migrated, Migration};
 
-use super::{Pace, Upkeep, lock, now};
+use super::{Pace, Upkeep, lock};
 
 /// Until a disk without room, or one that fails, is looked at again.
 const LATER: Duration = Duration::from_secs(600);
@@ -60,7 +60,7 @@ impl Upkeep {
     fn migrate(&self, pace: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<Migrated, StoreError> {
         let _one = lock(&self.migrating);
         let (store, guard) = (self.state.store(), Some(self.guard.as_ref()));
-        let migration = Migration { store, guard, clock: &now, headroom: self.policy.migrate_headroom, pace };
+        let migration = Migration { store, guard, clock: &|| self.now(), headroom: self.policy.migrate_headroom, pace };
         let migrated = migration.run()?;
         for rotten in &migrated.rotten {
             tracing::error!(digest = %rotten.digest, problem = rotten.problem, "a blob has rotted in its bundle: heal it");

@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 pub use pace::Pace;
 
 use crate::bound::bound;
+use crate::clock::ticks;
 use crate::config::UpkeepPolicy;
 use crate::revoked::RevokedError;
-use crate::state::{State, moment, ticks};
+use crate::state::State;
 
 /// Between two looks whether a blob is due to be hashed again.
 const SCRUB_LOOK: Duration = Duration::from_secs(600);
@@ -113,7 +114,7 @@ impl Upkeep {
             guard: self.guard.as_ref(),
             clock: &ticks,
             grace: asked.grace.unwrap_or(self.policy.grace.as_secs()),
-            at: now(),
+            at: self.now(),
             stop: &|| lock(&self.signals).stopping,
         };
         if asked.dry_run {
@@ -142,7 +143,7 @@ impl Upkeep {
     /// Repositories let go of blobs that were pushed and never used.
     fn let_go(&self) {
         let Some(pushed) = self.state.pushed() else { return };
-        match pushed.let_go(moment()) {
+        match pushed.let_go(self.state.clock().moment()) {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "blobs that no manifest came for were let go of"),
             Err(error) => tracing::error!(%error, "blobs that no manifest came for cannot be let go of"),
@@ -183,9 +184,15 @@ impl Upkeep {
             if self.waits(due) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let every = SignedDuration::try_from(self.policy.scrub_every).unwrap_or(SignedDuration::MAX);
-        let before = now().checked_sub(every).ok();
+        let before = self.now().checked_sub(every).ok();
         let guard = Some(self.guard.as_ref());
-        Scrub { store: self.state.store(), guard, clock: &now, before, pace: &mut wait }.run()
+        Scrub { store: self.state.store(), guard, clock: &|| self.now(), before, pace: &mut wait }.run()
+    }
+
+    /// To the second: finer times would only make the log longer.
+    fn now(&self) -> Timestamp {
+        let now = self.state.clock().now();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
     }
 
     /// Waits so long, or until the server ends. Returns whether it does.
@@ -203,10 +210,4 @@ impl Upkeep {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// To the second: finer times would only make the log longer.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
 }

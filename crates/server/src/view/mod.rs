@@ -3,6 +3,7 @@
 //!
 //! A view is built whole and never changes; requests read it without locks.
 
+mod evidence;
 pub(crate) mod name;
 pub(crate) mod shelf;
 pub(crate) mod vouched;

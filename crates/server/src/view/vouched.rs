@@ -5,22 +5,18 @@
 //! found before, and no verdict outlives what it was come to by.
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use sealock_store::Store;
-use sealock_store::oci::{Descriptor, Manifest};
+use sealock_store::oci::Manifest;
 use sealock_store::pushed::Repository;
 use sealock_trust::Digest;
 
-use crate::rules::{Epoch, LONGEST_EVIDENCE, Referrer, Rules, Stored, Verdict, subject_of_tag};
+use super::evidence::Evidence;
+use crate::rules::{Epoch, Rules, Stored, Verdict, subject_of_tag};
 
 /// Repositories that are remembered; the others are judged anew.
 const MOST_REPOSITORIES: usize = 1024;
-
-/// What is read of all that refers to one manifest, in bytes: whoever may push can bring any number of referrers.
-const MOST_EVIDENCE: u64 = 64 << 20;
 
 /// What may be pulled of a repository, and why the rest may not.
 #[derive(Debug)]
@@ -138,32 +134,11 @@ impl Judge<'_> {
         if let Some(known) = known.filter(|known| known.referrers == digests) {
             return known.clone();
         }
-        let mut room = MOST_EVIDENCE;
-        let read: Vec<_> = referrers.iter().map(|referrer| self.referrer(referrer, &mut room)).collect();
+        let mut evidence = Evidence::of(self.store);
+        let read: Vec<_> = referrers.iter().map(|referrer| evidence.referrer(referrer)).collect();
         let (digest, bytes) = (&manifest.digest, manifest.bytes.as_ref());
         let stored = Stored { repository: self.name, digest, bytes, referrers: &read, is_covered: false };
         Judged { referrers: digests, verdict: self.rules.verdict(&stored) }
-    }
-
-    fn referrer<'b>(&self, manifest: &'b Manifest, room: &mut u64) -> Referrer<'b> {
-        let layers = manifest.parts.layers.iter().filter_map(|layer| self.layer(layer, room));
-        Referrer { bytes: &manifest.bytes, layers: layers.collect() }
-    }
-
-    /// A layer as it is in the store, if it is what its digest says, and there is room for it. What is not vouches for nothing.
-    fn layer(&self, layer: &Descriptor, room: &mut u64) -> Option<(Digest, Bytes)> {
-        let longest = (LONGEST_EVIDENCE as u64).min(*room);
-        let blob = self.store.open_blob(&layer.digest).ok()??;
-        let mut bytes = Vec::new();
-        if blob.size() > longest {
-            return None;
-        }
-        *room -= blob.size();
-        if blob.take(longest).read_to_end(&mut bytes).is_err() {
-            return None;
-        }
-        let is_it = Digest::of(layer.digest.algorithm(), &bytes) == layer.digest;
-        is_it.then(|| (layer.digest.clone(), bytes.into()))
     }
 
     /// What is allowed by itself, and what hangs on it: who signs an index signs what it lists.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::net::TcpStream;
 
-use crate::site::Site;
+use crate::push::{image, push_blob, put};
+use crate::site::{MANIFEST, Site, USER, noise};
 
 /// What one connection may add to the process, its own client end included; in bytes.
 const MOST_MEMORY: u64 = 64 << 10;
@@ -41,7 +42,7 @@ fn idle_connections_are_cheap() {
 }
 
 async fn measure() {
-    let mut site = Site::new();
+    let mut site = Site::with_pushes();
     site.limits.handshake = Duration::from_secs(60);
     let server = site.serve().await;
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -60,6 +61,10 @@ async fn measure() {
     }
     assert_eq!(server.client.get("/healthz").await.status, StatusCode::OK);
     let each = resident().saturating_sub(before) / connected.len() as u64;
+    let user = server.client.logged_in(USER.0, USER.1);
+    let layer = push_blob(&user, "team/app", &noise(1 << 20)).await;
+    let pushed = put(&user, "/v2/team/app/manifests/1", MANIFEST, image(&[&layer])).await;
+    assert_eq!(pushed.status, StatusCode::CREATED, "a push beside them");
     println!("bytes per idle connection: {each_secured} with TLS, {each} before");
     assert!(each_secured < MOST_MEMORY && each < MOST_MEMORY, "{each_secured} bytes with TLS, {each} before");
 }

@@ -10,6 +10,7 @@ mod access;
 mod access_skopeo;
 mod access_tls;
 mod client;
+mod clock;
 mod conformance;
 mod hostile;
 mod idle;

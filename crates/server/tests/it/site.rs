@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use sealock_server::control::{self, ControlError};
 use sealock_server::tls::SiteCa;
 use sealock_server::upkeep::Collect;
-use sealock_server::{AccessFiles, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles, UpkeepPolicy};
+use sealock_server::{
+    AccessFiles, Clock, Limits, RevocationSource, ServeConfig, ServeError, Server, TlsFiles, UpkeepPolicy,
+};
 use sealock_store::gc::Outcome;
 use sealock_store::lent::{Migrated, Offer};
 use sealock_store::pushed::Settings;
@@ -34,6 +36,7 @@ pub(crate) struct Site {
     pub(crate) access: Option<AccessFiles>,
     pub(crate) pushed: Option<Settings>,
     pub(crate) upkeep: UpkeepPolicy,
+    pub(crate) clock: Clock,
 }
 
 /// Who may push in tests.
@@ -68,6 +71,7 @@ impl Site {
             access: None,
             pushed: None,
             upkeep: UpkeepPolicy::default(),
+            clock: Clock::default(),
         };
         Store::init(&site.path("store")).unwrap();
         std::fs::write(site.path("ca.crt"), site.ca.certificate_pem()).unwrap();
@@ -189,6 +193,7 @@ impl Site {
             access_log: Some(self.path("access.log")),
             limits: self.limits,
             upkeep: self.upkeep.clone(),
+            clock: self.clock.clone(),
         }
     }
 

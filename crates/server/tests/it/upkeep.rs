@@ -12,7 +12,8 @@ use sealock_store::gc::{Moment, Offline};
 use sealock_trust::Digest;
 use tokio::time::timeout;
 
-use crate::site::{Content, Site, layer};
+use crate::push::{image, push_blob, put};
+use crate::site::{Content, MANIFEST, Site, USER, layer};
 
 /// Nobody pushes: no promise has to be waited for.
 fn at_once() -> UpkeepPolicy {
@@ -190,4 +191,36 @@ async fn a_slow_scrub_does_not_keep_it_from_stopping() {
     let mut server = site.serve().await;
     server.ask_to_stop();
     timeout(Duration::from_secs(10), server.stopped()).await.expect("the scrub keeps the server");
+}
+
+/// Its layers look as if nobody needed them.
+#[tokio::test]
+async fn what_a_lost_manifest_refers_to_stays_and_health_says_so() {
+    let mut site = Site::with_pushes();
+    site.upkeep = at_once();
+    let mut server = site.serve().await;
+    let user = server.client.logged_in(USER.0, USER.1);
+    let layer = push_blob(&user, "team/app", b"layer").await;
+    let bytes = image(&[&layer]);
+    assert_eq!(put(&user, "/v2/team/app/manifests/1", MANIFEST, bytes.clone()).await.status, StatusCode::CREATED);
+    server.ask_to_stop();
+    server.stopped().await;
+    let digest = Digest::sha256(&bytes);
+    std::fs::remove_file(site.store().blob_path(&digest)).unwrap();
+
+    let server = site.serve().await;
+    let user = server.client.logged_in(USER.0, USER.1);
+    for _ in 0..3 {
+        let outcome = site.collect(RUN).await.unwrap();
+        assert!(outcome.plan.doubts.iter().any(|doubt| doubt.contains(&digest.to_string())), "{outcome:?}");
+        assert_eq!((outcome.condemned.blobs, outcome.deleted.blobs), (0, 0));
+    }
+    let health = user.get("/healthz").await.json();
+    assert_eq!((&health["status"], health["problems"].as_array().unwrap().len()), (&"degraded".into(), 1), "{health}");
+    assert_eq!(health["problems"][0]["reference"], format!("team/app@{digest}"));
+
+    // The layer is there still: the manifest alone makes it whole again.
+    assert_eq!(put(&user, "/v2/team/app/manifests/1", MANIFEST, bytes).await.status, StatusCode::CREATED);
+    assert_eq!(user.get("/healthz").await.json()["status"], "ok");
+    assert!(site.collect(RUN).await.unwrap().plan.doubts.is_empty());
 }

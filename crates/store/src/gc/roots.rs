@@ -75,6 +75,11 @@ pub(super) fn of_pushed(snapshot: &Snapshot) -> Vec<Root> {
         let waiting = repository.blobs().map(|(digest, _)| digest.clone());
         roots.extend(waiting.map(|digest| Root { digest, kind: RootKind::Blob, keeper: keeper() }));
     }
+    roots.extend(snapshot.lost().map(|(name, digest, lost)| Root {
+        digest: digest.clone(),
+        kind: RootKind::Manifest(lost.entry.media_type.clone()),
+        keeper: Keeper::Pushed(name.to_owned()),
+    }));
     roots
 }
 

@@ -133,12 +133,19 @@ impl PutManifest {
 /// A manifest goes with its tags, but not from under an index.
 fn delete_manifest(now: &Snapshot, name: &str, digest: &Digest) -> Result<Operation, PushError> {
     let (repository, digest) = (name.to_owned(), digest.clone());
-    let known = now.repository(name).filter(|it| it.manifest(&digest).is_some());
-    let Some(known) = known else { return Err(PushError::UnknownManifest { repository, digest }) };
-    if known.refers_to(&digest) {
+    let known = now.repository(name);
+    if known.is_none_or(|it| it.manifest(&digest).is_none()) && !now.is_lost(name, &digest) {
+        return Err(PushError::UnknownManifest { repository, digest });
+    }
+    if known.is_some_and(|it| it.refers_to(&digest)) {
         return Err(PushError::InUse { repository, digest });
     }
-    let tags = known.tags(None).filter(|(_, tag)| tag.digest == digest).map(|(name, _)| name.clone()).collect();
+    let tags = known
+        .into_iter()
+        .flat_map(|it| it.tags(None))
+        .filter(|(_, tag)| tag.digest == digest)
+        .map(|(name, _)| name.clone())
+        .collect();
     Ok(Operation::DeleteManifest { repository, digest, tags })
 }
 

@@ -37,7 +37,7 @@ pub(crate) use place::put;
 pub use rebuild::{IndexCondition, Rebuilt};
 pub use record::{Operation, Record, Verdict};
 pub use rows::{Entry, Tag};
-pub use snapshot::{Held, Repository, Snapshot};
+pub use snapshot::{Held, Lost, Repository, Snapshot};
 pub use uploads::{Append, UploadId};
 
 use crate::durable::ensure_folder;
@@ -100,6 +100,9 @@ impl Pushed {
         let lock = PushedLock::take(&folder)?;
         let open::Found { index, rows, last } = open::find(&folder)?;
         let state = open::snapshot(store, rows);
+        for (repository, digest, Lost { problem, .. }) in state.lost() {
+            tracing::error!(repository, %digest, problem, "a pushed manifest cannot be served: nothing is deleted until it is healed");
+        }
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
         let indexed = last.as_ref().map_or(0, |last| last.number);
         let log = Log::open(&folder.join("log"), last.as_ref())?;
@@ -112,7 +115,7 @@ impl Pushed {
             headroom: settings.headroom,
             life: settings.upload_life,
         };
-        let uploads = Uploads::open(uploads, bounds, now.wall)?;
+        let uploads = Uploads::open(uploads, bounds, now)?;
         Ok(Self { store: store.clone(), published, uploads, guard, writer, lock })
     }
 
@@ -144,7 +147,9 @@ impl Pushed {
     pub fn let_go(&self, now: Moment) -> Result<usize, PushError> {
         let snapshot = self.snapshot();
         let mut count = 0;
-        for (name, repository) in snapshot.repositories(None) {
+        // What a lost manifest refers to looks as if nobody needed it.
+        let known = snapshot.repositories(None).filter(|(name, _)| !snapshot.has_lost(name));
+        for (name, repository) in known {
             for (digest, _) in repository.blobs().filter(|(digest, _)| !repository.refers_to(digest)) {
                 let release = || self.delete_blob((name, None), digest, now);
                 match self.guard.unless_promised(digest, now.ticks, release) {
@@ -174,7 +179,7 @@ impl Pushed {
         algorithm: Algorithm,
         now: Moment,
     ) -> Result<UploadId, PushError> {
-        self.uploads.begin(repository, principal, algorithm, now.wall)
+        self.uploads.begin(repository, principal, algorithm, now)
     }
 
     /// The bytes of an upload that were acknowledged. Where somebody writes to it at this moment it waits a little: a connection
@@ -254,7 +259,7 @@ impl Pushed {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn expire_uploads(&self, now: Moment) -> Result<usize, PushError> {
-        Ok(self.uploads.expire(now.wall)?)
+        Ok(self.uploads.expire(now.ticks)?)
     }
 
     /// Lets `repository` hold the blob `digest`, which the repository `from` holds or a release brought.

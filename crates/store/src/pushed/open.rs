@@ -13,8 +13,9 @@ use super::index::Index;
 use super::log::{Position, Replay, replay};
 use super::record::Record;
 use super::rows::{Row, rows};
-use super::snapshot::Snapshot;
+use super::snapshot::{Lost, Snapshot};
 use crate::error::{IoContext, StoreError};
+use crate::gc::chain;
 use crate::oci::{LONGEST_MANIFEST, Manifest};
 use crate::store::Store;
 
@@ -113,7 +114,7 @@ fn rows_of(index: &Index, path: &Path) -> Result<Option<Vec<Row>>, PushError> {
     index.rows().map_err(|source| PushError::Index { path: path.to_owned(), source })
 }
 
-/// All that `rows` say, with the manifests out of `store`. What is damaged is left out, and logged.
+/// All that `rows` say, with the manifests out of `store`. What is damaged is lost.
 pub(crate) fn snapshot(store: &Store, rows: Vec<Row>) -> Snapshot {
     let mut snapshot = Snapshot::default();
     let mut known: HashMap<Digest, Arc<Manifest>> = HashMap::new();
@@ -127,7 +128,8 @@ pub(crate) fn snapshot(store: &Store, rows: Vec<Row>) -> Snapshot {
             None => match load(store, digest, &entry.media_type) {
                 Ok(manifest) => known.entry(digest.clone()).insert_entry(Arc::new(manifest)).get().clone(),
                 Err(error) => {
-                    tracing::error!(repository, %digest, %error, "a pushed manifest cannot be served");
+                    let lost = Lost { entry: entry.clone(), problem: chain(&error) };
+                    snapshot.lose(repository.clone(), digest.clone(), lost);
                     continue;
                 }
             },

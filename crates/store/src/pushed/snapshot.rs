@@ -19,6 +19,18 @@ pub struct Snapshot {
     reached: HashTrieMapSync<Digest, u64>,
     /// How many repositories hold each blob.
     holders: HashTrieMapSync<Digest, u64>,
+    /// By repository and digest.
+    lost: RedBlackTreeMapSync<(String, Digest), Arc<Lost>>,
+}
+
+/// A manifest that was pushed and is not in the store as it was. Nobody knows what hangs on it: what its repository holds stays,
+/// until it is healed, pushed again or deleted.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// What is known of it.
+    pub entry: Entry,
+    /// Why it cannot be read.
+    pub problem: String,
 }
 
 /// What was pushed to one repository.
@@ -31,6 +43,8 @@ pub struct Repository {
     referrers: RedBlackTreeMapSync<(Digest, Digest), ()>,
     /// How many of its manifests refer to each digest.
     edges: HashTrieMapSync<Digest, u64>,
+    /// Bytes of all its manifests and blobs.
+    used: u64,
 }
 
 /// A manifest, and why it is there.
@@ -64,6 +78,26 @@ impl Snapshot {
         self.holders.contains_key(digest)
     }
 
+    /// Every manifest that cannot be read, with its repository.
+    pub fn lost(&self) -> impl Iterator<Item = (&str, &Digest, &Lost)> {
+        self.lost.iter().map(|((repository, digest), lost)| (repository.as_str(), digest, lost.as_ref()))
+    }
+
+    /// Whether `digest` is one of them.
+    pub(crate) fn is_lost(&self, repository: &str, digest: &Digest) -> bool {
+        self.lost.contains_key(&(repository.to_owned(), digest.clone()))
+    }
+
+    /// Whether one of them was pushed to `repository`.
+    pub(crate) fn has_lost(&self, repository: &str) -> bool {
+        self.lost().any(|(of, _, _)| of == repository)
+    }
+
+    /// Takes note of a manifest that cannot be read.
+    pub(crate) fn lose(&mut self, repository: String, digest: Digest, lost: Lost) {
+        self.lost.insert_mut((repository, digest), Arc::new(lost));
+    }
+
     /// Changes one row. A manifest that comes must be given.
     pub(crate) fn set(&mut self, row: Row, manifest: Option<&Arc<Manifest>>) {
         let name = match &row {
@@ -79,6 +113,7 @@ impl Snapshot {
                 repository.tags.remove_mut(&tag);
             }
             Row::Manifest { digest, entry, .. } => {
+                self.lost.remove_mut(&(name.clone(), digest.clone()));
                 self.remove_manifest(&mut repository, &digest);
                 if let (Some(entry), Some(manifest)) = (entry, manifest) {
                     let held = Held { manifest: manifest.clone(), entry: Arc::new(entry) };
@@ -94,11 +129,14 @@ impl Snapshot {
     }
 
     fn set_blob(&mut self, repository: &mut Repository, digest: Digest, size: Option<u64>) {
-        if repository.blobs.remove_mut(&digest) {
+        if let Some(before) = repository.blobs.get(&digest).copied() {
+            repository.blobs.remove_mut(&digest);
+            repository.used = repository.used.saturating_sub(before);
             less(&mut self.holders, &digest);
         }
         if let Some(size) = size {
             more(&mut self.holders, &digest);
+            repository.used = repository.used.saturating_add(size);
             repository.blobs.insert_mut(digest, size);
         }
     }
@@ -113,6 +151,7 @@ impl Snapshot {
         if let Some(subject) = &manifest.parts.subject {
             repository.referrers.insert_mut((subject.digest.clone(), manifest.digest.clone()), ());
         }
+        repository.used = repository.used.saturating_add(manifest.bytes.len() as u64);
         repository.manifests.insert_mut(manifest.digest.clone(), held);
     }
 
@@ -126,6 +165,7 @@ impl Snapshot {
         if let Some(subject) = &manifest.parts.subject {
             repository.referrers.remove_mut(&(subject.digest.clone(), digest.clone()));
         }
+        repository.used = repository.used.saturating_sub(manifest.bytes.len() as u64);
         repository.manifests.remove_mut(digest);
     }
 }
@@ -162,6 +202,11 @@ impl Repository {
         self.blobs.iter().map(|(digest, size)| (digest, *size))
     }
 
+    /// Bytes of all manifests and blobs that were pushed here: what a quota bounds. No smaller for [`Repository::only`].
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
     /// Whether a manifest of this repository refers to `digest`.
     pub fn refers_to(&self, digest: &Digest) -> bool {
         self.edges.contains_key(digest)
@@ -181,7 +226,7 @@ impl Repository {
     /// referred to where one of these refers to it.
     #[must_use]
     pub fn only(&self, is_wanted: impl Fn(&Digest) -> bool) -> Self {
-        let mut only = Self { blobs: self.blobs.clone(), ..Self::default() };
+        let mut only = Self { blobs: self.blobs.clone(), used: self.used, ..Self::default() };
         for held in self.manifests.values().filter(|held| is_wanted(&held.manifest.digest)) {
             let manifest = &held.manifest;
             for child in manifest.children() {

@@ -53,16 +53,18 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<()> {
     let index = args.rebuild.then(|| rebuild(&station, context)).transpose()?;
     let mut checked = check(args.deep, &station, context)?;
     let missing = index.iter().flat_map(|index| &index.rebuilt).flat_map(|rebuilt| &rebuilt.missing);
-    checked
-        .findings
-        .extend(missing.map(|digest| format!("the pushed manifest {digest} is not in the store as it was")));
+    // What keeps the collector from deleting names the same manifest, and its repository.
+    let missing = missing.filter(|digest| !checked.findings.iter().any(|it| it.contains(&digest.to_string())));
+    let missing: Vec<_> =
+        missing.map(|digest| format!("the pushed manifest {digest} is not in the store as it was")).collect();
+    checked.findings.extend(missing);
     let shown = text(&checked, args.deep, index.as_ref(), context.dry_run);
     context.ui.result(&Found { checked: &checked, index }, shown)?;
     if checked.is_whole() {
         return Ok(());
     }
     Err(CommandError::failed("the store is not whole")
-        .hint("`sealock store scrub --heal BUNDLE` brings back what a bundle that is still at hand has."))
+        .hint("`sealock store scrub --heal BUNDLE` brings back what a bundle that is still at hand has; what was pushed can be pushed again."))
 }
 
 fn rebuild(station: &Station, context: &Context) -> Result<Index> {

@@ -9,7 +9,6 @@ use super::super::pull::check_reference;
 use super::super::respond::{Problem, Refusal, empty};
 use super::upload::blocking;
 use crate::access::Action;
-use crate::state::moment;
 
 /// `DELETE /v2/<name>/manifests/<reference>`: a tag alone, or a manifest with its tags.
 pub(crate) async fn manifest(ask: &Ask<'_>, reference: &str) -> Result<Response<Body>, Refusal> {
@@ -25,10 +24,10 @@ pub(crate) async fn manifest(ask: &Ask<'_>, reference: &str) -> Result<Response<
     if shelf.release.is_some_and(of_release) {
         return Err(Problem::FromRelease.refuse(reference));
     }
-    let reference = reference.to_owned();
+    let (reference, clock) = (reference.to_owned(), ask.state.clock().clone());
     let delete = move |pushed: &sealock_store::pushed::Pushed, who: (&str, Option<&str>)| match reference.parse() {
-        Ok(digest) => pushed.delete_manifest(who, &digest, moment()),
-        Err(_) => pushed.delete_tag(who, &reference, moment()),
+        Ok(digest) => pushed.delete_manifest(who, &digest, clock.moment()),
+        Err(_) => pushed.delete_tag(who, &reference, clock.moment()),
     };
     blocking(ask, pushed, delete).await?;
     Ok(empty(StatusCode::ACCEPTED))
@@ -43,6 +42,7 @@ pub(crate) async fn blob(ask: &Ask<'_>, digest: &str) -> Result<Response<Body>, 
     if !is_pushed && shelf.release.is_some_and(|release| release.blob(&digest).is_some()) {
         return Err(Problem::FromRelease.refuse(&digest.to_string()));
     }
-    blocking(ask, pushed, move |pushed, who| pushed.delete_blob(who, &digest, moment())).await?;
+    let clock = ask.state.clock().clone();
+    blocking(ask, pushed, move |pushed, who| pushed.delete_blob(who, &digest, clock.moment())).await?;
     Ok(empty(StatusCode::ACCEPTED))
 }

@@ -21,7 +21,7 @@ use super::refuse;
 use super::upload::blocking;
 use crate::access::Action;
 use crate::rules::Push;
-use crate::state::{State, moment};
+use crate::state::State;
 use crate::view::name;
 
 /// Tags in one request.
@@ -55,7 +55,7 @@ pub(crate) async fn put(ask: &Ask<'_>, reference: &str, body: Incoming) -> Resul
     let state = ask.state.clone();
     let work = move |pushed: &Pushed, (_, who): (&str, Option<&str>)| {
         adopt(&state, pushed, (&put, who), DEEPEST)?;
-        pushed.put_manifest(put, who, moment())
+        pushed.put_manifest(put, who, state.clock().moment())
     };
     blocking(ask, pushed, work).await?;
     Ok(response)
@@ -193,7 +193,7 @@ fn adopt(
             continue;
         }
         if release.blob(&child.digest).is_some() {
-            pushed.mount((&put.repository, who), &child.digest, &put.repository, moment())?;
+            pushed.mount((&put.repository, who), &child.digest, &put.repository, state.clock().moment())?;
         } else if let (Some(manifest), Some(depth)) = (release.manifest_by_digest(&child.digest), depth.checked_sub(1))
         {
             // What a release has was verified; the platforms that it left out, it left out on purpose.
@@ -202,7 +202,7 @@ fn adopt(
             let (repository, manifest) = (put.repository.clone(), manifest.clone());
             let child = PutManifest { repository, manifest, tags: Vec::new(), fixed: Vec::new(), demands, verdict };
             adopt(state, pushed, (&child, who), depth)?;
-            pushed.put_manifest(child, who, moment())?;
+            pushed.put_manifest(child, who, state.clock().moment())?;
         }
     }
     Ok(())

@@ -17,9 +17,8 @@ pub(crate) async fn mount(ask: &Ask<'_>, pushed: &Arc<Pushed>) -> Result<Option<
     let Some(text) = ask.query.mount.as_deref() else { return Ok(None) };
     let Ok(digest) = text.parse::<Digest>() else { return Err(Problem::DigestInvalid.refuse(text)) };
     let Some(from) = source(ask, &digest) else { return Ok(None) };
-    let mounted = digest.clone();
-    let mount =
-        move |pushed: &Pushed, who: (&str, Option<&str>)| pushed.mount(who, &mounted, &from, crate::state::moment());
+    let (mounted, clock) = (digest.clone(), ask.state.clock().clone());
+    let mount = move |pushed: &Pushed, who: (&str, Option<&str>)| pushed.mount(who, &mounted, &from, clock.moment());
     blocking(ask, pushed, mount).await?;
     Ok(Some(created(ask.name, &digest)))
 }

@@ -18,7 +18,7 @@ use super::super::respond::{DOCKER_CONTENT_DIGEST, Problem, Refusal, empty};
 use super::receive::{Ending, Piece, receive};
 use super::{mount, refuse};
 use crate::access::Action;
-use crate::state::moment;
+use crate::clock::Clock;
 
 /// What Docker's client expects beside the location.
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -38,7 +38,10 @@ pub(crate) async fn begin(ask: &Ask<'_>, body: Incoming) -> Answer {
         (None, None) => Algorithm::Sha256,
         (None, Some(name)) => algorithm(name)?,
     };
-    let id = blocking(ask, pushed, move |pushed, (name, who)| pushed.begin(name, who, algorithm, moment())).await?;
+    let clock = ask.state.clock().clone();
+    let begin =
+        move |pushed: &Pushed, (name, who): (&str, Option<&str>)| pushed.begin(name, who, algorithm, clock.moment());
+    let id = blocking(ask, pushed, begin).await?;
     let id = id.to_string();
     let Some(digest) = digest else {
         return Ok(accepted(StatusCode::ACCEPTED, &location(ask.name, &id), (&id, 0)));
@@ -120,17 +123,18 @@ async fn write(
     let length = ask.head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let room = ask.state.access().rules().quota(ask.name).map(|quota| quota.saturating_sub(ask.used()));
     let (pushed, name, who, id) = (pushed.clone(), ask.name.to_owned(), ask.who().map(str::to_owned), id.to_owned());
+    let clock = ask.state.clock().clone();
     let work = move |pieces| -> Result<Option<u64>, PushError> {
         let mut append = pushed.append(&name, who.as_deref(), &id, at)?;
         append.expect(length.unwrap_or_default())?;
-        let written = take(&mut append, pieces, room);
+        let written = take(&mut append, pieces, room, &clock);
         let finished = match (written, then) {
             (Ok(true), Then::Finish(digest)) => {
-                return pushed.finish(append, (&name, who.as_deref()), &digest, moment()).map(Some);
+                return pushed.finish(append, (&name, who.as_deref()), &digest, clock.moment()).map(Some);
             }
-            (Ok(true), Then::Acknowledge) => append.acknowledge(moment().wall).map(Some),
+            (Ok(true), Then::Acknowledge) => append.acknowledge(clock.moment()).map(Some),
             // The client is gone, and may come again for the rest.
-            (Ok(false), _) => append.acknowledge(moment().wall).map(|_| None),
+            (Ok(false), _) => append.acknowledge(clock.moment()).map(|_| None),
             (Err(error), _) => Err(error),
         };
         pushed.settle(&append)?;
@@ -147,7 +151,12 @@ async fn write(
 }
 
 /// Whether the body came to its end. The upload gets no longer than `room`, in bytes: what a quota leaves.
-fn take(append: &mut Append, mut pieces: mpsc::Receiver<Piece>, room: Option<u64>) -> Result<bool, PushError> {
+fn take(
+    append: &mut Append,
+    mut pieces: mpsc::Receiver<Piece>,
+    room: Option<u64>,
+    clock: &Clock,
+) -> Result<bool, PushError> {
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
             Piece::Data(bytes) => {
@@ -155,7 +164,7 @@ fn take(append: &mut Append, mut pieces: mpsc::Receiver<Piece>, room: Option<u64
                 if let Some(limit) = room.filter(|room| length > *room) {
                     return Err(PushError::TooLong { limit });
                 }
-                append.write(&bytes, moment().wall)?;
+                append.write(&bytes, clock.moment())?;
             }
             Piece::End => return Ok(true),
         }

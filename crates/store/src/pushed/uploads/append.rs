@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use sealock_trust::{Digest, Hasher};
 
@@ -15,6 +14,7 @@ use crate::error::{IoContext, StoreError};
 use crate::failpoint;
 use crate::pushed::error::PushError;
 use crate::pushed::hash::Hash;
+use crate::pushed::moment::Moment;
 
 /// What is reserved at once for an upload of unknown length; in bytes.
 const STEP: u64 = 16 << 20;
@@ -97,7 +97,7 @@ impl Append {
     ///
     /// # Errors
     /// [`PushError::TooLong`]; [`StoreError::DiskFull`], [`StoreError::Io`]: then only what was acknowledged is there.
-    pub fn write(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), PushError> {
+    pub fn write(&mut self, bytes: &[u8], now: Moment) -> Result<(), PushError> {
         let end = self.offset.saturating_add(bytes.len() as u64);
         if end > self.bounds.blob {
             return Err(PushError::TooLong { limit: self.bounds.blob });
@@ -120,14 +120,14 @@ impl Append {
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::Io`]; where the bytes could not be made durable the upload is over.
-    pub fn acknowledge(&mut self, now: Timestamp) -> Result<u64, PushError> {
+    pub fn acknowledge(&mut self, now: Moment) -> Result<u64, PushError> {
         if self.offset > self.state.offset {
             let synced = failpoint::hit("sync upload").and_then(|()| self.file.sync_data());
             // After a failed sync the page cache may look whole while the disk is not.
             self.is_over |= synced.is_err();
             synced.during("sync", &self.session.data())?;
-            let state = self.state.after(&self.hash, self.offset, now);
-            self.session.acknowledge(state.clone())?;
+            let state = self.state.after(&self.hash, self.offset, now.wall);
+            self.session.acknowledge(state.clone(), now.ticks)?;
             self.state = state;
         }
         Ok(self.offset)
@@ -207,8 +207,13 @@ impl Append {
 
 impl Drop for Append {
     fn drop(&mut self) {
-        if !self.is_over {
-            self.session.give_back();
+        if self.is_over {
+            return;
         }
+        // Of what was reserved for bytes that did not come, else somebody who breaks off again and again fills the disk.
+        if self.reserved > self.offset && self.file.set_len(self.offset).is_err() {
+            tracing::debug!(upload = %self.id, "what was reserved for it cannot be given back");
+        }
+        self.session.give_back();
     }
 }

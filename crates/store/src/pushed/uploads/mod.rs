@@ -13,7 +13,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use sealock_trust::Algorithm;
 
 pub use append::Append;
@@ -22,8 +22,10 @@ use session::Session;
 use state::State;
 
 use super::error::PushError;
+use super::moment::Moment;
 use crate::durable::{ensure_folder, remove_folder_if_there};
 use crate::error::{IoContext, StoreError};
+use crate::gc::protocol::Tick;
 
 /// Bounds of what uploads can take.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,7 @@ pub(crate) struct Bounds {
     pub(crate) blob: u64,
     /// What stays free on the disk, in bytes.
     pub(crate) headroom: u64,
-    /// Without a byte for so long, an upload is dead.
+    /// Without a byte for so long, an upload is dead. Whoever sets the clock on the wall while it is open ends none.
     pub(crate) life: SignedDuration,
 }
 
@@ -48,7 +50,7 @@ pub(crate) struct Uploads {
 
 impl Uploads {
     /// Finds the uploads that an earlier process left in `folder`, and removes what is no upload any more.
-    pub(crate) fn open(folder: PathBuf, bounds: Bounds, now: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn open(folder: PathBuf, bounds: Bounds, now: Moment) -> Result<Self, StoreError> {
         let mut open = HashMap::new();
         for entry in fs::read_dir(&folder).during("read", &folder)? {
             let path = entry.during("read", &folder)?.path();
@@ -69,7 +71,7 @@ impl Uploads {
         repository: &str,
         principal: Option<&str>,
         algorithm: Algorithm,
-        now: Timestamp,
+        now: Moment,
     ) -> Result<UploadId, PushError> {
         let limit = self.bounds.uploads;
         if self.sessions().len() >= limit {
@@ -77,16 +79,16 @@ impl Uploads {
         }
         let id = UploadId::random().during("make a name in", &self.folder)?;
         let folder = self.folder.join(id.to_string());
-        let state = State::new(repository, principal, algorithm, now);
-        let session = self.make(&folder, state);
+        let state = State::new(repository, principal, algorithm, now.wall);
+        let session = self.make(&folder, state, now.ticks);
         let session = session.inspect_err(|_| remove_quietly(&folder))?;
         self.sessions().insert(id.clone(), Arc::new(session));
         Ok(id)
     }
 
-    fn make(&self, folder: &std::path::Path, state: State) -> Result<Session, StoreError> {
+    fn make(&self, folder: &std::path::Path, state: State, now: Tick) -> Result<Session, StoreError> {
         ensure_folder(folder, 0o700)?;
-        Session::create(folder.to_owned(), state)
+        Session::create(folder.to_owned(), state, now)
     }
 
     /// The upload `id`, where it belongs to that repository and principal.
@@ -130,8 +132,8 @@ impl Uploads {
     }
 
     /// Removes the uploads to which nothing came for too long, and returns how many these were.
-    pub(crate) fn expire(&self, now: Timestamp) -> Result<usize, StoreError> {
-        let is_dead = |session: &Session| now.duration_since(session.touched()) > self.bounds.life;
+    pub(crate) fn expire(&self, now: Tick) -> Result<usize, StoreError> {
+        let is_dead = |session: &Session| session.idle(now) > self.bounds.life;
         let mut dead = Vec::new();
         for (id, session) in &*self.sessions() {
             // Whoever writes at this moment keeps it.

@@ -215,7 +215,7 @@ fn a_wrong_digest_leaves_nothing() {
     let world = World::new();
     let pushed = world.open();
     let mut append = begun(&pushed, "a").unwrap();
-    append.write(b"layer", moment().wall).unwrap();
+    append.write(b"layer", moment()).unwrap();
     let id = append.id().to_string();
     let error = pushed.finish(append, ("a", WHO), &Digest::sha256(b"other"), moment()).unwrap_err();
     assert!(matches!(error, PushError::Store(StoreError::WrongDigest { .. })), "{error:?}");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use sealock_store::StoreError;
 use sealock_store::pushed::PushError;
+use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
 use super::support::*;
@@ -164,13 +165,35 @@ fn a_newer_format_is_refused_and_nothing_is_touched() {
 fn a_manifest_that_is_gone_from_the_store_is_left_out_and_can_come_again() {
     let (world, before) = filled();
     let bytes = manifest_of(&[b"layer"], None);
-    let digest = sealock_trust::Digest::sha256(&bytes);
+    let digest = Digest::sha256(&bytes);
     fs::remove_file(world.store().blob_path(&digest)).unwrap();
     let pushed = world.open();
     assert!(pushed.snapshot().repository("a").unwrap().manifest(&digest).is_none());
     pushed.put_manifest(put("a", &bytes, &["1"]), WHO, moment()).unwrap();
-    assert_eq!(listing(&pushed.snapshot()).len(), before.len());
+    assert_eq!((listing(&pushed.snapshot()).len(), pushed.snapshot().lost().count()), (before.len(), 0));
     check(&world.store(), &pushed.snapshot());
+}
+
+/// Nobody knows what hangs on it, so nothing goes that might.
+#[test]
+fn what_a_lost_manifest_refers_to_is_kept_until_it_is_deleted() {
+    let (world, _) = filled();
+    let digest = Digest::sha256(&manifest_of(&[b"layer"], None));
+    let (layer, other) = (Digest::sha256(b"layer"), Digest::sha256(b"other"));
+    fs::remove_file(world.store().blob_path(&digest)).unwrap();
+    let pushed = world.open();
+    let lost: Vec<_> = pushed.snapshot().lost().map(|(name, digest, _)| (name.to_owned(), digest.clone())).collect();
+    assert_eq!(lost, [("a".to_owned(), digest.clone())]);
+    let holds =
+        |name: &str, blob: &Digest| pushed.snapshot().repository(name).is_some_and(|it| it.blob(blob).is_some());
+    assert_eq!(pushed.let_go(later(48)).unwrap(), 1, "of the repository `b`, where nothing was lost");
+    assert!(holds("a", &layer) && !holds("b", &other));
+
+    pushed.delete_manifest(("a", WHO), &digest, later(48)).unwrap();
+    assert_eq!(pushed.snapshot().lost().count(), 0);
+    assert!(pushed.snapshot().repository("a").unwrap().tag("1").is_none());
+    assert_eq!(pushed.let_go(later(48)).unwrap(), 1);
+    assert!(!holds("a", &layer));
 }
 
 #[test]

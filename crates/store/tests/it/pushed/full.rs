@@ -30,8 +30,8 @@ fn on_a_small_disk() {
     pushed.put_manifest(put("a", &image, &["1", "2", "3"]), WHO, moment()).unwrap();
     let id = pushed.begin("a", WHO, Algorithm::Sha256, moment()).unwrap().to_string();
     let mut append = pushed.append("a", WHO, &id, None).unwrap();
-    append.write(b"acknowledged, ", moment().wall).unwrap();
-    append.acknowledge(moment().wall).unwrap();
+    append.write(b"acknowledged, ", moment()).unwrap();
+    append.acknowledge(moment()).unwrap();
     drop(append);
 
     let filler = folder.join("filler");
@@ -41,7 +41,7 @@ fn on_a_small_disk() {
     };
     let mut append = pushed.append("a", WHO, &id, Some(14)).unwrap();
     full(append.expect(1 << 20));
-    full(append.write(&[0; 1 << 20], moment().wall));
+    full(append.write(&[0; 1 << 20], moment()));
     drop(append);
     full(blob(&pushed, "b", &[1; 100_000]).map(drop));
     pushed.delete_tag(("a", WHO), "3", moment()).unwrap();
@@ -57,7 +57,7 @@ fn on_a_small_disk() {
 
     std::fs::remove_file(&filler).unwrap();
     let mut append = pushed.append("a", WHO, &id, Some(14)).unwrap();
-    append.write(b"and the rest", moment().wall).unwrap();
+    append.write(b"and the rest", moment()).unwrap();
     pushed.finish(append, ("a", WHO), &Digest::sha256(b"acknowledged, and the rest"), moment()).unwrap();
     drop(pushed);
     check(&store, &open().snapshot());

@@ -190,7 +190,7 @@ fn write_and_finish(pushed: &Pushed, id: &str, (content, digest): (&[u8], &Diges
             pushed.finish(append, ("a", WHO), digest, moment()).unwrap();
             return true;
         }
-        append.write(&content[from..content.len().min(from + piece)], moment().wall).unwrap();
-        append.acknowledge(moment().wall).unwrap();
+        append.write(&content[from..content.len().min(from + piece)], moment()).unwrap();
+        append.acknowledge(moment()).unwrap();
     }
 }

@@ -24,10 +24,10 @@ pub(crate) fn moment() -> Moment {
     later(0)
 }
 
-/// So many hours later by the clock on the wall.
-pub(crate) fn later(hours: i64) -> Moment {
-    let wall = Timestamp::from_second(1_790_000_000).unwrap() + SignedDuration::from_hours(hours);
-    Moment { wall, ticks: 0 }
+/// So many hours later, by both clocks.
+pub(crate) fn later(hours: u32) -> Moment {
+    let wall = Timestamp::from_second(1_790_000_000).unwrap() + SignedDuration::from_hours(hours.into());
+    Moment { wall, ticks: u64::from(hours) * 3600 }
 }
 
 /// What replies promise, for an hour.
@@ -74,7 +74,7 @@ pub(crate) fn blob(pushed: &Pushed, repository: &str, content: &[u8]) -> Result<
     let digest = Digest::sha256(content);
     let mut append = begun(pushed, repository)?;
     append.expect(content.len() as u64)?;
-    append.write(content, moment().wall)?;
+    append.write(content, moment())?;
     pushed.finish(append, (repository, WHO), &digest, moment())?;
     Ok(digest)
 }
@@ -135,6 +135,9 @@ pub(crate) fn check_whole(store: &Store, snapshot: &Snapshot) {
             let content = std::fs::read(store.blob_path(digest)).unwrap_or_else(|error| panic!("{digest}: {error}"));
             assert_eq!((&Digest::of(digest.algorithm(), &content), content.len() as u64), (digest, size));
         }
+        let manifests = repository.manifests().map(|held| held.manifest.bytes.len() as u64);
+        let used = manifests.chain(repository.blobs().map(|(_, size)| size)).sum::<u64>();
+        assert_eq!(repository.used(), used, "{name} counts what it holds wrongly");
         for (tag, stands_for) in repository.tags(None) {
             assert!(repository.manifest(&stands_for.digest).is_some(), "{name}:{tag} stands for nothing");
         }

@@ -1,9 +1,11 @@
 //! Uploads: one writer at a time, at the acknowledged offset, across restarts.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use jiff::SignedDuration;
+use rustix::fs::{FallocateFlags, fallocate};
 use sealock_store::StoreError;
-use sealock_store::pushed::{PushError, Pushed, Settings};
+use sealock_store::pushed::{Moment, PushError, Pushed, Settings};
 use sealock_trust::{Algorithm, Digest};
 
 use super::support::*;
@@ -15,16 +17,16 @@ fn an_upload_goes_on_after_a_restart_without_being_read_again() {
         let pushed = world.open();
         let id = pushed.begin("a", WHO, algorithm, moment()).unwrap().to_string();
         let mut append = pushed.append("a", WHO, &id, Some(0)).unwrap();
-        append.write(b"acknowledged, ", moment().wall).unwrap();
-        assert_eq!(append.acknowledge(moment().wall).unwrap(), 14);
-        append.write(b"lost", moment().wall).unwrap();
+        append.write(b"acknowledged, ", moment()).unwrap();
+        assert_eq!(append.acknowledge(moment()).unwrap(), 14);
+        append.write(b"lost", moment()).unwrap();
         drop(append);
         drop(pushed);
 
         let pushed = world.open();
         assert_eq!(pushed.acknowledged("a", WHO, &id).unwrap(), 14);
         let mut append = pushed.append("a", WHO, &id, Some(14)).unwrap();
-        append.write(b"and more", moment().wall).unwrap();
+        append.write(b"and more", moment()).unwrap();
         let digest = Digest::of(algorithm, b"acknowledged, and more");
         pushed.finish(append, ("a", WHO), &digest, moment()).unwrap();
         assert_eq!(std::fs::read(world.store().blob_path(&digest)).unwrap(), b"acknowledged, and more");
@@ -38,7 +40,7 @@ fn a_digest_of_another_algorithm_than_was_said_is_right_too() {
     let world = World::new();
     let pushed = world.open();
     let mut append = begun(&pushed, "a").unwrap();
-    append.write(b"layer", moment().wall).unwrap();
+    append.write(b"layer", moment()).unwrap();
     let digest = Digest::of(Algorithm::Sha512, b"layer");
     pushed.finish(append, ("a", WHO), &digest, moment()).unwrap();
     check(&world.store(), &pushed.snapshot());
@@ -52,8 +54,8 @@ fn only_one_writes_at_a_time_and_only_at_the_end() {
     let id = append.id().to_string();
     assert!(matches!(pushed.append("a", WHO, &id, None), Err(PushError::Busy)));
     assert!(matches!(pushed.cancel("a", WHO, &id), Err(PushError::Busy)));
-    append.write(b"1234", moment().wall).unwrap();
-    append.acknowledge(moment().wall).unwrap();
+    append.write(b"1234", moment()).unwrap();
+    append.acknowledge(moment()).unwrap();
     drop(append);
     for at in [0, 3, 5, u64::MAX] {
         assert!(matches!(pushed.append("a", WHO, &id, Some(at)), Err(PushError::OutOfOrder { offset: 4 })));
@@ -87,8 +89,8 @@ fn bounds_hold() {
     let pushed = Pushed::open(&world.store(), &bounded, guard(), moment()).unwrap();
     let mut append = begun(&pushed, "a").unwrap();
     assert!(matches!(append.expect(11), Err(PushError::TooLong { limit: 10 })));
-    append.write(b"12345", moment().wall).unwrap();
-    assert!(matches!(append.write(b"123456", moment().wall), Err(PushError::TooLong { .. })));
+    append.write(b"12345", moment()).unwrap();
+    assert!(matches!(append.write(b"123456", moment()), Err(PushError::TooLong { .. })));
     let _second = begun(&pushed, "a").unwrap();
     assert!(matches!(begun(&pushed, "a"), Err(PushError::TooManyUploads { limit: 2 })));
 }
@@ -101,7 +103,7 @@ fn headroom_is_left_and_the_upload_stays() {
     let mut append = begun(&pushed, "a").unwrap();
     let id = append.id().to_string();
     assert!(matches!(append.expect(1), Err(PushError::Store(StoreError::DiskFull { .. }))));
-    let error = append.write(b"1", moment().wall).unwrap_err();
+    let error = append.write(b"1", moment()).unwrap_err();
     assert!(matches!(error, PushError::Store(StoreError::DiskFull { .. })) && error.is_environment());
     drop(append);
     assert_eq!(pushed.acknowledged("a", WHO, &id).unwrap(), 0);
@@ -129,13 +131,62 @@ fn a_clock_that_was_ahead_keeps_no_upload_for_ever() {
     assert_eq!(pushed.expire_uploads(later(25)).unwrap(), 1);
 }
 
+/// Somebody who announces much and breaks off, again and again, must not fill the disk.
+#[test]
+fn what_was_reserved_is_given_back_when_nobody_writes_any_more() {
+    let world = World::new();
+    let pushed = world.open();
+    let mut append = begun(&pushed, "a").unwrap();
+    let data = world.path().join("uploads").join(append.id().to_string()).join("data");
+    let taken = || std::fs::metadata(&data).unwrap().blocks() * 512;
+    append.expect(64 << 20).unwrap();
+    append.write(b"acknowledged", moment()).unwrap();
+    append.acknowledge(moment()).unwrap();
+    assert!(taken() >= 64 << 20, "a filesystem that reserves nothing shows nothing here");
+    let acknowledged = std::fs::read(&data).unwrap();
+    drop(append);
+    assert!(taken() < 1 << 20, "{} bytes", taken());
+    drop(pushed);
+    // As if the process had been killed while somebody wrote.
+    let file = std::fs::OpenOptions::new().write(true).open(&data).unwrap();
+    fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 64 << 20).unwrap();
+    assert!(taken() >= 64 << 20);
+    let pushed = world.open();
+    assert!(taken() < 1 << 20, "{} bytes", taken());
+    assert_eq!((std::fs::read(&data).unwrap(), pushed.open_uploads()), (acknowledged, 1));
+}
+
+#[test]
+fn whoever_sets_the_clock_ends_no_upload_and_keeps_none() {
+    let world = World::new();
+    let pushed = world.open();
+    pushed.begin("a", WHO, Algorithm::Sha256, moment()).unwrap();
+    let ahead = Moment { ticks: moment().ticks, ..later(365 * 24) };
+    assert_eq!(pushed.expire_uploads(ahead).unwrap(), 0);
+    let behind = Moment { wall: moment().wall - SignedDuration::from_hours(365 * 24), ..later(25) };
+    assert_eq!(pushed.expire_uploads(behind).unwrap(), 1);
+}
+
+#[test]
+fn hours_before_a_restart_count() {
+    let world = World::new();
+    let pushed = world.open();
+    pushed.begin("a", WHO, Algorithm::Sha256, moment()).unwrap();
+    drop(pushed);
+    let restart = Moment { ticks: 0, ..later(23) };
+    let pushed = Pushed::open(&world.store(), &settings(), guard(), restart).unwrap();
+    let after = |hours: u64| Moment { ticks: hours * 3600, ..restart };
+    assert_eq!(pushed.expire_uploads(after(0)).unwrap(), 0);
+    assert_eq!(pushed.expire_uploads(after(2)).unwrap(), 1);
+}
+
 #[test]
 fn what_is_no_upload_any_more_is_removed_at_the_start() {
     let world = World::new();
     let pushed = world.open();
     let mut append = begun(&pushed, "a").unwrap();
-    append.write(b"1234", moment().wall).unwrap();
-    append.acknowledge(moment().wall).unwrap();
+    append.write(b"1234", moment()).unwrap();
+    append.acknowledge(moment()).unwrap();
     let folder = world.path().join("uploads").join(append.id().to_string());
     drop((append, pushed));
     // As a power loss may leave them: bytes without a state, a state without its bytes, a torn state.

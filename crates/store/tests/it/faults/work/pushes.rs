@@ -128,8 +128,8 @@ fn half(pushed: &Pushed, client: &mut Client<'_>) -> Result<String, PushError> {
     client.knows(&format!("upload a {id}"), &0);
     let mut append = pushed.append("a", WHO, &id, Some(0))?;
     client.changes(&format!("upload a {id}"));
-    append.write(&other[..half], moment().wall)?;
-    append.acknowledge(moment().wall)?;
+    append.write(&other[..half], moment())?;
+    append.acknowledge(moment())?;
     client.knows(&format!("upload a {id}"), &half);
     Ok(id)
 }
@@ -142,7 +142,7 @@ fn rest(pushed: &Pushed, id: &str, client: &mut Client<'_>) -> Outcome {
     let mut append = pushed.append("a", WHO, id, Some(offset))?;
     // Once it is finished, it may be back after a power cut, until it is given up: nobody relies on its not being there.
     client.changes(&upload);
-    append.write(&other[usize::try_from(offset).unwrap()..], moment().wall)?;
+    append.write(&other[usize::try_from(offset).unwrap()..], moment())?;
     pushed.finish(append, ("a", WHO), &digest, moment())?;
     client.knows(&format!("blob a {digest}"), &other.len());
     client.knows(&format!("stored {digest}"), "yes");
