@@ -13,7 +13,9 @@ use super::error::PushError;
 use crate::durable::replace_file;
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
+use crate::layout::Layout;
 use crate::lock::Flock;
+use crate::reserve::with_room;
 
 /// The right to write pushed content.
 #[derive(Debug)]
@@ -33,19 +35,24 @@ struct Epoch {
 }
 
 impl PushedLock {
-    /// Takes the lock in `folder`, and raises the epoch there; durable when it returns.
+    /// Takes the lock of pushed content, and raises the epoch there; durable when it returns.
     ///
     /// # Errors
     /// [`StoreError::Locked`] where another process has it; [`PushError::UnknownFormat`] where a newer one had it.
-    pub(crate) fn take(folder: &Path) -> Result<Self, PushError> {
-        let file = Flock::take(&folder.join("lock"), folder)?;
+    pub(crate) fn take(layout: &Layout) -> Result<Self, PushError> {
+        let folder = layout.pushed();
+        let file = Flock::take(&folder.join("lock"), &folder)?;
         let path = folder.join("epoch");
-        let epoch = read_epoch(&path)? + 1;
+        let before = read_epoch(&path)?;
+        let epoch = before + 1;
         let text = jcs::to_vec(&Epoch { epoch, format: format::PUSHED_LOG.current.to_owned() });
         let text = text.map_err(io::Error::other).during("write", &path)?;
         match replace_file(&path, &text, 0o600) {
-            // Few enough bytes for one sector, which is there already: a server must be able to start, or nothing could be deleted.
-            Err(StoreError::DiskFull { .. }) if epoch > 1 => overwrite(&path, &text).during("write", &path)?,
+            // A server must be able to start, or nothing could be deleted. As many bytes as there are, in one sector, are never torn.
+            Err(StoreError::DiskFull { .. }) if before > 0 && before.ilog10() == epoch.ilog10() => {
+                overwrite(&path, &text).during("write", &path)?;
+            }
+            Err(StoreError::DiskFull { .. }) => with_room(layout, || replace_file(&path, &text, 0o600))?,
             result => result?,
         }
         Ok(Self { _file: file, epoch })
@@ -68,7 +75,6 @@ fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     failpoint::hit("overwrite epoch")?;
     file.write_all(bytes)?;
-    file.set_len(bytes.len() as u64)?;
     file.sync_all()
 }
 

@@ -97,7 +97,7 @@ impl Pushed {
         for folder in [&folder, &folder.join("log"), &uploads] {
             ensure_folder(folder, 0o700)?;
         }
-        let lock = PushedLock::take(&folder)?;
+        let lock = PushedLock::take(&store.layout)?;
         let open::Found { index, rows, last } = open::find(&folder)?;
         let state = open::snapshot(store, rows);
         for (repository, digest, Lost { problem, .. }) in state.lost() {

@@ -50,7 +50,7 @@ impl Store {
         if !folder.exists() {
             return Ok(());
         }
-        let _lock = super::lock::PushedLock::take(&folder)?;
+        let _lock = super::lock::PushedLock::take(&self.layout)?;
         Ok(remove_if_there(&folder.join("index.redb"))?)
     }
 }

@@ -27,6 +27,9 @@ use crate::durable::{ensure_folder, remove_folder_if_there};
 use crate::error::{IoContext, StoreError};
 use crate::gc::protocol::Tick;
 
+/// An upload to which something came within this time is likely to go on.
+const MISSED: SignedDuration = SignedDuration::from_secs(10);
+
 /// Bounds of what uploads can take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -74,7 +77,7 @@ impl Uploads {
         now: Moment,
     ) -> Result<UploadId, PushError> {
         let limit = self.bounds.uploads;
-        if self.sessions().len() >= limit {
+        if self.count() >= limit && !self.make_room(now.ticks)? {
             return Err(PushError::TooManyUploads { limit });
         }
         let id = UploadId::random().during("make a name in", &self.folder)?;
@@ -145,6 +148,28 @@ impl Uploads {
             self.remove(id)?;
         }
         Ok(dead.len())
+    }
+
+    /// Gives up one upload for another one, if some principal has one that nobody seems to miss. Returns whether it did.
+    fn make_room(&self, now: Tick) -> Result<bool, StoreError> {
+        match self.least_missed(now) {
+            Some(id) => self.remove(&id).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Of the principal who has most open, the upload to which nothing came for the longest time: who leaves many behind pays for
+    /// it, and nobody else.
+    fn least_missed(&self, now: Tick) -> Option<UploadId> {
+        let sessions = self.sessions();
+        let mut by_principal: HashMap<_, Vec<_>> = HashMap::new();
+        for (id, session) in &*sessions {
+            by_principal.entry(session.state().principal).or_default().push((session.idle(now), id, session));
+        }
+        let mut most = by_principal.into_values().max_by_key(Vec::len)?;
+        most.retain(|(idle, ..)| *idle >= MISSED);
+        most.sort_by(|(a, ..), (b, ..)| b.cmp(a));
+        most.into_iter().find(|(.., session)| session.take()).map(|(_, id, _)| id.clone())
     }
 
     /// How many are open.

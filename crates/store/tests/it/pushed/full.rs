@@ -54,11 +54,28 @@ fn on_a_small_disk() {
     assert!(pushed.snapshot().repository("a").is_none());
     check(&store, &pushed.snapshot());
     assert_eq!(pushed.acknowledged("a", WHO, &id).unwrap(), 14);
+    drop(pushed);
+    start_ten_times(&open, &folder.join("store"));
 
     std::fs::remove_file(&filler).unwrap();
+    let pushed = open();
     let mut append = pushed.append("a", WHO, &id, Some(14)).unwrap();
     append.write(b"and the rest", moment()).unwrap();
     pushed.finish(append, ("a", WHO), &Digest::sha256(b"acknowledged, and the rest"), moment()).unwrap();
     drop(pushed);
     check(&store, &open().snapshot());
+}
+
+/// The number of starts gets one digit more, for which no byte is left but in what was set aside.
+fn start_ten_times(open: &dyn Fn() -> Pushed, store: &Path) {
+    let epoch = store.join("pushed/epoch");
+    loop {
+        let before = std::fs::read_to_string(&epoch).unwrap();
+        let number = open().epoch();
+        let after = std::fs::read_to_string(&epoch).unwrap();
+        assert!(after.contains(&format!(r#""epoch":{number},"#)), "{before} became {after}");
+        if number == 11 {
+            return;
+        }
+    }
 }

@@ -131,6 +131,28 @@ fn a_clock_that_was_ahead_keeps_no_upload_for_ever() {
     assert_eq!(pushed.expire_uploads(later(25)).unwrap(), 1);
 }
 
+/// Somebody who leaves uploads behind keeps nobody from pushing.
+#[test]
+fn where_too_many_are_open_the_one_with_most_loses_the_longest_idle() {
+    let world = World::new();
+    let few = Settings { uploads: 4, ..settings() };
+    let pushed = Pushed::open(&world.store(), &few, guard(), moment()).unwrap();
+    let at = |ticks| Moment { ticks, ..moment() };
+    let begin = |who, ticks| pushed.begin("a", Some(who), Algorithm::Sha256, at(ticks)).map(|id| id.to_string());
+    let neighbour = begin("neighbour", 0).unwrap();
+    let greedy: Vec<_> = (1..4).map(|ticks| begin("greedy", ticks).unwrap()).collect();
+    assert!(matches!(begin("late", 10), Err(PushError::TooManyUploads { limit: 4 })), "all are young");
+    let writing = pushed.append("a", Some("greedy"), &greedy[0], None).unwrap();
+
+    let late = begin("late", 13).unwrap();
+    let is_open = |who, id: &String| pushed.acknowledged("a", Some(who), id).is_ok();
+    assert_eq!(greedy[1..].iter().map(|id| is_open("greedy", id)).collect::<Vec<_>>(), [false, true]);
+    assert!(is_open("neighbour", &neighbour) && is_open("late", &late));
+    assert_eq!(pushed.open_uploads(), 4);
+    drop(writing);
+    assert!(is_open("greedy", &greedy[0]), "somebody wrote to it");
+}
+
 /// Somebody who announces much and breaks off, again and again, must not fill the disk.
 #[test]
 fn what_was_reserved_is_given_back_when_nobody_writes_any_more() {
