@@ -172,6 +172,9 @@ impl State {
             is_ready: self.condition.fault().is_none(),
             is_low: self.condition.is_low(),
             dropped_lines: self.observer.dropped_lines(),
+            lost: self.snapshot().lost().count(),
+            uploads: self.pushed.as_ref().map_or(0, |pushed| pushed.open_uploads()),
+            lent: self.store.lent().map_or(0, |lent| lent.blobs.bytes),
         })
     }
 

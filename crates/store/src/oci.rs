@@ -1,8 +1,12 @@
 //! Manifests as the OCI image specification 1.1 has them: read only as far as a registry must, and kept byte for byte.
 
+use std::fmt;
+
 use bytes::Bytes;
 use sealock_trust::Digest;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 /// What containerd reads at most; in bytes.
 pub const LONGEST_MANIFEST: u64 = 4 << 20;
@@ -48,9 +52,32 @@ pub struct Parts {
     /// What it is about.
     #[serde(default)]
     pub subject: Option<Descriptor>,
-    /// Whatever its maker wants to say.
+    /// Whether its maker wants to say more: see [`Manifest::annotations`].
     #[serde(default)]
-    pub annotations: Option<serde_json::Map<String, serde_json::Value>>,
+    annotations: Option<Annotated>,
+}
+
+/// An object, checked and not kept: a registry holds all its manifests in memory, and hands these out rarely.
+#[derive(Debug)]
+struct Annotated;
+
+impl<'de> Deserialize<'de> for Annotated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Annotated {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<String, IgnoredAny>()?.is_some() {}
+        Ok(self)
+    }
 }
 
 /// What a manifest says about something it refers to.
@@ -79,6 +106,16 @@ impl Manifest {
         let media_type =
             if media_type.is_empty() { parts.media_type.clone().unwrap_or_default() } else { media_type.into() };
         Ok(Self { digest, media_type, bytes, parts })
+    }
+
+    /// Whatever its maker wants to say, read from its bytes.
+    pub fn annotations(&self) -> Option<Map<String, Value>> {
+        #[derive(Deserialize)]
+        struct Annotations {
+            annotations: Map<String, Value>,
+        }
+        self.parts.annotations.as_ref()?;
+        serde_json::from_slice(&self.bytes).ok().map(|read: Annotations| read.annotations)
     }
 
     /// What it is made of, but for its subject, which need not be there.
@@ -122,6 +159,22 @@ impl Descriptor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn annotations_are_an_object_or_nothing() {
+        let parse = |annotations: &str| {
+            let text = format!(r#"{{"schemaVersion":2{annotations}}}"#);
+            Manifest::parse(Digest::sha256(text.as_bytes()), "x", text.into_bytes().into())
+        };
+        let said =
+            |annotations: &str| parse(annotations).unwrap().annotations().map(|map| Value::from(map).to_string());
+        assert_eq!(said(r#","annotations":{"b":"1","a":{"c":[]}}"#).as_deref(), Some(r#"{"a":{"c":[]},"b":"1"}"#));
+        assert_eq!(said(r#","annotations":{}"#).as_deref(), Some("{}"));
+        assert_eq!((said(r#","annotations":null"#), said("")), (None, None));
+        for wrong in [r#","annotations":5"#, r#","annotations":["a"]"#, r#","annotations":"a""#] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn brackets_count_outside_of_texts_only() {

@@ -1,6 +1,6 @@
 //! One worker: decides by its seed, does, and checks against what it knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ const REPOSITORIES: usize = 3;
 const TAGS: usize = 4;
 /// Blobs of an image, at most.
 const LAYERS: usize = 4;
+/// Manifests without a tag that stay, of one worker.
+const OUTDATED: usize = 64;
 
 /// What was done, by name.
 #[derive(Debug, Default)]
@@ -65,6 +67,8 @@ pub(super) struct Worker {
     connection: Connection,
     /// What each repository's tags must lead to.
     images: Vec<BTreeMap<usize, Image>>,
+    /// Repository and digest of manifests whose tag stands for another one by now, oldest first.
+    outdated: VecDeque<(usize, String)>,
     pushed: u64,
     counts: Counts,
 }
@@ -73,7 +77,16 @@ impl Worker {
     pub(super) fn new(number: usize, seed: u64, world: Arc<World>, connection: Connection) -> Self {
         let random = Random::new(seed ^ (number as u64).wrapping_mul(0x9e37_79b9));
         let images = (0..REPOSITORIES).map(|_| BTreeMap::new()).collect();
-        Self { number, random, world, connection, images, pushed: 0, counts: Counts::default() }
+        Self {
+            number,
+            random,
+            world,
+            connection,
+            images,
+            outdated: VecDeque::new(),
+            pushed: 0,
+            counts: Counts::default(),
+        }
     }
 
     /// Works until it is over; the first thing that is wrong ends it.
@@ -121,8 +134,10 @@ impl Worker {
             bail!("{}: a manifest is refused, whose blobs {digests:?} were promised by {promises:?}", told(&answer));
         }
         self.counts.one("manifests pushed");
-        self.images[repository].insert(tag, image);
-        Ok(())
+        if let Some(before) = self.images[repository].insert(tag, image) {
+            self.outdated.push_back((repository, before.digest));
+        }
+        self.delete_outdated().await
     }
 
     /// Sees to it that a repository has a blob; answers which answer promised it.
@@ -217,6 +232,18 @@ impl Worker {
         let answer = self.connection.send(Method::GET, &path, Ask::default()).await?;
         ensure!(answer.status == StatusCode::NOT_FOUND, "{path}: {} after it was deleted", answer.status);
         self.counts.one("manifests deleted");
+        Ok(())
+    }
+
+    /// As a site does that keeps its last builds only: what is there at a time stays as much, however long it goes on.
+    async fn delete_outdated(&mut self) -> Result<()> {
+        if self.outdated.len() <= OUTDATED {
+            return Ok(());
+        }
+        let Some((repository, digest)) = self.outdated.pop_front() else { return Ok(()) };
+        let path = format!("/v2/{}/manifests/{digest}", self.repository(repository));
+        self.connection.send(Method::DELETE, &path, Ask::default()).await?.expect(StatusCode::ACCEPTED, &path)?;
+        self.counts.one("outdated manifests deleted");
         Ok(())
     }
 

@@ -88,8 +88,8 @@ fn descriptor(manifest: &Manifest) -> Value {
     if let Some(kind) = manifest.artifact_type() {
         descriptor.insert("artifactType".into(), kind.into());
     }
-    if let Some(annotations) = &manifest.parts.annotations {
-        descriptor.insert("annotations".into(), annotations.clone().into());
+    if let Some(annotations) = manifest.annotations() {
+        descriptor.insert("annotations".into(), annotations.into());
     }
     descriptor.into()
 }

@@ -56,6 +56,12 @@ pub(crate) struct Standing {
     pub(crate) is_low: bool,
     /// Lines of the access log that were dropped.
     pub(crate) dropped_lines: u64,
+    /// Pushed manifests that are not in the store as they were.
+    pub(crate) lost: usize,
+    /// Uploads that were begun and not ended.
+    pub(crate) uploads: usize,
+    /// Bytes of blobs that wait in bundles to be migrated.
+    pub(crate) lent: u64,
 }
 
 /// Everything that is counted.
@@ -81,6 +87,9 @@ struct StandingGauges {
     ready: Gauge,
     low: Gauge,
     dropped_lines: Gauge<u64, AtomicU64>,
+    lost: Gauge,
+    uploads: Gauge,
+    lent: Gauge<u64, AtomicU64>,
 }
 
 /// From 100 µs, what a manifest takes, to about 100 s, what a large layer takes.
@@ -121,7 +130,8 @@ impl Metrics {
     }
 
     fn register_standing(&mut self) {
-        let StandingGauges { release, problems, blocked, alarms, free, ready, low, dropped_lines } = &self.standing;
+        let StandingGauges { release, problems, blocked, alarms, free, ready, low, .. } = &self.standing;
+        let StandingGauges { dropped_lines, lost, uploads, lent, .. } = &self.standing;
         let registry = &mut self.registry;
         registry.register("release", "The number of the release that is served", release.clone());
         registry.register("release_problems", "References of the release that cannot be served", problems.clone());
@@ -136,6 +146,11 @@ impl Metrics {
         registry.register("store_low", "1 where less is free than the headroom", low.clone());
         let help = "Lines of the access log that a slow disk cost";
         registry.register("access_log_dropped_lines", help, dropped_lines.clone());
+        let help = "Pushed manifests that are not in the store as they were; no garbage is deleted meanwhile";
+        registry.register("pushed_lost", help, lost.clone());
+        registry.register("uploads_open", "Uploads that were begun and not ended", uploads.clone());
+        let help = "Blobs that wait in bundles, imported in place, to be migrated";
+        registry.register_with_unit("store_lent", help, Unit::Bytes, lent.clone());
     }
 
     /// A request was answered.
@@ -164,6 +179,9 @@ impl Metrics {
         self.standing.ready.set(i64::from(standing.is_ready));
         self.standing.low.set(i64::from(standing.is_low));
         self.standing.dropped_lines.set(standing.dropped_lines);
+        self.standing.lost.set(count(standing.lost));
+        self.standing.uploads.set(count(standing.uploads));
+        self.standing.lent.set(standing.lent);
         let mut text = String::new();
         // Writing into a String does not fail.
         let _ = encode(&mut text, &self.registry);
@@ -189,6 +207,9 @@ mod tests {
             is_ready: true,
             is_low: false,
             dropped_lines: 4,
+            lost: 5,
+            uploads: 6,
+            lent: 7,
         };
         insta::assert_snapshot!(metrics.text(standing));
     }
