@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::unit::ARENAS;
+
 /// What differs from site to site.
 #[derive(Clone, Copy, Debug)]
 pub struct Manifest<'a> {
@@ -58,6 +60,7 @@ spec:
       image: {image}
       imagePullPolicy: IfNotPresent
       command: [/sealock, --state-dir, \"{state}\", serve, --listen, \"{listen}\"{metrics}]
+      env: [{{name: MALLOC_ARENA_MAX, value: \"{ARENAS}\"}}]
       securityContext:
         allowPrivilegeEscalation: false
         readOnlyRootFilesystem: true

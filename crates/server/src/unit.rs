@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+/// Into how many pools threads put their memory, at most (mallopt(3), `M_ARENA_MAX`). The usual eight for each core keep what was
+/// freed in them: the same load that takes 70 MiB then takes 260 on two cores, and more on more.
+pub(crate) const ARENAS: u8 = 4;
+
 /// What differs from station to station.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit<'a> {
@@ -41,6 +45,7 @@ ExecStart={command}
 ExecReload=/bin/kill -HUP $MAINPID
 User={user}
 UnsetEnvironment=HOME
+Environment=MALLOC_ARENA_MAX={ARENAS}
 RuntimeDirectory=sealock
 RuntimeDirectoryMode=0750
 LogsDirectory=sealock

@@ -34,7 +34,13 @@ impl Build {
 
 /// The settings by which a run is kept from this machine's own.
 fn envs(folder: &Path, state: &Path) -> Vec<(&'static str, String)> {
-    vec![("HOME", folder.display().to_string()), ("SEALOCK_STATE_DIR", state.display().to_string())]
+    // The last one as the unit of `serve --unit` has it.
+    [
+        ("HOME", folder.display().to_string()),
+        ("SEALOCK_STATE_DIR", state.display().to_string()),
+        ("MALLOC_ARENA_MAX", "4".to_owned()),
+    ]
+    .into()
 }
 
 /// Makes a site where there is none. It serves over TLS only, with the site's own authority; who pushes always says who that is.

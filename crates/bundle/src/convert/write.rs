@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use sealock_trust::StreamName;
+
 use super::draft::{Chart, Draft, Level};
 use super::{Format, Options};
 use crate::names::BundleName;
@@ -18,7 +20,7 @@ pub(super) fn spec(file: &str, format: Format, draft: &Draft, options: &Options)
     );
     comments(&file, draft, &mut out);
     let name = name(draft, options);
-    let stream = options.stream.as_ref().map_or_else(|| name.to_string(), ToString::to_string);
+    let stream = options.stream.as_ref().map_or_else(|| words(&name), ToString::to_string);
     let _ = writeln!(out, "apiVersion: sealock/v1alpha1\nkind: Bundle");
     let _ = writeln!(out, "metadata: {{name: {}, stream: {}}}\nspec:", scalar(&name), scalar(&stream));
     if options.sites.is_empty() {
@@ -53,8 +55,14 @@ fn name(draft: &Draft, options: &Options) -> Cow<'static, str> {
     }
     let legal = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' };
     let legal: String = draft.name.iter().flat_map(|name| name.chars()).map(legal).take(63).collect();
-    let trimmed = legal.trim_matches('-');
-    if trimmed.parse::<BundleName>().is_ok() { Cow::Owned(trimmed.to_owned()) } else { Cow::Borrowed("converted") }
+    let name = words(&legal);
+    let is_free = name.parse::<StreamName>().is_ok_and(|stream| !stream.is_reserved());
+    if is_free && name.parse::<BundleName>().is_ok() { Cow::Owned(name) } else { Cow::Borrowed("converted") }
+}
+
+/// With single hyphens, and only between words, as streams are named.
+fn words(name: &str) -> String {
+    name.split('-').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }
 
 fn comments(file: &Plain, draft: &Draft, out: &mut String) {

@@ -126,3 +126,29 @@ fn the_format_can_be_given_and_names_chosen() {
     assert!(converted.bundle.spec.audience.sites.is_empty());
     assert_eq!(converted.bundle.spec.images[0].reference.to_string(), "docker.io/library/postgres:latest");
 }
+
+/// A name that is legal for a bundle is none for a stream where hyphens follow each other.
+#[test]
+fn whatever_a_package_is_called_its_bundle_and_stream_have_legal_names() {
+    for (called, name) in [
+        ("Pod_:Info Demo", "pod-info-demo"),
+        ("--a--b--", "a-b"),
+        ("site", "converted"),
+        ("Site ", "converted"),
+        ("ü", "converted"),
+        ("", "converted"),
+    ] {
+        let text = format!(
+            "kind: ZarfPackageConfig\nmetadata: {{name: '{called}'}}\ncomponents: [{{name: c, images: [nginx]}}]\n"
+        );
+        let metadata = convert("x", &text, &Options { sites: Vec::new(), ..options() }).unwrap().bundle.metadata;
+        assert_eq!(
+            (metadata.name.to_string(), metadata.stream.to_string()),
+            (name.to_owned(), name.to_owned()),
+            "{called}"
+        );
+    }
+    let chosen = Options { from: Some(Format::Images), name: Some("a--b".parse().unwrap()), ..options() };
+    let metadata = convert("x", "postgres\n", &chosen).unwrap().bundle.metadata;
+    assert_eq!((metadata.name.to_string(), metadata.stream.to_string()), ("a--b".to_owned(), "a-b".to_owned()));
+}
