@@ -1,11 +1,18 @@
 //! Spans of time and numbers of bytes as people type them.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// A span of time, like 90s, 10m, 1h or 7d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}s", self.0.as_secs())
+    }
+}
 
 impl FromStr for Span {
     type Err = &'static str;
@@ -29,6 +36,12 @@ impl FromStr for Span {
 /// A number of bytes, like 512K, 8M or 1G: powers of 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
 
 impl FromStr for Bytes {
     type Err = &'static str;
@@ -64,6 +77,10 @@ mod tests {
         assert_eq!("0s".parse(), Ok(Span(Duration::ZERO)));
         assert_eq!("8MiB".parse(), Ok(Bytes(8 << 20)));
         assert_eq!("17".parse(), Ok(Bytes(17)));
+        for span in [Span(Duration::ZERO), Span(Duration::from_secs(5400))] {
+            assert_eq!(span.to_string().parse(), Ok(span));
+        }
+        assert_eq!(Bytes(3 << 19).to_string().parse(), Ok(Bytes(3 << 19)));
         for text in ["", "s", "1", "-1s", "1 h", "1w", "99999999999999999999s", "999999999d"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }

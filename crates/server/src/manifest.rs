@@ -1,7 +1,7 @@
 //! `sealock serve` as a pod: for sites whose registry stands on a node.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::unit::ARENAS;
 
@@ -18,8 +18,21 @@ pub struct Manifest<'a> {
     pub image: &'a str,
     /// Where to listen.
     pub listen: SocketAddr,
-    /// Where Prometheus asks.
-    pub metrics: Option<SocketAddr>,
+    /// Arguments behind `serve`.
+    pub arguments: &'a [String],
+    /// What it needs of the node beside its state folder.
+    pub folders: &'a [Folder],
+}
+
+/// A folder of the node, which the pod has under the same path.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    /// As the manifest calls it: a DNS label.
+    pub name: &'static str,
+    /// An absolute path.
+    pub path: PathBuf,
+    /// Whether the pod only reads there.
+    pub read_only: bool,
 }
 
 /// A namespace with one hardened pod (Kubernetes 1.35 and newer).
@@ -31,7 +44,9 @@ pub fn manifest(manifest: &Manifest<'_>) -> String {
     let (binary, state) = (binary.display(), state.display());
     let port = listen.port();
     let host = listen.ip();
-    let metrics = manifest.metrics.map_or_else(String::new, |address| format!(", --metrics, \"{address}\""));
+    let arguments: String = manifest.arguments.iter().map(|argument| format!(", {}", text(argument))).collect();
+    let mounts: String = manifest.folders.iter().map(Folder::mount).collect();
+    let volumes: String = manifest.folders.iter().map(Folder::volume).collect();
     format!(
         "\
 apiVersion: v1
@@ -59,7 +74,7 @@ spec:
     - name: serve
       image: {image}
       imagePullPolicy: IfNotPresent
-      command: [/sealock, --state-dir, \"{state}\", serve, --listen, \"{listen}\"{metrics}]
+      command: [/sealock, --state-dir, \"{state}\", serve{arguments}]
       env: [{{name: MALLOC_ARENA_MAX, value: \"{ARENAS}\"}}]
       securityContext:
         allowPrivilegeEscalation: false
@@ -72,12 +87,34 @@ spec:
         - {{name: binary, mountPath: /sealock, readOnly: true}}
         - {{name: state, mountPath: \"{state}\"}}
         - {{name: run, mountPath: /run/sealock}}
-  volumes:
+{mounts}  volumes:
     - {{name: binary, hostPath: {{path: \"{binary}\", type: File}}}}
     - {{name: state, hostPath: {{path: \"{state}\", type: Directory}}}}
     - {{name: run, hostPath: {{path: /run/sealock, type: DirectoryOrCreate}}}}
-"
+{volumes}"
     )
+}
+
+impl Folder {
+    fn mount(&self) -> String {
+        let Self { name, read_only, .. } = self;
+        format!(
+            "        - {{name: {name}, mountPath: {}, readOnly: {read_only}}}\n",
+            text(&self.path.to_string_lossy())
+        )
+    }
+
+    fn volume(&self) -> String {
+        // What is read must be there: an empty folder would say that there are no rules.
+        let kind = if self.read_only { "Directory" } else { "DirectoryOrCreate" };
+        let path = text(&self.path.to_string_lossy());
+        format!("    - {{name: {}, hostPath: {{path: {path}, type: {kind}}}}}\n", self.name)
+    }
+}
+
+/// A text in YAML, which reads all of JSON's.
+fn text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]
@@ -92,7 +129,11 @@ mod tests {
             state: Path::new("/var/lib/sealock"),
             image: "registry.k8s.io/pause:3.10.2",
             listen: "10.77.0.21:443".parse().unwrap(),
-            metrics: Some("10.77.0.21:9464".parse().unwrap()),
+            arguments: &["--listen", "10.77.0.21:443", "--access", "/etc/sealock/registry.yaml"].map(str::to_owned),
+            folders: &[
+                Folder { name: "access", path: "/etc/sealock".into(), read_only: true },
+                Folder { name: "access-log", path: "/var/log/sealock".into(), read_only: false },
+            ],
         });
         insta::assert_snapshot!(text);
     }

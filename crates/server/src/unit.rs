@@ -11,8 +11,8 @@ pub(crate) const ARENAS: u8 = 4;
 pub struct Unit<'a> {
     /// The binary: an absolute path.
     pub binary: &'a Path,
-    /// Arguments behind `serve`, quoted as systemd wants them.
-    pub arguments: &'a str,
+    /// Arguments behind `serve`.
+    pub arguments: &'a [String],
     /// The user that owns the store.
     pub user: &'a str,
     /// The store: an absolute path.
@@ -28,8 +28,8 @@ pub struct Unit<'a> {
 pub fn unit(unit: &Unit<'_>) -> String {
     let Unit { binary, arguments, user, store, kept } = unit;
     let (binary, store, kept) = (binary.display(), store.display(), writable(kept));
-    let command = format!("{binary} serve {arguments}");
-    let command = command.trim_end();
+    let arguments: String = arguments.iter().map(|argument| format!(" {}", quoted(argument))).collect();
+    let command = format!("{binary} serve{arguments}");
     format!(
         "\
 [Unit]
@@ -90,6 +90,16 @@ WantedBy=multi-user.target
     )
 }
 
+/// A word of a command line (systemd.service(5), "Command lines"): `%` and `$` stand for themselves.
+fn quoted(word: &str) -> String {
+    let word = word.replace('%', "%%").replace('$', "$$");
+    let is_plain = |character: char| character.is_alphanumeric() || "-_./:,=+@[]%$".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word;
+    }
+    format!("\"{}\"", word.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n"))
+}
+
 /// What lets the server write a folder. systemd makes it where it is below its own; elsewhere the operator does.
 fn writable(folder: &Path) -> String {
     match folder.strip_prefix("/var/lib") {
@@ -106,7 +116,7 @@ mod tests {
     fn the_unit_as_it_is_written() {
         let text = unit(&Unit {
             binary: Path::new("/usr/local/bin/sealock"),
-            arguments: "--listen 10.77.0.10:5000",
+            arguments: &["--listen", "[fd00::1]:5000", "--access-log", "/srv/50% \"of\" it/$x"].map(str::to_owned),
             user: "sealock",
             store: Path::new("/var/lib/sealock/store"),
             kept: Path::new("/var/lib/sealock/registry"),

@@ -1,10 +1,10 @@
 //! `sealock serve`
 
+mod launch;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use sealock_server::manifest::{Manifest, manifest};
-use sealock_server::unit::{Unit, unit};
 use sealock_server::{AccessFiles, Clock, Limits, RevocationSource, ServeConfig, Server, TlsFiles, UpkeepPolicy};
 use sealock_store::Store;
 use sealock_store::pushed::Settings;
@@ -16,11 +16,8 @@ use crate::amounts::{Bytes, Span};
 use crate::context::Context;
 use crate::environment as env;
 use crate::error::{CommandError, Result};
-use crate::paths::{ACCESS, DEFAULT_STATE};
+use crate::paths::ACCESS;
 use crate::station::Station;
-
-/// Kubernetes' own image, which does nothing.
-const PAUSE: &str = "registry.k8s.io/pause:";
 
 /// Serve the current release as a registry
 ///
@@ -73,11 +70,11 @@ pub struct ServeArgs {
 
 pub fn run(args: &ServeArgs, context: &Context) -> Result<()> {
     if args.unit {
-        return context.ui.text(unit_text(args, context)?);
+        return context.ui.text(launch::unit_text(args, context)?);
     }
     let station = Station::open(context)?;
     if let Some(node) = &args.kubernetes {
-        return context.ui.text(manifest_text(node, args, &station, context)?);
+        return context.ui.text(launch::manifest_text(node, args, &station, context)?);
     }
     let config = config(args, &station, context)?;
     if context.dry_run {
@@ -200,47 +197,4 @@ fn control_socket(context: &Context) -> Result<PathBuf> {
 
 fn addresses(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// The pod runs the binary that `cluster apply` has put on the node, in the image that every node has.
-fn manifest_text(node: &str, args: &ServeArgs, station: &Station, context: &Context) -> Result<String> {
-    let listen = listen(args, station.site.registry())?;
-    let [listen] = listen[..] else {
-        return Err(CommandError::usage("a pod listens on one address: name one with --listen"));
-    };
-    let release = station.store.current_release(station.site.site_keys())?;
-    let references = release.iter().flat_map(|release| &release.release.references);
-    let pause = references.map(|reference| reference.name.as_str()).find(|name| name.starts_with(PAUSE));
-    let image = pause.ok_or_else(|| {
-        CommandError::failed(format!("the current release has no image {PAUSE}…, in which the pod could run"))
-            .hint("Import a bundle with `kubernetes.versions` first.")
-    })?;
-    Ok(manifest(&Manifest {
-        node,
-        binary: Path::new(&format!("/opt/sealock/sealock/{}/sealock", env!("CARGO_PKG_VERSION"))),
-        state: context.paths.state(),
-        image,
-        listen,
-        metrics: args.metrics,
-    }))
-}
-
-fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
-    let binary = std::env::current_exe()?;
-    let mut arguments: Vec<String> = args.listen.iter().map(|address| format!("--listen {address}")).collect();
-    arguments.extend(args.metrics.map(|address| format!("--metrics {address}")));
-    arguments.extend(args.access_log.as_ref().map(|file| format!("--access-log {}", file.display())));
-    if context.paths.state() != Path::new(DEFAULT_STATE) {
-        arguments.push(format!("--state-dir {}", context.paths.state().display()));
-    }
-    if let Some(access) = &args.access {
-        arguments.push(format!("--access {}", std::path::absolute(access)?.display()));
-    }
-    Ok(unit(&Unit {
-        binary: &binary,
-        arguments: &arguments.join(" "),
-        user: &args.user,
-        store: &context.paths.store(),
-        kept: &context.paths.registry(),
-    }))
 }

@@ -89,8 +89,12 @@ fn a_port_in_use_is_the_environments_fault() {
 fn the_unit_starts_this_binary() {
     let _steady = steady();
     let sandbox = Sandbox::new();
-    let text = sandbox.must(&["serve", "--unit", "--listen", "10.77.0.2:443"]);
-    assert!(text.contains(&format!("ExecStart={} serve --listen 10.77.0.2:443", env!("CARGO_BIN_EXE_sealock"))));
+    let all = ["--listen", "10.77.0.2:443", "--collect-every", "2h", "--retain", "3", "--scrub-rate", "4M"];
+    let text = sandbox.must(&[&["serve", "--unit", "--access", "who is who.yaml"], all.as_slice()].concat());
+    let binary = env!("CARGO_BIN_EXE_sealock");
+    let told = "--listen 10.77.0.2:443 --collect-every 7200s --retain 3 --scrub-rate 4194304";
+    assert!(text.contains(&format!("ExecStart={binary} serve {told} --state-dir ")), "{text}");
+    assert!(text.contains(&format!(" --access \"{}\"", sandbox.join("who is who.yaml").display())), "{text}");
     let path = sandbox.write("sealock-serve.service", &text);
     let output = Command::new("systemd-analyze").args(["--man=no", "verify"]).arg(&path).output();
     let output = output.expect("systemd-analyze (Debian package systemd) is needed for this test");

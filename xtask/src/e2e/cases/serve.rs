@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::import;
 use crate::e2e::expect::expect;
@@ -35,12 +36,37 @@ pub fn stop_and_start(desk: &Desk) -> Result<()> {
     story::inside::wait_until_served(desk)
 }
 
-/// A copy of the site is served by a pod on a node, and goes with it.
+/// Who may do what at the pod: nobody anything, but a robot. The digest is that of the secret.
+const ACCESS: &str = "apiVersion: sealock/v1alpha1
+kind: Registry
+metadata: {name: registry.plant-7}
+spec:
+  login: {challenge: basic}
+  anonymous: {pull: []}
+  robots:
+    - name: ci
+      secret: 'DIGEST'
+      expires: 9999-01-01T00:00:00Z
+      grants: [{repositories: ['**'], actions: [pull, push]}]
+  rules: [{repositories: ['team/**']}]
+";
+/// The robot's secret.
+const SECRET: &str = "slk_of-the-pods-robot";
+/// Where that stands on the node.
+const ACCESS_FOLDER: &str = "etc/sealock-of-pod";
+
+/// A copy of the site is served by a pod on a node, under rules that stand there, takes pushes, and goes with it.
 pub fn as_a_pod(desk: &Desk) -> Result<()> {
     let (from, to) = (desk.lab.root_of("station").join("var/lib/sealock"), desk.lab.root_of("w1").join(COPY));
     story::text(Command::new("cp").arg("-a").arg(from).arg(&to))?;
     let state = format!("/{COPY}");
-    let serve = ["--state-dir", &state, "serve", "--kubernetes", "w1", "--listen", "10.77.0.21:8443"];
+    let rules = desk.lab.root_of("w1").join(ACCESS_FOLDER);
+    fs::create_dir_all(&rules)?;
+    let secret = format!("sha256:{}", hex::encode(Sha256::digest(SECRET)));
+    fs::write(rules.join("registry.yaml"), ACCESS.replace("DIGEST", &secret))?;
+    let access = format!("/{ACCESS_FOLDER}/registry.yaml");
+    let serve = ["serve", "--kubernetes", "w1", "--listen", "10.77.0.21:8443", "--access", &access];
+    let serve = [&["--state-dir", state.as_str()], serve.as_slice()].concat();
     let copy_at_station = format!("ln -s /var/lib/sealock {state}");
     story::text(&mut desk.lab.exec("station", &["sh", "-c", &copy_at_station]))?;
     let manifest = story::text(&mut desk.station(&serve));
@@ -48,6 +74,7 @@ pub fn as_a_pod(desk: &Desk) -> Result<()> {
     fs::write(desk.lab.root_of("cp1").join("root/serve.yaml"), manifest?)?;
     let outcome = story::text(&mut desk.kubectl(&["apply", "-f", "/root/serve.yaml"])).and_then(|_| pod_answers(desk));
     story::text(&mut desk.kubectl(&["delete", "-f", "/root/serve.yaml", "--timeout=90s"]))?;
+    fs::remove_dir_all(rules)?;
     fs::remove_dir_all(to)?;
     outcome
 }
@@ -59,9 +86,24 @@ fn pod_answers(desk: &Desk) -> Result<()> {
         let said = [said.stdout, said.stderr].concat();
         return Err(error.context(String::from_utf8_lossy(&said).into_owned()));
     }
-    let tags = "https://10.77.0.21:8443/v2/registry.k8s.io/pause/tags/list";
-    let said = story::text(&mut desk.lab.exec("cp1", &["curl", "-sSk", "--fail", "--max-time", "10", tags]))?;
-    ensure!(said.contains("registry.k8s.io/pause"), "the pod serves something else: {said}");
+    let ask = |words: &[&str], path: &str| {
+        let url = format!("https://10.77.0.21:8443/v2/{path}");
+        let curl = ["curl", "-sSk", "--max-time", "10", "-w", "\n%{http_code}"];
+        story::text(&mut desk.lab.exec("cp1", &[&curl, words, &[url.as_str()]].concat()))
+    };
+    let tags = "registry.k8s.io/pause/tags/list";
+    let said = ask(&[], tags)?;
+    ensure!(said.ends_with("\n401"), "the pod lets in who does not log in: {said}");
+    let login = format!("robot+ci:{SECRET}");
+    let said = ask(&["-u", &login], tags)?;
+    ensure!(said.contains("registry.k8s.io/pause") && said.ends_with("\n200"), "the pod serves something else: {said}");
+    let digest = format!("sha256:{}", hex::encode(Sha256::digest("layer")));
+    let upload = format!("team/app/blobs/uploads/?digest={digest}");
+    let said =
+        ask(&["-u", &login, "-X", "POST", "-H", "content-type: application/octet-stream", "-d", "layer"], &upload)?;
+    ensure!(said.ends_with("\n201"), "the pod takes no push: {said}");
+    let said = ask(&["-u", &login], &format!("team/app/blobs/{digest}"))?;
+    ensure!(said == "layer\n200", "the pod has not what was pushed: {said}");
     Ok(())
 }
 
