@@ -174,8 +174,14 @@ impl State {
             dropped_lines: self.observer.dropped_lines(),
             lost: self.snapshot().lost().count(),
             uploads: self.pushed.as_ref().map_or(0, |pushed| pushed.open_uploads()),
-            lent: self.store.lent().map_or(0, |lent| lent.blobs.bytes),
+            lent: self.lent_bytes(),
         })
+    }
+
+    /// Bytes of blobs that wait in bundles.
+    fn lent_bytes(&self) -> u64 {
+        let lent = self.store.lent().inspect_err(|error| tracing::error!(%error, "what bundles lend is not known"));
+        lent.map_or(0, |lent| lent.blobs.bytes)
     }
 
     pub(crate) fn condition(&self) -> &Condition {

@@ -1,11 +1,10 @@
 //! Manifests as the OCI image specification 1.1 has them: read only as far as a registry must, and kept byte for byte.
 
-use std::fmt;
-
 use bytes::Bytes;
 use sealock_trust::Digest;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// What containerd reads at most; in bytes.
@@ -52,31 +51,26 @@ pub struct Parts {
     /// What it is about.
     #[serde(default)]
     pub subject: Option<Descriptor>,
-    /// Whether its maker wants to say more: see [`Manifest::annotations`].
+    /// What [`Manifest::annotations`] reads.
     #[serde(default)]
-    annotations: Option<Annotated>,
+    annotations: Option<Annotations>,
 }
 
-/// An object, checked and not kept: a registry holds all its manifests in memory, and hands these out rarely.
+/// An object, kept as text: a registry holds all its manifests in memory, and hands these out rarely.
 #[derive(Debug)]
-struct Annotated;
+struct Annotations(Box<RawValue>);
 
-impl<'de> Deserialize<'de> for Annotated {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Self)
+impl Annotations {
+    fn read(&self) -> Result<Map<String, Value>, serde_json::Error> {
+        serde_json::from_str(self.0.get())
     }
 }
 
-impl<'de> Visitor<'de> for Annotated {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        while map.next_entry::<String, IgnoredAny>()?.is_some() {}
-        Ok(self)
+impl<'de> Deserialize<'de> for Annotations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let annotations = Self(Box::deserialize(deserializer)?);
+        annotations.read().map_err(D::Error::custom)?;
+        Ok(annotations)
     }
 }
 
@@ -108,14 +102,9 @@ impl Manifest {
         Ok(Self { digest, media_type, bytes, parts })
     }
 
-    /// Whatever its maker wants to say, read from its bytes.
+    /// Whatever its maker wants to say.
     pub fn annotations(&self) -> Option<Map<String, Value>> {
-        #[derive(Deserialize)]
-        struct Annotations {
-            annotations: Map<String, Value>,
-        }
-        self.parts.annotations.as_ref()?;
-        serde_json::from_slice(&self.bytes).ok().map(|read: Annotations| read.annotations)
+        self.parts.annotations.as_ref()?.read().ok()
     }
 
     /// What it is made of, but for its subject, which need not be there.
@@ -171,9 +160,11 @@ mod tests {
         assert_eq!(said(r#","annotations":{"b":"1","a":{"c":[]}}"#).as_deref(), Some(r#"{"a":{"c":[]},"b":"1"}"#));
         assert_eq!(said(r#","annotations":{}"#).as_deref(), Some("{}"));
         assert_eq!((said(r#","annotations":null"#), said("")), (None, None));
-        for wrong in [r#","annotations":5"#, r#","annotations":["a"]"#, r#","annotations":"a""#] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+        for wrong in ["5", r#"["a"]"#, r#""a""#, r#"{"a":"\ud800"}"#, r#"{"a":1e999}"#] {
+            assert!(parse(&format!(r#","annotations":{wrong}"#)).is_err(), "{wrong}");
         }
+        let no_text = b"{\"annotations\":{\"a\":\"\xff\"}}";
+        assert!(Manifest::parse(Digest::sha256(no_text), "x", no_text.as_slice().into()).is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) fn spec(file: &str, format: Format, draft: &Draft, options: &Options)
     );
     comments(&file, draft, &mut out);
     let name = name(draft, options);
-    let stream = options.stream.as_ref().map_or_else(|| words(&name), ToString::to_string);
+    let stream = options.stream.as_ref().map_or_else(|| stream(&name), ToString::to_string);
     let _ = writeln!(out, "apiVersion: sealock/v1alpha1\nkind: Bundle");
     let _ = writeln!(out, "metadata: {{name: {}, stream: {}}}\nspec:", scalar(&name), scalar(&stream));
     if options.sites.is_empty() {
@@ -56,8 +56,18 @@ fn name(draft: &Draft, options: &Options) -> Cow<'static, str> {
     let legal = |character: char| if character.is_ascii_alphanumeric() { character.to_ascii_lowercase() } else { '-' };
     let legal: String = draft.name.iter().flat_map(|name| name.chars()).map(legal).take(63).collect();
     let name = words(&legal);
-    let is_free = name.parse::<StreamName>().is_ok_and(|stream| !stream.is_reserved());
-    if is_free && name.parse::<BundleName>().is_ok() { Cow::Owned(name) } else { Cow::Borrowed("converted") }
+    if stream(&name) == name && name.parse::<BundleName>().is_ok() {
+        Cow::Owned(name)
+    } else {
+        Cow::Borrowed("converted")
+    }
+}
+
+/// The stream that is called like the bundle `name`, where that may be.
+fn stream(name: &str) -> String {
+    let stream = words(name);
+    let is_free = stream.parse::<StreamName>().is_ok_and(|stream| !stream.is_reserved());
+    if is_free { stream } else { "converted".to_owned() }
 }
 
 /// With single hyphens, and only between words, as streams are named.

@@ -148,7 +148,9 @@ fn whatever_a_package_is_called_its_bundle_and_stream_have_legal_names() {
             "{called}"
         );
     }
-    let chosen = Options { from: Some(Format::Images), name: Some("a--b".parse().unwrap()), ..options() };
-    let metadata = convert("x", "postgres\n", &chosen).unwrap().bundle.metadata;
-    assert_eq!((metadata.name.to_string(), metadata.stream.to_string()), ("a--b".to_owned(), "a-b".to_owned()));
+    for (chosen, stream) in [("a--b", "a-b"), ("site", "converted")] {
+        let options = Options { from: Some(Format::Images), name: Some(chosen.parse().unwrap()), ..options() };
+        let metadata = convert("x", "postgres\n", &options).unwrap().bundle.metadata;
+        assert_eq!((metadata.name.to_string(), metadata.stream.to_string()), (chosen.to_owned(), stream.to_owned()));
+    }
 }

@@ -217,7 +217,7 @@ async fn what_a_lost_manifest_refers_to_stays_and_health_says_so() {
     }
     let health = user.get("/healthz").await.json();
     assert_eq!((&health["status"], health["problems"].as_array().unwrap().len()), (&"degraded".into(), 1), "{health}");
-    assert_eq!(health["problems"][0]["reference"], format!("team/app@{digest}"));
+    assert!(!health.to_string().contains("team/app"), "who asks for health need not know what was pushed: {health}");
 
     // The layer is there still: the manifest alone makes it whole again.
     assert_eq!(put(&user, "/v2/team/app/manifests/1", MANIFEST, bytes).await.status, StatusCode::CREATED);

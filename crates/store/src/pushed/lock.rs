@@ -43,13 +43,12 @@ impl PushedLock {
         let folder = layout.pushed();
         let file = Flock::take(&folder.join("lock"), &folder)?;
         let path = folder.join("epoch");
-        let before = read_epoch(&path)?;
-        let epoch = before + 1;
+        let epoch = read_epoch(&path)? + 1;
         let text = jcs::to_vec(&Epoch { epoch, format: format::PUSHED_LOG.current.to_owned() });
         let text = text.map_err(io::Error::other).during("write", &path)?;
         match replace_file(&path, &text, 0o600) {
             // A server must be able to start, or nothing could be deleted. As many bytes as there are, in one sector, are never torn.
-            Err(StoreError::DiskFull { .. }) if before > 0 && before.ilog10() == epoch.ilog10() => {
+            Err(StoreError::DiskFull { .. }) if length_of(&path) == Some(text.len() as u64) => {
                 overwrite(&path, &text).during("write", &path)?;
             }
             Err(StoreError::DiskFull { .. }) => with_room(layout, || replace_file(&path, &text, 0o600))?,
@@ -69,6 +68,10 @@ impl PushedLock {
         let epoch = read_epoch(&folder.join("epoch"))?;
         Ok(Self { _file: file, epoch })
     }
+}
+
+fn length_of(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.len())
 }
 
 fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {

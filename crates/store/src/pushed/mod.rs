@@ -101,7 +101,7 @@ impl Pushed {
         let open::Found { index, rows, last } = open::find(&folder)?;
         let state = open::snapshot(store, rows);
         for (repository, digest, Lost { problem, .. }) in state.lost() {
-            tracing::error!(repository, %digest, problem, "a pushed manifest cannot be served: nothing is deleted until it is healed");
+            tracing::error!(repository, %digest, problem, "a pushed manifest cannot be served: nothing is deleted until it is pushed again, deleted, or healed before the next start");
         }
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
         let indexed = last.as_ref().map_or(0, |last| last.number);
@@ -221,7 +221,13 @@ impl Pushed {
         let size = append.offset();
         let finished = append.check(digest).and_then(|()| {
             let path = append.path();
-            let placed = place::place(&self.store, &self.guard, (append.file(), &path), (digest, size), now.ticks);
+            let placed = place::place(
+                &self.store,
+                &self.guard,
+                (append.file(), &path),
+                (digest, size),
+                (place::Existing::Stays, now.ticks),
+            );
             // On a full disk it goes on from what was acknowledged; after any other failure nothing is known of its bytes.
             if !(matches!(placed, Err(StoreError::DiskFull { .. })) && path.exists()) {
                 append.end();

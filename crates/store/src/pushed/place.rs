@@ -1,7 +1,7 @@
 //! Puts a whole file among the blobs: durable, in one step, and never over another one that is sound.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -16,6 +16,15 @@ use crate::gc::Guard;
 use crate::gc::protocol::Tick;
 use crate::store::Store;
 
+/// What becomes of a blob of the same name and size that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It stays: it is as good as the one that comes.
+    Stays,
+    /// It was read, and is not what its name says.
+    IsRotten,
+}
+
 /// Makes `file`, which stands at `path` and has the digest `digest`, the blob of that name, and promises it from `now` on.
 ///
 /// The stripe is held while it is put there, so that nobody takes it away at that moment.
@@ -24,16 +33,18 @@ pub(crate) fn place(
     guard: &Guard,
     (file, path): (&File, &Path),
     (digest, size): (&Digest, u64),
-    now: Tick,
+    (existing, now): (Existing, Tick),
 ) -> Result<(), StoreError> {
+    let target = store.blob_path(digest);
+    let put = || match existing {
+        Existing::Stays => put(path, &target, size).map(Some),
+        Existing::IsRotten => rename(path, &target).map(Some),
+    };
     set_mode(path, 0o444).during("set the mode of", path)?;
     // What was reserved beyond its end is given back.
-    failpoint::hit("sync upload")
-        .and_then(|()| file.set_len(size))
-        .and_then(|()| file.sync_all())
-        .during("sync", path)?;
-    let target = store.blob_path(digest);
-    if let Err(error) = guard.promise_found(digest, now, || put(path, &target, size).map(Some)) {
+    let synced = failpoint::hit("sync upload").and_then(|()| file.set_len(size)).and_then(|()| file.sync_all());
+    let placed = synced.during("sync", path).and_then(|()| guard.promise_found(digest, now, put));
+    if let Err(error) = placed {
         // So that its upload can go on.
         let _ = set_mode(path, 0o600);
         return Err(error);
@@ -51,17 +62,39 @@ pub(crate) fn place_bytes(
 ) -> Result<(), StoreError> {
     let target = store.blob_path(digest);
     let size = bytes.len() as u64;
-    // A file of its own, though a bundle may lend one: bundles go, and take no notice of what was pushed.
-    let look = || Ok::<_, StoreError>(size_of_file(&target)?.filter(|found| *found == size));
+    let mut existing = Existing::Stays;
+    // A file of its own, though a bundle may lend one: bundles go, and take no notice of what was pushed. It is read, since whoever
+    // pushes a manifest again may do so because it has rotted.
+    let look = || match size_of_file(&target)? {
+        Some(found) if found == size && !holds(&target, bytes)? => {
+            tracing::warn!(blob = %target.display(), "a manifest in the store has rotted, and is replaced");
+            existing = Existing::IsRotten;
+            Ok::<_, StoreError>(None)
+        }
+        found => Ok(found.filter(|found| *found == size)),
+    };
     if guard.promise_found(digest, now, look)?.is_some() {
         // Whoever put it there may not have come that far yet.
         return sync_folder(target.parent().unwrap_or(store.path()));
     }
     ensure_folder(folder, 0o700)?;
     let path = folder.join("data");
-    let placed = write(&path, bytes).and_then(|file| place(store, guard, (&file, &path), (digest, size), now));
+    let placed =
+        write(&path, bytes).and_then(|file| place(store, guard, (&file, &path), (digest, size), (existing, now)));
     let removed = remove_folder_if_there(folder);
     placed.and(removed)
+}
+
+/// Whether the file at `path`, which is as long, has these bytes.
+fn holds(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
+    let file = File::open(path).during("open", path)?;
+    let mut found = Vec::with_capacity(bytes.len());
+    match file.take(bytes.len() as u64).read_to_end(&mut found) {
+        Ok(_) => Ok(found == bytes),
+        // A sector that cannot be read any more.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(false),
+        result => result.during("read", path).map(|_| false),
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<File, StoreError> {

@@ -24,7 +24,7 @@ pub struct Snapshot {
 }
 
 /// A manifest that was pushed and is not in the store as it was. Nobody knows what hangs on it: what its repository holds stays,
-/// until it is healed, pushed again or deleted.
+/// until it is pushed again or deleted, or was healed before a start.
 #[derive(Clone, Debug)]
 pub struct Lost {
     /// What is known of it.

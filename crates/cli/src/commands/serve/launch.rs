@@ -9,17 +9,21 @@ use sealock_server::unit::{Unit, unit};
 use super::{ServeArgs, access, listen};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::paths::DEFAULT_STATE;
+use crate::paths::{DEFAULT_STATE, Paths};
 use crate::station::Station;
 
 /// Kubernetes' own image, which does nothing.
 const PAUSE: &str = "registry.k8s.io/pause:";
 
+/// What the pod has of its node anyway.
+const RUN: &str = "/run/sealock";
+
 /// A unit for this binary.
 pub(super) fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
     let mut arguments = options(args)?;
-    if context.paths.state() != Path::new(DEFAULT_STATE) {
-        arguments.push(("--state-dir", path(context.paths.state())?));
+    let paths = paths(context)?;
+    if paths.state() != Path::new(DEFAULT_STATE) {
+        arguments.push(("--state-dir", path(paths.state())?));
     }
     // Without it the server looks at its usual place itself.
     if let Some(file) = &args.access {
@@ -30,8 +34,8 @@ pub(super) fn unit_text(args: &ServeArgs, context: &Context) -> Result<String> {
         binary: &binary,
         arguments: &words(arguments),
         user: &args.user,
-        store: &context.paths.store(),
-        kept: &context.paths.registry(),
+        store: &paths.store(),
+        kept: &paths.registry(),
     }))
 }
 
@@ -54,21 +58,21 @@ pub(super) fn manifest_text(node: &str, args: &ServeArgs, station: &Station, con
     }
     let mut folders = Vec::new();
     if let Some(file) = &args.access_log {
-        folders.push(folder("access-log", &std::path::absolute(file)?, false));
+        folders.push(folder("access-log", &std::path::absolute(file)?, false)?);
     }
     // The pod sees of the node what it is given, so not the usual place either.
     if let Some(files) = access(args, context) {
         let file = std::path::absolute(files.registry)?;
-        folders.push(folder("access", &file, true));
+        folders.push(folder("access", &file, true)?);
         arguments.push(("--access", path(&file)?));
     }
     // A pod may mount a path once only.
-    let (state, mut known) = (context.paths.state(), BTreeSet::new());
-    folders.retain(|folder: &Folder| !folder.path.starts_with(state) && known.insert(folder.path.clone()));
+    let (paths, mut known) = (paths(context)?, BTreeSet::from([PathBuf::from(RUN)]));
+    folders.retain(|folder: &Folder| !folder.path.starts_with(paths.state()) && known.insert(folder.path.clone()));
     Ok(manifest(&Manifest {
         node,
         binary: Path::new(&format!("/opt/sealock/sealock/{}/sealock", env!("CARGO_PKG_VERSION"))),
-        state: context.paths.state(),
+        state: paths.state(),
         image,
         listen,
         arguments: &words(arguments),
@@ -104,6 +108,14 @@ fn path(path: &Path) -> Result<String> {
 }
 
 /// The folder of `file`, for the pod.
-fn folder(name: &'static str, file: &Path, read_only: bool) -> Folder {
-    Folder { name, path: file.parent().map_or_else(PathBuf::new, Path::to_path_buf), read_only }
+fn folder(name: &'static str, file: &Path, read_only: bool) -> Result<Folder> {
+    match file.parent().filter(|parent| parent.parent().is_some()) {
+        Some(parent) => Ok(Folder { name, path: parent.to_owned(), read_only }),
+        None => Err(CommandError::usage(format!("{} stands in no folder that a pod could have", file.display()))),
+    }
+}
+
+/// The state folder's, by absolute names: nobody knows where the server will be started.
+fn paths(context: &Context) -> Result<Paths> {
+    Ok(Paths::new(std::path::absolute(context.paths.state())?))
 }

@@ -38,6 +38,8 @@ pub struct Append {
     offset: u64,
     /// Up to here the disk has room for sure.
     reserved: u64,
+    /// Whether room was asked for.
+    has_asked: bool,
     /// Whether the upload is over, so that nobody may write to it any more.
     is_over: bool,
 }
@@ -50,7 +52,18 @@ impl Append {
         match Self::open(&session) {
             Ok((file, hash, state)) => {
                 let offset = state.offset;
-                Ok(Self { id, session, bounds, file, hash, state, offset, reserved: offset, is_over: false })
+                Ok(Self {
+                    id,
+                    session,
+                    bounds,
+                    file,
+                    hash,
+                    state,
+                    offset,
+                    reserved: offset,
+                    has_asked: false,
+                    is_over: false,
+                })
             }
             Err(error) => {
                 session.give_back();
@@ -186,6 +199,7 @@ impl Append {
         if end <= self.reserved {
             return Ok(());
         }
+        self.has_asked = true;
         let (from, length) = (self.reserved, end - self.reserved);
         let reserve = || {
             let status = fstatvfs(&self.file)?;
@@ -210,8 +224,9 @@ impl Drop for Append {
         if self.is_over {
             return;
         }
-        // Of what was reserved for bytes that did not come, else somebody who breaks off again and again fills the disk.
-        if self.reserved > self.offset && self.file.set_len(self.offset).is_err() {
+        // What was reserved for bytes that did not come is given back, also what a disk that ran full over it granted: else somebody
+        // who breaks off again and again fills the disk.
+        if self.has_asked && self.file.set_len(self.offset).is_err() {
             tracing::debug!(upload = %self.id, "what was reserved for it cannot be given back");
         }
         self.session.give_back();

@@ -8,6 +8,7 @@ mod id;
 mod session;
 mod state;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
@@ -158,18 +159,25 @@ impl Uploads {
         }
     }
 
-    /// Of the principal who has most open, the upload to which nothing came for the longest time: who leaves many behind pays for
-    /// it, and nobody else.
+    /// The upload to which nothing came for longest, of the principal who has most open and left one behind: who leaves many pays
+    /// for it, and nobody who has less than an equal share of what may be open.
     fn least_missed(&self, now: Tick) -> Option<UploadId> {
         let sessions = self.sessions();
         let mut by_principal: HashMap<_, Vec<_>> = HashMap::new();
         for (id, session) in &*sessions {
-            by_principal.entry(session.state().principal).or_default().push((session.idle(now), id, session));
+            by_principal.entry(session.principal()).or_default().push((session.idle(now), id, session));
         }
-        let mut most = by_principal.into_values().max_by_key(Vec::len)?;
-        most.retain(|(idle, ..)| *idle >= MISSED);
-        most.sort_by(|(a, ..), (b, ..)| b.cmp(a));
-        most.into_iter().find(|(.., session)| session.take()).map(|(_, id, _)| id.clone())
+        let share = sessions.len() / by_principal.len().max(1);
+        let mut greedy: Vec<_> = by_principal.into_values().filter(|open| open.len() >= share).collect();
+        greedy.sort_by_key(|open| Reverse(open.len()));
+        for mut open in greedy {
+            open.retain(|(idle, ..)| *idle >= MISSED);
+            open.sort_by_key(|(idle, ..)| Reverse(*idle));
+            if let Some((_, id, _)) = open.into_iter().find(|(.., session)| session.take()) {
+                return Some(id.clone());
+            }
+        }
+        None
     }
 
     /// How many are open.

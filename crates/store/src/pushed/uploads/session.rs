@@ -70,6 +70,11 @@ impl Session {
         state.repository == repository && state.principal.as_deref() == principal
     }
 
+    /// Who began it.
+    pub(crate) fn principal(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).principal.clone()
+    }
+
     /// The bytes that were acknowledged.
     pub(crate) fn offset(&self) -> u64 {
         self.state().offset

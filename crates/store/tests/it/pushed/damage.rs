@@ -1,6 +1,7 @@
 //! What a start makes of damage, of another writer, and of another version.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use sealock_store::StoreError;
@@ -171,6 +172,25 @@ fn a_manifest_that_is_gone_from_the_store_is_left_out_and_can_come_again() {
     assert!(pushed.snapshot().repository("a").unwrap().manifest(&digest).is_none());
     pushed.put_manifest(put("a", &bytes, &["1"]), WHO, moment()).unwrap();
     assert_eq!((listing(&pushed.snapshot()).len(), pushed.snapshot().lost().count()), (before.len(), 0));
+    check(&world.store(), &pushed.snapshot());
+}
+
+/// A file of the right name and size is not enough: what is pushed again is there after the next start.
+#[test]
+fn a_manifest_that_has_rotted_is_replaced_when_it_is_pushed_again() {
+    let (world, _) = filled();
+    let bytes = manifest_of(&[b"layer"], None);
+    let path = world.store().blob_path(&Digest::sha256(&bytes));
+    let mut rotten = bytes.clone();
+    rotten[7] ^= 1;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&path, rotten).unwrap();
+    let pushed = world.open();
+    assert_eq!(pushed.snapshot().lost().count(), 1);
+    pushed.put_manifest(put("a", &bytes, &["1"]), WHO, moment()).unwrap();
+    drop(pushed);
+    let pushed = world.open();
+    assert_eq!((pushed.snapshot().lost().count(), fs::read(&path).unwrap()), (0, bytes));
     check(&world.store(), &pushed.snapshot());
 }
 
