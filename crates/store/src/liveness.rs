@@ -28,24 +28,20 @@ pub struct Standing {
 pub type Bound = BTreeMap<u64, BTreeSet<String>>;
 
 impl Standing {
-    fn of(operations: impl IntoIterator<Item = Operation>) -> Self {
-        let mut standing = Self::default();
-        for operation in operations {
-            match operation {
-                Operation::Retire { release } => {
-                    standing.retired.insert(release);
-                    standing.pinned.remove(&release);
-                }
-                Operation::Pin { release } => {
-                    standing.pinned.insert(release);
-                }
-                Operation::Unpin { release } => {
-                    standing.pinned.remove(&release);
-                }
-                _ => {}
+    fn hear(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Retire { release } => {
+                self.retired.insert(*release);
+                self.pinned.remove(release);
             }
+            Operation::Pin { release } => {
+                self.pinned.insert(*release);
+            }
+            Operation::Unpin { release } => {
+                self.pinned.remove(release);
+            }
+            _ => {}
         }
-        standing
     }
 
     /// Whether the release is live, if it was published.
@@ -68,7 +64,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::DamagedLog`], [`StoreError::Io`].
     pub fn standing(&self) -> Result<Standing, StoreError> {
-        Ok(Standing::of(self.operations()?.into_iter().map(|record| record.operation)))
+        let mut standing = Standing::default();
+        self.each_operation(|record| standing.hear(&record.operation))?;
+        Ok(standing)
     }
 
     /// The releases that are live, newest first: whatever they select stays in the store.
@@ -163,10 +161,16 @@ impl StoreLock {
 mod tests {
     use super::*;
 
+    fn standing(log: impl IntoIterator<Item = Operation>) -> Standing {
+        let mut standing = Standing::default();
+        log.into_iter().for_each(|operation| standing.hear(&operation));
+        standing
+    }
+
     #[test]
     fn retention_keeps_the_newest_the_pinned_and_what_something_was_made_from() {
         let log = [Operation::Retire { release: 2 }, Operation::Pin { release: 3 }];
-        let standing = Standing::of(log);
+        let standing = standing(log);
         let bound = Bound::from([(4, ["plant-7".to_owned()].into())]);
         assert_eq!(standing.leaving(8, 2, &bound), [5, 1]);
         assert_eq!(standing.leaving(8, 0, &Bound::new()), [7, 6, 5, 4, 1]);
@@ -177,8 +181,8 @@ mod tests {
     #[test]
     fn a_release_that_was_retired_is_pinned_no_more() {
         let log = [Operation::Pin { release: 1 }, Operation::Pin { release: 2 }, Operation::Unpin { release: 2 }];
-        assert_eq!(Standing::of(log.clone()).pinned, [1].into());
+        assert_eq!(standing(log.clone()).pinned, [1].into());
         let retired = log.into_iter().chain([Operation::Retire { release: 1 }]);
-        assert_eq!(Standing::of(retired), Standing { retired: [1].into(), pinned: [].into() });
+        assert_eq!(standing(retired), Standing { retired: [1].into(), pinned: [].into() });
     }
 }

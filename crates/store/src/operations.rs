@@ -2,8 +2,8 @@
 //!
 //! A change is recorded before it is made. What a cut-off change left behind is settled, and recorded, by the next writer.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -114,24 +114,36 @@ pub struct Record {
     pub previous: Option<Digest>,
 }
 
-/// Every record of the log at `path`. A last line that is not whole, as a power loss leaves it, is passed over.
+/// Every record of the log at `path`.
 pub(crate) fn read(path: &Path) -> Result<Vec<Record>, StoreError> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        result => result.during("read", path)?,
-    };
     let mut records = Vec::new();
-    let mut previous = None;
-    for (index, line) in whole_lines(&text).enumerate() {
-        let damaged = |problem: String| StoreError::DamagedLog { path: path.to_owned(), line: index + 1, problem };
-        let record: Record = parse(line).map_err(damaged)?;
+    each(path, |record| records.push(record))?;
+    Ok(records)
+}
+
+/// Gives every record of the log at `path` to `hear`, oldest first, and holds one at a time: the log tells of every blob that was
+/// ever deleted. A last line that is not whole, as a power loss leaves it, is passed over.
+pub(crate) fn each(path: &Path, mut hear: impl FnMut(Record)) -> Result<(), StoreError> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => BufReader::new(result.during("open", path)?),
+    };
+    let (mut line, mut previous) = (Vec::new(), None);
+    for number in 1.. {
+        line.clear();
+        file.read_until(b'\n', &mut line).during("read", path)?;
+        if line.pop() != Some(b'\n') || (line.contains(&0) && is_last(&mut file).during("read", path)?) {
+            break;
+        }
+        let damaged = |problem: String| StoreError::DamagedLog { path: path.to_owned(), line: number, problem };
+        let record: Record = parse(&line).map_err(damaged)?;
         if record.previous != previous {
             return Err(damaged("it does not follow the line before it".into()));
         }
-        previous = Some(Digest::sha256(line));
-        records.push(record);
+        previous = Some(Digest::sha256(&line));
+        hear(record);
     }
-    Ok(records)
+    Ok(())
 }
 
 /// The last whole record, without reading the log from its start.
@@ -235,8 +247,11 @@ fn whole(text: &[u8]) -> &[u8] {
     if text[start..end].contains(&0) { &text[..start] } else { &text[..end] }
 }
 
-fn whole_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    whole(text).split_inclusive(|&byte| byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"))
+/// Whether no whole line follows.
+fn is_last(file: &mut impl BufRead) -> io::Result<bool> {
+    let mut next = Vec::new();
+    file.read_until(b'\n', &mut next)?;
+    Ok(next.last() != Some(&b'\n'))
 }
 
 fn parse(line: &[u8]) -> Result<Record, String> {
@@ -245,6 +260,8 @@ fn parse(line: &[u8]) -> Result<Record, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn log() -> (tempfile::TempDir, std::path::PathBuf) {

@@ -193,6 +193,14 @@ impl Store {
         Ok(numbers)
     }
 
+    /// Gives every record of the operation log to `hear`, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::DamagedLog`].
+    pub(crate) fn each_operation(&self, hear: impl FnMut(operations::Record)) -> Result<(), StoreError> {
+        operations::each(&self.layout.operations(), hear)
+    }
+
     /// Every record of the operation log, oldest first.
     ///
     /// # Errors

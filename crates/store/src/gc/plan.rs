@@ -102,12 +102,13 @@ fn check_current(store: &Store, current: u64) -> Result<Vec<String>, StoreError>
     if newest > current {
         doubts.push(format!("release {newest} is in the store, and the current one is {current}"));
     }
-    let published = |operation: &Operation| match operation {
-        Operation::Published { release } => Some(*release),
-        _ => None,
-    };
-    let logged = store.operations().unwrap_or_default();
-    let last = logged.iter().rev().find_map(|record| published(&record.operation)).unwrap_or(0);
+    let mut last = 0;
+    // Where it cannot be read, the standing of releases is in doubt already.
+    let _ = store.each_operation(|record| {
+        if let Operation::Published { release } = record.operation {
+            last = release;
+        }
+    });
     if last > current {
         doubts.push(format!("release {last} was published, and the current one is {current}"));
     }
