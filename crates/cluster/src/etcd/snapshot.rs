@@ -98,7 +98,7 @@ pub struct Taken {
     pub snapshot: Snapshot,
     /// What the member had reached when it was asked; the snapshot holds it, and perhaps a little more.
     pub revision: i64,
-    /// The member's version; empty where it does not say (before 3.6).
+    /// The member's version; empty where it does not say (before 3.6), or does not know it yet (in the seconds after a start).
     pub version: String,
     /// Where it came from.
     pub endpoint: String,

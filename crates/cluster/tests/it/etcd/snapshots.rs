@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use sealock_cluster::etcd::restore::{BUMP, Programs, Wanted, rehearse};
-use sealock_cluster::etcd::snapshot::{self, SnapshotFault};
+use sealock_cluster::etcd::snapshot::{self, SnapshotFault, Taken};
 use sealock_cluster::etcd::{Endpoints, Etcd, EtcdError};
 use sealock_testkit::etcd::{EtcdCluster, programs};
 use sealock_testkit::grpc_proxy::{GrpcProxy, Loss};
 use sealock_trust::reason::Code;
 
-use super::{client, serving};
+use super::{PATIENCE, client, serving};
 
 fn fault(error: EtcdError) -> SnapshotFault {
     assert!(error.is_refusal(), "{error}");
@@ -27,6 +28,19 @@ fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
+/// A snapshot of members that know the version of their storage: the leader finds it out some seconds after it was elected.
+async fn taken_by_its_version(etcd: &Etcd, path: &Path) -> Taken {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let taken = etcd.snapshot(path, &|_, _| {}).await.unwrap();
+        if !taken.version.is_empty() {
+            return taken;
+        }
+        assert!(Instant::now() < deadline, "the members do not say the version of their storage");
+        fs::remove_file(path).unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_taken_checked_and_rehearsed_and_a_damaged_one_is_refused() {
     let Some(found) = programs() else { return };
@@ -38,7 +52,7 @@ async fn a_snapshot_is_taken_checked_and_rehearsed_and_a_damaged_one_is_refused(
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("one.db");
-    let taken = etcd.snapshot(&path, &|_, _| {}).await.unwrap();
+    let taken = taken_by_its_version(&etcd, &path).await;
     assert_eq!(taken.snapshot.size % 512, 32);
     assert_eq!(taken.version, "3.6.0", "its storage's, as the member says");
     assert_eq!(taken.revision, 21);
