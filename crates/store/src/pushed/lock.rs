@@ -56,15 +56,14 @@ impl PushedLock {
         }
         Ok(Self { _file: file, epoch })
     }
-}
 
-impl PushedLock {
-    /// Takes the lock in `folder` for somebody who writes no record: the epoch stays.
+    /// Takes the lock of pushed content for somebody who writes no record: the epoch stays.
     ///
     /// # Errors
     /// As [`PushedLock::take`].
-    pub(crate) fn hold(folder: &Path) -> Result<Self, PushError> {
-        let file = Flock::take(&folder.join("lock"), folder)?;
+    pub(crate) fn hold(layout: &Layout) -> Result<Self, PushError> {
+        let folder = layout.pushed();
+        let file = Flock::take(&folder.join("lock"), &folder)?;
         let epoch = read_epoch(&folder.join("epoch"))?;
         Ok(Self { _file: file, epoch })
     }

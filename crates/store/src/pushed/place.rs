@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sealock_trust::Digest;
 
-use crate::blob::size_of_file;
+use crate::blob::{open_file, size_of_file};
 use crate::durable::{ensure_folder, remove_folder_if_there, rename, set_mode, sync_folder};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
@@ -87,13 +87,12 @@ pub(crate) fn place_bytes(
 
 /// Whether the file at `path`, which is as long, has these bytes.
 fn holds(path: &Path, bytes: &[u8]) -> Result<bool, StoreError> {
-    let file = File::open(path).during("open", path)?;
+    let Some((file, length)) = open_file(path)? else { return Ok(false) };
     let mut found = Vec::with_capacity(bytes.len());
-    match file.take(bytes.len() as u64).read_to_end(&mut found) {
-        Ok(_) => Ok(found == bytes),
+    match file.take(length).read_to_end(&mut found) {
         // A sector that cannot be read any more.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Ok(false),
-        result => result.during("read", path).map(|_| false),
+        read => read.during("read", path).map(|_| found == bytes),
     }
 }
 

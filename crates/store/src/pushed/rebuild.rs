@@ -63,7 +63,7 @@ impl Store {
         if !log.exists() {
             return Ok(None);
         }
-        let _lock = PushedLock::hold(&folder)?;
+        let _lock = PushedLock::hold(&self.layout)?;
         let path = folder.join("index.redb");
         let (rows, last) = open::read_all(&log)?;
         let was = condition(&path, &rows, last.as_ref());

@@ -1,5 +1,6 @@
 //! `sealock cluster cordon`
 
+use sealock_cluster::nodes;
 use serde::Serialize;
 
 use super::running::{NodeArgs, Running};
@@ -16,20 +17,30 @@ pub struct CordonArgs {
 }
 
 #[derive(Serialize)]
-pub struct Outcome<'a> {
-    pub node: &'a str,
+struct Outcome<'a> {
+    node: &'a str,
     /// Whether it takes new pods.
-    pub schedulable: bool,
+    schedulable: bool,
 }
 
 pub fn run(args: &CordonArgs, context: &Context) -> Result<()> {
-    let running = Running::of_node(&args.node, context)?;
-    let node = args.node.host.as_str();
+    set(&args.node, false, context)
+}
+
+/// Lets the node take new pods, or none.
+pub(super) fn set(args: &NodeArgs, schedulable: bool, context: &Context) -> Result<()> {
+    let running = Running::of_node(args, context)?;
+    let node = args.host.as_str();
+    let what = if schedulable { "new pods" } else { "no new pods" };
     if context.dry_run {
-        context.ui.note(format_args!("{node} would take no new pods; nothing was changed"));
+        context.ui.note(format_args!("{node} would take {what}; nothing was changed"));
         return Ok(());
     }
     let toolbox = running.toolbox();
-    context.runtime()?.block_on(sealock_cluster::nodes::cordon(node, &running.target(&toolbox)))?;
-    context.ui.result(&Outcome { node, schedulable: false }, format_args!("{node} takes no new pods"))
+    let (target, runtime) = (running.target(&toolbox), context.runtime()?);
+    match schedulable {
+        true => runtime.block_on(nodes::uncordon(node, &target))?,
+        false => runtime.block_on(nodes::cordon(node, &target))?,
+    }
+    context.ui.result(&Outcome { node, schedulable }, format_args!("{node} takes {what}"))
 }
