@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 
 use crate::lab::Lab;
 use crate::repo;
-use crate::story::proof::NODES;
 use crate::story::{Desk, STEPS, Teller};
 
 /// The demo's lab.
@@ -12,6 +11,9 @@ const LAB: &str = "demo";
 
 /// What its people wrote.
 const SCENARIO: &str = "across-the-gap";
+
+/// The nodes of its cluster.
+const NODES: &[&str] = &["cp1", "w1"];
 
 /// Options of the demo.
 #[derive(Debug, clap::Args)]
@@ -38,7 +40,7 @@ pub fn command(args: &DemoArgs) -> Result<()> {
             lab.down()?;
         }
         lab.up(NODES)?;
-        if first == 0 { Desk::set_up(lab.clone(), SCENARIO) } else { Desk::open(lab.clone(), SCENARIO) }
+        if first == 0 { Desk::set_up(lab.clone(), SCENARIO, NODES) } else { Desk::open(lab.clone(), SCENARIO, NODES) }
     })?;
     for step in &STEPS[first..] {
         teller.step(step.name, step.what, || (step.run)(&desk))?;

@@ -18,9 +18,12 @@ use sealock_trust::site::SiteRoot;
 
 mod error;
 mod files;
+pub mod kubeconfig;
+mod removal;
 mod status;
 
 pub use error::OperatorError;
+pub use removal::{Left, Removal};
 pub use status::{HostStatus, NodeStatus, Status};
 
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
@@ -103,6 +106,7 @@ impl Operator<'_> {
             registry: &self.registry(),
             kubernetes_images: &images,
             earlier_pod_ranges: &self.earlier_pod_ranges()?,
+            program: &self.binary.path_there(),
         };
         let fresh = plan::plan(&intent, &inventory)?;
         let (plan, resumed) = match self.unfinished(&fresh)? {
@@ -191,16 +195,24 @@ impl Operator<'_> {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }
+            Purpose::Remove => {
+                self.take_back(&planned.connections).await?;
+                Ok(Applied { changed, kubeconfig: None })
+            }
             Purpose::Reset => {
-                let farewells =
-                    planned.connections.iter().map(async |one| execute::take_back(&*one.alive().await?).await);
-                try_join_all(farewells).await?;
+                self.take_back(&planned.connections).await?;
                 files::remove(&self.folder.join("applied.json"))?;
                 files::remove(&self.folder.join("blocked.json"))?;
                 files::remove(&self.kubeconfig_path())?;
                 Ok(Applied { changed, kubeconfig: None })
             }
         }
+    }
+
+    /// Takes away from hosts what was brought to them.
+    async fn take_back(&self, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
+        let farewells = connections.iter().map(async |one| execute::take_back(&*one.alive().await?).await);
+        Ok(try_join_all(farewells).await.map(drop)?)
     }
 
     /// Programs and charts of the release, for this station.
@@ -321,11 +333,12 @@ impl Operator<'_> {
     }
 
     async fn fetch_kubeconfig(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<PathBuf, OperatorError> {
-        let first = plan.first_control_plane().map(|host| host.name.as_str()).unwrap_or_default();
+        let speaker = plan.speaker().map(|host| host.name.as_str()).unwrap_or_default();
         let missing = || OperatorError::NoCluster { folder: self.folder.clone() };
-        let connection = connections.iter().find(|connection| connection.host() == first).ok_or_else(missing)?;
+        let connection = connections.iter().find(|connection| connection.host() == speaker).ok_or_else(missing)?;
         let content = connection.alive().await?.read_root_file("/etc/kubernetes/admin.conf").await?;
-        files::save_private(&self.kubeconfig_path(), &content)?;
+        let content = kubeconfig::for_station(&String::from_utf8_lossy(&content), plan);
+        files::save_private(&self.kubeconfig_path(), content.as_bytes())?;
         Ok(self.kubeconfig_path())
     }
 }
@@ -408,6 +421,8 @@ mod tests {
             kubernetes: "v1.36.3".into(),
             spec: Digest::sha256(b"spec"),
             release: ReleaseId { number: 1, digest: Digest::sha256(b"release 1") },
+            local_endpoint: None,
+            speaker: String::new(),
             registry: Registry { name: "registry".into(), address: "10.77.0.2".into(), ca: String::new() },
             hosts: Vec::new(),
             deviations: Vec::new(),

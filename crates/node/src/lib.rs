@@ -15,6 +15,7 @@ pub mod fence;
 pub mod gap;
 pub mod host;
 pub mod journal;
+pub mod local_proxy;
 pub mod pull;
 pub mod request;
 pub mod runner;

@@ -9,6 +9,7 @@ mod expect;
 mod machines;
 mod own_etcd;
 mod stolen_key;
+mod three_control_planes;
 
 use std::time::Instant;
 
@@ -60,7 +61,7 @@ struct Drill {
 }
 
 const DRILLS: &[Drill] = &[stolen_key::DRILL];
-const SCENARIOS: &[Scenario] = &[across_the_gap::SCENARIO, own_etcd::SCENARIO];
+const SCENARIOS: &[Scenario] = &[across_the_gap::SCENARIO, three_control_planes::SCENARIO, own_etcd::SCENARIO];
 
 /// Runs the selected scenarios.
 pub fn command(selection: &Selection) -> Result<()> {
@@ -133,7 +134,7 @@ fn in_a_lab(scenario: &Scenario, selection: &Selection) -> Result<Outcome> {
 
 fn run_scenario(scenario: &Scenario, lab: &Lab, selection: &Selection) -> Result<Outcome> {
     lab.up(scenario.nodes)?;
-    let desk = Desk::set_up(lab.clone(), scenario.name)?;
+    let desk = Desk::set_up(lab.clone(), scenario.name, scenario.nodes)?;
     (scenario.story)(&desk)?;
     let mut outcome = Outcome { passed: 1, failed: Vec::new() };
     for case in scenario.cases {

@@ -10,6 +10,9 @@ use super::binaries::Binaries;
 use crate::lab::Lab;
 use crate::repo;
 
+/// The scenario in `e2e/` that says what the main job is.
+const MAIN_JOB: &str = "across-the-gap";
+
 /// Where the operator's files stand on the station.
 pub const STATION_HOME: &str = "/root/site";
 
@@ -22,25 +25,33 @@ pub struct Desk {
     /// The packager's folder, outside.
     pub outside: PathBuf,
     /// What a person wrote for this scenario: specs, values, manifests.
-    pub scenario: PathBuf,
+    scenario: PathBuf,
+    /// The nodes of the cluster.
+    pub nodes: &'static [&'static str],
 }
 
 impl Desk {
     /// Builds both binaries and lays out a fresh packager's folder for a scenario in `e2e/`.
-    pub fn set_up(lab: Lab, scenario: &str) -> Result<Self> {
+    pub fn set_up(lab: Lab, scenario: &str, nodes: &'static [&'static str]) -> Result<Self> {
         let outside = lab.dir().join("desk");
         if outside.exists() {
             fs::remove_dir_all(&outside)?;
         }
         fs::create_dir_all(outside.join("home"))?;
-        Self::open(lab, scenario)
+        Self::open(lab, scenario, nodes)
     }
 
     /// Builds both binaries and goes on with the packager's folder that is there.
-    pub fn open(lab: Lab, scenario: &str) -> Result<Self> {
+    pub fn open(lab: Lab, scenario: &str, nodes: &'static [&'static str]) -> Result<Self> {
         let root = repo::root()?;
         let (scenario, outside) = (root.join("e2e").join(scenario), lab.dir().join("desk"));
-        Ok(Self { binaries: Binaries::build(&root)?, lab, outside, scenario })
+        Ok(Self { binaries: Binaries::build(&root)?, lab, outside, scenario, nodes })
+    }
+
+    /// What a person wrote for this scenario; where it has nothing of that name, for the main job.
+    pub fn written(&self, name: &str) -> PathBuf {
+        let own = self.scenario.join(name);
+        if own.exists() { own } else { self.scenario.with_file_name(MAIN_JOB).join(name) }
     }
 
     /// `sealock …` outside, in the packager's folder.

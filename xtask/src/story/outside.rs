@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::desk::{Desk, STATION_HOME, copy};
-use super::proof::NODES;
 use super::run;
 
 /// The bundle's file, on both sides.
@@ -32,7 +31,7 @@ pub(super) fn init(desk: &Desk) -> Result<()> {
         "passphrase",
     ]))?;
     for name in WRITTEN {
-        copy(&desk.scenario.join(name), &desk.outside.join(name))?;
+        copy(&desk.written(name), &desk.outside.join(name))?;
     }
     copy(&desk.lab.dir().join("outside/cosign.pub"), &desk.outside.join("keys/upstream.pub"))
 }
@@ -63,7 +62,7 @@ pub(super) fn carry(desk: &Desk) -> Result<()> {
     desk.carry(&desk.outside.join("trust/root.json"), "station", &format!("{STATION_HOME}/root.json"))?;
     desk.carry(&desk.outside.join(BUNDLE), "station", &format!("{STATION_HOME}/{BUNDLE}"))?;
     for name in ["site.yaml", "app.yaml", "values", "manifests"] {
-        desk.carry(&desk.scenario.join(name), "station", &format!("{STATION_HOME}/{name}"))?;
+        desk.carry(&desk.written(name), "station", &format!("{STATION_HOME}/{name}"))?;
     }
     cluster_spec(desk)?;
     println!("      the root's fingerprint, on paper: {}", fingerprint(desk)?);
@@ -72,8 +71,8 @@ pub(super) fn carry(desk: &Desk) -> Result<()> {
 
 /// The cluster spec, with the host keys that the lab's machines have: a person reads them off the consoles.
 fn cluster_spec(desk: &Desk) -> Result<()> {
-    let mut text = fs::read_to_string(desk.scenario.join("cluster.yaml"))?;
-    for node in NODES {
+    let mut text = fs::read_to_string(desk.written("cluster.yaml"))?;
+    for node in desk.nodes {
         let key = fs::read_to_string(desk.lab.root_of(node).join("etc/ssh/ssh_host_ed25519_key.pub"))?;
         let key: Vec<&str> = key.split_whitespace().take(2).collect();
         text = text.replace(&format!("HOST-KEY-OF-{node}"), &key.join(" "));

@@ -11,9 +11,6 @@ use super::desk::Desk;
 use super::teller::Report;
 use super::{output, shown, text};
 
-/// The nodes of the story.
-pub const NODES: &[&str] = &["cp1", "w1"];
-
 /// Right after an application came up, a control may be too busy to answer: then nothing is proven yet.
 pub fn gap(desk: &Desk) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(120);
@@ -38,14 +35,14 @@ pub(super) fn images(desk: &Desk) -> Result<()> {
         let digest = image["digest"].as_str().unwrap_or_default();
         ensure!(release.contains_key(digest), "{} on {} is not in the release", image["name"], image["node"]);
     }
-    println!("      {} images on {} nodes, each in the release by digest", images.len(), NODES.len());
+    println!("      {} images on {} nodes, each in the release by digest", images.len(), desk.nodes.len());
     only_the_site_registry(desk)?;
     every_pull_is_of_the_release(desk, &release)
 }
 
 /// Containerd on every node knows one place to pull from.
 fn only_the_site_registry(desk: &Desk) -> Result<()> {
-    for node in NODES {
+    for node in desk.nodes {
         let hosts = "cd /etc/containerd/certs.d && ls -d */ && grep -h '^server\\|^\\[host' */hosts.toml";
         let hosts = text(&mut desk.lab.exec(node, &["sh", "-c", hosts]))?;
         let own = "_default/\nserver = \"https://registry.lab\"\n[host.\"https://registry.lab\"]\n";
@@ -72,7 +69,7 @@ fn every_pull_is_of_the_release(desk: &Desk, release: &BTreeMap<String, String>)
 
 /// Asks podinfo through its Service, from a pod on each node.
 pub fn application_answers(desk: &Desk) -> Result<()> {
-    for node in NODES {
+    for node in desk.nodes {
         let pods = kubectl_json(
             desk,
             &["get", "pods", "-n", "demo", "-l", "app=tools", "--field-selector", &format!("spec.nodeName={node}")],
@@ -110,7 +107,7 @@ fn release(desk: &Desk) -> Result<BTreeMap<String, String>> {
 /// Every named image on every node, as containerd lists it.
 fn node_images(desk: &Desk) -> Result<Vec<Value>> {
     let mut images = Vec::new();
-    for node in NODES {
+    for node in desk.nodes {
         let list = text(&mut desk.lab.exec(node, &["ctr", "--namespace", "k8s.io", "images", "list"]))?;
         for line in list.lines().skip(1) {
             let mut words = line.split_whitespace();

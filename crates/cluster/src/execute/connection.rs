@@ -65,6 +65,11 @@ impl Connection {
         self.host.name.as_str()
     }
 
+    /// The host's address on the segment that the nodes share.
+    pub(super) fn address(&self) -> std::net::Ipv4Addr {
+        self.host.address
+    }
+
     /// The content of a file that only root may read.
     ///
     /// # Errors

@@ -153,6 +153,14 @@ pub enum ExecuteError {
         /// The end of what it wrote to standard error.
         said: String,
     },
+    /// etcd does not let a member go.
+    #[error("host {host}: the member stays in etcd: {said}")]
+    Etcd {
+        /// The host that was asked.
+        host: String,
+        /// Why.
+        said: String,
+    },
     /// Something stands in the way that Sealock did not make.
     #[error("host {host}: {found} stands in the way of step {step}")]
     Obstacle {
@@ -207,6 +215,7 @@ impl ExecuteError {
         match self {
             Self::HostKey { .. } => Some(Code::HostKey),
             Self::Obstacle { .. } => Some(Code::Foreign),
+            Self::Etcd { .. } => Some(Code::Quorum),
             Self::Delivery { .. } => Some(Code::Digest),
             Self::Step { failure, .. } => failure.code.as_deref().and_then(sealock_trust::reason::find),
             Self::Plan(error) => error.code(),
@@ -249,7 +258,9 @@ impl ExecuteError {
             Self::Plan(error) => error.hint()?,
             Self::Flood { .. } => "look at that machine at its console before anything else is done with it".into(),
             Self::Obstacle { .. } => {
-                "Sealock overwrites nothing that it did not write: move it away, or clean the host with the tool that made it".into()
+                "Sealock overwrites nothing that it did not write: move it away, or clean the host with the tool that made it. \
+                 Version, networks, endpoint, labels and taints of a node that is up stay what they are"
+                    .into()
             }
             _ => return None,
         })

@@ -57,15 +57,16 @@ async fn ca_hash(first: &Connection, binary: &Binary) -> Result<String, ExecuteE
     }
 }
 
-/// Uploads the CAs under a new key and gives it back. The configuration comes on standard input, since without it kubeadm
-/// would look for the version of Kubernetes on the internet.
+/// Uploads the CAs under a new key and gives it back. Without the configuration kubeadm would look for the version of Kubernetes on
+/// the internet, and without an address for a default route.
 async fn certificate_key(first: &Connection) -> Result<String, ExecuteError> {
     let script = "set -e
 config=$(mktemp -p /run)
 trap 'rm -f \"$config\"' EXIT
 /usr/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-system get configmap kubeadm-config -o 'jsonpath={.data.ClusterConfiguration}' > \"$config\"
+printf '\\n---\\napiVersion: kubeadm.k8s.io/v1beta4\\nkind: InitConfiguration\\nlocalAPIEndpoint: {advertiseAddress: %s}\\n' \"$1\" >> \"$config\"
 /usr/bin/kubeadm init phase upload-certs --upload-certs --config \"$config\"";
-    let said = first.script(script, &[], b"").await?;
+    let said = first.script(script, &[&first.address().to_string()], b"").await?;
     let is_key = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
     last_line(first, "kubeadm init phase upload-certs", &said, is_key)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 mod connection;
 mod deliver;
 mod error;
+mod etcd;
 mod events;
 mod gap;
 mod host_key;

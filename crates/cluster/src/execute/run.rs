@@ -211,11 +211,11 @@ impl Run<'_> {
             return Ok(());
         }
         (self.progress)(&Progress::TaskStarted { task });
-        let secrets = match (task.secrets.as_slice(), self.plan.first_control_plane()) {
+        let secrets = match (task.secrets.as_slice(), self.plan.speaker()) {
             ([], _) | (_, None) => b"{}".to_vec(),
-            (wanted, Some(first)) => {
-                let first = self.pool.current(&first.name)?;
-                mint::mint(&first, &self.kit.binary, wanted, &task.host).await?
+            (wanted, Some(speaker)) => {
+                let speaker = self.pool.current(&speaker.name)?;
+                mint::mint(&speaker, &self.kit.binary, wanted, &task.host).await?
             }
         };
         let request = request(self.plan, task, self.generation, &self.nonce)?;

@@ -30,6 +30,12 @@ pub enum OperatorError {
     /// A plan that cannot be written canonically.
     #[error("the plan cannot be written")]
     Unwritable(#[source] json::Error),
+    /// Nobody confirms that a host's member is out of etcd.
+    #[error("{host} may still be a member of etcd: its data is not touched")]
+    StillMember {
+        /// The host.
+        host: String,
+    },
     /// There is no cluster yet.
     #[error("no cluster has been made from {folder} yet", folder = .folder.display())]
     NoCluster {
@@ -72,6 +78,7 @@ impl OperatorError {
         match self {
             Self::Execute(error) => error.is_retryable(),
             Self::Journal(JournalError::Busy { .. } | JournalError::Lock { .. }) | Self::Io { .. } => true,
+            Self::StillMember { .. } => true,
             _ => false,
         }
     }
@@ -84,6 +91,7 @@ impl OperatorError {
             Self::Tool(ToolError::NotInRelease(_)) => {
                 Some("import a bundle that carries it: `kubernetes.versions` in sealock.yaml brings all of it".into())
             }
+            Self::StillMember { .. } => Some("run the same again once `sealock etcd status` shows a majority".into()),
             Self::NoCluster { .. } => Some("run `sealock cluster apply` first".into()),
             _ => None,
         }

@@ -10,6 +10,7 @@ use sealock_node::step::{
 };
 
 use super::gate::{Strictness, check_gates};
+use super::places::Places;
 use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseId, SecretKind, Task, prepare};
 use crate::inventory::{Binding, Inventory};
 use crate::release::ReleaseView;
@@ -22,6 +23,7 @@ pub(super) struct Context<'a> {
     pub(super) release: ReleaseView<'a>,
     inventory: &'a Inventory,
     ranges: BTreeMap<String, Ipv4Net>,
+    places: Places,
 }
 
 impl Context<'_> {
@@ -61,7 +63,8 @@ pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanErro
         return Err(PlanError::Gates(failures));
     }
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
-    let context = Context { intent, release: ReleaseView::new(intent.release), inventory, ranges };
+    let places = Places::of(cluster, inventory);
+    let context = Context { intent, release: ReleaseView::new(intent.release), inventory, ranges, places };
     Ok(Plan {
         format: PLAN_FORMAT.into(),
         cluster: cluster.name().to_string(),
@@ -70,10 +73,12 @@ pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanErro
         kubernetes: cluster.spec().kubernetes.version.to_string(),
         spec: cluster.digest(),
         release: ReleaseId { number: intent.release.release.number, digest: intent.release.digest.clone() },
+        local_endpoint: cluster.local_endpoint().map(ToString::to_string),
         registry: intent.registry.clone(),
         hosts: planned_hosts(cluster, inventory, &context.ranges)?,
         deviations: cluster.spec().overrides.deviations(),
         tasks: tasks(&context)?,
+        speaker: context.places.speaker.clone(),
     })
 }
 
@@ -133,22 +138,23 @@ fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
             steps,
         });
     }
-    let mut planes = cluster.control_planes();
-    let Some(first) = planes.next() else { return Ok(tasks) };
-    let others: Vec<&Host> = planes.collect();
-    tasks.push(init(cluster, first)?);
+    let founder = context.places.founder.as_deref().and_then(|name| cluster.host(name));
+    if let Some(founder) = founder {
+        tasks.push(init(cluster, founder)?);
+    }
+    let founded = founder.map(init_of);
     // One after the other: etcd takes one new member at a time.
-    let mut before = format!("{}/init", first.name);
-    for host in others {
+    let mut before = founded.clone();
+    for host in cluster.control_planes().filter(|host| founder != Some(host)) {
         let task = join(cluster, host, before)?;
-        before = task.id.clone();
+        before = Some(task.id.clone());
         tasks.push(task);
     }
     for host in cluster.workers() {
-        tasks.push(join(cluster, host, format!("{}/init", first.name))?);
+        tasks.push(join(cluster, host, founded.clone())?);
     }
     if cluster.spec().network.cni == Cni::Routed {
-        tasks.push(ready(cluster, first, &tasks));
+        tasks.push(ready(cluster, &context.places.speaker, &tasks));
     }
     Ok(tasks)
 }
@@ -157,10 +163,14 @@ fn prepare_of(host: &Host) -> String {
     format!("{}/prepare", host.name)
 }
 
+fn init_of(host: &Host) -> String {
+    format!("{}/init", host.name)
+}
+
 fn init(cluster: &Cluster, host: &Host) -> Result<Task, PlanError> {
     let config = kubeadm::init(cluster, host)?;
     Ok(Task {
-        id: format!("{}/init", host.name),
+        id: init_of(host),
         host: host.name.to_string(),
         after: vec![prepare_of(host)],
         secrets: Vec::new(),
@@ -168,7 +178,7 @@ fn init(cluster: &Cluster, host: &Host) -> Result<Task, PlanError> {
     })
 }
 
-fn join(cluster: &Cluster, host: &Host, before: String) -> Result<Task, PlanError> {
+fn join(cluster: &Cluster, host: &Host, before: Option<String>) -> Result<Task, PlanError> {
     let config = kubeadm::join(cluster, host)?;
     let mut secrets = vec![SecretKind::BootstrapToken, SecretKind::CaHash];
     let phases = if host.is_control_plane() {
@@ -180,7 +190,7 @@ fn join(cluster: &Cluster, host: &Host, before: String) -> Result<Task, PlanErro
     Ok(Task {
         id: format!("{}/join", host.name),
         host: host.name.to_string(),
-        after: vec![prepare_of(host), before],
+        after: std::iter::once(prepare_of(host)).chain(before).collect(),
         secrets,
         steps: steps_of(KubeadmCommand::Join, phases, host, &config),
     })
@@ -196,15 +206,18 @@ fn steps_of(command: KubeadmCommand, phases: &[&str], host: &Host, config: &str)
     phases.iter().map(step).collect()
 }
 
-fn ready(cluster: &Cluster, first: &Host, tasks: &[Task]) -> Task {
+fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
     let joined = tasks.iter().filter(|task| !task.id.ends_with("/prepare")).map(|task| task.id.clone());
     let wait = |host: &Host| {
         let node = host.name.to_string();
-        Step::new(format!("ready/{node}"), NodeReady { node, timeout_seconds: 300 })
+        Step::new(
+            format!("ready/{node}"),
+            NodeReady { node, control_plane: host.is_control_plane(), timeout_seconds: 300 },
+        )
     };
     Task {
-        id: format!("{}/ready", first.name),
-        host: first.name.to_string(),
+        id: format!("{speaker}/ready"),
+        host: speaker.to_owned(),
         after: joined.collect(),
         secrets: Vec::new(),
         steps: cluster.hosts().iter().map(wait).collect(),

@@ -57,6 +57,12 @@ pub enum PlanError {
     /// Hosts are not fit.
     #[error("{} of the hosts' conditions are not met:{}", .0.len(), lines(.0))]
     Gates(Vec<GateFailure>),
+    /// A cluster without a control plane is none.
+    #[error("{host} is the only control plane: without it there is no cluster")]
+    LastControlPlane {
+        /// The host.
+        host: String,
+    },
     /// The hosts are no longer what the plan takes for granted.
     #[error("the plan is stale: on host {host} {}", .changes.join("; "))]
     Stale {
@@ -90,6 +96,7 @@ impl PlanError {
             Self::Revoked(_) => Some(Code::Revoked),
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::Stale { .. } => Some(Code::StalePlan),
+            Self::LastControlPlane { .. } => Some(Code::Quorum),
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
@@ -115,6 +122,9 @@ impl PlanError {
                 "no step was carried out. Import the publisher's newest bundle, and plan again with what takes its place; `sealock release show` marks what is revoked".into()
             }
             Self::Stale { .. } => "run `cluster plan` again and review what has changed".into(),
+            Self::LastControlPlane { .. } => {
+                "add another one first, or give all hosts back with `sealock cluster reset`".into()
+            }
             Self::Gates(failures) => failures.first()?.remedy.clone(),
             _ => return None,
         })

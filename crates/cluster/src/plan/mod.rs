@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 mod apply;
 mod error;
 mod gate;
+mod places;
 mod prepare;
 mod print;
 mod reset;
@@ -25,6 +26,7 @@ pub use apply::plan;
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use print::{Assessment, Brief, Printed};
+pub(crate) use reset::plan_removal;
 pub use reset::plan_reset;
 
 use crate::inventory::{Binding, Inventory};
@@ -46,6 +48,8 @@ pub struct Intent<'a> {
     pub kubernetes_images: &'a [String],
     /// The parts of the pod network that the hosts had in an earlier plan.
     pub earlier_pod_ranges: &'a BTreeMap<String, Ipv4Net>,
+    /// Where Sealock itself is on every host.
+    pub program: &'a str,
 }
 
 /// Which steps, on which hosts, in which order.
@@ -66,8 +70,15 @@ pub struct Plan {
     pub spec: Digest,
     /// What the site served when the plan was made.
     pub release: ReleaseId,
+    /// `host:port` where each host reaches the API servers through its own proxy; nothing where the endpoint is one for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_endpoint: Option<String>,
     /// Where the nodes fetch from.
     pub registry: Registry,
+    /// The control plane host that speaks for the cluster: tokens are minted there, and nodes looked at. Empty where hosts are given
+    /// back.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub speaker: String,
     /// The hosts, in the order of the spec.
     pub hosts: Vec<PlannedHost>,
     /// What is done differently from what Sealock would do.
@@ -84,6 +95,8 @@ pub enum Purpose {
     Apply,
     /// To give the hosts back.
     Reset,
+    /// To take one host out of a cluster that goes on.
+    Remove,
 }
 
 impl Purpose {
@@ -92,6 +105,7 @@ impl Purpose {
         match self {
             Self::Apply => "apply",
             Self::Reset => "reset",
+            Self::Remove => "remove",
         }
     }
 }
@@ -144,11 +158,11 @@ pub struct Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SecretKind {
-    /// What a joining node shows; minted on the first control plane when the task starts.
+    /// What a joining node shows; minted on the control plane host that speaks for the cluster, when the task starts.
     BootstrapToken,
     /// The hash of the cluster CA's public key: no secret, but unknown before the cluster exists.
     CaHash,
-    /// The key under which the control planes share their CAs; minted on the first one when the task starts.
+    /// The key under which the control planes share their CAs; minted in the same place when the task starts.
     CertificateKey,
 }
 
@@ -200,9 +214,9 @@ impl Plan {
         self.hosts.iter().find(|host| host.name == name)
     }
 
-    /// The first control plane: where the cluster begins, and where tokens are minted.
-    pub fn first_control_plane(&self) -> Option<&PlannedHost> {
-        self.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane))
+    /// The control plane host that speaks for the cluster.
+    pub fn speaker(&self) -> Option<&PlannedHost> {
+        self.host(&self.speaker).or_else(|| self.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane)))
     }
 
     /// The parts of the pod network, for the next plan.

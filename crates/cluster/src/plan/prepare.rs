@@ -12,13 +12,14 @@ use super::apply::Context;
 use super::{Intent, PlanError};
 use crate::release::Program;
 use crate::render::{containerd, units};
-use crate::spec::{Cni, Host};
+use crate::spec::{API_PORT, Cni, Host};
 
 const CONTAINERD_CONFIG: &str = "/etc/containerd/config.toml";
 
 /// Everything before kubeadm, on `host`.
 pub(super) fn steps(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
     let mut steps = foundation(context.intent);
+    steps.extend(local_proxy(context.intent));
     steps.extend(components(context, host)?);
     steps.extend(container_runtime(context)?);
     steps.push(Step::new("images", Images { images: images(context, host)? }));
@@ -43,6 +44,22 @@ fn foundation(intent: &Intent<'_>) -> Vec<Step> {
         steps.push(Step::new("registry/name", entry));
     }
     steps
+}
+
+/// The endpoint is each host's own, and all API servers stand behind it.
+fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
+    let Some(endpoint) = intent.cluster.local_endpoint() else { return Vec::new() };
+    let servers: Vec<String> =
+        intent.cluster.control_planes().map(|host| format!("{}:{API_PORT}", host.address)).collect();
+    let unit = Unit {
+        name: "sealock-local-proxy.service".into(),
+        content: units::local_proxy(intent.program, endpoint.port(), &servers),
+        drop_ins: BTreeMap::new(),
+        running: true,
+        restart_on: vec![intent.program.into()],
+    };
+    let name = HostsEntry { address: units::LOCAL_PROXY_ADDRESS.into(), names: vec![endpoint.host().into()] };
+    vec![Step::new("local-proxy/unit", unit), Step::new("local-proxy/name", name)]
 }
 
 fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {

@@ -20,6 +20,29 @@ pub fn plan_reset(
     registry: &Registry,
     inventory: &Inventory,
 ) -> Result<Plan, PlanError> {
+    give_back(cluster, Purpose::Reset, release, registry, inventory)
+}
+
+/// The plan that returns the only host of `leaving` to what it was, while its cluster goes on elsewhere.
+///
+/// # Errors
+/// As [`plan_reset`].
+pub(crate) fn plan_removal(
+    leaving: &Cluster,
+    release: &Published,
+    registry: &Registry,
+    inventory: &Inventory,
+) -> Result<Plan, PlanError> {
+    give_back(leaving, Purpose::Remove, release, registry, inventory)
+}
+
+fn give_back(
+    cluster: &Cluster,
+    purpose: Purpose,
+    release: &Published,
+    registry: &Registry,
+    inventory: &Inventory,
+) -> Result<Plan, PlanError> {
     check_owners(cluster, inventory)?;
     let mut before: Vec<String> = Vec::new();
     let mut tasks = Vec::new();
@@ -36,10 +59,12 @@ pub fn plan_reset(
         format: PLAN_FORMAT.into(),
         cluster: cluster.name().to_string(),
         site: cluster.spec().site.clone(),
-        purpose: Purpose::Reset,
+        purpose,
         kubernetes: cluster.spec().kubernetes.version.to_string(),
         spec: cluster.digest(),
         release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
+        local_endpoint: None,
+        speaker: String::new(),
         registry: registry.clone(),
         hosts: planned_hosts(cluster, inventory, &std::collections::BTreeMap::new())?,
         deviations: Vec::new(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{RenderError, object};
-use crate::spec::{Cluster, Host, merge};
+use crate::spec::{API_PORT, Cluster, Host, merge};
 
 /// The name of the secret that a joining node shows: minted at the step, never in a plan.
 pub(crate) const TOKEN: &str = "bootstrap-token";
@@ -14,7 +14,6 @@ pub(crate) const CERTIFICATE_KEY: &str = "certificate-key";
 
 const API: &str = "kubeadm.k8s.io/v1beta4";
 const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
-const API_PORT: u16 = 6443;
 
 /// The configuration of `kubeadm init` on `host`.
 pub(crate) fn init(cluster: &Cluster, host: &Host) -> Result<String, RenderError> {

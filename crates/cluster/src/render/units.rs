@@ -1,4 +1,4 @@
-//! systemd units of containerd and kubelet, as their projects publish them but for the paths.
+//! systemd units: of containerd and kubelet as their projects publish them but for the paths, and the local proxy's.
 
 /// `containerd.service`.
 pub(crate) const CONTAINERD: &str = "\
@@ -49,3 +49,39 @@ EnvironmentFile=-/etc/default/kubelet
 ExecStart=
 ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 ";
+
+/// Where the local proxy listens: an address of loopback that nobody else's lines in `/etc/hosts` name.
+pub(crate) const LOCAL_PROXY_ADDRESS: &str = "127.0.0.64";
+
+/// `sealock-local-proxy.service`: `program` forwards from `port` to the API servers at `servers`.
+pub(crate) fn local_proxy(program: &str, port: u16, servers: &[String]) -> String {
+    let servers: String = servers.iter().map(|server| format!(" --server {server}")).collect();
+    format!(
+        "\
+[Unit]
+Description=Sealock local proxy: the API servers of the cluster at one address
+After=network.target
+Before=kubelet.service
+
+[Service]
+ExecStart={program} node local-proxy --listen {LOCAL_PROXY_ADDRESS}:{port}{servers}
+Restart=always
+RestartSec=1
+DynamicUser=yes
+CapabilityBoundingSet=
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+RestrictAddressFamilies=AF_INET AF_UNIX
+RestrictNamespaces=yes
+MemoryDenyWriteExecute=yes
+LimitNOFILE=8192
+TasksMax=4096
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}

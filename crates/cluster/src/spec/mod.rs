@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
+mod control_plane;
 mod document;
 mod endpoint;
 mod host;
@@ -18,6 +19,7 @@ mod name;
 mod overrides;
 mod version;
 
+pub(crate) use control_plane::API_PORT;
 pub use document::{ClusterDocument, ClusterKind, LoadError, Metadata};
 pub use endpoint::{Endpoint, ParseEndpointError};
 pub(crate) use host::fingerprint;
@@ -61,6 +63,10 @@ pub struct Kubernetes {
 pub struct ControlPlane {
     /// What kubelets and people connect to: `address:port` of the only control plane host, or of what stands before several.
     pub endpoint: Endpoint,
+    /// Whether each host gets the endpoint to itself, with a proxy behind which stand all API servers: several control planes need
+    /// no load balancer then. The endpoint is a name with a free port, like `api.plant-7.internal:7443`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub local_proxy: bool,
     /// Further names and addresses for the API server's certificate.
     #[serde(default, rename = "certSANs", skip_serializing_if = "Vec::is_empty")]
     pub cert_sans: Vec<String>,
@@ -162,7 +168,7 @@ impl Cluster {
     /// The first thing that makes no sense, with its place in the file.
     pub fn new(name: Name, spec: ClusterSpec) -> Result<Self, SpecError> {
         check_hosts(&spec.hosts)?;
-        check_control_plane(&spec)?;
+        control_plane::check(&spec)?;
         check_network(&spec)?;
         spec.overrides.check()?;
         Ok(Self { name, spec })
@@ -196,6 +202,27 @@ impl Cluster {
     /// The hosts that carry none.
     pub fn workers(&self) -> impl Iterator<Item = &Host> {
         self.spec.hosts.iter().filter(|host| !host.is_control_plane())
+    }
+
+    /// The cluster as it is without the host called `name`. It need not make sense as a whole: two control planes are what is left
+    /// of three until the next one comes.
+    pub fn without(&self, name: &str) -> Self {
+        self.keeping(|host| host.name.as_str() != name)
+    }
+
+    /// The host called `name` as if it were all of the cluster.
+    pub(crate) fn only(&self, name: &str) -> Self {
+        self.keeping(|host| host.name.as_str() == name)
+    }
+
+    fn keeping(&self, keep: impl Fn(&Host) -> bool) -> Self {
+        let hosts = self.spec.hosts.iter().filter(|host| keep(host)).cloned().collect();
+        Self { name: self.name.clone(), spec: ClusterSpec { hosts, ..self.spec.clone() } }
+    }
+
+    /// The endpoint that each host has to itself, where it is one.
+    pub fn local_endpoint(&self) -> Option<&Endpoint> {
+        self.spec.control_plane.local_proxy.then_some(&self.spec.control_plane.endpoint)
     }
 
     /// The digest of name and spec, whatever comments and layout the file has.
@@ -256,27 +283,6 @@ fn check_hosts(hosts: &[Host]) -> Result<(), SpecError> {
         if host.roles.is_empty() {
             return Err(SpecError::new(place("roles"), "say control-plane or worker, or both"));
         }
-    }
-    Ok(())
-}
-
-fn check_control_plane(spec: &ClusterSpec) -> Result<(), SpecError> {
-    let planes: Vec<&Host> = spec.hosts.iter().filter(|host| host.is_control_plane()).collect();
-    match planes.len() {
-        0 => return Err(SpecError::new("spec.hosts", "no host has the role control-plane")),
-        1 => {}
-        2 => {
-            let problem = "two control planes lose etcd's majority with either of them: have one or three";
-            return Err(SpecError::new("spec.hosts", problem));
-        }
-        _ => {}
-    }
-    if let (Some(address), [only]) = (spec.control_plane.endpoint.address(), planes.as_slice())
-        && address != only.address
-        && spec.control_plane.endpoint.port() != 6443
-    {
-        let problem = format!("the only control plane, {}, serves port 6443", only.name);
-        return Err(SpecError::new("spec.controlPlane.endpoint", problem));
     }
     Ok(())
 }

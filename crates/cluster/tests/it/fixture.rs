@@ -162,6 +162,8 @@ pub(crate) fn joined(cluster: &str) -> Kubernetes {
         cluster: cluster.into(),
         joined: true,
         control_plane: false,
+        founded: false,
+        complete: true,
         kubelet_active: true,
         ca_hash: None,
     })
@@ -183,6 +185,7 @@ pub(crate) fn plan_with(
         registry: &registry(),
         kubernetes_images: images,
         earlier_pod_ranges: &BTreeMap::new(),
+        program: "/opt/sealock/sealock/0.1.0/sealock",
     };
     sealock_cluster::plan(&intent, inventory)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sealock_cluster::plan::{Assessment, Printed};
-use sealock_cluster::{Plan, PlanError, plan_reset};
+use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
 use sealock_node::facts::{Kubernetes, OwnedFile};
 use sealock_node::{Probe, StepKind};
 use sealock_trust::Digest;
@@ -84,18 +84,7 @@ fn a_reset_takes_the_workers_first() {
 
 #[test]
 fn three_control_planes_join_one_after_the_other() {
-    let more: String = [("cp2", 12), ("cp3", 13)]
-        .iter()
-        .map(|(name, last)| {
-            format!("    - {{name: {name}, address: 10.77.0.{last}, roles: [control-plane, worker], ssh: {{user: root, hostKey: \"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8\"}}}}\n")
-        })
-        .collect();
-    let text = ONE_AND_ONE.replace("  overrides:", &format!("{more}  overrides:"));
-    let mut inventory = bare_hosts();
-    for (name, address) in [("cp2", "10.77.0.12"), ("cp3", "10.77.0.13")] {
-        inventory.hosts.insert(name.into(), crate::fixture::host(name, address));
-    }
-    let plan = plan_of(&text, &inventory).unwrap();
+    let plan = plan_of(&three_planes(), &four_hosts()).unwrap();
     let after = |task: &str| plan.task(task).unwrap().after.join(" ");
     assert_eq!(after("cp2/join"), "cp2/prepare cp1/init");
     assert_eq!(after("cp3/join"), "cp3/prepare cp2/join");
@@ -103,6 +92,78 @@ fn three_control_planes_join_one_after_the_other() {
     assert_eq!(after("cp1/ready"), "cp1/init cp2/join cp3/join w1/join");
     let ranges: Vec<String> = plan.pod_ranges().values().map(ToString::to_string).collect();
     assert_eq!(ranges, ["10.244.0.0/24", "10.244.2.0/24", "10.244.3.0/24", "10.244.1.0/24"]);
+}
+
+#[test]
+fn where_the_first_control_plane_has_left_whoever_comes_joins_the_others() {
+    let mut hosts = four_hosts();
+    for name in ["cp2", "cp3", "w1"] {
+        let mut node = joined("plant-7");
+        if let Kubernetes::Sealock(node) = &mut node {
+            node.control_plane = name != "w1";
+        }
+        hosts.hosts.get_mut(name).unwrap().facts.kubernetes = node;
+    }
+    let plan = plan_of(&three_planes(), &hosts).unwrap();
+    assert_eq!(plan.speaker().unwrap().name, "cp2");
+    assert!(plan.task("cp1/init").is_none() && plan.task("cp2/init").is_none(), "there is a cluster already");
+    let after = |task: &str| plan.task(task).unwrap().after.join(" ");
+    assert_eq!(after("cp1/join"), "cp1/prepare");
+    assert_eq!(after("cp2/join"), "cp2/prepare cp1/join");
+    assert_eq!(after("w1/join"), "w1/prepare");
+    assert_eq!(plan.task("cp2/ready").unwrap().host, "cp2");
+}
+
+#[test]
+fn a_cluster_begins_once_however_the_spec_is_sorted() {
+    let mut hosts = four_hosts();
+    let mut founder = joined("plant-7");
+    if let Kubernetes::Sealock(node) = &mut founder {
+        (node.control_plane, node.founded, node.complete) = (true, true, false);
+    }
+    hosts.hosts.get_mut("cp2").unwrap().facts.kubernetes = founder;
+    let plan = plan_of(&three_planes(), &hosts).unwrap();
+    assert!(plan.task("cp2/init").is_some() && plan.task("cp1/init").is_none());
+    assert_eq!(plan.task("cp1/join").unwrap().after.join(" "), "cp1/prepare cp2/init");
+    assert_eq!(plan.speaker, "cp2");
+}
+
+#[test]
+fn every_host_has_the_endpoint_to_itself_and_all_api_servers_behind_it() {
+    let plan = plan_of(&three_planes(), &four_hosts()).unwrap();
+    assert_eq!(plan.local_endpoint.as_deref(), Some("api.plant-7.internal:7443"));
+    let of = |host: &str| {
+        let steps = &plan.task(&format!("{host}/prepare")).unwrap().steps;
+        steps.iter().filter(|step| step.id.starts_with("local-proxy")).cloned().collect::<Vec<_>>()
+    };
+    let mut text = String::new();
+    for step in of("w1") {
+        let content = if let StepKind::Unit(unit) = &step.action { unit.content.as_str() } else { "" };
+        text.push_str(&format!("=== {}: {step}\n{content}\n", step.id));
+    }
+    insta::assert_snapshot!("local_proxy", text);
+    assert!(["cp1", "cp2", "cp3"].iter().all(|host| of(host) == of("w1")));
+}
+
+/// [`ONE_AND_ONE`] with two more control planes, and no load balancer.
+fn three_planes() -> String {
+    let key = "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8";
+    let plane = |name: &str, last: u8| {
+        format!(
+            "    - {{name: {name}, address: 10.77.0.{last}, roles: [control-plane, worker], ssh: {{user: root, hostKey: \"{key}\"}}}}\n"
+        )
+    };
+    ONE_AND_ONE
+        .replace("  overrides:", &format!("{}{}  overrides:", plane("cp2", 12), plane("cp3", 13)))
+        .replace("{endpoint: 10.77.0.11:6443}", "{endpoint: \"api.plant-7.internal:7443\", localProxy: true}")
+}
+
+fn four_hosts() -> Inventory {
+    let mut inventory = bare_hosts();
+    for (name, address) in [("cp2", "10.77.0.12"), ("cp3", "10.77.0.13")] {
+        inventory.hosts.insert(name.into(), crate::fixture::host(name, address));
+    }
+    inventory
 }
 
 #[test]

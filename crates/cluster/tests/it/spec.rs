@@ -24,6 +24,13 @@ fn refused(text: &str) -> String {
     said
 }
 
+/// The rest of a second control plane, and a third.
+const THREE_PLANES: &str = "roles: [control-plane]
+      ssh: {user: ops, hostKey: SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8}
+    - name: cp3
+      address: 10.77.0.13
+      roles: [control-plane]";
+
 #[test]
 fn mistakes_are_told_with_their_place() {
     let mut text = String::new();
@@ -37,6 +44,9 @@ fn mistakes_are_told_with_their_place() {
         ("same address twice", "10.77.0.21", "10.77.0.11"),
         ("no control plane", "roles: [control-plane]", "roles: [worker]"),
         ("two control planes", "roles: [worker]", "roles: [control-plane]"),
+        ("the endpoint is one of three", "roles: [worker]", THREE_PLANES),
+        ("a local proxy at an address", "10.77.0.11:6443}", "10.77.0.11:7443, localProxy: true}"),
+        ("a local proxy at etcd's port", "10.77.0.11:6443}", "\"api.plant-7.internal:2379\", localProxy: true}"),
         ("no role", "roles: [worker]", "roles: []"),
         ("host inside the pod network", "address: 10.77.0.21", "address: 10.244.3.1"),
         ("overlapping networks", "  hosts:", "  network: {services: 10.244.128.0/17}\n  hosts:"),

@@ -5,7 +5,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use super::{ClusterNode, FactsError, Kubernetes};
 use crate::host::{self, Host, HostError};
-use crate::step::{claimed, evidence, unit_is_active};
+use crate::step::{KubeadmCommand, claimed, evidence, kubeadm_began, kubeadm_ended, unit_is_active};
 
 pub(super) fn observe(host: &dyn Host) -> Result<Kubernetes, FactsError> {
     if let Some(cluster) = claimed(host)? {
@@ -13,6 +13,8 @@ pub(super) fn observe(host: &dyn Host) -> Result<Kubernetes, FactsError> {
             cluster,
             joined: host::exists(host, "/etc/kubernetes/kubelet.conf")?,
             control_plane: host::exists(host, "/etc/kubernetes/manifests/kube-apiserver.yaml")?,
+            founded: kubeadm_began(host, KubeadmCommand::Init)?,
+            complete: kubeadm_ended(host)?,
             kubelet_active: unit_is_active(host, "kubelet.service")?,
             ca_hash: ca_hash(host)?,
         }));

@@ -138,6 +138,12 @@ pub struct ClusterNode {
     pub joined: bool,
     /// Whether static pods of a control plane are there.
     pub control_plane: bool,
+    /// Whether kubeadm made the cluster here, or began to: `init` and not `join`.
+    #[serde(default)]
+    pub founded: bool,
+    /// Whether kubeadm went through all of its phases here.
+    #[serde(default)]
+    pub complete: bool,
     /// Whether kubelet.service is active.
     pub kubelet_active: bool,
     /// `sha256:…` of the cluster CA's public key, as kubeadm's discovery wants it; where the CA is on this host.

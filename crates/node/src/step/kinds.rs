@@ -224,6 +224,9 @@ pub struct Peer {
 pub struct NodeReady {
     /// The node's name in the cluster.
     pub node: String,
+    /// Whether its etcd, API server, controller manager and scheduler are to be Ready, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control_plane: bool,
     /// How long to wait.
     pub timeout_seconds: u32,
 }
@@ -310,7 +313,8 @@ impl fmt::Display for RoutedNetwork {
 
 impl fmt::Display for NodeReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "wait until node {} is Ready (at most {} s)", self.node, self.timeout_seconds)
+        let control_plane = if self.control_plane { " with its control plane" } else { "" };
+        write!(f, "wait until node {}{control_plane} is Ready (at most {} s)", self.node, self.timeout_seconds)
     }
 }
 

@@ -119,6 +119,12 @@ impl Act for KubeadmPhase {
         }
         match host::read_text(host, &self.mark_path())? {
             Some(mark) if mark.trim() == self.config_digest() => Ok(Probe::Done),
+            // kubeadm never does over what a node is made of: what may change, changes by an upgrade or a removal.
+            Some(_) if ended(host)? => Ok(Probe::foreign(format!(
+                "kubeadm {} went through with another configuration: version, networks, endpoint, labels and taints of a node \
+                 stay what they were",
+                self.command.as_str()
+            ))),
             Some(_) => Ok(Probe::not_done("it ran with another configuration")),
             None => Ok(Probe::not_done("it has not run")),
         }
@@ -256,11 +262,11 @@ impl KubeadmPhase {
     }
 
     fn name(&self) -> String {
-        format!("{}-{}", self.command.as_str(), self.phase.replace(' ', "-"))
+        name_of(self.command, &self.phase)
     }
 
     fn mark_path(&self) -> String {
-        format!("{MARKS}/{}", self.name())
+        mark_of(self.command, &self.phase)
     }
 
     fn config_path(&self) -> String {
@@ -270,6 +276,36 @@ impl KubeadmPhase {
     fn config_digest(&self) -> String {
         Digest::sha256(self.config.as_bytes()).to_string()
     }
+}
+
+fn name_of(command: KubeadmCommand, phase: &str) -> String {
+    format!("{}-{}", command.as_str(), phase.replace(' ', "-"))
+}
+
+fn mark_of(command: KubeadmCommand, phase: &str) -> String {
+    format!("{MARKS}/{}", name_of(command, phase))
+}
+
+/// Whether the first phase of `command` has run on the host.
+pub(crate) fn began(host: &dyn Host, command: KubeadmCommand) -> Result<bool, HostError> {
+    host::exists(host, &mark_of(command, "preflight"))
+}
+
+/// Whether the last phase of any way into a cluster has run on the host.
+pub(crate) fn ended(host: &dyn Host) -> Result<bool, HostError> {
+    let is_control_plane = host::exists(host, "/etc/kubernetes/manifests/kube-apiserver.yaml")?;
+    let ways = [
+        (KubeadmCommand::Init, INIT_PHASES),
+        (KubeadmCommand::Join, if is_control_plane { CONTROL_PLANE_JOIN_PHASES } else { WORKER_JOIN_PHASES }),
+    ];
+    for (command, phases) in ways {
+        if let Some(last) = phases.last()
+            && host::exists(host, &mark_of(command, last))?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// kubectl with the rights of the cluster's administrator; only on control plane hosts.

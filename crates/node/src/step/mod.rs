@@ -35,6 +35,7 @@ pub use etcd::{
 };
 pub use kinds::*;
 pub use kubeadm::{CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, WORKER_JOIN_PHASES};
+pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub(crate) use unit::is_active as unit_is_active;
 
 /// One repeatable action on one node.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::kubeadm::kubectl;
 use super::{Act, NodeReady, Probe};
 use crate::context::Context;
@@ -9,27 +11,30 @@ use crate::error::StepError;
 use crate::host::{Host, HostError};
 use crate::wait;
 
+/// What kubeadm labels the static pods of a control plane with.
+const CONTROL_PLANE: &[&str] = &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
 impl Act for NodeReady {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        let output = match host.run(&kubectl(["get", "node", &self.node, "-o", "json"])) {
-            // Looked at before anything was installed: there is no cluster yet.
-            Err(HostError::NoProgram { .. }) => return Ok(Probe::not_done("kubectl is not installed yet")),
-            output => output?,
+        let Some(node) = ask(host, &["get", "node", &self.node])? else {
+            // Looked at before anything was installed, or before it has joined.
+            return Ok(Probe::not_done(format!("there is no node {}", self.node)));
         };
-        if output.status != 0 {
-            return Ok(Probe::not_done(output.complaint()));
+        if let Some(because) = unready(&node, &format!("node {}", self.node)) {
+            return Ok(Probe::not_done(because));
         }
-        let node: serde_json::Value = serde_json::from_str(&output.stdout)
-            .map_err(|_| StepError::Unknown { because: "kubectl did not answer in JSON".to_owned() })?;
-        let conditions = node["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(match conditions.iter().find(|condition| condition["type"] == "Ready") {
-            Some(ready) if ready["status"] == "True" => Probe::Done,
-            Some(ready) => {
-                let message = ready["message"].as_str().unwrap_or("it gives no reason");
-                Probe::not_done(format!("node {} is not Ready: {message}", self.node))
-            }
-            None => Probe::not_done(format!("node {} has not reported yet", self.node)),
-        })
+        if !self.control_plane {
+            return Ok(Probe::Done);
+        }
+        let selector = format!("--field-selector=spec.nodeName={}", self.node);
+        let pods = ask(host, &["get", "pods", "-n", "kube-system", "-l", "tier=control-plane", &selector])?;
+        let pods = pods.as_ref().and_then(|pods| pods["items"].as_array()).map(Vec::as_slice).unwrap_or_default();
+        let reported = |component: &&&str| pods.iter().any(|pod| pod["metadata"]["labels"]["component"] == **component);
+        if let Some(missing) = CONTROL_PLANE.iter().find(|component| !reported(component)) {
+            return Ok(Probe::not_done(format!("{missing} on {} has not reported yet", self.node)));
+        }
+        let because = pods.iter().find_map(|pod| unready(pod, pod["metadata"]["name"].as_str().unwrap_or_default()));
+        Ok(because.map_or(Probe::Done, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
@@ -55,5 +60,29 @@ impl Act for NodeReady {
     /// Waiting changes nothing.
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
         Ok(())
+    }
+}
+
+/// What kubectl answers, where it does.
+fn ask(host: &dyn Host, arguments: &[&str]) -> Result<Option<Value>, StepError> {
+    match host.run(&kubectl(arguments.iter().copied().chain(["-o", "json"]))) {
+        Err(HostError::NoProgram { .. }) => Ok(None),
+        Ok(output) if output.status != 0 => Ok(None),
+        output => serde_json::from_str(&output?.stdout)
+            .map(Some)
+            .map_err(|_| StepError::Unknown { because: "kubectl did not answer in JSON".to_owned() }),
+    }
+}
+
+/// Why `object`, called `name`, is not Ready, where it is not.
+fn unready(object: &Value, name: &str) -> Option<String> {
+    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
+    match conditions.iter().find(|condition| condition["type"] == "Ready") {
+        Some(ready) if ready["status"] == "True" => None,
+        Some(ready) => {
+            let message = ready["message"].as_str().unwrap_or("it gives no reason");
+            Some(format!("{name} is not Ready: {message}"))
+        }
+        None => Some(format!("{name} has not reported yet")),
     }
 }

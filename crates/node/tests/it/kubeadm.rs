@@ -53,6 +53,17 @@ fn another_configuration_is_another_phase() {
     assert!(matches!(probe(&phase("preflight", "b"), &machine), Probe::NotDone { .. }));
 }
 
+/// Running kubeadm again over a node that is up would be an upgrade, or a ruin, that nobody has asked for.
+#[test]
+fn a_node_that_is_complete_is_not_made_anew_by_another_configuration() {
+    let machine = Machine::new();
+    apply(&phase("preflight", "a"), &machine).unwrap();
+    fs::write(machine.path().join("var/lib/sealock/node/phases/join-kubelet-wait-bootstrap"), "sha256:00").unwrap();
+    assert_eq!(probe(&phase("preflight", "a"), &machine), Probe::Done);
+    let Probe::Foreign { found } = probe(&phase("preflight", "b"), &machine) else { panic!("it would run again") };
+    assert!(found.contains("went through with another configuration"), "{found}");
+}
+
 /// kubeadm repeats tokens and keys on its output, which would end in the journal and at the operator.
 #[test]
 fn a_phase_that_fails_does_not_repeat_secrets() {

@@ -53,7 +53,7 @@ fn every_kind() -> Vec<Step> {
             peers: vec![Peer { address: "10.77.0.21".into(), pods: "10.244.1.0/24".into() }],
         }
         .into(),
-        NodeReady { node: "cp1".into(), timeout_seconds: 300 }.into(),
+        NodeReady { node: "cp1".into(), control_plane: true, timeout_seconds: 300 }.into(),
         Reset { cluster: "plant-7".into() }.into(),
     ];
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()

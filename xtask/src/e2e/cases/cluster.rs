@@ -56,8 +56,8 @@ pub fn existing_cluster(desk: &Desk) -> Result<()> {
 /// Reset returns the hosts to what they were.
 pub fn reset(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&["cluster", "reset", "--yes"]), 0, &[])?;
-    for node in proof::NODES {
-        hosts_are_bare(desk, node)?;
+    for node in desk.nodes {
+        is_bare(desk, node)?;
     }
     Ok(())
 }
@@ -81,8 +81,8 @@ pub fn unfit_hosts(desk: &Desk) -> Result<()> {
     for outcome in refused {
         outcome?;
     }
-    for node in proof::NODES {
-        hosts_are_bare(desk, node)?;
+    for node in desk.nodes {
+        is_bare(desk, node)?;
     }
     Ok(())
 }
@@ -132,7 +132,8 @@ fn drop_connections(desk: &Desk) -> Result<()> {
     story::text(&mut desk.lab.exec("cp1", &["sh", "-c", kill])).map(drop)
 }
 
-fn hosts_are_bare(desk: &Desk, node: &str) -> Result<()> {
+/// Nothing of Kubernetes is left on a node.
+pub fn is_bare(desk: &Desk, node: &str) -> Result<()> {
     let look = "ls -d /etc/kubernetes /etc/containerd /etc/cni /opt/cni /var/lib/kubelet /var/lib/etcd /usr/bin/kubelet \
                 /usr/local/bin/containerd /etc/systemd/system/kubelet.service 2>/dev/null; \
                 pgrep -a 'kube|etcd|containerd'; nft list tables | grep -v '^$'; ip route show proto static; true";

@@ -116,7 +116,7 @@ fn site(desk: &Desk, name: &str, id: &str, size: Option<&str>) -> Result<String>
             &mut desk.lab.exec("station", &["mount", "-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", &state]),
         )?;
     }
-    let spec = std::fs::read_to_string(desk.scenario.join("site.yaml"))?.replace("plant-7", id);
+    let spec = std::fs::read_to_string(desk.written("site.yaml"))?.replace("plant-7", id);
     std::fs::write(desk.lab.root_of("station").join(format!("root/site/{name}.yaml")), spec)?;
     let file = format!("{name}.yaml");
     story::text(&mut desk.station(&["--state-dir", &state, "site", "init", "-f", &file, "--unencrypted-keys"]))?;

@@ -22,7 +22,7 @@ pub fn newer_sealock(desk: &Desk) -> Result<()> {
     serve_anew(desk)?;
     ensure!(version(desk, "station", STATION)? == "0.2.0", "the station did not take the newer binary");
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &[])?;
-    for node in proof::NODES {
+    for node in desk.nodes {
         let newer = version(desk, node, "/opt/sealock/sealock/0.2.0/sealock")?;
         ensure!(newer == "0.2.0", "{node} did not get the newer binary");
     }
@@ -85,7 +85,7 @@ fn next_bundle(desk: &Desk, version: &str) -> Result<()> {
     let binary = calling_itself(&fs::read(&desk.binaries.inside)?, version)?;
     fs::create_dir_all(desk.outside.join("dist"))?;
     fs::write(desk.outside.join("dist/sealock"), &binary)?;
-    let spec = fs::read_to_string(desk.scenario.join("sealock.yaml"))?;
+    let spec = fs::read_to_string(desk.written("sealock.yaml"))?;
     let digest = hex::encode(Sha256::digest(&binary));
     let spec = format!("{spec}  sealock: [{{path: dist/sealock, digest: \"sha256:{digest}\"}}]\n");
     fs::write(desk.outside.join("sealock.yaml"), spec)?;

@@ -71,10 +71,10 @@ fn pods(draining: &Draining) -> String {
 
 /// Says what has changed since it was said last.
 #[derive(Default)]
-struct Told(Mutex<Vec<(PodName, String)>>);
+pub struct Told(Mutex<Vec<(PodName, String)>>);
 
 impl Told {
-    fn tell(&self, ui: &Ui, progress: &Progress<'_>) {
+    pub fn tell(&self, ui: &Ui, progress: &Progress<'_>) {
         match progress {
             Progress::Begun(draining) => {
                 ui.done(format_args!("no new pods come; {} are evicted", draining.leaving.len()));

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use sealock_cluster::operator::kubeconfig;
+
+use super::running::applied_plan;
 use super::target::load;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -19,10 +22,12 @@ pub struct KubeconfigArgs {
 
 pub fn run(args: &KubeconfigArgs, context: &Context) -> Result<()> {
     let cluster = load(&args.file)?;
-    let path = context.paths.cluster(cluster.name().as_str()).join("kubeconfig");
+    let folder = context.paths.cluster(cluster.name().as_str());
+    let path = folder.join("kubeconfig");
     if !path.exists() {
         let problem = format!("there is no kubeconfig of cluster {} at this station", cluster.name());
         return Err(CommandError::failed(problem).hint("`sealock cluster apply` makes the cluster and fetches it."));
     }
+    kubeconfig::keep_reachable(&path, &applied_plan(&folder, cluster.name().as_str())?)?;
     context.ui.text(files::read_text(&path)?)
 }

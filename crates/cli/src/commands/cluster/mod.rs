@@ -7,6 +7,7 @@ pub mod drain;
 pub mod kubeconfig;
 pub mod plan;
 mod progress;
+pub mod remove;
 pub mod reset;
 pub mod running;
 pub mod status;
@@ -24,6 +25,7 @@ pub enum ClusterCommand {
     Cordon(cordon::CordonArgs),
     Drain(drain::DrainArgs),
     Uncordon(uncordon::UncordonArgs),
+    Remove(remove::RemoveArgs),
     Reset(reset::ResetArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
 }
@@ -36,6 +38,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Cordon(args) => cordon::run(args, context),
         ClusterCommand::Drain(args) => drain::run(args, context),
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),
+        ClusterCommand::Remove(args) => remove::run(args, context),
         ClusterCommand::Reset(args) => reset::run(args, context),
         ClusterCommand::Kubeconfig(args) => kubeconfig::run(args, context),
     }

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_cluster::Plan;
 use sealock_cluster::apps::Target;
+use sealock_cluster::operator::kubeconfig;
 use sealock_cluster::release::ReleaseView;
 use sealock_cluster::revoked::Revoked;
 use sealock_cluster::tools::Toolbox;
+use sealock_cluster::{Cluster, Plan};
 use sealock_store::Published;
 
 use super::target::load;
@@ -46,11 +47,7 @@ impl Running {
     /// The spec cannot be read, or has no such host; as [`Self::open`].
     pub fn of_node(args: &NodeArgs, context: &Context) -> Result<Self> {
         let cluster = load(&args.file)?;
-        if cluster.host(&args.host).is_none() {
-            let problem = format!("{} has no host {:?}", args.file.display(), args.host);
-            let hosts: Vec<&str> = cluster.hosts().iter().map(|host| host.name.as_str()).collect();
-            return Err(CommandError::usage(problem).hint(format!("It has {}.", hosts.join(", "))));
-        }
+        check_host(&cluster, &args.host, &args.file)?;
         Self::open(cluster.name().as_str(), context)
     }
 
@@ -63,6 +60,7 @@ impl Running {
         let plan = applied_plan(&folder, name)?;
         let revoked = revocations::facts(&station, &release, context)?;
         let kubeconfig = folder.join("kubeconfig");
+        kubeconfig::keep_reachable(&kubeconfig, &plan)?;
         Ok(Self { name: name.to_owned(), station, release, revoked, plan, folder, kubeconfig })
     }
 
@@ -87,7 +85,24 @@ impl Running {
     }
 }
 
-fn applied_plan(folder: &Path, cluster: &str) -> Result<Plan> {
+/// Whether the spec in `file` has such a host.
+///
+/// # Errors
+/// It has not.
+pub fn check_host(cluster: &Cluster, host: &str, file: &Path) -> Result<()> {
+    if cluster.host(host).is_some() {
+        return Ok(());
+    }
+    let problem = format!("{} has no host {host:?}", file.display());
+    let hosts: Vec<&str> = cluster.hosts().iter().map(|host| host.name.as_str()).collect();
+    Err(CommandError::usage(problem).hint(format!("It has {}.", hosts.join(", "))))
+}
+
+/// The plan that made the cluster whose folder is `folder`.
+///
+/// # Errors
+/// This station has made no such cluster.
+pub fn applied_plan(folder: &Path, cluster: &str) -> Result<Plan> {
     let path = folder.join("applied.json");
     if !path.exists() {
         let problem = format!("this station has made no cluster {cluster}");

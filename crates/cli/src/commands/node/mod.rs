@@ -2,6 +2,7 @@
 
 mod credential_provider;
 mod gap;
+mod local_proxy;
 mod observe;
 mod probe;
 mod run;
@@ -20,6 +21,7 @@ pub enum NodeCommand {
     Probe(probe::ProbeArgs),
     Run(run::RunArgs),
     Gap(gap::GapArgs),
+    LocalProxy(local_proxy::LocalProxyArgs),
     CredentialProvider(credential_provider::CredentialProviderArgs),
 }
 
@@ -29,6 +31,7 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
         NodeCommand::Probe(args) => probe::run(args, context),
         NodeCommand::Run(args) => run::run(args, context),
         NodeCommand::Gap(args) => gap::run(args, context),
+        NodeCommand::LocalProxy(args) => local_proxy::run(args, context),
         NodeCommand::CredentialProvider(args) => credential_provider::run(args, context),
     };
     done.map(|()| ExitCode::SUCCESS)

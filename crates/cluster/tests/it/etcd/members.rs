@@ -83,7 +83,10 @@ async fn without_quorum_nothing_is_begun_and_what_is_known_is_still_told() {
     }
     let lost = etcd.survey().await.unwrap();
     assert!(!lost.agreed && !lost.is_well());
-    assert_eq!(lost.membership, survey.membership, "the last one remembers");
+    // Where clients reach each is published by raft: the last one may not have heard of it from all before they were gone.
+    let known =
+        |survey: &Survey| survey.membership.members.iter().map(|one| (one.id, one.name.clone())).collect::<Vec<_>>();
+    assert_eq!(known(&lost), known(&survey), "the last one remembers");
     assert!(matches!(quorum::may_change(&lost), Err(Refusal::QuorumLost { voters: 3, needed: 2, .. })));
     for refused in [
         etcd.remove(dead).await.map(drop),

@@ -1,0 +1,36 @@
+//! Which host does what only one of them does.
+
+use sealock_node::facts::{ClusterNode, Kubernetes};
+
+use crate::inventory::Inventory;
+use crate::spec::{Cluster, Host};
+
+/// Where a cluster begins, and who speaks for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The control plane host of `kubeadm init`. None once that host has left: whoever comes now joins.
+    pub(super) founder: Option<String>,
+    /// The control plane host that mints tokens and is asked about nodes.
+    pub(super) speaker: String,
+}
+
+impl Places {
+    /// As it is, where there is a cluster already; else the first control plane of the spec is both.
+    pub(super) fn of(cluster: &Cluster, inventory: &Inventory) -> Self {
+        let named = |host: Option<&Host>| host.map(|host| host.name.to_string());
+        let find =
+            |is: fn(&ClusterNode) -> bool| cluster.control_planes().find(|host| node(host, inventory).is_some_and(is));
+        let (founded, complete) = (find(|node| node.founded), find(|node| node.complete && node.control_plane));
+        let first = cluster.control_planes().next();
+        let founder = if founded.is_some() || complete.is_some() { founded } else { first };
+        let speaker = complete.or(founder);
+        Self { founder: named(founder), speaker: named(speaker).unwrap_or_default() }
+    }
+}
+
+fn node<'a>(host: &Host, inventory: &'a Inventory) -> Option<&'a ClusterNode> {
+    match &inventory.hosts.get(host.name.as_str())?.facts.kubernetes {
+        Kubernetes::Sealock(node) => Some(node),
+        Kubernetes::None | Kubernetes::Foreign { .. } => None,
+    }
+}
