@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use ipnet::Ipv4Net;
+use sealock_node::facts::CertificateFact;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
@@ -27,7 +28,7 @@ pub use removal::{Left, Removal};
 pub use status::{HostStatus, NodeStatus, Status};
 
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
 use crate::plan::{self, Assessment, Intent, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
@@ -130,6 +131,36 @@ impl Operator<'_> {
         self.assess(plan, inventory, false, connections).await
     }
 
+    /// The plan that makes the certificates of `cluster` anew, or the one for it that was begun and not finished.
+    ///
+    /// # Errors
+    /// A host is another's, or cannot be asked; there are no certificates yet.
+    pub async fn plan_renewal(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
+        self.check_site(cluster)?;
+        let (connections, inventory) = self.look(cluster).await?;
+        let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Renew);
+        let (plan, resumed) = match begun {
+            Some(open) if open.spec == cluster.digest() => {
+                open.check_resumable(&inventory)?;
+                (open, true)
+            }
+            _ => (plan::plan_renewal(cluster, self.release, &self.registry(), &inventory)?, false),
+        };
+        self.assess(plan, inventory, resumed, connections).await
+    }
+
+    /// When the certificates on the hosts of `cluster` end, the host's name first.
+    ///
+    /// # Errors
+    /// A host cannot be asked.
+    pub async fn certificates(&self, cluster: &Cluster) -> Result<Vec<(String, CertificateFact)>, OperatorError> {
+        let (_, inventory) = self.look(cluster).await?;
+        let of = |(host, seen): (String, Observation)| {
+            seen.facts.certificates.into_iter().map(move |certificate| (host.clone(), certificate))
+        };
+        Ok(inventory.hosts.into_iter().flat_map(of).collect())
+    }
+
     /// Takes a plan that was reviewed before, instead of the one that would be made now.
     ///
     /// # Errors
@@ -192,6 +223,10 @@ impl Operator<'_> {
                 // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;
                 files::save(&self.folder.join("applied.json"), &self.encode(plan)?)?;
+                let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
+                Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
+            }
+            Purpose::Renew => {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }

@@ -173,8 +173,15 @@ impl Facts {
     /// [`CertificateError::Unreadable`].
     pub fn of(text: &str) -> Result<Self, CertificateError> {
         let pem = Pem::iter_from_buffer(text.as_bytes()).next();
-        let pem = pem.and_then(Result::ok).ok_or(CertificateError::Unreadable)?;
-        let certificate = parse(&pem.contents)?;
+        Self::of_der(&pem.and_then(Result::ok).ok_or(CertificateError::Unreadable)?.contents)
+    }
+
+    /// What stands in the certificate `der`.
+    ///
+    /// # Errors
+    /// [`CertificateError::Unreadable`].
+    pub fn of_der(der: &[u8]) -> Result<Self, CertificateError> {
+        let certificate = parse(der)?;
         let time = |time: x509_parser::time::ASN1Time| {
             Timestamp::from_second(time.timestamp()).map_err(|_| CertificateError::Unreadable)
         };
@@ -188,7 +195,7 @@ impl Facts {
             not_after: time(certificate.validity().not_after)?,
             names: names.unwrap_or_default(),
             authority: certificate.is_ca(),
-            der: pem.contents.clone(),
+            der: der.to_vec(),
         })
     }
 

@@ -15,10 +15,12 @@ pub mod fence;
 pub mod gap;
 pub mod host;
 pub mod journal;
+pub mod kubernetes_certificates;
 pub mod local_proxy;
 pub mod pull;
 pub mod request;
 pub mod runner;
+mod served;
 pub mod step;
 mod wait;
 

@@ -1,4 +1,5 @@
-//! Fetching by digest from the site registry: the one module of this crate that opens a socket.
+//! Fetching by digest from the site registry: the one module of this crate that opens a socket to another machine, beside
+//! the local proxy.
 //!
 //! The registry's name is looked up nowhere: the request brings its address. Its certificate must come from the site's CA.
 

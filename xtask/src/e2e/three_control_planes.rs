@@ -1,6 +1,7 @@
 //! Three control planes without a load balancer: the first one loses its power, and comes back.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +17,7 @@ pub(super) const SCENARIO: Scenario =
 /// In this order: each goes on from where the one before it ended.
 const CASES: &[Case] = &[
     Case { name: "planes: apply again", run: super::cases::cluster::apply_again },
+    Case { name: "planes: certificates are renewed", run: renewed_certificates },
     Case { name: "planes: the first one loses its power", run: power_cut },
     Case { name: "planes: the first one comes back", run: comes_back },
     Case { name: "planes: a worker leaves, and comes back", run: worker_leaves },
@@ -30,6 +32,40 @@ fn begin(desk: &Desk) -> Result<()> {
     }
     ensure!(etcd_is_well(desk)?, "etcd's three members do not all vote and serve");
     Ok(())
+}
+
+/// Every certificate of every control plane is another one, is shown by who serves with it, and nothing else has changed.
+fn renewed_certificates(desk: &Desk) -> Result<()> {
+    let before = serials(desk)?;
+    // Killed in the middle of the second one, and run again.
+    let mut renew = desk.station(&["cluster", "renew", "--yes"]);
+    let mut child = renew.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let record = ["test", "-e", "/var/lib/sealock/node/renewal.json"];
+    until("cp2's certificates are new", || Ok(story::output(&mut desk.lab.exec("cp2", &record))?.status.success()))?;
+    let kill = "for p in $(pgrep -xf 'sealock cluster renew --yes'); do kill -KILL $p; done";
+    story::text(&mut desk.lab.exec("station", &["sh", "-c", kill]))?;
+    ensure!(!child.wait()?.success(), "it was through before it was killed");
+    expect(&mut desk.station(&["cluster", "renew", "--yes"]), 0, &["serves new certificates"])?;
+    let after = serials(desk)?;
+    ensure!(before.len() >= 30 && before.len() == after.len(), "{} certificates, and {}", before.len(), after.len());
+    for (certificate, serial) in &before {
+        ensure!(after.get(certificate).is_some_and(|new| new != serial), "{certificate} was not renewed");
+    }
+    ensure!(etcd_is_well(desk)?, "etcd's three members do not all vote and serve");
+    until("the station finds nothing to do", || {
+        let plan = story::output(&mut desk.station(&["cluster", "plan"]))?;
+        Ok(String::from_utf8_lossy(&plan.stdout).contains("\n0 of "))
+    })?;
+    story::proof::application_answers(desk)
+}
+
+/// Serials of what `cluster renew` makes anew, by host and file.
+fn serials(desk: &Desk) -> Result<BTreeMap<String, String>> {
+    let list = story::text(&mut desk.station(&["cluster", "certificates", "-o", "json"]))?;
+    let list: Vec<Value> = serde_json::from_str(&list)?;
+    let renewable = list.iter().filter(|certificate| certificate["renewable"] == true);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(renewable.map(|one| (format!("{} {}", text(&one["host"]), text(&one["path"])), text(&one["serial"]))).collect())
 }
 
 /// The cluster does not miss it: the worker goes on reporting, the station goes on working, pods come and go.

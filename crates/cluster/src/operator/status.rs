@@ -118,18 +118,17 @@ impl Operator<'_> {
     /// A file of the station.
     pub async fn status(&self, cluster: &Cluster) -> Result<Status, OperatorError> {
         let asked = join_all(cluster.hosts().iter().map(|host| self.ask(host))).await;
-        let first = cluster.control_planes().next().map(|host| host.name.as_str());
         let mut connection = None;
         let mut hosts = Vec::new();
         for (host, answer) in cluster.hosts().iter().zip(asked) {
             let (status, connected) = host_status(host, answer);
-            if first == Some(host.name.as_str()) {
-                connection = connected;
+            if host.is_control_plane() {
+                connection = connection.or(connected);
             }
             hosts.push(status);
         }
         let api_problem = match connection {
-            None => Some("the first control plane cannot be asked".into()),
+            None => Some("no control plane can be asked".into()),
             Some(connection) => add_nodes(&connection, &mut hosts).await.err().map(|error| error.to_string()),
         };
         let open_plans = self.open_plans()?;

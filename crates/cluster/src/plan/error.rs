@@ -63,6 +63,12 @@ pub enum PlanError {
         /// The host.
         host: String,
     },
+    /// There is nothing to renew.
+    #[error("no control plane of cluster {cluster} has certificates that kubeadm could renew")]
+    NoCertificates {
+        /// The cluster.
+        cluster: String,
+    },
     /// The hosts are no longer what the plan takes for granted.
     #[error("the plan is stale: on host {host} {}", .changes.join("; "))]
     Stale {
@@ -100,7 +106,9 @@ impl PlanError {
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
-            Self::NoPauseImage { .. } | Self::Render(_) | Self::NotObserved { .. } => None,
+            Self::NoPauseImage { .. } | Self::NoCertificates { .. } | Self::Render(_) | Self::NotObserved { .. } => {
+                None
+            }
         }
     }
 
@@ -122,6 +130,7 @@ impl PlanError {
                 "no step was carried out. Import the publisher's newest bundle, and plan again with what takes its place; `sealock release show` marks what is revoked".into()
             }
             Self::Stale { .. } => "run `cluster plan` again and review what has changed".into(),
+            Self::NoCertificates { .. } => "run `sealock cluster apply` first".into(),
             Self::LastControlPlane { .. } => {
                 "add another one first, or give all hosts back with `sealock cluster reset`".into()
             }

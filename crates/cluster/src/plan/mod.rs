@@ -19,6 +19,7 @@ mod gate;
 mod places;
 mod prepare;
 mod print;
+mod renew;
 mod reset;
 mod revoked;
 
@@ -26,6 +27,7 @@ pub use apply::plan;
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use print::{Assessment, Brief, Printed};
+pub use renew::plan_renewal;
 pub(crate) use reset::plan_removal;
 pub use reset::plan_reset;
 
@@ -97,6 +99,8 @@ pub enum Purpose {
     Reset,
     /// To take one host out of a cluster that goes on.
     Remove,
+    /// To make certificates anew.
+    Renew,
 }
 
 impl Purpose {
@@ -106,6 +110,7 @@ impl Purpose {
             Self::Apply => "apply",
             Self::Reset => "reset",
             Self::Remove => "remove",
+            Self::Renew => "renew",
         }
     }
 }

@@ -104,6 +104,7 @@ impl Printed<'_> {
                 )?;
             }
             Purpose::Reset => writeln!(f, "Plan to give back the hosts of cluster {}", plan.cluster)?,
+            Purpose::Renew => writeln!(f, "Plan to make the certificates of cluster {} anew", plan.cluster)?,
             Purpose::Remove => writeln!(f, "Plan to take a host out of cluster {} and give it back", plan.cluster)?,
         }
         writeln!(f, "Digest {digest}")

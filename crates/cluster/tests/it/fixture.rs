@@ -135,6 +135,7 @@ pub(crate) fn host(name: &str, address: &str) -> Observation {
         },
         missing_programs: Vec::new(),
         kubernetes: Kubernetes::None,
+        certificates: Vec::new(),
         components: BTreeMap::new(),
         owned: BTreeMap::new(),
         foreign: BTreeMap::new(),

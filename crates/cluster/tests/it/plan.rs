@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sealock_cluster::plan::{Assessment, Printed};
+use sealock_cluster::plan::{Assessment, Printed, plan_renewal};
 use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
-use sealock_node::facts::{Kubernetes, OwnedFile};
+use sealock_node::facts::{CertificateFact, Kubernetes, OwnedFile};
 use sealock_node::{Probe, StepKind};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
@@ -112,6 +112,36 @@ fn where_the_first_control_plane_has_left_whoever_comes_joins_the_others() {
     assert_eq!(after("cp2/join"), "cp2/prepare cp1/join");
     assert_eq!(after("w1/join"), "w1/prepare");
     assert_eq!(plan.task("cp2/ready").unwrap().host, "cp2");
+}
+
+#[test]
+fn certificates_are_renewed_on_one_control_plane_after_the_other() {
+    let mut hosts = four_hosts();
+    let renewal = |hosts: &Inventory| plan_renewal(&cluster(&three_planes()), &release(), &registry(), hosts);
+    let nothing = renewal(&hosts).unwrap_err();
+    assert!(matches!(nothing, PlanError::NoCertificates { .. }), "{nothing}");
+    for name in ["cp1", "cp2", "cp3", "w1"] {
+        let facts = &mut hosts.hosts.get_mut(name).unwrap().facts;
+        facts.kubernetes = joined("plant-7");
+        let file = |path: &str, renewable| CertificateFact {
+            path: path.into(),
+            name: "a".into(),
+            serial: format!("01:{name}"),
+            not_after: jiff::Timestamp::UNIX_EPOCH,
+            authority: !renewable,
+            renewable,
+        };
+        let path = "/etc/kubernetes/pki/apiserver.crt";
+        facts.certificates = vec![file(path, name != "w1"), file("/etc/kubernetes/pki/ca.crt", false)];
+    }
+    let plan = renewal(&hosts).unwrap();
+    let tasks: Vec<String> = plan.tasks.iter().map(|task| format!("{} {}", task.id, task.after.join(" "))).collect();
+    assert_eq!(tasks, ["cp1/renew ", "cp2/renew cp1/renew", "cp3/renew cp2/renew"]);
+    let StepKind::Renewal(renewal) = &plan.tasks[1].steps[0].action else { panic!("{:?}", plan.tasks[1]) };
+    let serials: Vec<_> = renewal.serials.iter().map(|(path, serial)| (path.as_str(), serial.as_str())).collect();
+    assert_eq!(serials, [("/etc/kubernetes/pki/apiserver.crt", "01:cp2")]);
+    assert!(renewal.config.contains("advertiseAddress: 10.77.0.12"), "{}", renewal.config);
+    assert_eq!(Plan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a host says about itself: the node's part of an inventory.
 
+mod certificates;
 mod cluster;
 mod machine;
 mod model;
@@ -108,6 +109,7 @@ pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> 
         network: network::observe(host)?,
         missing_programs: missing_programs(host)?,
         kubernetes: cluster::observe(host)?,
+        certificates: certificates::observe(host)?,
         components: components(host, &changes)?,
         owned: owned(host, &changes)?,
         foreign: foreign(host, &changes)?,

@@ -47,6 +47,9 @@ pub struct HostFacts {
     pub missing_programs: Vec<String>,
     /// Whose Kubernetes, if any, is on the host. Binding.
     pub kubernetes: Kubernetes,
+    /// The certificates of Kubernetes on the host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateFact>,
     /// Versions of the components that Sealock's links point to. Binding.
     #[serde(default)]
     pub components: BTreeMap<String, String>,
@@ -149,6 +152,24 @@ pub struct ClusterNode {
     /// `sha256:…` of the cluster CA's public key, as kubeadm's discovery wants it; where the CA is on this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_hash: Option<String>,
+}
+
+/// A certificate of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CertificateFact {
+    /// The file that it stands in, or the kubeconfig.
+    pub path: String,
+    /// Its common name.
+    pub name: String,
+    /// Its serial number, in hexadecimal with colons.
+    pub serial: String,
+    /// The last moment at which it holds.
+    pub not_after: Timestamp,
+    /// Whether it issues others.
+    pub authority: bool,
+    /// Whether `kubeadm certs renew` makes it anew. Of the rest kubelet renews its own, and authorities are rotated.
+    pub renewable: bool,
 }
 
 /// A file that Sealock wrote.

@@ -231,6 +231,16 @@ pub struct NodeReady {
     pub timeout_seconds: u32,
 }
 
+/// Makes the certificates of a control plane anew, and starts its components anew with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Renewal {
+    /// The serials that are to be replaced, by file, as the plan saw them.
+    pub serials: BTreeMap<String, String>,
+    /// kubeadm's configuration (v1beta4): with it kubeadm asks no API server, and no internet.
+    pub config: String,
+}
+
 /// Takes the host out of its cluster and returns it to what it was before the first step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -315,6 +325,16 @@ impl fmt::Display for NodeReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let control_plane = if self.control_plane { " with its control plane" } else { "" };
         write!(f, "wait until node {}{control_plane} is Ready (at most {} s)", self.node, self.timeout_seconds)
+    }
+}
+
+impl fmt::Display for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "renew {} and start etcd and the control plane anew with them",
+            count(self.serials.len(), "certificate")
+        )
     }
 }
 

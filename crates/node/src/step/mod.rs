@@ -21,6 +21,7 @@ mod kernel_module;
 mod kinds;
 mod kubeadm;
 mod node_ready;
+mod renewal;
 mod reset;
 mod routed;
 mod rules;
@@ -125,6 +126,8 @@ step_kinds! {
     RoutedNetwork: Reversible,
     /// Waits until a node is Ready; runs on a control plane host.
     NodeReady: Reversible,
+    /// Certificates of a control plane made anew, and in use.
+    Renewal: OneWay,
     /// Programs that lie on the host already, brought to their place by digest.
     LocalProgram: Reversible,
     /// etcd's certificates and keys.

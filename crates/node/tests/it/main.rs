@@ -13,6 +13,7 @@ mod machine;
 mod plan_text;
 mod pull;
 mod registry;
+mod renewal;
 mod reset;
 mod run;
 mod unit;

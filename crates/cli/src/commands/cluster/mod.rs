@@ -2,12 +2,14 @@
 
 pub mod apply;
 mod carry_out;
+pub mod certificates;
 pub mod cordon;
 pub mod drain;
 pub mod kubeconfig;
 pub mod plan;
 mod progress;
 pub mod remove;
+pub mod renew;
 pub mod reset;
 pub mod running;
 pub mod status;
@@ -22,6 +24,8 @@ pub enum ClusterCommand {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
+    Certificates(certificates::CertificatesArgs),
+    Renew(renew::RenewArgs),
     Cordon(cordon::CordonArgs),
     Drain(drain::DrainArgs),
     Uncordon(uncordon::UncordonArgs),
@@ -35,6 +39,8 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Plan(args) => plan::run(args, context),
         ClusterCommand::Apply(args) => apply::run(args, context),
         ClusterCommand::Status(args) => status::run(args, context),
+        ClusterCommand::Certificates(args) => certificates::run(args, context),
+        ClusterCommand::Renew(args) => renew::run(args, context),
         ClusterCommand::Cordon(args) => cordon::run(args, context),
         ClusterCommand::Drain(args) => drain::run(args, context),
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),

@@ -1,0 +1,93 @@
+//! `sealock cluster certificates`
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::target::{Target, TargetArgs};
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::ui::Table;
+
+/// Days before the end at which somebody should act.
+const SOON: i64 = 30;
+
+/// Show when the certificates of the cluster end, the first to end first
+///
+/// Exit code 1 where one has ended, or ends within 30 days.
+#[derive(Debug, clap::Args)]
+pub struct CertificatesArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Certificate {
+    host: String,
+    path: String,
+    name: String,
+    serial: String,
+    not_after: Timestamp,
+    /// Whole days from now; negative where it has ended.
+    days_left: i64,
+    authority: bool,
+    /// Whether `sealock cluster renew` makes it anew.
+    renewable: bool,
+}
+
+pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
+    let target = Target::open(&args.target, context)?;
+    let found = context.runtime()?.block_on(target.operator().certificates(&target.cluster))?;
+    let now = Timestamp::now();
+    let mut certificates: Vec<Certificate> = found
+        .into_iter()
+        .map(|(host, fact)| Certificate {
+            host,
+            days_left: fact.not_after.duration_since(now).as_hours().div_euclid(24),
+            path: fact.path,
+            name: fact.name,
+            serial: fact.serial,
+            not_after: fact.not_after,
+            authority: fact.authority,
+            renewable: fact.renewable,
+        })
+        .collect();
+    certificates.sort_by(|a, b| (a.not_after, &a.host, &a.path).cmp(&(b.not_after, &b.host, &b.path)));
+    context.ui.result(&certificates, table(&certificates))?;
+    let soon: Vec<&Certificate> = certificates.iter().filter(|certificate| certificate.days_left < SOON).collect();
+    let Some(first) = soon.first() else { return Ok(()) };
+    let problem = format!(
+        "{} of {} certificates end within {SOON} days, the first in {}",
+        soon.len(),
+        certificates.len(),
+        days(first.days_left)
+    );
+    let hint = if soon.iter().any(|certificate| certificate.renewable) {
+        "`sealock cluster renew` makes those of the control planes anew."
+    } else {
+        "kubelet renews its own while it reaches an API server; an authority has to be rotated."
+    };
+    Err(CommandError::failed(problem).hint(hint))
+}
+
+fn table(certificates: &[Certificate]) -> Table {
+    let mut table = Table::new(["ends in", "host", "certificate", "of", "renewed by"]);
+    for certificate in certificates {
+        let by = match (certificate.authority, certificate.renewable) {
+            (true, _) => "rotation",
+            (_, true) => "cluster renew",
+            _ => "kubelet",
+        };
+        let cells = [&days(certificate.days_left), &certificate.host, &certificate.path, &certificate.name, by];
+        table.row(cells.map(str::to_owned));
+    }
+    table
+}
+
+fn days(left: i64) -> String {
+    match left {
+        1 => "1 day".to_owned(),
+        0.. => format!("{left} days"),
+        _ => "ended".to_owned(),
+    }
+}

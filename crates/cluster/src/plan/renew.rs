@@ -1,0 +1,78 @@
+//! The plan that makes certificates anew before they end.
+
+use std::collections::BTreeMap;
+
+use sealock_node::Step;
+use sealock_node::facts::HostFacts;
+use sealock_node::request::Registry;
+use sealock_node::step::Renewal;
+use sealock_store::release::Published;
+
+use super::apply::{check_owners, planned_hosts};
+use super::places::Places;
+use super::{PLAN_FORMAT, Plan, PlanError, Purpose, ReleaseId, Task};
+use crate::inventory::Inventory;
+use crate::render::kubeadm;
+use crate::spec::{Cluster, Host};
+
+/// The plan that makes the certificates of every control plane of `cluster` anew, one control plane after the other, so that no two
+/// are away at a time. It is bound to the serials that are there now: carried out twice it does nothing the second time.
+///
+/// # Errors
+/// A host that is another's; no control plane has certificates yet.
+pub fn plan_renewal(
+    cluster: &Cluster,
+    release: &Published,
+    registry: &Registry,
+    inventory: &Inventory,
+) -> Result<Plan, PlanError> {
+    check_owners(cluster, inventory)?;
+    let mut tasks: Vec<Task> = Vec::new();
+    for host in cluster.control_planes() {
+        let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
+        let serials = renewable(&observation.facts);
+        if !serials.is_empty() {
+            let after = tasks.last().map(|before| before.id.clone()).into_iter().collect();
+            tasks.push(renew(cluster, host, serials, after)?);
+        }
+    }
+    if tasks.is_empty() {
+        return Err(PlanError::NoCertificates { cluster: cluster.name().to_string() });
+    }
+    Ok(Plan {
+        format: PLAN_FORMAT.into(),
+        cluster: cluster.name().to_string(),
+        site: cluster.spec().site.clone(),
+        purpose: Purpose::Renew,
+        kubernetes: cluster.spec().kubernetes.version.to_string(),
+        spec: cluster.digest(),
+        release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
+        local_endpoint: cluster.local_endpoint().map(ToString::to_string),
+        registry: registry.clone(),
+        speaker: Places::of(cluster, inventory).speaker,
+        hosts: planned_hosts(cluster, inventory, &BTreeMap::new())?,
+        deviations: Vec::new(),
+        tasks,
+    })
+}
+
+fn renewable(facts: &HostFacts) -> BTreeMap<String, String> {
+    let renewable = facts.certificates.iter().filter(|certificate| certificate.renewable);
+    renewable.map(|certificate| (certificate.path.clone(), certificate.serial.clone())).collect()
+}
+
+fn renew(
+    cluster: &Cluster,
+    host: &Host,
+    serials: BTreeMap<String, String>,
+    after: Vec<String>,
+) -> Result<Task, PlanError> {
+    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)? };
+    Ok(Task {
+        id: format!("{}/renew", host.name),
+        host: host.name.to_string(),
+        after,
+        secrets: Vec::new(),
+        steps: vec![Step::new("certificates", renewal)],
+    })
+}
