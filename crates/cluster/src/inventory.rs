@@ -24,6 +24,18 @@ pub struct Observation {
     pub clock_ahead_ms: i64,
 }
 
+impl Observation {
+    /// Whether the host is a node, or on its way to be one.
+    pub fn has_joined(&self) -> bool {
+        matches!(&self.facts.kubernetes, Kubernetes::Sealock(node) if node.joined)
+    }
+
+    /// Whether a control plane that kubeadm is through with is on it.
+    pub fn is_plane(&self) -> bool {
+        matches!(&self.facts.kubernetes, Kubernetes::Sealock(node) if node.complete && node.control_plane)
+    }
+}
+
 /// The facts that a plan is bound to: where one changes between plan and apply, the plan is stale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

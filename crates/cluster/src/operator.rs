@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use ipnet::Ipv4Net;
 use sealock_node::facts::CertificateFact;
 use sealock_node::request::Registry;
@@ -27,13 +27,13 @@ pub use error::OperatorError;
 pub use removal::{Left, Removal};
 pub use status::{HostStatus, NodeStatus, Status};
 
-use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
+use crate::execute::{self, Binary, Connection, ExecuteError, Execution, Kit, Progress, SshSettings};
 use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
 use crate::plan::{self, Assessment, Intent, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
-use crate::spec::Cluster;
+use crate::spec::{Cluster, Host};
 use crate::tools::{self, Toolbox};
 
 /// What the station brings to every command on a cluster.
@@ -107,9 +107,11 @@ impl Operator<'_> {
             registry: &self.registry(),
             kubernetes_images: &images,
             earlier_pod_ranges: &self.earlier_pod_ranges()?,
+            earlier_speaker: &self.earlier_speaker()?,
             program: &self.binary.path_there(),
         };
         let fresh = plan::plan(&intent, &inventory)?;
+        self.check_members(cluster, &fresh, (&inventory, &connections)).await?;
         let (plan, resumed) = match self.unfinished(&fresh)? {
             Some(open) => {
                 open.check_resumable(&inventory)?;
@@ -137,28 +139,57 @@ impl Operator<'_> {
     /// A host is another's, or cannot be asked; there are no certificates yet.
     pub async fn plan_renewal(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
-        let (connections, inventory) = self.look(cluster).await?;
+        let planes = cluster.planes_only();
+        let (connections, inventory) = self.look(&planes).await?;
         let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Renew);
         let (plan, resumed) = match begun {
-            Some(open) if open.spec == cluster.digest() => {
+            Some(open) if open.spec == planes.digest() => {
                 open.check_resumable(&inventory)?;
                 (open, true)
             }
-            _ => (plan::plan_renewal(cluster, self.release, &self.registry(), &inventory)?, false),
+            _ => {
+                let plan = plan::plan_renewal(&planes, self.release, &self.registry(), &inventory)?;
+                self.check_etcd(&plan, &connections).await?;
+                (plan, false)
+            }
         };
         self.assess(plan, inventory, resumed, connections).await
     }
 
-    /// When the certificates on the hosts of `cluster` end, the host's name first.
-    ///
-    /// # Errors
-    /// A host cannot be asked.
-    pub async fn certificates(&self, cluster: &Cluster) -> Result<Vec<(String, CertificateFact)>, OperatorError> {
-        let (_, inventory) = self.look(cluster).await?;
-        let of = |(host, seen): (String, Observation)| {
-            seen.facts.certificates.into_iter().map(move |certificate| (host.clone(), certificate))
-        };
-        Ok(inventory.hosts.into_iter().flat_map(of).collect())
+    /// When the certificates of each host of `cluster` end, or why it cannot be asked.
+    pub async fn certificates(&self, cluster: &Cluster) -> Vec<(String, Result<Vec<CertificateFact>, ExecuteError>)> {
+        let asked = cluster.hosts().iter().map(async |host| {
+            let facts = self.ask(host).await.map(|(_, facts)| facts.certificates);
+            (host.name.to_string(), facts)
+        });
+        join_all(asked).await
+    }
+
+    /// No control plane host that is bare has a member in etcd: kubeadm would take that member's place there, without its log.
+    async fn check_members(
+        &self,
+        cluster: &Cluster,
+        plan: &Plan,
+        (inventory, connections): (&Inventory, &[Arc<Connection>]),
+    ) -> Result<(), OperatorError> {
+        let joined = |host: &&Host| inventory.hosts.get(host.name.as_str()).is_some_and(Observation::has_joined);
+        let newcomers: Vec<&Host> = cluster.control_planes().filter(|host| !joined(host)).collect();
+        let speaker = cluster.host(&plan.speaker).filter(joined);
+        let speaker = speaker.and_then(|host| connections.iter().find(|one| one.host() == host.name.as_str()));
+        let (Some(speaker), false) = (speaker, newcomers.is_empty()) else { return Ok(()) };
+        let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        match newcomers.iter().find(|host| members.of(host).is_some_and(|member| !member.learner)) {
+            Some(host) => Err(PlanError::StillMember { host: host.name.to_string() }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Every member of etcd is well: only then another one may be away for a moment.
+    async fn check_etcd(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
+        let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
+        let Some(speaker) = speaker.filter(|_| connections.len() > 1) else { return Ok(()) };
+        let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        if members.well { Ok(()) } else { Err(PlanError::EtcdUnwell.into()) }
     }
 
     /// Takes a plan that was reviewed before, instead of the one that would be made now.
@@ -312,6 +343,12 @@ impl Operator<'_> {
         // A first apply that was cut off has promised ranges too.
         let open = self.open_plans()?;
         Ok(open.first().map(Plan::pod_ranges).unwrap_or_default())
+    }
+
+    /// Who speaks in the plan that was begun last and not finished; empty where there is none.
+    fn earlier_speaker(&self) -> Result<String, OperatorError> {
+        let open = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Apply);
+        Ok(open.map(|plan| plan.speaker).unwrap_or_default())
     }
 
     /// The plan that was begun and not finished, if it differs from `fresh` in nothing but what the hosts were like.

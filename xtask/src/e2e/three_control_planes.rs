@@ -70,12 +70,13 @@ fn serials(desk: &Desk) -> Result<BTreeMap<String, String>> {
 
 /// The cluster does not miss it: the worker goes on reporting, the station goes on working, pods come and go.
 fn power_cut(desk: &Desk) -> Result<()> {
-    let before = renewed(desk, "w1")?;
     desk.lab.kill_machine("cp1")?;
+    let before = renewed(desk, "w1")?;
     until("the worker reports to others", || Ok(renewed(desk, "w1")? > before))?;
     expect(&mut desk.station(&["cluster", "cordon", "w1"]), 0, &["w1"])?;
     expect(&mut desk.station(&["cluster", "uncordon", "w1"]), 0, &["w1 takes new pods"])?;
-    expect(&mut desk.station(&["cluster", "kubeconfig"]), 0, &["server: https://10.77.0.1"])?;
+    let kubeconfig = expect(&mut desk.station(&["cluster", "kubeconfig"]), 0, &["server: https://10.77.0.12:6443"])?;
+    ensure!(!kubeconfig.contains("10.77.0.11"), "it still names the one that is gone");
     story::text(&mut kubectl(desk, &["rollout", "restart", "-n", "demo", "deployment/podinfo"]))?;
     story::text(&mut kubectl(desk, &["rollout", "status", "-n", "demo", "deployment/podinfo", "--timeout=120s"]))?;
     until("the cluster sees that it is gone", || Ok(!is_ready(desk, "cp1")?))

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{Connection, ExecuteError};
+use crate::spec::Host;
 
 /// `$1` is Sealock there, the rest are words of `sealock etcd`. Exit code 1 of `status` says that not all is well, which is why
 /// somebody is being removed.
@@ -19,19 +20,31 @@ const REFUSED: i32 = 3;
 /// The members of an etcd.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct EtcdMembers {
+    /// Whether every member serves, votes, and has raised no alarm.
+    pub(crate) well: bool,
     /// Whether a majority says so, and not one member alone as it remembers.
     pub(crate) agreed: bool,
     members: Vec<EtcdMember>,
 }
 
+/// One member.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-struct EtcdMember {
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EtcdMember {
+    /// As etcd prints it.
+    pub(crate) id: String,
+    /// Empty until it has started once.
     name: String,
+    peer_urls: Vec<String>,
+    /// It has no vote.
+    pub(crate) learner: bool,
 }
 
 impl EtcdMembers {
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.members.iter().any(|member| member.name == name)
+    /// The member of `host`: by its name, or by the address of one that has never started.
+    pub(crate) fn of(&self, host: &Host) -> Option<&EtcdMember> {
+        let url = format!("https://{}:2380", host.address);
+        self.members.iter().find(|member| member.name == host.name.as_str() || member.peer_urls.contains(&url))
     }
 }
 
@@ -45,17 +58,46 @@ impl Connection {
         serde_json::from_slice(&said).map_err(|source| self.not_understood("sealock etcd status", source))
     }
 
-    /// Takes the member called `name` out of the etcd of this control plane host, or looks whether it may be.
+    /// Takes the member with this id out of the etcd of this control plane host, or looks whether it may be.
     ///
     /// # Errors
     /// [`ExecuteError::Etcd`], where etcd would lose its majority; as every command.
-    pub(crate) async fn etcd_remove(&self, program: &str, name: &str, dry_run: bool) -> Result<(), ExecuteError> {
+    pub(crate) async fn etcd_remove(&self, program: &str, id: &str, dry_run: bool) -> Result<(), ExecuteError> {
         let how = if dry_run { "--dry-run" } else { "--yes" };
-        match self.script(ASK, &[program, "remove", name, how], b"").await {
+        match self.script(ASK, &[program, "remove", id, how], b"").await {
             Err(ExecuteError::Command { host, code: Some(REFUSED), said, .. }) => {
                 Err(ExecuteError::Etcd { host, said })
             }
             outcome => outcome.map(drop),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Cluster;
+
+    const SPEC: &str = "apiVersion: sealock/v1alpha1\nkind: Cluster\nmetadata: {name: plant-7}\nspec:\n  site: plant-7\n  \
+        kubernetes: {version: v1.36.3}\n  controlPlane: {endpoint: \"10.77.0.11:6443\"}\n  hosts:\n    - {name: cp1, address: 10.77.0.11, \
+        roles: [control-plane], ssh: {user: ops, hostKey: \"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8\"}}\n";
+
+    #[test]
+    fn a_member_that_never_started_is_found_by_its_address() {
+        let cluster = Cluster::load(std::path::Path::new("cluster.yaml"), SPEC).unwrap();
+        let host = cluster.host("cp1").unwrap();
+        let members = |member: &str| -> EtcdMembers {
+            serde_json::from_str(&format!(r#"{{"well":false,"agreed":true,"members":[{member}],"leader":null}}"#))
+                .unwrap()
+        };
+        let nameless =
+            r#"{"id":"8e9e","name":"","peerUrls":["https://10.77.0.11:2380"],"clientUrls":[],"learner":true}"#;
+        assert_eq!(members(nameless).of(host).map(|member| (member.id.as_str(), member.learner)), Some(("8e9e", true)));
+        let named =
+            r#"{"id":"8e9e","name":"cp1","peerUrls":["https://10.77.0.99:2380"],"clientUrls":[],"learner":false}"#;
+        assert!(members(named).of(host).is_some());
+        let other =
+            r#"{"id":"8e9e","name":"cp11","peerUrls":["https://10.77.0.110:2380"],"clientUrls":[],"learner":false}"#;
+        assert!(members(other).of(host).is_none());
     }
 }

@@ -29,6 +29,7 @@ pub(crate) use connection::last_words;
 pub use deliver::Binary;
 pub(crate) use deliver::{leave_mirror, take_back};
 pub use error::ExecuteError;
+pub(crate) use etcd::{EtcdMember, EtcdMembers};
 pub use gap::gap;
 pub use observe::{assess, observe};
 pub use remote::Kit;

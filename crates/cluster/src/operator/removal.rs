@@ -7,19 +7,23 @@
 use std::sync::Arc;
 
 use super::{Operator, OperatorError, Planned};
-use crate::execute::{self, Connection};
+use crate::execute::{self, Connection, EtcdMember, EtcdMembers, ExecuteError};
+use crate::inventory::Observation;
 use crate::plan::{self, PlanError};
-use crate::spec::Cluster;
+use crate::spec::{Cluster, Host};
 
 /// A host that is to leave, after all that can be known before was looked at.
 #[derive(Debug)]
 pub struct Removal {
     host: String,
-    is_control_plane: bool,
+    /// The host, where it carries a control plane.
+    plane: Option<Host>,
     /// The cluster without it.
     pub rest: Cluster,
     /// What gives the host back; nothing where it is lost.
     pub give_back: Option<Planned>,
+    /// What is done on the others afterwards, as it looks now.
+    pub others: Planned,
     /// A control plane host that stays.
     speaker: Arc<Connection>,
     program: String,
@@ -42,32 +46,37 @@ impl Operator<'_> {
     pub async fn removal(&self, cluster: &Cluster, host: &str, lost: bool) -> Result<Removal, OperatorError> {
         self.check_site(cluster)?;
         let (leaving, rest) = (cluster.only(host), cluster.without(host));
-        let is_control_plane = leaving.control_planes().next().is_some();
-        let speaker = self.speaker_of(&rest, host).await?;
+        let plane = leaving.control_planes().next().cloned();
+        let (speaker, members) = self.speaker_of(&rest, host).await?;
         let give_back = if lost { None } else { Some(self.give_back(&leaving).await?) };
         let program = self.binary.path_there();
-        let removal = Removal { host: host.to_owned(), is_control_plane, rest, give_back, speaker, program };
-        if removal.is_member().await? {
-            removal.speaker.etcd_remove(&removal.program, host, true).await?;
+        if let Some(member) = plane.as_ref().and_then(|plane| members.of(plane)) {
+            speaker.etcd_remove(&program, &member.id, true).await?;
         }
-        Ok(removal)
+        let others = self.plan(&rest).await?;
+        Ok(Removal { host: host.to_owned(), plane, rest, give_back, others, speaker, program })
     }
 
-    /// A connection to the first control plane host of `rest` that answers, with Sealock on it.
-    async fn speaker_of(&self, rest: &Cluster, leaving: &str) -> Result<Arc<Connection>, OperatorError> {
+    /// A connection to a control plane host of `rest` that is one, and what it says of etcd.
+    async fn speaker_of(&self, rest: &Cluster, leaving: &str) -> Result<(Arc<Connection>, EtcdMembers), OperatorError> {
         let mut silent = OperatorError::from(PlanError::LastControlPlane { host: leaving.to_owned() });
         for plane in rest.control_planes() {
-            match execute::connect(std::slice::from_ref(plane), &self.ssh).await {
-                Ok(connections) => {
-                    execute::observe(&connections, &self.binary).await?;
-                    if let Some(connection) = connections.into_iter().next() {
-                        return Ok(connection);
-                    }
-                }
+            match self.hear(plane).await {
+                Ok(Some(speaker)) => return Ok(speaker),
+                Ok(None) => {}
                 Err(error) => silent = error.into(),
             }
         }
         Err(silent)
+    }
+
+    async fn hear(&self, plane: &Host) -> Result<Option<(Arc<Connection>, EtcdMembers)>, ExecuteError> {
+        let connections = execute::connect(std::slice::from_ref(plane), &self.ssh).await?;
+        let inventory = execute::observe(&connections, &self.binary).await?;
+        let is_plane = inventory.hosts.values().any(Observation::is_plane);
+        let Some(connection) = connections.into_iter().next().filter(|_| is_plane) else { return Ok(None) };
+        let members = connection.etcd_members(&self.binary.path_there()).await?;
+        Ok(Some((connection, members)))
     }
 
     async fn give_back(&self, leaving: &Cluster) -> Result<Planned, OperatorError> {
@@ -78,21 +87,30 @@ impl Operator<'_> {
 }
 
 impl Removal {
+    /// Whether the member is out already, as after an attempt that was cut off: then its API server serves no more.
+    ///
+    /// # Errors
+    /// As every command.
+    pub async fn has_left(&self) -> Result<bool, OperatorError> {
+        match &self.plane {
+            Some(plane) => Ok(self.member(plane).await?.is_none()),
+            None => Ok(false),
+        }
+    }
+
     /// Takes the host's member out of etcd, and looks whether it is out.
     ///
     /// # Errors
     /// `QUORUM`; what etcd says.
     pub async fn leave_etcd(&self) -> Result<Left, OperatorError> {
-        if !self.is_control_plane {
-            return Ok(Left::Never);
+        let Some(plane) = &self.plane else { return Ok(Left::Never) };
+        if let Some(member) = self.member(plane).await? {
+            self.speaker.etcd_remove(&self.program, &member.id, false).await?;
         }
-        if self.is_member().await? {
-            self.speaker.etcd_remove(&self.program, &self.host, false).await?;
+        match self.member(plane).await? {
+            None => Ok(Left::Confirmed),
+            Some(_) => Err(OperatorError::StillMember { host: self.host.clone() }),
         }
-        if self.is_member().await? {
-            return Err(OperatorError::StillMember { host: self.host.clone() });
-        }
-        Ok(Left::Confirmed)
     }
 
     /// Takes the node out of the cluster's API.
@@ -104,12 +122,12 @@ impl Removal {
         Ok(self.speaker.admin_kubectl(&delete).await.map(drop)?)
     }
 
-    /// Whether a majority of etcd knows the host as a member, or would not say.
-    async fn is_member(&self) -> Result<bool, OperatorError> {
-        if !self.is_control_plane {
-            return Ok(false);
-        }
+    /// The host's member, by the word of a majority.
+    async fn member(&self, plane: &Host) -> Result<Option<EtcdMember>, OperatorError> {
         let members = self.speaker.etcd_members(&self.program).await?;
-        Ok(!members.agreed || members.has(&self.host))
+        if !members.agreed {
+            return Err(OperatorError::StillMember { host: self.host.clone() });
+        }
+        Ok(members.of(plane).cloned())
     }
 }

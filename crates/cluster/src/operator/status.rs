@@ -122,9 +122,7 @@ impl Operator<'_> {
         let mut hosts = Vec::new();
         for (host, answer) in cluster.hosts().iter().zip(asked) {
             let (status, connected) = host_status(host, answer);
-            if host.is_control_plane() {
-                connection = connection.or(connected);
-            }
+            connection = connection.or(connected);
             hosts.push(status);
         }
         let api_problem = match connection {
@@ -141,7 +139,7 @@ impl Operator<'_> {
         })
     }
 
-    async fn ask(&self, host: &Host) -> Result<(Arc<Connection>, HostFacts), ExecuteError> {
+    pub(super) async fn ask(&self, host: &Host) -> Result<(Arc<Connection>, HostFacts), ExecuteError> {
         let connection = Arc::new(Connection::open(host, &self.ssh).await?);
         let mut inventory = execute::observe(std::slice::from_ref(&connection), &self.binary).await?;
         match inventory.hosts.remove(host.name.as_str()) {
@@ -171,7 +169,9 @@ fn host_status(
         Ok((connection, facts)) => {
             status.owner = owner(&facts.kubernetes);
             status.drift = drift(&facts);
-            (status, Some(connection))
+            let is_plane =
+                matches!(&facts.kubernetes, Kubernetes::Sealock(node) if node.complete && node.control_plane);
+            (status, is_plane.then_some(connection))
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseI
 use crate::inventory::{Binding, Inventory};
 use crate::release::ReleaseView;
 use crate::render::kubeadm;
-use crate::spec::{Cluster, Cni, Host};
+use crate::spec::{Cluster, Cni, Host, check_beginning};
 
 /// What the pieces of a plan are made from.
 pub(super) struct Context<'a> {
@@ -63,7 +63,10 @@ pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanErro
         return Err(PlanError::Gates(failures));
     }
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
-    let places = Places::of(cluster, inventory);
+    let places = Places::of(cluster, inventory, intent.earlier_speaker);
+    if places.beginning {
+        check_beginning(cluster.spec())?;
+    }
     let context = Context { intent, release: ReleaseView::new(intent.release), inventory, ranges, places };
     Ok(Plan {
         format: PLAN_FORMAT.into(),

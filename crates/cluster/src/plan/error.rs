@@ -63,6 +63,17 @@ pub enum PlanError {
         /// The host.
         host: String,
     },
+    /// etcd knows a member on a host that has nothing of it: joining there would bring up a voter that has forgotten its log.
+    #[error(
+        "{host} is bare, and etcd still has its member: whoever joined in its place would have a vote and no memory"
+    )]
+    StillMember {
+        /// The host.
+        host: String,
+    },
+    /// etcd is in no state in which its members may be started anew one after the other.
+    #[error("not all members of etcd are well: starting another one anew could leave no majority")]
+    EtcdUnwell,
     /// There is nothing to renew.
     #[error("no control plane of cluster {cluster} has certificates that kubeadm could renew")]
     NoCertificates {
@@ -102,7 +113,7 @@ impl PlanError {
             Self::Revoked(_) => Some(Code::Revoked),
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::Stale { .. } => Some(Code::StalePlan),
-            Self::LastControlPlane { .. } => Some(Code::Quorum),
+            Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell => Some(Code::Quorum),
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
@@ -130,6 +141,8 @@ impl PlanError {
                 "no step was carried out. Import the publisher's newest bundle, and plan again with what takes its place; `sealock release show` marks what is revoked".into()
             }
             Self::Stale { .. } => "run `cluster plan` again and review what has changed".into(),
+            Self::StillMember { host } => format!("take it out first: `sealock cluster remove {host} --lost`, and apply again"),
+            Self::EtcdUnwell => "bring the members back that are down, or take out what is lost: `sealock cluster remove HOST --lost`".into(),
             Self::NoCertificates { .. } => "run `sealock cluster apply` first".into(),
             Self::LastControlPlane { .. } => {
                 "add another one first, or give all hosts back with `sealock cluster reset`".into()

@@ -50,6 +50,8 @@ pub struct Intent<'a> {
     pub kubernetes_images: &'a [String],
     /// The parts of the pod network that the hosts had in an earlier plan.
     pub earlier_pod_ranges: &'a BTreeMap<String, Ipv4Net>,
+    /// Who spoke for the cluster in a plan that is still open; empty where there is none.
+    pub earlier_speaker: &'a str,
     /// Where Sealock itself is on every host.
     pub program: &'a str,
 }

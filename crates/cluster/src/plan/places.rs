@@ -12,19 +12,25 @@ pub(super) struct Places {
     pub(super) founder: Option<String>,
     /// The control plane host that mints tokens and is asked about nodes.
     pub(super) speaker: String,
+    /// Whether there is no cluster yet.
+    pub(super) beginning: bool,
 }
 
 impl Places {
-    /// As it is, where there is a cluster already; else the first control plane of the spec is both.
-    pub(super) fn of(cluster: &Cluster, inventory: &Inventory) -> Self {
+    /// As it is, where there is a cluster already; else the first control plane of the spec is both. Whoever spoke in an `earlier` plan
+    /// goes on to, so that a plan that is under way stays the same.
+    pub(super) fn of(cluster: &Cluster, inventory: &Inventory, earlier: &str) -> Self {
         let named = |host: Option<&Host>| host.map(|host| host.name.to_string());
-        let find =
-            |is: fn(&ClusterNode) -> bool| cluster.control_planes().find(|host| node(host, inventory).is_some_and(is));
-        let (founded, complete) = (find(|node| node.founded), find(|node| node.complete && node.control_plane));
+        let is = |host: &Host, what: fn(&ClusterNode) -> bool| node(host, inventory).is_some_and(what);
+        let is_complete = |host: &&Host| is(host, |node| node.complete && node.control_plane);
+        let founded = cluster.control_planes().find(|host| is(host, |node| node.founded));
+        let complete = cluster.control_planes().filter(|host| host.name.as_str() == earlier).find(is_complete);
+        let complete = complete.or_else(|| cluster.control_planes().find(is_complete));
         let first = cluster.control_planes().next();
         let founder = if founded.is_some() || complete.is_some() { founded } else { first };
         let speaker = complete.or(founder);
-        Self { founder: named(founder), speaker: named(speaker).unwrap_or_default() }
+        let beginning = complete.is_none();
+        Self { founder: named(founder), speaker: named(speaker).unwrap_or_default(), beginning }
     }
 }
 

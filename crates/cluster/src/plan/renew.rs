@@ -9,6 +9,7 @@ use sealock_node::step::Renewal;
 use sealock_store::release::Published;
 
 use super::apply::{check_owners, planned_hosts};
+use super::gate::{Strictness, check_gates};
 use super::places::Places;
 use super::{PLAN_FORMAT, Plan, PlanError, Purpose, ReleaseId, Task};
 use crate::inventory::Inventory;
@@ -27,6 +28,11 @@ pub fn plan_renewal(
     inventory: &Inventory,
 ) -> Result<Plan, PlanError> {
     check_owners(cluster, inventory)?;
+    // A clock that is wrong would issue what has ended already.
+    let failures = check_gates(cluster, inventory, Strictness::Change);
+    if !failures.is_empty() {
+        return Err(PlanError::Gates(failures));
+    }
     let mut tasks: Vec<Task> = Vec::new();
     for host in cluster.control_planes() {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
@@ -49,7 +55,7 @@ pub fn plan_renewal(
         release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
         local_endpoint: cluster.local_endpoint().map(ToString::to_string),
         registry: registry.clone(),
-        speaker: Places::of(cluster, inventory).speaker,
+        speaker: Places::of(cluster, inventory, "").speaker,
         hosts: planned_hosts(cluster, inventory, &BTreeMap::new())?,
         deviations: Vec::new(),
         tasks,

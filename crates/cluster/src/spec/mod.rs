@@ -19,7 +19,7 @@ mod name;
 mod overrides;
 mod version;
 
-pub(crate) use control_plane::API_PORT;
+pub(crate) use control_plane::{API_PORT, check_beginning};
 pub use document::{ClusterDocument, ClusterKind, LoadError, Metadata};
 pub use endpoint::{Endpoint, ParseEndpointError};
 pub(crate) use host::fingerprint;
@@ -208,6 +208,11 @@ impl Cluster {
     /// of three until the next one comes.
     pub fn without(&self, name: &str) -> Self {
         self.keeping(|host| host.name.as_str() != name)
+    }
+
+    /// The control planes as if they were all of the cluster.
+    pub(crate) fn planes_only(&self) -> Self {
+        self.keeping(Host::is_control_plane)
     }
 
     /// The host called `name` as if it were all of the cluster.

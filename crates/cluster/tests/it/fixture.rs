@@ -186,6 +186,7 @@ pub(crate) fn plan_with(
         registry: &registry(),
         kubernetes_images: images,
         earlier_pod_ranges: &BTreeMap::new(),
+        earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
     };
     sealock_cluster::plan(&intent, inventory)

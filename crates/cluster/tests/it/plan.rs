@@ -123,7 +123,7 @@ fn certificates_are_renewed_on_one_control_plane_after_the_other() {
     for name in ["cp1", "cp2", "cp3", "w1"] {
         let facts = &mut hosts.hosts.get_mut(name).unwrap().facts;
         facts.kubernetes = joined("plant-7");
-        let file = |path: &str, renewable| CertificateFact {
+        let file = |path: &str, renewable: bool| CertificateFact {
             path: path.into(),
             name: "a".into(),
             serial: format!("01:{name}"),
@@ -142,6 +142,24 @@ fn certificates_are_renewed_on_one_control_plane_after_the_other() {
     assert_eq!(serials, [("/etc/kubernetes/pki/apiserver.crt", "01:cp2")]);
     assert!(renewal.config.contains("advertiseAddress: 10.77.0.12"), "{}", renewal.config);
     assert_eq!(Plan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
+}
+
+/// What is left of three goes on; nothing begins like that.
+#[test]
+fn a_cluster_of_two_control_planes_goes_on_and_does_not_begin() {
+    let two = three_planes().replace(
+        "name: cp3, address: 10.77.0.13, roles: [control-plane, worker]",
+        "name: cp3, address: 10.77.0.13, roles: [worker]",
+    );
+    let mut hosts = four_hosts();
+    let error = plan_of(&two, &hosts).unwrap_err();
+    assert_eq!(error.code(), Some(Code::Spec), "{error}");
+    let mut plane = joined("plant-7");
+    if let Kubernetes::Sealock(node) = &mut plane {
+        node.control_plane = true;
+    }
+    hosts.hosts.get_mut("cp2").unwrap().facts.kubernetes = plane;
+    assert_eq!(plan_of(&two, &hosts).unwrap().speaker, "cp2");
 }
 
 #[test]

@@ -43,7 +43,6 @@ fn mistakes_are_told_with_their_place() {
         ("same name twice", "name: w1", "name: cp1"),
         ("same address twice", "10.77.0.21", "10.77.0.11"),
         ("no control plane", "roles: [control-plane]", "roles: [worker]"),
-        ("two control planes", "roles: [worker]", "roles: [control-plane]"),
         ("the endpoint is one of three", "roles: [worker]", THREE_PLANES),
         ("a local proxy at an address", "10.77.0.11:6443}", "10.77.0.11:7443, localProxy: true}"),
         ("a local proxy at etcd's port", "10.77.0.11:6443}", "\"api.plant-7.internal:2379\", localProxy: true}"),

@@ -217,8 +217,7 @@ fn unserved(host: &dyn Host) -> Result<Option<String>, StepError> {
 
 /// Why the API server of this very host is not ready, where it is not.
 fn answers(host: &dyn Host) -> Result<Option<String>, StepError> {
-    let here = ["--server", "https://127.0.0.1:6443", "--tls-server-name", "kubernetes", "get", "--raw", "/readyz"];
-    let output = host.run(&super::kubeadm::kubectl(here))?;
+    let output = host.run(&super::kubeadm::api_ready())?;
     Ok((output.status != 0).then(|| output.complaint()))
 }
 

@@ -1,8 +1,10 @@
 //! `sealock cluster certificates`
 
 use jiff::Timestamp;
+use sealock_node::facts::CertificateFact;
 use serde::Serialize;
 
+use super::progress::harmless;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -37,25 +39,25 @@ struct Certificate {
 
 pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
-    let found = context.runtime()?.block_on(target.operator().certificates(&target.cluster))?;
+    let asked = context.runtime()?.block_on(target.operator().certificates(&target.cluster));
     let now = Timestamp::now();
-    let mut certificates: Vec<Certificate> = found
-        .into_iter()
-        .map(|(host, fact)| Certificate {
-            host,
-            days_left: fact.not_after.duration_since(now).as_hours().div_euclid(24),
-            path: fact.path,
-            name: fact.name,
-            serial: fact.serial,
-            not_after: fact.not_after,
-            authority: fact.authority,
-            renewable: fact.renewable,
-        })
-        .collect();
+    let (mut certificates, mut silent) = (Vec::new(), Vec::new());
+    for (host, answer) in asked {
+        match answer {
+            Ok(facts) => certificates.extend(facts.iter().map(|fact| certificate(&host, fact, now))),
+            Err(error) => silent.push((host, error)),
+        }
+    }
     certificates.sort_by(|a, b| (a.not_after, &a.host, &a.path).cmp(&(b.not_after, &b.host, &b.path)));
     context.ui.result(&certificates, table(&certificates))?;
     let soon: Vec<&Certificate> = certificates.iter().filter(|certificate| certificate.days_left < SOON).collect();
-    let Some(first) = soon.first() else { return Ok(()) };
+    for (host, error) in &silent {
+        context.ui.warn(format_args!("{host} is not in the list: {error}"));
+    }
+    let Some(first) = soon.first() else {
+        let Some((_, error)) = silent.into_iter().next() else { return Ok(()) };
+        return Err(error.into());
+    };
     let problem = format!(
         "{} of {} certificates end within {SOON} days, the first in {}",
         soon.len(),
@@ -68,6 +70,20 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
         "kubelet renews its own while it reaches an API server; an authority has to be rotated."
     };
     Err(CommandError::failed(problem).hint(hint))
+}
+
+/// What a host says of itself goes to a terminal: without what moves its cursor.
+fn certificate(host: &str, fact: &CertificateFact, now: Timestamp) -> Certificate {
+    Certificate {
+        host: host.to_owned(),
+        path: harmless(&fact.path),
+        name: harmless(&fact.name),
+        serial: harmless(&fact.serial),
+        not_after: fact.not_after,
+        days_left: fact.not_after.duration_since(now).as_hours().div_euclid(24),
+        authority: fact.authority,
+        renewable: fact.renewable,
+    }
 }
 
 fn table(certificates: &[Certificate]) -> Table {

@@ -55,7 +55,7 @@ fn describe(task: &Task, id: &str) -> String {
 }
 
 /// What a host says, on one line and without what a terminal would obey.
-fn harmless(said: &str) -> String {
+pub fn harmless(said: &str) -> String {
     said.chars().filter(|character| !character.is_control()).take(WORDS).collect()
 }
 

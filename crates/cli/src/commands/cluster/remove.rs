@@ -58,8 +58,11 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     let operator = target.operator();
     let removal = context.runtime()?.block_on(operator.removal(&target.cluster, &args.host, args.lost))?;
     if let Some(give_back) = &removal.give_back {
+        target.check_mirrors(give_back, context)?;
         context.ui.note(print(give_back));
     }
+    target.check_mirrors(&removal.others, context)?;
+    context.ui.note(print(&removal.others).brief());
     if context.dry_run {
         context.ui.note("nothing was changed");
         return Ok(());
@@ -67,7 +70,7 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     let name = target.cluster.name();
     context.ui.confirm(&format!("Take {} out of cluster {name}, with all that is stored on it?", args.host))?;
     let started = Instant::now();
-    if !args.lost {
+    if !args.lost && !context.runtime()?.block_on(removal.has_left())? {
         drain(args, name.as_str(), context)?;
     }
     leave(&removal, context)?;
@@ -81,7 +84,11 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     let outcome = Outcome { cluster: name.as_str(), host: &args.host, given_back, changed };
     let text = format!("{} is out of cluster {name}, in {}", args.host, took(started.elapsed()));
     context.ui.result(&outcome, text)?;
-    context.ui.note(format_args!("take {} out of {} now", args.host, args.target.file.display()));
+    let file = args.target.file.display();
+    context.ui.note(format_args!("take {} out of {file} now, or apply again to take it in anew", args.host));
+    if removal.rest.control_planes().count() == 2 {
+        context.ui.warn("two control planes are left: without either of them etcd has no majority. Add a third");
+    }
     Ok(())
 }
 

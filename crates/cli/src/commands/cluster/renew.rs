@@ -42,11 +42,16 @@ pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
     let applied = carry_out(&target.operator_now(context)?, &planned, context)?;
     let cluster = target.cluster.name().to_string();
     let outcome = Outcome { cluster, plan: digest(&planned)?, changed: applied.changed };
-    let text = format!(
-        "cluster {} serves new certificates: {} control planes, in {}",
-        outcome.cluster,
-        outcome.changed,
-        took(started.elapsed())
-    );
+    let text = match outcome.changed {
+        0 => format!(
+            "an earlier run has made the certificates of cluster {} anew; run it again to make them anew once more",
+            outcome.cluster
+        ),
+        changed => format!(
+            "cluster {} serves new certificates: {changed} control planes, in {}",
+            outcome.cluster,
+            took(started.elapsed())
+        ),
+    };
     context.ui.result(&outcome, text)
 }
