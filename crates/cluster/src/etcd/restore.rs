@@ -24,8 +24,6 @@ use super::snapshot::{self, Snapshot};
 pub const BUMP: u64 = 1_000_000_000;
 const NAME: &str = "rehearsal";
 const PREFIX: &str = ".sealock-rehearsal-";
-/// Locked for as long as the rehearsal in the folder goes on.
-const LOCK: &str = "lock";
 /// Has a program end with the one that started it, also where that one is killed.
 const SETPRIV: &str = "/usr/bin/setpriv";
 /// 8 GiB from and to a slow disk.
@@ -134,9 +132,8 @@ impl Scene {
     /// The data of a cluster is in it for a while: nobody but its own authority's client reads it over the network.
     fn new(folder: TempDir) -> Result<Self, EtcdError> {
         let (client, peer) = free_ports().map_err(EtcdError::io("find a free port for", folder.path()))?;
-        let lock = folder.path().join(LOCK);
-        let file = fs::File::create(&lock).and_then(|file| held(&file).map(|()| file));
-        let lock = file.map_err(EtcdError::io("lock", lock))?;
+        let lock = fs::File::open(folder.path()).and_then(|file| held(&file).map(|()| file));
+        let lock = lock.map_err(EtcdError::io("lock", folder.path()))?;
         let now = Timestamp::now();
         let authority = Authority::generate("rehearsal", now)?;
         let names = [Ipv4Addr::LOCALHOST.to_string()];
@@ -256,14 +253,15 @@ fn held(file: &fs::File) -> std::io::Result<()> {
     Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
 }
 
-/// Removes what rehearsals that were killed left behind: all that a cluster held lies in it. One that goes on holds its lock.
+/// Removes what rehearsals that were killed left behind: all that a cluster held lies in it. One that goes on holds a lock on its folder
+/// itself, so there is no moment at which a folder has no lock that anybody could look at.
 fn remove_abandoned(scratch: &Path) {
     let Ok(entries) = fs::read_dir(scratch) else { return };
     for entry in entries.filter_map(Result::ok) {
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
-        let free = fs::File::open(entry.path().join(LOCK)).is_ok_and(|lock| held(&lock).is_ok());
+        let free = fs::File::open(entry.path()).is_ok_and(|folder| held(&folder).is_ok());
         if free {
             // Somebody else's, where that fails; the rehearsal itself does not need it gone.
             let _ = fs::remove_dir_all(entry.path());

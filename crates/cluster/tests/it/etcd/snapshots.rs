@@ -63,9 +63,10 @@ async fn a_snapshot_is_taken_checked_and_rehearsed_and_a_damaged_one_is_refused(
 
     let programs = Programs { etcd: found.etcd(), etcdutl: found.etcdutl() };
     let scratch = tempfile::tempdir().unwrap();
-    // One that was killed left its folder, which nobody holds any more.
+    // Two that were killed left their folders, which nobody holds any more: one with data, one as empty as it was made.
     fs::create_dir(scratch.path().join(".sealock-rehearsal-killed")).unwrap();
-    fs::write(scratch.path().join(".sealock-rehearsal-killed/lock"), "").unwrap();
+    fs::write(scratch.path().join(".sealock-rehearsal-killed/ca.crt"), "").unwrap();
+    fs::create_dir(scratch.path().join(".sealock-rehearsal-begun")).unwrap();
     let rehearsed = rehearse(&programs, &wanted(&path, Some(&taken.snapshot.digest), scratch.path())).await.unwrap();
     assert_eq!(rehearsed.read.keys, 20);
     assert_eq!(rehearsed.content.revision, 21);
