@@ -20,6 +20,13 @@ use crate::ui::{Table, Ui, took};
 pub struct DrainArgs {
     #[command(flatten)]
     node: NodeArgs,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// Which pods may be lost, and how long they are waited for.
+#[derive(Debug, clap::Args)]
+pub struct HowArgs {
     /// Seconds to wait until all are gone
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
@@ -31,11 +38,21 @@ pub struct DrainArgs {
     delete_emptydir_data: bool,
 }
 
+impl HowArgs {
+    pub fn rules(&self) -> Rules {
+        Rules { force: self.force, delete_emptydir_data: self.delete_emptydir_data }
+    }
+
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
 pub fn run(args: &DrainArgs, context: &Context) -> Result<()> {
     let running = Running::of_node(&args.node, context)?;
     let (toolbox, runtime) = (running.toolbox(), context.runtime()?);
     let (node, target) = (args.node.host.as_str(), running.target(&toolbox));
-    let rules = Rules { force: args.force, delete_emptydir_data: args.delete_emptydir_data };
+    let rules = args.how.rules();
     if context.dry_run {
         let draining = runtime.block_on(nodes::look(node, rules, &target))?;
         context.ui.result(&draining, pods(&draining))?;
@@ -43,7 +60,7 @@ pub fn run(args: &DrainArgs, context: &Context) -> Result<()> {
         return Ok(());
     }
     let (started, told) = (Instant::now(), Told::default());
-    let timeout = Duration::from_secs(args.timeout);
+    let timeout = args.how.timeout();
     let tell = |event: &Progress<'_>| told.tell(&context.ui, event);
     let drained = runtime.block_on(nodes::drain(node, rules, timeout, &target, &tell))?;
     let Drained { evicted, stayed } = drained;

@@ -1,13 +1,13 @@
 //! `sealock cluster remove`
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use sealock_cluster::nodes::{self, NodeError, Rules};
+use sealock_cluster::nodes::{self, NodeError};
 use sealock_cluster::operator::{Left, Removal};
 use serde::Serialize;
 
 use super::carry_out::carry_out;
-use super::drain::Told;
+use super::drain::{HowArgs, Told};
 use super::plan::print;
 use super::running::{Running, check_host};
 use super::target::{Target, TargetArgs};
@@ -30,15 +30,8 @@ pub struct RemoveArgs {
     /// The machine is gone, or must not be touched: it is not asked, and its pods are not waited for
     #[arg(long)]
     lost: bool,
-    /// Seconds to wait until its pods are gone
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    timeout: u64,
-    /// Evict pods, too, that nothing starts anew
-    #[arg(long)]
-    force: bool,
-    /// Evict pods, too, that have written into emptyDir volumes: what is there is gone with them
-    #[arg(long)]
-    delete_emptydir_data: bool,
+    #[command(flatten)]
+    how: HowArgs,
 }
 
 #[derive(Serialize)]
@@ -95,10 +88,8 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
 fn drain(args: &RemoveArgs, cluster: &str, context: &Context) -> Result<()> {
     let running = Running::open(cluster, context)?;
     let (toolbox, told) = (running.toolbox(), Told::default());
-    let (rules, target) =
-        (Rules { force: args.force, delete_emptydir_data: args.delete_emptydir_data }, running.target(&toolbox));
+    let (rules, timeout, target) = (args.how.rules(), args.how.timeout(), running.target(&toolbox));
     let tell = |event: &nodes::Progress<'_>| told.tell(&context.ui, event);
-    let timeout = Duration::from_secs(args.timeout);
     match context.runtime()?.block_on(nodes::drain(&args.host, rules, timeout, &target, &tell)) {
         // An earlier attempt came further.
         Err(NodeError::NotANode { .. }) => Ok(()),
