@@ -32,7 +32,7 @@ impl Observation {
 
     /// Whether a control plane that kubeadm is through with is on it.
     pub fn is_plane(&self) -> bool {
-        matches!(&self.facts.kubernetes, Kubernetes::Sealock(node) if node.complete && node.control_plane)
+        matches!(&self.facts.kubernetes, Kubernetes::Sealock(node) if node.is_plane())
     }
 }
 

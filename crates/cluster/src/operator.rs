@@ -8,9 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 use ipnet::Ipv4Net;
-use sealock_node::facts::CertificateFact;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
@@ -20,20 +19,22 @@ use sealock_trust::site::SiteRoot;
 mod error;
 mod files;
 pub mod kubeconfig;
+mod members;
 mod removal;
+mod renewal;
 mod status;
 
 pub use error::OperatorError;
 pub use removal::{Left, Removal};
 pub use status::{HostStatus, NodeStatus, Status};
 
-use crate::execute::{self, Binary, Connection, ExecuteError, Execution, Kit, Progress, SshSettings};
-use crate::inventory::{Inventory, Observation};
+use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
+use crate::inventory::Inventory;
 use crate::journal::{self, Journal};
 use crate::plan::{self, Assessment, Intent, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
-use crate::spec::{Cluster, Host};
+use crate::spec::Cluster;
 use crate::tools::{self, Toolbox};
 
 /// What the station brings to every command on a cluster.
@@ -131,65 +132,6 @@ impl Operator<'_> {
         let (connections, inventory) = self.look(cluster).await?;
         let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory)?;
         self.assess(plan, inventory, false, connections).await
-    }
-
-    /// The plan that makes the certificates of `cluster` anew, or the one for it that was begun and not finished.
-    ///
-    /// # Errors
-    /// A host is another's, or cannot be asked; there are no certificates yet.
-    pub async fn plan_renewal(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
-        self.check_site(cluster)?;
-        let planes = cluster.planes_only();
-        let (connections, inventory) = self.look(&planes).await?;
-        let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Renew);
-        let (plan, resumed) = match begun {
-            Some(open) if open.spec == planes.digest() => {
-                open.check_resumable(&inventory)?;
-                (open, true)
-            }
-            _ => {
-                let plan = plan::plan_renewal(&planes, self.release, &self.registry(), &inventory)?;
-                self.check_etcd(&plan, &connections).await?;
-                (plan, false)
-            }
-        };
-        self.assess(plan, inventory, resumed, connections).await
-    }
-
-    /// When the certificates of each host of `cluster` end, or why it cannot be asked.
-    pub async fn certificates(&self, cluster: &Cluster) -> Vec<(String, Result<Vec<CertificateFact>, ExecuteError>)> {
-        let asked = cluster.hosts().iter().map(async |host| {
-            let facts = self.ask(host).await.map(|(_, facts)| facts.certificates);
-            (host.name.to_string(), facts)
-        });
-        join_all(asked).await
-    }
-
-    /// No control plane host that is bare has a member in etcd: kubeadm would take that member's place there, without its log.
-    async fn check_members(
-        &self,
-        cluster: &Cluster,
-        plan: &Plan,
-        (inventory, connections): (&Inventory, &[Arc<Connection>]),
-    ) -> Result<(), OperatorError> {
-        let joined = |host: &&Host| inventory.hosts.get(host.name.as_str()).is_some_and(Observation::has_joined);
-        let newcomers: Vec<&Host> = cluster.control_planes().filter(|host| !joined(host)).collect();
-        let speaker = cluster.host(&plan.speaker).filter(joined);
-        let speaker = speaker.and_then(|host| connections.iter().find(|one| one.host() == host.name.as_str()));
-        let (Some(speaker), false) = (speaker, newcomers.is_empty()) else { return Ok(()) };
-        let members = speaker.etcd_members(&self.binary.path_there()).await?;
-        match newcomers.iter().find(|host| members.of(host).is_some_and(|member| !member.learner)) {
-            Some(host) => Err(PlanError::StillMember { host: host.name.to_string() }.into()),
-            None => Ok(()),
-        }
-    }
-
-    /// Every member of etcd is well: only then another one may be away for a moment.
-    async fn check_etcd(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
-        let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
-        let Some(speaker) = speaker.filter(|_| connections.len() > 1) else { return Ok(()) };
-        let members = speaker.etcd_members(&self.binary.path_there()).await?;
-        if members.well { Ok(()) } else { Err(PlanError::EtcdUnwell.into()) }
     }
 
     /// Takes a plan that was reviewed before, instead of the one that would be made now.
@@ -438,7 +380,7 @@ mod tests {
     use sealock_trust::{FileKey, KeySet, Scheme, Signer as _};
 
     use super::*;
-    use crate::plan::{PLAN_FORMAT, ReleaseId, Task};
+    use crate::plan::Task;
     use crate::revoked::Fact;
 
     fn site() -> SiteRoot {
@@ -485,21 +427,7 @@ mod tests {
             secrets: Vec::new(),
             steps: vec![Step::new("images", Images { images })],
         };
-        Plan {
-            format: PLAN_FORMAT.into(),
-            cluster: "plant-7".into(),
-            site: "plant-7".into(),
-            purpose: Purpose::Apply,
-            kubernetes: "v1.36.3".into(),
-            spec: Digest::sha256(b"spec"),
-            release: ReleaseId { number: 1, digest: Digest::sha256(b"release 1") },
-            local_endpoint: None,
-            speaker: String::new(),
-            registry: Registry { name: "registry".into(), address: "10.77.0.2".into(), ca: String::new() },
-            hosts: Vec::new(),
-            deviations: Vec::new(),
-            tasks: vec![task],
-        }
+        Plan { tasks: vec![task], ..plan::example() }
     }
 
     #[tokio::test]

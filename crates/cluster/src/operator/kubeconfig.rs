@@ -54,12 +54,8 @@ fn answers(api: &str) -> bool {
 mod tests {
     use std::net::TcpListener;
 
-    use sealock_node::request::Registry;
-    use sealock_trust::Digest;
-
     use super::*;
     use crate::inventory::Binding;
-    use crate::plan::{PLAN_FORMAT, Purpose, ReleaseId};
 
     fn plane(name: &str, address: &str) -> PlannedHost {
         let binding = Binding {
@@ -77,19 +73,10 @@ mod tests {
 
     fn plan(local_endpoint: Option<&str>) -> Plan {
         Plan {
-            format: PLAN_FORMAT.into(),
-            cluster: "plant-7".into(),
-            site: "plant-7".into(),
-            purpose: Purpose::Apply,
-            kubernetes: "v1.36.3".into(),
-            spec: Digest::sha256(b"spec"),
-            release: ReleaseId { number: 1, digest: Digest::sha256(b"release 1") },
             local_endpoint: local_endpoint.map(Into::into),
             speaker: "cp1".into(),
-            registry: Registry { name: "registry".into(), address: "10.77.0.2".into(), ca: String::new() },
             hosts: vec![plane("cp1", "127.0.77.11"), plane("cp2", "127.0.77.12")],
-            deviations: Vec::new(),
-            tasks: Vec::new(),
+            ..crate::plan::example()
         }
     }
 

@@ -169,8 +169,7 @@ fn host_status(
         Ok((connection, facts)) => {
             status.owner = owner(&facts.kubernetes);
             status.drift = drift(&facts);
-            let is_plane =
-                matches!(&facts.kubernetes, Kubernetes::Sealock(node) if node.complete && node.control_plane);
+            let is_plane = matches!(&facts.kubernetes, Kubernetes::Sealock(node) if node.is_plane());
             (status, is_plane.then_some(connection))
         }
     }

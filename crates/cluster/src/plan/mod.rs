@@ -28,7 +28,7 @@ pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use print::{Assessment, Brief, Printed};
 pub use renew::plan_renewal;
-pub(crate) use reset::plan_removal;
+pub(crate) use reset::give_back;
 pub use reset::plan_reset;
 
 use crate::inventory::{Binding, Inventory};
@@ -263,5 +263,25 @@ impl Plan {
             }
         }
         Ok(())
+    }
+}
+
+/// A plan without hosts or tasks, for tests to fill.
+#[cfg(test)]
+pub(crate) fn example() -> Plan {
+    Plan {
+        format: PLAN_FORMAT.into(),
+        cluster: "plant-7".into(),
+        site: "plant-7".into(),
+        purpose: Purpose::Apply,
+        kubernetes: "v1.36.3".into(),
+        spec: Digest::sha256(b"spec"),
+        release: ReleaseId { number: 1, digest: Digest::sha256(b"release 1") },
+        local_endpoint: None,
+        registry: Registry { name: "registry".into(), address: "10.77.0.2".into(), ca: String::new() },
+        speaker: String::new(),
+        hosts: Vec::new(),
+        deviations: Vec::new(),
+        tasks: Vec::new(),
     }
 }

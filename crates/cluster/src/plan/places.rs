@@ -22,7 +22,7 @@ impl Places {
     pub(super) fn of(cluster: &Cluster, inventory: &Inventory, earlier: &str) -> Self {
         let named = |host: Option<&Host>| host.map(|host| host.name.to_string());
         let is = |host: &Host, what: fn(&ClusterNode) -> bool| node(host, inventory).is_some_and(what);
-        let is_complete = |host: &&Host| is(host, |node| node.complete && node.control_plane);
+        let is_complete = |host: &&Host| is(host, ClusterNode::is_plane);
         let founded = cluster.control_planes().find(|host| is(host, |node| node.founded));
         let complete = cluster.control_planes().filter(|host| host.name.as_str() == earlier).find(is_complete);
         let complete = complete.or_else(|| cluster.control_planes().find(is_complete));

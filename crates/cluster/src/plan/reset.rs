@@ -23,20 +23,11 @@ pub fn plan_reset(
     give_back(cluster, Purpose::Reset, release, registry, inventory)
 }
 
-/// The plan that returns the only host of `leaving` to what it was, while its cluster goes on elsewhere.
+/// The plan that returns every host of `cluster` to what it was. Where the purpose is to remove, the cluster goes on elsewhere.
 ///
 /// # Errors
-/// As [`plan_reset`].
-pub(crate) fn plan_removal(
-    leaving: &Cluster,
-    release: &Published,
-    registry: &Registry,
-    inventory: &Inventory,
-) -> Result<Plan, PlanError> {
-    give_back(leaving, Purpose::Remove, release, registry, inventory)
-}
-
-fn give_back(
+/// A host that is another's.
+pub(crate) fn give_back(
     cluster: &Cluster,
     purpose: Purpose,
     release: &Published,

@@ -154,6 +154,13 @@ pub struct ClusterNode {
     pub ca_hash: Option<String>,
 }
 
+impl ClusterNode {
+    /// Whether a control plane is on it that kubeadm is through with.
+    pub fn is_plane(&self) -> bool {
+        self.complete && self.control_plane
+    }
+}
+
 /// A certificate of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,6 +2,7 @@
 
 use sealock_cluster::operator::{Applied, Operator, Planned};
 use sealock_trust::Digest;
+use serde::Serialize;
 
 use super::plan::print;
 use super::progress;
@@ -33,6 +34,23 @@ pub fn review(planned: &Planned, question: &str, context: &Context) -> Result<()
 pub fn carry_out(operator: &Operator<'_>, planned: &Planned, context: &Context) -> Result<Applied> {
     let live = context.ui.live();
     Ok(context.runtime()?.block_on(operator.apply(planned, &|event| progress::tell(&live, event)))?)
+}
+
+/// What carrying out a plan came to.
+#[derive(Serialize)]
+pub struct Outcome {
+    pub cluster: String,
+    plan: Digest,
+    /// Steps that changed something.
+    pub changed: usize,
+}
+
+impl Outcome {
+    /// # Errors
+    /// As [`digest`].
+    pub fn new(planned: &Planned, applied: &Applied) -> Result<Self> {
+        Ok(Self { cluster: planned.plan.cluster.clone(), plan: digest(planned)?, changed: applied.changed })
+    }
 }
 
 /// The plan's digest, under which its journals are kept.

@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use sealock_trust::Digest;
-use serde::Serialize;
-
-use super::carry_out::{carry_out, digest, review};
+use super::carry_out::{Outcome, carry_out, review};
 use super::plan::show;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
@@ -22,14 +19,6 @@ pub struct RenewArgs {
     target: TargetArgs,
 }
 
-#[derive(Serialize)]
-struct Outcome {
-    cluster: String,
-    plan: Digest,
-    /// Control planes whose certificates are new.
-    changed: usize,
-}
-
 pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
@@ -40,8 +29,7 @@ pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
     review(&planned, "Make these certificates anew?", context)?;
     let started = Instant::now();
     let applied = carry_out(&target.operator_now(context)?, &planned, context)?;
-    let cluster = target.cluster.name().to_string();
-    let outcome = Outcome { cluster, plan: digest(&planned)?, changed: applied.changed };
+    let outcome = Outcome::new(&planned, &applied)?;
     let text = match outcome.changed {
         0 => format!(
             "an earlier run has made the certificates of cluster {} anew; run it again to make them anew once more",

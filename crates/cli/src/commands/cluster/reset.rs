@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use sealock_trust::Digest;
-use serde::Serialize;
-
-use super::carry_out::{carry_out, digest, review};
+use super::carry_out::{Outcome, carry_out, review};
 use super::plan::show;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
@@ -21,14 +18,6 @@ pub struct ResetArgs {
     target: TargetArgs,
 }
 
-#[derive(Serialize)]
-struct Outcome {
-    cluster: String,
-    plan: Digest,
-    /// Steps that changed something.
-    changed: usize,
-}
-
 pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
@@ -40,7 +29,7 @@ pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
     review(&planned, &format!("Destroy cluster {name} with all its data?"), context)?;
     let started = Instant::now();
     let applied = carry_out(&operator, &planned, context)?;
-    let outcome = Outcome { cluster: name.to_string(), plan: digest(&planned)?, changed: applied.changed };
+    let outcome = Outcome::new(&planned, &applied)?;
     let text = match outcome.changed {
         0 => format!("nothing to do: the hosts of cluster {} are free", outcome.cluster),
         _ => format!("the hosts of cluster {} are what they were, in {}", outcome.cluster, took(started.elapsed())),

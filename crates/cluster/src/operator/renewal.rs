@@ -1,0 +1,43 @@
+//! Certificates: when they end, and the plan that makes them anew.
+
+use futures_util::future::join_all;
+use sealock_node::facts::CertificateFact;
+
+use super::{Operator, OperatorError, Planned};
+use crate::execute::ExecuteError;
+use crate::plan::{self, Purpose};
+use crate::spec::Cluster;
+
+impl Operator<'_> {
+    /// The plan that makes the certificates of `cluster` anew, or the one for it that was begun and not finished.
+    ///
+    /// # Errors
+    /// A host is another's, or cannot be asked; there are no certificates yet.
+    pub async fn plan_renewal(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
+        self.check_site(cluster)?;
+        let planes = cluster.planes_only();
+        let (connections, inventory) = self.look(&planes).await?;
+        let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Renew);
+        let (plan, resumed) = match begun {
+            Some(open) if open.spec == planes.digest() => {
+                open.check_resumable(&inventory)?;
+                (open, true)
+            }
+            _ => {
+                let plan = plan::plan_renewal(&planes, self.release, &self.registry(), &inventory)?;
+                self.check_etcd(&plan, &connections).await?;
+                (plan, false)
+            }
+        };
+        self.assess(plan, inventory, resumed, connections).await
+    }
+
+    /// When the certificates of each host of `cluster` end, or why it cannot be asked.
+    pub async fn certificates(&self, cluster: &Cluster) -> Vec<(String, Result<Vec<CertificateFact>, ExecuteError>)> {
+        let asked = cluster.hosts().iter().map(async |host| {
+            let facts = self.ask(host).await.map(|(_, facts)| facts.certificates);
+            (host.name.to_string(), facts)
+        });
+        join_all(asked).await
+    }
+}
