@@ -15,7 +15,7 @@ const SOON: i64 = 30;
 
 /// Show when the certificates of the cluster end, the first to end first
 ///
-/// Exit code 1 where one has ended, or ends within 30 days.
+/// Exit code 1 where one has ended, or ends within 30 days. A host that cannot be asked is named, and makes it no success either.
 #[derive(Debug, clap::Args)]
 pub struct CertificatesArgs {
     #[command(flatten)]

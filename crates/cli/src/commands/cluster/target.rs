@@ -106,7 +106,8 @@ pub fn ssh(args: &TargetArgs) -> Result<(TempDir, SshSettings)> {
 /// # Errors
 /// The spec cannot be read, or is not understood.
 pub fn load(file: &Path) -> Result<Cluster> {
-    Cluster::load(file, &files::read_text(file)?).map_err(misread)
+    let text = files::read_text(file).map_err(|error| error.hint("`--file FILE` names the cluster spec."))?;
+    Cluster::load(file, &text).map_err(misread)
 }
 
 /// A spec that is not understood, with its place first.
