@@ -1,6 +1,6 @@
 # The two commands: `make demo` and `make test`. Both set up all they need on a fresh Debian or Ubuntu machine.
 
-.PHONY: help setup demo demo-down test bench conformance soak crash clients attacks interop fuzz codegen
+.PHONY: help setup demo demo-down test bench conformance soak crash clients attacks interop fuzz codegen e2e-all
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo-down: setup ## Remove what the demo left
 
 test: setup ## Everything that CI checks
 	@. ./bootstrap.sh --env && cargo xtask ci
+
+e2e-all: setup ## Every end-to-end scenario, also those that take too long for CI
+	@. ./bootstrap.sh --env && cargo xtask e2e --all
 
 bench: setup ## Build, import, send, repair and the registry beside the peers, in one run
 	@./lab/setup.sh docker-registry:docker-registry par2:par2

@@ -1,5 +1,5 @@
 #!/bin/bash
-# build.sh [PART…]      builds what is missing of the lab's parts (all of them but the judges, if none is named)
+# build.sh [PART…]      builds what is missing of the lab's parts (all of them but the judges and what is next, if none is named)
 # build.sh --path PART  prints the folder that holds a built part
 #
 # A part is a recipe beside this file. Its result is kept in $CACHE/PART-KEY, where the key is the SHA-256 of all that
@@ -13,6 +13,8 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/sealock/lab
 WORK=$CACHE/work
 # Kubernetes takes longest. `pause` and `upstream` are made of what stands before them.
 ALL=(rootfs runc kubernetes containerd coredns etcd registry cni-plugins helm podinfo node-exporter crane pause upstream)
+# For a lab whose cluster is upgraded.
+NEXT=(kubernetes-next coredns-next etcd-next upstream-next)
 # No part of the lab, and long to build: programs that judge what we make.
 JUDGES=(oras cosign conformance)
 
@@ -66,9 +68,9 @@ build() {
 
 forget_superseded() {
   local part folder
-  for part in "${ALL[@]}" "${JUDGES[@]}"; do
+  for part in "${ALL[@]}" "${NEXT[@]}" "${JUDGES[@]}"; do
     for folder in "$CACHE/$part"-????????????????*; do
-      if [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
+      if [[ ${folder##*/} =~ ^$part-[0-9a-f]{16} ]] && [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
         rm -rf "$folder"
       fi
     done

@@ -23,10 +23,12 @@ mod members;
 mod removal;
 mod renewal;
 mod status;
+mod upgrade;
 
 pub use error::OperatorError;
 pub use removal::{Left, Removal};
 pub use status::{HostStatus, NodeStatus, Status};
+pub use upgrade::Upgrade;
 
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::Inventory;
@@ -98,6 +100,7 @@ impl Operator<'_> {
     /// The spec, the release or a host does not allow it.
     pub async fn plan(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
+        self.check_no_upgrade()?;
         let toolbox = self.toolbox();
         // Before any host is touched: kubeadm reads what it will be given.
         let images = tools::kubernetes_images(&toolbox, cluster)?;
@@ -191,7 +194,7 @@ impl Operator<'_> {
             Journal::open(&journals, &digest)?.finished()?;
         }
         match plan.purpose {
-            Purpose::Apply => {
+            Purpose::Apply | Purpose::Upgrade => {
                 self.leave_mirror(&planned.connections).await?;
                 // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;
@@ -200,6 +203,11 @@ impl Operator<'_> {
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }
             Purpose::Renew => {
+                let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
+                Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
+            }
+            Purpose::Neighbours => {
+                self.keep_hosts_of(plan)?;
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }
@@ -302,9 +310,12 @@ impl Operator<'_> {
         Ok(self.open_plans()?.into_iter().find(same))
     }
 
-    /// Plans that were begun and that another one is now carried out in the place of are open no longer.
+    /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade stays open while a
+    /// host leaves.
     fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
-        for other in self.open_plans()?.iter().filter(|other| *other != plan) {
+        let is_leaving = matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours);
+        let stays_open = |other: &Plan| is_leaving && other.purpose == Purpose::Upgrade;
+        for other in self.open_plans()?.iter().filter(|other| *other != plan && !stays_open(other)) {
             let digest = other.digest().map_err(OperatorError::Unwritable)?;
             files::set_aside(&self.plan_path(&digest))?;
         }

@@ -141,22 +141,30 @@ impl<'a> ReleaseView<'a> {
     /// # Errors
     /// It is not in the release.
     pub fn program(&self, program: Program, architecture: &str, version: Option<&str>) -> Result<Found, NotInRelease> {
-        let (before, behind) = program.pattern(architecture);
-        let matching = self.references().iter().filter(|reference| reference.kind == ReferenceKind::File).filter_map(
-            |reference| {
-                let (repository, tag) = reference.name.rsplit_once(':')?;
-                let file_fits = match program {
-                    Program::CniPlugins => repository.contains(&behind),
-                    _ => repository.ends_with(&behind),
-                };
-                let fits = repository.starts_with(&before) && file_fits && version.is_none_or(|version| version == tag);
-                let artifact = Artifact { repository: repository.into(), digest: reference.digest.clone() };
-                fits.then(|| Found { version: tag.into(), artifact })
-            },
-        );
+        let matching =
+            self.of(program, architecture).filter(|found| version.is_none_or(|version| version == found.version));
         matching.max_by(|a, b| compare_versions(&a.version, &b.version)).ok_or_else(|| {
             let wanted = version.map(|version| format!(" {version}")).unwrap_or_default();
             self.missing(format!("{}{wanted} for linux/{architecture}", program.as_str()))
+        })
+    }
+
+    /// The versions in which the release carries `program` for `architecture`.
+    pub(crate) fn versions(&self, program: Program, architecture: &str) -> Vec<String> {
+        self.of(program, architecture).map(|found| found.version).collect()
+    }
+
+    fn of(&self, program: Program, architecture: &str) -> impl Iterator<Item = Found> {
+        let (before, behind) = program.pattern(architecture);
+        let files = self.references().iter().filter(|reference| reference.kind == ReferenceKind::File);
+        files.filter_map(move |reference| {
+            let (repository, tag) = reference.name.rsplit_once(':')?;
+            let file_fits = match program {
+                Program::CniPlugins => repository.contains(&behind),
+                _ => repository.ends_with(&behind),
+            };
+            let artifact = Artifact { repository: repository.into(), digest: reference.digest.clone() };
+            (repository.starts_with(&before) && file_fits).then(|| Found { version: tag.into(), artifact })
         })
     }
 

@@ -4,10 +4,11 @@ use anyhow::Result;
 
 use super::cases::{access, app, bundle, cluster, gap, import, outside, running_site, serve};
 use super::{Case, Scenario};
+use crate::lab::Upstream;
 use crate::story::{Desk, STEPS};
 
 pub(super) const SCENARIO: Scenario =
-    Scenario { name: "across-the-gap", nodes: &["cp1", "w1"], story: run_story, cases: CASES };
+    Scenario { name: "across-the-gap", upstream: Upstream::One, nodes: &["cp1", "w1"], story: run_story, cases: CASES };
 
 /// In this order: what only looks comes before what takes the cluster away.
 const CASES: &[Case] = &[

@@ -9,10 +9,16 @@ use serde_json::Value;
 
 use super::expect::expect;
 use super::{Case, Scenario};
+use crate::lab::Upstream;
 use crate::story::{self, Desk, STEPS};
 
-pub(super) const SCENARIO: Scenario =
-    Scenario { name: "three-control-planes", nodes: &["cp1", "cp2", "cp3", "w1"], story: begin, cases: CASES };
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "three-control-planes",
+    upstream: Upstream::One,
+    nodes: &["cp1", "cp2", "cp3", "w1"],
+    story: begin,
+    cases: CASES,
+};
 
 /// In this order: each goes on from where the one before it ended.
 const CASES: &[Case] = &[

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::network::has_namespace;
-use super::{Lab, become_root, hole, nspawn, outside, parts};
+use super::{Lab, Upstream, become_root, hole, nspawn, outside, parts};
 
 /// Arguments of `cargo xtask lab`.
 #[derive(Args)]
@@ -75,7 +75,7 @@ pub fn command(args: LabArgs) -> Result<()> {
         Verb::Shell { machine } => {
             become_command(&lab, &machine, &["bash".to_owned(), "-i".to_owned(), "-l".to_owned()])
         }
-        Verb::Parts => parts::build().map(drop),
+        Verb::Parts => parts::build(Upstream::default()).map(drop),
         Verb::Hole { state: HoleState::Open } => lab.open_hole(),
         Verb::Hole { state: HoleState::Close } => lab.close_hole(),
         Verb::Kill { machine } => lab.kill_machine(&machine),

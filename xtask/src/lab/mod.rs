@@ -17,6 +17,7 @@ mod run;
 mod teardown;
 
 pub use cli::{LabArgs, command};
+pub use parts::Upstream;
 pub use privilege::become_root;
 
 use std::fs::{self, File};
@@ -37,6 +38,7 @@ const LABS: &str = "/var/tmp/sealock-lab";
 pub struct Lab {
     id: String,
     dir: PathBuf,
+    upstream: Upstream,
 }
 
 impl Lab {
@@ -49,7 +51,13 @@ impl Lab {
         if !fits {
             bail!("lab id {id:?}: use one to eight lower-case letters and digits");
         }
-        Ok(Self { id: id.to_owned(), dir: Path::new(LABS).join(id) })
+        Ok(Self { id: id.to_owned(), dir: Path::new(LABS).join(id), upstream: Upstream::default() })
+    }
+
+    /// The same lab with another upstream outside.
+    #[must_use]
+    pub fn with_upstream(self, upstream: Upstream) -> Self {
+        Self { upstream, ..self }
     }
 
     /// Builds what is missing of the parts and starts what is not running: the outside, the station and these nodes.
@@ -61,7 +69,7 @@ impl Lab {
         for node in nodes {
             machines.push(Machine::parse(node)?);
         }
-        let parts = parts::build()?;
+        let parts = parts::build(self.upstream)?;
         become_root()?;
         let _turn = self.take_turn()?;
         let watch = Stopwatch::start();
@@ -93,7 +101,7 @@ impl Lab {
     /// # Errors
     /// A part that cannot be built.
     pub fn build_parts(&self) -> Result<()> {
-        parts::build().map(drop)
+        parts::build(self.upstream).map(drop)
     }
 
     /// Ends and removes everything of this lab, and then looks whether anything is left.

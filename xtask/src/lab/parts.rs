@@ -25,23 +25,57 @@ pub(super) fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, |root| root.join("lab"))
 }
 
+/// What the outside serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upstream {
+    /// One Kubernetes.
+    #[default]
+    One,
+    /// The next one, too: a cluster is to be upgraded.
+    WithNext,
+}
+
+impl Upstream {
+    fn part(self) -> &'static str {
+        match self {
+            Self::One => "upstream",
+            Self::WithNext => "upstream-next",
+        }
+    }
+
+    /// What has to be built beside the lab's usual parts.
+    fn more(self) -> &'static [&'static str] {
+        match self {
+            Self::One => &[],
+            Self::WithNext => &["kubernetes-next", "coredns-next", "etcd-next", "upstream-next"],
+        }
+    }
+}
+
 /// Installs what this computer lacks, and builds the parts that are not in the cache.
 ///
 /// # Errors
 /// A package or a part that cannot be had; what went wrong is on standard error.
-pub(super) fn build() -> Result<Parts> {
-    for script in ["setup.sh", "parts/build.sh"] {
-        let script = scripts().join(script);
-        let status =
-            Command::new(&script).status().with_context(|| format!("{} cannot be started", script.display()))?;
-        if !status.success() {
-            bail!("{}: {status}", script.display());
-        }
+pub(super) fn build(upstream: Upstream) -> Result<Parts> {
+    run_script("setup.sh", &[])?;
+    run_script("parts/build.sh", &[])?;
+    if !upstream.more().is_empty() {
+        run_script("parts/build.sh", upstream.more())?;
     }
-    locate()
+    locate(upstream)
 }
 
-fn locate() -> Result<Parts> {
+fn run_script(script: &str, args: &[&str]) -> Result<()> {
+    let script = scripts().join(script);
+    let status = Command::new(&script).args(args).status();
+    let status = status.with_context(|| format!("{} cannot be started", script.display()))?;
+    if !status.success() {
+        bail!("{}: {status}", script.display());
+    }
+    Ok(())
+}
+
+fn locate(upstream: Upstream) -> Result<Parts> {
     let path_of = |part: &str| -> Result<PathBuf> {
         let script = scripts().join("parts/build.sh");
         let path = PathBuf::from(run::run(&script.to_string_lossy(), &["--path", part])?.trim());
@@ -52,7 +86,7 @@ fn locate() -> Result<Parts> {
     };
     Ok(Parts {
         rootfs: path_of("rootfs")?,
-        upstream: path_of("upstream")?,
+        upstream: path_of(upstream.part())?,
         coredns: path_of("coredns")?,
         registry: path_of("registry")?,
     })

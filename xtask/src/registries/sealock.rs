@@ -67,11 +67,11 @@ pub(super) fn prepare(
 fn access(folder: &Path, login: &Login, options: Options) -> Result<PathBuf> {
     fs::write(folder.join("users"), format!("{}:{}\n", login.user, super::distribution::HASH))?;
     let user = &login.user;
-    let anonymous = if options.login { "[]" } else { "['**']" };
+    let anonymous = if options.login { "pull: []" } else { "pull: ['**'], catalog: true" };
     let challenge = if options.bearer { "bearer" } else { "basic" };
     let text = format!(
         "apiVersion: sealock/v1alpha1\nkind: Registry\nmetadata: {{name: registry.bench}}\nspec:\n  \
-         htpasswd: users\n  login: {{challenge: {challenge}}}\n  anonymous: {{pull: {anonymous}}}\n  grants:\n    \
+         htpasswd: users\n  login: {{challenge: {challenge}}}\n  anonymous: {{{anonymous}}}\n  grants:\n    \
          - {{subjects: ['user/{user}'], repositories: ['**'], actions: [pull, push, delete, catalog]}}\n  rules:\n    \
          - {{repositories: ['**'], mutableTags: ['*'], sparse: true}}\n    \
          - {{repositories: ['bench.example/**'], mutableTags: ['*']}}\n"

@@ -41,6 +41,11 @@ pub(crate) struct EtcdMember {
 }
 
 impl EtcdMembers {
+    /// How many they are.
+    pub(crate) fn count(&self) -> usize {
+        self.members.len()
+    }
+
     /// The member of `host`: by its name, or by the address of one that has never started.
     pub(crate) fn of(&self, host: &Host) -> Option<&EtcdMember> {
         let url = format!("https://{}:2380", host.address);

@@ -1,5 +1,6 @@
 //! Carries out a plan: task after task, on all hosts at once where the plan allows it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -126,17 +127,20 @@ fn nonce() -> Result<String, ExecuteError> {
 impl Run<'_> {
     async fn all_tasks(&self, journal: &mut Journal) -> Result<usize, ExecuteError> {
         let mut schedule = Schedule::new(self.plan)?;
+        let mut passed_over: BTreeSet<&str> = BTreeSet::new();
         let mut under_way = FuturesUnordered::new();
         let mut changed = 0;
         let mut failure: Option<ExecuteError> = None;
         loop {
-            if failure.is_none() {
-                let startable: Vec<_> = schedule.startable().collect();
-                for (n, task) in startable {
-                    schedule.begin(task);
-                    journal.task_begun(&task.id)?;
-                    under_way.push(async move { (task, self.task(n, task).await) });
+            while let (None, Some((n, task))) = (&failure, schedule.startable()) {
+                schedule.begin(task);
+                if self.is_done_still(task, &passed_over) {
+                    passed_over.insert(&task.id);
+                    schedule.finish(task);
+                    continue;
                 }
+                journal.task_begun(&task.id)?;
+                under_way.push(async move { (task, self.task(n, task).await) });
             }
             match under_way.next().await {
                 None => break,
@@ -166,10 +170,14 @@ impl Run<'_> {
         }
     }
 
+    /// Whether it was found done, and nothing was carried out since that it comes after. What takes secrets changes nothing that was
+    /// found done: for its sake none are minted.
+    fn is_done_still(&self, task: &Task, passed_over: &BTreeSet<&str>) -> bool {
+        let untouched = || task.after.iter().all(|before| passed_over.contains(before.as_str()));
+        self.assessment.is_done(task) && (!task.secrets.is_empty() || untouched())
+    }
+
     async fn task(&self, n: usize, task: &Task) -> Result<usize, ExecuteError> {
-        if self.assessment.is_done(task) {
-            return Ok(0);
-        }
         let unit = unit(self.plan.purpose.as_str(), &self.digest, n);
         self.persist(async || self.begin(&unit, task).await).await?;
         let mut follower = Follower { run: self, unit: &unit, task, read: 0, changed: 0, step: None };

@@ -56,6 +56,13 @@ impl<'a> Api<'a> {
         found.map(drop).map_err(|error| self.unknown_node(node, error))
     }
 
+    /// Whether the node takes no new pods.
+    pub(super) async fn is_cordoned(&self, node: &str) -> Result<bool, NodeError> {
+        let asked = ["get", "node", node, "--output", "jsonpath={.spec.unschedulable}"];
+        let said = self.call(&asked, b"").await.map_err(|error| self.unknown_node(node, error))?;
+        Ok(said.trim_ascii() == b"true")
+    }
+
     /// Asks for the eviction of this very pod (policy/v1, Eviction).
     pub(super) async fn evict(&self, leaving: &Leaving) -> Result<Evicted, NodeError> {
         let pod = &leaving.pod;

@@ -43,6 +43,14 @@ pub async fn look(node: &str, rules: Rules, target: &Target<'_>) -> Result<Drain
     of_node(&Api::open(target)?, node, rules).await
 }
 
+/// Whether `node` takes no new pods.
+///
+/// # Errors
+/// [`NodeError::NotANode`]; what kubectl says.
+pub async fn is_cordoned(node: &str, target: &Target<'_>) -> Result<bool, NodeError> {
+    Api::open(target)?.is_cordoned(node).await
+}
+
 /// Cordons `node`, and evicts its pods, at most until `timeout` is over.
 ///
 /// Cut off anywhere, or refused by a budget for too long, it can be run again: what is gone is gone, the rest is asked for anew.

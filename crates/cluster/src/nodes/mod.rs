@@ -8,7 +8,7 @@ mod drain;
 mod draining;
 mod error;
 
-pub use drain::{Drained, Progress, drain, look};
+pub use drain::{Drained, Progress, drain, is_cordoned, look};
 pub use draining::{Draining, Held, Leaving, PodName, Reason, Rules, Staying, Stays};
 pub use error::NodeError;
 

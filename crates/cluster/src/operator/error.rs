@@ -8,6 +8,7 @@ use sealock_trust::reason::Code;
 
 use crate::execute::ExecuteError;
 use crate::journal::JournalError;
+use crate::nodes::NodeError;
 use crate::plan::PlanError;
 use crate::tools::ToolError;
 
@@ -24,6 +25,9 @@ pub enum OperatorError {
     /// A program of the release.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// A node cannot be emptied, or the cluster does not say.
+    #[error(transparent)]
+    Node(#[from] NodeError),
     /// The journal of the plan.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -61,6 +65,7 @@ impl OperatorError {
             Self::Plan(error) => error.code(),
             Self::Execute(error) => error.code(),
             Self::Tool(error) => error.code(),
+            Self::Node(error) => error.code(),
             Self::Journal(JournalError::File(sealock_node::journal::JournalError::Damaged { .. })) => {
                 Some(Code::Format)
             }
@@ -70,13 +75,14 @@ impl OperatorError {
 
     /// Whether trying again does not help.
     pub fn is_refusal(&self) -> bool {
-        self.code().is_some()
+        self.code().is_some() || matches!(self, Self::Node(error) if error.is_refusal())
     }
 
     /// Whether trying again may help, perhaps after the environment was seen to.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Execute(error) => error.is_retryable(),
+            Self::Node(error) => error.is_retryable(),
             Self::Journal(JournalError::Busy { .. } | JournalError::Lock { .. }) | Self::Io { .. } => true,
             Self::StillMember { .. } => true,
             _ => false,
@@ -88,6 +94,7 @@ impl OperatorError {
         match self {
             Self::Plan(error) => error.hint(),
             Self::Execute(error) => error.hint(),
+            Self::Node(error) => error.hint(),
             Self::Tool(ToolError::NotInRelease(_)) => {
                 Some("import a bundle that carries it: `kubernetes.versions` in sealock.yaml brings all of it".into())
             }

@@ -35,4 +35,21 @@ impl Operator<'_> {
         let members = speaker.etcd_members(&self.binary.path_there()).await?;
         if members.well { Ok(()) } else { Err(PlanError::EtcdUnwell.into()) }
     }
+
+    /// The same, and an alarm of the only member counts, too. Of two members neither may be away.
+    pub(super) async fn check_etcd_for_upgrade(
+        &self,
+        plan: &Plan,
+        connections: &[Arc<Connection>],
+    ) -> Result<(), OperatorError> {
+        let Some(speaker) = connections.iter().find(|connection| connection.host() == plan.speaker) else {
+            return Ok(());
+        };
+        let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        match (members.well, members.count()) {
+            (false, _) => Err(PlanError::EtcdUnwell.into()),
+            (true, 2) => Err(PlanError::TwoMembers.into()),
+            (true, _) => Ok(()),
+        }
+    }
 }

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use super::{Operator, OperatorError, Planned};
+use super::{Operator, OperatorError, Planned, files};
 use crate::execute::{self, Connection, EtcdMember, EtcdMembers, ExecuteError};
 use crate::inventory::Observation;
-use crate::plan::{self, PlanError, Purpose};
+use crate::plan::{self, Intent, Plan, PlanError, Purpose};
 use crate::spec::{Cluster, Host};
 
 /// A host that is to leave, after all that can be known before was looked at.
@@ -53,7 +53,8 @@ impl Operator<'_> {
         if let Some(member) = plane.as_ref().and_then(|plane| members.of(plane)) {
             speaker.etcd_remove(&program, &member.id, true).await?;
         }
-        let others = self.plan(&rest).await?;
+        let others =
+            if self.open_upgrade()?.is_some() { self.plan_neighbours(&rest).await? } else { self.plan(&rest).await? };
         Ok(Removal { host: host.to_owned(), plane, rest, give_back, others, speaker, program })
     }
 
@@ -77,6 +78,32 @@ impl Operator<'_> {
         let Some(connection) = connections.into_iter().next().filter(|_| is_plane) else { return Ok(None) };
         let members = connection.etcd_members(&self.binary.path_there()).await?;
         Ok(Some((connection, members)))
+    }
+
+    /// While an upgrade is under way, the others are told who has left, and go on as they are.
+    async fn plan_neighbours(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
+        let applied = self.applied()?.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;
+        let before = rest.with_version(applied.kubernetes.parse().unwrap_or(rest.spec().kubernetes.version));
+        let (connections, inventory) = self.look(&before).await?;
+        let intent = Intent {
+            cluster: &before,
+            release: self.release,
+            registry: &self.registry(),
+            kubernetes_images: &[],
+            earlier_pod_ranges: &self.earlier_pod_ranges()?,
+            earlier_speaker: &self.earlier_speaker()?,
+            program: &self.binary.path_there(),
+        };
+        let plan = plan::plan_neighbours(&intent, &inventory)?;
+        self.assess(plan, inventory, false, connections).await
+    }
+
+    /// What was applied last, with the hosts of `plan` in the place of its own.
+    pub(super) fn keep_hosts_of(&self, plan: &Plan) -> Result<(), OperatorError> {
+        let Some(applied) = self.applied()? else { return Ok(()) };
+        let kept =
+            Plan { hosts: plan.hosts.clone(), spec: plan.spec.clone(), speaker: plan.speaker.clone(), ..applied };
+        files::save(&self.folder.join("applied.json"), &self.encode(&kept)?)
     }
 
     async fn give_back(&self, leaving: &Cluster) -> Result<Planned, OperatorError> {

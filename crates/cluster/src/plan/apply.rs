@@ -11,6 +11,7 @@ use sealock_node::step::{
 
 use super::gate::{Strictness, check_gates};
 use super::places::Places;
+use super::versions::check_versions;
 use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseId, SecretKind, Task, prepare};
 use crate::inventory::{Binding, Inventory};
 use crate::release::ReleaseView;
@@ -21,9 +22,20 @@ use crate::spec::{Cluster, Cni, Host, check_beginning};
 pub(super) struct Context<'a> {
     pub(super) intent: &'a Intent<'a>,
     pub(super) release: ReleaseView<'a>,
-    inventory: &'a Inventory,
+    pub(super) inventory: &'a Inventory,
     ranges: BTreeMap<String, Ipv4Net>,
-    places: Places,
+    pub(super) places: Places,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        intent: &'a Intent<'a>,
+        inventory: &'a Inventory,
+        ranges: BTreeMap<String, Ipv4Net>,
+        places: Places,
+    ) -> Self {
+        Self { intent, release: ReleaseView::new(intent.release), inventory, ranges, places }
+    }
 }
 
 impl Context<'_> {
@@ -35,6 +47,26 @@ impl Context<'_> {
         let observation = self.inventory.hosts.get(host.name.as_str());
         let observation = observation.ok_or_else(|| PlanError::NotObserved { host: host.name.to_string() })?;
         Ok(&observation.facts.architecture)
+    }
+
+    /// The plan of `tasks`.
+    pub(super) fn plan(&self, purpose: Purpose, tasks: Vec<Task>) -> Result<Plan, PlanError> {
+        let Intent { cluster, release, registry, .. } = *self.intent;
+        Ok(Plan {
+            format: PLAN_FORMAT.into(),
+            cluster: cluster.name().to_string(),
+            site: cluster.spec().site.clone(),
+            purpose,
+            kubernetes: cluster.spec().kubernetes.version.to_string(),
+            spec: cluster.digest(),
+            release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
+            local_endpoint: cluster.local_endpoint().map(ToString::to_string),
+            registry: registry.clone(),
+            speaker: self.places.speaker.clone(),
+            hosts: planned_hosts(cluster, self.inventory, &self.ranges)?,
+            deviations: cluster.spec().overrides.deviations(),
+            tasks,
+        })
     }
 
     pub(super) fn smallest_mtu(&self) -> u32 {
@@ -58,6 +90,7 @@ impl Context<'_> {
 pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanError> {
     let cluster = intent.cluster;
     check_owners(cluster, inventory)?;
+    check_versions(cluster, inventory)?;
     let failures = check_gates(cluster, inventory, Strictness::Change);
     if !failures.is_empty() {
         return Err(PlanError::Gates(failures));
@@ -67,22 +100,9 @@ pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanErro
     if places.beginning {
         check_beginning(cluster.spec())?;
     }
-    let context = Context { intent, release: ReleaseView::new(intent.release), inventory, ranges, places };
-    Ok(Plan {
-        format: PLAN_FORMAT.into(),
-        cluster: cluster.name().to_string(),
-        site: cluster.spec().site.clone(),
-        purpose: Purpose::Apply,
-        kubernetes: cluster.spec().kubernetes.version.to_string(),
-        spec: cluster.digest(),
-        release: ReleaseId { number: intent.release.release.number, digest: intent.release.digest.clone() },
-        local_endpoint: cluster.local_endpoint().map(ToString::to_string),
-        registry: intent.registry.clone(),
-        hosts: planned_hosts(cluster, inventory, &context.ranges)?,
-        deviations: cluster.spec().overrides.deviations(),
-        tasks: tasks(&context)?,
-        speaker: context.places.speaker.clone(),
-    })
+    let context = Context::new(intent, inventory, ranges, places);
+    let tasks = tasks(&context)?;
+    context.plan(Purpose::Apply, tasks)
 }
 
 /// Every host of `cluster` is free or ours.
@@ -199,9 +219,9 @@ fn join(cluster: &Cluster, host: &Host, before: Option<String>) -> Result<Task, 
     })
 }
 
-fn steps_of(command: KubeadmCommand, phases: &[&str], host: &Host, config: &str) -> Vec<Step> {
+pub(super) fn steps_of(command: KubeadmCommand, phases: &[&str], host: &Host, config: &str) -> Vec<Step> {
     let step = |phase: &&str| {
-        let id = format!("kubeadm/{}/{}", command.as_str(), phase.replace(' ', "-"));
+        let id = format!("kubeadm/{}/{}", command.as_str(), phase).replace(' ', "-");
         let phase =
             KubeadmPhase { command, phase: (*phase).into(), node: host.name.to_string(), config: config.into() };
         Step::new(id, phase)
@@ -215,7 +235,7 @@ fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
         let node = host.name.to_string();
         Step::new(
             format!("ready/{node}"),
-            NodeReady { node, control_plane: host.is_control_plane(), timeout_seconds: 300 },
+            NodeReady { node, control_plane: host.is_control_plane(), version: None, timeout_seconds: 300 },
         )
     };
     Task {

@@ -8,7 +8,7 @@ use super::GateFailure;
 use crate::release::NotInRelease;
 use crate::render::RenderError;
 use crate::revoked::Needed;
-use crate::spec::SpecError;
+use crate::spec::{KubernetesVersion, SpecError};
 
 /// Why there is no plan, or why one must not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,14 @@ pub enum PlanError {
     /// No pause image is among kubeadm's images.
     #[error("kubeadm {version} names no pause image")]
     NoPauseImage {
+        /// The Kubernetes version.
+        version: String,
+    },
+    /// An add-on's image is not among kubeadm's images.
+    #[error("kubeadm {version} names no image of {name}")]
+    NoImage {
+        /// The add-on.
+        name: String,
         /// The Kubernetes version.
         version: String,
     },
@@ -74,6 +82,44 @@ pub enum PlanError {
     /// etcd is in no state in which its members may be started anew one after the other.
     #[error("not all members of etcd are well: starting another one anew could leave no majority")]
     EtcdUnwell,
+    /// Two voters are less safe than one: each that is started anew stops both.
+    #[error("etcd has two members: while one of them is started anew, the other one cannot decide anything")]
+    TwoMembers,
+    /// A host runs another version than the spec names.
+    #[error("host {host} runs Kubernetes {found}, and the spec says {wanted}")]
+    OtherVersion {
+        /// The host.
+        host: String,
+        /// What it runs.
+        found: String,
+        /// What the spec says.
+        wanted: String,
+    },
+    /// There is no way back to an older version.
+    #[error("host {host} runs Kubernetes {found}: {wanted} is older, and a cluster does not go back")]
+    Downgrade {
+        /// The host.
+        host: String,
+        /// What it runs.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// A host of the spec is no node yet.
+    #[error("host {host} is no complete node of the cluster yet")]
+    NotANode {
+        /// The host.
+        host: String,
+    },
+    /// An upgrade was begun, and is not finished.
+    #[error("the upgrade to Kubernetes {version} was begun and is not finished yet")]
+    UpgradeOpen {
+        /// Where it leads.
+        version: String,
+    },
+    /// An upgrade changes nothing but the version.
+    #[error("the spec differs from what was applied in more than the version")]
+    OtherSpec,
     /// There is nothing to renew.
     #[error("no control plane of cluster {cluster} has certificates that kubeadm could renew")]
     NoCertificates {
@@ -113,13 +159,20 @@ impl PlanError {
             Self::Revoked(_) => Some(Code::Revoked),
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::Stale { .. } => Some(Code::StalePlan),
-            Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell => Some(Code::Quorum),
+            Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell | Self::TwoMembers => {
+                Some(Code::Quorum)
+            }
+            Self::OtherVersion { .. } | Self::Downgrade { .. } | Self::OtherSpec => Some(Code::Spec),
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
-            Self::NoPauseImage { .. } | Self::NoCertificates { .. } | Self::Render(_) | Self::NotObserved { .. } => {
-                None
-            }
+            Self::NoPauseImage { .. }
+            | Self::NoImage { .. }
+            | Self::NoCertificates { .. }
+            | Self::NotANode { .. }
+            | Self::UpgradeOpen { .. }
+            | Self::Render(_)
+            | Self::NotObserved { .. } => None,
         }
     }
 
@@ -143,6 +196,16 @@ impl PlanError {
             Self::Stale { .. } => "run `cluster plan` again and review what has changed".into(),
             Self::StillMember { host } => format!("take it out first: `sealock cluster remove {host} --lost`, and apply again"),
             Self::EtcdUnwell => "bring the members back that are down, or take out what is lost: `sealock cluster remove HOST --lost`".into(),
+            Self::TwoMembers => "add a third control plane first, or take one out".into(),
+            Self::OtherVersion { found, wanted, .. } => match (found.parse::<KubernetesVersion>(), wanted.parse()) {
+                (Ok(runs), Ok(wanted)) if runs > wanted => format!("write `version: {runs}` into the spec"),
+                _ => format!("`sealock cluster upgrade` leads to {wanted}, step by step"),
+            },
+            Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`".into(),
+            Self::Downgrade { .. } => "write the version that runs into the spec".into(),
+            Self::NotANode { .. } | Self::OtherSpec => {
+                "run `sealock cluster apply` with the old version first, and change the version alone then".into()
+            }
             Self::NoCertificates { .. } => "run `sealock cluster apply` first".into(),
             Self::LastControlPlane { .. } => {
                 "add another one first, or give all hosts back with `sealock cluster reset`".into()

@@ -16,20 +16,26 @@ use serde::{Deserialize, Serialize};
 mod apply;
 mod error;
 mod gate;
+mod neighbours;
 mod places;
 mod prepare;
 mod print;
 mod renew;
 mod reset;
 mod revoked;
+mod upgrade;
+mod versions;
 
 pub use apply::plan;
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
+pub use neighbours::plan_neighbours;
 pub use print::{Assessment, Brief, Printed};
 pub use renew::plan_renewal;
 pub(crate) use reset::give_back;
 pub use reset::plan_reset;
+pub use upgrade::{Draining, plan_upgrade};
+pub use versions::{Way, oldest};
 
 use crate::inventory::{Binding, Inventory};
 use crate::spec::{Cluster, Deviation, Role};
@@ -103,6 +109,10 @@ pub enum Purpose {
     Remove,
     /// To make certificates anew.
     Renew,
+    /// To bring the cluster to another version of Kubernetes.
+    Upgrade,
+    /// To tell the hosts that stay who is still there.
+    Neighbours,
 }
 
 impl Purpose {
@@ -113,6 +123,8 @@ impl Purpose {
             Self::Reset => "reset",
             Self::Remove => "remove",
             Self::Renew => "renew",
+            Self::Upgrade => "upgrade",
+            Self::Neighbours => "neighbours",
         }
     }
 }

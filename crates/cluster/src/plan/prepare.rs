@@ -14,6 +14,7 @@ use crate::release::Program;
 use crate::render::{containerd, units};
 use crate::spec::{API_PORT, Cni, Host};
 
+const CONTAINERD: &str = "/usr/local/bin/containerd";
 const CONTAINERD_CONFIG: &str = "/etc/containerd/config.toml";
 
 /// Everything before kubeadm, on `host`.
@@ -25,7 +26,7 @@ pub(super) fn steps(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, Pla
     steps.push(Step::new("images", Images { images: images(context, host)? }));
     steps.push(kubelet_unit());
     if context.intent.cluster.spec().network.cni == Cni::Routed {
-        steps.push(Step::new("network", network(context, host)));
+        steps.push(network_step(context, host));
     }
     Ok(steps)
 }
@@ -47,7 +48,7 @@ fn foundation(intent: &Intent<'_>) -> Vec<Step> {
 }
 
 /// The endpoint is each host's own, and all API servers stand behind it.
-fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
+pub(super) fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
     let Some(endpoint) = intent.cluster.local_endpoint() else { return Vec::new() };
     let servers: Vec<String> =
         intent.cluster.control_planes().map(|host| format!("{}:{API_PORT}", host.address)).collect();
@@ -63,14 +64,25 @@ fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
 }
 
 fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let mut steps = vec![
+    let mut steps = runtime_components(context, host)?;
+    steps.push(context.program(host, Program::Kubelet)?);
+    steps.push(context.program(host, Program::Kubeadm)?);
+    if host.is_control_plane() {
+        steps.push(context.program(host, Program::Kubectl)?);
+    }
+    Ok(steps)
+}
+
+/// What runs containers.
+pub(super) fn runtime_components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
+    Ok(vec![
         context.component(host, Program::Runc, Packing::Plain, &[("runc", containerd::RUNC)])?,
         context.component(
             host,
             Program::Containerd,
             Packing::TarGzip,
             &[
-                ("bin/containerd", "/usr/local/bin/containerd"),
+                ("bin/containerd", CONTAINERD),
                 ("bin/containerd-shim-runc-v2", "/usr/local/bin/containerd-shim-runc-v2"),
                 ("bin/ctr", "/usr/local/bin/ctr"),
             ],
@@ -86,16 +98,16 @@ fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError
                 ("portmap", "/opt/cni/bin/portmap"),
             ],
         )?,
-        context.component(host, Program::Kubelet, Packing::Plain, &[("kubelet", "/usr/bin/kubelet")])?,
-        context.component(host, Program::Kubeadm, Packing::Plain, &[("kubeadm", "/usr/bin/kubeadm")])?,
-    ];
-    if host.is_control_plane() {
-        steps.push(context.component(host, Program::Kubectl, Packing::Plain, &[("kubectl", "/usr/bin/kubectl")])?);
-    }
-    Ok(steps)
+    ])
 }
 
 impl Context<'_> {
+    /// `program` of Kubernetes, where people look for it.
+    pub(super) fn program(&self, host: &Host, program: Program) -> Result<Step, PlanError> {
+        let name = program.as_str();
+        self.component(host, program, Packing::Plain, &[(name, &format!("/usr/bin/{name}"))])
+    }
+
     fn component(
         &self,
         host: &Host,
@@ -114,12 +126,13 @@ impl Context<'_> {
             artifact: found.artifact,
             packing,
             files: files.collect(),
+            staged: false,
         };
         Ok(Step::new(format!("component/{}", program.as_str()), component))
     }
 }
 
-fn container_runtime(context: &Context<'_>) -> Result<Vec<Step>, PlanError> {
+pub(super) fn container_runtime(context: &Context<'_>) -> Result<Vec<Step>, PlanError> {
     let overrides = &context.intent.cluster.spec().overrides;
     let registry = context.intent.registry;
     let file = |path: &str, content: String| File { path: path.into(), content, mode: Mode::FILE, replaces: None };
@@ -128,7 +141,7 @@ fn container_runtime(context: &Context<'_>) -> Result<Vec<Step>, PlanError> {
         content: units::CONTAINERD.into(),
         drop_ins: BTreeMap::new(),
         running: true,
-        restart_on: vec![CONTAINERD_CONFIG.into()],
+        restart_on: vec![CONTAINERD_CONFIG.into(), CONTAINERD.into()],
     };
     Ok(vec![
         Step::new("containerd/config", file(CONTAINERD_CONFIG, containerd::config(&context.pause()?, overrides)?)),
@@ -139,18 +152,22 @@ fn container_runtime(context: &Context<'_>) -> Result<Vec<Step>, PlanError> {
 }
 
 fn kubelet_unit() -> Step {
-    let unit = Unit {
+    Step::new("kubelet/unit", kubelet())
+}
+
+/// kubelet's unit: it runs once kubeadm has configured it.
+pub(super) fn kubelet() -> Unit {
+    Unit {
         name: "kubelet.service".into(),
         content: units::KUBELET.into(),
         drop_ins: BTreeMap::from([("10-kubeadm.conf".to_owned(), units::KUBEADM_DROP_IN.to_owned())]),
         running: false,
         restart_on: Vec::new(),
-    };
-    Step::new("kubelet/unit", unit)
+    }
 }
 
 /// What runs on the host before any application: a worker needs no control plane.
-fn images(context: &Context<'_>, host: &Host) -> Result<Vec<Image>, PlanError> {
+pub(super) fn images(context: &Context<'_>, host: &Host) -> Result<Vec<Image>, PlanError> {
     const OF_CONTROL_PLANES: [&str; 4] =
         ["/kube-apiserver:", "/kube-controller-manager:", "/kube-scheduler:", "/etcd:"];
     let names = context.intent.kubernetes_images.iter();
@@ -159,15 +176,17 @@ fn images(context: &Context<'_>, host: &Host) -> Result<Vec<Image>, PlanError> {
     wanted.map(|name| Ok(context.release.image(name)?)).collect()
 }
 
-fn network(context: &Context<'_>, host: &Host) -> RoutedNetwork {
+/// The pod network that comes built in.
+pub(super) fn network_step(context: &Context<'_>, host: &Host) -> Step {
     let network = &context.intent.cluster.spec().network;
     let others = context.intent.cluster.hosts().iter().filter(|other| other.name != host.name);
-    RoutedNetwork {
+    let network = RoutedNetwork {
         address: host.address.to_string(),
         pods: context.pods_of(host),
         cluster_pods: network.pods.to_string(),
         services: network.services.to_string(),
         mtu: context.smallest_mtu(),
         peers: others.map(|other| Peer { address: other.address.to_string(), pods: context.pods_of(other) }).collect(),
-    }
+    };
+    Step::new("network", network)
 }

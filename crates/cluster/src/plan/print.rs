@@ -105,6 +105,16 @@ impl Printed<'_> {
             }
             Purpose::Reset => writeln!(f, "Plan to give back the hosts of cluster {}", plan.cluster)?,
             Purpose::Renew => writeln!(f, "Plan to make the certificates of cluster {} anew", plan.cluster)?,
+            Purpose::Upgrade => {
+                writeln!(
+                    f,
+                    "Plan to upgrade cluster {} to Kubernetes {} (release {release})",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
+            Purpose::Neighbours => {
+                writeln!(f, "Plan to tell the hosts of cluster {} who is still there", plan.cluster)?;
+            }
             Purpose::Remove => writeln!(f, "Plan to take a host out of cluster {} and give it back", plan.cluster)?,
         }
         writeln!(f, "Digest {digest}")

@@ -11,6 +11,7 @@ use sealock_store::release::Published;
 use super::apply::{check_owners, planned_hosts};
 use super::gate::{Strictness, check_gates};
 use super::places::Places;
+use super::versions::check_versions;
 use super::{PLAN_FORMAT, Plan, PlanError, Purpose, ReleaseId, Task};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
@@ -20,7 +21,7 @@ use crate::spec::{Cluster, Host};
 /// are away at a time. It is bound to the serials that are there now: carried out twice it does nothing the second time.
 ///
 /// # Errors
-/// A host that is another's; no control plane has certificates yet.
+/// A host that is another's, or has another version than the spec says; no control plane has certificates yet.
 pub fn plan_renewal(
     cluster: &Cluster,
     release: &Published,
@@ -28,6 +29,7 @@ pub fn plan_renewal(
     inventory: &Inventory,
 ) -> Result<Plan, PlanError> {
     check_owners(cluster, inventory)?;
+    check_versions(cluster, inventory)?;
     // A clock that is wrong would issue what has ended already.
     let failures = check_gates(cluster, inventory, Strictness::Change);
     if !failures.is_empty() {

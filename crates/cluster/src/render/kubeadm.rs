@@ -50,6 +50,27 @@ pub(crate) fn join(cluster: &Cluster, host: &Host) -> Result<String, RenderError
     documents(&[join])
 }
 
+/// The configuration of `kubeadm upgrade`, on every host the same.
+pub(crate) fn upgrade(cluster: &Cluster) -> Result<String, RenderError> {
+    let ignored = &cluster.spec().overrides.ignore_preflight_errors;
+    let how = || {
+        let mut how =
+            object(json!({"imagePullPolicy": "IfNotPresent", "certificateRenewal": true, "etcdUpgrade": true}));
+        if !ignored.is_empty() {
+            how.insert("ignorePreflightErrors".into(), json!(ignored));
+        }
+        how
+    };
+    let mut apply = how();
+    apply.insert("kubernetesVersion".into(), json!(cluster.spec().kubernetes.version));
+    documents(&[object(json!({
+        "apiVersion": API,
+        "kind": "UpgradeConfiguration",
+        "apply": apply,
+        "node": how(),
+    }))])
+}
+
 fn secret(name: &str) -> Value {
     Value::String(format!("${{secret:{name}}}"))
 }

@@ -220,6 +220,13 @@ impl Cluster {
         self.keeping(|host| host.name.as_str() == name)
     }
 
+    /// The same cluster with another version of Kubernetes.
+    pub fn with_version(&self, version: KubernetesVersion) -> Self {
+        let mut other = self.clone();
+        other.spec.kubernetes.version = version;
+        other
+    }
+
     fn keeping(&self, keep: impl Fn(&Host) -> bool) -> Self {
         let hosts = self.spec.hosts.iter().filter(|host| keep(host)).cloned().collect();
         Self { name: self.name.clone(), spec: ClusterSpec { hosts, ..self.spec.clone() } }

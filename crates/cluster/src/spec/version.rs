@@ -19,6 +19,11 @@ impl KubernetesVersion {
     pub fn minor(self) -> u16 {
         self.minor
     }
+
+    /// The patch number: 3 of `v1.36.3`.
+    pub fn patch(self) -> u16 {
+        self.patch
+    }
 }
 
 impl fmt::Display for KubernetesVersion {

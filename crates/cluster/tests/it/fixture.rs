@@ -50,19 +50,35 @@ pub(crate) fn registry() -> Registry {
 }
 
 pub(crate) fn kubernetes_images() -> Vec<String> {
-    let names = [
-        "kube-apiserver:v1.36.3",
-        "kube-controller-manager:v1.36.3",
-        "kube-scheduler:v1.36.3",
-        "kube-proxy:v1.36.3",
-        "coredns/coredns:v1.14.2",
-        "pause:3.10.2",
-        "etcd:3.6.8-0",
-    ];
-    names.iter().map(|name| format!("registry.k8s.io/{name}")).collect()
+    images_of("v1.36.3", &["coredns/coredns:v1.14.2", "pause:3.10.2", "etcd:3.6.8-0"])
+}
+
+pub(crate) fn next_images() -> Vec<String> {
+    images_of("v1.37.2", &["coredns/coredns:v1.14.6", "pause:3.10.2", "etcd:3.7.0-0"])
+}
+
+fn images_of(version: &str, others: &[&str]) -> Vec<String> {
+    let own = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"];
+    let own = own.iter().map(|name| format!("registry.k8s.io/{name}:{version}"));
+    own.chain(others.iter().map(|name| format!("registry.k8s.io/{name}"))).collect()
 }
 
 pub(crate) fn release() -> Published {
+    release_with(&[])
+}
+
+/// The same, and what the next Kubernetes takes.
+pub(crate) fn next_release() -> Published {
+    let files = ["kubeadm", "kubelet", "kubectl"].map(|name| {
+        reference(&format!("dl.k8s.io/release/v1.37.2/bin/linux/amd64/{name}:v1.37.2"), ReferenceKind::File)
+    });
+    let here = kubernetes_images();
+    let images = next_images().into_iter().filter(|name| !here.contains(name));
+    let images = images.map(|name| reference(&name, ReferenceKind::Image));
+    release_with(&files.into_iter().chain(images).collect::<Vec<_>>())
+}
+
+fn release_with(more: &[Reference]) -> Published {
     let files = [
         "dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubeadm:v1.36.3",
         "dl.k8s.io/release/v1.36.3/bin/linux/amd64/kubelet:v1.36.3",
@@ -75,6 +91,7 @@ pub(crate) fn release() -> Published {
     ];
     let mut references: Vec<Reference> = files.iter().map(|name| reference(name, ReferenceKind::File)).collect();
     references.extend(kubernetes_images().iter().map(|name| reference(name, ReferenceKind::Image)));
+    references.extend_from_slice(more);
     references.sort_by(|a, b| a.name.cmp(&b.name));
     let selection = Selection {
         stream: "base".into(),

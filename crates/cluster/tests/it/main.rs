@@ -7,3 +7,4 @@ mod fixture;
 mod plan;
 mod revoked;
 mod spec;
+mod upgrade;

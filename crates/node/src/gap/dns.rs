@@ -9,7 +9,7 @@ const HEADER: usize = 12;
 
 /// What a resolver said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// It knows the name.
     Addresses(String),
     /// It answered that it does not.
@@ -19,7 +19,7 @@ pub(super) enum Reply {
 }
 
 /// Asks `resolver` for the addresses of `name`.
-pub(super) fn ask(resolver: IpAddr, name: &str, timeout: Duration) -> Reply {
+pub(crate) fn ask(resolver: IpAddr, name: &str, timeout: Duration) -> Reply {
     let mut id = [0; 2];
     if rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty()).is_err() {
         return Reply::Silence("there is no randomness".to_owned());

@@ -3,7 +3,7 @@
 //! A probe that hears nothing is only worth something if it would have heard an answer: each first reaches a control of the
 //! same kind inside the site, the [`Responder`] at the station. Silence without a control is `unproven`, never `blocked`.
 
-mod dns;
+pub(crate) mod dns;
 mod model;
 mod pod;
 mod responder;

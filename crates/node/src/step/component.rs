@@ -37,6 +37,9 @@ struct Record {
 impl Act for Component {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         self.check()?;
+        if self.staged {
+            return self.probe_files(host);
+        }
         let links = self.probe_links(host)?;
         if matches!(links, Probe::Foreign { .. }) {
             return Ok(links);
@@ -49,7 +52,9 @@ impl Act for Component {
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         self.check()?;
-        if let Probe::Foreign { found } = self.probe_links(host)? {
+        if let Probe::Foreign { found } = self.probe_links(host)?
+            && !self.staged
+        {
             return Err(StepError::Foreign { found });
         }
         context.admit(&self.artifact.repository, &self.artifact.digest)?;
@@ -59,12 +64,12 @@ impl Act for Component {
         if !self.probe_files(host)?.is_done() {
             self.fetch(host, context)?;
         }
-        self.link(host, &mut changes)
+        if self.staged { Ok(()) } else { self.link(host, &mut changes) }
     }
 
     fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
         let mut changes = Changes::load(host)?;
-        for file in self.files.iter().rev() {
+        for file in self.files.iter().rev().filter(|_| !self.staged) {
             changes.undo(host, &Subject::Link { path: file.link.clone() })?;
         }
         Ok(changes.undo(host, &Subject::Tree { path: self.folder() })?)

@@ -92,6 +92,9 @@ pub struct Component {
     pub packing: Packing,
     /// The files that are wanted.
     pub files: Vec<ComponentFile>,
+    /// Only fetched: the links stay what they are, for a later step to turn.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub staged: bool,
 }
 
 /// How the layer of a component's artifact is packed.
@@ -158,6 +161,10 @@ pub enum KubeadmCommand {
     Init,
     /// `kubeadm join phase …`
     Join,
+    /// `kubeadm upgrade apply phase …`
+    UpgradeApply,
+    /// `kubeadm upgrade node phase …`
+    UpgradeNode,
 }
 
 impl KubeadmCommand {
@@ -166,15 +173,22 @@ impl KubeadmCommand {
         match self {
             Self::Init => "init",
             Self::Join => "join",
+            Self::UpgradeApply => "upgrade apply",
+            Self::UpgradeNode => "upgrade node",
         }
+    }
+
+    /// Whether it changes a node that is there.
+    pub(crate) fn is_upgrade(self) -> bool {
+        matches!(self, Self::UpgradeApply | Self::UpgradeNode)
     }
 }
 
-/// One phase of `kubeadm init` or `kubeadm join`.
+/// One phase of `kubeadm init`, `join` or `upgrade`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct KubeadmPhase {
-    /// init or join.
+    /// Whose phase.
     pub command: KubeadmCommand,
     /// The phase as kubeadm names it, like `certs all`.
     pub phase: String,
@@ -227,6 +241,10 @@ pub struct NodeReady {
     /// Whether its etcd, API server, controller manager and scheduler are to be Ready, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub control_plane: bool,
+    /// The version that its kubelet is to have, where that matters: then it is looked at for a while, since a kubelet that was
+    /// started anew starts the control plane's pods anew, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// How long to wait.
     pub timeout_seconds: u32,
 }
@@ -291,6 +309,9 @@ impl fmt::Display for HostsEntry {
 
 impl fmt::Display for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.staged {
+            return write!(f, "fetch {} {}", self.name, self.version);
+        }
         write!(f, "install {} {} (", self.name, self.version)?;
         list(f, self.files.iter().map(|file| &file.link))?;
         f.write_str(")")
@@ -324,7 +345,8 @@ impl fmt::Display for RoutedNetwork {
 impl fmt::Display for NodeReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let control_plane = if self.control_plane { " with its control plane" } else { "" };
-        write!(f, "wait until node {}{control_plane} is Ready (at most {} s)", self.node, self.timeout_seconds)
+        let version = self.version.as_ref().map(|version| format!(" as {version}")).unwrap_or_default();
+        write!(f, "wait until node {}{control_plane} is Ready{version} (at most {} s)", self.node, self.timeout_seconds)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Phases of `kubeadm init` and `kubeadm join`, one step each with a probe of its own.
+//! Phases of `kubeadm init`, `join` and `upgrade`, one step each with a probe of its own.
 //!
 //! Every phase of kubeadm may be repeated. A phase is done when the host or the cluster shows its trace *and* Sealock's mark
 //! says that it ran with this configuration; a phase that only checks leaves nothing but the mark.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use sealock_trust::Digest;
 
 use super::unit::State;
-use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe};
+use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe, upgrade};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host, HostError};
@@ -45,10 +45,27 @@ pub const CONTROL_PLANE_JOIN_PHASES: &[&str] = &[
     "wait-control-plane",
 ];
 
+/// The phases of `kubeadm upgrade apply`: on the first control plane.
+pub const UPGRADE_APPLY_PHASES: &[&str] =
+    &["preflight", "control-plane", "upload-config all", "kubelet-config", "bootstrap-token", "post-upgrade"];
+
+/// The phase of `kubeadm upgrade apply` that comes when every control plane is new: before, kubeadm passes it over.
+pub const UPGRADE_ADD_ONS: &[&str] = &["addon all"];
+
+/// The phases of `kubeadm upgrade node` on a further control plane.
+pub const UPGRADE_CONTROL_PLANE_PHASES: &[&str] = &["preflight", "control-plane", "kubelet-config", "post-upgrade"];
+
+/// The phases of `kubeadm upgrade node` on a worker.
+pub const UPGRADE_WORKER_PHASES: &[&str] = &["preflight", "kubelet-config", "post-upgrade"];
+
 /// Marks of the phases that ran.
 pub(crate) const MARKS: &str = "/var/lib/sealock/node/phases";
 const CONFIG_FOLDER: &str = "/run/sealock";
 const TIMEOUT: Duration = Duration::from_secs(600);
+/// kubeadm waits five minutes for each of four components, and as long for each that it takes back.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// By this kubeadm says that it has done nothing, and calls that a success.
+const PASSED_OVER: &str = "Skipping upgrade of addons";
 const WAIT: Duration = Duration::from_secs(240);
 const PKI: &[&str] = &[
     "pki/ca.crt",
@@ -68,6 +85,12 @@ const KUBECONFIGS: &[&str] =
     &["admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"];
 const CONTROL_PLANE: &[&str] =
     &["manifests/kube-apiserver.yaml", "manifests/kube-controller-manager.yaml", "manifests/kube-scheduler.yaml"];
+const STATIC_PODS: &[&str] = &[
+    "manifests/etcd.yaml",
+    "manifests/kube-apiserver.yaml",
+    "manifests/kube-controller-manager.yaml",
+    "manifests/kube-scheduler.yaml",
+];
 const KUBELET: &[&str] = &["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
 const CREDENTIALS: &[&str] = &["kubelet.conf", "/var/lib/kubelet/pki/kubelet-client-current.pem"];
@@ -120,7 +143,7 @@ impl Act for KubeadmPhase {
         match host::read_text(host, &self.mark_path())? {
             Some(mark) if mark.trim() == self.config_digest() => Ok(Probe::Done),
             // kubeadm never does over what a node is made of: what may change, changes by an upgrade or a removal.
-            Some(_) if ended(host)? => Ok(Probe::foreign(format!(
+            Some(_) if !self.command.is_upgrade() && ended(host)? => Ok(Probe::foreign(format!(
                 "kubeadm {} went through with another configuration: version, networks, endpoint, labels and taints of a node \
                  stay what they were",
                 self.command.as_str()
@@ -140,12 +163,24 @@ impl Act for KubeadmPhase {
         let path = self.config_path();
         host.alter(Alteration::MakeDirectory { path: CONFIG_FOLDER, mode: Mode::EXECUTABLE })?;
         host::write(host, &path, Mode::PRIVATE, config.as_bytes())?;
+        let changes_static_pods = self.command.is_upgrade() && self.phase == "control-plane";
+        if changes_static_pods {
+            upgrade::put_back(host, context)?;
+            upgrade::forget_copies(host)?;
+        }
         // kubeadm repeats tokens and keys on its output; errors end in the journal and at the operator.
         let result = self.command(&path).must(host).map_err(|error| error.hiding(|text| context.secrets.hide(text)));
         // It holds secrets: it goes, whatever kubeadm said.
         let removed = host.alter(Alteration::RemoveFile { path: &path });
-        result?;
+        let said = result?;
         removed?;
+        if changes_static_pods {
+            upgrade::forget_copies(host)?;
+        }
+        if self.command.is_upgrade() && said.contains(PASSED_OVER) {
+            let because = "kubeadm has passed the add-ons over: an API server still shows the older version".to_owned();
+            return Err(StepError::NotHeld { because });
+        }
         self.mark(host)
     }
 
@@ -173,6 +208,7 @@ impl KubeadmPhase {
         let node = || vec!["node".to_owned(), self.node.clone()];
         Ok(match (self.command, self.phase.as_str()) {
             (_, "preflight") => Trace::Mark,
+            (KubeadmCommand::UpgradeApply | KubeadmCommand::UpgradeNode, phase) => return self.upgrade_trace(phase),
             (KubeadmCommand::Init, "certs all") => Trace::Files(PKI),
             (KubeadmCommand::Init, "kubeconfig all") => Trace::Files(KUBECONFIGS),
             (KubeadmCommand::Init, "etcd local") | (KubeadmCommand::Join, "etcd-join") => {
@@ -203,11 +239,23 @@ impl KubeadmPhase {
             (KubeadmCommand::Init, "addon coredns") => Trace::Objects(namespaced("deployment", "coredns")),
             (KubeadmCommand::Init, "addon kube-proxy") => Trace::Objects(namespaced("daemonset", "kube-proxy")),
             (KubeadmCommand::Join, "kubelet-wait-bootstrap") => Trace::Credentials,
-            (command, phase) => {
-                let problem = format!("kubeadm {} has no phase {phase:?} that Sealock knows", command.as_str());
-                return Err(StepError::Invalid { problem });
-            }
+            (_, phase) => return Err(self.unknown(phase)),
         })
+    }
+
+    /// An upgrade finds nearly all of it there already: that it ran is what Sealock's mark says.
+    fn upgrade_trace(&self, phase: &str) -> Result<Trace, StepError> {
+        match phase {
+            "control-plane" => Ok(Trace::Files(STATIC_PODS)),
+            "kubelet-config" => Ok(Trace::Files(KUBELET)),
+            "upload-config all" | "bootstrap-token" | "addon all" | "post-upgrade" => Ok(Trace::Mark),
+            phase => Err(self.unknown(phase)),
+        }
+    }
+
+    fn unknown(&self, phase: &str) -> StepError {
+        let problem = format!("kubeadm {} has no phase {phase:?} that Sealock knows", self.command.as_str());
+        StepError::Invalid { problem }
     }
 
     /// kubeadm's own phase takes no configuration: it would ask the internet for a version, and guess the node's address.
@@ -254,11 +302,18 @@ impl KubeadmPhase {
     }
 
     fn command(&self, config: &str) -> Command {
-        let phase = self.phase.split(' ');
-        let args = [self.command.as_str(), "phase"].into_iter().chain(phase).chain(["--config", config]);
-        // Without the flag the phase does nothing.
-        let upload = (self.phase == "upload-certs").then_some("--upload-certs");
-        Command::new("kubeadm", args.chain(upload)).timeout(TIMEOUT)
+        let words = |text: &'static str| text.split(' ');
+        let args =
+            words(self.command.as_str()).chain(["phase"]).chain(self.phase.split(' ')).chain(["--config", config]);
+        let more = match (self.command, self.phase.as_str()) {
+            // Without the flag the phase does nothing.
+            (_, "upload-certs") => Some("--upload-certs"),
+            // It would ask, and there is nobody.
+            (KubeadmCommand::UpgradeApply, "preflight") => Some("--yes"),
+            _ => None,
+        };
+        let limit = if self.command.is_upgrade() { UPGRADE_TIMEOUT } else { TIMEOUT };
+        Command::new("kubeadm", args.chain(more)).timeout(limit)
     }
 
     fn name(&self) -> String {
@@ -279,11 +334,29 @@ impl KubeadmPhase {
 }
 
 fn name_of(command: KubeadmCommand, phase: &str) -> String {
-    format!("{}-{}", command.as_str(), phase.replace(' ', "-"))
+    format!("{} {phase}", command.as_str()).replace(' ', "-")
 }
 
 fn mark_of(command: KubeadmCommand, phase: &str) -> String {
     format!("{MARKS}/{}", name_of(command, phase))
+}
+
+/// Whether `phase` of `command` has run with the configuration of this digest.
+pub(crate) fn ran_with(
+    host: &dyn Host,
+    command: KubeadmCommand,
+    phase: &str,
+    config: &Digest,
+) -> Result<bool, HostError> {
+    let mark = host::read_text(host, &mark_of(command, phase))?;
+    Ok(mark.is_some_and(|mark| mark.trim() == config.to_string()))
+}
+
+/// The marks that the phases of `command` have left on the host.
+pub(crate) fn marks(host: &dyn Host, command: KubeadmCommand) -> Result<Vec<String>, HostError> {
+    let prefix = format!("{}-", name_of(command, "").trim_end_matches('-'));
+    let names = host.list(MARKS)?;
+    Ok(names.iter().filter(|name| name.starts_with(&prefix)).map(|name| format!("{MARKS}/{name}")).collect())
 }
 
 /// Whether the first phase of `command` has run on the host.
@@ -310,7 +383,12 @@ pub(crate) fn ended(host: &dyn Host) -> Result<bool, HostError> {
 
 /// kubectl with the rights of the cluster's administrator; only on control plane hosts.
 pub(crate) fn kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
-    let flags = ["--kubeconfig", "/etc/kubernetes/admin.conf", "--request-timeout", "10s"];
+    unlimited_kubectl(["--request-timeout", "10s"].into_iter().chain(args))
+}
+
+/// The same for what takes as long as it takes.
+pub(crate) fn unlimited_kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    let flags = ["--kubeconfig", "/etc/kubernetes/admin.conf"];
     Command::new("kubectl", flags.into_iter().chain(args))
 }
 

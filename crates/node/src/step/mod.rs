@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 mod act;
 mod claim;
 mod component;
+mod containers;
 mod directory;
 mod etcd;
 mod file;
@@ -27,6 +28,7 @@ mod routed;
 mod rules;
 pub(crate) mod sysctl;
 mod unit;
+mod upgrade;
 
 pub(crate) use act::Act;
 pub(crate) use claim::{claimed, evidence};
@@ -35,9 +37,13 @@ pub use etcd::{
     EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, SetAside, certificate_files,
 };
 pub use kinds::*;
-pub use kubeadm::{CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, WORKER_JOIN_PHASES};
+pub use kubeadm::{
+    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, UPGRADE_ADD_ONS, UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES,
+    UPGRADE_WORKER_PHASES, WORKER_JOIN_PHASES,
+};
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub(crate) use unit::is_active as unit_is_active;
+pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
 /// One repeatable action on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +126,7 @@ step_kinds! {
     Unit: Reversible,
     /// Images preloaded into containerd by digest, and pinned.
     Images: Reversible,
-    /// One phase of `kubeadm init` or `kubeadm join`.
+    /// One phase of `kubeadm init`, `join` or `upgrade`.
     KubeadmPhase: Compensable,
     /// The pod network that comes built in.
     RoutedNetwork: Reversible,
@@ -128,6 +134,18 @@ step_kinds! {
     NodeReady: Reversible,
     /// Certificates of a control plane made anew, and in use.
     Renewal: OneWay,
+    /// A snapshot of etcd, before the control plane changes.
+    EtcdSnapshot: Reversible,
+    /// Empties a node; runs on a control plane host.
+    Drained: Compensable,
+    /// Lets new pods come to a node again; runs on a control plane host.
+    Uncordoned: Reversible,
+    /// The phases of kubeadm count as run with a newer configuration.
+    RunAs: Compensable,
+    /// Waits until a workload runs an image everywhere; runs on a control plane host.
+    RolledOut: Reversible,
+    /// The cluster's services are reached from the node.
+    ServicesAnswer: Reversible,
     /// Programs that lie on the host already, brought to their place by digest.
     LocalProgram: Reversible,
     /// etcd's certificates and keys.

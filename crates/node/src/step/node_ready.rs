@@ -1,6 +1,6 @@
 //! Waits until a node is Ready.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -11,6 +11,8 @@ use crate::error::StepError;
 use crate::host::{Host, HostError};
 use crate::wait;
 
+/// How long a node that was upgraded is to be Ready without a break.
+const STEADY: Duration = Duration::from_secs(10);
 /// What kubeadm labels the static pods of a control plane with.
 const CONTROL_PLANE: &[&str] = &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
@@ -20,7 +22,7 @@ impl Act for NodeReady {
             // Looked at before anything was installed, or before it has joined.
             return Ok(Probe::not_done(format!("there is no node {}", self.node)));
         };
-        if let Some(because) = unready(&node, &format!("node {}", self.node)) {
+        if let Some(because) = unready(&node, &format!("node {}", self.node)).or_else(|| self.other_version(&node)) {
             return Ok(Probe::not_done(because));
         }
         if !self.control_plane {
@@ -39,21 +41,22 @@ impl Act for NodeReady {
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let timeout = Duration::from_secs(self.timeout_seconds.into());
-        let mut last = String::new();
-        let ready = wait::until(timeout, Duration::from_secs(1), || {
+        let late = format!("node {} is not Ready", self.node);
+        if self.version.is_none() {
+            return settle(timeout, context, &late, || self.probe(host, context));
+        }
+        let mut since: Option<Instant> = None;
+        settle(timeout, context, &late, || {
             let probe = self.probe(host, context)?;
-            if let Probe::NotDone { because } = &probe
-                && *because != last
-            {
-                (context.progress)(because);
-                last.clone_from(because);
+            let begun = *since.get_or_insert_with(Instant::now);
+            match probe {
+                Probe::Done if begun.elapsed() >= STEADY => Ok(Probe::Done),
+                Probe::Done => Ok(Probe::not_done(format!("node {} is Ready; is it so for {STEADY:?}?", self.node))),
+                other => {
+                    since = None;
+                    Ok(other)
+                }
             }
-            Ok::<_, StepError>(probe.is_done().then_some(()))
-        })?;
-        ready.ok_or_else(|| StepError::Late {
-            what: format!("node {} is not Ready", self.node),
-            seconds: timeout.as_secs(),
-            state: last,
         })
     }
 
@@ -63,8 +66,37 @@ impl Act for NodeReady {
     }
 }
 
+impl NodeReady {
+    fn other_version(&self, node: &Value) -> Option<String> {
+        let wanted = self.version.as_ref()?;
+        let found = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
+        (found != wanted).then(|| format!("kubelet on {} is {found}", self.node))
+    }
+}
+
+/// Looks every second until `probe` says that it is done; tells what is missing, whenever that changes.
+pub(super) fn settle(
+    timeout: Duration,
+    context: &Context<'_>,
+    late: &str,
+    mut probe: impl FnMut() -> Result<Probe, StepError>,
+) -> Result<(), StepError> {
+    let mut last = String::new();
+    let done = wait::until(timeout, Duration::from_secs(1), || {
+        let probe = probe()?;
+        if let Probe::NotDone { because } = &probe
+            && *because != last
+        {
+            (context.progress)(because);
+            last.clone_from(because);
+        }
+        Ok::<_, StepError>(probe.is_done().then_some(()))
+    })?;
+    done.ok_or_else(|| StepError::Late { what: late.to_owned(), seconds: timeout.as_secs(), state: last })
+}
+
 /// What kubectl answers, where it does.
-fn ask(host: &dyn Host, arguments: &[&str]) -> Result<Option<Value>, StepError> {
+pub(super) fn ask(host: &dyn Host, arguments: &[&str]) -> Result<Option<Value>, StepError> {
     match host.run(&kubectl(arguments.iter().copied().chain(["-o", "json"]))) {
         Err(HostError::NoProgram { .. }) => Ok(None),
         Ok(output) if output.status != 0 => Ok(None),

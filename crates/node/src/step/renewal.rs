@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::containers::{ctr, running};
 use super::{Act, Mode, Probe, Renewal};
 use crate::context::Context;
 use crate::error::StepError;
@@ -184,22 +185,6 @@ fn not_anew(host: &dyn Host, record: &Record) -> Result<Option<String>, StepErro
     Ok(None)
 }
 
-/// The ids of the running containers of a component of the control plane.
-fn running(host: &dyn Host, component: &str) -> Result<Vec<String>, StepError> {
-    let filter = format!(
-        "labels.\"io.kubernetes.container.name\"=={component},labels.\"io.kubernetes.pod.namespace\"==kube-system"
-    );
-    let containers = ctr(["containers", "ls", "-q", &filter]).must(host)?;
-    let tasks = ctr(["tasks", "ls"]).must(host)?;
-    let is_running = |id: &&str| {
-        tasks.lines().any(|line| {
-            let mut words = line.split_whitespace();
-            words.next() == Some(id) && words.last() == Some("RUNNING")
-        })
-    };
-    Ok(containers.split_whitespace().filter(is_running).map(ToOwned::to_owned).collect())
-}
-
 /// Which server does not show what stands in its file, and why.
 fn unserved(host: &dyn Host) -> Result<Option<String>, StepError> {
     for (port, name, certificate, ca) in SERVERS {
@@ -219,10 +204,6 @@ fn unserved(host: &dyn Host) -> Result<Option<String>, StepError> {
 fn answers(host: &dyn Host) -> Result<Option<String>, StepError> {
     let output = host.run(&super::kubeadm::api_ready())?;
     Ok((output.status != 0).then(|| output.complaint()))
-}
-
-fn ctr<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    Command::new("ctr", ["--namespace", "k8s.io"].into_iter().chain(arguments))
 }
 
 fn late(what: &str, state: String) -> StepError {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::claim::{claimed, release, tables_before};
 use super::unit::{STARTED, State};
-use super::{Act, Probe, Reset, rules};
+use super::{Act, Probe, Reset, rules, upgrade};
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::StepError;
@@ -41,9 +41,10 @@ impl Act for Reset {
         Command::new("systemctl", ["daemon-reload"]).must(host)?;
         // Names of units that are gone; none that failed is an error for systemctl, and fine here.
         host.run(&Command::new("systemctl", ["reset-failed"]))?;
-        for path in [STARTED, super::kubeadm::MARKS] {
+        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS] {
             host.alter(Alteration::RemoveTree { path })?;
         }
+        host.alter(Alteration::RemoveFile { path: &upgrade::snapshot_record() })?;
         // The next site to have this host brings its own.
         host.alter(Alteration::RemoveFile { path: crate::admission::SITE_ROOT })?;
         release(host)

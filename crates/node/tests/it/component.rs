@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use sealock_node::pull::Client;
 use sealock_node::request::Secrets;
 use sealock_node::step::{Artifact, Component, ComponentFile, Packing};
-use sealock_node::{Context, Probe, Step, StepError};
+use sealock_node::{Context, Probe, Step, StepError, StepKind};
 use sealock_trust::reason::Code;
 
 use crate::machine::{Machine, apply, probe, undo};
@@ -30,7 +30,14 @@ fn component(artifact: Artifact, packing: Packing, files: &[(&str, &str)]) -> St
     let files = files.iter().map(|(member, link)| ComponentFile { member: (*member).into(), link: (*link).into() });
     Step::new(
         "c",
-        Component { name: "tool".into(), version: "v1.0.0".into(), artifact, packing, files: files.collect() },
+        Component {
+            name: "tool".into(),
+            version: "v1.0.0".into(),
+            artifact,
+            packing,
+            files: files.collect(),
+            staged: false,
+        },
     )
 }
 
@@ -69,6 +76,27 @@ fn an_archive_is_installed_repaired_and_taken_back() {
     undo(&step, &machine);
     let left: Vec<_> = machine.tree().into_iter().filter(|entry| !before.contains_key(&entry.0)).collect();
     assert!(left.iter().all(|(_, what)| what == "755 folder"), "{left:?}");
+}
+
+/// What is fetched ahead changes nothing that runs, and is not fetched again when its time has come.
+#[test]
+fn what_is_staged_is_not_linked() {
+    let (machine, registry) = (Machine::new(), Registry::start());
+    machine.put("/opt/sealock/tool/v0.9.0/tool", "older");
+    std::os::unix::fs::symlink("/opt/sealock/tool/v0.9.0/tool", machine.path().join("usr/bin/tool")).unwrap();
+    let artifact = registry.artifact("dl.k8s.io/tool", b"newer", vec![Answer::Whole(b"newer".to_vec())]);
+    let linked = component(artifact.clone(), Packing::Plain, &[("tool", "/usr/bin/tool")]);
+    let mut staged = linked.clone();
+    let StepKind::Component(component) = &mut staged.action else { panic!("{staged}") };
+    component.staged = true;
+    install(&staged, &machine, &registry, &[&artifact]).unwrap();
+    assert_eq!(machine.text("/opt/sealock/tool/v1.0.0/tool"), "newer");
+    let target = || fs::read_link(machine.path().join("usr/bin/tool")).unwrap();
+    assert_eq!(target().to_str(), Some("/opt/sealock/tool/v0.9.0/tool"));
+    let asked = registry.asked();
+    install(&linked, &machine, &registry, &[&artifact]).unwrap();
+    assert_eq!(target().to_str(), Some("/opt/sealock/tool/v1.0.0/tool"));
+    assert_eq!(registry.asked(), asked);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use sealock_node::request::Secrets;
-use sealock_node::step::{KubeadmCommand, KubeadmPhase};
+use sealock_node::step::{KubeadmCommand, KubeadmPhase, RunAs};
 use sealock_node::{Context, Probe, Step, StepError};
+use sealock_trust::Digest;
 
 use crate::machine::{Machine, apply, probe};
 
@@ -62,6 +63,73 @@ fn a_node_that_is_complete_is_not_made_anew_by_another_configuration() {
     assert_eq!(probe(&phase("preflight", "a"), &machine), Probe::Done);
     let Probe::Foreign { found } = probe(&phase("preflight", "b"), &machine) else { panic!("it would run again") };
     assert!(found.contains("went through with another configuration"), "{found}");
+}
+
+/// An upgrade goes over a node that is complete; afterwards the node counts as made with the newer configuration.
+#[test]
+fn an_upgrade_leaves_the_node_as_made_with_what_it_has_become() {
+    let machine = Machine::new();
+    for name in ["preflight", "kubelet-wait-bootstrap"] {
+        machine.put(&format!("/var/lib/sealock/node/phases/join-{name}"), &Digest::sha256(b"old").to_string());
+    }
+    machine.put("/var/lib/sealock/node/phases/init-preflight", "sha256:00");
+    let upgrade = |config: &str| {
+        let (phase, config) = ("preflight".to_owned(), config.to_owned());
+        Step::new("k", KubeadmPhase { command: KubeadmCommand::UpgradeApply, phase, node: "cp1".into(), config })
+    };
+    apply(&upgrade("apply: v1.36.4"), &machine).unwrap();
+    assert_eq!(
+        machine.calls()[0],
+        "kubeadm upgrade apply phase preflight --config /run/sealock/kubeadm-upgrade-apply-preflight.yaml --yes"
+    );
+    assert!(matches!(probe(&upgrade("apply: v1.37.2"), &machine), Probe::NotDone { .. }), "the next one is another");
+
+    let config = Digest::sha256(b"new");
+    let run_as = RunAs { command: KubeadmCommand::Join, config: config.clone(), version: "v1.37.2".into() };
+    let run_as = Step::new("r", run_as);
+    assert!(matches!(probe(&run_as, &machine), Probe::NotDone { .. }));
+    apply(&run_as, &machine).unwrap();
+    assert_eq!(probe(&phase("preflight", "new"), &machine), Probe::Done);
+    assert_eq!(machine.text("/var/lib/sealock/node/phases/init-preflight"), "sha256:00", "another way into a cluster");
+}
+
+fn control_plane_upgrade() -> Step {
+    let (phase, config) = ("control-plane".to_owned(), "v1.37.2".to_owned());
+    Step::new("k", KubeadmPhase { command: KubeadmCommand::UpgradeApply, phase, node: "cp1".into(), config })
+}
+
+const MANIFESTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// kubeadm moves an old manifest away before the new one gets its place. Cut off between the two, nothing would start etcd again.
+#[test]
+fn a_manifest_that_an_earlier_run_moved_away_is_put_back_before_kubeadm_runs() {
+    let machine = Machine::new();
+    for name in MANIFESTS {
+        machine.put(&format!("/etc/kubernetes/manifests/{name}.yaml"), "now");
+    }
+    machine.put("/etc/kubernetes/manifests/etcd.yaml", "");
+    for (attempt, content) in [("2026-11-26-10-00-00", "older"), ("2026-11-26-11-00-00", "newer")] {
+        machine.put(&format!("/etc/kubernetes/tmp/kubeadm-backup-manifests-{attempt}/etcd.yaml"), content);
+    }
+    // There is no kubectl on this machine by which the API server could be seen to serve again.
+    apply(&control_plane_upgrade(), &machine).unwrap_err();
+    assert_eq!(machine.text("/etc/kubernetes/manifests/etcd.yaml"), "newer");
+    assert_eq!(machine.text("/etc/kubernetes/manifests/kube-apiserver.yaml"), "now");
+    assert!(!machine.calls().iter().any(|call| call.starts_with("kubeadm")));
+}
+
+/// They are as large as the database, and one is made at each attempt.
+#[test]
+fn kubeadms_copies_of_etcds_data_do_not_fill_the_disk() {
+    let machine = Machine::new();
+    for name in MANIFESTS.into_iter().chain(["etcd"]) {
+        machine.put(&format!("/etc/kubernetes/manifests/{name}.yaml"), "now");
+    }
+    machine.put("/etc/kubernetes/tmp/kubeadm-backup-etcd-2026-11-26-10-00-00/etcd/member/snap/db", "data");
+    machine.put("/etc/kubernetes/tmp/kubeadm-backup-manifests-2026-11-26-10-00-00/etcd.yaml", "older");
+    apply(&control_plane_upgrade(), &machine).unwrap();
+    let left = fs::read_dir(machine.path().join("etc/kubernetes/tmp")).unwrap().count();
+    assert_eq!(left, 1, "the manifests stay");
 }
 
 /// kubeadm repeats tokens and keys on its output, which would end in the journal and at the operator.

@@ -192,7 +192,7 @@ impl Host for Machine {
             "sysctl" => Ok(self.sysctl(&args)),
             // Tells what it was given to read.
             "kubeadm" => {
-                let config = args.last().copied().unwrap_or_default();
+                let config = args.iter().skip_while(|arg| **arg != "--config").nth(1).copied().unwrap_or_default();
                 let Entry::File { mode, .. } = self.inspect(config)? else {
                     return Ok(Output { status: 1, ..Output::default() });
                 };

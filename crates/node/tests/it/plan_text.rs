@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use sealock_node::step::{
-    Artifact, Claim, Component, ComponentFile, Directory, File, HostsEntry, Image, Images, KernelModule,
-    KubeadmCommand, KubeadmPhase, Mode, NodeReady, Packing, Peer, Reset, RoutedNetwork, Sysctl, Unit,
+    Artifact, Claim, Component, ComponentFile, Directory, Drained, EtcdSnapshot, File, HostsEntry, Image, Images,
+    KernelModule, KubeadmCommand, KubeadmPhase, Mode, NodeReady, Packing, Peer, Reset, RolledOut, RoutedNetwork, RunAs,
+    ServicesAnswer, Sysctl, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -26,6 +27,7 @@ fn every_kind() -> Vec<Step> {
             artifact: Artifact { repository: "github.com/runc".into(), digest: digest.clone() },
             packing: Packing::Plain,
             files: vec![ComponentFile { member: "runc".into(), link: "/usr/local/sbin/runc".into() }],
+            staged: false,
         }
         .into(),
         Unit {
@@ -36,7 +38,7 @@ fn every_kind() -> Vec<Step> {
             restart_on: vec!["/etc/containerd/config.toml".into()],
         }
         .into(),
-        Images { images: vec![Image { name: "registry.k8s.io/pause:3.10.2".into(), digest }] }.into(),
+        Images { images: vec![Image { name: "registry.k8s.io/pause:3.10.2".into(), digest: digest.clone() }] }.into(),
         KubeadmPhase {
             command: KubeadmCommand::Init,
             phase: "certs all".into(),
@@ -53,7 +55,39 @@ fn every_kind() -> Vec<Step> {
             peers: vec![Peer { address: "10.77.0.21".into(), pods: "10.244.1.0/24".into() }],
         }
         .into(),
-        NodeReady { node: "cp1".into(), control_plane: true, timeout_seconds: 300 }.into(),
+        NodeReady { node: "cp1".into(), control_plane: true, version: None, timeout_seconds: 300 }.into(),
+        NodeReady { node: "w1".into(), control_plane: false, version: Some("v1.37.2".into()), timeout_seconds: 300 }
+            .into(),
+        EtcdSnapshot {
+            program: "/opt/sealock/sealock/0.1.0/sealock".into(),
+            before: "v1.37.2".into(),
+            config: digest.clone(),
+        }
+        .into(),
+        Drained {
+            node: "w1".into(),
+            version: "v1.37.2".into(),
+            force: false,
+            delete_emptydir_data: true,
+            timeout_seconds: 600,
+        }
+        .into(),
+        Uncordoned { node: "w1".into() }.into(),
+        RunAs { command: KubeadmCommand::Init, config: digest, version: "v1.37.2".into() }.into(),
+        RolledOut {
+            workload: Workload::DaemonSet,
+            name: "kube-proxy".into(),
+            image: "registry.k8s.io/kube-proxy:v1.37.2".into(),
+            timeout_seconds: 600,
+        }
+        .into(),
+        ServicesAnswer {
+            kube_proxy: "registry.k8s.io/kube-proxy:v1.37.2".into(),
+            api: [10, 96, 0, 1].into(),
+            dns: [10, 96, 0, 10].into(),
+            name: "kubernetes.default.svc.cluster.local".into(),
+        }
+        .into(),
         Reset { cluster: "plant-7".into() }.into(),
     ];
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()

@@ -15,6 +15,7 @@ pub mod running;
 pub mod status;
 pub mod target;
 pub mod uncordon;
+pub mod upgrade;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -26,6 +27,7 @@ pub enum ClusterCommand {
     Status(status::StatusArgs),
     Certificates(certificates::CertificatesArgs),
     Renew(renew::RenewArgs),
+    Upgrade(upgrade::UpgradeArgs),
     Cordon(cordon::CordonArgs),
     Drain(drain::DrainArgs),
     Uncordon(uncordon::UncordonArgs),
@@ -41,6 +43,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Status(args) => status::run(args, context),
         ClusterCommand::Certificates(args) => certificates::run(args, context),
         ClusterCommand::Renew(args) => renew::run(args, context),
+        ClusterCommand::Upgrade(args) => upgrade::run(args, context),
         ClusterCommand::Cordon(args) => cordon::run(args, context),
         ClusterCommand::Drain(args) => drain::run(args, context),
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),

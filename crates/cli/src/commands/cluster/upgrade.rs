@@ -1,0 +1,121 @@
+//! `sealock cluster upgrade`
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use sealock_cluster::Cluster;
+use sealock_cluster::operator::Upgrade;
+use sealock_cluster::plan::Draining;
+use sealock_cluster::spec::KubernetesVersion;
+use serde::Serialize;
+
+use super::carry_out::{carry_out, review};
+use super::drain::HowArgs;
+use super::plan::{print, show};
+use super::target::{Target, TargetArgs};
+use crate::context::Context;
+use crate::error::Result;
+use crate::ui::took;
+
+/// Bring the cluster to the version of Kubernetes that the spec says
+///
+/// Minor versions are taken one after the other, each by its newest patch in the release. Images and programs are on every host before anything changes;
+/// then a snapshot of etcd, the control planes one by one, a look at the services from every node, and the workers, each emptied
+/// before its kubelet becomes another one. Run again it finishes what was cut off. `--dry-run` shows the plan.
+#[derive(Debug, clap::Args)]
+pub struct UpgradeArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The version to end with, like v1.37.2 [default: the spec's]
+    #[arg(long, value_name = "VERSION")]
+    to: Option<KubernetesVersion>,
+    /// How many workers may be away at a time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    max_unavailable: u16,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// What upgrading came to.
+#[derive(Serialize)]
+struct Outcome {
+    cluster: String,
+    from: KubernetesVersion,
+    to: KubernetesVersion,
+    /// Steps that changed something.
+    changed: usize,
+}
+
+pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
+    let target = Target::open(&args.target, context)?;
+    let written = target.cluster.spec().kubernetes.version;
+    let cluster = target.cluster.with_version(args.to.unwrap_or(written));
+    let wanted = cluster.spec().kubernetes.version;
+    let mut upgrade = plan(&target, &cluster, args, context)?;
+    let (from, started) = (upgrade.from, Instant::now());
+    if context.dry_run {
+        return show_only(&upgrade, &cluster, context);
+    }
+    let (mut changed, mut asked) = (0, false);
+    while let Some(planned) = &upgrade.next {
+        target.check_mirrors(planned, context)?;
+        if asked {
+            context.ui.note(print(planned).brief());
+        } else {
+            context.ui.note(way(&upgrade));
+            review(planned, "Upgrade?", context)?;
+            asked = true;
+        }
+        changed += carry_out(&target.operator_now(context)?, planned, context)?.changed;
+        upgrade = plan(&target, &cluster, args, context)?;
+    }
+    let outcome = Outcome { cluster: cluster.name().to_string(), from, to: wanted, changed };
+    let text = if asked {
+        format!(
+            "cluster {} runs Kubernetes {wanted}: {changed} steps changed something, in {}",
+            outcome.cluster,
+            took(started.elapsed())
+        )
+    } else {
+        format!("nothing to do: cluster {} runs Kubernetes {wanted}", outcome.cluster)
+    };
+    context.ui.result(&outcome, text)?;
+    if written != wanted {
+        let file = args.target.file.display();
+        context.ui.note(format_args!(
+            "write `version: {wanted}` into {file}: until then nothing else is done with the cluster"
+        ));
+    }
+    Ok(())
+}
+
+fn plan(target: &Target, cluster: &Cluster, args: &UpgradeArgs, context: &Context) -> Result<Upgrade> {
+    let rules = args.how.rules();
+    let draining = Draining {
+        force: rules.force,
+        delete_emptydir_data: rules.delete_emptydir_data,
+        timeout_seconds: u32::try_from(args.how.timeout().as_secs()).unwrap_or(u32::MAX),
+        max_unavailable: args.max_unavailable.into(),
+        cordoned: BTreeSet::new(),
+    };
+    Ok(context.runtime()?.block_on(target.operator().plan_upgrade(cluster, draining))?)
+}
+
+fn show_only(upgrade: &Upgrade, cluster: &Cluster, context: &Context) -> Result<()> {
+    let Some(planned) = &upgrade.next else {
+        let version = cluster.spec().kubernetes.version;
+        let outcome = Outcome { cluster: cluster.name().to_string(), from: upgrade.from, to: version, changed: 0 };
+        return context
+            .ui
+            .result(&outcome, format!("nothing to do: cluster {} runs Kubernetes {version}", cluster.name()));
+    };
+    context.ui.note(way(upgrade));
+    show(planned, context)
+}
+
+/// The versions from what is to what was asked for.
+fn way(upgrade: &Upgrade) -> String {
+    let hops: Vec<String> = upgrade.hops.iter().map(ToString::to_string).collect();
+    let more = if hops.len() > 1 { "; each hop is planned when the one before it is done" } else { "" };
+    format!("from {} to {}{more}", upgrade.from, hops.join(", then "))
+}

@@ -1,0 +1,153 @@
+//! Brings a cluster to another version of Kubernetes, hop by hop.
+
+use std::collections::BTreeSet;
+
+use sealock_node::StepKind;
+
+use super::{Operator, OperatorError, Planned};
+use crate::apps::Target;
+use crate::inventory::Inventory;
+use crate::nodes::{self, Rules};
+use crate::plan::{self, Draining, Intent, Plan, PlanError, Purpose, Way};
+use crate::spec::{Cluster, KubernetesVersion};
+use crate::tools;
+
+/// What leads to the version that was asked for.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// The oldest version on a node now.
+    pub from: KubernetesVersion,
+    /// The versions that the cluster becomes one after the other; empty where it is there.
+    pub hops: Vec<KubernetesVersion>,
+    /// The plan of the first hop, or the one that was begun and not finished.
+    pub next: Option<Planned>,
+}
+
+impl Operator<'_> {
+    /// What leads from what the hosts of `cluster` are to the version that its spec names. No host is changed.
+    ///
+    /// # Errors
+    /// The spec differs in more than the version; the release lacks a version on the way; etcd is not well; pods would be lost by
+    /// emptying a node.
+    pub async fn plan_upgrade(&self, cluster: &Cluster, draining: Draining) -> Result<Upgrade, OperatorError> {
+        self.check_site(cluster)?;
+        let applied = self.check_only_version_differs(cluster)?;
+        let (connections, inventory) = self.look(cluster).await?;
+        let from = plan::oldest(cluster, &inventory, cluster.spec().kubernetes.version)?;
+        let open = self.open_upgrade()?;
+        let begun = open.as_ref().and_then(|open| open.kubernetes.parse().ok());
+        let way = Way { from, begun, applied, wanted: cluster.spec().kubernetes.version };
+        let hops = way.hops(self.release, architecture(&inventory)).map_err(PlanError::from)?;
+        let Some(first) = hops.first() else { return Ok(Upgrade { from, hops, next: None }) };
+        let fresh = self.hop(&cluster.with_version(*first), draining, open.as_ref(), &inventory).await?;
+        let (plan, resumed) = match self.unfinished(&fresh)? {
+            Some(open) => {
+                open.check_resumable(&inventory)?;
+                (open, true)
+            }
+            None => (fresh, false),
+        };
+        if open.is_none() {
+            self.check_etcd_for_upgrade(&plan, &connections).await?;
+        }
+        let planned = self.assess(plan, inventory, resumed, connections).await?;
+        Ok(Upgrade { from, hops, next: Some(planned) })
+    }
+
+    /// The upgrade that was begun and not finished.
+    pub(super) fn open_upgrade(&self) -> Result<Option<Plan>, OperatorError> {
+        Ok(self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Upgrade))
+    }
+
+    /// While an upgrade is under way, nothing else is planned.
+    pub(super) fn check_no_upgrade(&self) -> Result<(), OperatorError> {
+        match self.open_upgrade()? {
+            Some(open) => Err(PlanError::UpgradeOpen { version: open.kubernetes }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What was applied last is this spec, but for the version: that one.
+    fn check_only_version_differs(&self, cluster: &Cluster) -> Result<KubernetesVersion, OperatorError> {
+        let Some(applied) = self.applied()? else {
+            return Err(OperatorError::NoCluster { folder: self.folder.clone() });
+        };
+        let version = applied.kubernetes.parse().ok();
+        let same = version.filter(|version| cluster.with_version(*version).digest() == applied.spec);
+        Ok(same.ok_or(PlanError::OtherSpec)?)
+    }
+
+    async fn hop(
+        &self,
+        cluster: &Cluster,
+        mut draining: Draining,
+        open: Option<&Plan>,
+        inventory: &Inventory,
+    ) -> Result<Plan, OperatorError> {
+        let toolbox = self.toolbox();
+        let images = tools::kubernetes_images(&toolbox, cluster)?;
+        draining.cordoned = self.check_drains(cluster, &draining, open).await?;
+        let intent = Intent {
+            cluster,
+            release: self.release,
+            registry: &self.registry(),
+            kubernetes_images: &images,
+            earlier_pod_ranges: &self.earlier_pod_ranges()?,
+            earlier_speaker: open.map_or("", |open| &open.speaker),
+            program: &self.binary.path_there(),
+        };
+        Ok(plan::plan_upgrade(&intent, &draining, inventory)?)
+    }
+
+    /// Whether each node can be emptied, before the first one is. Who takes no new pods now goes on like that: where an upgrade was begun,
+    /// who took none before it.
+    async fn check_drains(
+        &self,
+        cluster: &Cluster,
+        draining: &Draining,
+        open: Option<&Plan>,
+    ) -> Result<BTreeSet<String>, OperatorError> {
+        if cluster.hosts().len() == 1 {
+            return Ok(BTreeSet::new());
+        }
+        if let Some(open) = open {
+            // Some nodes are empty, and the API may be away: each drain looks for itself.
+            return Ok(cordoned_before(open, cluster));
+        }
+        let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
+        let version = cluster.spec().kubernetes.version.to_string();
+        let target = Target {
+            cluster: cluster.name().as_str(),
+            kubernetes: &version,
+            kubeconfig: &kubeconfig,
+            toolbox: &toolbox,
+        };
+        let rules = Rules { force: draining.force, delete_emptydir_data: draining.delete_emptydir_data };
+        let mut cordoned = BTreeSet::new();
+        for host in cluster.hosts() {
+            nodes::look(host.name.as_str(), rules, &target).await?;
+            if nodes::is_cordoned(host.name.as_str(), &target).await? {
+                cordoned.insert(host.name.to_string());
+            }
+        }
+        Ok(cordoned)
+    }
+}
+
+fn architecture(inventory: &Inventory) -> &str {
+    inventory.hosts.values().map(|one| one.facts.architecture.as_str()).next().unwrap_or("amd64")
+}
+
+/// Nodes that the upgrade in `open` does not let take new pods at its end.
+fn cordoned_before(open: &Plan, cluster: &Cluster) -> BTreeSet<String> {
+    let returned: BTreeSet<&str> = open
+        .tasks
+        .iter()
+        .flat_map(|task| &task.steps)
+        .filter_map(|step| match &step.action {
+            StepKind::Uncordoned(step) => Some(step.node.as_str()),
+            _ => None,
+        })
+        .collect();
+    cluster.hosts().iter().map(|host| host.name.to_string()).filter(|name| !returned.contains(name.as_str())).collect()
+}

@@ -1,0 +1,207 @@
+//! Plans that bring a cluster to the next version, and what makes them refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealock_cluster::plan::{Draining, Intent, Printed, Way, oldest, plan_neighbours, plan_upgrade};
+use sealock_cluster::release::NotInRelease;
+use sealock_cluster::{Inventory, Plan, PlanError};
+use sealock_node::facts::Kubernetes;
+use sealock_node::{Class, StepKind};
+use sealock_trust::reason::Code;
+
+use crate::fixture::{ONE_AND_ONE, cluster, host, joined, next_images, next_release, plan_of, registry, release};
+
+const NEXT: &str = "v1.37.2";
+
+fn draining() -> Draining {
+    Draining {
+        force: false,
+        delete_emptydir_data: false,
+        timeout_seconds: 600,
+        max_unavailable: 1,
+        cordoned: BTreeSet::new(),
+    }
+}
+
+/// The spec with more hosts, each as `(name, address, role)`.
+fn spec(hosts: &[(&str, &str, &str)]) -> String {
+    let (head, _) = ONE_AND_ONE.split_once("  hosts:\n").unwrap();
+    let (_, overrides) = ONE_AND_ONE.split_once("  overrides:").unwrap();
+    let key = "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8";
+    let entry = |(name, address, role): &(&str, &str, &str)| {
+        format!("    - {{name: {name}, address: {address}, roles: [{role}], ssh: {{user: ops, hostKey: \"{key}\"}}}}\n")
+    };
+    let hosts: String = hosts.iter().map(entry).collect();
+    format!("{head}  hosts:\n{hosts}  overrides:{overrides}")
+}
+
+/// The hosts of `text` as nodes of a version; the first one is where the cluster began.
+fn nodes(text: &str, version: &str) -> Inventory {
+    let cluster = cluster(text);
+    let observed = cluster.hosts().iter().enumerate().map(|(n, one)| {
+        let name = one.name.to_string();
+        let mut observation = host(&name, &one.address.to_string());
+        let mut node = joined("plant-7");
+        if let Kubernetes::Sealock(node) = &mut node {
+            node.control_plane = one.is_control_plane();
+            node.founded = n == 0;
+        }
+        observation.facts.kubernetes = node;
+        observation.facts.components = ["kubelet", "kubeadm"].map(|name| (name.to_owned(), version.to_owned())).into();
+        (name, observation)
+    });
+    Inventory { hosts: observed.collect() }
+}
+
+fn upgrade(text: &str, draining: &Draining, inventory: &Inventory) -> Result<Plan, PlanError> {
+    let cluster = cluster(text).with_version(NEXT.parse().unwrap());
+    let intent = Intent {
+        cluster: &cluster,
+        release: &next_release(),
+        registry: &registry(),
+        kubernetes_images: &next_images(),
+        earlier_pod_ranges: &BTreeMap::new(),
+        earlier_speaker: "",
+        program: "/opt/sealock/sealock/0.1.0/sealock",
+    };
+    plan_upgrade(&intent, draining, inventory)
+}
+
+const THREE_AND_THREE: [(&str, &str, &str); 6] = [
+    ("cp1", "10.77.0.11", "control-plane"),
+    ("cp2", "10.77.0.12", "control-plane"),
+    ("cp3", "10.77.0.13", "control-plane"),
+    ("w1", "10.77.0.21", "worker"),
+    ("w2", "10.77.0.22", "worker"),
+    ("w3", "10.77.0.23", "worker"),
+];
+
+#[test]
+fn one_control_plane_and_one_worker() {
+    let plan = upgrade(ONE_AND_ONE, &draining(), &nodes(ONE_AND_ONE, "v1.36.3")).unwrap();
+    insta::assert_snapshot!("upgrade_one_and_one", Printed { plan: &plan, assessment: None }.to_string());
+    assert_eq!(Plan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
+}
+
+#[test]
+fn control_planes_one_after_the_other_and_then_the_workers_some_at_a_time() {
+    let text = spec(&THREE_AND_THREE).replace("endpoint: 10.77.0.11:6443", "endpoint: 10.77.0.10:6443");
+    let plan = upgrade(&text, &Draining { max_unavailable: 2, ..draining() }, &nodes(&text, "v1.36.3")).unwrap();
+    let after = |task: &str| plan.task(task).unwrap().after.join(" ");
+    assert_eq!(after("cp1/snapshot"), "cp1/stage cp2/stage cp3/stage w1/stage w2/stage w3/stage");
+    assert_eq!(after("cp1/kubeadm"), "cp1/snapshot");
+    assert_eq!(after("cp1/drain-cp1"), "cp1/kubeadm");
+    assert_eq!(after("cp1/kubelet"), "cp1/drain-cp1");
+    assert_eq!(after("cp2/kubeadm"), "cp1/ready-cp1");
+    assert_eq!(after("cp3/kubeadm"), "cp1/ready-cp2");
+    assert_eq!(after("cp1/add-ons"), "cp1/ready-cp3");
+    assert_eq!(after("w2/services"), "cp1/add-ons");
+    let looked = "cp1/services cp2/services cp3/services w1/services w2/services w3/services";
+    assert_eq!((after("cp1/drain-w1"), after("cp1/drain-w2")), (looked.to_owned(), looked.to_owned()));
+    assert_eq!((after("w1/upgraded"), after("cp1/return-w1")), ("cp1/ready-w1".into(), "w1/upgraded".into()));
+    assert_eq!(after("cp1/drain-w3"), "cp1/return-w1");
+    let command = |task: &str| {
+        plan.task(task).unwrap().steps.iter().find_map(|step| match &step.action {
+            StepKind::KubeadmPhase(phase) => Some(phase.command.as_str()),
+            _ => None,
+        })
+    };
+    assert_eq!((command("cp1/kubeadm"), command("cp2/kubeadm")), (Some("upgrade apply"), Some("upgrade node")));
+}
+
+/// There is no other place for its pods: they stay, and so does what they wrote.
+#[test]
+fn the_only_node_is_not_emptied() {
+    let text = spec(&[("cp1", "10.77.0.11", "control-plane, worker")]);
+    let plan = upgrade(&text, &draining(), &nodes(&text, "v1.36.3")).unwrap();
+    let steps = || plan.tasks.iter().flat_map(|task| &task.steps);
+    assert!(!steps().any(|step| matches!(step.action, StepKind::Drained(_) | StepKind::Uncordoned(_))));
+    assert!(steps().all(|step| step.class() != Class::OneWay));
+}
+
+#[test]
+fn a_node_that_takes_no_pods_goes_on_like_that() {
+    let cordoned = BTreeSet::from(["w1".to_owned()]);
+    let plan = upgrade(ONE_AND_ONE, &Draining { cordoned, ..draining() }, &nodes(ONE_AND_ONE, "v1.36.3")).unwrap();
+    let uncordoned: Vec<String> = plan
+        .tasks
+        .iter()
+        .flat_map(|task| &task.steps)
+        .filter_map(|step| match &step.action {
+            StepKind::Uncordoned(step) => Some(step.node.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(uncordoned, ["cp1"]);
+}
+
+/// While versions are mixed, a host that leaves changes routes on the others, and nothing else.
+#[test]
+fn whoever_stays_is_told_and_not_touched_otherwise() {
+    let text = spec(&[("cp1", "10.77.0.11", "control-plane"), ("w1", "10.77.0.21", "worker")]);
+    let cluster = cluster(&text);
+    let intent = Intent {
+        cluster: &cluster,
+        release: &release(),
+        registry: &registry(),
+        kubernetes_images: &[],
+        earlier_pod_ranges: &BTreeMap::new(),
+        earlier_speaker: "",
+        program: "/opt/sealock/sealock/0.1.0/sealock",
+    };
+    let plan = plan_neighbours(&intent, &nodes(&text, NEXT)).unwrap();
+    let steps: Vec<_> = plan.tasks.iter().map(|task| (task.id.as_str(), task.steps.len(), task.after.len())).collect();
+    assert_eq!(steps, [("cp1/neighbours", 1, 0), ("w1/neighbours", 1, 0)]);
+    assert!(plan.tasks.iter().all(|task| matches!(task.steps[0].action, StepKind::RoutedNetwork(_))));
+}
+
+#[test]
+fn what_runs_is_not_applied_over_and_nothing_goes_back() {
+    let older = nodes(ONE_AND_ONE, "v1.35.4");
+    let refused = plan_of(ONE_AND_ONE, &older).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::Spec));
+    assert_eq!(refused.to_string(), "host cp1 runs Kubernetes v1.35.4, and the spec says v1.36.3");
+    plan_of(ONE_AND_ONE, &nodes(ONE_AND_ONE, "v1.36.3")).unwrap();
+
+    let oldest = |version: &str, wanted: &str| {
+        oldest(&cluster(ONE_AND_ONE), &nodes(ONE_AND_ONE, version), wanted.parse().unwrap())
+    };
+    assert_eq!(oldest("v1.35.4", NEXT).unwrap().to_string(), "v1.35.4");
+    assert!(matches!(oldest("v1.37.2", "v1.37.1"), Err(PlanError::Downgrade { .. })));
+    let mut half = nodes(ONE_AND_ONE, NEXT);
+    half.hosts.get_mut("w1").unwrap().facts.components.insert("kubelet".into(), "v1.36.3".into());
+    let found = sealock_cluster::plan::oldest(&cluster(ONE_AND_ONE), &half, NEXT.parse().unwrap()).unwrap();
+    assert_eq!(found.to_string(), "v1.36.3", "one that was left half way is found");
+    half.hosts.get_mut("w1").unwrap().facts.kubernetes = Kubernetes::None;
+    let bare = sealock_cluster::plan::oldest(&cluster(ONE_AND_ONE), &half, NEXT.parse().unwrap()).unwrap_err();
+    assert!(matches!(bare, PlanError::NotANode { .. }), "{bare}");
+}
+
+#[test]
+fn no_minor_version_is_passed_over_and_what_was_begun_is_finished_first() {
+    let hops = |from: &str, begun: Option<&str>, applied: &str, wanted: &str| {
+        let [from, applied, wanted] = [from, applied, wanted].map(|version| version.parse().unwrap());
+        let way = Way { from, begun: begun.map(|version| version.parse().unwrap()), applied, wanted };
+        let hops = way.hops(&next_release(), "amd64")?;
+        Ok::<_, NotInRelease>(hops.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(
+        hops("v1.35.4", None, "v1.35.4", NEXT).unwrap(),
+        ["v1.36.3", NEXT],
+        "the newest patch of what lies between"
+    );
+    assert_eq!(hops("v1.36.1", None, "v1.36.1", NEXT).unwrap(), [NEXT]);
+    assert_eq!(hops(NEXT, None, NEXT, NEXT).unwrap(), none);
+    assert_eq!(hops("v1.35.4", Some("v1.36.3"), "v1.35.4", NEXT).unwrap(), ["v1.36.3", NEXT]);
+    assert_eq!(
+        hops("v1.36.3", Some("v1.36.3"), "v1.35.4", NEXT).unwrap(),
+        ["v1.36.3", NEXT],
+        "nodes are to be given back yet"
+    );
+    assert_eq!(hops("v1.36.3", Some("v1.37.1"), "v1.36.3", NEXT).unwrap(), [NEXT], "a better patch came");
+    assert_eq!(hops(NEXT, Some(NEXT), "v1.36.3", NEXT).unwrap(), [NEXT]);
+    assert_eq!(hops(NEXT, None, "v1.36.3", NEXT).unwrap(), [NEXT], "it was done, and not written down");
+    let missing = hops("v1.34.9", None, "v1.34.9", NEXT).unwrap_err();
+    assert!(missing.to_string().contains("no Kubernetes v1.35 for linux/amd64"), "{missing}");
+}

@@ -1,0 +1,108 @@
+//! Whether the cluster's services are reached from a node, after kube-proxy there has become another one.
+//!
+//! What a new kube-proxy makes of the rules that an older one left is not always whole, and it does not say so: where a service is not
+//! reached, kube-proxy is started once more on this node, and looked at again.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::StepError;
+use crate::gap::dns;
+use crate::host::{Host, HostError};
+use crate::step::containers::{self, ctr};
+use crate::step::{Act, Probe};
+use crate::wait;
+
+const KUBE_PROXY: &str = "kube-proxy";
+const ONE: Duration = Duration::from_secs(3);
+const BETWEEN: Duration = Duration::from_secs(1);
+/// How long kube-proxy has by itself, and then once more.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(45), Duration::from_secs(120)];
+
+/// Reaches the API server and the DNS of the cluster by their service addresses, from this node, through a kube-proxy of a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ServicesAnswer {
+    /// The image that kube-proxy is to run.
+    pub kube_proxy: String,
+    /// The address of the API server's service.
+    pub api: Ipv4Addr,
+    /// The address of the DNS service.
+    pub dns: Ipv4Addr,
+    /// A name that the DNS knows.
+    pub name: String,
+}
+
+impl fmt::Display for ServicesAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reach the API server at {} and the DNS at {} from here", self.api, self.dns)
+    }
+}
+
+impl Act for ServicesAnswer {
+    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        let proxies = match containers::running(host, KUBE_PROXY) {
+            Ok(proxies) => proxies,
+            Err(StepError::Host(HostError::NoProgram { .. })) => return Ok(Probe::not_done("containerd is not there")),
+            Err(error) => return Err(error),
+        };
+        for proxy in &proxies {
+            if containers::image_of(host, proxy)?.as_ref() == Some(&self.kube_proxy) {
+                return Ok(self.silent().map_or(Probe::Done, Probe::not_done));
+            }
+        }
+        Ok(Probe::not_done(format!("{} does not run here", self.kube_proxy)))
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        let [by_itself, once_more] = PATIENCE;
+        if self.wait(by_itself, host, context)?.is_none() {
+            return Ok(());
+        }
+        (context.progress)("services are not reached: starting kube-proxy once more");
+        for id in containers::running(host, KUBE_PROXY)? {
+            // One that has just ended by itself is no failure. kubelet starts it again.
+            host.run(&ctr(["tasks", "kill", "--signal", "SIGTERM", &id]))?;
+        }
+        let Some(state) = self.wait(once_more, host, context)? else { return Ok(()) };
+        let what = "the cluster's services are not reached from this node".to_owned();
+        Err(StepError::Late { what, seconds: once_more.as_secs(), state })
+    }
+
+    /// Looking changes nothing.
+    fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+impl ServicesAnswer {
+    /// Waits until all is reached. What was not, after that time.
+    fn wait(&self, limit: Duration, host: &dyn Host, context: &Context<'_>) -> Result<Option<String>, StepError> {
+        let mut last = None;
+        let reached = wait::until(limit, BETWEEN, || {
+            last = match self.probe(host, context)? {
+                Probe::Done => None,
+                probe => Some(probe.to_string()),
+            };
+            Ok::<_, StepError>(last.is_none().then_some(()))
+        })?;
+        Ok(if reached.is_some() { None } else { last })
+    }
+
+    fn silent(&self) -> Option<String> {
+        let api = SocketAddr::new(IpAddr::V4(self.api), 443);
+        if let Err(error) = TcpStream::connect_timeout(&api, ONE) {
+            return Some(format!("the API server is not reached at {api}: {error}"));
+        }
+        match dns::ask(IpAddr::V4(self.dns), &self.name, ONE) {
+            dns::Reply::Addresses(_) => None,
+            dns::Reply::Negative(said) | dns::Reply::Silence(said) => {
+                Some(format!("the DNS at {} does not say what {} is: {said}", self.dns, self.name))
+            }
+        }
+    }
+}

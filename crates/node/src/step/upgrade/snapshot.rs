@@ -1,0 +1,117 @@
+//! A snapshot of etcd before the control plane changes.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use sealock_trust::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::changes::NODE_FOLDER;
+use crate::context::Context;
+use crate::error::StepError;
+use crate::host::{self, Alteration, Command, Host};
+use crate::step::kubeadm::ran_with;
+use crate::step::{Act, KubeadmCommand, Mode, Probe};
+
+/// Where snapshots are kept.
+pub(crate) const FOLDER: &str = "/var/lib/sealock/snapshots";
+const RECORD: &str = "snapshot.json";
+const PKI: &str = "/etc/kubernetes/pki/etcd";
+/// 8 GiB to a slow disk.
+const TAKES: Duration = Duration::from_secs(1800);
+/// A snapshot that is older says too little about what an upgrade changes.
+const FRESH: SignedDuration = SignedDuration::from_hours(1);
+/// How many are kept.
+const KEPT: usize = 3;
+
+/// Takes a snapshot of the etcd of this control plane host, by Sealock itself: size and checksum are looked at before it counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EtcdSnapshot {
+    /// Absolute path of Sealock on this host.
+    pub program: String,
+    /// The version that the cluster is about to become: a part of the file's name.
+    pub before: String,
+    /// The digest of the configuration of the upgrade: once the control plane has changed by it, no snapshot is one from before.
+    pub config: Digest,
+}
+
+/// The snapshot that was taken last.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    before: String,
+    path: String,
+    digest: Digest,
+    at: Timestamp,
+}
+
+impl fmt::Display for EtcdSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "take a snapshot of etcd, unless there is one of this hour")
+    }
+}
+
+impl Act for EtcdSnapshot {
+    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        if ran_with(host, KubeadmCommand::UpgradeApply, "control-plane", &self.config)? {
+            return Ok(Probe::Done);
+        }
+        let text = host::read_text(host, &record_path())?;
+        let record = text.and_then(|text| serde_json::from_str::<Record>(&text).ok());
+        let Some(record) = record.filter(|record| record.before == self.before) else {
+            return Ok(Probe::not_done(format!("none was taken before {}", self.before)));
+        };
+        let age = Timestamp::now().duration_since(record.at);
+        if age > FRESH || age < SignedDuration::ZERO {
+            return Ok(Probe::not_done(format!("{} is of {}", record.path, record.at)));
+        }
+        if !host::exists(host, &record.path)? || host::digest(host, &record.path)? != record.digest {
+            return Ok(Probe::not_done(format!("{} is missing or damaged", record.path)));
+        }
+        Ok(Probe::Done)
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        let at = Timestamp::now();
+        let path = format!("{FOLDER}/{}-before-{}.db", at.strftime("%Y-%m-%dT%H%M%SZ"), self.before);
+        host.alter(Alteration::MakeDirectory { path: FOLDER, mode: Mode::new(0o700) })?;
+        (context.progress)("taking a snapshot of etcd");
+        self.command(&path).must(host)?;
+        let record = Record { before: self.before.clone(), digest: host::digest(host, &path)?, path, at };
+        let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
+        host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
+        host::write(host, &record_path(), Mode::PRIVATE, &text)?;
+        forget_old(host)
+    }
+
+    /// A snapshot is never in the way.
+    fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+impl EtcdSnapshot {
+    fn command(&self, path: &str) -> Command {
+        let [ca, certificate, key] =
+            ["ca.crt", "healthcheck-client.crt", "healthcheck-client.key"].map(|name| format!("{PKI}/{name}"));
+        let mut args = vec!["etcd", "snapshot", path, "--endpoint", "127.0.0.1:2379"];
+        args.extend(["--cacert", &ca, "--cert", &certificate, "--key", &key]);
+        Command::new(&self.program, args).timeout(TAKES)
+    }
+}
+
+/// What is known of the snapshot that was taken last.
+pub(crate) fn record_path() -> String {
+    format!("{NODE_FOLDER}/{RECORD}")
+}
+
+/// Names begin with their time: the oldest comes first.
+fn forget_old(host: &dyn Host) -> Result<(), StepError> {
+    let names = host.list(FOLDER)?;
+    let ours: Vec<&String> = names.iter().filter(|name| name.contains("-before-")).collect();
+    for name in &ours[..ours.len().saturating_sub(KEPT)] {
+        host.alter(Alteration::RemoveFile { path: &format!("{FOLDER}/{name}") })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+# The etcd that the next Kubernetes asks for (go_module).
+ETCD=$ETCD_NEXT
+. "$here/etcd.sh"
