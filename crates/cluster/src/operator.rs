@@ -202,7 +202,7 @@ impl Operator<'_> {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }
-            Purpose::Renew => {
+            Purpose::Renew | Purpose::Rescue => {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
             }

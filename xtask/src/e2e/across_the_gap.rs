@@ -7,8 +7,14 @@ use super::{Case, Scenario};
 use crate::lab::Upstream;
 use crate::story::{Desk, STEPS};
 
-pub(super) const SCENARIO: Scenario =
-    Scenario { name: "across-the-gap", upstream: Upstream::One, nodes: &["cp1", "w1"], story: run_story, cases: CASES };
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "across-the-gap",
+    upstream: Upstream::One,
+    is_long: false,
+    nodes: &["cp1", "w1"],
+    story: run_story,
+    cases: CASES,
+};
 
 /// In this order: what only looks comes before what takes the cluster away.
 const CASES: &[Case] = &[

@@ -12,8 +12,14 @@ use crate::lab::Upstream;
 use crate::story::{self, Desk};
 use crate::{repo, tools};
 
-pub(super) const SCENARIO: Scenario =
-    Scenario { name: "own-etcd", upstream: Upstream::One, nodes: &["cp1", "w1", "w2"], story: begin, cases: CASES };
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "own-etcd",
+    upstream: Upstream::One,
+    is_long: false,
+    nodes: &["cp1", "w1", "w2"],
+    story: begin,
+    cases: CASES,
+};
 
 /// In this order: each goes on from where the one before it ended.
 const CASES: &[Case] = &[

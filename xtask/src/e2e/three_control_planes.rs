@@ -15,6 +15,7 @@ use crate::story::{self, Desk, STEPS};
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "three-control-planes",
     upstream: Upstream::One,
+    is_long: false,
     nodes: &["cp1", "cp2", "cp3", "w1"],
     story: begin,
     cases: CASES,

@@ -15,8 +15,14 @@ mod watch;
 
 use watch::Watch;
 
-pub(super) const SCENARIO: Scenario =
-    Scenario { name: "upgrade", upstream: Upstream::WithNext, nodes: &["cp1", "w1", "w2"], story: begin, cases: CASES };
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "upgrade",
+    upstream: Upstream::WithNext,
+    is_long: true,
+    nodes: &["cp1", "w1", "w2"],
+    story: begin,
+    cases: CASES,
+};
 
 /// In this order: each goes on from where the one before it ended.
 const CASES: &[Case] = &[

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sealock_node::facts::Kubernetes;
+use zeroize::Zeroizing;
 
 use super::remote::Remote;
 use super::{Binary, Connection, ExecuteError};
@@ -16,7 +19,7 @@ pub(super) async fn mint(
     first: &Connection,
     binary: &Binary,
     wanted: &[SecretKind],
-    joining: &str,
+    (joining, kubernetes): (&str, &str),
 ) -> Result<Vec<u8>, ExecuteError> {
     let mut secrets = BTreeMap::new();
     for kind in wanted {
@@ -24,6 +27,7 @@ pub(super) async fn mint(
             SecretKind::BootstrapToken => bootstrap_token(first, joining).await?,
             SecretKind::CaHash => ca_hash(first, binary).await?,
             SecretKind::CertificateKey => certificate_key(first).await?,
+            SecretKind::KubeletCertificate => kubelet_certificate(first, joining, kubernetes).await?,
         };
         secrets.insert(kind.as_str(), value);
     }
@@ -69,6 +73,24 @@ printf '\\n---\\napiVersion: kubeadm.k8s.io/v1beta4\\nkind: InitConfiguration\\n
     let said = first.script(script, &[&first.address().to_string()], b"").await?;
     let is_key = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
     last_line(first, "kubeadm init phase upload-certs", &said, is_key)
+}
+
+/// Issues what the kubelet of `node` shows, with the cluster's authority, which lies on that host. No API server is asked.
+async fn kubelet_certificate(first: &Connection, node: &str, kubernetes: &str) -> Result<String, ExecuteError> {
+    let script = "set -e
+config=$(mktemp -p /run)
+trap 'rm -f \"$config\"' EXIT
+printf 'apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: %s\n---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: %s}\n' \"$2\" \"$3\" > \"$config\"
+/usr/bin/kubeadm kubeconfig user --client-name \"system:node:$1\" --org system:nodes --config \"$config\"";
+    let said = first.script(script, &[node, kubernetes, &first.address().to_string()], b"").await?;
+    let text = Zeroizing::new(String::from_utf8_lossy(&said).into_owned());
+    let decoded = |field: &str| {
+        let encoded = text.lines().find_map(|line| line.trim().strip_prefix(field))?;
+        String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()
+    };
+    let pair = decoded("client-certificate-data:").zip(decoded("client-key-data:"));
+    let pair = pair.map(|(certificate, key)| format!("{certificate}{key}"));
+    pair.ok_or_else(|| nothing(first, "kubeadm kubeconfig user", "it printed no certificate and key"))
 }
 
 fn last_line(

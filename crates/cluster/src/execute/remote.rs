@@ -9,6 +9,8 @@
 //! `run` runs in a transient systemd unit of its own. Its request, its events and what it writes to standard error stand
 //! in a folder below [`RUNS`], in memory: what has to survive a reboot is the node's journal.
 
+use std::time::Duration;
+
 use sealock_node::{HostFacts, RunRequest};
 use sealock_trust::Digest;
 use sealock_trust::format::{self, Format};
@@ -18,6 +20,9 @@ use super::{Binary, Connection, ExecuteError, deliver};
 
 /// Where a host keeps what belongs to a run.
 pub(super) const RUNS: &str = "/run/sealock/runs";
+
+/// No step takes longer.
+const LONGEST: Duration = Duration::from_secs(2 * 3600);
 
 const PUT: &str = r#"set -e
 umask 077
@@ -31,6 +36,14 @@ const PROBE: &str = r#"trap 'rm -rf "$2"' EXIT
 
 /// Is the unit `$1` active?
 const IS_ACTIVE: &str = r#"systemctl is-active --quiet "$1" && echo yes || echo no"#;
+
+/// Which other units of the plan of unit `$1` still run?
+const OTHERS: &str = r#"systemctl list-units --plain --no-legend --state=active,activating,deactivating "${1%-*}-*.service" |
+  while read -r name _; do if [ "$name" != "$1.service" ]; then echo "$name"; fi; done"#;
+
+/// Goes on until the unit `$1` has ended.
+const OUTLAST: &str = r#"pid=$(systemctl show --property=MainPID --value "$1" 2>/dev/null || echo 0)
+if [ "${pid:-0}" -gt 0 ]; then exec tail -s 0.2 --pid="$pid" -f /dev/null; fi"#;
 
 /// Starts `$3 node run` as the unit `$1` with the folder `$2`. The secrets stand in memory only, and not longer than
 /// it takes to open them.
@@ -114,6 +127,17 @@ impl<'a> Remote<'a> {
         Ok(answer.trim_ascii() == b"yes")
     }
 
+    /// Units of other tasks of the same plan that still run, from an earlier attempt.
+    pub(super) async fn others(&self, unit: &str) -> Result<Vec<String>, ExecuteError> {
+        let answer = self.connection.script(OTHERS, &[unit], b"").await?;
+        Ok(String::from_utf8_lossy(&answer).lines().map(ToOwned::to_owned).collect())
+    }
+
+    /// Waits until `unit` has ended.
+    pub(super) async fn outlast(&self, unit: &str) -> Result<(), ExecuteError> {
+        self.connection.script_within(OUTLAST, &[unit], &b""[..], LONGEST).await.map(drop)
+    }
+
     /// Starts the steps of `request` as `unit`.
     pub(super) async fn start(
         &self,
@@ -167,6 +191,13 @@ mod tests {
         assert_ne!(unit("apply", &plan, 3), unit("reset", &plan, 3));
         let folder = folder(&unit("apply", &plan, 3));
         assert!(folder.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-".contains(&byte)), "{folder}");
+    }
+
+    #[test]
+    fn of_a_plan_that_never_ran_nothing_runs() {
+        let unit = unit("apply", &Digest::sha256(b"a plan that never ran"), 3);
+        assert_eq!(shell(OTHERS, &[&unit], b"").stdout, b"");
+        assert!(shell(OUTLAST, &[&unit], b"").status.success());
     }
 
     /// A connection that was lost is followed again from the first byte that was not understood yet.

@@ -39,6 +39,11 @@ pub enum Progress<'a> {
         /// What.
         event: &'a Event,
     },
+    /// Something that an earlier attempt has begun still runs on a host, and is waited for.
+    Occupied {
+        /// The host.
+        host: &'a str,
+    },
     /// The connection was lost, and is made anew; the host goes on meanwhile.
     Reconnecting {
         /// The host.
@@ -218,12 +223,16 @@ impl Run<'_> {
             (self.progress)(&Progress::TaskFound { task });
             return Ok(());
         }
+        for other in remote.others(unit).await? {
+            (self.progress)(&Progress::Occupied { host: &task.host });
+            remote.outlast(&other).await?;
+        }
         (self.progress)(&Progress::TaskStarted { task });
         let secrets = match (task.secrets.as_slice(), self.plan.speaker()) {
             ([], _) | (_, None) => b"{}".to_vec(),
             (wanted, Some(speaker)) => {
                 let speaker = self.pool.current(&speaker.name)?;
-                mint::mint(&speaker, &self.kit.binary, wanted, &task.host).await?
+                mint::mint(&speaker, &self.kit.binary, wanted, (&task.host, &self.plan.kubernetes)).await?
             }
         };
         let request = request(self.plan, task, self.generation, &self.nonce)?;

@@ -33,6 +33,25 @@ impl Operator<'_> {
         self.assess(plan, inventory, resumed, connections).await
     }
 
+    /// The plan that brings `cluster` back after certificates of it have ended, or the one for it that was begun and not finished. No
+    /// API server is asked.
+    ///
+    /// # Errors
+    /// A host is another's, or cannot be asked; nothing has ended.
+    pub async fn plan_rescue(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
+        self.check_site(cluster)?;
+        let (connections, inventory) = self.look(cluster).await?;
+        let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Rescue);
+        let (plan, resumed) = match begun {
+            Some(open) if open.spec == cluster.digest() => {
+                open.check_resumable(&inventory)?;
+                (open, true)
+            }
+            _ => (plan::plan_rescue(cluster, self.release, &self.registry(), &inventory)?, false),
+        };
+        self.assess(plan, inventory, resumed, connections).await
+    }
+
     /// When the certificates of each host of `cluster` end, or why it cannot be asked.
     pub async fn certificates(&self, cluster: &Cluster) -> Vec<(String, Result<Vec<CertificateFact>, ExecuteError>)> {
         let asked = cluster.hosts().iter().map(async |host| {

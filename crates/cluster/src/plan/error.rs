@@ -126,6 +126,20 @@ pub enum PlanError {
         /// The cluster.
         cluster: String,
     },
+    /// Nobody has to be rescued.
+    #[error("no certificate of cluster {cluster} has ended")]
+    NothingEnded {
+        /// The cluster.
+        cluster: String,
+    },
+    /// An authority has ended.
+    #[error("the authority in {path} on host {host} has ended: nothing that it vouches for is believed")]
+    AuthorityEnded {
+        /// The host.
+        host: String,
+        /// The file.
+        path: String,
+    },
     /// The hosts are no longer what the plan takes for granted.
     #[error("the plan is stale: on host {host} {}", .changes.join("; "))]
     Stale {
@@ -170,6 +184,8 @@ impl PlanError {
             | Self::NoImage { .. }
             | Self::NoCertificates { .. }
             | Self::NotANode { .. }
+            | Self::NothingEnded { .. }
+            | Self::AuthorityEnded { .. }
             | Self::UpgradeOpen { .. }
             | Self::Render(_)
             | Self::NotObserved { .. } => None,
@@ -206,6 +222,7 @@ impl PlanError {
             Self::NotANode { .. } | Self::OtherSpec => {
                 "run `sealock cluster apply` with the old version first, and change the version alone then".into()
             }
+            Self::NothingEnded { .. } => "`sealock cluster renew` makes them anew before they end, and `cluster status` tells what else is wrong".into(),
             Self::NoCertificates { .. } => "run `sealock cluster apply` first".into(),
             Self::LastControlPlane { .. } => {
                 "add another one first, or give all hosts back with `sealock cluster reset`".into()

@@ -21,6 +21,7 @@ mod places;
 mod prepare;
 mod print;
 mod renew;
+mod rescue;
 mod reset;
 mod revoked;
 mod upgrade;
@@ -32,6 +33,7 @@ pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
 pub use print::{Assessment, Brief, Printed};
 pub use renew::plan_renewal;
+pub use rescue::plan_rescue;
 pub(crate) use reset::give_back;
 pub use reset::plan_reset;
 pub use upgrade::{Draining, plan_upgrade};
@@ -113,6 +115,8 @@ pub enum Purpose {
     Upgrade,
     /// To tell the hosts that stay who is still there.
     Neighbours,
+    /// To bring a cluster back whose certificates have ended.
+    Rescue,
 }
 
 impl Purpose {
@@ -125,6 +129,7 @@ impl Purpose {
             Self::Renew => "renew",
             Self::Upgrade => "upgrade",
             Self::Neighbours => "neighbours",
+            Self::Rescue => "rescue",
         }
     }
 }
@@ -183,6 +188,8 @@ pub enum SecretKind {
     CaHash,
     /// The key under which the control planes share their CAs; minted in the same place when the task starts.
     CertificateKey,
+    /// What a kubelet shows whose own certificate has ended: certificate and key, issued there by the cluster's authority.
+    KubeletCertificate,
 }
 
 impl SecretKind {
@@ -192,6 +199,7 @@ impl SecretKind {
             Self::BootstrapToken => crate::render::kubeadm::TOKEN,
             Self::CaHash => crate::render::kubeadm::CA_HASH,
             Self::CertificateKey => crate::render::kubeadm::CERTIFICATE_KEY,
+            Self::KubeletCertificate => "kubelet-certificate",
         }
     }
 }

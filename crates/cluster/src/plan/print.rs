@@ -115,6 +115,9 @@ impl Printed<'_> {
             Purpose::Neighbours => {
                 writeln!(f, "Plan to tell the hosts of cluster {} who is still there", plan.cluster)?;
             }
+            Purpose::Rescue => {
+                writeln!(f, "Plan to bring cluster {} back, whose certificates have ended", plan.cluster)?;
+            }
             Purpose::Remove => writeln!(f, "Plan to take a host out of cluster {} and give it back", plan.cluster)?,
         }
         writeln!(f, "Digest {digest}")

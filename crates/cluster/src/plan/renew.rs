@@ -64,7 +64,7 @@ pub fn plan_renewal(
     })
 }
 
-fn renewable(facts: &HostFacts) -> BTreeMap<String, String> {
+pub(super) fn renewable(facts: &HostFacts) -> BTreeMap<String, String> {
     let renewable = facts.certificates.iter().filter(|certificate| certificate.renewable);
     renewable.map(|certificate| (certificate.path.clone(), certificate.serial.clone())).collect()
 }
@@ -75,7 +75,7 @@ fn renew(
     serials: BTreeMap<String, String>,
     after: Vec<String>,
 ) -> Result<Task, PlanError> {
-    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)? };
+    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false };
     Ok(Task {
         id: format!("{}/renew", host.name),
         host: host.name.to_string(),

@@ -5,6 +5,7 @@
 mod etcd;
 mod fixture;
 mod plan;
+mod rescue;
 mod revoked;
 mod spec;
 mod upgrade;

@@ -257,6 +257,10 @@ pub struct Renewal {
     pub serials: BTreeMap<String, String>,
     /// kubeadm's configuration (v1beta4): with it kubeadm asks no API server, and no internet.
     pub config: String,
+    /// Only made: what runs, or will run, is started by a later step. Where all control planes have stopped, none serves before the
+    /// others have new certificates, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made_only: bool,
 }
 
 /// Takes the host out of its cluster and returns it to what it was before the first step.
@@ -352,6 +356,9 @@ impl fmt::Display for NodeReady {
 
 impl fmt::Display for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.made_only {
+            return write!(f, "renew {}", count(self.serials.len(), "certificate"));
+        }
         write!(
             f,
             "renew {} and start etcd and the control plane anew with them",

@@ -21,6 +21,7 @@ mod images;
 mod kernel_module;
 mod kinds;
 mod kubeadm;
+mod kubelet_certificate;
 mod node_ready;
 mod renewal;
 mod reset;
@@ -42,6 +43,7 @@ pub use kubeadm::{
     UPGRADE_WORKER_PHASES, WORKER_JOIN_PHASES,
 };
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
+pub use kubelet_certificate::KubeletCertificate;
 pub(crate) use unit::is_active as unit_is_active;
 pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
@@ -146,6 +148,8 @@ step_kinds! {
     RolledOut: Reversible,
     /// The cluster's services are reached from the node.
     ServicesAnswer: Reversible,
+    /// A certificate for a kubelet whose own has ended.
+    KubeletCertificate: Compensable,
     /// Programs that lie on the host already, brought to their place by digest.
     LocalProgram: Reversible,
     /// etcd's certificates and keys.

@@ -8,6 +8,7 @@ mod etcd;
 mod files;
 mod formats;
 mod kubeadm;
+mod kubelet_certificate;
 mod local_proxy;
 mod machine;
 mod plan_text;

@@ -10,6 +10,7 @@ pub mod plan;
 mod progress;
 pub mod remove;
 pub mod renew;
+pub mod rescue;
 pub mod reset;
 pub mod running;
 pub mod status;
@@ -27,6 +28,7 @@ pub enum ClusterCommand {
     Status(status::StatusArgs),
     Certificates(certificates::CertificatesArgs),
     Renew(renew::RenewArgs),
+    Rescue(rescue::RescueArgs),
     Upgrade(upgrade::UpgradeArgs),
     Cordon(cordon::CordonArgs),
     Drain(drain::DrainArgs),
@@ -43,6 +45,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Status(args) => status::run(args, context),
         ClusterCommand::Certificates(args) => certificates::run(args, context),
         ClusterCommand::Renew(args) => renew::run(args, context),
+        ClusterCommand::Rescue(args) => rescue::run(args, context),
         ClusterCommand::Upgrade(args) => upgrade::run(args, context),
         ClusterCommand::Cordon(args) => cordon::run(args, context),
         ClusterCommand::Drain(args) => drain::run(args, context),

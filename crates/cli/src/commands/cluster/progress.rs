@@ -16,6 +16,9 @@ pub fn tell(live: &Live<'_>, progress: &Progress<'_>) {
     match progress {
         Progress::TaskStarted { task } => live.note(format_args!("  {}: begins", task.id)),
         Progress::TaskFound { task } => live.note(format_args!("  {}: runs already, following it", task.id)),
+        Progress::Occupied { host } => {
+            live.note(format_args!("  {host}: what an earlier run has begun still runs there, waiting for it"));
+        }
         Progress::Reconnecting { host } => {
             live.note(format_args!("  {host}: the connection was lost; the host goes on, connecting again"));
         }

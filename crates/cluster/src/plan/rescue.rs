@@ -1,0 +1,128 @@
+//! The plan that brings a cluster back whose certificates have ended: it was powered off for long, or nobody looked.
+//!
+//! No API server takes anybody's word then, and none is asked: authorities and their keys lie on the control planes.
+
+use std::collections::BTreeMap;
+
+use sealock_node::Step;
+use sealock_node::facts::{CertificateFact, HostFacts};
+use sealock_node::request::Registry;
+use sealock_node::step::{KubeletCertificate, NodeReady, Renewal};
+use sealock_store::release::Published;
+
+use super::apply::{Context, check_owners};
+use super::gate::{Strictness, check_gates};
+use super::places::Places;
+use super::renew::renewable;
+use super::versions::check_versions;
+use super::{Intent, Plan, PlanError, Purpose, SecretKind, Task};
+use crate::inventory::Inventory;
+use crate::render::kubeadm;
+use crate::spec::{Cluster, Host};
+
+const KUBELETS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+/// A control plane whose images are there starts within a minute or two.
+const READY_SECONDS: u32 = 600;
+
+/// The plan that makes anew whatever has ended in `cluster`, and brings it up with that.
+///
+/// All control planes get their certificates before any of them is waited for: etcd serves when a majority is back.
+///
+/// # Errors
+/// A host that is another's; a clock that is off; an authority that has ended; nothing has.
+pub fn plan_rescue(
+    cluster: &Cluster,
+    release: &Published,
+    registry: &Registry,
+    inventory: &Inventory,
+) -> Result<Plan, PlanError> {
+    check_owners(cluster, inventory)?;
+    check_versions(cluster, inventory)?;
+    let failures = check_gates(cluster, inventory, Strictness::Change);
+    if !failures.is_empty() {
+        return Err(PlanError::Gates(failures));
+    }
+    let facts = |host: &Host| inventory.hosts.get(host.name.as_str()).map(|one| &one.facts);
+    let mut tasks: Vec<Task> = Vec::new();
+    for host in cluster.hosts() {
+        let Some(facts) = facts(host) else { continue };
+        check_authorities(host, facts)?;
+        tasks.extend(made_anew(cluster, host, facts)?);
+    }
+    if tasks.is_empty() {
+        return Err(PlanError::NothingEnded { cluster: cluster.name().to_string() });
+    }
+    let made: Vec<String> = tasks.iter().map(|task| task.id.clone()).collect();
+    for host in cluster.control_planes() {
+        let Some(facts) = facts(host).filter(|facts| control_plane_has_ended(facts)) else { continue };
+        tasks.push(serves(cluster, host, facts, &made)?);
+    }
+    let intent = Intent {
+        cluster,
+        release,
+        registry,
+        kubernetes_images: &[],
+        earlier_pod_ranges: &BTreeMap::new(),
+        earlier_speaker: "",
+        program: "",
+    };
+    let places = Places::of(cluster, inventory, "");
+    tasks.push(ready(cluster, &places.speaker, &tasks));
+    Context::new(&intent, inventory, BTreeMap::new(), places).plan(Purpose::Rescue, tasks)
+}
+
+/// Authorities cannot be made anew from what is there.
+fn check_authorities(host: &Host, facts: &HostFacts) -> Result<(), PlanError> {
+    match facts.certificates.iter().find(|one| one.authority && has_ended(one, facts)) {
+        Some(ended) => Err(PlanError::AuthorityEnded { host: host.name.to_string(), path: ended.path.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// What has ended on a host, made anew; nothing where nothing has.
+fn made_anew(cluster: &Cluster, host: &Host, facts: &HostFacts) -> Result<Option<Task>, PlanError> {
+    let (mut steps, mut secrets) = (Vec::new(), Vec::new());
+    if host.is_control_plane() && control_plane_has_ended(facts) {
+        let config = kubeadm::init(cluster, host)?;
+        steps.push(Step::new("certificates", Renewal { serials: renewable(facts), config, made_only: true }));
+    }
+    if facts.certificates.iter().any(|one| one.path == KUBELETS && has_ended(one, facts)) {
+        steps.push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string() }));
+        secrets.push(SecretKind::KubeletCertificate);
+    }
+    let host = host.name.to_string();
+    let id = format!("{host}/certificates");
+    Ok((!steps.is_empty()).then_some(Task { id, host, after: Vec::new(), secrets, steps }))
+}
+
+fn serves(cluster: &Cluster, host: &Host, facts: &HostFacts, after: &[String]) -> Result<Task, PlanError> {
+    let renewal = Renewal { serials: renewable(facts), config: kubeadm::init(cluster, host)?, made_only: false };
+    let host = host.name.to_string();
+    let id = format!("{host}/serve");
+    let steps = vec![Step::new("serve", renewal)];
+    Ok(Task { id, host, after: after.to_vec(), secrets: Vec::new(), steps })
+}
+
+fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
+    let wait = |host: &Host| {
+        let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
+        let ready = NodeReady { node, control_plane, version: None, timeout_seconds: READY_SECONDS };
+        Step::new(format!("ready/{}", host.name), ready)
+    };
+    Task {
+        id: format!("{speaker}/ready"),
+        host: speaker.to_owned(),
+        after: tasks.iter().map(|task| task.id.clone()).collect(),
+        secrets: Vec::new(),
+        steps: cluster.hosts().iter().map(wait).collect(),
+    }
+}
+
+fn control_plane_has_ended(facts: &HostFacts) -> bool {
+    facts.certificates.iter().any(|one| one.renewable && has_ended(one, facts))
+}
+
+/// By the host's own clock, which agrees with the station's.
+fn has_ended(certificate: &CertificateFact, facts: &HostFacts) -> bool {
+    certificate.not_after <= facts.clock
+}
