@@ -311,10 +311,10 @@ impl Operator<'_> {
     }
 
     /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade stays open while a
-    /// host leaves.
+    /// host leaves, or certificates are made anew that have ended.
     fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
-        let is_leaving = matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours);
-        let stays_open = |other: &Plan| is_leaving && other.purpose == Purpose::Upgrade;
+        let goes_on = matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue);
+        let stays_open = |other: &Plan| goes_on && other.purpose == Purpose::Upgrade;
         for other in self.open_plans()?.iter().filter(|other| *other != plan && !stays_open(other)) {
             let digest = other.digest().map_err(OperatorError::Unwritable)?;
             files::set_aside(&self.plan_path(&digest))?;

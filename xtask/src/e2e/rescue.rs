@@ -60,7 +60,7 @@ fn powered_off(desk: &Desk) -> Result<()> {
     println!("      kubelet on w1 is {}", state.trim());
     let refused = story::output(&mut desk.kubectl(&["get", "nodes", "--request-timeout=5s"]))?;
     ensure!(!refused.status.success(), "the API server still answers");
-    expect(&mut desk.station(&["cluster", "certificates"]), 1, &["ended"]).map(drop)
+    expect(&mut desk.station(&["cluster", "certificates"]), 1, &["have ended", "cluster rescue"]).map(drop)
 }
 
 /// Whether every certificate on the disks of the machines that are off has ended.

@@ -19,7 +19,7 @@ pub(super) async fn mint(
     first: &Connection,
     binary: &Binary,
     wanted: &[SecretKind],
-    (joining, kubernetes): (&str, &str),
+    joining: &str,
 ) -> Result<Vec<u8>, ExecuteError> {
     let mut secrets = BTreeMap::new();
     for kind in wanted {
@@ -27,7 +27,7 @@ pub(super) async fn mint(
             SecretKind::BootstrapToken => bootstrap_token(first, joining).await?,
             SecretKind::CaHash => ca_hash(first, binary).await?,
             SecretKind::CertificateKey => certificate_key(first).await?,
-            SecretKind::KubeletCertificate => kubelet_certificate(first, joining, kubernetes).await?,
+            SecretKind::KubeletCertificate => kubelet_certificate(first, joining).await?,
         };
         secrets.insert(kind.as_str(), value);
     }
@@ -76,13 +76,13 @@ printf '\\n---\\napiVersion: kubeadm.k8s.io/v1beta4\\nkind: InitConfiguration\\n
 }
 
 /// Issues what the kubelet of `node` shows, with the cluster's authority, which lies on that host. No API server is asked.
-async fn kubelet_certificate(first: &Connection, node: &str, kubernetes: &str) -> Result<String, ExecuteError> {
+async fn kubelet_certificate(first: &Connection, node: &str) -> Result<String, ExecuteError> {
     let script = "set -e
 config=$(mktemp -p /run)
 trap 'rm -f \"$config\"' EXIT
-printf 'apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: %s\n---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: %s}\n' \"$2\" \"$3\" > \"$config\"
+printf 'apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernetesVersion: %s\n---\napiVersion: kubeadm.k8s.io/v1beta4\nkind: InitConfiguration\nlocalAPIEndpoint: {advertiseAddress: %s}\n' \"$(/usr/bin/kubeadm version --output short)\" \"$2\" > \"$config\"
 /usr/bin/kubeadm kubeconfig user --client-name \"system:node:$1\" --org system:nodes --config \"$config\"";
-    let said = first.script(script, &[node, kubernetes, &first.address().to_string()], b"").await?;
+    let said = first.script(script, &[node, &first.address().to_string()], b"").await?;
     let text = Zeroizing::new(String::from_utf8_lossy(&said).into_owned());
     let decoded = |field: &str| {
         let encoded = text.lines().find_map(|line| line.trim().strip_prefix(field))?;

@@ -21,8 +21,8 @@ use super::{Binary, Connection, ExecuteError, deliver};
 /// Where a host keeps what belongs to a run.
 pub(super) const RUNS: &str = "/run/sealock/runs";
 
-/// No step takes longer.
-const LONGEST: Duration = Duration::from_secs(2 * 3600);
+/// As long as a node may take to be emptied, and all that kubeadm may take.
+const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
 const PUT: &str = r#"set -e
 umask 077
@@ -37,8 +37,8 @@ const PROBE: &str = r#"trap 'rm -rf "$2"' EXIT
 /// Is the unit `$1` active?
 const IS_ACTIVE: &str = r#"systemctl is-active --quiet "$1" && echo yes || echo no"#;
 
-/// Which other units of the plan of unit `$1` still run?
-const OTHERS: &str = r#"systemctl list-units --plain --no-legend --state=active,activating,deactivating "${1%-*}-*.service" |
+/// Which units of other tasks than that of unit `$1` still run, of whatever plan?
+const OTHERS: &str = r#"systemctl list-units --plain --no-legend --state=active,activating,deactivating "sealock-*-????????????-*.service" |
   while read -r name _; do if [ "$name" != "$1.service" ]; then echo "$name"; fi; done"#;
 
 /// Goes on until the unit `$1` has ended.
@@ -127,7 +127,7 @@ impl<'a> Remote<'a> {
         Ok(answer.trim_ascii() == b"yes")
     }
 
-    /// Units of other tasks of the same plan that still run, from an earlier attempt.
+    /// Units of other tasks that still run, from an earlier attempt.
     pub(super) async fn others(&self, unit: &str) -> Result<Vec<String>, ExecuteError> {
         let answer = self.connection.script(OTHERS, &[unit], b"").await?;
         Ok(String::from_utf8_lossy(&answer).lines().map(ToOwned::to_owned).collect())
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_plan_that_never_ran_nothing_runs() {
+    fn where_nothing_ran_nothing_is_waited_for() {
         let unit = unit("apply", &Digest::sha256(b"a plan that never ran"), 3);
         assert_eq!(shell(OTHERS, &[&unit], b"").stdout, b"");
         assert!(shell(OUTLAST, &[&unit], b"").status.success());

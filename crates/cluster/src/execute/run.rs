@@ -232,7 +232,7 @@ impl Run<'_> {
             ([], _) | (_, None) => b"{}".to_vec(),
             (wanted, Some(speaker)) => {
                 let speaker = self.pool.current(&speaker.name)?;
-                mint::mint(&speaker, &self.kit.binary, wanted, (&task.host, &self.plan.kubernetes)).await?
+                mint::mint(&speaker, &self.kit.binary, wanted, &task.host).await?
             }
         };
         let request = request(self.plan, task, self.generation, &self.nonce)?;

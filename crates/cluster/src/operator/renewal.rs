@@ -43,11 +43,14 @@ impl Operator<'_> {
         let (connections, inventory) = self.look(cluster).await?;
         let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Rescue);
         let (plan, resumed) = match begun {
-            Some(open) if open.spec == cluster.digest() => {
+            Some(open) if open.spec == cluster.digest() && plan::covers(&open, cluster, &inventory) => {
                 open.check_resumable(&inventory)?;
                 (open, true)
             }
-            _ => (plan::plan_rescue(cluster, self.release, &self.registry(), &inventory)?, false),
+            begun => {
+                let site = (self.release, &self.registry());
+                (plan::plan_rescue(cluster, site, &inventory, begun.as_ref())?, false)
+            }
         };
         self.assess(plan, inventory, resumed, connections).await
     }

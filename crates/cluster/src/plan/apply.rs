@@ -235,7 +235,13 @@ fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
         let node = host.name.to_string();
         Step::new(
             format!("ready/{node}"),
-            NodeReady { node, control_plane: host.is_control_plane(), version: None, timeout_seconds: 300 },
+            NodeReady {
+                node,
+                control_plane: host.is_control_plane(),
+                version: None,
+                lately: false,
+                timeout_seconds: 300,
+            },
         )
     };
     Task {

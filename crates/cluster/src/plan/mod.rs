@@ -33,6 +33,7 @@ pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
 pub use print::{Assessment, Brief, Printed};
 pub use renew::plan_renewal;
+pub(crate) use rescue::covers;
 pub use rescue::plan_rescue;
 pub(crate) use reset::give_back;
 pub use reset::plan_reset;

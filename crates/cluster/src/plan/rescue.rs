@@ -4,17 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use sealock_node::Step;
 use sealock_node::facts::{CertificateFact, HostFacts};
 use sealock_node::request::Registry;
 use sealock_node::step::{KubeletCertificate, NodeReady, Renewal};
+use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
 use super::apply::{Context, check_owners};
 use super::gate::{Strictness, check_gates};
 use super::places::Places;
 use super::renew::renewable;
-use super::versions::check_versions;
 use super::{Intent, Plan, PlanError, Purpose, SecretKind, Task};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
@@ -28,19 +27,24 @@ const READY_SECONDS: u32 = 600;
 ///
 /// All control planes get their certificates before any of them is waited for: etcd serves when a majority is back.
 ///
+/// Which version a host has does not matter: an upgrade may have been cut off. What an earlier rescue has `begun` on a control plane,
+/// this one ends, too.
+///
 /// # Errors
 /// A host that is another's; a clock that is off; an authority that has ended; nothing has.
 pub fn plan_rescue(
     cluster: &Cluster,
-    release: &Published,
-    registry: &Registry,
+    (release, registry): (&Published, &Registry),
     inventory: &Inventory,
+    begun: Option<&Plan>,
 ) -> Result<Plan, PlanError> {
     check_owners(cluster, inventory)?;
-    check_versions(cluster, inventory)?;
     let failures = check_gates(cluster, inventory, Strictness::Change);
     if !failures.is_empty() {
         return Err(PlanError::Gates(failures));
+    }
+    if cluster.control_planes().next().is_none() {
+        return Err(PlanError::NoCertificates { cluster: cluster.name().to_string() });
     }
     let facts = |host: &Host| inventory.hosts.get(host.name.as_str()).map(|one| &one.facts);
     let mut tasks: Vec<Task> = Vec::new();
@@ -49,13 +53,17 @@ pub fn plan_rescue(
         check_authorities(host, facts)?;
         tasks.extend(made_anew(cluster, host, facts)?);
     }
+    // A worker that is in a bad way keeps no control plane from coming back.
+    let of_planes = |task: &&Task| cluster.control_planes().any(|host| host.name.as_str() == task.host);
+    let made: Vec<String> = tasks.iter().filter(of_planes).map(|task| task.id.clone()).collect();
+    for host in cluster.control_planes() {
+        let ended = facts(host).filter(|facts| control_plane_has_ended(facts)).map(renewable);
+        if let Some(serials) = ended.or_else(|| begun.and_then(|begun| serials_in(begun, host))) {
+            tasks.push(serves(cluster, host, serials, &made)?);
+        }
+    }
     if tasks.is_empty() {
         return Err(PlanError::NothingEnded { cluster: cluster.name().to_string() });
-    }
-    let made: Vec<String> = tasks.iter().map(|task| task.id.clone()).collect();
-    for host in cluster.control_planes() {
-        let Some(facts) = facts(host).filter(|facts| control_plane_has_ended(facts)) else { continue };
-        tasks.push(serves(cluster, host, facts, &made)?);
     }
     let intent = Intent {
         cluster,
@@ -95,8 +103,13 @@ fn made_anew(cluster: &Cluster, host: &Host, facts: &HostFacts) -> Result<Option
     Ok((!steps.is_empty()).then_some(Task { id, host, after: Vec::new(), secrets, steps }))
 }
 
-fn serves(cluster: &Cluster, host: &Host, facts: &HostFacts, after: &[String]) -> Result<Task, PlanError> {
-    let renewal = Renewal { serials: renewable(facts), config: kubeadm::init(cluster, host)?, made_only: false };
+fn serves(
+    cluster: &Cluster,
+    host: &Host,
+    serials: BTreeMap<String, String>,
+    after: &[String],
+) -> Result<Task, PlanError> {
+    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false };
     let host = host.name.to_string();
     let id = format!("{host}/serve");
     let steps = vec![Step::new("serve", renewal)];
@@ -106,7 +119,7 @@ fn serves(cluster: &Cluster, host: &Host, facts: &HostFacts, after: &[String]) -
 fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
     let wait = |host: &Host| {
         let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
-        let ready = NodeReady { node, control_plane, version: None, timeout_seconds: READY_SECONDS };
+        let ready = NodeReady { node, control_plane, version: None, lately: true, timeout_seconds: READY_SECONDS };
         Step::new(format!("ready/{}", host.name), ready)
     };
     Task {
@@ -116,6 +129,35 @@ fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
         secrets: Vec::new(),
         steps: cluster.hosts().iter().map(wait).collect(),
     }
+}
+
+/// Whether `plan`, a rescue that was begun, makes anew all that has ended by now.
+pub(crate) fn covers(plan: &Plan, cluster: &Cluster, inventory: &Inventory) -> bool {
+    cluster.hosts().iter().all(|host| {
+        let Some(facts) = inventory.hosts.get(host.name.as_str()).map(|one| &one.facts) else { return false };
+        let serials = serials_in(plan, host).unwrap_or_default();
+        let ended = facts.certificates.iter().filter(|one| has_ended(one, facts));
+        ended.fold(true, |covered, one| {
+            let is_there = if one.path == KUBELETS {
+                steps_on(plan, host).any(|step| matches!(step.action, StepKind::KubeletCertificate(_)))
+            } else {
+                !one.renewable || serials.get(&one.path) == Some(&one.serial)
+            };
+            covered && is_there
+        })
+    })
+}
+
+/// The serials that `plan` replaces on a host.
+fn serials_in(plan: &Plan, host: &Host) -> Option<BTreeMap<String, String>> {
+    steps_on(plan, host).find_map(|step| match &step.action {
+        StepKind::Renewal(renewal) => Some(renewal.serials.clone()),
+        _ => None,
+    })
+}
+
+fn steps_on<'a>(plan: &'a Plan, host: &'a Host) -> impl Iterator<Item = &'a Step> {
+    plan.tasks.iter().filter(|task| task.host == host.name.as_str()).flat_map(|task| &task.steps)
 }
 
 fn control_plane_has_ended(facts: &HostFacts) -> bool {

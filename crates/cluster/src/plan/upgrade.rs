@@ -236,7 +236,7 @@ impl Upgrade<'_> {
     fn ready(&self, host: &Host) -> Step {
         let version = Some(self.context.intent.cluster.spec().kubernetes.version.to_string());
         let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
-        Step::new("ready", NodeReady { node, control_plane, version, timeout_seconds: READY_SECONDS })
+        Step::new("ready", NodeReady { node, control_plane, version, lately: false, timeout_seconds: READY_SECONDS })
     }
 
     /// Nothing for a node that was not emptied, or took no new pods before.

@@ -38,7 +38,7 @@ fn nodes(cp1: &[(&str, i64)], w1: &[(&str, i64)]) -> Inventory {
 }
 
 fn rescue(hosts: &Inventory) -> Result<Plan, PlanError> {
-    plan_rescue(&cluster(ONE_AND_ONE), &release(), &registry(), hosts)
+    plan_rescue(&cluster(ONE_AND_ONE), (&release(), &registry()), hosts, None)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn all_has_ended() {
     let plan = rescue(&nodes(&[(APISERVER, -1), (CA, 1), (KUBELET, -1)], &[(CA, 1), (KUBELET, 0)])).unwrap();
     insta::assert_snapshot!("rescue_all", Printed { plan: &plan, assessment: None }.to_string());
     assert_eq!(plan.task("w1/certificates").unwrap().secrets, [SecretKind::KubeletCertificate]);
-    assert_eq!(plan.task("cp1/serve").unwrap().after, ["cp1/certificates", "w1/certificates"]);
+    assert_eq!(plan.task("cp1/serve").unwrap().after, ["cp1/certificates"], "no worker keeps it from serving");
     assert_eq!(Plan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
 }
 
@@ -56,6 +56,18 @@ fn one_kubelet_alone_is_helped_and_nothing_else_touched() {
     let plan = rescue(&nodes(&[(APISERVER, 1), (CA, 1), (KUBELET, 1)], &[(KUBELET, -1)])).unwrap();
     let tasks: Vec<&str> = plan.tasks.iter().map(|task| task.id.as_str()).collect();
     assert_eq!(tasks, ["w1/certificates", "cp1/ready"]);
+}
+
+/// The certificates are new, and what was started with the old ones still runs: that is not nothing.
+#[test]
+fn what_was_begun_is_ended_also_without_a_host_that_was_in_the_way() {
+    let ended = [(APISERVER, -1), (CA, 1), (KUBELET, 1)];
+    let begun = rescue(&nodes(&ended, &[(KUBELET, -1)])).unwrap();
+    let now = nodes(&[(APISERVER, 1), (CA, 1), (KUBELET, 1)], &[]);
+    let rest = cluster(ONE_AND_ONE).without("w1");
+    let plan = plan_rescue(&rest, (&release(), &registry()), &now, Some(&begun)).unwrap();
+    let tasks: Vec<&str> = plan.tasks.iter().map(|task| task.id.as_str()).collect();
+    assert_eq!(tasks, ["cp1/serve", "cp1/ready"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::kubeadm::kubectl;
@@ -13,6 +14,7 @@ use crate::wait;
 
 /// How long a node that was upgraded is to be Ready without a break.
 const STEADY: Duration = Duration::from_secs(10);
+const LATELY: SignedDuration = SignedDuration::from_mins(3);
 /// What kubeadm labels the static pods of a control plane with.
 const CONTROL_PLANE: &[&str] = &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
@@ -24,6 +26,9 @@ impl Act for NodeReady {
         };
         if let Some(because) = unready(&node, &format!("node {}", self.node)).or_else(|| self.other_version(&node)) {
             return Ok(Probe::not_done(because));
+        }
+        if self.lately && !reported_lately(host, &self.node)? {
+            return Ok(Probe::not_done(format!("kubelet on {} has not reported since", self.node)));
         }
         if !self.control_plane {
             return Ok(Probe::Done);
@@ -72,6 +77,14 @@ impl NodeReady {
         let found = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
         (found != wanted).then(|| format!("kubelet on {} is {found}", self.node))
     }
+}
+
+/// Whether the node's lease was renewed in the last minutes: kubelet does so every ten seconds, and clocks may be off by one.
+fn reported_lately(host: &dyn Host, node: &str) -> Result<bool, StepError> {
+    let lease = ask(host, &["get", "lease", "-n", "kube-node-lease", node])?;
+    let renewed = lease.as_ref().and_then(|lease| lease["spec"]["renewTime"].as_str());
+    let renewed = renewed.and_then(|at| at.parse::<Timestamp>().ok());
+    Ok(renewed.is_some_and(|at| Timestamp::now().duration_since(at) < LATELY))
 }
 
 /// Looks every second until `probe` says that it is done; tells what is missing, whenever that changes.

@@ -148,6 +148,9 @@ fn start_anew(host: &dyn Host, record: &Record, context: &Context<'_>) -> Result
     if !old.is_empty() {
         (context.progress)("ending etcd and the control plane");
         end(host, record, &old)?;
+    }
+    // What has ended by itself too often, kubelet holds back as well.
+    if !old.is_empty() || not_anew(host, record)?.is_some() {
         Command::new("systemctl", ["restart", "kubelet.service"]).timeout(WAIT).must(host)?;
     }
     (context.progress)("waiting for etcd and the control plane");

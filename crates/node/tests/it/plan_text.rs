@@ -55,9 +55,16 @@ fn every_kind() -> Vec<Step> {
             peers: vec![Peer { address: "10.77.0.21".into(), pods: "10.244.1.0/24".into() }],
         }
         .into(),
-        NodeReady { node: "cp1".into(), control_plane: true, version: None, timeout_seconds: 300 }.into(),
-        NodeReady { node: "w1".into(), control_plane: false, version: Some("v1.37.2".into()), timeout_seconds: 300 }
+        NodeReady { node: "cp1".into(), control_plane: true, version: None, lately: false, timeout_seconds: 300 }
             .into(),
+        NodeReady {
+            node: "w1".into(),
+            control_plane: false,
+            version: Some("v1.37.2".into()),
+            lately: true,
+            timeout_seconds: 300,
+        }
+        .into(),
         EtcdSnapshot {
             program: "/opt/sealock/sealock/0.1.0/sealock".into(),
             before: "v1.37.2".into(),

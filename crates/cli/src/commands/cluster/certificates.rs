@@ -58,13 +58,14 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
         let Some((_, error)) = silent.into_iter().next() else { return Ok(()) };
         return Err(error.into());
     };
-    let problem = format!(
-        "{} of {} certificates end within {SOON} days, the first in {}",
-        soon.len(),
-        certificates.len(),
-        days(first.days_left)
-    );
-    let hint = if soon.iter().any(|certificate| certificate.renewable) {
+    let when = match soon.iter().filter(|certificate| certificate.days_left < 0).count() {
+        0 => format!("the first in {}", days(first.days_left)),
+        ended => format!("and {ended} have ended"),
+    };
+    let problem = format!("{} of {} certificates end within {SOON} days, {when}", soon.len(), certificates.len());
+    let hint = if first.days_left < 0 {
+        "`sealock cluster rescue` makes anew what has ended, with no API server."
+    } else if soon.iter().any(|certificate| certificate.renewable) {
         "`sealock cluster renew` makes those of the control planes anew."
     } else {
         "kubelet renews its own while it reaches an API server; an authority has to be rotated."
@@ -80,7 +81,7 @@ fn certificate(host: &str, fact: &CertificateFact, now: Timestamp) -> Certificat
         name: harmless(&fact.name),
         serial: harmless(&fact.serial),
         not_after: fact.not_after,
-        days_left: fact.not_after.duration_since(now).as_hours().div_euclid(24),
+        days_left: fact.not_after.duration_since(now).as_secs().div_euclid(24 * 3600),
         authority: fact.authority,
         renewable: fact.renewable,
     }
