@@ -80,6 +80,17 @@ impl Operator<'_> {
         Ok(Some((connection, members)))
     }
 
+    /// What is done on the hosts that stay.
+    ///
+    /// # Errors
+    /// As [`Operator::plan`].
+    pub async fn plan_rest(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
+        match self.open_upgrade()? {
+            Some(_) => self.plan_neighbours(rest).await,
+            None => self.plan(rest).await,
+        }
+    }
+
     /// While an upgrade is under way, the others are told who has left, and go on as they are.
     async fn plan_neighbours(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
         let applied = self.applied()?.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;

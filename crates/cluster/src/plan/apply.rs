@@ -9,7 +9,7 @@ use sealock_node::step::{
     CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES,
 };
 
-use super::gate::{Strictness, check_gates};
+use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
 use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseId, SecretKind, Task, prepare};
@@ -89,12 +89,8 @@ impl Context<'_> {
 /// A host that is another's, conditions that are not met, or something that the release lacks.
 pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanError> {
     let cluster = intent.cluster;
-    check_owners(cluster, inventory)?;
+    check_fit(cluster, inventory)?;
     check_versions(cluster, inventory)?;
-    let failures = check_gates(cluster, inventory, Strictness::Change);
-    if !failures.is_empty() {
-        return Err(PlanError::Gates(failures));
-    }
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
     let places = Places::of(cluster, inventory, intent.earlier_speaker);
     if places.beginning {

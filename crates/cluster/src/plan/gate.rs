@@ -7,6 +7,8 @@ use sealock_node::facts::{Cgroup, HostFacts};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::PlanError;
+use super::apply::check_owners;
 use crate::inventory::{Inventory, Observation};
 use crate::spec::Cluster;
 
@@ -65,6 +67,13 @@ pub enum Strictness {
     Change,
     /// Nothing: hosts are given back.
     Release,
+}
+
+/// Every host is free or ours, and fit to be changed.
+pub(super) fn check_fit(cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
+    check_owners(cluster, inventory)?;
+    let failures = check_gates(cluster, inventory, Strictness::Change);
+    if failures.is_empty() { Ok(()) } else { Err(PlanError::Gates(failures)) }
 }
 
 /// Every condition that is not met.

@@ -8,8 +8,8 @@ use sealock_node::request::Registry;
 use sealock_node::step::Renewal;
 use sealock_store::release::Published;
 
-use super::apply::{check_owners, planned_hosts};
-use super::gate::{Strictness, check_gates};
+use super::apply::planned_hosts;
+use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
 use super::{PLAN_FORMAT, Plan, PlanError, Purpose, ReleaseId, Task};
@@ -28,13 +28,9 @@ pub fn plan_renewal(
     registry: &Registry,
     inventory: &Inventory,
 ) -> Result<Plan, PlanError> {
-    check_owners(cluster, inventory)?;
-    check_versions(cluster, inventory)?;
     // A clock that is wrong would issue what has ended already.
-    let failures = check_gates(cluster, inventory, Strictness::Change);
-    if !failures.is_empty() {
-        return Err(PlanError::Gates(failures));
-    }
+    check_fit(cluster, inventory)?;
+    check_versions(cluster, inventory)?;
     let mut tasks: Vec<Task> = Vec::new();
     for host in cluster.control_planes() {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };

@@ -10,8 +10,8 @@ use sealock_node::step::{KubeletCertificate, NodeReady, Renewal};
 use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
-use super::apply::{Context, check_owners};
-use super::gate::{Strictness, check_gates};
+use super::apply::Context;
+use super::gate::check_fit;
 use super::places::Places;
 use super::renew::renewable;
 use super::{Intent, Plan, PlanError, Purpose, SecretKind, Task};
@@ -38,11 +38,7 @@ pub fn plan_rescue(
     inventory: &Inventory,
     begun: Option<&Plan>,
 ) -> Result<Plan, PlanError> {
-    check_owners(cluster, inventory)?;
-    let failures = check_gates(cluster, inventory, Strictness::Change);
-    if !failures.is_empty() {
-        return Err(PlanError::Gates(failures));
-    }
+    check_fit(cluster, inventory)?;
     if cluster.control_planes().next().is_none() {
         return Err(PlanError::NoCertificates { cluster: cluster.name().to_string() });
     }

@@ -14,8 +14,8 @@ use sealock_node::step::{
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
 
-use super::apply::{Context, check_owners, steps_of};
-use super::gate::{Strictness, check_gates};
+use super::apply::{Context, steps_of};
+use super::gate::check_fit;
 use super::places::Places;
 use super::{Intent, Plan, PlanError, Purpose, Task, prepare};
 use crate::inventory::Inventory;
@@ -53,11 +53,7 @@ pub struct Draining {
 /// A host that is another's, or none yet; conditions that are not met; something that the release lacks.
 pub fn plan_upgrade(intent: &Intent<'_>, draining: &Draining, inventory: &Inventory) -> Result<Plan, PlanError> {
     let cluster = intent.cluster;
-    check_owners(cluster, inventory)?;
-    let failures = check_gates(cluster, inventory, Strictness::Change);
-    if !failures.is_empty() {
-        return Err(PlanError::Gates(failures));
-    }
+    check_fit(cluster, inventory)?;
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
     let places = Places::of(cluster, inventory, intent.earlier_speaker);
     if places.beginning {

@@ -71,7 +71,7 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
         carry_out(&operator, give_back, context)?;
     }
     context.runtime()?.block_on(removal.forget_node())?;
-    let rest = context.runtime()?.block_on(operator.plan(&removal.rest))?;
+    let rest = context.runtime()?.block_on(operator.plan_rest(&removal.rest))?;
     let applied = carry_out(&target.operator_now(context)?, &rest, context)?;
     let (given_back, changed) = (removal.give_back.is_some(), applied.changed);
     let outcome = Outcome { cluster: name.as_str(), host: &args.host, given_back, changed };
