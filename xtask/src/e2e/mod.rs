@@ -75,6 +75,7 @@ const SCENARIOS: &[Scenario] = &[
     three_control_planes::SCENARIO,
     own_etcd::SCENARIO,
     upgrade::SCENARIO,
+    upgrade::SCENARIO_HA,
     rescue::SCENARIO,
 ];
 

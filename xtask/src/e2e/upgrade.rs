@@ -24,6 +24,15 @@ pub(super) const SCENARIO: Scenario = Scenario {
     cases: CASES,
 };
 
+pub(super) const SCENARIO_HA: Scenario = Scenario {
+    name: "upgrade-ha",
+    upstream: Upstream::WithNext,
+    is_long: true,
+    nodes: &["cp1", "cp2", "cp3", "w1"],
+    story,
+    cases: CASES_HA,
+};
+
 /// In this order: each goes on from where the one before it ended.
 const CASES: &[Case] = &[
     Case { name: "upgrade: not in the release", run: not_in_the_release },
@@ -37,6 +46,14 @@ const CASES: &[Case] = &[
     Case { name: "upgrade: reset", run: super::cases::cluster::reset },
 ];
 
+const CASES_HA: &[Case] = &[
+    Case { name: "upgrade-ha: the next bundle brings it", run: next_bundle },
+    Case { name: "upgrade-ha: one control plane after the other", run: upgraded_ha },
+    Case { name: "upgrade-ha: services, DNS, logs and exec", run: all_works },
+    Case { name: "upgrade-ha: nothing is left to do", run: nothing_to_do },
+    Case { name: "upgrade-ha: reset", run: super::cases::cluster::reset },
+];
+
 const NOW: &str = "v1.36.3";
 const NEXT: &str = "v1.37.2";
 const BUNDLE: &str = "plant-7-next.tar";
@@ -44,14 +61,19 @@ const BUNDLE: &str = "plant-7-next.tar";
 const UPGRADE: [&str; 4] = ["cluster", "upgrade", "--yes", "--delete-emptydir-data"];
 
 fn begin(desk: &Desk) -> Result<()> {
-    for step in STEPS {
-        println!("--- {}: {}", step.name, step.what);
-        (step.run)(desk)?;
-    }
+    story(desk)?;
     // One of its two pods is to be there at any time.
     let budget = ["create", "poddisruptionbudget", "podinfo", "-n", "demo", "--min-available=1"];
     let selector = ["--selector=app.kubernetes.io/name=podinfo"];
     story::text(&mut desk.kubectl(&[&budget[..], &selector].concat())).map(drop)
+}
+
+fn story(desk: &Desk) -> Result<()> {
+    for step in STEPS {
+        println!("--- {}: {}", step.name, step.what);
+        (step.run)(desk)?;
+    }
+    Ok(())
 }
 
 fn not_in_the_release(desk: &Desk) -> Result<()> {
@@ -107,7 +129,20 @@ fn upgraded(desk: &Desk) -> Result<()> {
     }
     outcome?;
     println!("      from {NOW} to {NEXT} in {:.0} s", begun.elapsed().as_secs_f64());
-    ensure!(versions(desk)? == [NEXT; 3].join(" "), "not all kubelets are new: {}", versions(desk)?);
+    ensure!(versions(desk)? == vec![NEXT; desk.nodes.len()].join(" "), "not all kubelets are new: {}", versions(desk)?);
+    Ok(())
+}
+
+/// Through the proxy of a worker the API goes on to answer.
+fn upgraded_ha(desk: &Desk) -> Result<()> {
+    write_version(desk, NEXT)?;
+    let watch = Watch::begin(desk, "w1", "api", "https://api.plant-7.internal:7443/readyz")?;
+    let begun = Instant::now();
+    let outcome = expect(&mut desk.station(&UPGRADE), 0, &["cluster plant-7 runs Kubernetes v1.37.2"]);
+    println!("      {}", watch.end(desk)?);
+    outcome?;
+    println!("      from {NOW} to {NEXT} in {:.0} s", begun.elapsed().as_secs_f64());
+    ensure!(versions(desk)? == vec![NEXT; desk.nodes.len()].join(" "), "not all kubelets are new: {}", versions(desk)?);
     Ok(())
 }
 
