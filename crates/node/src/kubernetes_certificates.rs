@@ -28,8 +28,11 @@ pub const KEPT: &[&str] = &[
     "/etc/kubernetes/pki/ca.crt",
     "/etc/kubernetes/pki/etcd/ca.crt",
     "/etc/kubernetes/pki/front-proxy-ca.crt",
-    "/var/lib/kubelet/pki/kubelet-client-current.pem",
+    KUBELET_CLIENT,
 ];
+
+/// What kubelet shows to the API server, certificate and key: a link to the one in use.
+pub const KUBELET_CLIENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// No certificate and no kubeconfig is near this long.
 const LIMIT: u64 = 1 << 20;

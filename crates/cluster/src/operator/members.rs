@@ -30,10 +30,10 @@ impl Operator<'_> {
 
     /// Every member of etcd is well: only then another one may be away for a moment.
     pub(super) async fn check_etcd(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
-        let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
-        let Some(speaker) = speaker.filter(|_| connections.len() > 1) else { return Ok(()) };
-        let members = speaker.etcd_members(&self.binary.path_there()).await?;
-        if members.well { Ok(()) } else { Err(PlanError::EtcdUnwell.into()) }
+        if connections.len() == 1 {
+            return Ok(());
+        }
+        self.well(plan, connections).await.map(drop)
     }
 
     /// The same, and an alarm of the only member counts, too. Of two members neither may be away.
@@ -42,14 +42,17 @@ impl Operator<'_> {
         plan: &Plan,
         connections: &[Arc<Connection>],
     ) -> Result<(), OperatorError> {
-        let Some(speaker) = connections.iter().find(|connection| connection.host() == plan.speaker) else {
-            return Ok(());
-        };
-        let members = speaker.etcd_members(&self.binary.path_there()).await?;
-        match (members.well, members.count()) {
-            (false, _) => Err(PlanError::EtcdUnwell.into()),
-            (true, 2) => Err(PlanError::TwoMembers.into()),
-            (true, _) => Ok(()),
+        match self.well(plan, connections).await? {
+            Some(2) => Err(PlanError::TwoMembers.into()),
+            _ => Ok(()),
         }
+    }
+
+    /// How many members etcd has, all of them well; nothing where nobody speaks for the cluster.
+    async fn well(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<Option<usize>, OperatorError> {
+        let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
+        let Some(speaker) = speaker else { return Ok(None) };
+        let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        if members.well { Ok(Some(members.count())) } else { Err(PlanError::EtcdUnwell.into()) }
     }
 }

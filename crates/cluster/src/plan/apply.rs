@@ -12,11 +12,14 @@ use sealock_node::step::{
 use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
-use super::{Intent, PLAN_FORMAT, Plan, PlanError, PlannedHost, Purpose, ReleaseId, SecretKind, Task, prepare};
+use super::{Intent, Plan, PlanError, PlannedHost, Purpose, SecretKind, Task, prepare};
 use crate::inventory::{Binding, Inventory};
 use crate::release::ReleaseView;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Cni, Host, check_beginning};
+
+/// How long the nodes may take to be Ready once they have joined.
+const READY_SECONDS: u32 = 300;
 
 /// What the pieces of a plan are made from.
 pub(super) struct Context<'a> {
@@ -53,19 +56,12 @@ impl Context<'_> {
     pub(super) fn plan(&self, purpose: Purpose, tasks: Vec<Task>) -> Result<Plan, PlanError> {
         let Intent { cluster, release, registry, .. } = *self.intent;
         Ok(Plan {
-            format: PLAN_FORMAT.into(),
-            cluster: cluster.name().to_string(),
-            site: cluster.spec().site.clone(),
-            purpose,
-            kubernetes: cluster.spec().kubernetes.version.to_string(),
-            spec: cluster.digest(),
-            release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
             local_endpoint: cluster.local_endpoint().map(ToString::to_string),
-            registry: registry.clone(),
             speaker: self.places.speaker.clone(),
             hosts: planned_hosts(cluster, self.inventory, &self.ranges)?,
             deviations: cluster.spec().overrides.deviations(),
             tasks,
+            ..Plan::of(cluster, release, registry, purpose)
         })
     }
 
@@ -173,7 +169,8 @@ fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
         tasks.push(join(cluster, host, founded.clone())?);
     }
     if cluster.spec().network.cni == Cni::Routed {
-        tasks.push(ready(cluster, &context.places.speaker, &tasks));
+        let joined = tasks.iter().filter(|task| !task.id.ends_with("/prepare")).map(|task| task.id.clone()).collect();
+        tasks.push(ready(cluster, &context.places.speaker, joined, (false, READY_SECONDS)));
     }
     Ok(tasks)
 }
@@ -225,25 +222,22 @@ pub(super) fn steps_of(command: KubeadmCommand, phases: &[&str], host: &Host, co
     phases.iter().map(step).collect()
 }
 
-fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
-    let joined = tasks.iter().filter(|task| !task.id.ends_with("/prepare")).map(|task| task.id.clone());
+/// Waits on the host that speaks for the cluster until every node is Ready, where `lately` only if it reports.
+pub(super) fn ready(
+    cluster: &Cluster,
+    speaker: &str,
+    after: Vec<String>,
+    (lately, timeout_seconds): (bool, u32),
+) -> Task {
     let wait = |host: &Host| {
-        let node = host.name.to_string();
-        Step::new(
-            format!("ready/{node}"),
-            NodeReady {
-                node,
-                control_plane: host.is_control_plane(),
-                version: None,
-                lately: false,
-                timeout_seconds: 300,
-            },
-        )
+        let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
+        let ready = NodeReady { node, control_plane, version: None, lately, timeout_seconds };
+        Step::new(format!("ready/{}", host.name), ready)
     };
     Task {
         id: format!("{speaker}/ready"),
         host: speaker.to_owned(),
-        after: joined.collect(),
+        after,
         secrets: Vec::new(),
         steps: cluster.hosts().iter().map(wait).collect(),
     }

@@ -206,6 +206,25 @@ impl SecretKind {
 }
 
 impl Plan {
+    /// A plan for `cluster` that says where it belongs, and nothing yet of hosts and tasks.
+    fn of(cluster: &Cluster, release: &Published, registry: &Registry, purpose: Purpose) -> Self {
+        Self {
+            format: PLAN_FORMAT.into(),
+            cluster: cluster.name().to_string(),
+            site: cluster.spec().site.clone(),
+            purpose,
+            kubernetes: cluster.spec().kubernetes.version.to_string(),
+            spec: cluster.digest(),
+            release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
+            local_endpoint: None,
+            registry: registry.clone(),
+            speaker: String::new(),
+            hosts: Vec::new(),
+            deviations: Vec::new(),
+            tasks: Vec::new(),
+        }
+    }
+
     /// The plan's canonical form (RFC 8785).
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use super::apply::planned_hosts;
 use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
-use super::{PLAN_FORMAT, Plan, PlanError, Purpose, ReleaseId, Task};
+use super::{Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
@@ -44,19 +44,11 @@ pub fn plan_renewal(
         return Err(PlanError::NoCertificates { cluster: cluster.name().to_string() });
     }
     Ok(Plan {
-        format: PLAN_FORMAT.into(),
-        cluster: cluster.name().to_string(),
-        site: cluster.spec().site.clone(),
-        purpose: Purpose::Renew,
-        kubernetes: cluster.spec().kubernetes.version.to_string(),
-        spec: cluster.digest(),
-        release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
         local_endpoint: cluster.local_endpoint().map(ToString::to_string),
-        registry: registry.clone(),
         speaker: Places::of(cluster, inventory, "").speaker,
         hosts: planned_hosts(cluster, inventory, &BTreeMap::new())?,
-        deviations: Vec::new(),
         tasks,
+        ..Plan::of(cluster, release, registry, Purpose::Renew)
     })
 }
 

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use sealock_node::facts::{CertificateFact, HostFacts};
+use sealock_node::kubernetes_certificates::KUBELET_CLIENT;
 use sealock_node::request::Registry;
-use sealock_node::step::{KubeletCertificate, NodeReady, Renewal};
+use sealock_node::step::{KubeletCertificate, Renewal};
 use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
-use super::apply::Context;
+use super::apply::{Context, ready};
 use super::gate::check_fit;
 use super::places::Places;
 use super::renew::renewable;
@@ -19,7 +20,6 @@ use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
 
-const KUBELETS: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// A control plane whose images are there starts within a minute or two.
 const READY_SECONDS: u32 = 600;
 
@@ -71,7 +71,8 @@ pub fn plan_rescue(
         program: "",
     };
     let places = Places::of(cluster, inventory, "");
-    tasks.push(ready(cluster, &places.speaker, &tasks));
+    let all = tasks.iter().map(|task| task.id.clone()).collect();
+    tasks.push(ready(cluster, &places.speaker, all, (true, READY_SECONDS)));
     Context::new(&intent, inventory, BTreeMap::new(), places).plan(Purpose::Rescue, tasks)
 }
 
@@ -90,7 +91,7 @@ fn made_anew(cluster: &Cluster, host: &Host, facts: &HostFacts) -> Result<Option
         let config = kubeadm::init(cluster, host)?;
         steps.push(Step::new("certificates", Renewal { serials: renewable(facts), config, made_only: true }));
     }
-    if facts.certificates.iter().any(|one| one.path == KUBELETS && has_ended(one, facts)) {
+    if facts.certificates.iter().any(|one| one.path == KUBELET_CLIENT && has_ended(one, facts)) {
         steps.push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string() }));
         secrets.push(SecretKind::KubeletCertificate);
     }
@@ -112,34 +113,17 @@ fn serves(
     Ok(Task { id, host, after: after.to_vec(), secrets: Vec::new(), steps })
 }
 
-fn ready(cluster: &Cluster, speaker: &str, tasks: &[Task]) -> Task {
-    let wait = |host: &Host| {
-        let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
-        let ready = NodeReady { node, control_plane, version: None, lately: true, timeout_seconds: READY_SECONDS };
-        Step::new(format!("ready/{}", host.name), ready)
-    };
-    Task {
-        id: format!("{speaker}/ready"),
-        host: speaker.to_owned(),
-        after: tasks.iter().map(|task| task.id.clone()).collect(),
-        secrets: Vec::new(),
-        steps: cluster.hosts().iter().map(wait).collect(),
-    }
-}
-
 /// Whether `plan`, a rescue that was begun, makes anew all that has ended by now.
 pub(crate) fn covers(plan: &Plan, cluster: &Cluster, inventory: &Inventory) -> bool {
     cluster.hosts().iter().all(|host| {
         let Some(facts) = inventory.hosts.get(host.name.as_str()).map(|one| &one.facts) else { return false };
         let serials = serials_in(plan, host).unwrap_or_default();
-        let ended = facts.certificates.iter().filter(|one| has_ended(one, facts));
-        ended.fold(true, |covered, one| {
-            let is_there = if one.path == KUBELETS {
+        facts.certificates.iter().filter(|one| has_ended(one, facts)).all(|one| {
+            if one.path == KUBELET_CLIENT {
                 steps_on(plan, host).any(|step| matches!(step.action, StepKind::KubeletCertificate(_)))
             } else {
                 !one.renewable || serials.get(&one.path) == Some(&one.serial)
-            };
-            covered && is_there
+            }
         })
     })
 }

@@ -6,7 +6,7 @@ use sealock_node::step::Reset;
 use sealock_store::release::Published;
 
 use super::apply::{check_owners, planned_hosts};
-use super::{PLAN_FORMAT, Plan, PlanError, Purpose, ReleaseId, Task};
+use super::{Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
 use crate::spec::Cluster;
 
@@ -47,19 +47,9 @@ pub(crate) fn give_back(
         before.push(format!("{}/reset", host.name));
     }
     Ok(Plan {
-        format: PLAN_FORMAT.into(),
-        cluster: cluster.name().to_string(),
-        site: cluster.spec().site.clone(),
-        purpose,
-        kubernetes: cluster.spec().kubernetes.version.to_string(),
-        spec: cluster.digest(),
-        release: ReleaseId { number: release.release.number, digest: release.digest.clone() },
-        local_endpoint: None,
-        speaker: String::new(),
-        registry: registry.clone(),
         hosts: planned_hosts(cluster, inventory, &std::collections::BTreeMap::new())?,
-        deviations: Vec::new(),
         tasks,
+        ..Plan::of(cluster, release, registry, purpose)
     })
 }
 

@@ -12,6 +12,7 @@ use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe, upgrade};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host, HostError};
+use crate::kubernetes_certificates::KUBELET_CLIENT;
 use crate::wait;
 
 /// The phases of `kubeadm init` in their order, as kubeadm 1.35 to 1.37 name them. `upload-certs` is left out: the
@@ -93,7 +94,7 @@ const STATIC_PODS: &[&str] = &[
 ];
 const KUBELET: &[&str] = &["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
-const CREDENTIALS: &[&str] = &["kubelet.conf", "/var/lib/kubelet/pki/kubelet-client-current.pem"];
+const CREDENTIALS: &[&str] = &["kubelet.conf", KUBELET_CLIENT];
 const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 
 /// What a phase leaves behind.

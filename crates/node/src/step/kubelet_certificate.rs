@@ -14,10 +14,9 @@ use crate::certificates::Facts;
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host};
-use crate::kubernetes_certificates::read;
+use crate::kubernetes_certificates::{KUBELET_CLIENT, read};
 
 const FOLDER: &str = "/var/lib/kubelet/pki";
-const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// The name of the secret: certificate and key, PEM.
 const SECRET: &str = "${secret:kubelet-certificate}";
 const RESTARTS: Duration = Duration::from_secs(180);
@@ -38,8 +37,8 @@ impl fmt::Display for KubeletCertificate {
 
 impl Act for KubeletCertificate {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        let Some(facts) = read(host, CURRENT)? else {
-            return Ok(Probe::not_done(format!("{CURRENT} is not there")));
+        let Some(facts) = read(host, KUBELET_CLIENT)? else {
+            return Ok(Probe::not_done(format!("{KUBELET_CLIENT} is not there")));
         };
         Ok(self.problem(&facts).map_or(Probe::Done, Probe::not_done))
     }
@@ -53,7 +52,7 @@ impl Act for KubeletCertificate {
         // As kubelet itself keeps them: a file for each, and a link to the one in use.
         let file = format!("{FOLDER}/kubelet-client-{}.pem", Timestamp::now().strftime("%Y-%m-%d-%H-%M-%S"));
         host::write(host, &file, Mode::PRIVATE, pem.as_bytes())?;
-        host.alter(Alteration::Link { path: CURRENT, target: &file })?;
+        host.alter(Alteration::Link { path: KUBELET_CLIENT, target: &file })?;
         Command::new("systemctl", ["restart", "kubelet.service"]).timeout(RESTARTS).must(host)?;
         Ok(())
     }
