@@ -15,6 +15,8 @@ WORK=$CACHE/work
 ALL=(rootfs runc kubernetes containerd coredns etcd registry cni-plugins helm podinfo node-exporter crane pause upstream)
 # For a lab whose cluster is upgraded.
 NEXT=(kubernetes-next coredns-next etcd-next upstream-next)
+# For one that is upgraded over two minor versions.
+BEFORE=(kubernetes-before coredns-before etcd-before upstream-before)
 # No part of the lab, and long to build: programs that judge what we make.
 JUDGES=(oras cosign conformance)
 
@@ -68,7 +70,7 @@ build() {
 
 forget_superseded() {
   local part folder
-  for part in "${ALL[@]}" "${NEXT[@]}" "${JUDGES[@]}"; do
+  for part in "${ALL[@]}" "${NEXT[@]}" "${BEFORE[@]}" "${JUDGES[@]}"; do
     for folder in "$CACHE/$part"-????????????????*; do
       if [[ ${folder##*/} =~ ^$part-[0-9a-f]{16} ]] && [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
         rm -rf "$folder"

@@ -11,6 +11,7 @@ mod own_etcd;
 mod rescue;
 mod stolen_key;
 mod three_control_planes;
+mod two_minors;
 mod upgrade;
 
 use std::time::Instant;
@@ -76,6 +77,7 @@ const SCENARIOS: &[Scenario] = &[
     own_etcd::SCENARIO,
     upgrade::SCENARIO,
     upgrade::SCENARIO_HA,
+    two_minors::SCENARIO,
     rescue::SCENARIO,
 ];
 

@@ -11,7 +11,7 @@ use super::{Case, Scenario};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, STEPS, proof};
 
-mod watch;
+pub(super) mod watch;
 
 use watch::Watch;
 
@@ -68,7 +68,7 @@ fn begin(desk: &Desk) -> Result<()> {
     story::text(&mut desk.kubectl(&[&budget[..], &selector].concat())).map(drop)
 }
 
-fn story(desk: &Desk) -> Result<()> {
+pub(super) fn story(desk: &Desk) -> Result<()> {
     for step in STEPS {
         println!("--- {}: {}", step.name, step.what);
         (step.run)(desk)?;
@@ -175,7 +175,7 @@ fn killed_and_finished(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&UPGRADE), 0, &["cluster plant-7 runs Kubernetes v1.37.2"]).map(drop)
 }
 
-fn all_works(desk: &Desk) -> Result<()> {
+pub(super) fn all_works(desk: &Desk) -> Result<()> {
     proof::application_answers(desk)?;
     for node in desk.nodes {
         let selector = format!("--field-selector=spec.nodeName={node}");
@@ -213,6 +213,6 @@ fn write_version(desk: &Desk, version: &str) -> Result<()> {
 }
 
 /// What the kubelets are.
-fn versions(desk: &Desk) -> Result<String> {
+pub(super) fn versions(desk: &Desk) -> Result<String> {
     story::text(&mut desk.kubectl(&["get", "nodes", "-o=jsonpath={.items[*].status.nodeInfo.kubeletVersion}"]))
 }

@@ -33,13 +33,28 @@ pub enum Upstream {
     One,
     /// The next one, too: a cluster is to be upgraded.
     WithNext,
+    /// The next one and the one before, too: a cluster is to be upgraded over two minor versions.
+    ThreeMinors,
 }
+
+const NEXT: &[&str] = &["kubernetes-next", "coredns-next", "etcd-next", "upstream-next"];
+const NEXT_AND_BEFORE: &[&str] = &[
+    "kubernetes-next",
+    "coredns-next",
+    "etcd-next",
+    "upstream-next",
+    "kubernetes-before",
+    "coredns-before",
+    "etcd-before",
+    "upstream-before",
+];
 
 impl Upstream {
     fn part(self) -> &'static str {
         match self {
             Self::One => "upstream",
             Self::WithNext => "upstream-next",
+            Self::ThreeMinors => "upstream-before",
         }
     }
 
@@ -47,7 +62,8 @@ impl Upstream {
     fn more(self) -> &'static [&'static str] {
         match self {
             Self::One => &[],
-            Self::WithNext => &["kubernetes-next", "coredns-next", "etcd-next", "upstream-next"],
+            Self::WithNext => NEXT,
+            Self::ThreeMinors => NEXT_AND_BEFORE,
         }
     }
 }

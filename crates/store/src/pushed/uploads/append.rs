@@ -1,12 +1,14 @@
 //! Writes to an upload: hashed as it is written, and acknowledged only once it is durable.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
 use sealock_trust::{Digest, Hasher};
 
+use super::direct::{self, Direct, Lanes};
 use super::session::Session;
 use super::state::State;
 use super::{Bounds, UploadId};
@@ -24,6 +26,9 @@ const ACKNOWLEDGE_EVERY: u64 = 256 << 20;
 
 const READ_AT_ONCE: usize = 256 * 1024;
 
+/// What is at least this long goes to the disk past the page cache; in bytes. Small blobs are likely to be pulled soon.
+const LARGE: u64 = 4 << 20;
+
 /// The right to write to one upload. What was not acknowledged when it is dropped is written anew.
 #[derive(Debug)]
 pub struct Append {
@@ -36,6 +41,13 @@ pub struct Append {
     state: State,
     /// Acknowledged or not.
     offset: u64,
+    /// Where this request began to write.
+    begun: u64,
+    /// What goes past the page cache, and is not written yet.
+    direct: Option<Direct>,
+    lanes: Lanes,
+    /// Whether so much is to come that it is large.
+    is_large: bool,
     /// Up to here the disk has room for sure.
     reserved: u64,
     /// Whether room was asked for.
@@ -45,7 +57,7 @@ pub struct Append {
 }
 
 impl Append {
-    pub(crate) fn begin(id: UploadId, session: Arc<Session>, bounds: Bounds) -> Result<Self, PushError> {
+    pub(super) fn begin(id: UploadId, session: Arc<Session>, bounds: Bounds, lanes: Lanes) -> Result<Self, PushError> {
         if !session.take() {
             return Err(PushError::Busy);
         }
@@ -60,6 +72,10 @@ impl Append {
                     hash,
                     state,
                     offset,
+                    begun: offset,
+                    direct: None,
+                    lanes,
+                    is_large: false,
                     reserved: offset,
                     has_asked: false,
                     is_over: false,
@@ -75,11 +91,10 @@ impl Append {
     /// At the end of what was acknowledged; whatever is behind it is cut off.
     fn open(session: &Session) -> Result<(File, Hash, State), StoreError> {
         let (state, path) = (session.state(), session.data());
-        let mut file = session.open_data()?;
+        let file = session.open_data()?;
         if file.metadata().during("look at", &path)?.len() != state.offset {
             failpoint::hit("cut upload").and_then(|()| file.set_len(state.offset)).during("write", &path)?;
         }
-        file.seek(SeekFrom::Start(state.offset)).during("read", &path)?;
         let hash = state.hash().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData)).during("read", &path)?;
         Ok((file, hash, state))
     }
@@ -103,6 +118,7 @@ impl Append {
         if end > self.bounds.blob {
             return Err(PushError::TooLong { limit: self.bounds.blob });
         }
+        self.is_large = length >= LARGE;
         Ok(self.reserve(end)?)
     }
 
@@ -119,7 +135,7 @@ impl Append {
             // Where so much does not fit, it may be that no more comes.
             self.reserve((end + STEP).min(self.bounds.blob)).or_else(|_| self.reserve(end))?;
         }
-        let written = failpoint::hit("write upload").and_then(|()| self.file.write_all(bytes));
+        let written = failpoint::hit("write upload").and_then(|()| self.put(bytes));
         written.during("write", &self.session.data())?;
         self.hash.update(bytes);
         self.offset = end;
@@ -129,12 +145,35 @@ impl Append {
         Ok(())
     }
 
+    /// What is large goes past the page cache, from the first whole block on.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let (mut bytes, mut offset) = (bytes, self.offset);
+        let is_large = self.is_large || self.offset - self.begun >= LARGE;
+        if is_large && self.direct.is_none() {
+            let (head, rest) = bytes.split_at(direct::up_to_a_block(offset).min(bytes.len()));
+            self.file.write_all_at(head, offset)?;
+            (bytes, offset) = (rest, offset + head.len() as u64);
+            self.direct = Direct::begin(&self.session.data(), offset, &self.lanes);
+        }
+        match &mut self.direct {
+            Some(direct) => direct.push(bytes, &self.file),
+            None => self.file.write_all_at(bytes, offset),
+        }
+    }
+
+    /// The file has every byte from here on.
+    fn flush(&mut self) -> Result<(), StoreError> {
+        let Some(direct) = self.direct.take() else { return Ok(()) };
+        failpoint::hit("write upload").and_then(|()| direct.end(&self.file)).during("write", &self.session.data())
+    }
+
     /// Makes durable what was written. From here on it is there, also after a restart.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`], [`StoreError::Io`]; where the bytes could not be made durable the upload is over.
     pub fn acknowledge(&mut self, now: Moment) -> Result<u64, PushError> {
         if self.offset > self.state.offset {
+            self.flush()?;
             let synced = failpoint::hit("sync upload").and_then(|()| self.file.sync_data());
             // After a failed sync the page cache may look whole while the disk is not.
             self.is_over |= synced.is_err();
@@ -151,6 +190,7 @@ impl Append {
     /// # Errors
     /// [`StoreError::WrongDigest`]: then the upload is over.
     pub(crate) fn check(&mut self, digest: &Digest) -> Result<(), PushError> {
+        self.flush()?;
         let actual = match self.hash.algorithm() == digest.algorithm() {
             true => self.hash.clone().finish(),
             false => self.hash_again(digest).during("read", &self.session.data())?,

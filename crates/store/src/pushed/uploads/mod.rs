@@ -4,6 +4,7 @@
 //! them was never promised, and is overwritten.
 
 mod append;
+mod direct;
 mod id;
 mod session;
 mod state;
@@ -18,6 +19,7 @@ use jiff::SignedDuration;
 use sealock_trust::Algorithm;
 
 pub use append::Append;
+use direct::Lanes;
 pub use id::UploadId;
 use session::Session;
 use state::State;
@@ -49,6 +51,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Uploads {
     folder: PathBuf,
     bounds: Bounds,
+    lanes: Lanes,
     open: Mutex<HashMap<UploadId, Arc<Session>>>,
 }
 
@@ -66,7 +69,7 @@ impl Uploads {
                 None => remove_folder_if_there(&path)?,
             }
         }
-        Ok(Self { folder, bounds, open: Mutex::new(open) })
+        Ok(Self { folder, bounds, lanes: Lanes::default(), open: Mutex::new(open) })
     }
 
     /// Begins an upload of nothing yet; it survives a restart from here on.
@@ -121,7 +124,7 @@ impl Uploads {
         if at.is_some_and(|at| at != offset) {
             return Err(PushError::OutOfOrder { offset });
         }
-        let append = Append::begin(id, session, self.bounds)?;
+        let append = Append::begin(id, session, self.bounds, self.lanes.clone())?;
         // Somebody else may have written in between.
         match append.offset() {
             now if at.is_none_or(|at| at == now) => Ok(append),

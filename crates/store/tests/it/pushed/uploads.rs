@@ -46,6 +46,37 @@ fn a_digest_of_another_algorithm_than_was_said_is_right_too() {
     check(&world.store(), &pushed.snapshot());
 }
 
+/// Large uploads go past the page cache in whole blocks. Chunks begin and end where they like, a request breaks off in the middle of a
+/// piece, and a digest of another algorithm has the bytes read again: nothing of that is seen in the blob.
+#[test]
+fn a_large_upload_is_whole_wherever_its_chunks_end() {
+    let world = World::new();
+    let pushed = world.open();
+    let bytes: Vec<u8> =
+        (0_u32..3_400_000).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let id = pushed.begin("a", WHO, Algorithm::Sha256, moment()).unwrap().to_string();
+    // Announced and not, and what was acknowledged is on no boundary.
+    for (expected, until, is_kept) in
+        [(0, 5_000_001, true), (6_000_000, 9_000_000, false), (4_500_000, 9_500_000, true), (0, bytes.len(), true)]
+    {
+        let from = usize::try_from(pushed.acknowledged("a", WHO, &id).unwrap()).unwrap();
+        let mut append = pushed.append("a", WHO, &id, Some(from as u64)).unwrap();
+        append.expect(expected).unwrap();
+        for piece in bytes[from..until].chunks(131_072 + 77) {
+            append.write(piece, moment()).unwrap();
+        }
+        if is_kept && until < bytes.len() {
+            append.acknowledge(moment()).unwrap();
+        }
+        if until == bytes.len() {
+            let digest = Digest::of(Algorithm::Sha512, &bytes);
+            pushed.finish(append, ("a", WHO), &digest, moment()).unwrap();
+            assert!(std::fs::read(world.store().blob_path(&digest)).unwrap() == bytes);
+        }
+    }
+    check(&world.store(), &pushed.snapshot());
+}
+
 #[test]
 fn only_one_writes_at_a_time_and_only_at_the_end() {
     let world = World::new();
