@@ -13,6 +13,7 @@ mod stolen_key;
 mod three_control_planes;
 mod two_minors;
 mod upgrade;
+mod watch;
 
 use std::time::Instant;
 

@@ -6,8 +6,8 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 
 use super::expect::expect;
-use super::upgrade::watch::Watch;
 use super::upgrade::{all_works, story as main_job, versions};
+use super::watch::Watch;
 use super::{Case, Scenario};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, proof};

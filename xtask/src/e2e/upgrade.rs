@@ -7,13 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::expect::expect;
+use super::watch::Watch;
 use super::{Case, Scenario};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, STEPS, proof};
-
-pub(super) mod watch;
-
-use watch::Watch;
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "upgrade",
