@@ -68,6 +68,8 @@ pub struct UpkeepPolicy {
     pub migrate_every: Duration,
     /// What migration leaves free on the disk, in bytes.
     pub migrate_headroom: u64,
+    /// How often the store is asked for a newer release that nobody told of; not zero.
+    pub look_every: Duration,
     /// The folder of the clusters' folders, which say what was made from which release.
     pub clusters: Option<PathBuf>,
 }
@@ -84,6 +86,7 @@ impl Default for UpkeepPolicy {
             migrate_rate: Some(32 << 20),
             migrate_every: Duration::from_secs(10),
             migrate_headroom: 1 << 30,
+            look_every: Duration::from_secs(5),
             clusters: None,
         }
     }

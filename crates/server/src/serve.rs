@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::ServeConfig;
@@ -22,9 +23,6 @@ use crate::observe::{AccessLog, Exposition, Observer};
 use crate::state::State;
 use crate::tls::{Certificate, ClientCertificates};
 use crate::upkeep::Upkeep;
-
-/// How often the store is asked for a newer release that nobody told of.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// How often it is looked for uploads to which nothing comes any more.
 const TIDY: Duration = Duration::from_secs(600);
@@ -114,9 +112,10 @@ impl Server {
         notifier.ready(&crate::describe(self.state.view().release));
         let control = self.control;
         let keepers = self.upkeep.as_ref().map(Upkeep::start).transpose().map_err(ServeError::Threads)?;
+        let look_every = self.config.upkeep.look_every;
         tokio::select! {
             () = shutdown => {}
-            result = follow(&self.state, &self.certificate, &notifier) => result?,
+            result = follow(&self.state, &self.certificate, &notifier, look_every) => result?,
             () = listen_to_control(control.as_ref(), &self.state, self.upkeep.as_ref()) => {}
             () = expose(self.exposition, &self.state) => {}
         }
@@ -157,9 +156,15 @@ fn open_access_log(path: &Path) -> Result<AccessLog, ServeError> {
 }
 
 /// Reloads at SIGHUP, and when the store has a release that nobody told of: an import may run where the socket is not.
-async fn follow(state: &Arc<State>, certificate: &Certificate, notifier: &Notifier) -> Result<(), ServeError> {
+async fn follow(
+    state: &Arc<State>,
+    certificate: &Certificate,
+    notifier: &Notifier,
+    look_every: Duration,
+) -> Result<(), ServeError> {
     let mut hangup = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
-    let mut look = tokio::time::interval(LOOK);
+    // What was read at the start need not be read again at once.
+    let mut look = interval_at(Instant::now() + look_every, look_every);
     let mut tidy = tokio::time::interval(TIDY);
     loop {
         tokio::select! {

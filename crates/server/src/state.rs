@@ -100,6 +100,8 @@ impl State {
             building: Mutex::new(()),
         };
         state.reload()?;
+        // Who asks for health need not wait for the first look.
+        state.free_bytes();
         Ok(state)
     }
 

@@ -83,11 +83,11 @@ pub fn accounts(pid: u32) -> Result<Cost> {
 fn sample_peak(pid: u32, peak: Arc<AtomicU64>) -> thread::JoinHandle<()> {
     thread::spawn(move || {
         while let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) {
-            let now = field(&status, "VmHWM:") * 1024;
-            if now == 0 {
+            // One that has ended has no such line; one that has just begun may have a 0 there.
+            if !status.lines().any(|line| line.starts_with("VmHWM:")) {
                 break;
             }
-            peak.fetch_max(now, Relaxed);
+            peak.fetch_max(field(&status, "VmHWM:") * 1024, Relaxed);
             thread::park_timeout(Duration::from_millis(20));
         }
     })
@@ -107,9 +107,12 @@ mod tests {
 
     #[test]
     fn what_a_program_writes_is_seen() {
-        let folder = std::env::temp_dir();
-        let script = "head -c 8388608 /dev/zero > sealock-measure-test && rm sealock-measure-test";
-        let cost = run(Command::new("sh").args(["-c", script]).current_dir(folder)).unwrap();
+        let folder = std::env::temp_dir().join(format!("sealock-measure-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let script = "head -c 8388608 /dev/zero > zeros";
+        let cost = run(Command::new("sh").args(["-c", script]).current_dir(&folder));
+        fs::remove_dir_all(&folder).unwrap();
+        let cost = cost.unwrap();
         assert!(cost.wall > 0.0, "{cost:?}");
         run(Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
     }

@@ -232,7 +232,7 @@ impl Lab {
     fn wait_for_ssh(&self, machines: &[Machine]) -> Result<()> {
         for node in machines.iter().filter(|machine| machine.is_node()) {
             let target = format!("ops@{}", node.address());
-            run::wait_until(&format!("{}: SSH as ops from the station", node.name), 30, || {
+            run::wait_until(&format!("{}: SSH as ops from the station", node.name), 120, || {
                 let options =
                     ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"];
                 let argv: Vec<&str> =

@@ -172,7 +172,7 @@ impl Outside<'_> {
             "/dev/null",
             &url,
         ];
-        wait_until(&format!("the upstream on {url} (logs in {})", self.dir.display()), 30, || {
+        wait_until(&format!("the upstream on {url} (logs in {})", self.dir.display()), 120, || {
             Ok(finish(&mut self.lab.exec("outside", &ask)).is_ok())
         })
     }

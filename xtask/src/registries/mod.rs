@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 pub use sealock::Build;
 
 /// How long a server may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// For how long what our collector finds waits: as short as can be, so that what it takes wrongly is missed.
 const GRACE: &str = "1s";
@@ -90,8 +90,8 @@ pub struct Options {
     pub login: bool,
     /// Whether ours sends those who log in for a token, as most registries do; else it takes name and password with each request.
     pub bearer: bool,
-    /// For how long ours promises what it answers for, like `5s`; for an hour where there is nothing.
-    pub lease: Option<&'static str>,
+    /// For how long ours promises what it answers for, in whole seconds; for an hour where there is nothing.
+    pub lease: Option<Duration>,
     /// The one core that it may use.
     pub core: Option<usize>,
 }

@@ -58,7 +58,7 @@ pub(super) fn prepare(
     let login = Login::of_the_tasks();
     let access = access(folder, &login, options)?.display().to_string();
     let mut args = ["serve", "--listen", &endpoint.address, "--access", &access].map(str::to_owned).to_vec();
-    args.extend(options.lease.into_iter().flat_map(|lease| ["--lease".to_owned(), lease.to_owned()]));
+    args.extend(options.lease.into_iter().flat_map(|lease| ["--lease".to_owned(), format!("{}s", lease.as_secs())]));
     endpoint.login = Some(login);
     Ok(Launch { program: program.to_path_buf(), args, envs: envs(folder, &state) })
 }

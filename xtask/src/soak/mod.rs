@@ -27,8 +27,8 @@ use crate::repo;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// For how long our server promises what it answers for: so short that collections delete while the soak runs, and longer
-/// than any worker waits between an answer and what relies on it.
-const LEASE: &str = "10s";
+/// than a worker waits between an answer and what relies on it, but where the machine is very slow.
+const LEASE: Duration = Duration::from_secs(10);
 
 /// How long, how many, and against what.
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::LEASE;
 use super::world::{World, sha256};
 use crate::registries::body::Content;
 use crate::registries::client::{Answer, Ask, Connection};
@@ -115,9 +117,10 @@ impl Worker {
     async fn push(&mut self, repository: usize) -> Result<()> {
         let count = 1 + self.random.below(LAYERS);
         let blobs: Vec<usize> = (0..count).map(|_| self.random.below(self.world.blobs.len())).collect();
-        let mut promises = Vec::new();
+        let (mut promises, mut promised) = (Vec::new(), None);
         for &blob in &blobs {
             promises.push(self.bring(repository, blob).await?);
+            promised.get_or_insert_with(Instant::now);
         }
         // Time in which a collector could take what was promised.
         if self.random.below(2) == 0 {
@@ -129,6 +132,10 @@ impl Worker {
         let name = self.repository(repository);
         let sent = (MANIFEST, image.bytes.clone());
         let answer = upload::manifest(&mut self.connection, &name, &format!("t{tag}"), sent).await?;
+        if answer.status.is_client_error() && promised.is_some_and(|first| first.elapsed() > LEASE) {
+            self.counts.one("manifests refused after a promise had run out");
+            return Ok(());
+        }
         if answer.status != StatusCode::CREATED {
             let digests: Vec<&str> = blobs.iter().map(|&blob| self.world.blobs[blob].digest.as_str()).collect();
             bail!("{}: a manifest is refused, whose blobs {digests:?} were promised by {promises:?}", told(&answer));

@@ -40,7 +40,7 @@ pub(super) fn serve(desk: &Desk) -> Result<()> {
 
 /// Polls the registry's health until it answers.
 pub fn wait_until_served(desk: &Desk) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let answer = output(&mut desk.lab.exec("station", &["curl", "-sSk", "https://10.77.0.2/healthz"]))?;
         if answer.status.success() {
@@ -49,7 +49,7 @@ pub fn wait_until_served(desk: &Desk) -> Result<()> {
         if Instant::now() > deadline {
             let journal =
                 text(&mut desk.lab.exec("station", &["journalctl", "-u", "sealock", "-n", "20", "--no-pager"]))?;
-            bail!("the registry does not answer on 10.77.0.2:443 after 30 s:\n{journal}");
+            bail!("the registry does not answer on 10.77.0.2:443 after 120 s:\n{journal}");
         }
         std::thread::park_timeout(Duration::from_millis(100));
     }

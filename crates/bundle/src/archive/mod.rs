@@ -3,6 +3,7 @@
 mod data;
 mod entry;
 mod error;
+mod flock;
 mod header;
 pub mod layout;
 mod medium;
@@ -15,6 +16,7 @@ mod writer;
 
 pub(crate) use data::Data;
 pub use error::ArchiveError;
+pub(crate) use flock::Flock;
 pub(crate) use medium::{Medium, open_regular};
 pub use payload::{BlobReader, BlobSink, Taken};
 pub use reader::Archive;

@@ -17,7 +17,7 @@ use sealock_trust::{Digest, Hasher};
 
 use super::layout::{self, HeaderParts, MetadataFiles, Slot};
 use super::types::Types;
-use super::{ArchiveError, IoContext, Medium};
+use super::{ArchiveError, Flock, IoContext, Medium};
 use crate::artifact;
 use crate::index;
 use crate::lock::{BlobRole, BlobSource, Lock, LockError, LockedBlob};
@@ -40,7 +40,7 @@ pub struct Writer {
 struct Shared {
     path: PathBuf,
     partial: PathBuf,
-    file: File,
+    file: Flock,
     /// With those of its blobs that are carried whole.
     lock: Lock,
     /// The patches that are carried.
@@ -370,11 +370,11 @@ impl SlotWriter {
     }
 }
 
-fn open_locked(partial: &Path) -> Result<File, ArchiveError> {
+fn open_locked(partial: &Path) -> Result<Flock, ArchiveError> {
     loop {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(partial).during("create", partial)?;
+        let file = Flock(options.open(partial).during("create", partial)?);
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(ArchiveError::Busy { path: partial.to_owned() }),

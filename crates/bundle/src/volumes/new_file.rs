@@ -1,6 +1,6 @@
 //! A file that appears under its name only when it is whole and durable.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use sealock_store::failpoint;
 
 use super::error::VolumeError;
-use crate::archive::{ArchiveError, IoContext, partial_path, sync_folder_of};
+use crate::archive::{ArchiveError, Flock, IoContext, partial_path, sync_folder_of};
 
 /// A file in the making, at `NAME.partial`. What an earlier run left there is begun anew.
 #[derive(Debug)]
 pub(super) struct NewFile {
-    file: File,
+    file: Flock,
     partial: PathBuf,
     path: PathBuf,
     size: u64,
@@ -25,7 +25,8 @@ impl NewFile {
         let partial = partial_path(path);
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let file = failpoint::hit("create").and_then(|()| options.open(&partial)).during("create", &partial)?;
+        let opened = failpoint::hit("create").and_then(|()| options.open(&partial));
+        let file = Flock(opened.during("create", &partial)?);
         match file.try_lock() {
             // Not every filesystem of a medium has locks.
             Ok(()) => {}

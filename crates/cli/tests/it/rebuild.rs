@@ -100,7 +100,7 @@ fn a_missing_index_is_made_anew() {
 fn beside_a_server_it_is_refused() {
     let sandbox = pushed();
     let _server = open(&sandbox);
-    let seen = sandbox.see(COMMAND).replace(&std::process::id().to_string(), "[PID]");
+    let seen = sandbox.see(COMMAND).replace(&format!("(pid {})", std::process::id()), "(pid [PID])");
     insta::assert_snapshot!("rebuild_served", seen);
 }
 

@@ -110,6 +110,12 @@ impl Sandbox {
     }
 }
 
+/// What was seen, without the lines that are said only of what takes long.
+pub fn without_progress(seen: &str) -> String {
+    let is_progress = |line: &str| line.contains(": done in ") || (line.contains(" %, ") && line.ends_with("/s)"));
+    seen.lines().filter(|line| !is_progress(line)).collect::<Vec<_>>().join("\n")
+}
+
 /// Blanks out digests, times and versions: what differs from run to run though nothing is wrong.
 pub fn steady() -> insta::internals::SettingsBindDropGuard {
     let mut settings = insta::Settings::clone_current();
@@ -121,6 +127,8 @@ pub fn steady() -> insta::internals::SettingsBindDropGuard {
     settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "[TIME]");
     // Said only of what took a second or more.
     settings.add_filter(r"(?m)^.*: done in .* s\n", "");
+    // And this only of what took ten.
+    settings.add_filter(r"(?m)^.*: .* of .* \(\d+ %, .*/s\)\n", "");
     settings.add_filter(r" in \d+(\.\d)? s\b", " in [SECONDS]");
     settings.bind_to_scope()
 }

@@ -42,7 +42,7 @@ fn status(sandbox: &Sandbox, port: u16, path: &str) -> String {
 
 /// What curl says to a request over TLS that trusts the site's authority only, asked until the server answers.
 pub fn get(sandbox: &Sandbox, port: u16, path: &str, options: &[&str]) -> String {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let output = Command::new("curl")
             .args(["--silent", "--cacert"])
@@ -58,7 +58,7 @@ pub fn get(sandbox: &Sandbox, port: u16, path: &str, options: &[&str]) -> String
             assert!(output.status.success(), "curl: {}", output.status);
             return text;
         }
-        assert!(Instant::now() < deadline, "nobody listens on {port} after 20 s");
+        assert!(Instant::now() < deadline, "nobody listens on {port} after 120 s");
         std::thread::yield_now();
     }
 }
@@ -81,7 +81,7 @@ fn a_port_in_use_is_the_environments_fault() {
     let (sandbox, port) = station();
     let _other = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port");
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(&port.to_string(), "[PORT]");
+    settings.add_filter(&format!(r":{port}\b"), ":[PORT]");
     settings.bind(|| insta::assert_snapshot!(sandbox.see(&["serve"])));
 }
 

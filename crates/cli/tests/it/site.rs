@@ -20,7 +20,7 @@ fn a_station_is_made_and_shown() {
     let sandbox = Sandbox::new();
     let port = spec(&sandbox, "plant-7");
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(&port.to_string(), "[PORT]");
+    settings.add_filter(&format!(r":{port}\b"), ":[PORT]");
     settings.bind(|| {
         let _steady = steady();
         insta::assert_snapshot!(sandbox.see(&["site", "init", "--unencrypted-keys"]));

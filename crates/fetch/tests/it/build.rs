@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sealock_bundle::Lock;
+use sealock_bundle::{ArchiveError, Lock};
 use sealock_fetch::{Event, FetchError, Progress, build};
 use sealock_testkit::upstream::{Fault, Seen};
 use sealock_trust::Digest;
@@ -85,7 +85,17 @@ async fn a_build_that_is_dropped_in_the_middle_goes_on() {
     assert!(tokio::time::timeout(Duration::from_millis(700), dropped).await.is_err(), "it should have been stuck");
     assert!(!out.exists());
     world.upstream.heal();
-    let bundle = build_in(&world, &lock, "out.sealock").await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let bundle = loop {
+        match build_in(&world, &lock, "out.sealock").await {
+            // A thread that wrote for the one that was dropped may not have ended yet.
+            Err(FetchError::Archive(ArchiveError::Busy { .. })) => {
+                assert!(Instant::now() < deadline, "the build that was dropped has its file after 60 s");
+                tokio::task::yield_now().await;
+            }
+            built => break built.unwrap(),
+        }
+    };
     assert!(build_in(&world, &lock, "fresh.sealock").await.unwrap() == bundle, "two builds differ");
 }
 

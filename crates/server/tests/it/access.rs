@@ -14,6 +14,7 @@ use sealock_testkit::issuer::Issuer;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::alone::is_alone;
 use crate::client::Answer;
 use crate::site::{Content, Running, Site, layer};
 
@@ -225,6 +226,9 @@ async fn a_file_that_makes_no_sense_keeps_the_server_from_starting() {
 
 #[tokio::test]
 async fn sighup_brings_a_new_policy() {
+    if !is_alone("access::sighup_brings_a_new_policy") {
+        return;
+    }
     let mut guarded = Guarded::new("");
     let server = guarded.site.serve().await;
     assert_eq!(get(&server, "/v2/team/app/manifests/1", &guarded.login).await.status, StatusCode::OK);

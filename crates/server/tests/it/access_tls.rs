@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::access::Guarded;
+use crate::alone::is_alone;
 
 /// An authority for client certificates.
 struct Authority {
@@ -130,6 +131,9 @@ async fn a_certificate_of_another_authority_or_time_is_refused() {
 
 #[tokio::test]
 async fn a_session_that_goes_on_does_not_outlive_its_authority() {
+    if !is_alone("access_tls::a_session_that_goes_on_does_not_outlive_its_authority") {
+        return;
+    }
     let authority = Authority::new();
     let guarded = guarded(&authority, "commonName", "certificate/*");
     let server = guarded.site.serve().await;

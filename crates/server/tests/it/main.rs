@@ -9,6 +9,7 @@
 mod access;
 mod access_skopeo;
 mod access_tls;
+mod alone;
 mod client;
 mod clock;
 mod conformance;

@@ -99,7 +99,7 @@ async fn what_a_cluster_was_made_from_can_be_pulled_and_a_tag_is_the_newest() {
 #[tokio::test]
 async fn what_it_answers_for_and_the_mark_does_not_find_stops_it() {
     let mut site = Site::new();
-    site.upkeep = at_once();
+    site.upkeep = UpkeepPolicy { look_every: Duration::from_secs(3600), ..at_once() };
     two_releases(&site);
     let _server = site.serve().await;
     // A release that the server has not been told of: its view is of one that goes.

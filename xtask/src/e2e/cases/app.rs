@@ -20,9 +20,9 @@ pub fn image_not_in_the_release(desk: &Desk) -> Result<()> {
 /// A pod that does not become ready is named, with its cause.
 pub fn not_ready(desk: &Desk) -> Result<()> {
     podinfo(desk, "unready", "faults: {unready: true}\n")?;
-    let apply = ["app", "apply", "-f", "unready.yaml", "--timeout", "20"];
+    let apply = ["app", "apply", "-f", "unready.yaml", "--timeout", "90"];
     let outcome =
-        expect(&mut desk.station(&apply), 1, &["not ready after 20 s", "unready-podinfo-", "eadiness probe failed"]);
+        expect(&mut desk.station(&apply), 1, &["not ready after 90 s", "unready-podinfo-", "eadiness probe failed"]);
     let delete =
         ["delete", "deployment,service", "-n", "demo", "-l", "app.kubernetes.io/name=unready-podinfo", "--wait=false"];
     story::text(&mut desk.kubectl(&delete))?;

@@ -96,9 +96,9 @@ pub fn drain(desk: &Desk) -> Result<()> {
     let held = expect(&mut desk.station(&["cluster", "drain", "w1"]), 3, &data);
     let dry_run = ["cluster", "drain", "w1", "--delete-emptydir-data", "--dry-run"];
     let planned = expect(&mut desk.station(&dry_run), 0, &["evicted", "of a DaemonSet"]);
-    let kept = ["w1 is not empty after 5 s", "demo/podinfo-", "budget keep wants 1 healthy, and 1 are"];
+    let kept = ["w1 is not empty after 30 s", "demo/podinfo-", "budget keep wants 1 healthy, and 1 are"];
     let drain = ["cluster", "drain", "w1", "--delete-emptydir-data", "--timeout"];
-    let refused = expect(&mut desk.station(&[&drain[..], &["5"]].concat()), 1, &kept);
+    let refused = expect(&mut desk.station(&[&drain[..], &["30"]].concat()), 1, &kept);
     story::text(&mut desk.kubectl(&["delete", "poddisruptionbudget", "keep", "-n", "demo"]))?;
     held.and(planned).and(refused)?;
     expect(&mut desk.station(&[&drain[..], &["90"]].concat()), 0, &["w1 is empty"])?;

@@ -38,10 +38,10 @@ pub fn killed(desk: &Desk) -> Result<()> {
 /// Waits until the import has staged some blobs, or is over.
 fn wait_for_blobs(desk: &Desk, state: &str, blobs: usize, import: &mut std::process::Child) -> Result<()> {
     let staging = desk.lab.root_of("station").join(state.trim_start_matches('/')).join("store/staging");
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while import.try_wait()?.is_none() && count_files(&staging) < blobs {
         if Instant::now() > deadline {
-            bail!("the import staged no {blobs} blobs in 60 s");
+            bail!("the import staged no {blobs} blobs in 120 s");
         }
         std::thread::park_timeout(Duration::from_millis(2));
     }

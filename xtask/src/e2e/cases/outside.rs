@@ -37,11 +37,11 @@ pub fn killed(desk: &Desk) -> Result<()> {
 }
 
 fn wait_for_bytes(folder: &Path, prefix: &str, bytes: u64, child: &mut std::process::Child) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while allocated(folder, prefix)? < bytes {
         ensure!(child.try_wait()?.is_none(), "the build was over before it could be killed");
         if Instant::now() > deadline {
-            bail!("the build wrote no {bytes} bytes in 60 s");
+            bail!("the build wrote no {bytes} bytes in 120 s");
         }
         std::thread::park_timeout(Duration::from_millis(2));
     }

@@ -219,7 +219,8 @@ impl Machine {
         let endpoint = format!("https://{}", self.endpoint());
         let pki = |file: &str| format!("/etc/etcd/pki/{file}");
         let (ca, cert, key) = (pki("ca.crt"), pki("client.crt"), pki("client.key"));
-        let flags = ["--endpoints", &endpoint, "--cacert", &ca, "--cert", &cert, "--key", &key];
+        let [dial, call] = ["--dial-timeout=30s", "--command-timeout=60s"];
+        let flags = ["--endpoints", &endpoint, "--cacert", &ca, "--cert", &cert, "--key", &key, dial, call];
         let output = self.command(self.programs.etcdctl(), &[&flags, args].concat()).output().expect("etcdctl");
         assert!(output.status.success(), "etcdctl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
