@@ -3,6 +3,7 @@
 //! Planning is pure ([`plan`]); only [`execute`], [`etcd`], [`nodes`] and [`apps`] talk to anything, and only they are async.
 
 pub mod apps;
+pub mod backup;
 pub mod etcd;
 pub mod execute;
 pub mod inventory;

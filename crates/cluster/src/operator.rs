@@ -16,6 +16,7 @@ use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
+mod backup;
 mod error;
 mod files;
 pub mod kubeconfig;
@@ -25,6 +26,7 @@ mod renewal;
 mod status;
 mod upgrade;
 
+pub use backup::{BackedUp, BackupOrder};
 pub use error::OperatorError;
 pub use removal::{Left, Removal};
 pub use status::{HostStatus, NodeStatus, Status};
@@ -100,7 +102,7 @@ impl Operator<'_> {
     /// The spec, the release or a host does not allow it.
     pub async fn plan(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
-        self.check_no_upgrade()?;
+        self.check_nothing_open()?;
         let toolbox = self.toolbox();
         // Before any host is touched: kubeadm reads what it will be given.
         let images = tools::kubernetes_images(&toolbox, cluster)?;
@@ -194,7 +196,7 @@ impl Operator<'_> {
             Journal::open(&journals, &digest)?.finished()?;
         }
         match plan.purpose {
-            Purpose::Apply | Purpose::Upgrade => {
+            Purpose::Apply | Purpose::Upgrade | Purpose::Restore => {
                 self.leave_mirror(&planned.connections).await?;
                 // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;

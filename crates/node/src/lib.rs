@@ -5,6 +5,7 @@
 //! machine goes through a `Host`, and what was there before is kept by `changes`, so that a reset can give it back.
 
 pub mod admission;
+pub mod backup;
 pub mod certificates;
 pub mod changes;
 pub mod context;
@@ -14,6 +15,7 @@ pub mod facts;
 pub mod fence;
 pub mod gap;
 pub mod host;
+pub mod image_programs;
 pub mod journal;
 pub mod kubernetes_certificates;
 pub mod local_proxy;

@@ -30,6 +30,8 @@ macro_rules! formats {
 }
 
 formats! {
+    /// The table of contents of a backup.
+    BACKUP = "backup" 1 . 0 reads [1], at "/format";
     /// What two people sign to let one bundle in.
     BREAK_GLASS = "break-glass" 1 . 0 reads [1], at "/format";
     /// To whom a publisher delegates names.

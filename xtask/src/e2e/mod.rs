@@ -9,6 +9,7 @@ mod expect;
 mod machines;
 mod own_etcd;
 mod rescue;
+mod restore;
 mod stolen_key;
 mod three_control_planes;
 mod two_minors;
@@ -80,6 +81,7 @@ const SCENARIOS: &[Scenario] = &[
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,
     rescue::SCENARIO,
+    restore::SCENARIO,
 ];
 
 /// Runs the selected scenarios.

@@ -46,7 +46,7 @@ const KEEPER: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"keep
 fn begin(desk: &Desk) -> Result<()> {
     main_job(desk)?;
     let write = format!("echo '{KEEPER}' > /root/keeper.json");
-    story::text(&mut desk.lab.exec("station", &["sh", "-c", &write]))?;
+    story::text(&mut desk.lab.exec("cp1", &["sh", "-c", &write]))?;
     story::text(&mut desk.kubectl(&["apply", "-f", "/root/keeper.json"]))?;
     story::text(&mut desk.kubectl(&["wait", "-n", "demo", "pod/keeper", "--for=condition=Ready", "--timeout=120s"]))?;
     story::text(&mut desk.kubectl(&[

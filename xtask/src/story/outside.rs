@@ -64,21 +64,21 @@ pub(super) fn carry(desk: &Desk) -> Result<()> {
     for name in ["site.yaml", "app.yaml", "values", "manifests"] {
         desk.carry(&desk.written(name), "station", &format!("{STATION_HOME}/{name}"))?;
     }
-    cluster_spec(desk)?;
+    cluster_spec(desk, "cluster.yaml")?;
     println!("      the root's fingerprint, on paper: {}", fingerprint(desk)?);
     Ok(())
 }
 
-/// The cluster spec, with the host keys that the lab's machines have: a person reads them off the consoles.
-fn cluster_spec(desk: &Desk) -> Result<()> {
-    let mut text = fs::read_to_string(desk.written("cluster.yaml"))?;
+/// The cluster spec `name` for the operator, with the host keys that the lab's machines have: a person reads them off the consoles.
+pub fn cluster_spec(desk: &Desk, name: &str) -> Result<()> {
+    let mut text = fs::read_to_string(desk.written(name))?;
     for node in desk.nodes {
         let key = fs::read_to_string(desk.lab.root_of(node).join("etc/ssh/ssh_host_ed25519_key.pub"))?;
         let key: Vec<&str> = key.split_whitespace().take(2).collect();
         text = text.replace(&format!("HOST-KEY-OF-{node}"), &key.join(" "));
     }
     let home = desk.lab.root_of("station").join(STATION_HOME.trim_start_matches('/'));
-    Ok(fs::write(home.join("cluster.yaml"), text)?)
+    Ok(fs::write(home.join(name), text)?)
 }
 
 /// SHA-256 of the publisher's root, as it would stand on paper.

@@ -187,6 +187,17 @@ impl<'a> Passphrases<'a> {
         Ok(known.get_or_init(|| passphrase))
     }
 
+    /// The passphrase of something else than a key that signs: from the file, else from a person who is asked `prompt`.
+    ///
+    /// # Errors
+    /// There is no file and nobody to ask.
+    pub fn for_opening(&self, prompt: &str) -> Result<Passphrase> {
+        match &self.file {
+            Some(file) => read(file, PASSPHRASE, &self.context.ui),
+            None => self.ask(prompt),
+        }
+    }
+
     fn ask_twice(&self) -> Result<Passphrase> {
         let first = self.context.ui.ask_passphrase("Passphrase for the new keys")?;
         if first != self.context.ui.ask_passphrase("The same again")? {

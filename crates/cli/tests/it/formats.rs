@@ -13,6 +13,7 @@ use sealock_bundle::delta::WantList;
 use sealock_bundle::volumes::Index;
 use sealock_bundle::{Lock, Manifest};
 use sealock_cluster::Plan;
+use sealock_cluster::backup::Manifest as BackupTable;
 use sealock_node::gap::{GapReport, GapRequest};
 use sealock_node::{HostFacts, RunRequest, fence, journal};
 use sealock_store::Store;
@@ -59,6 +60,7 @@ fn cases() -> Vec<Case> {
         };
     }
     vec![
+        case!(BACKUP, "backup.json", enveloped, |bytes| done(BackupTable::unverified(bytes))),
         case!(LOCK, "sealock.lock", plain, |bytes| done(Lock::from_bytes(bytes))),
         case!(MANIFEST, "manifest.json", plain, |bytes| done(Manifest::from_bytes(bytes))),
         case!(VOLUMES, "volumes.json", plain, |bytes| done(Index::from_bytes(bytes))),
@@ -284,6 +286,7 @@ fn other_majors_are_refused_by_name() {
 #[test]
 fn another_version_is_told_though_its_fields_differ_too() {
     let enveloped = [
+        "backup",
         "break-glass",
         "receipt",
         "release",

@@ -5,6 +5,7 @@
 mod app;
 #[cfg(feature = "outside")]
 mod attacks;
+mod backup;
 mod binary;
 #[cfg(feature = "outside")]
 mod build;

@@ -133,11 +133,7 @@ impl Connection {
         limit: Duration,
     ) -> Result<Vec<u8>, ExecuteError> {
         let output = tokio::time::timeout(limit, self.output(script, arguments, stdin)).await;
-        let output = output.map_err(|_| ExecuteError::Late {
-            host: self.host().into(),
-            command: first_line(script),
-            seconds: limit.as_secs(),
-        })??;
+        let output = output.map_err(|_| self.late(script, limit))??;
         if output.status.success() {
             return Ok(output.stdout);
         }
@@ -203,12 +199,17 @@ impl Connection {
     }
 
     fn failed(&self, script: &str, output: &Output) -> ExecuteError {
-        ExecuteError::Command {
-            host: self.host().into(),
-            command: first_line(script),
-            code: output.status.code(),
-            said: last_words(&output.stderr),
-        }
+        self.said(script, output.status.code(), &output.stderr)
+    }
+
+    /// A command that ended with something else than 0.
+    pub(super) fn said(&self, script: &str, code: Option<i32>, stderr: &[u8]) -> ExecuteError {
+        ExecuteError::Command { host: self.host().into(), command: first_line(script), code, said: last_words(stderr) }
+    }
+
+    /// A command that took too long.
+    pub(super) fn late(&self, script: &str, limit: Duration) -> ExecuteError {
+        ExecuteError::Late { host: self.host().into(), command: first_line(script), seconds: limit.as_secs() }
     }
 
     pub(super) fn not_understood(&self, command: &str, source: serde_json::Error) -> ExecuteError {
@@ -221,7 +222,7 @@ impl Connection {
 }
 
 /// What comes out of a pipe, up to the first byte too many.
-async fn bounded(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+pub(super) async fn bounded(pipe: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
         pipe.take(MAX_ANSWER + 1).read_to_end(&mut bytes).await?;

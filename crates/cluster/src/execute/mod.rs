@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod backup;
 mod connection;
 mod deliver;
 mod error;

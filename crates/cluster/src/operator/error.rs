@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use sealock_trust::json;
 use sealock_trust::reason::Code;
 
+use crate::backup::BackupError;
 use crate::execute::ExecuteError;
 use crate::journal::JournalError;
 use crate::nodes::NodeError;
@@ -28,6 +29,9 @@ pub enum OperatorError {
     /// A node cannot be emptied, or the cluster does not say.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// A backup that cannot be made, or is not believed.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// The journal of the plan.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -66,6 +70,7 @@ impl OperatorError {
             Self::Execute(error) => error.code(),
             Self::Tool(error) => error.code(),
             Self::Node(error) => error.code(),
+            Self::Backup(error) => error.code(),
             Self::Journal(JournalError::File(sealock_node::journal::JournalError::Damaged { .. })) => {
                 Some(Code::Format)
             }
@@ -95,6 +100,7 @@ impl OperatorError {
             Self::Plan(error) => error.hint(),
             Self::Execute(error) => error.hint(),
             Self::Node(error) => error.hint(),
+            Self::Backup(error) => error.hint(),
             Self::Tool(ToolError::NotInRelease(_)) => {
                 Some("import a bundle that carries it: `kubernetes.versions` in sealock.yaml brings all of it".into())
             }

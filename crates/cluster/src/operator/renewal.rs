@@ -15,7 +15,7 @@ impl Operator<'_> {
     /// A host is another's, or cannot be asked; there are no certificates yet.
     pub async fn plan_renewal(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
-        self.check_no_upgrade()?;
+        self.check_nothing_open()?;
         let planes = cluster.planes_only();
         let (connections, inventory) = self.look(&planes).await?;
         let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Renew);

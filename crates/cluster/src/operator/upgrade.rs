@@ -31,6 +31,7 @@ impl Operator<'_> {
     /// emptying a node.
     pub async fn plan_upgrade(&self, cluster: &Cluster, draining: Draining) -> Result<Upgrade, OperatorError> {
         self.check_site(cluster)?;
+        self.check_no_restore()?;
         let applied = self.check_only_version_differs(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
         let from = plan::oldest(cluster, &inventory, cluster.spec().kubernetes.version)?;
@@ -59,8 +60,9 @@ impl Operator<'_> {
         Ok(self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Upgrade))
     }
 
-    /// While an upgrade is under way, nothing else is planned.
-    pub(super) fn check_no_upgrade(&self) -> Result<(), OperatorError> {
+    /// While an upgrade or a restore is under way, nothing else is planned.
+    pub(super) fn check_nothing_open(&self) -> Result<(), OperatorError> {
+        self.check_no_restore()?;
         match self.open_upgrade()? {
             Some(open) => Err(PlanError::UpgradeOpen { version: open.kubernetes }.into()),
             None => Ok(()),

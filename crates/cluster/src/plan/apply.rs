@@ -140,7 +140,8 @@ pub(super) fn planned_hosts(
     planned.collect()
 }
 
-fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
+/// What makes the hosts a cluster, or finishes it.
+pub(super) fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
     let cluster = context.intent.cluster;
     let mut tasks = Vec::new();
     for host in cluster.hosts() {
@@ -179,7 +180,7 @@ fn prepare_of(host: &Host) -> String {
     format!("{}/prepare", host.name)
 }
 
-fn init_of(host: &Host) -> String {
+pub(super) fn init_of(host: &Host) -> String {
     format!("{}/init", host.name)
 }
 

@@ -117,6 +117,25 @@ pub enum PlanError {
         /// Where it leads.
         version: String,
     },
+    /// A restore was begun, and is not finished.
+    #[error("a restore of the cluster was begun and is not finished yet")]
+    RestoreOpen,
+    /// A cluster is not restored over another one.
+    #[error("host {host} is a node already: a backup is restored onto hosts that have no cluster")]
+    Occupied {
+        /// The host.
+        host: String,
+    },
+    /// The backup is of something else than the spec.
+    #[error("the backup is of {what} {found}, and the spec says {wanted}")]
+    OtherBackup {
+        /// What differs.
+        what: &'static str,
+        /// What the backup holds.
+        found: String,
+        /// What the spec says.
+        wanted: String,
+    },
     /// An upgrade changes nothing but the version.
     #[error("the spec differs from what was applied in more than the version")]
     OtherSpec,
@@ -171,12 +190,14 @@ impl PlanError {
             Self::Spec(_) => Some(Code::Spec),
             Self::NotInRelease(_) => Some(Code::NotInRelease),
             Self::Revoked(_) => Some(Code::Revoked),
-            Self::Foreign { .. } => Some(Code::Foreign),
+            Self::Foreign { .. } | Self::Occupied { .. } => Some(Code::Foreign),
             Self::Stale { .. } => Some(Code::StalePlan),
             Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell | Self::TwoMembers => {
                 Some(Code::Quorum)
             }
-            Self::OtherVersion { .. } | Self::Downgrade { .. } | Self::OtherSpec => Some(Code::Spec),
+            Self::OtherVersion { .. } | Self::Downgrade { .. } | Self::OtherSpec | Self::OtherBackup { .. } => {
+                Some(Code::Spec)
+            }
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
@@ -187,6 +208,7 @@ impl PlanError {
             | Self::NothingEnded { .. }
             | Self::AuthorityEnded { .. }
             | Self::UpgradeOpen { .. }
+            | Self::RestoreOpen
             | Self::Render(_)
             | Self::NotObserved { .. } => None,
         }
@@ -217,6 +239,12 @@ impl PlanError {
                 (Ok(runs), Ok(wanted)) if runs > wanted => format!("write `version: {runs}` into the spec"),
                 _ => format!("`sealock cluster upgrade` leads to {wanted}, step by step"),
             },
+            Self::RestoreOpen => "finish it: `sealock cluster restore`, or give the hosts back with `sealock cluster reset`".into(),
+            Self::Occupied { .. } => {
+                "give its hosts back first (`sealock cluster reset`), or write other hosts into the spec; workers that were in the cluster may stay".into()
+            }
+            Self::OtherBackup { what: "Kubernetes", found, .. } => format!("restore with `version: {found}` in the spec, and upgrade afterwards"),
+            Self::OtherBackup { .. } => "use the backup of this cluster, or its own spec".into(),
             Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`".into(),
             Self::Downgrade { .. } => "write the version that runs into the spec".into(),
             Self::NotANode { .. } | Self::OtherSpec => {

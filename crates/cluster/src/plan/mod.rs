@@ -23,6 +23,7 @@ mod print;
 mod renew;
 mod rescue;
 mod reset;
+mod restore;
 mod revoked;
 mod upgrade;
 mod versions;
@@ -37,6 +38,8 @@ pub(crate) use rescue::covers;
 pub use rescue::plan_rescue;
 pub(crate) use reset::give_back;
 pub use reset::plan_reset;
+pub(crate) use restore::restores;
+pub use restore::{Seed, plan_restore};
 pub use upgrade::{Draining, plan_upgrade};
 pub use versions::{Way, oldest};
 
@@ -118,6 +121,8 @@ pub enum Purpose {
     Neighbours,
     /// To bring a cluster back whose certificates have ended.
     Rescue,
+    /// To make a cluster again that a backup holds.
+    Restore,
 }
 
 impl Purpose {
@@ -131,6 +136,7 @@ impl Purpose {
             Self::Upgrade => "upgrade",
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
+            Self::Restore => "restore",
         }
     }
 }

@@ -118,6 +118,13 @@ impl Printed<'_> {
             Purpose::Rescue => {
                 writeln!(f, "Plan to bring cluster {} back, whose certificates have ended", plan.cluster)?;
             }
+            Purpose::Restore => {
+                writeln!(
+                    f,
+                    "Plan to make cluster {} again from a backup (Kubernetes {}, release {release})",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
             Purpose::Remove => writeln!(f, "Plan to take a host out of cluster {} and give it back", plan.cluster)?,
         }
         writeln!(f, "Digest {digest}")

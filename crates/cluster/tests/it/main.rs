@@ -6,6 +6,7 @@ mod etcd;
 mod fixture;
 mod plan;
 mod rescue;
+mod restore;
 mod revoked;
 mod spec;
 mod upgrade;

@@ -23,8 +23,11 @@ pub(super) fn observe(host: &dyn Host) -> Result<Kubernetes, FactsError> {
     Ok(if evidence.is_empty() { Kubernetes::None } else { Kubernetes::Foreign { evidence } })
 }
 
-/// The SHA-256 of the cluster CA's public key, DER encoded: what kubeadm's discovery pins.
-fn ca_hash(host: &dyn Host) -> Result<Option<String>, HostError> {
+/// The SHA-256 of the cluster CA's public key, DER encoded: what kubeadm's discovery pins. Nothing where there is no such certificate.
+///
+/// # Errors
+/// The host does not let it be read.
+pub fn ca_hash(host: &dyn Host) -> Result<Option<String>, HostError> {
     let Some(pem) = host::read(host, "/etc/kubernetes/pki/ca.crt", 1 << 20)? else { return Ok(None) };
     let Ok((_, pem)) = parse_x509_pem(&pem) else { return Ok(None) };
     let Ok(certificate) = pem.parse_x509() else { return Ok(None) };

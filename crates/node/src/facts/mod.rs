@@ -12,6 +12,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use sealock_trust::Digest;
 
+pub use cluster::ca_hash;
 pub use model::*;
 pub(crate) use network::{default_routes, nameservers};
 

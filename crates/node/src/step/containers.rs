@@ -6,7 +6,7 @@ use crate::error::StepError;
 use crate::host::{Command, Host};
 
 /// The ids of the running containers called `name`, of pods in `kube-system`.
-pub(super) fn running(host: &dyn Host, name: &str) -> Result<Vec<String>, StepError> {
+pub(crate) fn running(host: &dyn Host, name: &str) -> Result<Vec<String>, StepError> {
     let filter =
         format!("labels.\"io.kubernetes.container.name\"=={name},labels.\"io.kubernetes.pod.namespace\"==kube-system");
     let containers = ctr(["containers", "ls", "-q", &filter]).must(host)?;
@@ -21,13 +21,13 @@ pub(super) fn running(host: &dyn Host, name: &str) -> Result<Vec<String>, StepEr
 }
 
 /// The image of a container, by the name that its pod gives it; nothing where it is gone.
-pub(super) fn image_of(host: &dyn Host, id: &str) -> Result<Option<String>, StepError> {
+pub(crate) fn image_of(host: &dyn Host, id: &str) -> Result<Option<String>, StepError> {
     let output = host.run(&ctr(["containers", "info", id]))?;
     let info: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
     Ok(info["Spec"]["annotations"]["io.kubernetes.cri.image-name"].as_str().map(ToOwned::to_owned))
 }
 
 /// `ctr` in the namespace of Kubernetes.
-pub(super) fn ctr<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+pub(crate) fn ctr<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
     Command::new("ctr", ["--namespace", "k8s.io"].into_iter().chain(arguments))
 }

@@ -10,9 +10,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod act;
+mod backup;
 mod claim;
 mod component;
-mod containers;
+pub(crate) mod containers;
 mod directory;
 mod etcd;
 mod file;
@@ -32,6 +33,7 @@ mod unit;
 mod upgrade;
 
 pub(crate) use act::Act;
+pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as BACKUPS, StaleNodes};
 pub(crate) use claim::{claimed, evidence};
 pub(crate) use component::folder_of as component_folder;
 pub use etcd::{
@@ -160,6 +162,12 @@ step_kinds! {
     SetAside: Reversible,
     /// etcd's data, restored from a snapshot.
     EtcdRestored: Compensable,
+    /// Files of a control plane, from a backup.
+    BackupFiles: Reversible,
+    /// etcd's data, from a backup.
+    EtcdFromBackup: Compensable,
+    /// Nodes that went with their machines, forgotten.
+    StaleNodes: OneWay,
     /// What Sealock changed, given back.
     GiveBack: OneWay,
     /// Takes the host out of its cluster and returns it to what it was.

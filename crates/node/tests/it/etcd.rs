@@ -51,7 +51,7 @@ fn restored(run: &str) -> Step {
 }
 
 /// Cuts `step` off after each of its changes in turn, and lets it run again: it must end as if it had never been cut off.
-fn at_every_change(prepare: impl Fn() -> Machine, step: &Step, holds: impl Fn(&Machine)) {
+pub(crate) fn at_every_change(prepare: impl Fn() -> Machine, step: &Step, holds: impl Fn(&Machine)) {
     let whole = prepare();
     apply(step, &whole).unwrap();
     holds(&whole);

@@ -211,14 +211,33 @@ impl Host for Machine {
                 Ok(Output { status: i32::from(held), ..Output::default() })
             }
             // Puts the snapshot where the database belongs.
-            "/usr/local/bin/etcdutl" => {
+            program if program.ends_with("/etcdutl") => {
+                self.inspect(program)?;
                 let after =
                     |flag: &str| args.iter().skip_while(|arg| **arg != flag).nth(1).copied().unwrap_or_default();
                 self.put(&format!("{}/member/snap/db", after("--data-dir")), &self.text(args[2]));
                 Ok(Output::default())
             }
-            // No container runs on this machine.
-            "ctr" => Ok(said("")),
+            // No container runs on this machine; each image holds an etcdutl, and a mounted one cannot be mounted again.
+            "ctr" => Ok(match args.as_slice() {
+                [.., "mount", _, at] if self.path().join(&at[1..]).join("usr").exists() => {
+                    Output { status: 1, ..said("it is mounted") }
+                }
+                [.., "mount", _, at] => {
+                    self.put(&format!("{at}/usr/local/bin/etcdutl"), "etcdutl");
+                    said("")
+                }
+                [.., "unmount", "--rm", at] => {
+                    let _ = fs::remove_dir_all(self.path().join(&at[1..]).join("usr"));
+                    said("")
+                }
+                _ => said(""),
+            }),
+            "install" => {
+                let [.., source, target] = args.as_slice() else { return Ok(Output { status: 1, ..said("") }) };
+                self.put(target, &self.text(source));
+                Ok(Output::default())
+            }
             program => Err(HostError::NoProgram { program: program.to_owned() }),
         }
     }

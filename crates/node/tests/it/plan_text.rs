@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use sealock_node::step::{
-    Artifact, Claim, Component, ComponentFile, Directory, Drained, EtcdSnapshot, File, HostsEntry, Image, Images,
-    KernelModule, KubeadmCommand, KubeadmPhase, Mode, NodeReady, Packing, Peer, Reset, RolledOut, RoutedNetwork, RunAs,
-    ServicesAnswer, Sysctl, Uncordoned, Unit, Workload,
+    Artifact, BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdFromBackup,
+    EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images, KernelModule, KubeadmCommand, KubeadmPhase, Mode,
+    NodeReady, Packing, Peer, Reset, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, StaleNodes, Sysctl, Uncordoned,
+    Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -80,7 +81,7 @@ fn every_kind() -> Vec<Step> {
         }
         .into(),
         Uncordoned { node: "w1".into() }.into(),
-        RunAs { command: KubeadmCommand::Init, config: digest, version: "v1.37.2".into() }.into(),
+        RunAs { command: KubeadmCommand::Init, config: digest.clone(), version: "v1.37.2".into() }.into(),
         RolledOut {
             workload: Workload::DaemonSet,
             name: "kube-proxy".into(),
@@ -97,7 +98,35 @@ fn every_kind() -> Vec<Step> {
         .into(),
         Reset { cluster: "plant-7".into() }.into(),
     ];
+    let kinds = [kinds, of_a_backup(&digest)].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
+}
+
+fn of_a_backup(digest: &Digest) -> Vec<StepKind> {
+    let folder = format!("/var/lib/sealock/node/restore/{}", digest.hex());
+    let file = BackupFile {
+        source: "kubernetes/pki/ca.key".into(),
+        path: "/etc/kubernetes/pki/ca.key".into(),
+        digest: digest.clone(),
+        mode: Mode::PRIVATE,
+    };
+    let restored = EtcdRestored {
+        snapshot: format!("{folder}/etcd/snapshot.db"),
+        digest: digest.clone(),
+        etcdutl: format!("{folder}/programs/etcdutl"),
+        data: "/var/lib/etcd".into(),
+        member: "cp1".into(),
+        peer_url: "https://10.77.0.11:2380".into(),
+        initial_cluster: "cp1=https://10.77.0.11:2380".into(),
+        token: "restored-e3b0c44298fc".into(),
+        bump_revision: 1_000_000_000,
+        run: "e3b0c44298fc".into(),
+    };
+    vec![
+        BackupFiles { folder: folder.clone(), files: vec![file] }.into(),
+        EtcdFromBackup { image: "registry.k8s.io/etcd:3.6.8-0".into(), folder, restored }.into(),
+        StaleNodes { before: "2026-11-26T10:00:00Z".parse().unwrap(), stay: vec!["cp1".into()] }.into(),
+    ]
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `sealock cluster`
 
 pub mod apply;
+pub mod backup;
 mod carry_out;
 pub mod certificates;
 pub mod cordon;
@@ -12,6 +13,7 @@ pub mod remove;
 pub mod renew;
 pub mod rescue;
 pub mod reset;
+pub mod restore;
 pub mod running;
 pub mod status;
 pub mod target;
@@ -34,6 +36,8 @@ pub enum ClusterCommand {
     Drain(drain::DrainArgs),
     Uncordon(uncordon::UncordonArgs),
     Remove(remove::RemoveArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
     Reset(reset::ResetArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
 }
@@ -51,6 +55,8 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Drain(args) => drain::run(args, context),
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),
         ClusterCommand::Remove(args) => remove::run(args, context),
+        ClusterCommand::Backup(args) => backup::run(args, context),
+        ClusterCommand::Restore(args) => restore::run(args, context),
         ClusterCommand::Reset(args) => reset::run(args, context),
         ClusterCommand::Kubeconfig(args) => kubeconfig::run(args, context),
     }

@@ -8,11 +8,13 @@ use sealock_cluster::operator::{Operator, Planned};
 use sealock_cluster::revoked::Revoked;
 use sealock_cluster::spec::LoadError;
 use sealock_store::Published;
+use sealock_trust::site::{SiteKeys, SiteRoot};
 use tempfile::TempDir;
 
 use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::keys::Passphrases;
 use crate::station::Station;
 use crate::{files, identity, mirrors};
 
@@ -69,6 +71,19 @@ impl Target {
             ssh: self.ssh.clone(),
             folder: self.folder.clone(),
         }
+    }
+
+    /// Who the site is.
+    pub fn site(&self) -> &SiteRoot {
+        &self.station.site
+    }
+
+    /// The site's own key, to sign with.
+    ///
+    /// # Errors
+    /// As [`Station::keys`].
+    pub fn site_keys(&self, context: &Context, passphrases: &Passphrases<'_>) -> Result<SiteKeys> {
+        self.station.keys(context, passphrases)
     }
 
     /// Holds the trust state against what the hosts keep of it.

@@ -1,11 +1,13 @@
 //! `sealock node`: what the station runs on a node. Not for people, and not documented for them.
 
+mod backup;
 mod credential_provider;
 mod gap;
 mod local_proxy;
 mod observe;
 mod probe;
 mod run;
+mod unpack;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ pub enum NodeCommand {
     Gap(gap::GapArgs),
     LocalProxy(local_proxy::LocalProxyArgs),
     CredentialProvider(credential_provider::CredentialProviderArgs),
+    Backup(backup::BackupArgs),
+    Unpack(unpack::UnpackArgs),
 }
 
 pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
@@ -33,6 +37,8 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
         NodeCommand::Gap(args) => gap::run(args, context),
         NodeCommand::LocalProxy(args) => local_proxy::run(args, context),
         NodeCommand::CredentialProvider(args) => credential_provider::run(args, context),
+        NodeCommand::Backup(args) => backup::run(args, context),
+        NodeCommand::Unpack(args) => unpack::run(args, context),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

@@ -4,6 +4,7 @@ pub mod break_glass;
 pub mod certificate;
 pub mod init;
 mod people;
+pub mod recovery_key;
 pub mod resolve_state;
 pub mod show;
 pub mod state;
@@ -20,6 +21,7 @@ pub enum SiteCommand {
     ResolveState(resolve_state::ResolveStateArgs),
     BreakGlass(break_glass::BreakGlassArgs),
     Update(update::UpdateArgs),
+    RecoveryKey(recovery_key::RecoveryKeyArgs),
 }
 
 pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
@@ -30,5 +32,6 @@ pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
         SiteCommand::ResolveState(args) => resolve_state::run(args, context),
         SiteCommand::BreakGlass(args) => break_glass::run(args, context),
         SiteCommand::Update(args) => update::run(args, context),
+        SiteCommand::RecoveryKey(args) => recovery_key::run(args, context),
     }
 }

@@ -1,0 +1,137 @@
+//! `sealock cluster backup`
+
+use std::path::PathBuf;
+
+use sealock_cluster::backup::{Backup, Identities, Manifest, Recipients};
+use sealock_cluster::operator::BackupOrder;
+use sealock_trust::Digest;
+use serde::Serialize;
+
+use super::restore::identities;
+use super::target::{Target, TargetArgs};
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::files;
+use crate::keys::Passphrases;
+use crate::station::Station;
+use crate::ui::{bytes, facts};
+
+/// Write all that it takes to make the cluster again into one file
+///
+/// A control plane host takes a snapshot of etcd, restores it in a temporary folder, starts an etcd over it and reads it; then it sends
+/// that snapshot with the cluster's authorities, keys and encryption, encrypted for the recipients. The station adds a table of contents
+/// that the site signs. The digest that is printed names the backup: write it down where the file is not. Nothing of the cluster changes.
+///
+/// With --check a file is looked at instead: the site's signature and every byte of it, and with --recovery-key also what is encrypted.
+#[derive(Debug, clap::Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The new file [default: CLUSTER-TIME.backup in this folder]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Who may open it: what `sealock site recovery-key` or `age-keygen` printed; may be repeated
+    #[arg(long = "recipient", value_name = "RECIPIENT")]
+    recipients: Vec<String>,
+    /// Look at this backup, and ask no host
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "recipients"])]
+    check: Option<PathBuf>,
+    /// Open it with this key as well
+    #[arg(long, value_name = "FILE", requires = "check")]
+    recovery_key: Option<PathBuf>,
+    /// File whose first line is the passphrase of the site's key, or of the recovery key
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+/// A backup, as it is told.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    file: &'a PathBuf,
+    digest: &'a Digest,
+    manifest: &'a Manifest,
+    /// Whether what is encrypted was read, too.
+    opened: bool,
+}
+
+pub fn run(args: &BackupArgs, context: &Context) -> Result<()> {
+    match &args.check {
+        Some(file) => check(file, args, context),
+        None => make(args, context),
+    }
+}
+
+fn make(args: &BackupArgs, context: &Context) -> Result<()> {
+    let target = Target::open(&args.target, context)?;
+    let recipients = Recipients::parse(&args.recipients)?;
+    let name = || {
+        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H%M%SZ");
+        PathBuf::from(format!("{}-{now}.backup", target.cluster.name()))
+    };
+    let to = args.to.clone().unwrap_or_else(name);
+    if context.dry_run {
+        context.ui.note(format_args!("would write a backup of cluster {} to {}", target.cluster.name(), to.display()));
+        return Ok(());
+    }
+    let spec = files::read_text(&args.target.file)?;
+    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
+    let keys = target.site_keys(context, &passphrases)?;
+    let order = BackupOrder { to: &to, recipients: &recipients, spec: &spec, keys: &keys };
+    let made = {
+        let live = context.ui.live();
+        live.begin("backup", "a snapshot, and its rehearsal");
+        let progress = |received: u64| {
+            if live.is_watched() {
+                live.says("backup", &format!("{} received", bytes(received)));
+            }
+        };
+        let made = context.runtime()?.block_on(target.operator().backup(&target.cluster, &order, &progress));
+        live.rest("backup");
+        made?
+    };
+    let outcome = Outcome { file: &made.path, digest: &made.digest, manifest: &made.manifest, opened: false };
+    context.ui.result(&outcome, text(&outcome))
+}
+
+fn check(file: &PathBuf, args: &BackupArgs, context: &Context) -> Result<()> {
+    let station = Station::open(context)?;
+    let backup = Backup::open(file, &station.site)?;
+    let identities = args.recovery_key.as_ref().map(|key| identities(key, args.passphrase_file.as_deref(), context));
+    let identities: Option<Identities> = identities.transpose()?;
+    if let Some(identities) = &identities {
+        backup.read(identities, |_, _| Ok(()))?;
+    }
+    let outcome = Outcome { file, digest: backup.digest(), manifest: backup.manifest(), opened: identities.is_some() };
+    context.ui.result(&outcome, text(&outcome))
+}
+
+fn text(outcome: &Outcome<'_>) -> String {
+    let Manifest { cluster, taken, release, host, recipients, state, payload, .. } = outcome.manifest;
+    let opened = if outcome.opened { "opened, and all of it is what was signed" } else { "not opened" };
+    facts([
+        ("backup", outcome.file.display().to_string()),
+        ("digest", outcome.digest.to_string()),
+        ("size", bytes(payload.size)),
+        ("cluster", format!("{cluster}, Kubernetes {}, release {}", state.kubernetes, release.number)),
+        ("taken", format!("{taken}, from {host}")),
+        (
+            "etcd",
+            format!(
+                "{} at revision {}; {} keys in the rehearsal",
+                state.etcd.version, state.etcd.revision, state.etcd.rehearsed_keys
+            ),
+        ),
+        ("recipients", recipients.join(", ")),
+        ("content", opened.to_owned()),
+    ])
+}
+
+/// A digest that was named is that of the backup.
+pub(super) fn check_named(named: Option<&Digest>, backup: &Backup) -> Result<()> {
+    match named {
+        Some(named) if named != backup.digest() => {
+            Err(CommandError::usage(format!("the backup's digest is {}, and {named} was named", backup.digest())))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,87 @@
+//! `sealock cluster restore`
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use sealock_cluster::backup::{Backup, Identities};
+use sealock_trust::Digest;
+
+use super::backup::check_named;
+use super::carry_out::{Outcome, carry_out, review};
+use super::plan::show;
+use super::target::{Target, TargetArgs};
+use crate::context::Context;
+use crate::error::{CommandError, Result};
+use crate::keys::Passphrases;
+use crate::ui::took;
+
+/// Make the cluster again from a backup, on the hosts that the spec names
+///
+/// These may be the machines of before, given back with `cluster reset`, or others with other addresses. Workers that were in the
+/// cluster may be there still. The first control plane begins with the authorities and with etcd's data from the backup; all others
+/// join it, and nodes that went with their machines are forgotten. What was written after the backup is lost: the question says from when it
+/// is. Run again it finishes what was cut off.
+#[derive(Debug, clap::Args)]
+pub struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "BACKUP")]
+    backup: PathBuf,
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The key that opens it: a file of `sealock site recovery-key` or `age-keygen`
+    #[arg(long, value_name = "FILE")]
+    recovery_key: PathBuf,
+    /// File whose first line is the passphrase of that key
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// The backup's digest, as `cluster backup` printed it; asked for where nobody is asked to confirm
+    #[arg(long, value_name = "DIGEST")]
+    digest: Option<Digest>,
+}
+
+pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
+    let target = Target::open(&args.target, context)?;
+    let backup = Backup::open(&args.backup, target.site())?;
+    check_named(args.digest.as_ref(), &backup)?;
+    let identities = identities(&args.recovery_key, args.passphrase_file.as_deref(), context)?;
+    // Whether the key opens it is known before any host is asked.
+    backup.decrypted(&identities).map(drop)?;
+    let planned = context.runtime()?.block_on(target.operator().plan_restore(&target.cluster, &backup))?;
+    if context.dry_run {
+        return show(&planned, context);
+    }
+    if args.digest.is_none() && !context.ui.is_reviewed() {
+        return Err(CommandError::usage("which backup is meant has to be said where nobody confirms it")
+            .hint(format!("Give --digest {}, if that is what was written down.", backup.digest())));
+    }
+    let manifest = backup.manifest();
+    let (cluster, taken, revision) = (&manifest.cluster, manifest.taken, manifest.state.etcd.revision);
+    let question = format!(
+        "Make cluster {cluster} what it was at {taken} (revision {revision}, backup {})? What was written since is lost.",
+        backup.digest()
+    );
+    review(&planned, &question, context)?;
+    let started = Instant::now();
+    let operator = target.operator_now(context)?;
+    context.runtime()?.block_on(operator.bring_backup(&planned, &backup, &identities))?;
+    let applied = carry_out(&operator, &planned, context)?;
+    let outcome = Outcome::new(&planned, &applied)?;
+    let text = match outcome.changed {
+        0 => format!("nothing to do: cluster {cluster} was restored from this backup"),
+        _ => format!("cluster {cluster} is what it was at {taken}, in {}", took(started.elapsed())),
+    };
+    context.ui.result(&outcome, text)
+}
+
+/// The keys in `file`, whose passphrase is asked for where it has one.
+///
+/// # Errors
+/// It cannot be read or opened.
+pub(super) fn identities(file: &Path, passphrase_file: Option<&Path>, context: &Context) -> Result<Identities> {
+    if !Identities::is_encrypted(file)? {
+        return Ok(Identities::load(file, None)?);
+    }
+    let passphrases = Passphrases::new(context, passphrase_file);
+    let passphrase = passphrases.for_opening(&format!("Passphrase of {}", file.display()))?;
+    Ok(Identities::load(file, Some(passphrase.reveal()))?)
+}

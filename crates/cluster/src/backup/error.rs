@@ -1,0 +1,159 @@
+//! Why a backup was not made, or is not believed.
+
+use std::io;
+use std::path::PathBuf;
+
+use sealock_node::StepError;
+use sealock_trust::Digest;
+use sealock_trust::dsse::DsseError;
+use sealock_trust::format::UnknownFormat;
+use sealock_trust::json;
+use sealock_trust::reason::Code;
+use sealock_trust::signer::SignError;
+
+use crate::etcd::EtcdError;
+use crate::etcd::machine::MachineError;
+
+/// Why a backup was not made, or is not believed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// etcd, or the rehearsal of its restore.
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
+    /// etcd's credentials on the host.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The control plane host.
+    #[error("the control plane host does not give what a backup needs")]
+    Host(#[from] StepError),
+    /// No etcd of the cluster runs on the host.
+    #[error("no etcd runs on this host")]
+    NoEtcd,
+    /// A recipient that is none.
+    #[error("{0:?} is no age recipient: one begins with age1")]
+    Recipient(String),
+    /// Nobody could open it.
+    #[error("a backup needs at least one recipient: whoever has its key can open it, and nobody else")]
+    NoRecipient,
+    /// Not encrypted for the keys that were given, or damaged.
+    #[error("the backup cannot be opened with the keys that were given")]
+    Closed(#[source] age::DecryptError),
+    /// A recovery key that is none.
+    #[error("{path} holds no age identity that is understood here", path = .path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// The passphrase of a recovery key is wrong, or the file is damaged.
+    #[error("{path} cannot be opened with this passphrase", path = .path.display())]
+    Passphrase {
+        /// The file.
+        path: PathBuf,
+        /// What was said.
+        #[source]
+        source: age::DecryptError,
+    },
+    /// The site did not sign it.
+    #[error("the backup's table of contents is not believed")]
+    Envelope(#[from] DsseError),
+    /// The site's key did not sign.
+    #[error("the backup's table of contents could not be signed")]
+    Sign(#[from] SignError),
+    /// The table of contents is malformed.
+    #[error("the backup's table of contents is malformed")]
+    Json(#[from] json::Error),
+    /// Another major version.
+    #[error("the backup is not of a version that is read here")]
+    Format(#[source] UnknownFormat),
+    /// The file is not laid out as its table of contents says.
+    #[error("the file is no backup as Sealock writes it: {problem}")]
+    Layout {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The content has another digest than was signed.
+    #[error("{what} has the digest {found}, and {wanted} was signed")]
+    Digest {
+        /// Which part.
+        what: String,
+        /// Of the content.
+        found: Digest,
+        /// What was signed.
+        wanted: Digest,
+    },
+    /// The file ends early, or goes on.
+    #[error("the file has {found} bytes, and a backup with this table of contents has {wanted}")]
+    Size {
+        /// Its length.
+        found: u64,
+        /// As it must be.
+        wanted: u64,
+    },
+    /// More than a backup may hold.
+    #[error("{what} is larger than {limit} bytes")]
+    Limit {
+        /// Which part.
+        what: String,
+        /// What is borne.
+        limit: u64,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {path}", path = .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl BackupError {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn layout(problem: impl Into<String>) -> Self {
+        Self::Layout { problem: problem.into() }
+    }
+
+    /// Its reason code, where it is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Etcd(error) => error.code(),
+            Self::Envelope(error) => Some(error.code()),
+            Self::Json(_) | Self::Format(_) | Self::Layout { .. } => Some(Code::Format),
+            Self::Digest { .. } => Some(Code::Digest),
+            Self::Size { found, wanted } => Some(if found < wanted { Code::Incomplete } else { Code::Trailing }),
+            Self::Limit { .. } => Some(Code::Limit),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again does not help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoRecipient | Self::Recipient(_) => {
+                "make a recovery key with `sealock site recovery-key FILE`, keep it away from the station, and give what it prints as \
+                 `--recipient`"
+                    .into()
+            }
+            Self::Closed(_) => "`--recovery-key FILE` names the key of one of its recipients; `sealock cluster backup --check` lists them".into(),
+            Self::Envelope(_) => "it was made by another site, or changed since: use another copy".into(),
+            Self::Digest { .. } | Self::Size { .. } => "the file is damaged: use another copy".into(),
+            _ => return None,
+        })
+    }
+}

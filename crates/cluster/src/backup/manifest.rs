@@ -1,0 +1,128 @@
+//! The table of contents of a backup, which the site signs.
+
+use jiff::Timestamp;
+use sealock_trust::dsse::Envelope;
+use sealock_trust::json::{Limits, jcs};
+use sealock_trust::site::{SiteKeys, SiteRoot};
+use sealock_trust::{Digest, format};
+use serde::{Deserialize, Serialize};
+
+use super::BackupError;
+use crate::plan::ReleaseId;
+
+/// What the envelope says it holds.
+const PAYLOAD_TYPE: &str = "application/vnd.sealock.backup.v1+json";
+
+const LIMITS: Limits = Limits { bytes: 48 << 10, depth: 8, entries: 1024 };
+
+/// The table of contents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Manifest {
+    /// `backup/1.0`.
+    pub format: String,
+    /// The site.
+    pub site: String,
+    /// The cluster.
+    pub cluster: String,
+    /// When it was begun, by the station's clock, to the second.
+    pub taken: Timestamp,
+    /// What the site served then.
+    pub release: ReleaseId,
+    /// The control plane host that it was taken from.
+    pub host: String,
+    /// Who can open it: age recipients, sorted.
+    pub recipients: Vec<String>,
+    /// What that host says is in it.
+    pub state: Taken,
+    /// The encrypted content.
+    pub payload: Payload,
+}
+
+/// What a control plane host says of a backup that it has taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Taken {
+    /// Which Kubernetes it runs, like `v1.36.3`.
+    pub kubernetes: String,
+    /// The SHA-256 of the public key of the cluster's authority: what kubeadm's discovery pins.
+    pub ca_hash: String,
+    /// etcd.
+    pub etcd: EtcdState,
+    /// What the encrypted content holds, in its order.
+    pub contents: Vec<Content>,
+}
+
+/// What is known of the snapshot of etcd.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EtcdState {
+    /// The version that served, and that the restore was rehearsed with.
+    pub version: String,
+    /// The newest revision.
+    pub revision: i64,
+    /// How many keys an etcd served that was started over the restored data.
+    pub rehearsed_keys: i64,
+}
+
+/// A file in the encrypted content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Content {
+    /// Its path.
+    pub path: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The encrypted content as it stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Payload {
+    /// Its digest.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+impl Manifest {
+    /// The envelope that the site signs.
+    ///
+    /// # Errors
+    /// It cannot be written canonically, or the key does not sign.
+    pub fn sign(&self, keys: &SiteKeys) -> Result<Vec<u8>, BackupError> {
+        let payload = jcs::to_vec(self)?;
+        let envelope = Envelope::sign(PAYLOAD_TYPE, &payload, &[keys.signer()])?;
+        Ok(envelope.to_json()?)
+    }
+
+    /// What the envelope in `bytes` says, if `site` has signed it.
+    ///
+    /// # Errors
+    /// It is not the site's, or is malformed.
+    pub fn open(bytes: &[u8], site: &SiteRoot) -> Result<Self, BackupError> {
+        let envelope = Envelope::from_json(bytes)?;
+        Self::read(envelope.verify(PAYLOAD_TYPE, site.site_keys())?)
+    }
+
+    /// What the envelope in `bytes` says, whoever has signed it.
+    ///
+    /// # Errors
+    /// It is malformed.
+    pub fn unverified(bytes: &[u8]) -> Result<Self, BackupError> {
+        let envelope = Envelope::from_json(bytes)?;
+        Self::read(envelope.unverified(PAYLOAD_TYPE)?)
+    }
+
+    fn read(payload: &[u8]) -> Result<Self, BackupError> {
+        let read = format::read(payload, &LIMITS, format::BACKUP, |manifest: &Self| &manifest.format);
+        read.map_err(|error| error.either(BackupError::Json, BackupError::Format))
+    }
+
+    /// The content called `path`.
+    pub fn content(&self, path: &str) -> Option<&Content> {
+        self.state.contents.iter().find(|content| content.path == path)
+    }
+}

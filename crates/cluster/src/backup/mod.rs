@@ -1,0 +1,29 @@
+//! Backups of a cluster: what it takes to make its control plane again, on these machines or on others (docs/formats/backup.md).
+//!
+//! A control plane host takes a snapshot of etcd, rehearses its restore, and sends it with the cluster's authorities, encrypted for those
+//! who may open it ([`take`]); the station writes that down in one file with a table of contents that the site signs ([`Backup`]). On the way
+//! back the station believes the signature, opens the encryption, and has a host take what the table names ([`unpack`]).
+
+mod error;
+mod file;
+mod keys;
+mod manifest;
+mod payload;
+mod take;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use error::BackupError;
+pub use file::{Backup, Draft};
+pub use keys::{Identities, Recipients, RecoveryKey};
+pub use manifest::{Content, EtcdState, Manifest, Payload, Taken};
+pub use take::{Order, take};
+pub use unpack::{Delivery, unpack};
+
+/// Where etcd's snapshot lies in a backup.
+pub const SNAPSHOT: &str = "etcd/snapshot.db";
+/// Where the cluster's spec lies in a backup, as the station had it.
+pub const SPEC: &str = "spec/cluster.yaml";
+/// What stood below `/etc/kubernetes` lies below this.
+pub const KUBERNETES: &str = "kubernetes/";

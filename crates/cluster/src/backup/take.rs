@@ -1,0 +1,97 @@
+//! The host's part: a snapshot of etcd, its restore rehearsed, and all of it encrypted on its way out.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use sealock_node::host::Command;
+use sealock_node::{Host, backup as control_plane, facts, image_programs};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use super::manifest::{EtcdState, Taken};
+use super::payload::{self, Part};
+use super::{BackupError, KUBERNETES, Recipients, SNAPSHOT, SPEC};
+use crate::etcd::machine::credentials;
+use crate::etcd::restore::{self, BUMP, Programs, Wanted};
+use crate::etcd::{Endpoint, Endpoints, Etcd};
+
+/// Where kubeadm keeps etcd's authority.
+const PKI: &str = "/etc/kubernetes/pki/etcd";
+const ENDPOINT: &str = "https://127.0.0.1:2379";
+const PREFIX: &str = "taking-";
+
+/// What the station asks of a control plane host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Order {
+    /// Who may open it.
+    pub recipients: Vec<String>,
+    /// The cluster's spec, as the station has it.
+    pub spec: String,
+}
+
+/// Takes a backup of the cluster of this control plane host: first its [`Taken`] as one line of JSON to `out`, then the encrypted content.
+/// `scratch` is a folder of root's with room for etcd's database, three times over; it is as it was afterwards.
+///
+/// # Errors
+/// etcd does not give a snapshot, its restore does not work, or a part is missing. Nothing is written then.
+pub async fn take(order: &Order, host: &dyn Host, scratch: &Path, mut out: impl Write) -> Result<(), BackupError> {
+    let recipients = Recipients::parse(&order.recipients)?;
+    let folder = folder_in(scratch)?;
+    let (mut parts, etcd) = snapshot(host, folder.path()).await?;
+    for file in control_plane::control_plane_files(host)? {
+        parts.push(Part::of_bytes(format!("{KUBERNETES}{}", file.path), file.content));
+    }
+    parts.push(Part::of_bytes(SPEC, Zeroizing::new(order.spec.clone().into_bytes())));
+    let taken = Taken {
+        kubernetes: version(host)?,
+        ca_hash: facts::ca_hash(host).map_err(sealock_node::StepError::from)?.unwrap_or_default(),
+        etcd,
+        contents: parts.iter().map(|part| part.content.clone()).collect(),
+    };
+    payload::check_contents(&taken.contents)?;
+    let mut line = serde_json::to_vec(&taken).map_err(|error| BackupError::layout(error.to_string()))?;
+    line.push(b'\n');
+    out.write_all(&line).map_err(BackupError::io("write", "the backup"))?;
+    payload::write(&parts, &recipients, out)
+}
+
+/// What an attempt that was cut off has left goes first: keys may lie in it.
+fn folder_in(scratch: &Path) -> Result<TempDir, BackupError> {
+    let failed = |action| BackupError::io(action, scratch);
+    std::fs::create_dir_all(scratch).map_err(failed("make"))?;
+    for entry in std::fs::read_dir(scratch).map_err(failed("read"))? {
+        let entry = entry.map_err(failed("read"))?;
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            std::fs::remove_dir_all(entry.path()).map_err(BackupError::io("remove", entry.path()))?;
+        }
+    }
+    tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch).map_err(failed("make a folder in"))
+}
+
+async fn snapshot(host: &dyn Host, folder: &Path) -> Result<(Vec<Part>, EtcdState), BackupError> {
+    let seeds = vec![ENDPOINT.parse::<Endpoint>()?];
+    let etcd = Etcd::new(&Endpoints { seeds, credentials: Some(credentials(host, PKI)?) })?;
+    let image = image_programs::image_of_running(host, "etcd")?.ok_or(BackupError::NoEtcd)?;
+    let path = folder.join("snapshot.db");
+    let taken = etcd.snapshot(&path, &|_, _| {}).await?.snapshot;
+    let programs = folder.join("programs");
+    image_programs::take(host, &image, &["etcd", "etcdutl"], &programs.to_string_lossy())?;
+    let programs = Programs { etcd: programs.join("etcd"), etcdutl: programs.join("etcdutl") };
+    let wanted = Wanted { snapshot: &path, digest: Some(&taken.digest), scratch: folder, bump: BUMP };
+    let rehearsal = restore::rehearse(&programs, &wanted).await?;
+    let part = Part::of_file(SNAPSHOT, &path, taken.digest, taken.size);
+    let state = EtcdState {
+        version: rehearsal.version,
+        revision: rehearsal.content.revision,
+        rehearsed_keys: rehearsal.read.keys,
+    };
+    Ok((vec![part], state))
+}
+
+fn version(host: &dyn Host) -> Result<String, BackupError> {
+    let said = Command::new("kubeadm", ["version", "--output", "short"]).timeout(Duration::from_secs(60));
+    Ok(said.must(host).map_err(sealock_node::StepError::from)?.trim().to_owned())
+}

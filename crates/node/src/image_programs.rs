@@ -1,0 +1,48 @@
+//! Programs out of an image that containerd holds: etcd's own tools come with the etcd that runs.
+
+use std::time::Duration;
+
+use crate::error::StepError;
+use crate::host::{Alteration, Command, Host};
+use crate::step::Mode;
+use crate::step::containers::{self, ctr};
+
+/// Where images of etcd have their programs.
+const PROGRAMS: &str = "usr/local/bin";
+const TAKES: Duration = Duration::from_secs(300);
+
+/// Copies `programs` of `image`, which containerd holds and has unpacked, into the folder `into`.
+///
+/// # Errors
+/// The image is not there, or has no such program; the host refuses.
+pub fn take(host: &dyn Host, image: &str, programs: &[&str], into: &str) -> Result<(), StepError> {
+    let mount = format!("{into}/image");
+    host.alter(Alteration::MakeDirectory { path: into, mode: Mode::new(0o700) })?;
+    host.alter(Alteration::MakeDirectory { path: &mount, mode: Mode::new(0o700) })?;
+    // Left by an attempt that was cut off; where there was none, it says no.
+    host.run(&unmount(&mount))?;
+    ctr(["images", "mount", image, &mount]).timeout(TAKES).must(host)?;
+    let copied = programs.iter().try_for_each(|program| {
+        let (source, target) = (format!("{mount}/{PROGRAMS}/{program}"), format!("{into}/{program}"));
+        Command::new("install", ["-m", "0755", "--", &source, &target]).timeout(TAKES).must(host).map(drop)
+    });
+    let unmounted = unmount(&mount).must(host);
+    copied?;
+    unmounted?;
+    Ok(host.alter(Alteration::RemoveEmptyDirectory { path: &mount })?)
+}
+
+fn unmount(mount: &str) -> Command {
+    ctr(["images", "unmount", "--rm", mount]).timeout(TAKES)
+}
+
+/// The image of the running container `name` of a pod in `kube-system`, by the name that its pod gives it.
+///
+/// # Errors
+/// containerd does not answer.
+pub fn image_of_running(host: &dyn Host, name: &str) -> Result<Option<String>, StepError> {
+    match containers::running(host, name)?.first() {
+        Some(id) => containers::image_of(host, id),
+        None => Ok(None),
+    }
+}
