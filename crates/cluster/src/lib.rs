@@ -1,6 +1,6 @@
 //! Sealock cluster: plans and drives many machines: spec, inventory, plan, execute, nodes, apps.
 //!
-//! Planning is pure ([`plan`]); only [`execute`], [`etcd`], [`nodes`] and [`apps`] talk to anything, and only they are async.
+//! Planning is pure ([`plan`]); only [`execute`], [`etcd`], [`nodes`], [`apps`] and [`backup::take`] talk to anything, and only they are async.
 
 pub mod apps;
 pub mod backup;

@@ -17,6 +17,7 @@ use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
 mod backup;
+mod drift;
 mod error;
 mod files;
 pub mod kubeconfig;
@@ -27,6 +28,7 @@ mod status;
 mod upgrade;
 
 pub use backup::{BackedUp, BackupOrder};
+pub use drift::Difference;
 pub use error::OperatorError;
 pub use removal::{Left, Removal};
 pub use status::{HostStatus, NodeStatus, Status};
@@ -195,6 +197,9 @@ impl Operator<'_> {
             // The hosts went on to the end after the operator was cut off.
             Journal::open(&journals, &digest)?.finished()?;
         }
+        if plan.purpose == Purpose::Restore {
+            self.forget_backups(planned).await?;
+        }
         match plan.purpose {
             Purpose::Apply | Purpose::Upgrade | Purpose::Restore => {
                 self.leave_mirror(&planned.connections).await?;
@@ -330,15 +335,20 @@ impl Operator<'_> {
 
     fn open_plans(&self) -> Result<Vec<Plan>, OperatorError> {
         let mut open = Vec::new();
-        for path in files::list(&self.folder.join("plans"))? {
-            let Some(bytes) = files::read(&path)? else { continue };
-            let plan = Plan::from_json(&bytes)?;
+        for plan in self.saved_plans()? {
             let digest = plan.digest().map_err(OperatorError::Unwritable)?;
             if journal::is_open(&self.folder.join("journal"), &digest)? {
                 open.push(plan);
             }
         }
         Ok(open)
+    }
+
+    /// Plans that were begun here and whose place no other one has taken, newest first, whether they are finished or not.
+    fn saved_plans(&self) -> Result<Vec<Plan>, OperatorError> {
+        let paths = files::list(&self.folder.join("plans"))?;
+        let read = paths.iter().filter_map(|path| files::read(path).transpose());
+        read.map(|bytes| Ok(Plan::from_json(&bytes?)?)).collect()
     }
 
     /// Leaves the generation of the trust state with every host and in the cluster's folder: an older copy of the trust state

@@ -8,8 +8,8 @@ use crate::host::{self, Host};
 /// Where kubeadm keeps what a cluster is made of.
 pub const KUBERNETES: &str = "/etc/kubernetes";
 
-/// Below [`KUBERNETES`]. All other certificates are issued anew by these.
-const AUTHORITIES: [&str; 8] = [
+/// Paths below [`KUBERNETES`]. All other certificates are issued anew by these.
+pub const AUTHORITIES: [&str; 8] = [
     "pki/ca.crt",
     "pki/ca.key",
     "pki/etcd/ca.crt",
@@ -21,7 +21,7 @@ const AUTHORITIES: [&str; 8] = [
 ];
 
 const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
-const ENCRYPTION: &str = "--encryption-provider-config=";
+const ENCRYPTION: &str = "--encryption-provider-config";
 const LARGEST: u64 = 1 << 20;
 
 /// A file of a control plane host.
@@ -39,11 +39,12 @@ pub struct ControlPlaneFile {
 /// One is missing; the encryption of the API server is configured outside of [`KUBERNETES`], where a restore would not put it.
 pub fn control_plane_files(host: &dyn Host) -> Result<Vec<ControlPlaneFile>, StepError> {
     let mut paths: Vec<String> = AUTHORITIES.map(ToOwned::to_owned).to_vec();
-    let manifest = host::read_text(host, API_SERVER)?.unwrap_or_default();
-    if let Some(path) = encryption(&manifest) {
+    let manifest = host::read_text(host, API_SERVER)?;
+    let missing = || StepError::Invalid { problem: format!("{API_SERVER} is not there: nobody says how it encrypts") };
+    if let Some(path) = encryption(&manifest.ok_or_else(missing)?)? {
         let below = path.strip_prefix(KUBERNETES).and_then(|rest| rest.strip_prefix('/'));
         let problem =
-            || format!("the API server's {ENCRYPTION}{path} is not below {KUBERNETES}: it would not be put back");
+            || format!("the API server's {ENCRYPTION}={path} is not below {KUBERNETES}: it would not be put back");
         paths.push(below.ok_or_else(|| StepError::Invalid { problem: problem() })?.to_owned());
     }
     paths.into_iter().map(|path| file(host, path)).collect()
@@ -56,10 +57,18 @@ fn file(host: &dyn Host, path: String) -> Result<ControlPlaneFile, StepError> {
     Ok(ControlPlaneFile { path, content: Zeroizing::new(content.ok_or_else(missing)?) })
 }
 
-/// The file by which an API server encrypts what it writes, as its manifest says.
-fn encryption(manifest: &str) -> Option<&str> {
-    let argument = manifest.lines().find_map(|line| line.trim().trim_start_matches("- ").strip_prefix(ENCRYPTION));
-    argument.map(|path| path.trim_matches(['"', '\''])).filter(|path| !path.is_empty())
+/// The file by which an API server encrypts what it writes, as its manifest says. What is said in another way than kubeadm writes it is
+/// not guessed at: without that file a restore would lose every secret.
+fn encryption(manifest: &str) -> Result<Option<String>, StepError> {
+    let mut said = manifest.lines().map(str::trim).filter(|line| line.contains(ENCRYPTION) && !line.starts_with('#'));
+    let Some(line) = said.next() else { return Ok(None) };
+    let argument = line.trim_start_matches("- ").trim_matches(['"', '\'']);
+    let path = argument.strip_prefix(ENCRYPTION).and_then(|rest| rest.strip_prefix('='));
+    let path = path.map(|path| path.trim_matches(['"', '\''])).filter(|path| path.starts_with('/'));
+    match (path, said.next()) {
+        (Some(path), None) => Ok(Some(path.to_owned())),
+        _ => Err(StepError::Invalid { problem: format!("{API_SERVER} says {line:?}, and not {ENCRYPTION}=FILE") }),
+    }
 }
 
 #[cfg(test)]
@@ -67,10 +76,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_encryption_of_an_api_server_is_found() {
-        let manifest = "spec:\n  containers:\n  - command:\n    - kube-apiserver\n    - --encryption-provider-config=/etc/kubernetes/enc/enc.yaml\n    - --etcd-servers=https://127.0.0.1:2379\n";
-        assert_eq!(encryption(manifest), Some("/etc/kubernetes/enc/enc.yaml"));
-        assert_eq!(encryption("    - kube-apiserver\n"), None);
-        assert_eq!(encryption("    - \n    - --encryption-provider-config=\n"), None);
+    fn the_encryption_of_an_api_server_is_found_or_asked_about() {
+        let manifest = |line: &str| {
+            format!("spec:\n  containers:\n  - command:\n    - kube-apiserver\n{line}\n    - --etcd-servers=a\n")
+        };
+        let found = Some("/etc/kubernetes/enc/enc.yaml".to_owned());
+        for line in [
+            "    - --encryption-provider-config=/etc/kubernetes/enc/enc.yaml",
+            "    - \"--encryption-provider-config=/etc/kubernetes/enc/enc.yaml\"",
+            "    - --encryption-provider-config='/etc/kubernetes/enc/enc.yaml'",
+        ] {
+            assert_eq!(encryption(&manifest(line)).unwrap(), found, "{line}");
+        }
+        assert_eq!(encryption(&manifest("    - --secure-port=6443")).unwrap(), None);
+        for line in [
+            "    - --encryption-provider-config=",
+            "    - --encryption-provider-config\n    - /etc/kubernetes/enc/enc.yaml",
+            "    - --encryption-provider-config=enc.yaml",
+            "    - --encryption-provider-config=/a\n    - --encryption-provider-config=/b",
+        ] {
+            encryption(&manifest(line)).unwrap_err();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::StepError;
-use crate::host::{Alteration, Command, Host};
+use crate::host::{self, Alteration, Command, Host, HostError};
 use crate::step::Mode;
 use crate::step::containers::{self, ctr};
 
@@ -16,11 +16,10 @@ const TAKES: Duration = Duration::from_secs(300);
 /// # Errors
 /// The image is not there, or has no such program; the host refuses.
 pub fn take(host: &dyn Host, image: &str, programs: &[&str], into: &str) -> Result<(), StepError> {
-    let mount = format!("{into}/image");
+    let mount = mount_in(into);
     host.alter(Alteration::MakeDirectory { path: into, mode: Mode::new(0o700) })?;
     host.alter(Alteration::MakeDirectory { path: &mount, mode: Mode::new(0o700) })?;
-    // Left by an attempt that was cut off; where there was none, it says no.
-    host.run(&unmount(&mount))?;
+    let_go(host, into)?;
     ctr(["images", "mount", image, &mount]).timeout(TAKES).must(host)?;
     let copied = programs.iter().try_for_each(|program| {
         let (source, target) = (format!("{mount}/{PROGRAMS}/{program}"), format!("{into}/{program}"));
@@ -30,6 +29,26 @@ pub fn take(host: &dyn Host, image: &str, programs: &[&str], into: &str) -> Resu
     copied?;
     unmounted?;
     Ok(host.alter(Alteration::RemoveEmptyDirectory { path: &mount })?)
+}
+
+/// Unmounts the image that an attempt that was cut off has left in the folder `into`.
+///
+/// # Errors
+/// The host refuses.
+pub fn let_go(host: &dyn Host, into: &str) -> Result<(), StepError> {
+    let mount = mount_in(into);
+    if host::exists(host, &mount)? {
+        // Where nothing is mounted, or no containerd runs, it says no.
+        match host.run(&unmount(&mount)) {
+            Ok(_) | Err(HostError::NoProgram { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+fn mount_in(into: &str) -> String {
+    format!("{into}/image")
 }
 
 fn unmount(mount: &str) -> Command {

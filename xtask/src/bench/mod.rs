@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: build, import, volumes and repair beside the peers, in one run, on a corpus of
-//! real layers; then the registry beside its peers.
+//! real layers; the plan for a thousand hosts; then the registry beside its peers.
 //!
 //! Ratios count, not seconds: machines differ and are shared. Processor seconds and bytes written come first.
 
@@ -9,6 +9,7 @@ mod inspect;
 mod load;
 mod measure;
 mod peers;
+mod planner;
 mod registry;
 mod sealock;
 mod volumes;
@@ -37,6 +38,9 @@ pub struct BenchArgs {
     /// Only the registry's rows
     #[arg(long)]
     registry: bool,
+    /// Only the plan for a thousand hosts
+    #[arg(long, conflicts_with = "registry")]
+    planner: bool,
     #[command(flatten)]
     rows: registry::Rows,
 }
@@ -44,8 +48,12 @@ pub struct BenchArgs {
 /// Runs every row and prints the table.
 pub fn command(args: &BenchArgs) -> Result<()> {
     let root = repo::root()?;
+    if args.planner {
+        return planner::run(&root);
+    }
     if !args.registry {
         archives(&root)?;
+        planner::run(&root)?;
     }
     registry::run(&root, &tools::cache()?, &args.rows)
 }

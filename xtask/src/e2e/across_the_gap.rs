@@ -41,6 +41,7 @@ const CASES: &[Case] = &[
     Case { name: "serve: stop and start", run: serve::stop_and_start },
     Case { name: "serve: metrics and access log", run: serve::observed },
     Case { name: "cluster: apply again", run: cluster::apply_again },
+    Case { name: "cluster: drift is found, and repaired on request", run: cluster::drift },
     Case { name: "cluster: wrong host key", run: cluster::wrong_host_key },
     Case { name: "cluster: no sudo", run: cluster::no_sudo },
     Case { name: "cluster: unreachable host", run: cluster::unreachable },

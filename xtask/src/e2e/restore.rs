@@ -104,6 +104,14 @@ fn restored(desk: &Desk) -> Result<()> {
     let named = [&restore[..], &["--digest", &digest]].concat();
     let plan = ["from a backup", "files of the backup", "restore /var/lib/etcd", "forget the nodes"];
     expect(&mut desk.station(&[&named[..], &["--dry-run"]].concat()), 0, &plan)?;
+    killed_when_etcd_is_there(desk, &named)?;
+    // Half of it can be given back, and no key stays behind.
+    reset(desk)?;
+    for node in ["cp2", "w2"] {
+        let left =
+            story::text(&mut desk.lab.exec(node, &["sh", "-c", "ls -A /var/lib/sealock/node/restore 2>&1; true"]))?;
+        ensure!(left.contains("No such file"), "a reset left on {node}: {left}");
+    }
     let begun = Instant::now();
     killed_when_etcd_is_there(desk, &named)?;
     // Half of a cluster is not taken for one in the making.

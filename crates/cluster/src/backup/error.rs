@@ -30,6 +30,22 @@ pub enum BackupError {
     /// No etcd of the cluster runs on the host.
     #[error("no etcd runs on this host")]
     NoEtcd,
+    /// Another backup or restore is at work on the host.
+    #[error("another backup or restore is at work in {path} right now", path = .path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The disk would run full.
+    #[error("{free} bytes are free in {path}, and a snapshot and its rehearsal may take {needed}", path = .path.display())]
+    NoRoom {
+        /// The folder.
+        path: PathBuf,
+        /// Free bytes.
+        free: u64,
+        /// Bytes that may be needed.
+        needed: u64,
+    },
     /// A recipient that is none.
     #[error("{0:?} is no age recipient: one begins with age1")]
     Recipient(String),
@@ -151,6 +167,8 @@ impl BackupError {
                     .into()
             }
             Self::Closed(_) => "`--recovery-key FILE` names the key of one of its recipients; `sealock cluster backup --check` lists them".into(),
+            Self::Busy { .. } => "wait for it, and run the command again".into(),
+            Self::NoRoom { .. } => "make room on that host: its etcd would be the first to suffer".into(),
             Self::Envelope(_) => "it was made by another site, or changed since: use another copy".into(),
             Self::Digest { .. } | Self::Size { .. } => "the file is damaged: use another copy".into(),
             _ => return None,

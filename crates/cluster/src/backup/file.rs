@@ -114,7 +114,7 @@ impl Backup {
         (&file).take(HEAD + BLOCK).read_to_end(&mut found).map_err(failed)?;
         let envelope = table_in(&found)?;
         let manifest = Manifest::open(envelope, site)?;
-        payload::check_contents(&manifest.state.contents)?;
+        manifest.state.check()?;
         if head(envelope, &manifest.payload)? != found {
             return Err(BackupError::layout("what stands around its table of contents is not as Sealock writes it"));
         }

@@ -1,14 +1,16 @@
 //! The table of contents of a backup, which the site signs.
 
 use jiff::Timestamp;
+use sealock_node::backup::AUTHORITIES;
 use sealock_trust::dsse::Envelope;
 use sealock_trust::json::{Limits, jcs};
 use sealock_trust::site::{SiteKeys, SiteRoot};
 use sealock_trust::{Digest, format};
 use serde::{Deserialize, Serialize};
 
-use super::BackupError;
+use super::{BackupError, KUBERNETES, SNAPSHOT, SPEC, payload};
 use crate::plan::ReleaseId;
+use crate::spec::KubernetesVersion;
 
 /// What the envelope says it holds.
 const PAYLOAD_TYPE: &str = "application/vnd.sealock.backup.v1+json";
@@ -125,4 +127,40 @@ impl Manifest {
     pub fn content(&self, path: &str) -> Option<&Content> {
         self.state.contents.iter().find(|content| content.path == path)
     }
+}
+
+impl Taken {
+    /// Whether a control plane can be made of this, and nothing else: the host that says so is not believed in it. Before the site signs it,
+    /// and again before anything of it is used.
+    ///
+    /// # Errors
+    /// A part is missing, is there twice, or has no place in a backup.
+    pub fn check(&self) -> Result<(), BackupError> {
+        payload::check_contents(&self.contents)?;
+        let authorities = AUTHORITIES.iter().map(|path| format!("{KUBERNETES}{path}"));
+        let needed: Vec<String> = [SNAPSHOT, SPEC].map(ToOwned::to_owned).into_iter().chain(authorities).collect();
+        if let Some(missing) = needed.iter().find(|path| !self.contents.iter().any(|content| content.path == **path)) {
+            return Err(BackupError::layout(format!("{missing} is not in it")));
+        }
+        let others: Vec<&Content> = self.contents.iter().filter(|content| !needed.contains(&content.path)).collect();
+        if self.contents.len() - others.len() != needed.len() || others.len() > 1 {
+            return Err(BackupError::layout("a file is in it twice, or more than a cluster is made of"));
+        }
+        if let Some(other) = others.iter().find(|content| !may_be_encryption(&content.path)) {
+            return Err(BackupError::layout(format!("{:?} has no place in it", other.path)));
+        }
+        let is_plain =
+            |text: &str| text.len() < 40 && text.chars().all(|one| one.is_ascii_alphanumeric() || ".-+".contains(one));
+        let is_hash = self.ca_hash.parse::<Digest>().is_ok();
+        if self.kubernetes.parse::<KubernetesVersion>().is_err() || !is_hash || !is_plain(&self.etcd.version) {
+            return Err(BackupError::layout("what the host says of its versions and authority is not understood"));
+        }
+        Ok(())
+    }
+}
+
+/// The configuration by which an API server encrypts: no manifest that kubelet would run, and no credentials.
+fn may_be_encryption(path: &str) -> bool {
+    let Some(below) = path.strip_prefix(KUBERNETES) else { return false };
+    !below.starts_with("manifests/") && !below.starts_with("pki/") && !below.ends_with(".conf")
 }

@@ -65,14 +65,14 @@ pub(super) fn write(parts: &[Part], recipients: &Recipients, out: impl Write) ->
     encrypted.finish().and_then(|mut out| out.flush()).map_err(failed)
 }
 
-/// Whether a table of contents can be one: bounded, and every path leads into the folder that it is unpacked to.
+/// Whether a table of contents can be one: bounded, and every path leads into the folder that it is unpacked to and fits into a tar's header.
 pub(super) fn check_contents(contents: &[Content]) -> Result<(), BackupError> {
     if contents.is_empty() || contents.len() > MOST {
         return Err(BackupError::layout(format!("it lists {} files", contents.len())));
     }
     for content in contents {
         let is_plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(char::is_control);
-        if content.path.len() > 255 || !content.path.split('/').all(is_plain) {
+        if content.path.len() > 99 || !content.path.split('/').all(is_plain) {
             return Err(BackupError::layout(format!("{:?} is no path in a folder", content.path)));
         }
         if content.size > LARGEST {

@@ -4,14 +4,15 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use sealock_node::host::Command;
-use sealock_node::{Host, backup as control_plane, facts, image_programs};
+use sealock_node::host::{Alteration, Command};
+use sealock_node::{Host, StepError, backup as control_plane, facts, image_programs};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::manifest::{EtcdState, Taken};
 use super::payload::{self, Part};
+use super::unpack::alone_in;
 use super::{BackupError, KUBERNETES, Recipients, SNAPSHOT, SPEC};
 use crate::etcd::machine::credentials;
 use crate::etcd::restore::{self, BUMP, Programs, Wanted};
@@ -21,6 +22,10 @@ use crate::etcd::{Endpoint, Endpoints, Etcd};
 const PKI: &str = "/etc/kubernetes/pki/etcd";
 const ENDPOINT: &str = "https://127.0.0.1:2379";
 const PREFIX: &str = "taking-";
+/// Where kubeadm has etcd keep its database where nothing else is said.
+const DATABASE: &str = "/var/lib/etcd/member/snap/db";
+/// What stays free; in bytes.
+const HEADROOM: u64 = 1 << 30;
 
 /// What the station asks of a control plane host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +44,10 @@ pub struct Order {
 /// etcd does not give a snapshot, its restore does not work, or a part is missing. Nothing is written then.
 pub async fn take(order: &Order, host: &dyn Host, scratch: &Path, mut out: impl Write) -> Result<(), BackupError> {
     let recipients = Recipients::parse(&order.recipients)?;
-    let folder = folder_in(scratch)?;
+    std::fs::create_dir_all(scratch).map_err(BackupError::io("make", scratch))?;
+    let _alone = alone_in(scratch)?;
+    let folder = folder_in(host, scratch)?;
+    check_room(scratch)?;
     let (mut parts, etcd) = snapshot(host, folder.path()).await?;
     for file in control_plane::control_plane_files(host)? {
         parts.push(Part::of_bytes(format!("{KUBERNETES}{}", file.path), file.content));
@@ -47,11 +55,11 @@ pub async fn take(order: &Order, host: &dyn Host, scratch: &Path, mut out: impl 
     parts.push(Part::of_bytes(SPEC, Zeroizing::new(order.spec.clone().into_bytes())));
     let taken = Taken {
         kubernetes: version(host)?,
-        ca_hash: facts::ca_hash(host).map_err(sealock_node::StepError::from)?.unwrap_or_default(),
+        ca_hash: facts::ca_hash(host).map_err(StepError::from)?.unwrap_or_default(),
         etcd,
         contents: parts.iter().map(|part| part.content.clone()).collect(),
     };
-    payload::check_contents(&taken.contents)?;
+    taken.check()?;
     let mut line = serde_json::to_vec(&taken).map_err(|error| BackupError::layout(error.to_string()))?;
     line.push(b'\n');
     out.write_all(&line).map_err(BackupError::io("write", "the backup"))?;
@@ -59,16 +67,27 @@ pub async fn take(order: &Order, host: &dyn Host, scratch: &Path, mut out: impl 
 }
 
 /// What an attempt that was cut off has left goes first: keys may lie in it.
-fn folder_in(scratch: &Path) -> Result<TempDir, BackupError> {
+fn folder_in(host: &dyn Host, scratch: &Path) -> Result<TempDir, BackupError> {
     let failed = |action| BackupError::io(action, scratch);
-    std::fs::create_dir_all(scratch).map_err(failed("make"))?;
     for entry in std::fs::read_dir(scratch).map_err(failed("read"))? {
         let entry = entry.map_err(failed("read"))?;
         if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            std::fs::remove_dir_all(entry.path()).map_err(BackupError::io("remove", entry.path()))?;
+            let left = entry.path().to_string_lossy().into_owned();
+            image_programs::let_go(host, &format!("{left}/programs"))?;
+            // Refuses to go into what is mounted.
+            host.alter(Alteration::RemoveTree { path: &left }).map_err(StepError::from)?;
         }
     }
     tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch).map_err(failed("make a folder in"))
+}
+
+/// The snapshot, and the rehearsal's copy of it twice: a control plane's disk is not filled for it.
+fn check_room(scratch: &Path) -> Result<(), BackupError> {
+    let database = std::fs::metadata(DATABASE).map_or(0, |found| found.len());
+    let needed = database.saturating_mul(3).saturating_add(HEADROOM);
+    let status = rustix::fs::statvfs(scratch).map_err(|error| BackupError::io("look at", scratch)(error.into()))?;
+    let free = status.f_bavail.saturating_mul(status.f_frsize);
+    if free < needed { Err(BackupError::NoRoom { path: scratch.into(), free, needed }) } else { Ok(()) }
 }
 
 async fn snapshot(host: &dyn Host, folder: &Path) -> Result<(Vec<Part>, EtcdState), BackupError> {
@@ -93,5 +112,5 @@ async fn snapshot(host: &dyn Host, folder: &Path) -> Result<(Vec<Part>, EtcdStat
 
 fn version(host: &dyn Host) -> Result<String, BackupError> {
     let said = Command::new("kubeadm", ["version", "--output", "short"]).timeout(Duration::from_secs(60));
-    Ok(said.must(host).map_err(sealock_node::StepError::from)?.trim().to_owned())
+    Ok(said.must(host).map_err(StepError::from)?.trim().to_owned())
 }

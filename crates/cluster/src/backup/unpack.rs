@@ -1,10 +1,13 @@
 //! The host's part of a restore: what the station sends is laid into one folder, each file by its digest.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::{FlockOperation, flock};
+use sealock_node::{Local, StepError, host};
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +27,8 @@ pub struct Delivery {
     pub contents: Vec<Content>,
 }
 
-/// Lays what `input` brings into a folder of its own in `folder`; it gets its name when it is whole and on the disk. One that is there
-/// already stays as it is.
+/// Lays what `input` brings into a folder of its own in `folder`; it gets its name when it is whole and on the disk. One that is there and
+/// whole stays as it is.
 ///
 /// # Errors
 /// It is not what its own first line says, or the disk does not take it. Then nothing stays.
@@ -34,37 +37,77 @@ pub fn unpack(input: impl Read, folder: &Path) -> Result<(), BackupError> {
     let mut line = Vec::new();
     (&mut input).take(LINE).read_until(b'\n', &mut line).map_err(BackupError::io("read", "the backup"))?;
     let delivery: Delivery = serde_json::from_slice(&line).map_err(|error| BackupError::layout(error.to_string()))?;
+    payload::check_contents(&delivery.contents)?;
+    make(folder)?;
+    let _alone = alone_in(folder)?;
     let target = folder.join(delivery.backup.hex());
-    if target.exists() {
+    if is_whole(&target, &delivery.contents)? {
         return Ok(());
     }
+    remove(&target)?;
     let new = folder.join(format!("{}.new", delivery.backup.hex()));
-    make_anew(&new)?;
+    remove(&new)?;
+    make(&new)?;
     let unpacked = payload::read(&delivery.contents, input, |content, file| put(&new.join(&content.path), file));
-    let kept = unpacked.and_then(|()| keep(&new, &target, folder));
+    let kept = unpacked.and_then(|()| keep(&new, &target, &delivery.contents));
     if kept.is_err() {
         let _ = fs::remove_dir_all(&new);
     }
     kept
 }
 
-fn make_anew(new: &Path) -> Result<(), BackupError> {
-    match fs::remove_dir_all(new) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        removed => removed.map_err(BackupError::io("remove", new))?,
+/// Holds `folder` for one backup or restore, until what is given back is dropped.
+pub(super) fn alone_in(folder: &Path) -> Result<File, BackupError> {
+    let file = File::open(folder).map_err(BackupError::io("open", folder))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(BackupError::Busy { path: folder.into() }),
+        locked => locked.map(|()| file).map_err(|error| BackupError::io("lock", folder)(error.into())),
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(new).map_err(BackupError::io("make", new))
+}
+
+/// Whether every file is there, and is what it should be.
+fn is_whole(target: &Path, contents: &[Content]) -> Result<bool, BackupError> {
+    for content in contents {
+        let path = target.join(&content.path);
+        match host::digest(&Local::new(), &path.to_string_lossy()) {
+            Ok(found) if found == content.digest => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(StepError::from(error).into()),
+        }
+    }
+    Ok(true)
+}
+
+fn remove(path: &Path) -> Result<(), BackupError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(BackupError::io("remove", path)),
+    }
+}
+
+fn make(path: &Path) -> Result<(), BackupError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(BackupError::io("make", path))
 }
 
 fn put(path: &Path, content: &mut dyn Read) -> Result<(), BackupError> {
-    let parent = path.parent().unwrap_or(path);
-    DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(BackupError::io("make", parent))?;
+    make(path.parent().unwrap_or(path))?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(BackupError::io("create", path))?;
     io::copy(content, &mut file).and_then(|_| file.sync_all()).map_err(BackupError::io("write", path))
 }
 
-fn keep(new: &Path, target: &Path, folder: &Path) -> Result<(), BackupError> {
+fn keep(new: &Path, target: &Path, contents: &[Content]) -> Result<(), BackupError> {
+    let mut folders = BTreeSet::from([new.to_owned()]);
+    for content in contents {
+        let path = new.join(&content.path);
+        folders.extend(path.ancestors().skip(1).take_while(|folder| folder.starts_with(new)).map(Path::to_owned));
+    }
+    folders.iter().try_for_each(|folder| sync(folder))?;
     fs::rename(new, target).map_err(BackupError::io("rename", new))?;
+    sync(target.parent().unwrap_or(target))
+}
+
+fn sync(folder: &Path) -> Result<(), BackupError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(BackupError::io("sync", folder))
 }

@@ -96,6 +96,14 @@ pub(super) async fn deliver(connection: &Connection, binary: &Binary) -> Result<
     }
 }
 
+/// Takes away what of backups was unpacked on a host.
+pub(crate) async fn forget_backups(connection: &Connection) -> Result<(), ExecuteError> {
+    let script = r#"for one in /var/lib/sealock/node/restore/*; do
+  case "${one##*/}" in *[!0-9a-f]*) ;; *) rm -rf --one-file-system "$one" ;; esac
+done"#;
+    connection.script(script, &[], b"").await.map(drop)
+}
+
 /// Takes away from a host that was given back what was brought to it. Its journal and fence stay: they are evidence.
 pub(crate) async fn take_back(connection: &Connection) -> Result<(), ExecuteError> {
     let script = r#"rm -rf /opt/sealock/sealock /run/sealock

@@ -28,7 +28,7 @@ mod schedule;
 pub use connection::Connection;
 pub(crate) use connection::last_words;
 pub use deliver::Binary;
-pub(crate) use deliver::{leave_mirror, take_back};
+pub(crate) use deliver::{forget_backups, leave_mirror, take_back};
 pub use error::ExecuteError;
 pub(crate) use etcd::{EtcdMember, EtcdMembers};
 pub use gap::gap;

@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 
 use super::{Operator, OperatorError, Planned};
 use crate::backup::{Backup, BackupError, Delivery, Draft, Identities, Manifest, Order, Recipients};
-use crate::execute::Connection;
+use crate::execute::{self, Connection};
+use crate::inventory::Inventory;
 use crate::plan::{self, Intent, Plan, PlanError, Purpose, ReleaseId, Seed};
 use crate::spec::Cluster;
 use crate::tools;
@@ -64,6 +65,7 @@ impl Operator<'_> {
         let source = self.source(cluster).await?;
         let asked = Order { recipients: order.recipients.names(), spec: order.spec.to_owned() };
         let state = source.take_backup(&self.binary, &asked, &mut draft, progress).await?;
+        state.check()?;
         let release = self.release;
         let manifest = Manifest {
             format: format::BACKUP.current.to_owned(),
@@ -102,13 +104,14 @@ impl Operator<'_> {
         self.check_site(cluster)?;
         let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
-        // One that was carried out is looked at again, and found done.
-        let known = [self.open_restore()?, self.applied()?];
+        if let Some(done) = self.restored_before(cluster, backup, (&inventory, &connections)).await? {
+            return Ok(done);
+        }
         let is_it = |plan: &Plan| plan::restores(plan, backup.digest()) && plan.spec == cluster.digest();
-        let (plan, resumed) = match known.into_iter().flatten().find(is_it) {
-            Some(known) => {
-                known.check_resumable(&inventory)?;
-                (known, true)
+        let (plan, resumed) = match self.open_restore()?.filter(is_it) {
+            Some(open) => {
+                open.check_resumable(&inventory)?;
+                (open, true)
             }
             _ => {
                 let intent = Intent {
@@ -127,6 +130,23 @@ impl Operator<'_> {
         self.assess(plan, inventory, resumed, connections).await
     }
 
+    /// The restore of this very backup that was carried out, where all of it still holds: then there is nothing to do. Where it does not,
+    /// what is there is a cluster by now, and nobody's to be restored over.
+    async fn restored_before(
+        &self,
+        cluster: &Cluster,
+        backup: &Backup,
+        (inventory, connections): (&Inventory, &[Arc<Connection>]),
+    ) -> Result<Option<Planned>, OperatorError> {
+        let is_it = |plan: &Plan| plan::restores(plan, backup.digest()) && plan.spec == cluster.digest();
+        let Some(known) = self.saved_plans()?.into_iter().find(is_it) else { return Ok(None) };
+        if known.check_resumable(inventory).is_err() {
+            return Ok(None);
+        }
+        let planned = self.assess(known, inventory.clone(), false, connections.to_vec()).await?;
+        Ok(planned.is_done().then_some(planned))
+    }
+
     /// Opens `backup`, and lays what is in it onto the host that the plan begins with, unless its data is restored there already.
     ///
     /// # Errors
@@ -137,11 +157,8 @@ impl Operator<'_> {
         backup: &Backup,
         identities: &Identities,
     ) -> Result<(), OperatorError> {
-        let steps = planned.plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (task, step)));
-        let mut of_backup = steps.filter(|(_, step)| step.id.starts_with("backup/") && step.id != "backup/nodes");
-        let is_done =
-            |task: &str, step: &str| planned.assessment.probe(task, step).is_some_and(sealock_node::Probe::is_done);
-        if of_backup.all(|(task, step)| is_done(&task.id, &step.id)) {
+        let mut missing = planned.assessment.differences(&planned.plan);
+        if !missing.any(|(_, step, _)| plan::takes_from_backup(step)) {
             return Ok(());
         }
         let host = &planned.plan.speaker;
@@ -155,6 +172,15 @@ impl Operator<'_> {
         drop(pieces);
         reading.await.map_err(|error| BackupError::layout(error.to_string()))?;
         Ok(given?)
+    }
+
+    /// Nothing of a backup stays unpacked on a host, also where it was laid out once more while a run from before went on.
+    pub(super) async fn forget_backups(&self, planned: &Planned) -> Result<(), OperatorError> {
+        let host = planned.connections.iter().find(|connection| connection.host() == planned.plan.speaker);
+        match host {
+            Some(connection) => Ok(execute::forget_backups(&*connection.alive().await?).await?),
+            None => Ok(()),
+        }
     }
 
     fn open_restore(&self) -> Result<Option<Plan>, OperatorError> {

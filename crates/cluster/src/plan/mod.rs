@@ -38,8 +38,8 @@ pub(crate) use rescue::covers;
 pub use rescue::plan_rescue;
 pub(crate) use reset::give_back;
 pub use reset::plan_reset;
-pub(crate) use restore::restores;
 pub use restore::{Seed, plan_restore};
+pub(crate) use restore::{restores, takes_from_backup};
 pub use upgrade::{Draining, plan_upgrade};
 pub use versions::{Way, oldest};
 
@@ -244,7 +244,8 @@ impl Plan {
     /// # Errors
     /// The bytes are no plan, or no plan that this version knows.
     pub fn from_json(bytes: &[u8]) -> Result<Self, PlanError> {
-        let limits = json::Limits { bytes: 16 << 20, depth: 16, entries: 1 << 17 };
+        // Every host is told of every other: the plan for a thousand of them has 59 MB, and three million entries.
+        let limits = json::Limits { bytes: 256 << 20, depth: 16, entries: 1 << 24 };
         let plan = format::read(bytes, &limits, format::PLAN, |plan: &Self| &plan.format);
         plan.map_err(|error| error.either(PlanError::Unreadable, PlanError::Format))
     }

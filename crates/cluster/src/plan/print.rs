@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use sealock_node::{Class, Probe};
+use sealock_node::{Class, Probe, Step};
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, Purpose, Task};
@@ -30,6 +30,13 @@ impl Assessment {
     /// Whether every step of `plan` is done: there is nothing to do.
     pub fn all_done(&self, plan: &Plan) -> bool {
         plan.tasks.iter().all(|task| self.is_done(task))
+    }
+
+    /// Steps of `plan` that are not done, as their hosts said, each with what was found.
+    pub fn differences<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a Task, &'a Step, &'a Probe)> {
+        let steps = plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (task, step)));
+        let found = steps.filter_map(|(task, step)| Some((task, step, self.probe(&task.id, &step.id)?)));
+        found.filter(|(.., probe)| !probe.is_done())
     }
 
     /// Steps that something stands in the way of, as `(host, step, what was found)`.

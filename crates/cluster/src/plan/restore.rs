@@ -2,7 +2,9 @@
 //! authorities and with etcd's data of the one before.
 
 use sealock_node::facts::{ClusterNode, Kubernetes};
-use sealock_node::step::{BACKUPS, BackupFile, BackupFiles, EtcdFromBackup, EtcdRestored, Mode, StaleNodes};
+use sealock_node::step::{
+    BACKUPS, BackupFile, BackupFiles, EtcdFromBackup, EtcdRestored, KubeletRegistered, Mode, StaleNodes,
+};
 use sealock_node::{Step, StepKind, backup::KUBERNETES};
 use sealock_trust::Digest;
 use serde_json::Value;
@@ -50,6 +52,7 @@ pub fn plan_restore(intent: &Intent<'_>, seed: Seed<'_>, inventory: &Inventory) 
     if let Some(init) = tasks.iter_mut().find(|task| task.id == init_of(founder)) {
         seed_with(init, founder, seed, &context)?;
     }
+    register_again(&mut tasks, founder, seed, &context);
     context.plan(Purpose::Restore, tasks)
 }
 
@@ -57,6 +60,11 @@ pub fn plan_restore(intent: &Intent<'_>, seed: Seed<'_>, inventory: &Inventory) 
 pub(crate) fn restores(plan: &Plan, backup: &Digest) -> bool {
     let is_of_it = |step: &Step| matches!(&step.action, StepKind::BackupFiles(files) if files.folder == folder(backup));
     plan.purpose == Purpose::Restore && plan.tasks.iter().flat_map(|task| &task.steps).any(is_of_it)
+}
+
+/// Whether a step needs what is unpacked from a backup.
+pub(crate) fn takes_from_backup(step: &Step) -> bool {
+    matches!(step.action, StepKind::BackupFiles(_) | StepKind::EtcdFromBackup(_))
 }
 
 fn check_seed(cluster: &Cluster, manifest: &Manifest) -> Result<(), PlanError> {
@@ -109,6 +117,28 @@ fn seed_with(init: &mut Task, founder: &Host, seed: Seed<'_>, context: &Context<
     Ok(())
 }
 
+/// Workers that stayed may have joined after the backup: their kubelets make themselves known to the founder's API server.
+fn register_again(tasks: &mut Vec<Task>, founder: &Host, seed: Seed<'_>, context: &Context<'_>) {
+    let stayed = |host: &&Host| node(host, context.inventory).is_some_and(|node| node.joined);
+    let mut registered = Vec::new();
+    for host in context.intent.cluster.workers().filter(stayed) {
+        let (name, run) = (host.name.to_string(), run_of(seed.backup));
+        let after = vec![init_of(founder), format!("{name}/join")];
+        let steps = vec![Step::new("backup/kubelet", KubeletRegistered { run })];
+        registered.push(Task { id: format!("{name}/register"), host: name, after, secrets: Vec::new(), steps });
+    }
+    let ids: Vec<String> = registered.iter().map(|task| task.id.clone()).collect();
+    let ready = tasks.iter().position(|task| task.id.ends_with("/ready")).unwrap_or(tasks.len());
+    if let Some(ready) = tasks.get_mut(ready) {
+        ready.after.extend(ids);
+    }
+    tasks.splice(ready..ready, registered);
+}
+
+fn run_of(backup: &Digest) -> String {
+    backup.hex()[..12].to_owned()
+}
+
 fn folder(backup: &Digest) -> String {
     format!("{BACKUPS}/{}", backup.hex())
 }
@@ -136,7 +166,7 @@ fn etcd(founder: &Host, seed: Seed<'_>, context: &Context<'_>) -> Result<EtcdFro
         found: SNAPSHOT.into(),
         wanted: "to have one".into(),
     })?;
-    let (folder, name, run) = (folder(seed.backup), founder.name.to_string(), seed.backup.hex()[..12].to_owned());
+    let (folder, name, run) = (folder(seed.backup), founder.name.to_string(), run_of(seed.backup));
     let peer_url = format!("https://{}:2380", founder.address);
     let restored = EtcdRestored {
         snapshot: format!("{folder}/{SNAPSHOT}"),

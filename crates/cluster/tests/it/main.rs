@@ -4,6 +4,7 @@
 
 mod etcd;
 mod fixture;
+mod large;
 mod plan;
 mod rescue;
 mod restore;

@@ -393,9 +393,11 @@ pub(crate) fn unlimited_kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> 
     Command::new("kubectl", flags.into_iter().chain(args))
 }
 
-/// Asks the API server of this very host: behind the endpoint others may answer.
+/// Speaks to the API server of this very host: behind the endpoint others may answer.
+pub(crate) const OWN_API: [&str; 4] = ["--server", "https://127.0.0.1:6443", "--tls-server-name", "kubernetes"];
+
 pub(crate) fn api_ready() -> Command {
-    kubectl(["--server", "https://127.0.0.1:6443", "--tls-server-name", "kubernetes", "get", "--raw", "/readyz"])
+    kubectl(OWN_API.into_iter().chain(["get", "--raw", "/readyz"]))
 }
 
 fn absolute(path: &str) -> String {

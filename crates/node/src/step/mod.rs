@@ -33,7 +33,7 @@ mod unit;
 mod upgrade;
 
 pub(crate) use act::Act;
-pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as BACKUPS, StaleNodes};
+pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as BACKUPS, KubeletRegistered, StaleNodes};
 pub(crate) use claim::{claimed, evidence};
 pub(crate) use component::folder_of as component_folder;
 pub use etcd::{
@@ -166,6 +166,8 @@ step_kinds! {
     BackupFiles: Reversible,
     /// etcd's data, from a backup.
     EtcdFromBackup: Compensable,
+    /// kubelet of a worker that outlived the control plane, started once.
+    KubeletRegistered: Reversible,
     /// Nodes that went with their machines, forgotten.
     StaleNodes: OneWay,
     /// What Sealock changed, given back.

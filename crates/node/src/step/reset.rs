@@ -11,18 +11,26 @@ use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host, HostError};
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(180);
-/// What runs in the cluster mounts below these.
-const MOUNT_ROOTS: &[&str] = &["/var/lib/kubelet/", "/run/containerd/", "/run/netns/cni-", "/var/lib/containerd/"];
+/// What runs in the cluster mounts below these; and a restore that was cut off, an image.
+const MOUNT_ROOTS: &[&str] = &[
+    "/var/lib/kubelet/",
+    "/run/containerd/",
+    "/run/netns/cni-",
+    "/var/lib/containerd/",
+    "/var/lib/sealock/node/restore/",
+];
 
 impl Act for Reset {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         let changed = Changes::load(host)?.iter().count();
+        let unpacked = !host.list(super::BACKUPS)?.is_empty();
         Ok(match claimed(host)? {
             Some(cluster) if cluster != self.cluster => {
                 Probe::foreign(format!("the host belongs to cluster {cluster}"))
             }
             Some(cluster) => Probe::not_done(format!("the host belongs to cluster {cluster}")),
             None if changed > 0 => Probe::not_done(format!("{changed} changes are still to be taken back")),
+            None if unpacked => Probe::not_done(format!("{} holds what a backup or a restore left", super::BACKUPS)),
             None => Probe::Done,
         })
     }
@@ -41,7 +49,10 @@ impl Act for Reset {
         Command::new("systemctl", ["daemon-reload"]).must(host)?;
         // Names of units that are gone; none that failed is an error for systemctl, and fine here.
         host.run(&Command::new("systemctl", ["reset-failed"]))?;
-        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS] {
+        for path in [super::etcd::restored_mark(), super::backup::kubelet_mark()] {
+            host.alter(Alteration::RemoveFile { path: &path })?;
+        }
+        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::BACKUPS] {
             host.alter(Alteration::RemoveTree { path })?;
         }
         host.alter(Alteration::RemoveFile { path: &upgrade::snapshot_record() })?;

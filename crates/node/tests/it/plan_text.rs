@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sealock_node::step::{
     Artifact, BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdFromBackup,
-    EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images, KernelModule, KubeadmCommand, KubeadmPhase, Mode,
-    NodeReady, Packing, Peer, Reset, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, StaleNodes, Sysctl, Uncordoned,
-    Unit, Workload,
+    EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images, KernelModule, KubeadmCommand, KubeadmPhase,
+    KubeletRegistered, Mode, NodeReady, Packing, Peer, Reset, RolledOut, RoutedNetwork, RunAs, ServicesAnswer,
+    StaleNodes, Sysctl, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -125,6 +125,7 @@ fn of_a_backup(digest: &Digest) -> Vec<StepKind> {
     vec![
         BackupFiles { folder: folder.clone(), files: vec![file] }.into(),
         EtcdFromBackup { image: "registry.k8s.io/etcd:3.6.8-0".into(), folder, restored }.into(),
+        KubeletRegistered { run: "e3b0c44298fc".into() }.into(),
         StaleNodes { before: "2026-11-26T10:00:00Z".parse().unwrap(), stay: vec!["cp1".into()] }.into(),
     ]
 }

@@ -24,6 +24,26 @@ fn uids(desk: &Desk) -> Result<String> {
     story::text(&mut desk.kubectl(&["get", "pods", "-n", "kube-system", fields]))
 }
 
+/// What somebody changed on hosts is named; `apply` brings it back, but for what somebody else wrote.
+pub fn drift(desk: &Desk) -> Result<()> {
+    let diff = ["cluster", "diff"];
+    expect(&mut desk.station(&diff), 0, &["is what its spec says"])?;
+    let change = "sysctl -qw net.ipv4.ip_forward=0; systemctl stop containerd.service; rm /usr/bin/kubeadm";
+    story::text(&mut desk.lab.exec("w1", &["sh", "-c", change]))?;
+    let unpin =
+        "ctr -n k8s.io images label $(ctr -n k8s.io images list -q | grep -m 1 '/etcd:') io.cri-containerd.pinned=";
+    story::text(&mut desk.lab.exec("cp1", &["sh", "-c", unpin]))?;
+    let said = ["net.ipv4.ip_forward is 0", "containerd.service", "/usr/bin/kubeadm", "is not pinned", "cluster apply"];
+    expect(&mut desk.station(&diff), 1, &said)?;
+    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["steps changed something"])?;
+    expect(&mut desk.station(&diff), 0, &["is what its spec says"])?;
+    let hosts = "/etc/containerd/certs.d/_default/hosts.toml";
+    story::text(&mut desk.lab.exec("w1", &["sh", "-c", &format!("cp {hosts} /root/kept; echo '# mine' >> {hosts}")]))?;
+    let in_the_way = expect(&mut desk.station(&diff), 1, &["in the way", hosts, "content that Sealock did not write"]);
+    story::text(&mut desk.lab.exec("w1", &["cp", "/root/kept", hosts]))?;
+    in_the_way.map(drop)
+}
+
 /// A host whose key is another one than the spec says is not spoken to.
 pub fn wrong_host_key(desk: &Desk) -> Result<()> {
     let spec = spec(desk)?;

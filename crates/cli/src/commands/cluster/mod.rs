@@ -5,6 +5,7 @@ pub mod backup;
 mod carry_out;
 pub mod certificates;
 pub mod cordon;
+pub mod diff;
 pub mod drain;
 pub mod kubeconfig;
 pub mod plan;
@@ -28,6 +29,7 @@ pub enum ClusterCommand {
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
+    Diff(diff::DiffArgs),
     Certificates(certificates::CertificatesArgs),
     Renew(renew::RenewArgs),
     Rescue(rescue::RescueArgs),
@@ -47,6 +49,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Plan(args) => plan::run(args, context),
         ClusterCommand::Apply(args) => apply::run(args, context),
         ClusterCommand::Status(args) => status::run(args, context),
+        ClusterCommand::Diff(args) => diff::run(args, context),
         ClusterCommand::Certificates(args) => certificates::run(args, context),
         ClusterCommand::Renew(args) => renew::run(args, context),
         ClusterCommand::Rescue(args) => rescue::run(args, context),

@@ -47,10 +47,11 @@ pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
     // Whether the key opens it is known before any host is asked.
     backup.decrypted(&identities).map(drop)?;
     let planned = context.runtime()?.block_on(target.operator().plan_restore(&target.cluster, &backup))?;
+    target.check_mirrors(&planned, context)?;
     if context.dry_run {
         return show(&planned, context);
     }
-    if args.digest.is_none() && !context.ui.is_reviewed() {
+    if args.digest.is_none() && context.ui.is_answered() {
         return Err(CommandError::usage("which backup is meant has to be said where nobody confirms it")
             .hint(format!("Give --digest {}, if that is what was written down.", backup.digest())));
     }

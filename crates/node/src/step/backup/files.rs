@@ -13,6 +13,7 @@ use crate::step::{Act, Mode, Probe};
 
 /// Where files are put back: a reset takes all of it.
 const KUBERNETES: &str = "/etc/kubernetes";
+const AUTHORITIES: &str = "/etc/kubernetes/pki/";
 /// Certificates, keys and configurations.
 const LARGEST: u64 = 1 << 20;
 
@@ -42,7 +43,9 @@ pub struct BackupFile {
 
 impl fmt::Display for BackupFiles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "put {} files of the backup into {KUBERNETES}", self.files.len())
+        write!(f, "put {} files of the backup into {KUBERNETES}", self.files.len())?;
+        let others = self.files.iter().filter(|file| !file.path.starts_with(AUTHORITIES));
+        others.into_iter().try_for_each(|file| write!(f, ", with {}", file.path))
     }
 }
 

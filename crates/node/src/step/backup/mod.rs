@@ -4,10 +4,13 @@
 
 mod etcd;
 mod files;
+mod kubelet;
 mod nodes;
 
 pub use etcd::EtcdFromBackup;
 pub use files::{BackupFile, BackupFiles};
+pub use kubelet::KubeletRegistered;
+pub(crate) use kubelet::mark as kubelet_mark;
 pub use nodes::StaleNodes;
 
 use crate::error::StepError;

@@ -5,18 +5,25 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::Host;
-use crate::step::kubeadm::{kubectl, unlimited_kubectl};
+use crate::host::{Command, Host};
+use crate::step::kubeadm::{OWN_API, kubectl, unlimited_kubectl};
 use crate::step::{Act, Probe};
+use crate::wait;
 
 const LIST: &str = r#"jsonpath={range .items[*]}{.metadata.name}{" "}{.metadata.creationTimestamp}{"\n"}{end}"#;
+/// kubectl itself says no revision of a list.
+const NODES: &str = "/api/v1/nodes?limit=1";
 const TAKES: Duration = Duration::from_secs(120);
+/// Until a load balancer has found this API server.
+const FOUND: Duration = Duration::from_secs(240);
 
 /// Takes out of the cluster what it remembers of nodes that went with the old machines: their pods are started elsewhere, and whoever
-/// takes such a name may join. Runs on a control plane host.
+/// takes such a name may join. Runs on a control plane host, and speaks to that host's own API server: the endpoint may still lead to a
+/// control plane that was thought to be lost. Then nothing is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct StaleNodes {
@@ -34,7 +41,7 @@ impl fmt::Display for StaleNodes {
 
 impl Act for StaleNodes {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        let output = host.run(&kubectl(["get", "nodes", "-o", LIST]))?;
+        let output = host.run(&own(["get", "nodes", "-o", LIST]))?;
         if output.status != 0 {
             return Ok(Probe::not_done(format!("the cluster does not say which nodes it has: {}", output.complaint())));
         }
@@ -45,10 +52,12 @@ impl Act for StaleNodes {
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        let listed = kubectl(["get", "nodes", "-o", LIST]).must(host)?;
+        check_endpoint(host, context)?;
+        let listed = own(["get", "nodes", "-o", LIST]).must(host)?;
         for node in self.stale(&listed) {
             (context.progress)(&format!("forgetting node {node}"));
-            unlimited_kubectl(["delete", "node", "--ignore-not-found", "--", &node]).timeout(TAKES).must(host)?;
+            let delete = ["delete", "node", "--ignore-not-found", "--", &node];
+            unlimited_kubectl(OWN_API.into_iter().chain(delete)).timeout(TAKES).must(host)?;
         }
         Ok(())
     }
@@ -57,6 +66,39 @@ impl Act for StaleNodes {
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
         Ok(())
     }
+}
+
+fn own<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
+    kubectl(OWN_API.into_iter().chain(args))
+}
+
+/// The endpoint leads to this etcd: what it answers is not older than what this host's own API server said before. A restore raises
+/// the revision by far more than the cluster of before has ever come to.
+fn check_endpoint(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    let here = revision(&own(["get", "--raw", NODES]).must(host)?);
+    (context.progress)("looking whether the endpoint leads here");
+    let mut said = String::new();
+    let found = wait::until(FOUND, Duration::from_secs(1), || {
+        let output = host.run(&kubectl(["get", "--raw", NODES]))?;
+        said = if output.status == 0 {
+            format!("it is at revision {}", revision(&output.stdout))
+        } else {
+            output.complaint()
+        };
+        Ok::<_, StepError>((output.status == 0 && revision(&output.stdout) >= here && here > 0).then_some(()))
+    })?;
+    let because = || {
+        format!(
+            "the endpoint does not lead to this control plane, but perhaps to one of the cluster before, which is at an older revision than {here}: {said}"
+        )
+    };
+    found.ok_or_else(|| StepError::NotHeld { because: because() })
+}
+
+/// etcd's revision, as a list of the API server names it; 0 where it names none.
+fn revision(list: &str) -> u64 {
+    let list: Value = serde_json::from_str(list).unwrap_or_default();
+    list["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 impl StaleNodes {
@@ -81,5 +123,14 @@ mod tests {
         let step = StaleNodes { before: "2026-11-26T10:00:00Z".parse().unwrap(), stay: vec!["w1".into()] };
         let listed = "cp1 2026-11-20T10:00:00Z\nw1 2026-11-20T10:05:00Z\nw2 2026-11-26T10:00:00Z\nw3 2026-11-26T10:00:01Z\n\nodd\n";
         assert_eq!(step.stale(listed), ["cp1", "w2"]);
+    }
+
+    #[test]
+    fn a_list_says_how_far_its_etcd_has_come() {
+        assert_eq!(
+            revision(r#"{"kind":"NodeList","metadata":{"resourceVersion":"1000000042","continue":"x"},"items":[]}"#),
+            1_000_000_042
+        );
+        assert_eq!(revision("Unable to connect to the server"), 0);
     }
 }

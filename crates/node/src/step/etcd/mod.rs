@@ -12,6 +12,7 @@ pub use certificates::{EtcdCertificates, certificate_files};
 pub use give_back::GiveBack;
 pub use program::{LocalFile, LocalProgram};
 pub use restored::EtcdRestored;
+pub(crate) use restored::mark as restored_mark;
 pub use stopped::EtcdStopped;
 
 /// Where etcd keeps everything, below its data directory.

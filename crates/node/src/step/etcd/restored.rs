@@ -134,6 +134,6 @@ impl EtcdRestored {
 }
 
 /// Which restore made the data that is there.
-fn mark() -> String {
+pub(crate) fn mark() -> String {
     format!("{NODE_FOLDER}/etcd-restored")
 }

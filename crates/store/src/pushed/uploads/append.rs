@@ -48,6 +48,8 @@ pub struct Append {
     lanes: Lanes,
     /// Whether so much is to come that it is large.
     is_large: bool,
+    /// Bytes that count in the hash may not be in the file: nothing is acknowledged any more.
+    is_broken: bool,
     /// Up to here the disk has room for sure.
     reserved: u64,
     /// Whether room was asked for.
@@ -76,6 +78,7 @@ impl Append {
                     direct: None,
                     lanes,
                     is_large: false,
+                    is_broken: false,
                     reserved: offset,
                     has_asked: false,
                     is_over: false,
@@ -135,7 +138,9 @@ impl Append {
             // Where so much does not fit, it may be that no more comes.
             self.reserve((end + STEP).min(self.bounds.blob)).or_else(|_| self.reserve(end))?;
         }
+        self.check_whole()?;
         let written = failpoint::hit("write upload").and_then(|()| self.put(bytes));
+        self.is_broken |= written.is_err();
         written.during("write", &self.session.data())?;
         self.hash.update(bytes);
         self.offset = end;
@@ -163,8 +168,16 @@ impl Append {
 
     /// The file has every byte from here on.
     fn flush(&mut self) -> Result<(), StoreError> {
+        self.check_whole()?;
         let Some(direct) = self.direct.take() else { return Ok(()) };
-        failpoint::hit("write upload").and_then(|()| direct.end(&self.file)).during("write", &self.session.data())
+        let written = failpoint::hit("write upload").and_then(|()| direct.end(&self.file));
+        self.is_broken |= written.is_err();
+        written.during("write", &self.session.data())
+    }
+
+    fn check_whole(&self) -> Result<(), StoreError> {
+        let lost = || io::Error::other("an earlier write of this request failed");
+        if self.is_broken { Err(lost()).during("write", &self.session.data()) } else { Ok(()) }
     }
 
     /// Makes durable what was written. From here on it is there, also after a restart.
@@ -266,7 +279,8 @@ impl Drop for Append {
         }
         // What was reserved for bytes that did not come is given back, also what a disk that ran full over it granted: else somebody
         // who breaks off again and again fills the disk.
-        if self.has_asked && self.file.set_len(self.offset).is_err() {
+        // Nothing behind what was acknowledged counts; a file that gets longer would give nothing back.
+        if self.has_asked && self.file.set_len(self.state.offset).is_err() {
             tracing::debug!(upload = %self.id, "what was reserved for it cannot be given back");
         }
         self.session.give_back();

@@ -1,0 +1,70 @@
+//! Drift: where hosts and cluster are not what the spec says.
+
+use serde::Serialize;
+
+use super::{Operator, OperatorError, Planned};
+use crate::execute::Connection;
+use crate::inventory::Observation;
+use crate::spec::Cluster;
+
+/// Names, a blank between them.
+const NODES: [&str; 4] = ["get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"];
+
+/// One thing that is not what the spec says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Difference {
+    /// The host; for what concerns all of them, the one that said so.
+    pub host: String,
+    /// The step that would change it; nothing where no step does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// What was found.
+    pub found: String,
+    /// Whether `cluster apply` brings it to what the spec says. What somebody else made is never overwritten, and nobody leaves a
+    /// cluster by being left out of a file.
+    pub is_repairable: bool,
+}
+
+impl Operator<'_> {
+    /// What differs, by `planned`, a plan that was made just now for `cluster`: on hosts, in etcd's membership, and among the nodes.
+    ///
+    /// # Errors
+    /// A control plane that is there does not answer.
+    pub async fn differences(&self, cluster: &Cluster, planned: &Planned) -> Result<Vec<Difference>, OperatorError> {
+        let on_hosts = planned.assessment.differences(&planned.plan).map(|(task, step, probe)| {
+            let (found, is_repairable) = match probe {
+                sealock_node::Probe::Foreign { found } => (format!("in the way: {found}"), false),
+                sealock_node::Probe::Unknown { because } => (format!("cannot tell: {because}"), false),
+                sealock_node::Probe::NotDone { because } => (because.clone(), true),
+                sealock_node::Probe::Done => (String::new(), true),
+            };
+            Difference { host: task.host.clone(), step: Some(step.id.clone()), found, is_repairable }
+        });
+        let mut all: Vec<Difference> = on_hosts.collect();
+        let is_there = planned.inventory.hosts.get(&planned.plan.speaker).is_some_and(Observation::is_plane);
+        let speaker = planned.connections.iter().find(|connection| connection.host() == planned.plan.speaker);
+        if let Some(speaker) = speaker.filter(|_| is_there) {
+            all.extend(self.strangers(cluster, speaker).await?);
+        }
+        Ok(all)
+    }
+
+    /// Nodes and members of etcd that the spec does not know.
+    async fn strangers(&self, cluster: &Cluster, speaker: &Connection) -> Result<Vec<Difference>, OperatorError> {
+        let stranger =
+            |found: String| Difference { host: speaker.host().to_owned(), step: None, found, is_repairable: false };
+        let nodes = speaker.admin_kubectl(&NODES).await?;
+        let nodes = String::from_utf8_lossy(&nodes).into_owned();
+        let unknown = nodes.split_whitespace().filter(|name| cluster.host(name).is_none());
+        let mut all: Vec<Difference> =
+            unknown.map(|name| stranger(format!("the cluster has a node {name}, and the spec does not"))).collect();
+        let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        let known = cluster.control_planes().filter(|host| members.of(host).is_some()).count();
+        if members.count() > known {
+            let more = members.count() - known;
+            all.push(stranger(format!("etcd has {more} more members than the spec has control planes")));
+        }
+        Ok(all)
+    }
+}
