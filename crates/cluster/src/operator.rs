@@ -197,7 +197,7 @@ impl Operator<'_> {
             // The hosts went on to the end after the operator was cut off.
             Journal::open(&journals, &digest)?.finished()?;
         }
-        if plan.purpose == Purpose::Restore {
+        if matches!(plan.purpose, Purpose::Restore | Purpose::Apply) {
             self.forget_backups(planned).await?;
         }
         match plan.purpose {
@@ -334,21 +334,25 @@ impl Operator<'_> {
     }
 
     fn open_plans(&self) -> Result<Vec<Plan>, OperatorError> {
+        let journals = self.folder.join("journal");
         let mut open = Vec::new();
-        for plan in self.saved_plans()? {
-            let digest = plan.digest().map_err(OperatorError::Unwritable)?;
-            if journal::is_open(&self.folder.join("journal"), &digest)? {
-                open.push(plan);
+        for path in files::list(&self.folder.join("plans"))? {
+            let Some(digest) = named_by(&path) else { continue };
+            if journal::is_open(&journals, &digest)? {
+                open.extend(read_if_there(&path)?);
             }
         }
         Ok(open)
     }
 
-    /// Plans that were begun here and whose place no other one has taken, newest first, whether they are finished or not.
-    fn saved_plans(&self) -> Result<Vec<Plan>, OperatorError> {
-        let paths = files::list(&self.folder.join("plans"))?;
-        let read = paths.iter().filter_map(|path| files::read(path).transpose());
-        read.map(|bytes| Ok(Plan::from_json(&bytes?)?)).collect()
+    /// The newest plan that was begun here, whose place no other one has taken, and that fits: finished or not.
+    fn newest_plan(&self, fits: impl Fn(&Plan) -> bool) -> Result<Option<Plan>, OperatorError> {
+        for path in files::list(&self.folder.join("plans"))? {
+            if let Some(plan) = read_if_there(&path)?.filter(&fits) {
+                return Ok(Some(plan));
+            }
+        }
+        Ok(None)
     }
 
     /// Leaves the generation of the trust state with every host and in the cluster's folder: an older copy of the trust state
@@ -378,6 +382,16 @@ impl Operator<'_> {
         files::save_private(&self.kubeconfig_path(), content.as_bytes())?;
         Ok(self.kubeconfig_path())
     }
+}
+
+/// The plan's digest, which its file is called by.
+fn named_by(path: &Path) -> Option<Digest> {
+    format!("sha256:{}", path.file_stem()?.to_str()?).parse().ok()
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Plan>, OperatorError> {
+    let bytes = files::read(path)?;
+    Ok(bytes.map(|bytes| Plan::from_json(&bytes)).transpose()?)
 }
 
 fn short(plan: &Plan) -> String {

@@ -43,11 +43,22 @@ pub fn control_plane_files(host: &dyn Host) -> Result<Vec<ControlPlaneFile>, Ste
     let missing = || StepError::Invalid { problem: format!("{API_SERVER} is not there: nobody says how it encrypts") };
     if let Some(path) = encryption(&manifest.ok_or_else(missing)?)? {
         let below = path.strip_prefix(KUBERNETES).and_then(|rest| rest.strip_prefix('/'));
-        let problem =
-            || format!("the API server's {ENCRYPTION}={path} is not below {KUBERNETES}: it would not be put back");
+        let problem = || {
+            format!(
+                "the API server's {ENCRYPTION}={path} is no configuration below {KUBERNETES}: it would not be put back"
+            )
+        };
+        let below = below.filter(|below| may_be_put_back(below));
         paths.push(below.ok_or_else(|| StepError::Invalid { problem: problem() })?.to_owned());
     }
     paths.into_iter().map(|path| file(host, path)).collect()
+}
+
+/// Whether a path below [`KUBERNETES`] may be that of a configuration: kubelet runs what lies in `manifests`, and certificates and
+/// credentials are issued anew.
+pub fn may_be_put_back(below: &str) -> bool {
+    let is_issued = [".conf", ".crt", ".key", ".pub"].iter().any(|end| below.ends_with(end));
+    !below.starts_with("manifests/") && !is_issued
 }
 
 fn file(host: &dyn Host, path: String) -> Result<ControlPlaneFile, StepError> {

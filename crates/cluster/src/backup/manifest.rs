@@ -1,7 +1,7 @@
 //! The table of contents of a backup, which the site signs.
 
 use jiff::Timestamp;
-use sealock_node::backup::AUTHORITIES;
+use sealock_node::backup::{AUTHORITIES, may_be_put_back};
 use sealock_trust::dsse::Envelope;
 use sealock_trust::json::{Limits, jcs};
 use sealock_trust::site::{SiteKeys, SiteRoot};
@@ -162,5 +162,5 @@ impl Taken {
 /// The configuration by which an API server encrypts: no manifest that kubelet would run, and no credentials.
 fn may_be_encryption(path: &str) -> bool {
     let Some(below) = path.strip_prefix(KUBERNETES) else { return false };
-    !below.starts_with("manifests/") && !below.starts_with("pki/") && !below.ends_with(".conf")
+    may_be_put_back(below)
 }

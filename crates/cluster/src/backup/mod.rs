@@ -19,7 +19,7 @@ pub use file::{Backup, Draft};
 pub use keys::{Identities, Recipients, RecoveryKey};
 pub use manifest::{Content, EtcdState, Manifest, Payload, Taken};
 pub use take::{Order, take};
-pub use unpack::{Delivery, unpack};
+pub use unpack::{Delivery, Patient, unpack};
 
 /// Where etcd's snapshot lies in a backup.
 pub const SNAPSHOT: &str = "etcd/snapshot.db";

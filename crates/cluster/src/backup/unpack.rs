@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use sealock_node::{Local, StepError, host};
 use sealock_trust::Digest;
@@ -13,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Content;
 use super::{BackupError, payload};
+
+/// As long as the station itself waits.
+const PATIENCE: Timespec = Timespec { tv_sec: 300, tv_nsec: 0 };
 
 /// A table of contents needs far less; in bytes.
 const LINE: u64 = 1 << 20;
@@ -54,6 +59,20 @@ pub fn unpack(input: impl Read, folder: &Path) -> Result<(), BackupError> {
         let _ = fs::remove_dir_all(&new);
     }
     kept
+}
+
+/// Gives up where nothing comes for too long: a station that lost its power says nothing, and others wait for the folder.
+#[derive(Debug)]
+pub struct Patient<R>(pub R);
+
+impl<R: Read + AsFd> Read for Patient<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut waited = [PollFd::from_borrowed_fd(self.0.as_fd(), PollFlags::IN)];
+        match poll(&mut waited, Some(&PATIENCE))? {
+            0 => Err(io::Error::new(io::ErrorKind::TimedOut, "the station sends nothing any more")),
+            _ => self.0.read(buffer),
+        }
+    }
 }
 
 /// Holds `folder` for one backup or restore, until what is given back is dropped.

@@ -98,8 +98,10 @@ pub(super) async fn deliver(connection: &Connection, binary: &Binary) -> Result<
 
 /// Takes away what of backups was unpacked on a host.
 pub(crate) async fn forget_backups(connection: &Connection) -> Result<(), ExecuteError> {
-    let script = r#"for one in /var/lib/sealock/node/restore/*; do
-  case "${one##*/}" in *[!0-9a-f]*) ;; *) rm -rf --one-file-system "$one" ;; esac
+    let script = r#"set -e
+for one in /var/lib/sealock/node/restore/*; do
+  name="${one##*/}"
+  case "${name%.new}" in *[!0-9a-f]*) ;; *) rm -rf --one-file-system "$one" ;; esac
 done"#;
     connection.script(script, &[], b"").await.map(drop)
 }

@@ -139,7 +139,7 @@ impl Operator<'_> {
         (inventory, connections): (&Inventory, &[Arc<Connection>]),
     ) -> Result<Option<Planned>, OperatorError> {
         let is_it = |plan: &Plan| plan::restores(plan, backup.digest()) && plan.spec == cluster.digest();
-        let Some(known) = self.saved_plans()?.into_iter().find(is_it) else { return Ok(None) };
+        let Some(known) = self.newest_plan(is_it)? else { return Ok(None) };
         if known.check_resumable(inventory).is_err() {
             return Ok(None);
         }

@@ -29,9 +29,8 @@ pub struct Difference {
 impl Operator<'_> {
     /// What differs, by `planned`, a plan that was made just now for `cluster`: on hosts, in etcd's membership, and among the nodes.
     ///
-    /// # Errors
-    /// A control plane that is there does not answer.
-    pub async fn differences(&self, cluster: &Cluster, planned: &Planned) -> Result<Vec<Difference>, OperatorError> {
+    /// A control plane that does not answer is one of the differences.
+    pub async fn differences(&self, cluster: &Cluster, planned: &Planned) -> Vec<Difference> {
         let on_hosts = planned.assessment.differences(&planned.plan).map(|(task, step, probe)| {
             let (found, is_repairable) = match probe {
                 sealock_node::Probe::Foreign { found } => (format!("in the way: {found}"), false),
@@ -44,27 +43,36 @@ impl Operator<'_> {
         let mut all: Vec<Difference> = on_hosts.collect();
         let is_there = planned.inventory.hosts.get(&planned.plan.speaker).is_some_and(Observation::is_plane);
         let speaker = planned.connections.iter().find(|connection| connection.host() == planned.plan.speaker);
-        if let Some(speaker) = speaker.filter(|_| is_there) {
-            all.extend(self.strangers(cluster, speaker).await?);
+        if all.iter().any(|one| !one.is_repairable) {
+            // Where something is in the way, `apply` does nothing at all.
+            all.iter_mut().for_each(|one| one.is_repairable = false);
         }
-        Ok(all)
+        if let Some(speaker) = speaker.filter(|_| is_there) {
+            let strangers = self.strangers(cluster, speaker).await;
+            all.extend(strangers.unwrap_or_else(|error| vec![beyond(speaker, error.to_string())]));
+        }
+        all
     }
 
     /// Nodes and members of etcd that the spec does not know.
     async fn strangers(&self, cluster: &Cluster, speaker: &Connection) -> Result<Vec<Difference>, OperatorError> {
-        let stranger =
-            |found: String| Difference { host: speaker.host().to_owned(), step: None, found, is_repairable: false };
         let nodes = speaker.admin_kubectl(&NODES).await?;
         let nodes = String::from_utf8_lossy(&nodes).into_owned();
         let unknown = nodes.split_whitespace().filter(|name| cluster.host(name).is_none());
-        let mut all: Vec<Difference> =
-            unknown.map(|name| stranger(format!("the cluster has a node {name}, and the spec does not"))).collect();
+        let mut all: Vec<Difference> = unknown
+            .map(|name| beyond(speaker, format!("the cluster has a node {name}, and the spec does not")))
+            .collect();
         let members = speaker.etcd_members(&self.binary.path_there()).await?;
         let known = cluster.control_planes().filter(|host| members.of(host).is_some()).count();
         if members.count() > known {
             let more = members.count() - known;
-            all.push(stranger(format!("etcd has {more} more members than the spec has control planes")));
+            all.push(beyond(speaker, format!("etcd has {more} more members than the spec has control planes")));
         }
         Ok(all)
     }
+}
+
+/// What no step concerns.
+fn beyond(speaker: &Connection, found: String) -> Difference {
+    Difference { host: speaker.host().to_owned(), step: None, found, is_repairable: false }
 }

@@ -122,7 +122,7 @@ fn register_again(tasks: &mut Vec<Task>, founder: &Host, seed: Seed<'_>, context
     let stayed = |host: &&Host| node(host, context.inventory).is_some_and(|node| node.joined);
     let mut registered = Vec::new();
     for host in context.intent.cluster.workers().filter(stayed) {
-        let (name, run) = (host.name.to_string(), run_of(seed.backup));
+        let (name, run) = (host.name.to_string(), run_on(host, seed, context));
         let after = vec![init_of(founder), format!("{name}/join")];
         let steps = vec![Step::new("backup/kubelet", KubeletRegistered { run })];
         registered.push(Task { id: format!("{name}/register"), host: name, after, secrets: Vec::new(), steps });
@@ -131,8 +131,21 @@ fn register_again(tasks: &mut Vec<Task>, founder: &Host, seed: Seed<'_>, context
     let ready = tasks.iter().position(|task| task.id.ends_with("/ready")).unwrap_or(tasks.len());
     if let Some(ready) = tasks.get_mut(ready) {
         ready.after.extend(ids);
+        // What the backup says of a node that stayed is not what it says of itself.
+        for step in &mut ready.steps {
+            if let StepKind::NodeReady(ready) = &mut step.action {
+                ready.lately = registered.iter().any(|task| task.host == ready.node);
+            }
+        }
     }
     tasks.splice(ready..ready, registered);
+}
+
+/// Tells one restore of a backup from another one on the same worker: each that does something there counts its fence up.
+fn run_on(host: &Host, seed: Seed<'_>, context: &Context<'_>) -> String {
+    let observed = context.inventory.hosts.get(host.name.as_str());
+    let generation = observed.and_then(|one| one.facts.fence.as_ref()).map_or(0, |fence| fence.generation);
+    format!("{}-{generation}", run_of(seed.backup))
 }
 
 fn run_of(backup: &Digest) -> String {

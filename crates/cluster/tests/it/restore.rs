@@ -105,6 +105,12 @@ fn it_is_the_plan_that_makes_a_cluster_and_more() {
 fn workers_that_know_the_authority_go_on() {
     let plan = restore(&manifest(), &worker_of(CA)).unwrap();
     assert_eq!(stay(&plan), ["cp1", "w1"]);
+    let registered = plan.task("w1/register").unwrap();
+    assert_eq!(registered.after, ["cp1/init", "w1/join"]);
+    let ready = plan.tasks.last().unwrap();
+    assert!(ready.after.contains(&"w1/register".to_owned()), "{:?}", ready.after);
+    let lately = ready.steps.iter().map(|step| matches!(&step.action, StepKind::NodeReady(ready) if ready.lately));
+    assert_eq!(lately.collect::<Vec<_>>(), [false, true], "what the backup says of w1 is not what w1 says");
     let stranger = restore(&manifest(), &worker_of("sha256:00")).unwrap_err();
     assert!(matches!(&stranger, PlanError::Occupied { host } if host == "w1"), "{stranger}");
 }

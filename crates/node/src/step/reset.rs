@@ -41,6 +41,12 @@ impl Act for Reset {
             Probe::Foreign { found } => return Err(StepError::Foreign { found }),
             _ => {}
         }
+        let is_ours = claimed(host)?.is_some() || Changes::load(host)?.iter().count() > 0;
+        if !is_ours {
+            // A backup was laid out here, and nothing else was done.
+            unmount(host)?;
+            return Ok(host.alter(Alteration::RemoveTree { path: super::BACKUPS })?);
+        }
         stop_workloads(host, context)?;
         unmount(host)?;
         rules::clear(host, &tables_before(host)?)?;

@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 /// What is read from a blob at once, and so what one download keeps in memory; in bytes.
 pub(crate) const READ_AT_ONCE: u64 = 256 * 1024;
 
+/// Pieces of one download that are remembered, to be read into again: one on its way, one being read.
+const REMEMBERED: usize = 2;
+
 /// The body of a response.
 #[derive(Debug)]
 pub(crate) enum Body {
@@ -45,6 +48,8 @@ pub(crate) struct BlobBody {
     position: u64,
     /// Bytes that are still to be sent.
     remaining: u64,
+    /// What was handed out last. Memory that is used again needs no page that the kernel clears first.
+    handed_out: Vec<Bytes>,
 }
 
 #[derive(Debug)]
@@ -62,8 +67,9 @@ impl BlobBody {
     /// The bytes `start..end` of `blob`; the first piece is read at once, so this blocks.
     pub(crate) fn open(blob: Blob, start: u64, end: u64) -> io::Result<Self> {
         let remaining = end - start;
-        let (piece, blob) = read_piece(blob, start, remaining)?;
-        Ok(Self { position: start + piece.len() as u64, source: Source::Ready(piece, blob), remaining })
+        let (piece, blob) = read_piece(blob, (start, remaining), Vec::new())?;
+        let position = start + piece.len() as u64;
+        Ok(Self { position, source: Source::Ready(piece, blob), remaining, handed_out: Vec::new() })
     }
 
     fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
@@ -76,11 +82,12 @@ impl BlobBody {
                 Source::Ready(piece, blob) => {
                     self.remaining -= piece.len() as u64;
                     self.source = Source::Idle(blob);
+                    self.remember(&piece);
                     return Poll::Ready(Some(Ok(piece)));
                 }
                 Source::Idle(blob) => {
-                    let (position, remaining) = (self.position, self.remaining);
-                    let read = move || read_piece(blob, position, remaining);
+                    let (place, buffer) = ((self.position, self.remaining), self.buffer());
+                    let read = move || read_piece(blob, place, buffer);
                     self.source = Source::Reading(tokio::task::spawn_blocking(read));
                 }
                 Source::Reading(mut reading) => match Pin::new(&mut reading).poll(context) {
@@ -97,6 +104,27 @@ impl BlobBody {
                 },
             }
         }
+    }
+}
+
+impl BlobBody {
+    fn remember(&mut self, piece: &Bytes) {
+        if self.handed_out.len() < REMEMBERED && self.remaining > 0 {
+            self.handed_out.push(piece.clone());
+        }
+    }
+
+    /// The memory of a piece that was sent, where there is one; else none yet.
+    fn buffer(&mut self) -> Vec<u8> {
+        let sent = self.handed_out.iter().position(Bytes::is_unique);
+        sent.map_or_else(Vec::new, |at| {
+            let mut piece = self.handed_out.swap_remove(at);
+            // All of it at once would be given back to the allocator.
+            piece.truncate(1);
+            let mut memory = Vec::from(piece);
+            memory.clear();
+            memory
+        })
     }
 }
 
@@ -128,11 +156,11 @@ impl http_body::Body for Body {
     }
 }
 
-/// Reads the next piece of `remaining` bytes from `position`. A blob that ends early is an error, so that the connection is closed
+/// Reads the next piece of `remaining` bytes from `position` into `piece`, which is empty. A blob that ends early is an error, so that the connection is closed
 /// and the client does not take a part for the whole.
-fn read_piece(blob: Blob, position: u64, remaining: u64) -> io::Result<(Bytes, Blob)> {
+fn read_piece(blob: Blob, (position, remaining): (u64, u64), mut piece: Vec<u8>) -> io::Result<(Bytes, Blob)> {
     let length = remaining.min(READ_AT_ONCE);
-    let mut piece = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
+    piece.reserve_exact(usize::try_from(length).map_err(io::Error::other)?);
     while (piece.len() as u64) < length {
         let at = position + piece.len() as u64;
         match blob.read_onto(&mut piece, at) {

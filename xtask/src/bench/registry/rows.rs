@@ -79,7 +79,8 @@ fn manifests(image: &Image, extent: Extent) -> Vec<Row> {
                     load: ask(method.clone(), vec![path], connections, Some(bytes as u64), extent),
                     unit: Unit::Request,
                     needs: Needs::Image,
-                    bound: Some(25.0),
+                    // One that sleeps between any two requests pays for waking up (decision 0028).
+                    bound: (connections > 1).then_some(25.0),
                 });
             }
         }

@@ -31,7 +31,7 @@ pub fn run(args: &DiffArgs, context: &Context) -> Result<()> {
     let operator = target.operator();
     let differences = context.runtime()?.block_on(async {
         let planned = operator.plan(&target.cluster).await?;
-        operator.differences(&target.cluster, &planned).await
+        Ok::<_, CommandError>(operator.differences(&target.cluster, &planned).await)
     })?;
     let outcome = Outcome { cluster: target.cluster.name().to_string(), differences };
     if outcome.differences.is_empty() {

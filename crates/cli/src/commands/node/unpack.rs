@@ -1,8 +1,10 @@
 //! `sealock node unpack`
 
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use sealock_cluster::backup;
+use sealock_cluster::backup::{self, Patient};
 use sealock_node::step::BACKUPS;
 
 use crate::context::Context;
@@ -13,5 +15,6 @@ use crate::error::Result;
 pub struct UnpackArgs {}
 
 pub fn run(_args: &UnpackArgs, _context: &Context) -> Result<()> {
-    Ok(backup::unpack(std::io::stdin().lock(), Path::new(BACKUPS))?)
+    let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    Ok(backup::unpack(Patient(input), Path::new(BACKUPS))?)
 }

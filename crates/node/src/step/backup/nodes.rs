@@ -18,6 +18,19 @@ const LIST: &str = r#"jsonpath={range .items[*]}{.metadata.name}{" "}{.metadata.
 /// kubectl itself says no revision of a list.
 const NODES: &str = "/api/v1/nodes?limit=1";
 const TAKES: Duration = Duration::from_secs(120);
+/// Which API servers there are, each by a name of its own since it started.
+const SERVERS: [&str; 8] = [
+    "get",
+    "leases",
+    "-n",
+    "kube-system",
+    "-l",
+    "apiserver.kubernetes.io/identity=kube-apiserver",
+    "-o",
+    r#"jsonpath={range .items[*]}{.spec.holderIdentity}{"\n"}{end}"#,
+];
+/// A load balancer may lead here and elsewhere by turns.
+const IN_A_ROW: usize = 3;
 /// Until a load balancer has found this API server.
 const FOUND: Duration = Duration::from_secs(240);
 
@@ -47,7 +60,7 @@ impl Act for StaleNodes {
         }
         match self.stale(&output.stdout).first() {
             Some(node) => Ok(Probe::not_done(format!("{node} is no more, and the cluster remembers it"))),
-            None => Ok(Probe::Done),
+            None => Ok(strays(host)?.map_or(Probe::Done, |said| Probe::not_done(format!("the endpoint: {said}")))),
         }
     }
 
@@ -72,27 +85,37 @@ fn own<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     kubectl(OWN_API.into_iter().chain(args))
 }
 
-/// The endpoint leads to this etcd: what it answers is not older than what this host's own API server said before. A restore raises
-/// the revision by far more than the cluster of before has ever come to.
+/// Waits until the endpoint leads to this control plane, and not to one of before that was thought to be lost.
 fn check_endpoint(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-    let here = revision(&own(["get", "--raw", NODES]).must(host)?);
     (context.progress)("looking whether the endpoint leads here");
-    let mut said = String::new();
+    let (mut in_a_row, mut said) = (0, String::new());
     let found = wait::until(FOUND, Duration::from_secs(1), || {
-        let output = host.run(&kubectl(["get", "--raw", NODES]))?;
-        said = if output.status == 0 {
-            format!("it is at revision {}", revision(&output.stdout))
-        } else {
-            output.complaint()
-        };
-        Ok::<_, StepError>((output.status == 0 && revision(&output.stdout) >= here && here > 0).then_some(()))
+        match strays(host)? {
+            None => in_a_row += 1,
+            Some(where_to) => (in_a_row, said) = (0, where_to),
+        }
+        Ok::<_, StepError>((in_a_row == IN_A_ROW).then_some(()))
     })?;
-    let because = || {
-        format!(
-            "the endpoint does not lead to this control plane, but perhaps to one of the cluster before, which is at an older revision than {here}: {said}"
-        )
-    };
+    let because = || format!("the endpoint does not lead to this control plane, but perhaps to one of before: {said}");
     found.ok_or_else(|| StepError::NotHeld { because: because() })
+}
+
+/// Where the endpoint leads instead of here. A restore raises the revision by far more than the cluster of before has ever come to, and
+/// each API server that starts takes a name that no other had.
+fn strays(host: &dyn Host) -> Result<Option<String>, StepError> {
+    let here = revision(&own(["get", "--raw", NODES]).must(host)?);
+    let names = own(SERVERS).must(host)?;
+    let output = host.run(&kubectl(["get", "--raw", NODES]))?;
+    if output.status != 0 {
+        return Ok(Some(output.complaint()));
+    }
+    let there = revision(&output.stdout);
+    if here == 0 || there < here {
+        return Ok(Some(format!("it is at revision {there}, and this one at {here}")));
+    }
+    let output = host.run(&kubectl(SERVERS))?;
+    let is_same = output.status == 0 && output.stdout == names;
+    Ok((!is_same).then(|| "other API servers answer there".to_owned()))
 }
 
 /// etcd's revision, as a list of the API server names it; 0 where it names none.
