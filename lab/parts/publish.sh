@@ -1,4 +1,4 @@
-# How the outside gets what it serves. Sourced by upstream.sh and upstream-next.sh, which name the folders of the parts.
+# How the outside gets what it serves. Sourced by the recipes of the upstreams, which name the folders of the parts.
 
 WWW=$OUT/www
 EPOCH='@1767225600'
@@ -106,6 +106,20 @@ kubernetes_images() {
       *) echo "kubeadm asks for $name, and the lab has no recipe for it" >&2; return 1 ;;
     esac
   done < "$WORK/kubeadm-images"
+}
+
+# publish_beside UPSTREAM KUBERNETES COREDNS ETCD: all that another upstream serves, and one more Kubernetes, from the folders of these parts.
+publish_beside() {
+  kubernetes=$2/bin coredns=$3/bin etcd=$4/bin
+  registry=$(path_of registry)/bin crane=$(path_of crane)/bin pause=$(path_of pause)/bin
+  debian=$(path_of rootfs)/apps.tar
+  cp -r "$1/." "$OUT"
+  begin_publishing
+  release_kubernetes
+  serve_registry
+  kubernetes_images
+  end_publishing
+  sort -u -o "$OUT/images.txt" "$OUT/images.txt"
 }
 
 application_images() {

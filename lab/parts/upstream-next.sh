@@ -3,19 +3,4 @@
 . "$here/publish.sh"
 # What publish.sh takes, so that another one makes another upstream: $here/mkimage.py $here/closure.py
 KUBERNETES=$KUBERNETES_NEXT
-
-kubernetes=$(path_of kubernetes-next)/bin
-coredns=$(path_of coredns-next)/bin
-etcd=$(path_of etcd-next)/bin
-registry=$(path_of registry)/bin
-crane=$(path_of crane)/bin
-pause=$(path_of pause)/bin
-debian=$(path_of rootfs)/apps.tar
-
-cp -r "$(path_of upstream)/." "$OUT"
-begin_publishing
-release_kubernetes
-serve_registry
-kubernetes_images
-end_publishing
-sort -u -o "$OUT/images.txt" "$OUT/images.txt"
+publish_beside "$(path_of upstream)" "$(path_of kubernetes-next)" "$(path_of coredns-next)" "$(path_of etcd-next)"

@@ -16,6 +16,8 @@ pub mod release;
 mod render;
 pub mod revoked;
 pub mod schema;
+#[cfg(test)]
+mod site_of_tests;
 pub mod spec;
 pub mod tools;
 

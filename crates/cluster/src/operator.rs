@@ -20,6 +20,7 @@ mod backup;
 mod drift;
 mod error;
 mod files;
+mod ground;
 pub mod kubeconfig;
 mod members;
 mod removal;
@@ -37,7 +38,7 @@ pub use upgrade::Upgrade;
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::Inventory;
 use crate::journal::{self, Journal};
-use crate::plan::{self, Assessment, Intent, Plan, PlanError, Purpose};
+use crate::plan::{self, Assessment, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
 use crate::spec::Cluster;
@@ -109,24 +110,10 @@ impl Operator<'_> {
         // Before any host is touched: kubeadm reads what it will be given.
         let images = tools::kubernetes_images(&toolbox, cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
-        let intent = Intent {
-            cluster,
-            release: self.release,
-            registry: &self.registry(),
-            kubernetes_images: &images,
-            earlier_pod_ranges: &self.earlier_pod_ranges()?,
-            earlier_speaker: &self.earlier_speaker()?,
-            program: &self.binary.path_there(),
-        };
-        let fresh = plan::plan(&intent, &inventory)?;
+        let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
+        let fresh = plan::plan(&ground.intent(cluster, &speaker), &inventory)?;
         self.check_members(cluster, &fresh, (&inventory, &connections)).await?;
-        let (plan, resumed) = match self.unfinished(&fresh)? {
-            Some(open) => {
-                open.check_resumable(&inventory)?;
-                (open, true)
-            }
-            None => (fresh, false),
-        };
+        let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         self.assess(plan, inventory, resumed, connections).await
     }
 
@@ -413,30 +400,10 @@ mod tests {
     use sealock_node::Step;
     use sealock_node::step::{Image, Images};
     use sealock_store::release::{Cause, FORMAT, Release};
-    use sealock_trust::site::{Registry as SiteRegistry, SiteRootSpec};
-    use sealock_trust::{FileKey, KeySet, Scheme, Signer as _};
 
     use super::*;
     use crate::plan::Task;
     use crate::revoked::Fact;
-
-    fn site() -> SiteRoot {
-        let key = FileKey::generate(Scheme::Ed25519).unwrap();
-        let only = || KeySet::new([key.public_key().clone()], 1).unwrap();
-        let registry = SiteRegistry { name: "registry".into(), address: "10.77.0.2:443".into(), ca: String::new() };
-        let spec = SiteRootSpec {
-            id: "plant-7".parse().unwrap(),
-            issued: Timestamp::UNIX_EPOCH,
-            classification: None,
-            root: only(),
-            site: only(),
-            approver: None,
-            stale_grace_days: None,
-            retained_releases: None,
-            registry,
-        };
-        SiteRoot::create(&spec, &[&key]).unwrap()
-    }
 
     fn release() -> Published {
         let release = Release {
@@ -470,7 +437,8 @@ mod tests {
     #[tokio::test]
     async fn a26_what_came_to_be_known_since_planning_stops_the_apply_before_anything_is_done() {
         let folder = tempfile::tempdir().unwrap();
-        let (store, release, site) = (Store::init(&folder.path().join("store")).unwrap(), release(), site());
+        let (store, release) = (Store::init(&folder.path().join("store")).unwrap(), release());
+        let site = crate::site_of_tests::keys().root().clone();
         let image = Digest::sha256(b"an image");
         let (name, reason) = ("quay.io/team/app:v1".to_owned(), "it calls home".to_owned());
         let fact = Fact { name, reference: image.clone(), digest: image.clone(), reason, blocked: true };

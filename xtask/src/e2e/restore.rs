@@ -1,7 +1,7 @@
 //! A cluster whose machines are all lost, made again from a backup on other ones.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,7 +11,7 @@ use super::expect::expect;
 use super::{Case, Scenario};
 use crate::lab::Upstream;
 use crate::story::outside::cluster_spec;
-use crate::story::{self, Desk, STEPS};
+use crate::story::{self, Desk, proof};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "restore",
@@ -38,10 +38,7 @@ const KEY: &str = "/root/recovery.key";
 
 /// The story but for its proofs: two machines have no cluster yet.
 fn begin(desk: &Desk) -> Result<()> {
-    for step in STEPS.iter().filter(|step| step.name != "gap check" && step.name != "proof") {
-        println!("--- {}: {}", step.name, step.what);
-        (step.run)(desk)?;
-    }
+    story::up_to_the_application(desk)?;
     note(desk, "before")
 }
 
@@ -149,29 +146,11 @@ fn all_is_there(desk: &Desk) -> Result<()> {
     let notes = text_there(desk, &["get", "configmaps", "-n", "demo", "-o=jsonpath={.items[*].metadata.name}"])?;
     ensure!(notes.contains("before") && !notes.contains("after"), "the notes are {notes}");
     for node in ["cp2", "w2"] {
-        println!("      from a pod on {node}, through the Service: {}", answer(desk, node)?);
+        proof::answers_on(desk, "cp2", node)?;
     }
     let left = story::text(&mut desk.lab.exec("cp2", &["find", "/var/lib/sealock/node/restore"]))?;
     ensure!(left.trim() == "/var/lib/sealock/node/restore", "keys were left on the host: {left}");
     Ok(())
-}
-
-/// What the application says to a pod on `node`. Pods that were on the lost nodes are started elsewhere first.
-fn answer(desk: &Desk, node: &str) -> Result<String> {
-    let deadline = Instant::now() + Duration::from_secs(180);
-    let selector = format!("--field-selector=spec.nodeName={node}");
-    let find = ["get", "pods", "-n", "demo", "-l", "app=tools", &selector, "-o=jsonpath={.items[*].metadata.name}"];
-    loop {
-        let pod = text_there(desk, &find)?;
-        let curl = ["exec", "-n", "demo", &pod, "--", "curl", "-sS", "-m", "5", "http://podinfo.demo:9898/version"];
-        let answer = story::output(&mut there(desk, &curl))?;
-        if answer.status.success() {
-            return Ok(String::from_utf8_lossy(&answer.stdout).split_whitespace().collect());
-        }
-        let said = String::from_utf8_lossy(&answer.stderr);
-        ensure!(Instant::now() < deadline, "podinfo does not answer {pod:?} after 180 s: {}", said.trim());
-        std::thread::park_timeout(Duration::from_millis(500));
-    }
 }
 
 fn reset(desk: &Desk) -> Result<()> {
@@ -186,12 +165,7 @@ fn digest(desk: &Desk) -> Result<String> {
     said["digest"].as_str().map(ToOwned::to_owned).with_context(|| format!("no digest in {said}"))
 }
 
-/// `kubectl …` on the control plane host that took the other one's place.
-fn there(desk: &Desk, args: &[&str]) -> Command {
-    let own = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"];
-    desk.lab.exec("cp2", &[&own[..], args].concat())
-}
-
+/// What `kubectl …` says on the control plane host that took the other one's place.
 fn text_there(desk: &Desk, args: &[&str]) -> Result<String> {
-    story::text(&mut there(desk, args))
+    story::text(&mut desk.kubectl_on("cp2", args))
 }

@@ -1,12 +1,11 @@
 //! A cluster of one node goes over two minor versions of Kubernetes by one command, and keeps what it holds.
 
-use std::fs;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
 use super::expect::expect;
-use super::upgrade::{all_works, story as main_job, versions};
+use super::upgrade::{all_works, application, story as main_job, versions, write_version};
 use super::watch::Watch;
 use super::{Case, Scenario};
 use crate::lab::Upstream;
@@ -71,13 +70,11 @@ fn shown(desk: &Desk) -> Result<()> {
 }
 
 fn upgraded(desk: &Desk) -> Result<()> {
-    let service = ["get", "service", "-n", "demo", "podinfo", "-o=jsonpath={.spec.clusterIP}"];
-    let podinfo = format!("http://{}:9898/healthz", story::text(&mut desk.kubectl(&service))?);
     let watches = [
-        Watch::begin(desk, "cp1", "application", &podinfo)?,
+        Watch::begin(desk, "cp1", "application", &application(desk)?)?,
         Watch::begin(desk, "station", "api", "https://10.77.0.11:6443/readyz")?,
     ];
-    write_version(desk)?;
+    write_version(desk, OLD, NEW)?;
     let begun = Instant::now();
     let outcome = expect(&mut desk.station(&UPGRADE), 0, &["cluster plant-7 runs Kubernetes v1.37.2"]);
     for watch in watches {
@@ -106,11 +103,4 @@ fn nothing_to_do(desk: &Desk) -> Result<()> {
         ensure!(snapshots.contains(&format!("-before-{version}.db")), "no snapshot before {version}: {snapshots}");
     }
     Ok(())
-}
-
-/// What the operator writes into the spec.
-fn write_version(desk: &Desk) -> Result<()> {
-    let path = desk.lab.root_of("station").join("root/site/cluster.yaml");
-    let spec = fs::read_to_string(&path)?;
-    Ok(fs::write(&path, spec.replace(OLD, NEW))?)
 }

@@ -94,7 +94,7 @@ fn next_bundle(desk: &Desk) -> Result<()> {
 
 /// What runs is not made anew by an edited version.
 fn apply_is_not_the_way(desk: &Desk) -> Result<()> {
-    write_version(desk, NEXT)?;
+    write_version(desk, NOW, NEXT)?;
     let said = ["error[SPEC]", "runs Kubernetes v1.36.3, and the spec says v1.37.2", "cluster upgrade"];
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 3, &said).map(drop)
 }
@@ -113,10 +113,8 @@ fn shown(desk: &Desk) -> Result<()> {
 }
 
 fn upgraded(desk: &Desk) -> Result<()> {
-    let service = ["get", "service", "-n", "demo", "podinfo", "-o=jsonpath={.spec.clusterIP}"];
-    let podinfo = format!("http://{}:9898/healthz", story::text(&mut desk.kubectl(&service))?);
     let watches = [
-        Watch::begin(desk, "w1", "application", &podinfo)?,
+        Watch::begin(desk, "w1", "application", &application(desk)?)?,
         Watch::begin(desk, "w2", "api", "https://10.77.0.11:6443/readyz")?,
     ];
     let begun = Instant::now();
@@ -132,7 +130,7 @@ fn upgraded(desk: &Desk) -> Result<()> {
 
 /// Through the proxy of a worker the API goes on to answer.
 fn upgraded_ha(desk: &Desk) -> Result<()> {
-    write_version(desk, NEXT)?;
+    write_version(desk, NOW, NEXT)?;
     let watch = Watch::begin(desk, "w1", "api", "https://api.plant-7.internal:7443/readyz")?;
     let begun = Instant::now();
     let outcome = expect(&mut desk.station(&UPGRADE), 0, &["cluster plant-7 runs Kubernetes v1.37.2"]);
@@ -203,10 +201,16 @@ fn nothing_to_do(desk: &Desk) -> Result<()> {
 }
 
 /// The version in the operator's spec.
-fn write_version(desk: &Desk, version: &str) -> Result<()> {
+pub(super) fn write_version(desk: &Desk, from: &str, to: &str) -> Result<()> {
     let path = desk.lab.root_of("station").join("root/site/cluster.yaml");
     let spec = fs::read_to_string(&path)?;
-    Ok(fs::write(&path, spec.replace(NOW, version))?)
+    Ok(fs::write(&path, spec.replace(from, to))?)
+}
+
+/// Where the application is asked whether it is well.
+pub(super) fn application(desk: &Desk) -> Result<String> {
+    let service = ["get", "service", "-n", "demo", "podinfo", "-o=jsonpath={.spec.clusterIP}"];
+    Ok(format!("http://{}:9898/healthz", story::text(&mut desk.kubectl(&service))?))
 }
 
 /// What the kubelets are.

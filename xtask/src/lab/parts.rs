@@ -38,16 +38,7 @@ pub enum Upstream {
 }
 
 const NEXT: &[&str] = &["kubernetes-next", "coredns-next", "etcd-next", "upstream-next"];
-const NEXT_AND_BEFORE: &[&str] = &[
-    "kubernetes-next",
-    "coredns-next",
-    "etcd-next",
-    "upstream-next",
-    "kubernetes-before",
-    "coredns-before",
-    "etcd-before",
-    "upstream-before",
-];
+const BEFORE: &[&str] = &["kubernetes-before", "coredns-before", "etcd-before", "upstream-before"];
 
 impl Upstream {
     fn part(self) -> &'static str {
@@ -59,11 +50,11 @@ impl Upstream {
     }
 
     /// What has to be built beside the lab's usual parts.
-    fn more(self) -> &'static [&'static str] {
+    fn more(self) -> Vec<&'static str> {
         match self {
-            Self::One => &[],
-            Self::WithNext => NEXT,
-            Self::ThreeMinors => NEXT_AND_BEFORE,
+            Self::One => Vec::new(),
+            Self::WithNext => NEXT.to_vec(),
+            Self::ThreeMinors => [NEXT, BEFORE].concat(),
         }
     }
 }
@@ -75,8 +66,9 @@ impl Upstream {
 pub(super) fn build(upstream: Upstream) -> Result<Parts> {
     run_script("setup.sh", &[])?;
     run_script("parts/build.sh", &[])?;
-    if !upstream.more().is_empty() {
-        run_script("parts/build.sh", upstream.more())?;
+    let more = upstream.more();
+    if !more.is_empty() {
+        run_script("parts/build.sh", &more)?;
     }
     locate(upstream)
 }

@@ -71,9 +71,13 @@ impl Desk {
 
     /// `kubectl …` on the first control plane host, as its administrator.
     pub fn kubectl(&self, args: &[&str]) -> Command {
+        self.kubectl_on("cp1", args)
+    }
+
+    /// `kubectl …` on a control plane host, as its administrator.
+    pub fn kubectl_on(&self, plane: &str, args: &[&str]) -> Command {
         let own = ["kubectl", "--kubeconfig=/etc/kubernetes/admin.conf"];
-        let argv: Vec<&str> = own.into_iter().chain(args.iter().copied()).collect();
-        self.lab.exec("cp1", &argv)
+        self.lab.exec(plane, &[&own[..], args].concat())
     }
 
     /// Copies a file or a folder onto a machine, as one carries a medium.

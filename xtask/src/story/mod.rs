@@ -60,6 +60,15 @@ pub const STEPS: &[Step] = &[
     },
 ];
 
+/// All steps but the proofs at the end.
+pub fn up_to_the_application(desk: &Desk) -> Result<()> {
+    for step in STEPS.iter().filter(|step| step.name != "gap check" && step.name != "proof") {
+        println!("--- {}: {}", step.name, step.what);
+        (step.run)(desk)?;
+    }
+    Ok(())
+}
+
 /// Builds all there is to build as the person who called, and goes on as root.
 pub fn prepare(lab: &Lab) -> Result<()> {
     if !rustix::process::geteuid().is_root() {

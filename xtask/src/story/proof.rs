@@ -69,28 +69,26 @@ fn every_pull_is_of_the_release(desk: &Desk, release: &BTreeMap<String, String>)
 
 /// Asks podinfo through its Service, from a pod on each node.
 pub fn application_answers(desk: &Desk) -> Result<()> {
-    for node in desk.nodes {
-        let pods = kubectl_json(
-            desk,
-            &["get", "pods", "-n", "demo", "-l", "app=tools", "--field-selector", &format!("spec.nodeName={node}")],
-        )?;
-        let pod = pods["items"][0]["metadata"]["name"].as_str().with_context(|| format!("no tools pod on {node}"))?;
-        let answer = wait_for_answer(desk, pod)?;
-        println!("      from a pod on {node}, through the Service: {answer}");
-    }
-    Ok(())
+    desk.nodes.iter().try_for_each(|node| answers_on(desk, "cp1", node))
 }
 
-fn wait_for_answer(desk: &Desk, pod: &str) -> Result<String> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+/// The same from one node of the cluster whose control plane is on `plane`. Pods may have yet to come.
+pub fn answers_on(desk: &Desk, plane: &str, node: &str) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    let selector = format!("--field-selector=spec.nodeName={node}");
+    let find = ["get", "pods", "-n", "demo", "-l", "app=tools", &selector, "-o=jsonpath={.items[*].metadata.name}"];
     loop {
-        let curl = ["exec", "-n", "demo", pod, "--", "curl", "-sS", "-m", "5", "http://podinfo.demo:9898/version"];
-        let answer = output(&mut desk.kubectl(&curl))?;
+        let pod = text(&mut desk.kubectl_on(plane, &find))?;
+        let curl = ["exec", "-n", "demo", &pod, "--", "curl", "-sS", "-m", "5", "http://podinfo.demo:9898/version"];
+        let answer = output(&mut desk.kubectl_on(plane, &curl))?;
         if answer.status.success() {
-            return Ok(String::from_utf8_lossy(&answer.stdout).split_whitespace().collect());
+            let said: String = String::from_utf8_lossy(&answer.stdout).split_whitespace().collect();
+            println!("      from a pod on {node}, through the Service: {said}");
+            return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("podinfo does not answer {pod} after 60 s: {}", String::from_utf8_lossy(&answer.stderr).trim());
+            let said = String::from_utf8_lossy(&answer.stderr);
+            bail!("podinfo does not answer {pod:?} on {node} after 180 s: {}", said.trim());
         }
         std::thread::park_timeout(Duration::from_millis(500));
     }

@@ -7,38 +7,15 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use sealock_node::backup::AUTHORITIES;
 use sealock_trust::reason::Code;
-use sealock_trust::site::{Registry, SiteKeys, SiteRoot, SiteRootSpec};
-use sealock_trust::{Digest, FileKey, KeySet, Scheme, Signer as _, format};
+use sealock_trust::site::{SiteKeys, SiteRoot};
+use sealock_trust::{Digest, FileKey, format};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::payload::{self, Part};
 use super::*;
 use crate::plan::ReleaseId;
-
-struct Site {
-    root: SiteRoot,
-    keys: SiteKeys,
-}
-
-fn site() -> Site {
-    let key = FileKey::generate(Scheme::Ed25519).unwrap();
-    let only = || KeySet::new([key.public_key().clone()], 1).unwrap();
-    let registry = Registry { name: "registry".into(), address: "10.77.0.2:443".into(), ca: String::new() };
-    let spec = SiteRootSpec {
-        id: "plant-7".parse().unwrap(),
-        issued: Timestamp::UNIX_EPOCH,
-        classification: None,
-        root: only(),
-        site: only(),
-        approver: None,
-        stale_grace_days: None,
-        retained_releases: None,
-        registry,
-    };
-    let root = SiteRoot::create(&spec, &[&key]).unwrap();
-    Site { keys: SiteKeys::new(root.clone(), Box::new(key)).unwrap(), root }
-}
+use crate::site_of_tests::keys;
 
 fn parts() -> Vec<Part> {
     let bytes = |path: &str, text: &str| Part::of_bytes(path, Zeroizing::new(text.as_bytes().to_vec()));
@@ -67,7 +44,7 @@ fn manifest(parts: &[Part], recipients: &Recipients, payload: Payload) -> Manife
 }
 
 /// A backup of `parts` that says what `told` makes of its table of contents.
-fn written(site: &Site, key: &RecoveryKey, parts: &[Part], told: impl FnOnce(&mut Manifest)) -> (TempDir, PathBuf) {
+fn written(site: &SiteKeys, key: &RecoveryKey, parts: &[Part], told: impl FnOnce(&mut Manifest)) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.backup");
     let recipients = Recipients::parse(&[key.recipient()]).unwrap();
@@ -75,7 +52,7 @@ fn written(site: &Site, key: &RecoveryKey, parts: &[Part], told: impl FnOnce(&mu
     payload::write(parts, &recipients, &mut draft).unwrap();
     let mut manifest = manifest(parts, &recipients, draft.payload());
     told(&mut manifest);
-    draft.finish(&manifest, &site.keys).unwrap();
+    draft.finish(&manifest, site).unwrap();
     (folder, path)
 }
 
@@ -87,9 +64,9 @@ fn identities(folder: &Path, key: &RecoveryKey) -> Identities {
 
 #[test]
 fn what_was_written_is_read() {
-    let (site, key) = (site(), RecoveryKey::generate());
+    let (site, key) = (keys(), RecoveryKey::generate());
     let (folder, path) = written(&site, &key, &parts(), |_| {});
-    let backup = Backup::open(&path, &site.root).unwrap();
+    let backup = Backup::open(&path, site.root()).unwrap();
     assert_eq!(backup.manifest().state.etcd.revision, 42);
     let mut read = Vec::new();
     let take = |content: &Content, file: &mut dyn std::io::Read| {
@@ -114,9 +91,9 @@ fn what_was_written_is_read() {
 
 #[test]
 fn only_its_recipients_open_it() {
-    let (site, key, other) = (site(), RecoveryKey::generate(), RecoveryKey::generate());
+    let (site, key, other) = (keys(), RecoveryKey::generate(), RecoveryKey::generate());
     let (folder, path) = written(&site, &key, &parts(), |_| {});
-    let backup = Backup::open(&path, &site.root).unwrap();
+    let backup = Backup::open(&path, site.root()).unwrap();
     let closed = backup.decrypted(&identities(folder.path(), &other)).map(drop).unwrap_err();
     assert!(matches!(closed, BackupError::Closed(_)), "{closed}");
     assert!(matches!(Recipients::parse::<&str>(&[]), Err(BackupError::NoRecipient)));
@@ -139,7 +116,7 @@ fn a_recovery_key_has_a_passphrase_where_one_was_given() {
 /// No byte of the file escapes judgement: one that is changed is found, wherever it is.
 #[test]
 fn a_byte_that_was_changed_is_found_wherever_it_is() {
-    let (site, key) = (site(), RecoveryKey::generate());
+    let (site, key) = (keys(), RecoveryKey::generate());
     let (_folder, path) = written(&site, &key, &parts(), |_| {});
     let whole = fs::read(&path).unwrap();
     let places = (0..4096).chain((4096..whole.len()).step_by(701)).chain(whole.len() - 2048..whole.len());
@@ -147,19 +124,19 @@ fn a_byte_that_was_changed_is_found_wherever_it_is() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x20;
         fs::write(&path, bytes).unwrap();
-        let refused = Backup::open(&path, &site.root).map(drop).unwrap_err();
+        let refused = Backup::open(&path, site.root()).map(drop).unwrap_err();
         assert!(refused.is_refusal(), "byte {at}: {refused}");
     }
 }
 
 #[test]
 fn a_file_that_ends_early_or_goes_on_is_refused() {
-    let (site, key) = (site(), RecoveryKey::generate());
+    let (site, key) = (keys(), RecoveryKey::generate());
     let (_folder, path) = written(&site, &key, &parts(), |_| {});
     let whole = fs::read(&path).unwrap();
     let code = |bytes: &[u8]| {
         fs::write(&path, bytes).unwrap();
-        Backup::open(&path, &site.root).map(drop).unwrap_err().code()
+        Backup::open(&path, site.root()).map(drop).unwrap_err().code()
     };
     for length in [0, 100, 512, 5000, 64 << 10] {
         assert_eq!(code(&whole[..length]), Some(Code::Format), "{length}");
@@ -170,9 +147,9 @@ fn a_file_that_ends_early_or_goes_on_is_refused() {
 
 #[test]
 fn another_sites_backup_is_refused() {
-    let (ours, theirs, key) = (site(), site(), RecoveryKey::generate());
+    let (ours, theirs, key) = (keys(), keys(), RecoveryKey::generate());
     let (_folder, path) = written(&theirs, &key, &parts(), |_| {});
-    let refused = Backup::open(&path, &ours.root).map(drop).unwrap_err();
+    let refused = Backup::open(&path, ours.root()).map(drop).unwrap_err();
     assert!(matches!(refused, BackupError::Envelope(_)) && refused.is_refusal(), "{refused}");
 }
 
@@ -182,7 +159,7 @@ type Lie = fn(&mut Manifest);
 /// A host that lies about what it encrypted is found out when it is opened; a table that leads out of its folder at once.
 #[test]
 fn what_a_host_says_is_held_against_what_it_sent() {
-    let (site, key) = (site(), RecoveryKey::generate());
+    let (site, key) = (keys(), RecoveryKey::generate());
     let lies: [(&str, Lie); 3] = [
         ("a digest", |manifest| manifest.state.contents[1].digest = Digest::sha256(b"another")),
         ("a size", |manifest| manifest.state.contents[1].size += 1),
@@ -190,7 +167,7 @@ fn what_a_host_says_is_held_against_what_it_sent() {
     ];
     for (what, lie) in lies {
         let (folder, path) = written(&site, &key, &parts(), lie);
-        let backup = Backup::open(&path, &site.root).unwrap();
+        let backup = Backup::open(&path, site.root()).unwrap();
         let refused = backup.read(&identities(folder.path(), &key), |_, _| Ok(())).unwrap_err();
         assert!(refused.is_refusal(), "{what}: {refused}");
         let into = folder.path().join("host");
@@ -216,14 +193,14 @@ fn what_a_host_says_is_held_against_what_it_sent() {
     ];
     for (what, change) in changes {
         let (_folder, file) = written(&site, &key, &parts(), change);
-        assert_eq!(Backup::open(&file, &site.root).map(drop).unwrap_err().code(), Some(Code::Format), "{what}");
+        assert_eq!(Backup::open(&file, site.root()).map(drop).unwrap_err().code(), Some(Code::Format), "{what}");
     }
     let (_folder, file) = written(&site, &key, &parts(), |manifest| more(manifest, "kubernetes/enc/enc.yaml"));
-    Backup::open(&file, &site.root).unwrap();
+    Backup::open(&file, site.root()).unwrap();
     for path in ["../up", "/etc/passwd", "a//b", "a/./b", "", "a\nb"] {
         let lie = |manifest: &mut Manifest| manifest.state.contents[1].path = path.into();
         let (_folder, file) = written(&site, &key, &parts(), lie);
-        assert_eq!(Backup::open(&file, &site.root).map(drop).unwrap_err().code(), Some(Code::Format), "{path:?}");
+        assert_eq!(Backup::open(&file, site.root()).map(drop).unwrap_err().code(), Some(Code::Format), "{path:?}");
     }
 }
 
@@ -240,9 +217,9 @@ fn unpacked(delivery: &Delivery, content: impl std::io::Read, into: &Path) -> Re
 
 #[test]
 fn a_host_lays_out_what_comes_and_keeps_what_is_whole() {
-    let (site, key) = (site(), RecoveryKey::generate());
+    let (site, key) = (keys(), RecoveryKey::generate());
     let (folder, path) = written(&site, &key, &parts(), |_| {});
-    let backup = Backup::open(&path, &site.root).unwrap();
+    let backup = Backup::open(&path, site.root()).unwrap();
     let identities = identities(folder.path(), &key);
     let delivery = Delivery { backup: backup.digest().clone(), contents: backup.manifest().state.contents.clone() };
     let into = folder.path().join("host");

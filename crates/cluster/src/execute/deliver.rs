@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sealock_node::step::RESTORES;
 use sealock_trust::{Algorithm, Digest, Hasher};
 
 use super::{Connection, ExecuteError};
@@ -99,11 +100,11 @@ pub(super) async fn deliver(connection: &Connection, binary: &Binary) -> Result<
 /// Takes away what of backups was unpacked on a host.
 pub(crate) async fn forget_backups(connection: &Connection) -> Result<(), ExecuteError> {
     let script = r#"set -e
-for one in /var/lib/sealock/node/restore/*; do
+for one in "$1"/*; do
   name="${one##*/}"
   case "${name%.new}" in *[!0-9a-f]*) ;; *) rm -rf --one-file-system "$one" ;; esac
 done"#;
-    connection.script(script, &[], b"").await.map(drop)
+    connection.script(script, &[RESTORES], b"").await.map(drop)
 }
 
 /// Takes away from a host that was given back what was brought to it. Its journal and fence stay: they are evidence.

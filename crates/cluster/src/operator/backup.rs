@@ -16,7 +16,7 @@ use super::{Operator, OperatorError, Planned};
 use crate::backup::{Backup, BackupError, Delivery, Draft, Identities, Manifest, Order, Recipients};
 use crate::execute::{self, Connection};
 use crate::inventory::Inventory;
-use crate::plan::{self, Intent, Plan, PlanError, Purpose, ReleaseId, Seed};
+use crate::plan::{self, Plan, PlanError, Purpose, ReleaseId, Seed};
 use crate::spec::Cluster;
 use crate::tools;
 
@@ -107,24 +107,14 @@ impl Operator<'_> {
         if let Some(done) = self.restored_before(cluster, backup, (&inventory, &connections)).await? {
             return Ok(done);
         }
-        let is_it = |plan: &Plan| plan::restores(plan, backup.digest()) && plan.spec == cluster.digest();
-        let (plan, resumed) = match self.open_restore()?.filter(is_it) {
+        let (plan, resumed) = match self.open_restore()?.filter(|plan| plan::restores(plan, cluster, backup.digest())) {
             Some(open) => {
                 open.check_resumable(&inventory)?;
                 (open, true)
             }
-            _ => {
-                let intent = Intent {
-                    cluster,
-                    release: self.release,
-                    registry: &self.registry(),
-                    kubernetes_images: &images,
-                    earlier_pod_ranges: &self.earlier_pod_ranges()?,
-                    earlier_speaker: "",
-                    program: &self.binary.path_there(),
-                };
+            None => {
                 let seed = Seed { backup: backup.digest(), manifest: backup.manifest() };
-                (plan::plan_restore(&intent, seed, &inventory)?, false)
+                (plan::plan_restore(&self.ground(images)?.intent(cluster, ""), seed, &inventory)?, false)
             }
         };
         self.assess(plan, inventory, resumed, connections).await
@@ -138,8 +128,8 @@ impl Operator<'_> {
         backup: &Backup,
         (inventory, connections): (&Inventory, &[Arc<Connection>]),
     ) -> Result<Option<Planned>, OperatorError> {
-        let is_it = |plan: &Plan| plan::restores(plan, backup.digest()) && plan.spec == cluster.digest();
-        let Some(known) = self.newest_plan(is_it)? else { return Ok(None) };
+        let known = self.newest_plan(|plan| plan::restores(plan, cluster, backup.digest()))?;
+        let Some(known) = known else { return Ok(None) };
         if known.check_resumable(inventory).is_err() {
             return Ok(None);
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Operator, OperatorError, Planned, files};
 use crate::execute::{self, Connection, EtcdMember, EtcdMembers, ExecuteError};
 use crate::inventory::Observation;
-use crate::plan::{self, Intent, Plan, PlanError, Purpose};
+use crate::plan::{self, Plan, PlanError, Purpose};
 use crate::spec::{Cluster, Host};
 
 /// A host that is to leave, after all that can be known before was looked at.
@@ -96,16 +96,8 @@ impl Operator<'_> {
         let applied = self.applied()?.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;
         let before = rest.with_version(applied.kubernetes.parse().unwrap_or(rest.spec().kubernetes.version));
         let (connections, inventory) = self.look(&before).await?;
-        let intent = Intent {
-            cluster: &before,
-            release: self.release,
-            registry: &self.registry(),
-            kubernetes_images: &[],
-            earlier_pod_ranges: &self.earlier_pod_ranges()?,
-            earlier_speaker: &self.earlier_speaker()?,
-            program: &self.binary.path_there(),
-        };
-        let plan = plan::plan_neighbours(&intent, &inventory)?;
+        let (ground, speaker) = (self.ground(Vec::new())?, self.earlier_speaker()?);
+        let plan = plan::plan_neighbours(&ground.intent(&before, &speaker), &inventory)?;
         self.assess(plan, inventory, false, connections).await
     }
 

@@ -8,7 +8,7 @@ use super::{Operator, OperatorError, Planned};
 use crate::apps::Target;
 use crate::inventory::Inventory;
 use crate::nodes::{self, Rules};
-use crate::plan::{self, Draining, Intent, Plan, PlanError, Purpose, Way};
+use crate::plan::{self, Draining, Plan, PlanError, Purpose, Way};
 use crate::spec::{Cluster, KubernetesVersion};
 use crate::tools;
 
@@ -41,13 +41,7 @@ impl Operator<'_> {
         let hops = way.hops(self.release, architecture(&inventory)).map_err(PlanError::from)?;
         let Some(first) = hops.first() else { return Ok(Upgrade { from, hops, next: None }) };
         let fresh = self.hop(&cluster.with_version(*first), draining, open.as_ref(), &inventory).await?;
-        let (plan, resumed) = match self.unfinished(&fresh)? {
-            Some(open) => {
-                open.check_resumable(&inventory)?;
-                (open, true)
-            }
-            None => (fresh, false),
-        };
+        let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
             self.check_etcd_for_upgrade(&plan, &connections).await?;
         }
@@ -89,16 +83,8 @@ impl Operator<'_> {
         let toolbox = self.toolbox();
         let images = tools::kubernetes_images(&toolbox, cluster)?;
         draining.cordoned = self.check_drains(cluster, &draining, open).await?;
-        let intent = Intent {
-            cluster,
-            release: self.release,
-            registry: &self.registry(),
-            kubernetes_images: &images,
-            earlier_pod_ranges: &self.earlier_pod_ranges()?,
-            earlier_speaker: open.map_or("", |open| &open.speaker),
-            program: &self.binary.path_there(),
-        };
-        Ok(plan::plan_upgrade(&intent, &draining, inventory)?)
+        let (ground, speaker) = (self.ground(images)?, open.map_or("", |open| &open.speaker));
+        Ok(plan::plan_upgrade(&ground.intent(cluster, speaker), &draining, inventory)?)
     }
 
     /// Whether each node can be emptied, before the first one is. Who takes no new pods now goes on like that: where an upgrade was begun,

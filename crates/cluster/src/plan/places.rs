@@ -34,7 +34,8 @@ impl Places {
     }
 }
 
-fn node<'a>(host: &Host, inventory: &'a Inventory) -> Option<&'a ClusterNode> {
+/// What a host says of itself as a node; nothing where it is none of Sealock's.
+pub(super) fn node<'a>(host: &Host, inventory: &'a Inventory) -> Option<&'a ClusterNode> {
     match &inventory.hosts.get(host.name.as_str())?.facts.kubernetes {
         Kubernetes::Sealock(node) => Some(node),
         Kubernetes::None | Kubernetes::Foreign { .. } => None,

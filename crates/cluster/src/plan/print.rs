@@ -34,22 +34,21 @@ impl Assessment {
 
     /// Steps of `plan` that are not done, as their hosts said, each with what was found.
     pub fn differences<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a Task, &'a Step, &'a Probe)> {
+        self.found(plan).filter(|(.., probe)| !probe.is_done())
+    }
+
+    fn found<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a Task, &'a Step, &'a Probe)> {
         let steps = plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (task, step)));
-        let found = steps.filter_map(|(task, step)| Some((task, step, self.probe(&task.id, &step.id)?)));
-        found.filter(|(.., probe)| !probe.is_done())
+        steps.filter_map(|(task, step)| Some((task, step, self.probe(&task.id, &step.id)?)))
     }
 
     /// Steps that something stands in the way of, as `(host, step, what was found)`.
     pub fn obstacles<'a>(&'a self, plan: &'a Plan) -> Vec<(&'a str, &'a str, &'a str)> {
-        let mut found = Vec::new();
-        for task in &plan.tasks {
-            for step in &task.steps {
-                if let Some(Probe::Foreign { found: what }) = self.probe(&task.id, &step.id) {
-                    found.push((task.host.as_str(), step.id.as_str(), what.as_str()));
-                }
-            }
-        }
-        found
+        let in_the_way = |(task, step, probe): (&'a Task, &'a Step, &'a Probe)| match probe {
+            Probe::Foreign { found } => Some((task.host.as_str(), step.id.as_str(), found.as_str())),
+            _ => None,
+        };
+        self.found(plan).filter_map(in_the_way).collect()
     }
 }
 
@@ -169,12 +168,8 @@ impl Printed<'_> {
         let Some(assessment) = self.assessment else {
             return writeln!(f, "{total} steps on {hosts} hosts.");
         };
-        let probes = || {
-            let steps = self.plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (task, step)));
-            steps.filter_map(|(task, step)| assessment.probe(&task.id, &step.id))
-        };
-        let done = probes().filter(|probe| probe.is_done()).count();
-        let foreign = probes().filter(|probe| matches!(probe, Probe::Foreign { .. })).count();
+        let done = assessment.found(self.plan).filter(|(.., probe)| probe.is_done()).count();
+        let foreign = assessment.obstacles(self.plan).len();
         let in_the_way = if foreign > 0 { format!(", {foreign} in the way") } else { String::new() };
         writeln!(f, "{} of {total} steps to do on {hosts} hosts, {done} done{in_the_way}.", total - done - foreign)
     }

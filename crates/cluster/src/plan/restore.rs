@@ -1,9 +1,8 @@
 //! The plan that makes a cluster again from a backup: the one that makes a cluster, where the first control plane begins with the
 //! authorities and with etcd's data of the one before.
 
-use sealock_node::facts::{ClusterNode, Kubernetes};
 use sealock_node::step::{
-    BACKUPS, BackupFile, BackupFiles, EtcdFromBackup, EtcdRestored, KubeletRegistered, Mode, StaleNodes,
+    BackupFile, BackupFiles, EtcdFromBackup, EtcdRestored, KubeletRegistered, Mode, RESTORES, StaleNodes,
 };
 use sealock_node::{Step, StepKind, backup::KUBERNETES};
 use sealock_trust::Digest;
@@ -11,7 +10,7 @@ use serde_json::Value;
 
 use super::apply::{Context, init_of, tasks};
 use super::gate::check_fit;
-use super::places::Places;
+use super::places::{Places, node};
 use super::versions::check_versions;
 use super::{Intent, Plan, PlanError, Purpose, Task};
 use crate::backup::{KUBERNETES as IN_BACKUP, Manifest, SNAPSHOT};
@@ -56,10 +55,11 @@ pub fn plan_restore(intent: &Intent<'_>, seed: Seed<'_>, inventory: &Inventory) 
     context.plan(Purpose::Restore, tasks)
 }
 
-/// Whether `plan` makes a cluster from the backup with this digest.
-pub(crate) fn restores(plan: &Plan, backup: &Digest) -> bool {
+/// Whether `plan` makes `cluster`, as its spec stands now, from the backup with this digest.
+pub(crate) fn restores(plan: &Plan, cluster: &Cluster, backup: &Digest) -> bool {
     let is_of_it = |step: &Step| matches!(&step.action, StepKind::BackupFiles(files) if files.folder == folder(backup));
-    plan.purpose == Purpose::Restore && plan.tasks.iter().flat_map(|task| &task.steps).any(is_of_it)
+    let is_for_it = plan.purpose == Purpose::Restore && plan.spec == cluster.digest();
+    is_for_it && plan.tasks.iter().flat_map(|task| &task.steps).any(is_of_it)
 }
 
 /// Whether a step needs what is unpacked from a backup.
@@ -95,11 +95,9 @@ fn check_free(cluster: &Cluster, manifest: &Manifest, inventory: &Inventory) -> 
     Ok(())
 }
 
-fn node<'a>(host: &Host, inventory: &'a Inventory) -> Option<&'a ClusterNode> {
-    match &inventory.hosts.get(host.name.as_str())?.facts.kubernetes {
-        Kubernetes::Sealock(node) => Some(node),
-        Kubernetes::None | Kubernetes::Foreign { .. } => None,
-    }
+/// Whether a host is a node that outlived its control plane.
+fn stayed(host: &Host, context: &Context<'_>) -> bool {
+    node(host, context.inventory).is_some_and(|node| node.joined)
 }
 
 /// kubeadm takes the authorities that it finds, and etcd the data. Its preflight comes first: it wants neither to be there.
@@ -119,9 +117,8 @@ fn seed_with(init: &mut Task, founder: &Host, seed: Seed<'_>, context: &Context<
 
 /// Workers that stayed may have joined after the backup: their kubelets make themselves known to the founder's API server.
 fn register_again(tasks: &mut Vec<Task>, founder: &Host, seed: Seed<'_>, context: &Context<'_>) {
-    let stayed = |host: &&Host| node(host, context.inventory).is_some_and(|node| node.joined);
     let mut registered = Vec::new();
-    for host in context.intent.cluster.workers().filter(stayed) {
+    for host in context.intent.cluster.workers().filter(|host| stayed(host, context)) {
         let (name, run) = (host.name.to_string(), run_on(host, seed, context));
         let after = vec![init_of(founder), format!("{name}/join")];
         let steps = vec![Step::new("backup/kubelet", KubeletRegistered { run })];
@@ -153,7 +150,7 @@ fn run_of(backup: &Digest) -> String {
 }
 
 fn folder(backup: &Digest) -> String {
-    format!("{BACKUPS}/{}", backup.hex())
+    format!("{RESTORES}/{}", backup.hex())
 }
 
 fn files(seed: Seed<'_>) -> BackupFiles {
@@ -204,9 +201,8 @@ fn data_of(cluster: &Cluster) -> String {
 
 /// Nodes whose machines stayed go on; the founder is started with its name, whatever machine had it before.
 fn stale_nodes(founder: &Host, seed: Seed<'_>, context: &Context<'_>) -> StaleNodes {
-    let stayed = |host: &&Host| node(host, context.inventory).is_some_and(|node| node.joined);
     let hosts = context.intent.cluster.hosts().iter();
-    let mut stay: Vec<String> = hosts.filter(stayed).map(|host| host.name.to_string()).collect();
+    let mut stay: Vec<String> = hosts.filter(|host| stayed(host, context)).map(|host| host.name.to_string()).collect();
     stay.push(founder.name.to_string());
     stay.sort_unstable();
     stay.dedup();

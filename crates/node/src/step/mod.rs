@@ -33,7 +33,7 @@ mod unit;
 mod upgrade;
 
 pub(crate) use act::Act;
-pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as BACKUPS, KubeletRegistered, StaleNodes};
+pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as RESTORES, KubeletRegistered, StaleNodes};
 pub(crate) use claim::{claimed, evidence};
 pub(crate) use component::folder_of as component_folder;
 pub use etcd::{

@@ -23,14 +23,14 @@ const MOUNT_ROOTS: &[&str] = &[
 impl Act for Reset {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         let changed = Changes::load(host)?.iter().count();
-        let unpacked = !host.list(super::BACKUPS)?.is_empty();
+        let unpacked = !host.list(super::RESTORES)?.is_empty();
         Ok(match claimed(host)? {
             Some(cluster) if cluster != self.cluster => {
                 Probe::foreign(format!("the host belongs to cluster {cluster}"))
             }
             Some(cluster) => Probe::not_done(format!("the host belongs to cluster {cluster}")),
             None if changed > 0 => Probe::not_done(format!("{changed} changes are still to be taken back")),
-            None if unpacked => Probe::not_done(format!("{} holds what a backup or a restore left", super::BACKUPS)),
+            None if unpacked => Probe::not_done(format!("{} holds what a backup or a restore left", super::RESTORES)),
             None => Probe::Done,
         })
     }
@@ -45,7 +45,7 @@ impl Act for Reset {
         if !is_ours {
             // A backup was laid out here, and nothing else was done.
             unmount(host)?;
-            return Ok(host.alter(Alteration::RemoveTree { path: super::BACKUPS })?);
+            return Ok(host.alter(Alteration::RemoveTree { path: super::RESTORES })?);
         }
         stop_workloads(host, context)?;
         unmount(host)?;
@@ -58,7 +58,7 @@ impl Act for Reset {
         for path in [super::etcd::restored_mark(), super::backup::kubelet_mark()] {
             host.alter(Alteration::RemoveFile { path: &path })?;
         }
-        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::BACKUPS] {
+        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES] {
             host.alter(Alteration::RemoveTree { path })?;
         }
         host.alter(Alteration::RemoveFile { path: &upgrade::snapshot_record() })?;

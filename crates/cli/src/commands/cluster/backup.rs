@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::restore::identities;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::files;
 use crate::keys::Passphrases;
 use crate::station::Station;
@@ -124,14 +124,4 @@ fn text(outcome: &Outcome<'_>) -> String {
         ("recipients", recipients.join(", ")),
         ("content", opened.to_owned()),
     ])
-}
-
-/// A digest that was named is that of the backup.
-pub(super) fn check_named(named: Option<&Digest>, backup: &Backup) -> Result<()> {
-    match named {
-        Some(named) if named != backup.digest() => {
-            Err(CommandError::usage(format!("the backup's digest is {}, and {named} was named", backup.digest())))
-        }
-        _ => Ok(()),
-    }
 }

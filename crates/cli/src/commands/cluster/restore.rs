@@ -6,7 +6,6 @@ use std::time::Instant;
 use sealock_cluster::backup::{Backup, Identities};
 use sealock_trust::Digest;
 
-use super::backup::check_named;
 use super::carry_out::{Outcome, carry_out, review};
 use super::plan::show;
 use super::target::{Target, TargetArgs};
@@ -85,4 +84,14 @@ pub(super) fn identities(file: &Path, passphrase_file: Option<&Path>, context: &
     let passphrases = Passphrases::new(context, passphrase_file);
     let passphrase = passphrases.for_opening(&format!("Passphrase of {}", file.display()))?;
     Ok(Identities::load(file, Some(passphrase.reveal()))?)
+}
+
+/// A digest that was named is that of the backup.
+fn check_named(named: Option<&Digest>, backup: &Backup) -> Result<()> {
+    match named {
+        Some(named) if named != backup.digest() => {
+            Err(CommandError::usage(format!("the backup's digest is {}, and {named} was named", backup.digest())))
+        }
+        _ => Ok(()),
+    }
 }

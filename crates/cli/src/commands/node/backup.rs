@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sealock_cluster::backup::{self, Order};
 use sealock_node::Local;
-use sealock_node::step::BACKUPS;
+use sealock_node::step::RESTORES;
 
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -24,6 +24,6 @@ pub fn run(_args: &BackupArgs, context: &Context) -> Result<()> {
         .map_err(|error| CommandError::failed(format!("standard input holds no order for a backup: {error}")))?;
     let out = std::io::stdout();
     let host = Local::new();
-    let taken = backup::take(&order, &host, Path::new(BACKUPS), out);
+    let taken = backup::take(&order, &host, Path::new(RESTORES), out);
     Ok(context.runtime()?.block_on(taken)?)
 }

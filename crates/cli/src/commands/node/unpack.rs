@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use sealock_cluster::backup::{self, Patient};
-use sealock_node::step::BACKUPS;
+use sealock_node::step::RESTORES;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -16,5 +16,5 @@ pub struct UnpackArgs {}
 
 pub fn run(_args: &UnpackArgs, _context: &Context) -> Result<()> {
     let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
-    Ok(backup::unpack(Patient(input), Path::new(BACKUPS))?)
+    Ok(backup::unpack(Patient(input), Path::new(RESTORES))?)
 }
