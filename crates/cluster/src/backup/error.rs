@@ -53,8 +53,11 @@ pub enum BackupError {
     #[error("a backup needs at least one recipient: whoever has its key can open it, and nobody else")]
     NoRecipient,
     /// Not encrypted for the keys that were given, or damaged.
-    #[error("the backup cannot be opened with the keys that were given")]
-    Closed(#[source] age::DecryptError),
+    #[error("the backup cannot be opened with the keys that were given: {said}")]
+    Closed {
+        /// Why.
+        said: String,
+    },
     /// A recovery key that is none.
     #[error("{path} holds no age identity that is understood here", path = .path.display())]
     Identity {
@@ -65,13 +68,12 @@ pub enum BackupError {
         source: io::Error,
     },
     /// The passphrase of a recovery key is wrong, or the file is damaged.
-    #[error("{path} cannot be opened with this passphrase", path = .path.display())]
+    #[error("{path} cannot be opened with this passphrase: {said}", path = .path.display())]
     Passphrase {
         /// The file.
         path: PathBuf,
-        /// What was said.
-        #[source]
-        source: age::DecryptError,
+        /// Why.
+        said: String,
     },
     /// The site did not sign it.
     #[error("the backup's table of contents is not believed")]
@@ -130,6 +132,23 @@ pub enum BackupError {
     },
 }
 
+/// What age found, in words of our own: its own ones are looked up in files that need not be there.
+pub(super) fn in_words(error: &age::DecryptError) -> String {
+    use age::DecryptError::{
+        DecryptionFailed, ExcessiveWork, InvalidHeader, InvalidMac, Io, KeyDecryptionFailed, NoMatchingKeys,
+        UnknownFormat,
+    };
+    match error {
+        NoMatchingKeys => "it was encrypted for others".into(),
+        DecryptionFailed | KeyDecryptionFailed => "it does not decrypt".into(),
+        InvalidHeader | InvalidMac => "it is damaged".into(),
+        UnknownFormat => "it is of a version that is not read here".into(),
+        ExcessiveWork { .. } => "its passphrase would take too long to be tried".into(),
+        Io(error) => error.to_string(),
+        _ => "age cannot open it".into(),
+    }
+}
+
 impl BackupError {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
@@ -166,7 +185,7 @@ impl BackupError {
                  `--recipient`"
                     .into()
             }
-            Self::Closed(_) => "`--recovery-key FILE` names the key of one of its recipients; `sealock cluster backup --check` lists them".into(),
+            Self::Closed { .. } => "`--recovery-key FILE` names the key of one of its recipients; `sealock cluster backup --check` lists them".into(),
             Self::Busy { .. } => "wait for it, and run the command again".into(),
             Self::NoRoom { .. } => "make room on that host: its etcd would be the first to suffer".into(),
             Self::Envelope(_) => "it was made by another site, or changed since: use another copy".into(),

@@ -13,6 +13,7 @@ use sealock_trust::{Algorithm, Digest, Hasher};
 use tar::{EntryType, Header};
 use tempfile::NamedTempFile;
 
+use super::error::in_words;
 use super::manifest::{Content, Manifest, Payload};
 use super::{BackupError, Identities, payload};
 
@@ -152,11 +153,12 @@ impl Backup {
     /// No identity opens it.
     pub fn decrypted(&self, identities: &Identities) -> Result<impl Read + Send + use<>, BackupError> {
         let failed = |error| BackupError::io("read", &self.path)(error);
+        let closed = |error| BackupError::Closed { said: in_words(&error) };
         let mut file = self.file.try_clone().map_err(failed)?;
         file.seek(SeekFrom::Start(HEAD + BLOCK)).map_err(failed)?;
         let sealed = BufReader::with_capacity(AT_ONCE, file.take(self.manifest.payload.size));
-        let decryptor = Decryptor::new_buffered(sealed).map_err(BackupError::Closed)?;
-        decryptor.decrypt(identities.iter()).map_err(BackupError::Closed)
+        let decryptor = Decryptor::new_buffered(sealed).map_err(closed)?;
+        decryptor.decrypt(identities.iter()).map_err(closed)
     }
 
     fn check_payload(&self, length: u64) -> Result<(), BackupError> {

@@ -12,6 +12,7 @@ use age::{Decryptor, Encryptor, IdentityFile, scrypt, x25519};
 use zeroize::Zeroizing;
 
 use super::BackupError;
+use super::error::in_words;
 
 /// What a file begins with that is itself encrypted.
 const ENCRYPTED: &[u8] = b"age-encryption.org/";
@@ -115,14 +116,13 @@ impl Identities {
         let mut bytes = Zeroizing::new(Vec::new());
         file.take(LARGEST).read_to_end(&mut bytes).map_err(BackupError::io("read", path))?;
         let text = match passphrase {
-            Some(passphrase) => {
-                opened(&bytes, passphrase).map_err(|source| BackupError::Passphrase { path: path.into(), source })?
-            }
+            Some(passphrase) => opened(&bytes, passphrase)
+                .map_err(|error| BackupError::Passphrase { path: path.into(), said: in_words(&error) })?,
             None => bytes,
         };
         let malformed = |source| BackupError::Identity { path: path.into(), source };
         let found = IdentityFile::from_buffer(BufReader::new(text.as_slice())).map_err(malformed)?;
-        let found = found.into_identities().map_err(|error| malformed(std::io::Error::other(error)))?;
+        let found = found.into_identities().map_err(|error| malformed(std::io::Error::other(in_words(&error))))?;
         if found.is_empty() {
             return Err(malformed(std::io::Error::other("it holds none")));
         }
