@@ -18,6 +18,7 @@ mod listen;
 pub mod manifest;
 mod notify;
 mod observe;
+mod read_ahead;
 pub mod revoked;
 pub mod rules;
 mod serve;

@@ -21,6 +21,7 @@ use crate::access::{Peer, gate};
 use crate::config::Limits;
 use crate::error::ServeError;
 use crate::observe::Observer;
+use crate::read_ahead::{Lanes, ReadAhead};
 use crate::state::State;
 
 /// What is sent but not acknowledged beyond this stays with us: a client that hangs up in the middle of an open-ended
@@ -40,6 +41,7 @@ pub(crate) struct Connections {
     pub(crate) tls: TlsAcceptor,
     pub(crate) limits: Limits,
     pub(crate) slots: Arc<Semaphore>,
+    pub(crate) lanes: Lanes,
     pub(crate) stop: watch::Receiver<bool>,
 }
 
@@ -97,7 +99,7 @@ impl Connections {
             return;
         }
         let mut stop = self.stop.clone();
-        let handshake = timeout(self.limits.handshake, self.tls.accept(stream));
+        let handshake = timeout(self.limits.handshake, self.tls.accept(ReadAhead::new(stream, &self.lanes)));
         let stream = tokio::select! {
             accepted = handshake => accepted,
             _ = stop.wait_for(|stop| *stop) => return,
@@ -128,7 +130,7 @@ impl Connections {
     }
 
     /// Who is at the other end.
-    fn peer(&self, address: SocketAddr, stream: &TlsStream<TcpStream>) -> Peer {
+    fn peer(&self, address: SocketAddr, stream: &TlsStream<ReadAhead<TcpStream>>) -> Peer {
         let policy = self.state.access().policy();
         let holder =
             |chain| policy.authorities.as_ref().and_then(|authorities| authorities.holder(chain, self.state.clock()));

@@ -20,6 +20,7 @@ use crate::error::ServeError;
 use crate::listen::{Connections, bind};
 use crate::notify::Notifier;
 use crate::observe::{AccessLog, Exposition, Observer};
+use crate::read_ahead::Lanes;
 use crate::state::State;
 use crate::tls::{Certificate, ClientCertificates};
 use crate::upkeep::Upkeep;
@@ -102,6 +103,7 @@ impl Server {
             )),
             limits: self.config.limits,
             slots: Arc::new(Semaphore::new(connection_limit(self.config.limits.connections))),
+            lanes: Lanes::default(),
             stop: stopped,
         };
         let mut accepting = JoinSet::new();

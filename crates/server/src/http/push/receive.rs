@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -12,8 +11,8 @@ use tokio::time::timeout;
 /// What is handed on at once; in bytes. The connection itself gives 16 KiB at a time.
 const PIECE: usize = 128 * 1024;
 
-/// What one frame may bring more than makes a piece; in bytes.
-const FRAME: usize = 32 * 1024;
+/// A frame that is shorter is copied; in bytes.
+const SMALL: usize = 8 * 1024;
 
 /// Pieces that may wait to be written.
 const WAITING: usize = 2;
@@ -24,7 +23,7 @@ const PATIENCE: usize = 1 << 20;
 /// A piece of a body.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    Data(Bytes),
+    Data(Vec<Bytes>),
     /// Behind the last one.
     End,
 }
@@ -75,26 +74,57 @@ async fn feed(body: &mut Incoming, stalled: Duration, pieces: &mpsc::Sender<Piec
 }
 
 /// The next bytes, as many as make a piece where there are so many.
-async fn next(body: &mut Incoming) -> Option<Result<Bytes, ()>> {
-    let mut piece = BytesMut::new();
-    while piece.len() < PIECE {
+async fn next(body: &mut Incoming) -> Option<Result<Vec<Bytes>, ()>> {
+    let mut gathered = Gathered::default();
+    while gathered.length < PIECE {
         match body.frame().await {
-            None if piece.is_empty() => return None,
+            None if gathered.length == 0 => return None,
             None => break,
             Some(Err(_)) => return Some(Err(())),
             Some(Ok(frame)) => {
                 let Ok(data) = frame.into_data() else { continue };
-                if piece.is_empty() && data.len() >= PIECE {
-                    return Some(Ok(data));
-                }
-                if piece.is_empty() {
-                    piece.reserve(if body.is_end_stream() { data.len() } else { PIECE + FRAME });
-                }
-                piece.extend_from_slice(&data);
+                gathered.push(data);
             }
         }
     }
-    Some(Ok(piece.freeze()))
+    Some(Ok(gathered.end()))
+}
+
+/// Frames that come one after the other. Large ones stay as they came, since each copy of a gigabyte costs; of small ones each would keep
+/// the memory of the read it came with.
+#[derive(Default)]
+struct Gathered {
+    frames: Vec<Bytes>,
+    small: BytesMut,
+    length: usize,
+}
+
+impl Gathered {
+    fn push(&mut self, frame: Bytes) {
+        self.length += frame.len();
+        if frame.len() < SMALL {
+            self.small.extend_from_slice(&frame);
+        } else {
+            self.close();
+            self.frames.push(frame);
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.small.is_empty() {
+            self.frames.push(self.small.split().freeze());
+        }
+    }
+
+    fn end(mut self) -> Vec<Bytes> {
+        self.close();
+        self.frames
+    }
+}
+
+/// The bytes of all `frames`.
+pub(crate) fn amount(frames: &[Bytes]) -> usize {
+    frames.iter().map(Bytes::len).sum()
 }
 
 async fn skim(body: &mut Incoming) {
@@ -117,12 +147,40 @@ async fn collect_all(body: &mut Incoming, limit: usize) -> Result<Bytes, Ending>
     loop {
         match next(body).await {
             None => return Ok(whole.freeze()),
-            Some(Ok(piece)) if whole.len() + piece.len() <= limit => whole.extend_from_slice(&piece),
+            Some(Ok(frames)) if whole.len() + amount(&frames) <= limit => whole.extend(frames),
             Some(Ok(_)) => {
                 skim(body).await;
                 return Err(Ending::TooLong);
             }
             Some(Err(())) => return Err(Ending::Cut),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_frames_are_gathered_and_large_ones_left_as_they_came() {
+        let large = Bytes::from(vec![7; SMALL]);
+        let mut gathered = Gathered::default();
+        for frame in
+            [Bytes::from_static(b"a"), Bytes::from_static(b"b"), large.clone(), large.clone(), Bytes::from_static(b"c")]
+        {
+            gathered.push(frame);
+        }
+        assert_eq!(gathered.length, 2 * SMALL + 3);
+        let frames = gathered.end();
+        assert_eq!(frames, [Bytes::from_static(b"ab"), large.clone(), large.clone(), Bytes::from_static(b"c")]);
+        assert_eq!(frames[1].as_ptr(), large.as_ptr(), "it was copied");
+        assert_eq!(amount(&frames), 2 * SMALL + 3);
+    }
+
+    #[test]
+    fn many_frames_of_a_byte_are_one_piece_of_memory() {
+        let mut gathered = Gathered::default();
+        (0..PIECE).for_each(|_| gathered.push(Bytes::from_static(b"x")));
+        assert_eq!(gathered.end().len(), 1);
     }
 }

@@ -15,7 +15,7 @@ use super::super::ask::Ask;
 use super::super::body::Body;
 use super::super::content::insert_text;
 use super::super::respond::{DOCKER_CONTENT_DIGEST, Problem, Refusal, empty};
-use super::receive::{Ending, Piece, receive};
+use super::receive::{Ending, Piece, amount, receive};
 use super::{mount, refuse};
 use crate::access::Action;
 use crate::clock::Clock;
@@ -159,12 +159,12 @@ fn take(
 ) -> Result<bool, PushError> {
     while let Some(piece) = pieces.blocking_recv() {
         match piece {
-            Piece::Data(bytes) => {
-                let length = append.offset().saturating_add(bytes.len() as u64);
+            Piece::Data(frames) => {
+                let length = append.offset().saturating_add(amount(&frames) as u64);
                 if let Some(limit) = room.filter(|room| length > *room) {
                     return Err(PushError::TooLong { limit });
                 }
-                append.write(&bytes, clock.moment())?;
+                append.write_pieces(&frames, clock.moment())?;
             }
             Piece::End => return Ok(true),
         }

@@ -11,7 +11,7 @@ use sealock_trust::{Digest, Hasher};
 use super::direct::{self, Direct, Lanes};
 use super::session::Session;
 use super::state::State;
-use super::{Bounds, UploadId};
+use super::{Bounds, UploadId, vectored};
 use crate::error::{IoContext, StoreError};
 use crate::failpoint;
 use crate::pushed::error::PushError;
@@ -128,9 +128,18 @@ impl Append {
     /// Writes `bytes`, which come next.
     ///
     /// # Errors
-    /// [`PushError::TooLong`]; [`StoreError::DiskFull`], [`StoreError::Io`]: then only what was acknowledged is there.
+    /// As [`Self::write_pieces`].
     pub fn write(&mut self, bytes: &[u8], now: Moment) -> Result<(), PushError> {
-        let end = self.offset.saturating_add(bytes.len() as u64);
+        self.write_pieces(&[bytes], now)
+    }
+
+    /// Writes `pieces`, which come next, as if they were one.
+    ///
+    /// # Errors
+    /// [`PushError::TooLong`]; [`StoreError::DiskFull`], [`StoreError::Io`]: then only what was acknowledged is there.
+    pub fn write_pieces(&mut self, pieces: &[impl AsRef<[u8]>], now: Moment) -> Result<(), PushError> {
+        let length: usize = pieces.iter().map(|piece| piece.as_ref().len()).sum();
+        let end = self.offset.saturating_add(length as u64);
         if end > self.bounds.blob {
             return Err(PushError::TooLong { limit: self.bounds.blob });
         }
@@ -139,10 +148,9 @@ impl Append {
             self.reserve((end + STEP).min(self.bounds.blob)).or_else(|_| self.reserve(end))?;
         }
         self.check_whole()?;
-        let written = failpoint::hit("write upload").and_then(|()| self.put(bytes));
+        let written = failpoint::hit("write upload").and_then(|()| self.put(pieces));
         self.is_broken |= written.is_err();
         written.during("write", &self.session.data())?;
-        self.hash.update(bytes);
         self.offset = end;
         if self.offset - self.state.offset >= ACKNOWLEDGE_EVERY {
             self.acknowledge(now)?;
@@ -150,11 +158,26 @@ impl Append {
         Ok(())
     }
 
-    /// What is large goes past the page cache, from the first whole block on.
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let (mut bytes, mut offset) = (bytes, self.offset);
+    /// Hashes `pieces`, and writes them. What is large goes past the page cache, from the first whole block on.
+    fn put(&mut self, pieces: &[impl AsRef<[u8]>]) -> io::Result<()> {
         let is_large = self.is_large || self.offset - self.begun >= LARGE;
-        if is_large && self.direct.is_none() {
+        if !is_large {
+            pieces.iter().for_each(|piece| self.hash.update(piece.as_ref()));
+            return vectored::write_all_at(&self.file, pieces, self.offset);
+        }
+        let mut offset = self.offset;
+        for piece in pieces.iter().map(AsRef::as_ref) {
+            self.put_large(piece, offset)?;
+            // While it is in the processor's own cache.
+            self.hash.update(piece);
+            offset += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn put_large(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let (mut bytes, mut offset) = (bytes, offset);
+        if self.direct.is_none() {
             let (head, rest) = bytes.split_at(direct::up_to_a_block(offset).min(bytes.len()));
             self.file.write_all_at(head, offset)?;
             (bytes, offset) = (rest, offset + head.len() as u64);

@@ -8,6 +8,7 @@ mod direct;
 mod id;
 mod session;
 mod state;
+mod vectored;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
