@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 /// The station's state folder where nothing else is said.
 pub const DEFAULT_STATE: &str = "/var/lib/sealock";
 
+/// The folder of the station's settings.
+pub const SETTINGS_DIR: &str = "/etc/sealock";
+
 /// The station's settings.
 pub const STATION_CONFIG: &str = "/etc/sealock/config.yaml";
 

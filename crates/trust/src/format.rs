@@ -78,6 +78,8 @@ formats! {
     SIGNING_REQUEST = "signing-request" 1 . 0 reads [1], at "/format";
     /// What two people sign to settle an older trust state.
     RESOLVE_STATE = "resolve-state" 1 . 0 reads [1], at "/format";
+    /// The table of contents of a station's backup.
+    SITE_BACKUP = "site-backup" 1 . 0 reads [1], at "/format";
     /// Who a site is.
     SITE_ROOT = "site-root" 1 . 0 reads [1], at "/format";
     /// The folder of blobs and releases.

@@ -14,6 +14,7 @@ use sealock_bundle::volumes::Index;
 use sealock_bundle::{Lock, Manifest};
 use sealock_cluster::Plan;
 use sealock_cluster::backup::Manifest as BackupTable;
+use sealock_cluster::backup::station::StationManifest as StationTable;
 use sealock_node::gap::{GapReport, GapRequest};
 use sealock_node::{HostFacts, RunRequest, fence, journal};
 use sealock_store::Store;
@@ -61,6 +62,7 @@ fn cases() -> Vec<Case> {
     }
     vec![
         case!(BACKUP, "backup.json", enveloped, |bytes| done(BackupTable::unverified(bytes))),
+        case!(SITE_BACKUP, "site-backup.json", enveloped, |bytes| done(StationTable::unverified(bytes))),
         case!(LOCK, "sealock.lock", plain, |bytes| done(Lock::from_bytes(bytes))),
         case!(MANIFEST, "manifest.json", plain, |bytes| done(Manifest::from_bytes(bytes))),
         case!(VOLUMES, "volumes.json", plain, |bytes| done(Index::from_bytes(bytes))),
@@ -292,6 +294,7 @@ fn another_version_is_told_though_its_fields_differ_too() {
         "release",
         "resolve-state",
         "revocations",
+        "site-backup",
         "site-root",
         "trust-mirror",
         "trust-state",

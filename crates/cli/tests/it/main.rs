@@ -57,6 +57,8 @@ mod signatures;
 mod signing;
 mod site;
 #[cfg(feature = "outside")]
+mod site_backup;
+#[cfg(feature = "outside")]
 mod store;
 #[cfg(feature = "outside")]
 mod strace;

@@ -146,7 +146,7 @@ fn a_root_without_a_revoker_gets_one_by_rotation() {
 }
 
 /// A station with two approvers.
-fn station_of_two() -> Packager {
+pub fn station_of_two() -> Packager {
     let packager = Packager::new();
     packager.build();
     let sandbox = &packager.sandbox;

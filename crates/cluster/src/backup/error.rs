@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use sealock_node::StepError;
 use sealock_trust::Digest;
+use sealock_trust::directory::DirectoryError;
 use sealock_trust::dsse::DsseError;
 use sealock_trust::format::UnknownFormat;
 use sealock_trust::json;
@@ -46,6 +47,33 @@ pub enum BackupError {
         /// Bytes that may be needed.
         needed: u64,
     },
+    /// Something of a station that is not taken into a backup.
+    #[error("{path} is not taken into a backup: {why}", path = .path.display())]
+    NotTaken {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// A station is there, where one is to be restored.
+    #[error("this machine is a station already: {path} is there", path = .path.display())]
+    Occupied {
+        /// Some file of it.
+        path: PathBuf,
+    },
+    /// A user or group that this machine does not have.
+    #[error("this machine has no {what} {name}, to whom {path} belonged", path = .path.display())]
+    NoOwner {
+        /// User or group.
+        what: &'static str,
+        /// How it is called.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The trust state in a backup.
+    #[error("the trust state in the backup is not believed")]
+    Trust(#[from] DirectoryError),
     /// A recipient that is none.
     #[error("{0:?} is no age recipient: one begins with age1")]
     Recipient(String),
@@ -164,6 +192,8 @@ impl BackupError {
         match self {
             Self::Etcd(error) => error.code(),
             Self::Envelope(error) => Some(error.code()),
+            Self::Trust(error) => error.code(),
+            Self::Occupied { .. } => Some(Code::Foreign),
             Self::Json(_) | Self::Format(_) | Self::Layout { .. } => Some(Code::Format),
             Self::Digest { .. } => Some(Code::Digest),
             Self::Size { found, wanted } => Some(if found < wanted { Code::Incomplete } else { Code::Trailing }),
@@ -185,7 +215,11 @@ impl BackupError {
                  `--recipient`"
                     .into()
             }
-            Self::Closed { .. } => "`--recovery-key FILE` names the key of one of its recipients; `sealock cluster backup --check` lists them".into(),
+            Self::Closed { .. } => "`--recovery-key FILE` names the key of one of its recipients; `sealock cluster backup --check` and `site backup --check` list them".into(),
+            Self::Occupied { .. } => {
+                "use a machine that is none, or another `--state-dir`; what is there is never overwritten".into()
+            }
+            Self::NoOwner { what, name, .. } => format!("make the {what} {name} first, as the other machine had it, and run the command again"),
             Self::Busy { .. } => "wait for it, and run the command again".into(),
             Self::NoRoom { .. } => "make room on that host: its etcd would be the first to suffer".into(),
             Self::Envelope(_) => "it was made by another site, or changed since: use another copy".into(),

@@ -1,105 +1,31 @@
-//! The file: a tar whose first entry is the signed table of contents, and whose last is the encrypted content.
-//!
-//! All but the two contents is determined by them, and compared when the file is read: no byte escapes judgement.
+//! A backup of a cluster: its table of contents, and what is encrypted behind it.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
-use age::Decryptor;
+use sealock_trust::Digest;
 use sealock_trust::site::{SiteKeys, SiteRoot};
-use sealock_trust::{Algorithm, Digest, Hasher};
-use tar::{EntryType, Header};
-use tempfile::NamedTempFile;
 
-use super::error::in_words;
-use super::manifest::{Content, Manifest, Payload};
+use super::container::{Container, Draft};
+use super::manifest::{Content, Manifest};
 use super::{BackupError, Identities, payload};
 
-/// The table of contents and what pads it: so much, whatever it says, so that the encrypted content can be written before; in bytes.
-const HEAD: u64 = 64 << 10;
-const BLOCK: u64 = 512;
-const TABLE: &str = "backup.json";
-const PAD: &str = "pad";
-/// Two blocks of zeros end a tar.
-const END: u64 = 2 * BLOCK;
-const AT_ONCE: usize = 1 << 20;
-/// etcd's data, and some more.
-const LARGEST: u64 = 160 << 30;
-
-/// A file in the making: first the encrypted content, then the table. It gets its name when it is whole.
-#[derive(Debug)]
-pub struct Draft {
-    file: NamedTempFile,
-    path: PathBuf,
-    hasher: Hasher,
-    size: u64,
-}
-
 impl Draft {
-    /// A draft of the new file `path`, which nobody but its owner will read.
-    ///
-    /// # Errors
-    /// Something of that name is there, or no folder for it.
-    pub fn new(path: &Path) -> Result<Self, BackupError> {
-        if std::fs::symlink_metadata(path).is_ok() {
-            return Err(BackupError::io("write", path)(io::ErrorKind::AlreadyExists.into()));
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let made = tempfile::Builder::new().prefix(".sealock-backup-").tempfile_in(folder);
-        let mut file = made.map_err(BackupError::io("make a file in", folder))?;
-        file.as_file_mut().seek(SeekFrom::Start(HEAD + BLOCK)).map_err(BackupError::io("write", path))?;
-        Ok(Self { file, path: path.to_owned(), hasher: Hasher::new(Algorithm::Sha256), size: 0 })
-    }
-
-    /// The encrypted content so far.
-    pub fn payload(&self) -> Payload {
-        Payload { digest: self.hasher.clone().finish(), size: self.size }
-    }
-
     /// Signs `manifest`, whose payload is [`Draft::payload`], and gives the file its name. Durable when it returns; the digest is that
     /// of the signed table, and names the backup.
     ///
     /// # Errors
     /// The site's key does not sign, or the file cannot be written.
-    pub fn finish(mut self, manifest: &Manifest, keys: &SiteKeys) -> Result<Digest, BackupError> {
-        let envelope = manifest.sign(keys)?;
-        let failed = |error| BackupError::io("write", &self.path)(error);
-        let end = vec![0; usize::try_from(padding(self.size) + END).unwrap_or_default()];
-        self.file.as_file_mut().write_all(&end).map_err(failed)?;
-        self.file.as_file().write_all_at(&head(&envelope, &manifest.payload)?, 0).map_err(failed)?;
-        self.file.as_file().sync_all().map_err(failed)?;
-        self.file.persist_noclobber(&self.path).map_err(|error| BackupError::io("write", &self.path)(error.error))?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(BackupError::io("sync", folder))?;
-        Ok(Digest::sha256(&envelope))
-    }
-}
-
-impl Write for Draft {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.size > LARGEST {
-            return Err(io::Error::other(format!("a backup is not larger than {LARGEST} bytes")));
-        }
-        let length = self.file.as_file_mut().write(bytes)?;
-        self.hasher.update(&bytes[..length]);
-        self.size += length as u64;
-        Ok(length)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.as_file_mut().flush()
+    pub fn finish(self, manifest: &Manifest, keys: &SiteKeys) -> Result<Digest, BackupError> {
+        self.finish_with(&manifest.sign(keys)?)
     }
 }
 
 /// A backup that was looked at: its site has signed it, and the file is what was signed.
 #[derive(Debug)]
 pub struct Backup {
-    path: PathBuf,
-    file: File,
+    container: Container,
     manifest: Manifest,
-    digest: Digest,
 }
 
 impl Backup {
@@ -108,21 +34,13 @@ impl Backup {
     /// # Errors
     /// It is not `site`'s, is damaged, or is no backup.
     pub fn open(path: &Path, site: &SiteRoot) -> Result<Self, BackupError> {
-        let failed = |error| BackupError::io("read", path)(error);
-        let file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        let mut found = Vec::new();
-        (&file).take(HEAD + BLOCK).read_to_end(&mut found).map_err(failed)?;
-        let envelope = table_in(&found)?;
-        let manifest = Manifest::open(envelope, site)?;
-        manifest.state.check()?;
-        if head(envelope, &manifest.payload)? != found {
-            return Err(BackupError::layout("what stands around its table of contents is not as Sealock writes it"));
-        }
-        let digest = Digest::sha256(envelope);
-        let backup = Self { path: path.to_owned(), file, manifest, digest };
-        backup.check_payload(length)?;
-        Ok(backup)
+        let (manifest, container) = Container::open(path, |envelope| {
+            let manifest = Manifest::open(envelope, site)?;
+            manifest.state.check()?;
+            let payload = manifest.payload.clone();
+            Ok((manifest, payload))
+        })?;
+        Ok(Self { container, manifest })
     }
 
     /// Its table of contents.
@@ -132,7 +50,7 @@ impl Backup {
 
     /// The digest of its signed table of contents: what names it.
     pub fn digest(&self) -> &Digest {
-        &self.digest
+        self.container.digest()
     }
 
     /// Gives each file of the content to `take`, opened with `identities`.
@@ -152,93 +70,6 @@ impl Backup {
     /// # Errors
     /// No identity opens it.
     pub fn decrypted(&self, identities: &Identities) -> Result<impl Read + Send + use<>, BackupError> {
-        let failed = |error| BackupError::io("read", &self.path)(error);
-        let closed = |error| BackupError::Closed { said: in_words(&error) };
-        let mut file = self.file.try_clone().map_err(failed)?;
-        file.seek(SeekFrom::Start(HEAD + BLOCK)).map_err(failed)?;
-        let sealed = BufReader::with_capacity(AT_ONCE, file.take(self.manifest.payload.size));
-        let decryptor = Decryptor::new_buffered(sealed).map_err(closed)?;
-        decryptor.decrypt(identities.iter()).map_err(closed)
+        self.container.decrypted(identities)
     }
-
-    fn check_payload(&self, length: u64) -> Result<(), BackupError> {
-        let Payload { digest, size } = &self.manifest.payload;
-        if *size > LARGEST {
-            return Err(BackupError::Limit { what: "its content".into(), limit: LARGEST });
-        }
-        let wanted = HEAD + BLOCK + size + padding(*size) + END;
-        if length != wanted {
-            return Err(BackupError::Size { found: length, wanted });
-        }
-        let failed = |error| BackupError::io("read", &self.path)(error);
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(HEAD + BLOCK)).map_err(failed)?;
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let mut buffer = vec![0; AT_ONCE];
-        let mut content = file.take(*size);
-        loop {
-            match content.read(&mut buffer).map_err(failed)? {
-                0 => break,
-                length => hasher.update(&buffer[..length]),
-            }
-        }
-        let found = hasher.finish();
-        if found != *digest {
-            return Err(BackupError::Digest { what: "its content".into(), found, wanted: digest.clone() });
-        }
-        let mut end = Vec::new();
-        file.take(padding(*size) + END + 1).read_to_end(&mut end).map_err(failed)?;
-        if end.iter().any(|byte| *byte != 0) {
-            return Err(BackupError::layout("something stands behind its content"));
-        }
-        Ok(())
-    }
-}
-
-/// Everything before the encrypted content.
-fn head(envelope: &[u8], payload: &Payload) -> Result<Vec<u8>, BackupError> {
-    let length = envelope.len() as u64;
-    let table = BLOCK + length + padding(length);
-    if table + BLOCK > HEAD {
-        return Err(BackupError::Limit { what: "its table of contents".into(), limit: HEAD - 2 * BLOCK });
-    }
-    let mut head = header(TABLE, length)?;
-    head.extend(envelope);
-    head.resize(usize::try_from(table).unwrap_or_default(), 0);
-    head.extend(header(PAD, HEAD - table - BLOCK)?);
-    head.resize(usize::try_from(HEAD).unwrap_or_default(), 0);
-    head.extend(header(&format!("blobs/sha256/{}", payload.digest.hex()), payload.size)?);
-    Ok(head)
-}
-
-/// The table of contents in the first bytes of a file.
-fn table_in(found: &[u8]) -> Result<&[u8], BackupError> {
-    let block = usize::try_from(BLOCK).unwrap_or_default();
-    let not_one = || BackupError::layout("it does not begin with a table of contents");
-    let first = found.get(..block).ok_or_else(not_one)?;
-    let first = Header::from_byte_slice(first);
-    let length = first.size().map_err(|_| not_one())?;
-    if *first.path_bytes() != *TABLE.as_bytes() || length > HEAD {
-        return Err(not_one());
-    }
-    let length = usize::try_from(length).map_err(|_| not_one())?;
-    found.get(block..block + length).ok_or_else(not_one)
-}
-
-fn header(name: &str, size: u64) -> Result<Vec<u8>, BackupError> {
-    let mut header = Header::new_ustar();
-    header.set_path(name).map_err(|error| BackupError::layout(error.to_string()))?;
-    header.set_entry_type(EntryType::Regular);
-    header.set_mode(0o444);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(size);
-    header.set_cksum();
-    Ok(header.as_bytes().to_vec())
-}
-
-/// What a content of `size` bytes lacks to fill whole blocks.
-fn padding(size: u64) -> u64 {
-    (BLOCK - size % BLOCK) % BLOCK
 }

@@ -4,18 +4,21 @@
 //! who may open it ([`take`]); the station writes that down in one file with a table of contents that the site signs ([`Backup`]). On the way
 //! back the station believes the signature, opens the encryption, and has a host take what the table names ([`unpack`]).
 
+mod container;
 mod error;
 mod file;
 mod keys;
 mod manifest;
 mod payload;
+pub mod station;
 mod take;
 #[cfg(test)]
 mod tests;
 mod unpack;
 
+pub use container::Draft;
 pub use error::BackupError;
-pub use file::{Backup, Draft};
+pub use file::Backup;
 pub use keys::{Identities, Recipients, RecoveryKey};
 pub use manifest::{Content, EtcdState, Manifest, Payload, Taken};
 pub use take::{Order, take};

@@ -268,21 +268,29 @@ fn no_first_line_brings_a_host_down() {
 /// The table of contents to the byte, for whoever writes a second implementation: under the site root of the crate `trust`.
 #[test]
 fn the_table_of_contents_is_as_published() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let trust = here.join("../trust/testdata");
-    let root = SiteRoot::open(&fs::read(trust.join("vectors/site-root.json")).unwrap()).unwrap();
-    let passphrase = sealock_trust::Passphrase::new("correct-horse");
-    let key = FileKey::load(&trust.join("openssl/ed25519.pbkdf2.pem"), passphrase.as_ref()).unwrap();
-    let keys = SiteKeys::new(root.clone(), Box::new(key)).unwrap();
+    let keys = published_keys();
     let names = ["age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z"];
     let recipients = Recipients::parse(&names).unwrap();
     let payload = Payload { digest: Digest::sha256(b"an age file"), size: 11 };
     let made = manifest(&parts(), &recipients, payload).sign(&keys).unwrap();
-    let path = here.join("testdata/vectors/backup.json");
-    if fs::read(&path).ok().as_ref() != Some(&made) {
-        let there = std::env::temp_dir().join("backup-vector.json");
-        fs::write(&there, &made).unwrap();
+    as_published("backup.json", &made);
+    assert_eq!(Manifest::open(&made, keys.root()).unwrap().state.etcd.revision, 42);
+}
+
+/// The site root of the vectors, with its key.
+pub(super) fn published_keys() -> SiteKeys {
+    let trust = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trust/testdata");
+    let root = SiteRoot::open(&fs::read(trust.join("vectors/site-root.json")).unwrap()).unwrap();
+    let passphrase = sealock_trust::Passphrase::new("correct-horse");
+    let key = FileKey::load(&trust.join("openssl/ed25519.pbkdf2.pem"), passphrase.as_ref()).unwrap();
+    SiteKeys::new(root, Box::new(key)).unwrap()
+}
+
+pub(super) fn as_published(name: &str, made: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/vectors").join(name);
+    if fs::read(&path).ok().as_deref() != Some(made) {
+        let there = std::env::temp_dir().join(format!("vector-{name}"));
+        fs::write(&there, made).unwrap();
         panic!("{} is not what was made now, see {}", path.display(), there.display());
     }
-    assert_eq!(Manifest::open(&made, &root).unwrap().state.etcd.revision, 42);
 }

@@ -102,13 +102,26 @@ impl TrustDirectory {
         if !mirror.tells_of(state.generation, &state.digest()?) {
             return Ok(());
         }
-        // Not sealed: whoever finds it out need not have the site's key, and to remove it is no more than to restore.
-        let path = self.path().join(FROZEN);
         if self.frozen()?.is_none_or(|known| known.generation < mirror.generation) {
-            let bytes = jcs::to_vec(mirror).map_err(|source| DirectoryError::Damaged { path: path.clone(), source })?;
-            self.replace(&path, &bytes)?;
+            self.freeze(mirror)?;
         }
         Err(DirectoryError::Regression { found: state.generation, mirror: mirror.clone() })
+    }
+
+    /// The state has come back from a backup: it counts as an older copy, whatever `place` may have written since, and imports stay frozen until
+    /// people have settled it.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Damaged`], [`DirectoryError::Seal`], [`DirectoryError::Io`].
+    pub fn came_back(&self, place: String) -> Result<(), DirectoryError> {
+        self.freeze(&Mirror::of(place, self.generation()? + 1))
+    }
+
+    /// Not sealed: whoever finds it out need not have the site's key, and to remove it is no more than to restore.
+    fn freeze(&self, mirror: &Mirror) -> Result<(), DirectoryError> {
+        let path = self.path().join(FROZEN);
+        let bytes = jcs::to_vec(mirror).map_err(|source| DirectoryError::Damaged { path: path.clone(), source })?;
+        self.replace(&path, &bytes)
     }
 
     /// The mirror that froze imports, if one did.

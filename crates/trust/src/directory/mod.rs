@@ -77,8 +77,11 @@ impl TrustDirectory {
         self.replace(&folder.join(name), bytes)
     }
 
-    /// Held while something is read, judged and written again.
-    fn lock(&self) -> Result<File, DirectoryError> {
+    /// Held while something is read, judged and written again, or copied: until what is returned is dropped, nobody else changes anything.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Io`].
+    pub fn lock(&self) -> Result<File, DirectoryError> {
         let path = self.path.join("lock");
         // Whoever can open the file can lock it, and keep everyone else waiting.
         let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);

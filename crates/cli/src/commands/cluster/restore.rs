@@ -77,7 +77,11 @@ pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
 ///
 /// # Errors
 /// It cannot be read or opened.
-pub(super) fn identities(file: &Path, passphrase_file: Option<&Path>, context: &Context) -> Result<Identities> {
+pub(in crate::commands) fn identities(
+    file: &Path,
+    passphrase_file: Option<&Path>,
+    context: &Context,
+) -> Result<Identities> {
     if !Identities::is_encrypted(file)? {
         return Ok(Identities::load(file, None)?);
     }

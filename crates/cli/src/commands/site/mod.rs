@@ -1,11 +1,13 @@
 //! `sealock site`
 
+pub mod backup;
 pub mod break_glass;
 pub mod certificate;
 pub mod init;
 mod people;
 pub mod recovery_key;
 pub mod resolve_state;
+pub mod restore;
 pub mod show;
 pub mod state;
 pub mod update;
@@ -22,6 +24,8 @@ pub enum SiteCommand {
     BreakGlass(break_glass::BreakGlassArgs),
     Update(update::UpdateArgs),
     RecoveryKey(recovery_key::RecoveryKeyArgs),
+    Backup(backup::BackupArgs),
+    Restore(restore::RestoreArgs),
 }
 
 pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
@@ -33,5 +37,7 @@ pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
         SiteCommand::BreakGlass(args) => break_glass::run(args, context),
         SiteCommand::Update(args) => update::run(args, context),
         SiteCommand::RecoveryKey(args) => recovery_key::run(args, context),
+        SiteCommand::Backup(args) => backup::run(args, context),
+        SiteCommand::Restore(args) => restore::run(args, context),
     }
 }

@@ -1,12 +1,15 @@
 //! `sealock store scrub`
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
+use sealock_bundle::archive::Archive;
 use sealock_bundle::heal::{self, Healed};
 use sealock_server::upkeep::Pace;
+use sealock_store::StoreLock;
 use sealock_store::scrub::{Scrub, Scrubbed};
 use sealock_trust::Digest;
 use serde::Serialize;
@@ -113,34 +116,24 @@ fn text(scrubbed: &Scrubbed) -> String {
 fn heal(paths: &[PathBuf], station: &Station, context: &Context) -> Result<()> {
     let source = Source::find(paths, context)?;
     let archive = source.open()?;
-    let wanted = || -> Result<std::collections::BTreeSet<Digest>> {
-        let mut wanted = station.store.wanted(station.site.site_keys())?;
-        wanted.extend(station.store.quarantined()?);
-        Ok(wanted)
-    };
-    let looked_for = wanted()?;
+    let looked_for = wanted(station)?;
     if looked_for.is_empty() {
         let nothing = Brought { healed: Vec::new(), left: Vec::new(), damage: None };
         return context.ui.result(&nothing, "nothing to do: nothing is missing, and nothing is in quarantine");
     }
     if context.dry_run {
-        let has = archive.unverified_manifest()?.blobs.into_iter().map(|blob| blob.digest);
-        let has = has.filter(|digest| looked_for.contains(digest)).count();
-        context.ui.note(format_args!("{has} of {} blobs would be read from {}", looked_for.len(), source.name()));
+        let has = in_bundle(&archive, station)?.len();
+        context.ui.note(format_args!("{} would be read from {}", count(has as u64, "blob"), source.name()));
         return Ok(());
     }
     let lock = station.store.lock()?;
-    let progress = context.ui.progress();
-    progress.begin(&format!("reading {}", source.name()), archive.length());
-    let healed = heal::heal(&archive, &lock, &looked_for, time::now(), &mut |done| progress.at(done));
-    progress.end();
-    let Healed { blobs, damage } = healed?;
+    let Healed { blobs, damage } = heal_all(&archive, &source.name(), &lock, station, context)?;
     drop(lock);
     if !blobs.is_empty() {
         // A manifest that is back can be served again.
         tell_server(context);
     }
-    let left: Vec<Digest> = wanted()?.into_iter().collect();
+    let left: Vec<Digest> = wanted(station)?.into_iter().collect();
     let damage = damage.map(|damage| CommandError::from(damage).chain().join(": "));
     let text = format!("back: {}; still missing: {}", count(blobs.len() as u64, "blob"), left.len());
     if let Some(damage) = &damage {
@@ -153,4 +146,51 @@ fn heal(paths: &[PathBuf], station: &Station, context: &Context) -> Result<()> {
     }
     Err(CommandError::failed(format!("{} does not have all that is missing", source.name()))
         .hint("Try another bundle: `sealock store check` names what is missing, and which release needs it."))
+}
+
+/// What live releases need and the store lacks, as far as it can know that, and what is in quarantine.
+fn wanted(station: &Station) -> Result<BTreeSet<Digest>> {
+    let mut wanted = station.store.wanted(station.site.site_keys())?;
+    wanted.extend(station.store.quarantined()?);
+    Ok(wanted)
+}
+
+/// Of that, what the bundle has; and all that it has and the store lacks, where the release that is served is made of it: what an image
+/// consists of is not known as long as its manifest is missing.
+fn in_bundle(archive: &Archive, station: &Station) -> Result<BTreeSet<Digest>> {
+    let (wanted, manifest) = (wanted(station)?, archive.manifest_digest());
+    let release = station.store.current_release(station.site.site_keys())?;
+    let is_served = release.is_some_and(|published| published.release.selects(&manifest));
+    let mut found = BTreeSet::new();
+    let listed = archive.unverified_manifest()?.blobs.into_iter().map(|blob| blob.digest);
+    for digest in listed.chain([manifest]) {
+        if wanted.contains(&digest) || is_served && !station.store.has_blob(&digest)? {
+            found.insert(digest);
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the bundle until nothing more of what is missing comes from it: a manifest that is back may tell of more.
+fn heal_all(archive: &Archive, name: &str, lock: &StoreLock, station: &Station, context: &Context) -> Result<Healed> {
+    let mut all = Healed { blobs: Vec::new(), damage: None };
+    loop {
+        let looked_for = in_bundle(archive, station)?;
+        if looked_for.is_empty() {
+            break;
+        }
+        let progress = context.ui.progress();
+        progress.begin(&format!("reading {name}"), archive.length());
+        let healed = heal::heal(archive, lock, &looked_for, time::now(), &mut |done| progress.at(done));
+        progress.end();
+        let Healed { blobs, damage } = healed?;
+        let is_all = blobs.is_empty() || damage.is_some();
+        all.blobs.extend(blobs);
+        all.damage = damage;
+        if is_all {
+            break;
+        }
+    }
+    all.blobs.sort();
+    Ok(all)
 }

@@ -1,0 +1,167 @@
+//! `sealock site backup`
+
+use std::path::PathBuf;
+
+use sealock_cluster::backup::station::{Bundle, Source, StationBackup, StationManifest, take};
+use sealock_cluster::backup::{Draft, Identities, Recipients};
+use sealock_cluster::plan::ReleaseId;
+use sealock_trust::{Digest, format};
+use serde::Serialize;
+
+use super::people;
+use crate::commands::cluster::restore::identities;
+use crate::context::Context;
+use crate::error::Result;
+use crate::keys::Passphrases;
+use crate::mirrors;
+use crate::paths::SETTINGS_DIR;
+use crate::station::Station;
+use crate::time;
+use crate::ui::{bytes, facts};
+
+/// Write all that the station remembers and signs with into one file
+///
+/// Trust state, keys, the registry's authority, releases, logs, what belongs to clusters, and the settings: what another machine needs to
+/// take this one's place (`sealock site restore`). What bundles and pushes bring again is not in it: no layer. The file is encrypted for
+/// the recipients, with a table of contents in front that the site signs. The digest that is printed names the backup: write it down where
+/// the file is not.
+///
+/// With --check a file is looked at instead: the site's signature and every byte of it, and with --recovery-key also what is encrypted.
+#[derive(Debug, clap::Args)]
+pub struct BackupArgs {
+    /// The new file [default: SITE-TIME.backup in this folder]
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// Who may open it: what `sealock site recovery-key` or `age-keygen` printed; may be repeated
+    #[arg(long = "recipient", value_name = "RECIPIENT")]
+    recipients: Vec<String>,
+    /// Look at this backup, and write none
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "recipients"])]
+    check: Option<PathBuf>,
+    /// Open it with this key as well
+    #[arg(long, value_name = "FILE", requires = "check")]
+    recovery_key: Option<PathBuf>,
+    /// File whose first line is the passphrase of the site's key, or of the recovery key
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// The folder of the station's settings
+    #[arg(long, value_name = "DIR", default_value = SETTINGS_DIR)]
+    settings_dir: PathBuf,
+}
+
+/// A backup, as it is told.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    file: &'a PathBuf,
+    digest: &'a Digest,
+    manifest: &'a StationManifest,
+    /// Whether what is encrypted was read, too.
+    opened: bool,
+}
+
+pub fn run(args: &BackupArgs, context: &Context) -> Result<()> {
+    match &args.check {
+        Some(file) => check(file, args, context),
+        None => make(args, context),
+    }
+}
+
+fn make(args: &BackupArgs, context: &Context) -> Result<()> {
+    let station = Station::open(context)?;
+    let recipients = Recipients::parse(&args.recipients)?;
+    let taken = time::now();
+    let site = station.site.id().as_str();
+    let to = args.to.clone().unwrap_or_else(|| format!("{site}-{}.backup", taken.strftime("%Y-%m-%dT%H%M%SZ")).into());
+    if context.dry_run {
+        context.ui.note(format_args!("would write a backup of the station of {site} to {}", to.display()));
+        return Ok(());
+    }
+    let keys = station.keys(context, &Passphrases::new(context, args.passphrase_file.as_deref()))?;
+    // An older copy is not taken for the newest by whoever restores it.
+    mirrors::check(&station, context)?;
+    station.directory.check_not_frozen()?;
+    people::warn_if_too_few(&station.site, context);
+    // Nothing is imported, and nothing enrolled, while the files are read.
+    let _store = station.store.lock()?;
+    let _trust = station.directory.lock()?;
+    let mut draft = Draft::new(&to)?;
+    let source = Source { state: context.paths.state(), settings: &args.settings_dir };
+    let gathered = take(&source, &recipients, &mut draft)?;
+    let release = station.store.current_release(station.site.site_keys())?;
+    let selected = release.iter().flat_map(|published| &published.release.streams);
+    let manifest = StationManifest {
+        format: format::SITE_BACKUP.current.to_owned(),
+        site: site.to_owned(),
+        taken,
+        sealock: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: station.directory.generation()?,
+        bundles: selected
+            .map(|one| Bundle { stream: one.stream.clone(), sequence: one.sequence, manifest: one.manifest.clone() })
+            .collect(),
+        release: release
+            .as_ref()
+            .map(|published| ReleaseId { number: published.release.number, digest: published.digest.clone() }),
+        clusters: clusters(context)?,
+        recipients: recipients.names(),
+        files: gathered.files,
+        bytes: gathered.bytes,
+        payload: draft.payload(),
+    };
+    let digest = draft.finish_station(&manifest, &keys)?;
+    let outcome = Outcome { file: &to, digest: &digest, manifest: &manifest, opened: false };
+    context.ui.result(&outcome, text(&outcome))
+}
+
+fn clusters(context: &Context) -> Result<Vec<String>> {
+    let folder = context.paths.clusters();
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut names = std::fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+fn check(file: &PathBuf, args: &BackupArgs, context: &Context) -> Result<()> {
+    let station = Station::open(context)?;
+    let backup = StationBackup::open(file, &station.site)?;
+    let identities = args.recovery_key.as_ref().map(|key| identities(key, args.passphrase_file.as_deref(), context));
+    let identities: Option<Identities> = identities.transpose()?;
+    if let Some(identities) = &identities {
+        backup.read(identities)?;
+    }
+    let outcome = Outcome { file, digest: backup.digest(), manifest: backup.manifest(), opened: identities.is_some() };
+    context.ui.result(&outcome, text(&outcome))
+}
+
+fn text(outcome: &Outcome<'_>) -> String {
+    let manifest = outcome.manifest;
+    let opened = if outcome.opened { "opened, and all of it is what was signed" } else { "not opened" };
+    facts([
+        ("backup", outcome.file.display().to_string()),
+        ("digest", outcome.digest.to_string()),
+        ("size", bytes(manifest.payload.size)),
+        ("station", format!("of the site {}, trust state {}", manifest.site, manifest.generation)),
+        ("taken", format!("{}, by Sealock {}", manifest.taken, manifest.sealock)),
+        ("release", release(manifest)),
+        ("clusters", if manifest.clusters.is_empty() { "none".to_owned() } else { manifest.clusters.join(", ") }),
+        ("recipients", manifest.recipients.join(", ")),
+        ("content", format!("{} files of {}; {opened}", manifest.files, bytes(manifest.bytes))),
+    ])
+}
+
+fn release(manifest: &StationManifest) -> String {
+    match &manifest.release {
+        None => "none yet".to_owned(),
+        Some(release) => format!("{}: {}", release.number, bundles(manifest)),
+    }
+}
+
+/// The bundles that bring the content of the release again.
+pub(super) fn bundles(manifest: &StationManifest) -> String {
+    let named: Vec<String> =
+        manifest.bundles.iter().map(|bundle| format!("{} {}", bundle.stream, bundle.sequence)).collect();
+    named.join(", ")
+}

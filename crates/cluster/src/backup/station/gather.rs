@@ -1,0 +1,210 @@
+//! The station's part: its files, in a fixed order, encrypted on their way out.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use tar::{Builder, EntryType, Header};
+
+use super::names::{FOLDERS_OF_STORE, OF_STORE, PARTS, SETTINGS, STATE, is_passed_over};
+use super::owners::Owners;
+use crate::backup::{BackupError, Recipients};
+
+/// No folder of a station is nested deeper.
+const DEEPEST: usize = 32;
+
+/// Where the files of a station stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// The state folder. Whoever takes the backup holds the locks of its store and trust state, so that neither moves meanwhile.
+    pub state: &'a Path,
+    /// The folder of settings.
+    pub settings: &'a Path,
+}
+
+/// What went into a backup.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gathered {
+    /// Files, folders and links.
+    pub files: u64,
+    /// Bytes of the files.
+    pub bytes: u64,
+}
+
+/// Writes the files of a station to `out`, encrypted for `recipients`.
+///
+/// # Errors
+/// A file cannot be read, or `out` takes no more.
+pub fn take(source: &Source<'_>, recipients: &Recipients, out: impl Write) -> Result<Gathered, BackupError> {
+    let failed = |error| BackupError::io("write", "the backup")(error);
+    let encrypted = recipients.encryptor()?.wrap_output(BufWriter::with_capacity(1 << 16, out)).map_err(failed)?;
+    let owners = Owners::of_this_machine().map_err(BackupError::io("read", "/etc/passwd"))?;
+    let mut gatherer = Gatherer { archive: Builder::new(encrypted), owners, gathered: Gathered::default() };
+    gatherer.state(source.state)?;
+    gatherer.tree(SETTINGS, source.settings, 0)?;
+    let gathered = gatherer.gathered;
+    let encrypted = gatherer.archive.into_inner().map_err(failed)?;
+    encrypted.finish().and_then(|mut out| out.flush()).map_err(failed)?;
+    Ok(gathered)
+}
+
+struct Gatherer<W: Write> {
+    archive: Builder<W>,
+    owners: Owners,
+    gathered: Gathered,
+}
+
+impl<W: Write> Gatherer<W> {
+    fn state(&mut self, state: &Path) -> Result<(), BackupError> {
+        self.folder(STATE, state)?;
+        for part in PARTS {
+            let (name, path) = (format!("{STATE}/{part}"), state.join(part));
+            match part {
+                "store" => self.store(&name, &path)?,
+                _ => self.tree(&name, &path, 0)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, name: &str, store: &Path) -> Result<(), BackupError> {
+        self.folder(name, store)?;
+        for folder in FOLDERS_OF_STORE {
+            self.folder(&format!("{name}/{folder}"), &store.join(folder))?;
+        }
+        OF_STORE.iter().try_for_each(|part| self.tree(&format!("{name}/{part}"), &store.join(part), 0))
+    }
+
+    /// What stands at `path`, and below it; nothing where there is nothing.
+    fn tree(&mut self, name: &str, path: &Path, depth: usize) -> Result<(), BackupError> {
+        let Some(found) = look(path)? else { return Ok(()) };
+        if depth > DEEPEST {
+            return Err(BackupError::NotTaken { path: path.into(), why: "it is nested too deeply" });
+        }
+        let kind = found.file_type();
+        if kind.is_symlink() && name == LINK {
+            return self.link(name, path, &found);
+        }
+        // Settings may be links, to a certificate that another program renews: what they lead to is taken.
+        let found = if kind.is_symlink() { fs::metadata(path).map_err(BackupError::io("read", path))? } else { found };
+        if found.is_file() {
+            return self.file(name, path, &found);
+        }
+        if found.is_dir() && !kind.is_symlink() {
+            self.folder(name, path)?;
+            for (child, path) in children(path)? {
+                self.tree(&format!("{name}/{child}"), &path, depth + 1)?;
+            }
+            return Ok(());
+        }
+        match found.file_type().is_socket() {
+            true => Ok(()),
+            false => Err(BackupError::NotTaken { path: path.into(), why: "it is neither a file nor a folder" }),
+        }
+    }
+
+    fn folder(&mut self, name: &str, path: &Path) -> Result<(), BackupError> {
+        match look(path)? {
+            Some(found) => self.append(name, path, (EntryType::Directory, &found, 0), io::empty()),
+            None => Ok(()),
+        }
+    }
+
+    /// So much of it as was there when it was looked at: a log may go on.
+    fn file(&mut self, name: &str, path: &Path, found: &Metadata) -> Result<(), BackupError> {
+        let file = File::open(path).map_err(BackupError::io("open", path))?;
+        self.append(name, path, (EntryType::Regular, found, found.len()), file.take(found.len()))
+    }
+
+    fn link(&mut self, name: &str, path: &Path, found: &Metadata) -> Result<(), BackupError> {
+        let target = fs::read_link(path).map_err(BackupError::io("read", path))?;
+        let mut header = self.header(name, path, (EntryType::Symlink, found, 0))?;
+        header.set_link_name(&target).map_err(BackupError::io("write the link", path))?;
+        header.set_cksum();
+        self.archive.append(&header, io::empty()).map_err(BackupError::io("take", path))?;
+        self.gathered.files += 1;
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        name: &str,
+        path: &Path,
+        (kind, found, size): (EntryType, &Metadata, u64),
+        content: impl Read,
+    ) -> Result<(), BackupError> {
+        let mut header = self.header(name, path, (kind, found, size))?;
+        header.set_cksum();
+        let mut counted = Counted { inner: content, count: 0 };
+        self.archive.append(&header, &mut counted).map_err(BackupError::io("take", path))?;
+        if counted.count != size {
+            return Err(BackupError::NotTaken { path: path.into(), why: "it became shorter while it was read" });
+        }
+        self.gathered.files += 1;
+        self.gathered.bytes += size;
+        Ok(())
+    }
+
+    fn header(
+        &self,
+        name: &str,
+        path: &Path,
+        (kind, found, size): (EntryType, &Metadata, u64),
+    ) -> Result<Header, BackupError> {
+        let too_long = |_| BackupError::NotTaken { path: path.into(), why: "its name is too long for a backup" };
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_path(name).map_err(too_long)?;
+        header.set_size(size);
+        header.set_mode(found.mode() & 0o7777);
+        header.set_mtime(u64::try_from(found.mtime()).unwrap_or_default());
+        header.set_uid(found.uid().into());
+        header.set_gid(found.gid().into());
+        let (user, group) = self.owners.names(found.uid(), found.gid());
+        header.set_username(user.unwrap_or_default()).map_err(too_long)?;
+        header.set_groupname(group.unwrap_or_default()).map_err(too_long)?;
+        Ok(header)
+    }
+}
+
+/// The one link of a station: which release is served.
+pub(super) const LINK: &str = "state/store/current";
+
+struct Counted<R> {
+    inner: R,
+    count: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.count += length as u64;
+        Ok(length)
+    }
+}
+
+fn look(path: &Path) -> Result<Option<Metadata>, BackupError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some).map_err(BackupError::io("look at", path)),
+    }
+}
+
+/// What stands in the folder, by name, sorted; without locks and what is in the making.
+fn children(folder: &Path) -> Result<Vec<(String, PathBuf)>, BackupError> {
+    let reading = |error| BackupError::io("read", folder)(error);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(reading)? {
+        let path = entry.map_err(reading)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let Some(name) = name else {
+            return Err(BackupError::NotTaken { path, why: "its name is not UTF-8" });
+        };
+        if !is_passed_over(name) {
+            found.push((name.to_owned(), path));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
