@@ -102,7 +102,10 @@ fn task(desk: &Desk, module: &str, options: &Value, more: &[&str]) -> Result<Val
     let output = story::output(&mut ansible(desk, "ansible", &[&args[..], more].concat()))?;
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let result = said.find('{').and_then(|start| serde_json::from_str(&said[start..]).ok());
-    result.with_context(|| format!("{module} answers no result:\n{said}{errors}"))
+    let mut result: Value = result.with_context(|| format!("{module} answers no result:\n{said}{errors}"))?;
+    // Ansible says so before the result.
+    result["failed"] = json!(said.contains("| FAILED! =>"));
+    Ok(result)
 }
 
 /// Runs one module, which must say whether it changed something.
