@@ -101,10 +101,11 @@ fn task(desk: &Desk, module: &str, options: &Value, more: &[&str]) -> Result<Val
     let args = ["station", "-i", "hosts.ini", "-m", &module, "-a", &options];
     let output = story::output(&mut ansible(desk, "ansible", &[&args[..], more].concat()))?;
     let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let result = said.find('{').and_then(|start| serde_json::from_str(&said[start..]).ok());
+    // As in `station | FAILED! => {…}`.
+    let (head, result) = said.rsplit_once(" => {").unwrap_or_default();
+    let result = serde_json::from_str(&format!("{{{result}"));
     let mut result: Value = result.with_context(|| format!("{module} answers no result:\n{said}{errors}"))?;
-    // Ansible says so before the result.
-    result["failed"] = json!(said.contains("| FAILED! =>"));
+    result["failed"] = json!(head.ends_with("FAILED!"));
     Ok(result)
 }
 
