@@ -61,9 +61,10 @@ fn begin(desk: &Desk) -> Result<()> {
     let root = repo::root()?;
     bring_ansible(desk, &root)?;
     desk.carry(&root.join("integrations/ansible"), "station", COLLECTION)?;
-    story::run(&mut ansible(desk, "ansible-galaxy", &["collection", "build", COLLECTION, "--output-path", "/root"]))?;
+    println!("--- ansible: its collection is built and installed at the station");
+    story::text(&mut ansible(desk, "ansible-galaxy", &["collection", "build", COLLECTION, "--output-path", "/root"]))?;
     let archive = "/root/sealock-sealock-0.1.0.tar.gz";
-    story::run(&mut ansible(desk, "ansible-galaxy", &["collection", "install", archive, "--offline"]))?;
+    story::text(&mut ansible(desk, "ansible-galaxy", &["collection", "install", archive, "--offline"]))?;
     story::outside::cluster_spec(desk, "hosts.ini")
 }
 
@@ -77,10 +78,10 @@ fn bring_ansible(desk: &Desk, root: &Path) -> Result<()> {
     let part = tools::part(root, "ansible")?.with_file_name("");
     let mut unpack = Command::new("tar");
     unpack.arg("-C").arg(desk.lab.root_of("station")).arg("-xf").arg(part.join("python.tar"));
-    story::run(&mut unpack)?;
+    story::text(&mut unpack)?;
     let to = desk.lab.root_of("station").join("opt/ansible");
     // With their modes: the programs are to be run.
-    story::run(Command::new("cp").arg("-r").arg(part.join("ansible")).arg(to))
+    story::text(Command::new("cp").arg("-r").arg(part.join("ansible")).arg(to)).map(drop)
 }
 
 /// A program of Ansible at the station, in the operator's folder.
