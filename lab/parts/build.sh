@@ -1,5 +1,5 @@
 #!/bin/bash
-# build.sh [PART…]      builds what is missing of the lab's parts (all of them but the judges and what is next, if none is named)
+# build.sh [PART…]      builds what is missing of the lab's parts (all of them but the judges, what is next and what is carried, if none is named)
 # build.sh --path PART  prints the folder that holds a built part
 #
 # A part is a recipe beside this file. Its result is kept in $CACHE/PART-KEY, where the key is the SHA-256 of all that
@@ -19,6 +19,8 @@ NEXT=(kubernetes-next coredns-next etcd-next upstream-next)
 BEFORE=(kubernetes-before coredns-before etcd-before upstream-before)
 # No part of the lab, and long to build: programs that judge what we make.
 JUDGES=(oras cosign conformance)
+# What is carried to a station by one scenario.
+CARRIED=(ansible)
 
 set -a
 . "$here/../versions.env"
@@ -70,7 +72,7 @@ build() {
 
 forget_superseded() {
   local part folder
-  for part in "${ALL[@]}" "${NEXT[@]}" "${BEFORE[@]}" "${JUDGES[@]}"; do
+  for part in "${ALL[@]}" "${NEXT[@]}" "${BEFORE[@]}" "${JUDGES[@]}" "${CARRIED[@]}"; do
     for folder in "$CACHE/$part"-????????????????*; do
       if [[ ${folder##*/} =~ ^$part-[0-9a-f]{16} ]] && [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
         rm -rf "$folder"

@@ -41,6 +41,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("token", &[]),
     ("request_line", &[]),
     ("layer_patch", &["bundle/testdata/vectors/layer-patch"]),
+    ("ansible", &[]),
 ];
 
 /// The files that the target `tuf` reads, in its order.
@@ -54,6 +55,8 @@ const WANT_LIST: &str = concat!(
     r#""manifest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","#,
     r#""sequence":2,"site":"plant-7","stream":"base"}"#,
 );
+
+const ANSIBLE: &str = r#"{"_meta":{"hostvars":{"cp1":{"ansible_host":"10.77.0.11","ansible_user":"ops","sealock_host_key":"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"w1":{"ansible_host":"10.77.0.21","ansible_port":22,"ansible_user":"ops","ansible_become_password":"hunter2","sealock_labels":{"a":"b"}}}},"all":{"children":["control","workers"]},"control":{"hosts":["cp1"]},"workers":{"hosts":["w1"]}}"#;
 
 const TRUST_STATE: &str = concat!(
     r#"{"enrolments":[{"fingerprint":"sha256:0000000000000000000000000000000000000000000000000000000000000000","#,
@@ -158,6 +161,7 @@ impl Desk {
             }
             "want_list" => vec![WANT_LIST.into()],
             "trust_state" => vec![TRUST_STATE.into()],
+            "ansible" => vec![ANSIBLE.into()],
             "sbom" => [SPDX, CYCLONEDX].map(Into::into).to_vec(),
             "chart" => vec![chart()?],
             "key_uri" => ["pkcs11:token=a;serial=1;slot-id=7;object=b;id=%01?module-path=/c&pin-source=file:/d"]

@@ -28,7 +28,7 @@ variables! {
     SEALOCK_HSM_HELPER = "Where `sealock-hsm` is, if not beside `sealock`. What else is set reaches it, and so the vendor's library."
     SEALOCK_LOG = "What to log to standard error, as `tracing` filters, like `sealock_fetch=debug`."
     SOURCE_DATE_EPOCH = "Seconds since 1970 that `lock` takes as the issue time, so that a lock can be reproduced."
-    PATH = "Where docker's credential helpers, `gpgv` and `notation` are looked for, outside; and `ssh` at the station."
+    PATH = "Where docker's credential helpers, `gpgv` and `notation` are looked for, outside; at the station `ssh`, and for `cluster hosts` `ansible-inventory` and `ssh-keygen`."
     TMPDIR = "Where temporary files go, instead of `/tmp`; and tools that `lock` runs, instead of `/var/tmp`."
     NO_COLOR = "Not empty: no colours."
     HOME = "Where the user's settings and docker's configuration are looked for."

@@ -4,6 +4,7 @@
 //! answer. Whatever fails, the lab is taken down again.
 
 mod across_the_gap;
+mod ansible;
 mod cases;
 mod expect;
 mod machines;
@@ -82,6 +83,7 @@ const SCENARIOS: &[Scenario] = &[
     two_minors::SCENARIO,
     rescue::SCENARIO,
     restore::SCENARIO,
+    ansible::SCENARIO,
 ];
 
 /// Runs the selected scenarios.

@@ -102,6 +102,15 @@ struct Outcome {
     warnings: Vec<String>,
 }
 
+/// What an import would come to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Prospect {
+    would_change: bool,
+    #[serde(flatten)]
+    verification: verify::Verification,
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_nothing(bytes: &u64) -> bool {
     *bytes == 0
@@ -304,7 +313,12 @@ fn dry_run(args: &ImportArgs, source: &Source, station: &Station, terms: &Terms,
         import::check_in_place(&judged.header, &station.store)
             .map_err(|error| importing(source, not_in_place(error)))?;
     }
+    let would_change = !judged.header.trust().is_already_accepted();
     let verification = verify::as_judged(judged, &source.name(), terms, station, context)?;
-    context.ui.note("this bundle would be imported; nothing was written");
-    context.ui.result(&verification, verification.text())
+    context.ui.note(match would_change {
+        true => "this bundle would be imported; nothing was written",
+        false => "nothing to do: this bundle is imported already",
+    });
+    let text = verification.text();
+    context.ui.result(&Prospect { would_change, verification }, text)
 }

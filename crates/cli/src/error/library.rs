@@ -150,6 +150,7 @@ library_error!(sealock_server::ServeError, is_environment);
 library_error!(sealock_server::AccessError, is_environment);
 library_error!(sealock_server::revoked::RevokedError, is_environment);
 library_error!(sealock_server::control::ControlError, is_environment);
+library_error!(sealock_cluster::ansible::AnsibleError, hint);
 library_error!(sealock_cluster::apps::AppError, hint);
 library_error!(sealock_cluster::nodes::NodeError, hint);
 library_error!(sealock_cluster::spec::LoadError);

@@ -78,11 +78,15 @@ fn twice_changes_nothing() {
 }
 
 #[test]
-fn a_dry_run_checks_and_writes_nothing() {
+fn a_dry_run_checks_writes_nothing_and_says_what_would_change() {
     let packager = station("plant-7");
-    let before = store(&packager.sandbox);
-    packager.sandbox.must(&["import", "--dry-run", BUNDLE]);
-    assert_eq!(before, store(&packager.sandbox));
+    let sandbox = &packager.sandbox;
+    let before = store(sandbox);
+    let would_change = || json(&sandbox.must(&["import", "--dry-run", BUNDLE, "-o", "json"]))["wouldChange"].clone();
+    assert_eq!(would_change(), true);
+    assert_eq!(before, store(sandbox));
+    sandbox.must(&["import", BUNDLE]);
+    assert_eq!(would_change(), false);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![expect(unreachable_pub, reason = "a test has no API")]
 #![expect(clippy::expect_used, reason = "a test's helper fails by panicking")]
 
+mod ansible;
 mod app;
 #[cfg(feature = "outside")]
 mod attacks;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::difference;
 use super::objects::Object;
 use super::programs::Programs;
 use super::render::{self, Rendered};
@@ -72,19 +73,33 @@ pub struct Applied {
     pub objects: usize,
     /// Images that they name.
     pub images: usize,
+    /// Whether the cluster was not yet as the app wants it, or could not tell.
+    pub changed: bool,
     /// What was waited for.
     pub workloads: Vec<Workload>,
 }
 
-/// Renders `app` and refuses images that are not in the release, or were revoked. The cluster is not touched.
+/// An app that could be applied.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Its objects.
+    pub rendered: Rendered,
+    /// Images that they name.
+    pub images: usize,
+    /// Whether the cluster is not yet as the app wants it, or cannot tell.
+    pub would_change: bool,
+}
+
+/// Renders `app` and refuses images that are not in the release, or were revoked. The cluster is asked, and nothing is changed.
 ///
 /// # Errors
 /// The release lacks something, something was revoked, or a chart does not render.
-pub async fn check(app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
+pub async fn check(app: &App, target: &Target<'_>) -> Result<Checked, AppError> {
     let work = Work::begin(app, target)?;
     let mut rendered = work.render(app, target).await?;
-    render::check_images(&mut rendered, target.toolbox)?;
-    Ok(rendered)
+    let images = render::check_images(&mut rendered, target.toolbox)?;
+    let would_change = difference::is_there_any(app, &rendered, &work.programs).await;
+    Ok(Checked { rendered, images, would_change })
 }
 
 /// Brings `app` to its cluster, and waits until it is ready, at most `timeout`.
@@ -101,8 +116,9 @@ pub async fn apply(
     let mut rendered = work.render(app, target).await?;
     let images = render::check_images(&mut rendered, target.toolbox)?;
     progress(&Progress::Rendered { objects: rendered.objects.len(), images, alarms: rendered.alarms() });
+    let changed = difference::is_there_any(app, &rendered, &work.programs).await;
     work.make_namespaces(app, &rendered).await?;
-    work.use_namespace(app).await?;
+    work.programs.use_namespace(app.spec().namespace.as_str()).await?;
     for rendered in &rendered.charts {
         work.install(app, rendered).await?;
         progress(&Progress::Chart { name: rendered.chart.name.as_str() });
@@ -113,7 +129,7 @@ pub async fn apply(
     }
     let workloads = wait::workloads(app, &rendered);
     wait::until_ready(&work.programs, &workloads, timeout, progress).await?;
-    Ok(Applied { objects: rendered.objects.len(), images, workloads })
+    Ok(Applied { objects: rendered.objects.len(), images, changed, workloads })
 }
 
 struct Work {
@@ -156,20 +172,9 @@ impl Work {
         Ok(())
     }
 
-    /// What names no namespace goes to the app's. As a flag it would forbid every other.
-    async fn use_namespace(&self, app: &App) -> Result<(), AppError> {
-        let arguments = ["config", "set-context", "--current", "--namespace", app.spec().namespace.as_str()];
-        self.programs.kubectl(&arguments, b"", CALL).await?;
-        Ok(())
-    }
-
     async fn install(&self, app: &App, rendered: &render::RenderedChart) -> Result<(), AppError> {
-        let chart = &rendered.chart;
-        let values = render::values_arguments(app, chart);
-        let archive = rendered.archive.to_string_lossy();
-        let mut arguments = vec!["upgrade", "--install", chart.name.as_str(), &*archive];
-        arguments.extend(["--namespace", app.namespace_of(chart).as_str()]);
-        arguments.extend(values.iter().map(String::as_str));
+        let arguments = render::upgrade_arguments(app, rendered);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         self.programs.helm(&arguments, CALL).await?;
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! image is not in the release, then applied and waited for. Helm and kubectl are those that the bundle brought.
 
 mod apply;
+mod difference;
 mod error;
 mod objects;
 mod programs;
@@ -9,7 +10,7 @@ mod render;
 mod spec;
 mod wait;
 
-pub use apply::{Applied, Progress, Target, apply, check};
+pub use apply::{Applied, Checked, Progress, Target, apply, check};
 pub use error::{AppError, Blocked};
 pub use objects::Place;
 pub use render::Rendered;

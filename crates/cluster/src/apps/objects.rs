@@ -35,6 +35,11 @@ impl Object {
     pub(super) fn namespace(&self) -> Option<&str> {
         self.value.pointer("/metadata/namespace").and_then(Value::as_str)
     }
+
+    /// Whether Helm makes it anew each time, as a part of its work.
+    pub(super) fn is_hook(&self) -> bool {
+        self.value.pointer("/metadata/annotations/helm.sh~1hook").is_some()
+    }
 }
 
 /// The objects in `text`, which comes from `origin`.

@@ -196,7 +196,16 @@ async fn template(
     }
 }
 
-pub(super) fn values_arguments(app: &App, chart: &Chart) -> Vec<String> {
+/// What Helm is told to install a chart, or to bring it to another version.
+pub(super) fn upgrade_arguments(app: &App, rendered: &RenderedChart) -> Vec<String> {
+    let chart = &rendered.chart;
+    let archive = rendered.archive.to_string_lossy();
+    let words =
+        ["upgrade", "--install", chart.name.as_str(), &*archive, "--namespace", app.namespace_of(chart).as_str()];
+    words.into_iter().map(str::to_owned).chain(values_arguments(app, chart)).collect()
+}
+
+fn values_arguments(app: &App, chart: &Chart) -> Vec<String> {
     app.values_of(chart).iter().flat_map(|path| ["--values".to_owned(), path.to_string_lossy().into_owned()]).collect()
 }
 

@@ -35,8 +35,7 @@ impl fmt::Display for Workload {
 /// The workloads of an app.
 pub(super) fn workloads(app: &App, rendered: &Rendered) -> Vec<Workload> {
     let waited_for = |kind: &str| matches!(kind, "Deployment" | "DaemonSet" | "StatefulSet" | "Job");
-    let hook = |value: &Value| value.pointer("/metadata/annotations/helm.sh~1hook").is_some();
-    let objects = rendered.objects.iter().filter(|object| waited_for(&object.place.kind) && !hook(&object.value));
+    let objects = rendered.objects.iter().filter(|object| waited_for(&object.place.kind) && !object.is_hook());
     let found: BTreeSet<Workload> = objects
         .map(|object| Workload {
             kind: object.place.kind.clone(),
@@ -47,7 +46,8 @@ pub(super) fn workloads(app: &App, rendered: &Rendered) -> Vec<Workload> {
     found.into_iter().collect()
 }
 
-fn namespace_of<'a>(app: &'a App, origin: &str) -> &'a str {
+/// Where objects of `origin` go that name no namespace.
+pub(super) fn namespace_of<'a>(app: &'a App, origin: &str) -> &'a str {
     let chart = origin
         .strip_prefix("chart ")
         .and_then(|name| app.spec().charts.iter().find(|chart| chart.name.as_str() == name));

@@ -32,7 +32,7 @@ pub use apply::plan;
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
-pub use print::{Assessment, Brief, Printed};
+pub use print::{Assessment, Brief, Printed, Tally};
 pub use renew::plan_renewal;
 pub(crate) use rescue::covers;
 pub use rescue::plan_rescue;

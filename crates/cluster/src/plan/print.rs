@@ -37,6 +37,14 @@ impl Assessment {
         self.found(plan).filter(|(.., probe)| !probe.is_done())
     }
 
+    /// How much of `plan` there is to do.
+    pub fn tally(&self, plan: &Plan) -> Tally {
+        let steps = plan.tasks.iter().map(|task| task.steps.len()).sum();
+        let done = self.found(plan).filter(|(.., probe)| probe.is_done()).count();
+        let in_the_way = self.obstacles(plan).len();
+        Tally { steps, to_do: steps - done - in_the_way, done, in_the_way }
+    }
+
     fn found<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = (&'a Task, &'a Step, &'a Probe)> {
         let steps = plan.tasks.iter().flat_map(|task| task.steps.iter().map(move |step| (task, step)));
         steps.filter_map(|(task, step)| Some((task, step, self.probe(&task.id, &step.id)?)))
@@ -50,6 +58,20 @@ impl Assessment {
         };
         self.found(plan).filter_map(in_the_way).collect()
     }
+}
+
+/// How much of a plan there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tally {
+    /// All steps.
+    pub steps: usize,
+    /// Those that are not done.
+    pub to_do: usize,
+    /// Those that are.
+    pub done: usize,
+    /// Those that something of others stands in the way of.
+    pub in_the_way: usize,
 }
 
 /// A plan as a person reviews it; `Display` writes it.
@@ -163,14 +185,13 @@ impl Printed<'_> {
     }
 
     fn summary(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total: usize = self.plan.tasks.iter().map(|task| task.steps.len()).sum();
         let hosts = self.plan.hosts.len();
         let Some(assessment) = self.assessment else {
+            let total: usize = self.plan.tasks.iter().map(|task| task.steps.len()).sum();
             return writeln!(f, "{total} steps on {hosts} hosts.");
         };
-        let done = assessment.found(self.plan).filter(|(.., probe)| probe.is_done()).count();
-        let foreign = assessment.obstacles(self.plan).len();
-        let in_the_way = if foreign > 0 { format!(", {foreign} in the way") } else { String::new() };
-        writeln!(f, "{} of {total} steps to do on {hosts} hosts, {done} done{in_the_way}.", total - done - foreign)
+        let Tally { steps, to_do, done, in_the_way } = assessment.tally(self.plan);
+        let in_the_way = if in_the_way > 0 { format!(", {in_the_way} in the way") } else { String::new() };
+        writeln!(f, "{to_do} of {steps} steps to do on {hosts} hosts, {done} done{in_the_way}.")
     }
 }

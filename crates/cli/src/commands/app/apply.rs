@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use sealock_cluster::apps::{self, App, Applied, Progress};
+use sealock_cluster::apps::{self, App, Applied, Checked, Progress};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::cluster::running::Running;
@@ -44,8 +44,21 @@ struct Outcome {
     objects: usize,
     /// Images that they name, each in the release.
     images: usize,
+    /// Whether the cluster was not yet as the app wants it, or could not tell.
+    changed: bool,
     /// Workloads that are ready.
     ready: usize,
+}
+
+/// What applying would come to.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Prospect {
+    app: String,
+    cluster: String,
+    images: usize,
+    /// Whether the cluster is not yet as the app wants it, or cannot tell.
+    would_change: bool,
 }
 
 pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
@@ -55,10 +68,7 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let target = running.target(&toolbox);
     let runtime = context.runtime()?;
     if context.dry_run {
-        let rendered = runtime.block_on(apps::check(&app, &target))?;
-        revocations::alarm(rendered.alarms(), context);
-        context.ui.note("every image is in the release; nothing was applied");
-        return Ok(());
+        return show_prospect(&app, &runtime.block_on(apps::check(&app, &target))?, context);
     }
     let started = Instant::now();
     let told = Told::default();
@@ -119,12 +129,25 @@ impl Told {
     }
 }
 
+fn show_prospect(app: &App, checked: &Checked, context: &Context) -> Result<()> {
+    revocations::alarm(checked.rendered.alarms(), context);
+    context.ui.note("every image is in the release; nothing was applied");
+    let (app, cluster) = (app.name().to_string(), app.spec().cluster.to_string());
+    let text = match checked.would_change {
+        true => format!("app {app} would change something on cluster {cluster}"),
+        false => format!("nothing to do: app {app} is on cluster {cluster} as the release has it"),
+    };
+    let prospect = Prospect { app, cluster, images: checked.images, would_change: checked.would_change };
+    context.ui.result(&prospect, text)
+}
+
 fn show(app: &App, applied: &Applied, duration: Duration, context: &Context) -> Result<()> {
     let outcome = Outcome {
         app: app.name().to_string(),
         cluster: app.spec().cluster.to_string(),
         objects: applied.objects,
         images: applied.images,
+        changed: applied.changed,
         ready: applied.workloads.len(),
     };
     let text = format!(

@@ -8,7 +8,7 @@ use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::carry_out::{carry_out, digest, review};
-use super::plan::show;
+use super::plan::{Summary, print, remark};
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
 use crate::error::Result;
@@ -17,7 +17,7 @@ use crate::ui::took;
 /// Bring the hosts to what the spec says
 ///
 /// Plans, shows the plan, asks, and runs it step by step, journaled here and on the nodes. Run again it finishes what
-/// was cut off, and changes nothing when all is done.
+/// was cut off, and changes nothing when all is done. With `--dry-run` the plan is shown; `-o json` then says what it comes to.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
@@ -47,7 +47,8 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
         operator.insist(&planned, &operator::read_plan(path)?)?;
     }
     if context.dry_run {
-        return show(&planned, context);
+        remark(&planned, context);
+        return context.ui.result(&Summary::of(&planned)?, print(&planned));
     }
     review(&planned, "Carry out this plan?", context)?;
     let started = Instant::now();

@@ -1,5 +1,6 @@
 //! `sealock cluster`
 
+mod ansible_inventory;
 pub mod apply;
 pub mod backup;
 mod carry_out;
@@ -7,6 +8,8 @@ pub mod certificates;
 pub mod cordon;
 pub mod diff;
 pub mod drain;
+pub mod hosts;
+mod known_hosts;
 pub mod kubeconfig;
 pub mod plan;
 mod progress;
@@ -26,6 +29,7 @@ use crate::error::Result;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum ClusterCommand {
+    Hosts(hosts::HostsArgs),
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),
@@ -46,6 +50,7 @@ pub enum ClusterCommand {
 
 pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
     match command {
+        ClusterCommand::Hosts(args) => hosts::run(args, context),
         ClusterCommand::Plan(args) => plan::run(args, context),
         ClusterCommand::Apply(args) => apply::run(args, context),
         ClusterCommand::Status(args) => status::run(args, context),

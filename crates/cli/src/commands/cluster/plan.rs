@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use sealock_cluster::Plan;
 use sealock_cluster::operator::Planned;
-use sealock_cluster::plan::Printed;
+use sealock_cluster::plan::{Printed, Tally};
+use sealock_trust::Digest;
+use serde::Serialize;
 
+use super::carry_out::digest;
 use super::target::{Target, TargetArgs};
 use crate::commands::trust::revocations;
 use crate::context::Context;
@@ -24,6 +27,32 @@ pub struct PlanArgs {
     /// Also write the plan to this file, for `cluster apply --plan`
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Show only what it comes to, and not its steps
+    #[arg(long)]
+    brief: bool,
+}
+
+/// What a plan comes to.
+#[derive(Serialize)]
+pub struct Summary<'a> {
+    cluster: &'a str,
+    plan: Digest,
+    /// The number of the release.
+    release: u64,
+    hosts: usize,
+    #[serde(flatten)]
+    tally: Tally,
+}
+
+impl<'a> Summary<'a> {
+    /// # Errors
+    /// As [`digest`].
+    pub fn of(planned: &'a Planned) -> Result<Self> {
+        let plan = &planned.plan;
+        let (release, hosts) = (plan.release.number, plan.hosts.len());
+        let tally = planned.assessment.tally(plan);
+        Ok(Self { cluster: &plan.cluster, plan: digest(planned)?, release, hosts, tally })
+    }
 }
 
 pub fn run(args: &PlanArgs, context: &Context) -> Result<()> {
@@ -36,16 +65,27 @@ pub fn run(args: &PlanArgs, context: &Context) -> Result<()> {
         files::replace(path, &bytes)?;
         context.ui.done(format_args!("wrote the plan to {}", path.display()));
     }
-    show(&planned, context)
+    match args.brief {
+        true => {
+            remark(&planned, context);
+            context.ui.result(&Summary::of(&planned)?, print(&planned).brief())
+        }
+        false => show(&planned, context),
+    }
 }
 
 /// Prints the plan as the command's result.
 pub fn show(planned: &Planned, context: &Context) -> Result<()> {
+    remark(planned, context);
+    context.ui.result(&planned.plan, print(planned))
+}
+
+/// Says what somebody who looks at the plan should know beside it.
+pub fn remark(planned: &Planned, context: &Context) {
     if planned.resumed {
         context.ui.note("this plan was begun before and is not finished yet");
     }
     revocations::alarm(&planned.alarms, context);
-    context.ui.result(&planned.plan, print(planned))
 }
 
 /// The plan as a person reviews it.
