@@ -11,6 +11,7 @@ mod machines;
 mod own_etcd;
 mod rescue;
 mod restore;
+mod station_lost;
 mod stolen_key;
 mod three_control_planes;
 mod two_minors;

@@ -1,4 +1,4 @@
-//! A cluster whose machines are all lost, made again from a backup on other ones.
+//! A station that is lost, and a cluster whose machines are all lost, made again from backups.
 
 use std::fs;
 use std::process::Stdio;
@@ -27,6 +27,7 @@ const CASES: &[Case] = &[
     Case { name: "restore: a backup of a cluster that runs", run: backed_up },
     Case { name: "restore: a backup that was changed", run: changed },
     Case { name: "restore: never over a living cluster", run: over_a_living_one },
+    Case { name: "restore: the station is lost, and made again", run: station_lost },
     Case { name: "restore: all machines are lost, and others take their place", run: restored },
     Case { name: "restore: what was held is there, and the lost nodes are not", run: all_is_there },
     Case { name: "restore: reset", run: reset },
@@ -88,6 +89,10 @@ fn over_a_living_one(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&living), 3, &["error[FOREIGN]", "host cp1 is a node already"])?;
     let another = "sha256:".to_owned() + &"0".repeat(64);
     expect(&mut desk.station(&[&restore[..], &["--digest", &another]].concat()), 2, &["was named"]).map(drop)
+}
+
+fn station_lost(desk: &Desk) -> Result<()> {
+    super::station_lost::lost_and_restored(desk, KEY)
 }
 
 fn restored(desk: &Desk) -> Result<()> {
