@@ -53,6 +53,7 @@ const CASES: &[Case] = &[
     Case { name: "app: not ready", run: app::not_ready },
     Case { name: "app: diff", run: app::diff },
     Case { name: "app: changed and rolled back", run: app::rollback },
+    Case { name: "app: hooks", run: app::hooks },
     Case { name: "app: removed", run: app::removed },
     Case { name: "app: registry down while pods start", run: app::registry_down },
     Case { name: "station: a newer Sealock from a bundle", run: running_site::newer_sealock },

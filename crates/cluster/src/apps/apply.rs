@@ -48,15 +48,6 @@ impl std::fmt::Debug for Attempt<'_> {
 /// What happens while an app is changed, for whoever waits.
 #[derive(Clone, Debug)]
 pub enum Progress<'a> {
-    /// Everything was rendered, and every image is in the release.
-    Rendered {
-        /// Objects.
-        objects: usize,
-        /// Images that they name.
-        images: usize,
-        /// What is needed although it was revoked.
-        alarms: &'a [Needed],
-    },
     /// A hook of a chart runs.
     Hook {
         /// Its pod.
@@ -113,35 +104,53 @@ pub struct Applied {
     pub workloads: Vec<Workload>,
 }
 
+/// An app, rendered and checked, before its cluster is touched.
+#[derive(Debug)]
+pub struct Prepared {
+    work: Work,
+    rendered: Rendered,
+    images: Vec<Named>,
+    release: u64,
+}
+
 /// Renders `app` and refuses images that are not in the release, or were revoked. The cluster is not touched.
 ///
 /// # Errors
 /// The release lacks something, something was revoked, or a chart does not render.
-pub async fn check(app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
-    check_cluster(app, target)?;
-    let work = Work::begin(target)?;
-    Ok(render_checked(app, target, &work).await?.0)
-}
-
-/// Brings `app` to its cluster, and waits until it is ready.
-///
-/// # Errors
-/// As [`check`], before the cluster is touched; then what Helm, kubectl or the pods say.
-pub async fn apply(
-    app: &App,
-    target: &Target<'_>,
-    records: &mut Records,
-    attempt: &Attempt<'_>,
-) -> Result<Applied, AppError> {
+pub async fn prepare(app: &App, target: &Target<'_>) -> Result<Prepared, AppError> {
     check_cluster(app, target)?;
     let work = Work::begin(target)?;
     let (rendered, images) = render_checked(app, target, &work).await?;
-    let (objects, count) = (rendered.objects.len(), images.len());
-    (attempt.progress)(&Progress::Rendered { objects, images: count, alarms: rendered.alarms() });
-    let release = target.toolbox.release().number();
-    records.begin(begun(&rendered, images, (Cause::Apply, release), attempt.at))?;
-    let outcome = work.bring(&rendered, records, attempt).await;
-    Ok(Applied { objects, images: count, workloads: records.end(outcome)? })
+    Ok(Prepared { work, rendered, images, release: target.toolbox.release().number() })
+}
+
+impl Prepared {
+    /// How many objects there are.
+    pub fn objects(&self) -> usize {
+        self.rendered.objects.len()
+    }
+
+    /// How many images they name, once for each that names one.
+    pub fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    /// What is needed although it was revoked.
+    pub fn alarms(&self) -> &[Needed] {
+        &self.rendered.alarms
+    }
+
+    /// Brings it to its cluster, as a revision of its own, and waits until it is ready.
+    ///
+    /// # Errors
+    /// What Helm, kubectl or the pods say.
+    pub async fn apply(self, records: &mut Records, attempt: &Attempt<'_>) -> Result<Applied, AppError> {
+        let Self { work, rendered, images, release } = self;
+        let (objects, count) = (rendered.objects.len(), images.len());
+        records.begin(begun(&rendered, images, (Cause::Apply, release), attempt.at))?;
+        let outcome = work.bring(&rendered, records, attempt).await;
+        Ok(Applied { objects, images: count, workloads: records.end(outcome)? })
+    }
 }
 
 pub(super) async fn render_checked(

@@ -229,7 +229,9 @@ fn warning(events: &[Value], name: &str) -> Option<String> {
     let time =
         |event: &&Value| event["lastTimestamp"].as_str().or(event["eventTime"].as_str()).unwrap_or_default().to_owned();
     let last = events.iter().filter(about).max_by_key(time)?;
-    Some(format!("{}: {}", last["reason"].as_str().unwrap_or("?"), last["message"].as_str().unwrap_or_default()))
+    // Probes answer in several lines.
+    let message: Vec<&str> = last["message"].as_str().unwrap_or_default().split_whitespace().collect();
+    Some(format!("{}: {}", last["reason"].as_str().unwrap_or("?"), message.join(" ")))
 }
 
 #[cfg(test)]

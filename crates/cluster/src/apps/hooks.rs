@@ -16,7 +16,7 @@ use super::wait::list;
 use super::{AppError, Attempt, Progress};
 use crate::programs::ProgramError;
 
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(500);
 
 /// Lets Helm bring `chart`, and tells which of its hooks run.
 pub(super) async fn bring(
@@ -40,7 +40,7 @@ pub(super) async fn bring(
     };
     match outcome {
         Ok(_) => Ok(()),
-        Err(ProgramError::Failed { said, .. }) if said.contains("hooks failed") || said.contains("hook") => {
+        Err(ProgramError::Failed { said, .. }) if is_of_a_hook(&said) => {
             watch.look().await;
             let (chart, hooks) = (chart.name.clone(), watch.failed());
             Err(AppError::Hook { chart, said: in_one_line(&said), hooks })
@@ -91,8 +91,14 @@ impl<'a> Watch<'a> {
                 let pod = format!("{}/{name}", text(&pod, "/metadata/namespace"));
                 (self.attempt.progress)(&Progress::Hook { pod: &pod });
             }
-            let fine = text(&pod, "/status/phase") == "Succeeded";
-            let blocked = if fine { None } else { Some(examine(self.programs, &pod, &[]).await) };
+            let is_fine = text(&pod, "/status/phase") == "Succeeded";
+            let mut blocked = if is_fine { None } else { Some(examine(self.programs, &pod, &[]).await) };
+            // A pod that is being deleted gives out no log any more.
+            if let (Some(now), Some(Some(before))) = (&mut blocked, self.pods.get_mut(&name))
+                && now.log.is_empty()
+            {
+                now.log = std::mem::take(&mut before.log);
+            }
             self.pods.insert(name, blocked);
         }
     }
@@ -108,6 +114,12 @@ impl<'a> Watch<'a> {
     fn failed(self) -> Vec<Blocked> {
         self.pods.into_values().flatten().collect()
     }
+}
+
+/// Helm names the moment: `pre-upgrade hooks failed`, `failed pre-install`. A webhook is something else.
+fn is_of_a_hook(said: &str) -> bool {
+    let moments = ["install", "upgrade", "rollback"];
+    moments.iter().any(|moment| said.contains(&format!("pre-{moment}")) || said.contains(&format!("post-{moment}")))
 }
 
 /// How kubectl is asked for the pods of a hook: its namespace, and what selects them.
@@ -165,6 +177,14 @@ metadata: {name: ordinary}
             ("other".to_owned(), "--field-selector=metadata.name=ask".to_owned()),
         ];
         assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn a_webhook_is_no_hook() {
+        assert!(is_of_a_hook(
+            "Error: INSTALLATION FAILED: failed pre-install: job migrate failed: BackoffLimitExceeded"
+        ));
+        assert!(!is_of_a_hook("Error: UPGRADE FAILED: failed calling webhook \"check.example.org\": timeout"));
     }
 
     #[test]

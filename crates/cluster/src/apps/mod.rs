@@ -21,7 +21,7 @@ mod secrets;
 mod spec;
 mod wait;
 
-pub use apply::{Applied, Attempt, Progress, Target, apply, check};
+pub use apply::{Applied, Attempt, Prepared, Progress, Target, prepare};
 pub use blocked::{Blocked, Trouble};
 pub use diff::{Change, Diff, What, diff, drift};
 pub use error::AppError;
@@ -29,7 +29,6 @@ pub use identity::ObjectId;
 pub use objects::Place;
 pub use records::{Records, read as read_records};
 pub use remove::Removal;
-pub use render::Rendered;
 pub use revision::{AppliedChart, Cause, KeptByHelm, Named, Revision, Revisions, RevisionsError, State};
 pub use rollback::{LiveRelease, Rollback};
 pub use spec::{App, AppDocument, AppKind, AppSpec, Chart};

@@ -38,7 +38,11 @@ impl Removal {
         let names: BTreeSet<(&str, &str)> = all.map(|chart| (chart.name.as_str(), chart.namespace.as_str())).collect();
         let mut charts = Vec::new();
         for (name, namespace) in names {
-            charts.extend(find(&work, Installation { name, namespace }).await?);
+            let found = find(&work, Installation { name, namespace }).await?;
+            // What an earlier revision gave up, and stands there again, is somebody else's.
+            let mut stands = known.standing().iter().flat_map(|revision| &revision.charts);
+            let is_ours = stands.any(|chart| chart.name == name && chart.namespace == namespace);
+            charts.extend(found.filter(|chart| is_ours || chart.is_gone));
         }
         let objects = known.standing().iter().flat_map(|revision| revision.objects.iter().cloned());
         let objects: BTreeSet<ObjectId> = objects.collect();

@@ -26,7 +26,7 @@ const MAX_MANIFESTS: u64 = 16 << 20;
 
 /// An app as it is to be on its cluster.
 #[derive(Clone, Debug)]
-pub struct Rendered {
+pub(super) struct Rendered {
     /// The namespace of all that names none.
     pub(super) namespace: String,
     pub(super) charts: Vec<RenderedChart>,
@@ -65,16 +65,8 @@ pub(super) struct RenderedManifests {
 }
 
 impl Rendered {
-    /// What it needs although it was revoked: a live cluster uses it, and the site has not confirmed.
-    pub fn alarms(&self) -> &[Needed] {
-        &self.alarms
-    }
-
     /// Every image that the app names, and who names it.
-    ///
-    /// # Errors
-    /// A text in an image's place that is none.
-    pub fn images(&self) -> Result<Vec<(Reference, Place)>, AppError> {
+    pub(super) fn images(&self) -> Result<Vec<(Reference, Place)>, AppError> {
         let mut found = Vec::new();
         for object in &self.objects {
             for image in objects::images(object)? {

@@ -129,8 +129,8 @@ pub enum RevisionsError {
     #[error("these are no revisions of an app")]
     Unreadable(#[source] json::Error),
     /// Of another version.
-    #[error(transparent)]
-    Format(UnknownFormat),
+    #[error("these revisions of an app are of another version")]
+    Format(#[source] UnknownFormat),
 }
 
 impl RevisionsError {

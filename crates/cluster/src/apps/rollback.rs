@@ -86,7 +86,7 @@ impl Rollback {
 
     /// What is needed although it was revoked.
     pub fn alarms(&self) -> &[Needed] {
-        self.rendered.alarms()
+        &self.rendered.alarms
     }
 
     /// Brings it back, as a revision of its own, and waits until it is ready.

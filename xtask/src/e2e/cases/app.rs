@@ -67,6 +67,33 @@ pub fn rollback(desk: &Desk) -> Result<()> {
     Ok(())
 }
 
+/// A hook runs before its chart; one that fails ends the apply with its log, though its policy deletes it; and a rollback runs those of then.
+pub fn hooks(desk: &Desk) -> Result<()> {
+    let apply = |check: &str| {
+        hooked(desk, check)?;
+        Ok::<_, anyhow::Error>(desk.station(&["app", "apply", "-f", "hooked.yaml"]))
+    };
+    let fine = ["a hook runs: pod demo/hooked-check-", "chart hooked is installed"];
+    expect(&mut apply("echo all is well")?, 0, &fine)?;
+    expect(&mut desk.station(&["app", "diff", "-f", "hooked.yaml"]), 0, &[])?;
+    // Pods are looked at now and then: one that lives for a moment may be missed.
+    let failing = "echo there is no table; timeout 3 tail -f /dev/null; exit 3";
+    let told = ["pre-upgrade hooks failed", "ended with exit code 3", "| there is no table", "sealock app rollback"];
+    expect(&mut apply(failing)?, 1, &told)?;
+    let back = ["a hook runs: pod demo/hooked-check-", "chart hooked is what Helm's revision 1 was", "revision 3"];
+    expect(&mut desk.station(&["app", "rollback", "hooked", "--to", "1"]), 0, &back)?;
+    remove(desk, "hooked")
+}
+
+/// An installation of the chart whose hook does what its values say.
+fn hooked(desk: &Desk, check: &str) -> Result<()> {
+    let site = desk.lab.root_of("station").join("root/site");
+    fs::write(site.join("values/hooked.yaml"), serde_json::json!({"check": check}).to_string())?;
+    let spec = "apiVersion: sealock/v1alpha1\nkind: App\nmetadata: {name: hooked}\nspec:\n  cluster: plant-7\n  namespace: demo\n  \
+                charts:\n    - {name: hooked, chart: charts.example/hooks/hooks, version: 1.0.0, values: [values/hooked.yaml]}\n";
+    Ok(fs::write(site.join("hooked.yaml"), spec)?)
+}
+
 /// What was applied goes, and nothing else.
 pub fn removed(desk: &Desk) -> Result<()> {
     podinfo(desk, "leaving", "")?;

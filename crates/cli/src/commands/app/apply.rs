@@ -51,20 +51,22 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let toolbox = running.toolbox();
     let target = running.target(&toolbox);
     let runtime = context.runtime()?;
+    let (started, told) = (Instant::now(), Told::default());
+    let prepared = runtime.block_on(apps::prepare(&app, &target))?;
+    revocations::alarm(prepared.alarms(), context);
     if context.dry_run {
-        let rendered = runtime.block_on(apps::check(&app, &target))?;
-        revocations::alarm(rendered.alarms(), context);
         context.ui.note("every image is in the release; nothing was applied");
         return Ok(());
     }
-    let (started, told) = (Instant::now(), Told::default());
+    let (objects, images) = (prepared.objects(), prepared.images());
+    context.ui.done(format_args!("rendered {objects} objects with {images} images, all in the release"));
     let (name, folder) = (app.name().as_str(), running.folder());
     let mut records = Records::open(folder, app.spec().cluster.as_str(), name)?;
     let need = Need { folder, app: name, releases: BTreeSet::from([running.release()]) };
     need.begin()?;
-    let tell = |event: &Progress<'_>| told.tell(context, event);
+    let tell = |event: &Progress<'_>| told.tell(&context.ui, event);
     let attempt = Attempt { at: time::now(), timeout: Duration::from_secs(args.timeout), progress: &tell };
-    let applied = runtime.block_on(apps::apply(&app, &target, &mut records, &attempt))?;
+    let applied = runtime.block_on(prepared.apply(&mut records, &attempt))?;
     need.settle()?;
     show(&app, &applied, started.elapsed(), context)
 }

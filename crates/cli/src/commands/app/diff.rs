@@ -97,7 +97,9 @@ fn text(outcome: &Outcome) -> String {
         if let Some(said) = &change.refused {
             let _ = writeln!(text, "  the cluster refuses this: {said}");
         }
-        for line in change.diff.lines() {
+        // Of what goes, its name says enough; `-o json` has all of it.
+        let fields = if change.what == What::Removed { "" } else { &change.diff };
+        for line in fields.lines() {
             let _ = writeln!(text, "  {line}");
         }
     }
@@ -145,7 +147,34 @@ mod tests {
         ];
         let hooks = vec!["pre-upgrade: Job demo/migrate".to_owned()];
         let diff = outcome("demo", "plant-7", Diff { changes, compared: 9, hooks });
-        insta::assert_snapshot!(text(&diff), @"");
-        insta::assert_snapshot!(serde_json::to_string_pretty(&diff.changes[1]).unwrap(), @"");
+        insta::assert_snapshot!(text(&diff), @"
+        changed Deployment demo/web (chart web)
+          @@ -1,2 +1,2 @@
+           spec:
+          -  replicas: 2
+          +  replicas: 3
+        changed Deployment demo/web (chart web)
+          the cluster refuses this: spec.selector: field is immutable
+          -  a: 1
+          +  a: 2
+        removed Deployment demo/web (chart web)
+        hook pre-upgrade: Job demo/migrate
+
+        0 added, 2 changed, 1 removed; 9 objects compared
+        ");
+        insta::assert_snapshot!(serde_json::to_string_pretty(&diff.changes[1]).unwrap(), @r#"
+        {
+          "object": {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "namespace": "demo",
+            "name": "web"
+          },
+          "origin": "chart web",
+          "what": "changed",
+          "diff": "-  a: 1\n+  a: 2\n",
+          "refused": "spec.selector: field is immutable"
+        }
+        "#);
     }
 }

@@ -79,7 +79,7 @@ fn cause(cause: Cause) -> String {
 /// How far a revision came, in a word.
 pub fn state(state: State) -> &'static str {
     match state {
-        State::Begun => "cut off",
+        State::Begun => "not ended",
         State::Failed => "failed",
         State::Ready => "ready",
     }

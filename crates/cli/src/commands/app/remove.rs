@@ -53,7 +53,7 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     context.ui.confirm(&format!("Take {} off cluster {}, {count} objects?", known.app, known.cluster))?;
     let (started, told) = (Instant::now(), Told::default());
     let records = Records::open(running.folder(), &known.cluster, &known.app)?;
-    let tell = |event: &Progress<'_>| told.tell(context, event);
+    let tell = |event: &Progress<'_>| told.tell(&context.ui, event);
     let attempt = Attempt { at: time::now(), timeout: Duration::from_secs(args.timeout), progress: &tell };
     let removed: Vec<ObjectId> = removal.going().map(|(object, _)| object.clone()).collect();
     let kept = removal.staying().cloned().collect();

@@ -69,7 +69,7 @@ pub fn run(args: &RollbackArgs, context: &Context) -> Result<()> {
     }
     let need = Need { folder: running.folder(), app: &known.app, releases: rollback.releases().clone() };
     need.begin()?;
-    let tell = |event: &Progress<'_>| told.tell(context, event);
+    let tell = |event: &Progress<'_>| told.tell(&context.ui, event);
     let attempt = Attempt { at: time::now(), timeout: Duration::from_secs(args.timeout), progress: &tell };
     let applied = runtime.block_on(rollback.carry_out(&mut records, &attempt))?;
     need.settle()?;

@@ -4,8 +4,6 @@ use std::sync::Mutex;
 
 use sealock_cluster::apps::Progress;
 
-use crate::commands::trust::revocations;
-use crate::context::Context;
 use crate::ui::Ui;
 
 /// Says what has changed since it was said last.
@@ -13,13 +11,8 @@ use crate::ui::Ui;
 pub struct Told(Mutex<Vec<String>>);
 
 impl Told {
-    pub fn tell(&self, context: &Context, progress: &Progress<'_>) {
-        let ui = &context.ui;
+    pub fn tell(&self, ui: &Ui, progress: &Progress<'_>) {
         match progress {
-            Progress::Rendered { objects, images, alarms } => {
-                revocations::alarm(alarms, context);
-                ui.done(format_args!("rendered {objects} objects with {images} images, all in the release"));
-            }
             Progress::Hook { pod } => ui.note(format_args!("  a hook runs: pod {pod}")),
             Progress::Chart { name, tests } => {
                 ui.done(format_args!("chart {name} is installed"));

@@ -63,7 +63,7 @@ pub enum What {
 /// What applying `app` would change. `known` is what the station knows of it.
 ///
 /// # Errors
-/// As those of [`super::check`]; and what Helm or kubectl say.
+/// As those of [`super::prepare`]; and what Helm or kubectl say.
 pub async fn diff(app: &App, target: &Target<'_>, known: Option<&Revisions>) -> Result<Diff, AppError> {
     check_cluster(app, target)?;
     let work = Work::begin(target)?;
