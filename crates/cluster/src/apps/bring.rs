@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::helm::Installation;
+use super::helm::{HelmState, Installation};
 use super::objects::{self, Object};
 use super::programs::Programs;
 use super::records::Records;
@@ -80,7 +80,7 @@ impl Work {
     /// What an end of Helm in the middle of its work has left refuses all further work. Its objects stay as they are: the next
     /// revision takes them over.
     async fn clear_interrupted(&self, chart: Installation<'_>) -> Result<(), AppError> {
-        let Some(state) = chart.state(&self.programs).await?.filter(|state| state.is_interrupted()) else {
+        let Some(state) = chart.state(&self.programs).await?.filter(HelmState::is_interrupted) else {
             return Ok(());
         };
         let secret = format!("sh.helm.release.v1.{}.v{}", chart.name, state.revision);

@@ -132,7 +132,7 @@ pub enum AppError {
         app: String,
     },
     /// A revision that is not known, or not any more.
-    #[error("of the app {app} no revision {wanted} is known, but {}", numbers(.known))]
+    #[error("of the app {app} no revision {wanted} is known{}", numbers(.known))]
     NoSuchRevision {
         /// The app.
         app: String,
@@ -185,8 +185,8 @@ fn texts(missing: &[(String, String)]) -> String {
 
 fn numbers(known: &[u64]) -> String {
     match known {
-        [] => "none at all".to_owned(),
-        known => known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        [] => String::new(),
+        known => format!(", but {}", known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -194,3 +194,86 @@ fn find<'a>(wanted: &Named, live: &'a [LiveRelease]) -> Found<'a> {
     }
     Found::Nowhere
 }
+
+#[cfg(test)]
+mod tests {
+    use sealock_store::release::{Cause as ReleaseCause, FORMAT, Reference, ReferenceKind, Release};
+
+    use super::*;
+
+    fn image(name: &str, content: &str) -> Named {
+        Named { name: name.into(), digest: Digest::sha256(content.as_bytes()) }
+    }
+
+    fn release(number: u64, images: &[Named]) -> LiveRelease {
+        let reference = |image: &Named| Reference {
+            name: image.name.clone(),
+            kind: ReferenceKind::Image,
+            digest: image.digest.clone(),
+            media_type: "application/vnd.oci.image.manifest.v1+json".into(),
+            subject: None,
+            size: 500,
+            stream: "base".into(),
+            vendor: None,
+        };
+        let release = Release {
+            format: FORMAT.into(),
+            number,
+            previous: None,
+            cause: ReleaseCause::Import { stream: "base".into(), sequence: number },
+            issued: jiff::Timestamp::UNIX_EPOCH,
+            streams: Vec::new(),
+            references: images.iter().map(reference).collect(),
+            trust_generation: None,
+            exceptions: std::collections::BTreeMap::new(),
+            annotations: std::collections::BTreeMap::new(),
+        };
+        let published = Published { release, digest: Digest::sha256(b"a release") };
+        LiveRelease { published, revoked: Revoked::default() }
+    }
+
+    #[test]
+    fn an_image_comes_back_only_from_the_newest_live_release_that_answers_to_its_name() {
+        let (old, new) = (image("quay.io/team/app:v1", "old"), image("quay.io/team/app:v1", "new"));
+        let only_then = image("quay.io/team/web:2", "web");
+        let live = [release(3, std::slice::from_ref(&new)), release(2, &[old.clone(), only_then.clone()])];
+        let found = |image: &Named| match find(image, &live) {
+            Found::In(release) => format!("in {}", release.published.release.number),
+            Found::Another(digest) => format!("another: {digest}"),
+            Found::Nowhere => "nowhere".to_owned(),
+        };
+        assert_eq!(found(&new), "in 3");
+        assert_eq!(found(&only_then), "in 2");
+        assert_eq!(found(&old), format!("another: {}", new.digest));
+        assert_eq!(found(&image("quay.io/team/gone:1", "gone")), "nowhere");
+        // By its digest a node gets the very one, whatever its tag stands for.
+        let pinned = Named { name: format!("quay.io/team/app@{}", old.digest), digest: old.digest.clone() };
+        assert_eq!(found(&pinned), "in 2");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_who_needs_it_and_is_a_refusal() {
+        let missing = vec![
+            ("quay.io/team/app:v1".to_owned(), "chart web: Deployment web".to_owned()),
+            ("manifests/plant-7/manifests/web.yaml:1".to_owned(), "its manifests".to_owned()),
+        ];
+        let error = AppError::NotLive { revision: 2, missing };
+        assert_eq!(error.code().map(|code| code.as_str()), Some("NOT_IN_RELEASE"));
+        insta::assert_snapshot!(error.to_string(), @"
+        revision 2 needs what no live release has:
+          quay.io/team/app:v1 (chart web: Deployment web)
+          manifests/plant-7/manifests/web.yaml:1 (its manifests)
+        ");
+    }
+
+    #[test]
+    fn a_revision_that_is_not_known_is_told_with_those_that_are() {
+        let known = Revisions::none("demo", "plant-7");
+        assert_eq!(
+            choose(&known, None).unwrap_err().to_string(),
+            "of the app demo nothing earlier is known that was ready"
+        );
+        let error = choose(&known, Some(4)).unwrap_err().to_string();
+        assert_eq!(error, "of the app demo no revision 4 is known");
+    }
+}

@@ -62,22 +62,23 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn deployment(spec: Value) -> Value {
+    fn deployment(spec: &Value) -> Value {
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec})
     }
 
     #[test]
     fn what_the_chart_says_no_more_goes_and_what_others_added_stays() {
-        let old = deployment(json!({"replicas": 1, "paused": true, "minReadySeconds": 3}));
-        let new = deployment(json!({"replicas": 2, "minReadySeconds": null}));
-        let live = deployment(json!({"replicas": 1, "paused": true, "minReadySeconds": 3, "revisionHistoryLimit": 10}));
-        let merged = deployment(json!({"replicas": 2, "revisionHistoryLimit": 10}));
+        let old = deployment(&json!({"replicas": 1, "paused": true, "minReadySeconds": 3}));
+        let new = deployment(&json!({"replicas": 2, "minReadySeconds": null}));
+        let live =
+            deployment(&json!({"replicas": 1, "paused": true, "minReadySeconds": 3, "revisionHistoryLimit": 10}));
+        let merged = deployment(&json!({"replicas": 2, "revisionHistoryLimit": 10}));
         assert_eq!(three_way(&old, &new, &live), merged);
     }
 
     #[test]
     fn items_of_lists_are_known_by_their_names() {
-        let list = |items: Value| deployment(json!({"containers": items}));
+        let list = |items: Value| deployment(&json!({"containers": items}));
         let old = list(json!([{"name": "app", "image": "a:1", "tty": true}, {"name": "gone"}]));
         let new = list(json!([{"name": "new"}, {"name": "app", "image": "a:2"}]));
         let live = list(
