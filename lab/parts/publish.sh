@@ -198,6 +198,36 @@ charts() {
   "$helm/helm" push "$package" "oci://127.0.0.1:$port/ghcr.io/stefanprodan/charts" --plain-http
 }
 
+# A chart of the lab's own: published ones that have hooks need more than the lab has. What its hook does stands in its values.
+hooks_chart() {
+  local chart=$WORK/charts/hooks folder=$WWW/charts.example/hooks
+  mkdir -p "$chart/templates" "$folder"
+  printf 'apiVersion: v2\nname: hooks\nversion: 1.0.0\n' > "$chart/Chart.yaml"
+  printf 'word: one\ncheck: "true"\n' > "$chart/values.yaml"
+  cat > "$chart/templates/all.yaml" <<'END'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: "{{ .Release.Name }}"}
+data: {word: "{{ .Values.word }}"}
+---
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: "{{ .Release.Name }}-check"
+  annotations:
+    helm.sh/hook: pre-install,pre-upgrade,pre-rollback
+    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: check, image: "docker.io/library/debian-tools:12", command: [sh, -c, {{ .Values.check | quote }}]}]
+END
+  "$helm/helm" package "$chart" --destination "$folder"
+  "$helm/helm" repo index "$folder" --url https://charts.example/hooks
+}
+
 serve_registry() {
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   printf 'version: 0.1\nlog: {level: warn}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: "127.0.0.1:%s"}\n' "$OUT/registry" "$port" > "$WORK/registry.yml"

@@ -29,4 +29,5 @@ application_images
 debian_images
 sign
 charts
+hooks_chart
 end_publishing

@@ -30,6 +30,8 @@ macro_rules! formats {
 }
 
 formats! {
+    /// What an application was, each time that it was brought to its cluster.
+    APP_REVISIONS = "app-revisions" 1 . 0 reads [1], at "/format";
     /// The table of contents of a backup.
     BACKUP = "backup" 1 . 0 reads [1], at "/format";
     /// What two people sign to let one bundle in.

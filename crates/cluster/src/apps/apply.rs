@@ -1,24 +1,20 @@
 //! Brings an app to its cluster.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::difference;
+use jiff::Timestamp;
+
+use super::bring::Work;
 use super::objects::Object;
-use super::programs::Programs;
-use super::render::{self, Rendered};
-use super::wait::{self, Workload};
-use super::{App, AppError};
-use crate::programs::Surroundings;
-use crate::release::Program;
+use super::records::Records;
+use super::render::{self, Rendered, RenderedChart};
+use super::revision::{AppliedChart, Cause, Named, Revision, Revisions, State};
+use super::secrets::Secrets;
+use super::wait::Workload;
+use super::{App, AppError, ObjectId, diff};
 use crate::revoked::Needed;
 use crate::tools::Toolbox;
-
-/// How long one call may take that does not wait for pods.
-const CALL: Duration = Duration::from_secs(120);
-
-const APPLY: [&str; 6] = ["apply", "--server-side", "--field-manager", "sealock", "--filename", "-"];
 
 /// Which cluster, and with what.
 #[derive(Clone, Copy, Debug)]
@@ -33,27 +29,59 @@ pub struct Target<'a> {
     pub toolbox: &'a Toolbox<'a>,
 }
 
-/// What happens while an app is applied, for whoever waits.
+/// When an app is changed, how long that may take, and who is told.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Now.
+    pub at: Timestamp,
+    /// How long each hook may take, and how long is waited until all is ready.
+    pub timeout: Duration,
+    /// Told what happens.
+    pub progress: &'a (dyn Fn(&Progress<'_>) + Sync),
+}
+
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("at", &self.at).field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// What happens while an app is changed, for whoever waits.
 #[derive(Clone, Debug)]
 pub enum Progress<'a> {
-    /// Everything was rendered, and every image is in the release.
-    Rendered {
-        /// Objects.
-        objects: usize,
-        /// Images that they name.
-        images: usize,
-        /// What is needed although it was revoked.
-        alarms: &'a [Needed],
+    /// A hook of a chart runs.
+    Hook {
+        /// Its pod.
+        pod: &'a str,
     },
     /// A chart was installed.
     Chart {
         /// Its name.
         name: &'a str,
+        /// Tests that it brings: they were left out.
+        tests: usize,
+    },
+    /// A chart is what it was.
+    Restored {
+        /// Its name.
+        name: &'a str,
+        /// The number that Helm gave it then.
+        revision: u64,
     },
     /// A file of manifests was applied.
     Manifests {
         /// Its name.
         name: &'a str,
+    },
+    /// What an earlier revision put there is gone.
+    Pruned {
+        /// An object or a chart.
+        what: &'a str,
+    },
+    /// It stays, since with it would go what others put there.
+    Stays {
+        /// Which one.
+        object: &'a ObjectId,
     },
     /// Waiting.
     Waiting {
@@ -71,111 +99,113 @@ pub enum Progress<'a> {
 pub struct Applied {
     /// Objects.
     pub objects: usize,
-    /// Images that they name.
+    /// Images that they name, once for each that names one.
     pub images: usize,
-    /// Whether the cluster was not yet as the app wants it, or could not tell.
-    pub changed: bool,
     /// What was waited for.
     pub workloads: Vec<Workload>,
 }
 
-/// An app that could be applied.
-#[derive(Clone, Debug)]
-pub struct Checked {
-    /// Its objects.
-    pub rendered: Rendered,
-    /// Images that they name.
-    pub images: usize,
-    /// Whether the cluster is not yet as the app wants it, or cannot tell.
-    pub would_change: bool,
+/// An app, rendered and checked, before its cluster is touched.
+#[derive(Debug)]
+pub struct Prepared {
+    work: Work,
+    rendered: Rendered,
+    images: Vec<Named>,
+    release: u64,
 }
 
-/// Renders `app` and refuses images that are not in the release, or were revoked. The cluster is asked, and nothing is changed.
+/// Renders `app` and refuses images that are not in the release, or were revoked. The cluster is not touched.
 ///
 /// # Errors
 /// The release lacks something, something was revoked, or a chart does not render.
-pub async fn check(app: &App, target: &Target<'_>) -> Result<Checked, AppError> {
-    let work = Work::begin(app, target)?;
-    let mut rendered = work.render(app, target).await?;
-    let images = render::check_images(&mut rendered, target.toolbox)?;
-    let would_change = difference::is_there_any(app, &rendered, &work.programs).await;
-    Ok(Checked { rendered, images, would_change })
+pub async fn prepare(app: &App, target: &Target<'_>) -> Result<Prepared, AppError> {
+    check_cluster(app, target)?;
+    let work = Work::begin(target)?;
+    let (rendered, images) = render_checked(app, target, &work).await?;
+    Ok(Prepared { work, rendered, images, release: target.toolbox.release().number() })
 }
 
-/// Brings `app` to its cluster, and waits until it is ready, at most `timeout`.
-///
-/// # Errors
-/// As [`check`], before the cluster is touched; then what Helm, kubectl or the pods say.
-pub async fn apply(
+impl Prepared {
+    /// How many objects there are.
+    pub fn objects(&self) -> usize {
+        self.rendered.objects.len()
+    }
+
+    /// How many images they name, once for each that names one.
+    pub fn images(&self) -> usize {
+        self.images.len()
+    }
+
+    /// What is needed although it was revoked.
+    pub fn alarms(&self) -> &[Needed] {
+        &self.rendered.alarms
+    }
+
+    /// Whether the cluster is not yet as the app wants it, or cannot tell. `known` is what the station knows of it.
+    pub async fn would_change(&self, known: Option<&Revisions>) -> bool {
+        let standing = known.map(Revisions::standing).unwrap_or_default();
+        // Nothing of it is shown, so there is nothing to hide.
+        let compared = diff::compare(&self.work, &self.rendered, standing, Secrets::default()).await;
+        compared.map_or(true, |diff| !diff.changes.is_empty())
+    }
+
+    /// Brings it to its cluster, as a revision of its own, and waits until it is ready.
+    ///
+    /// # Errors
+    /// What Helm, kubectl or the pods say.
+    pub async fn apply(self, records: &mut Records, attempt: &Attempt<'_>) -> Result<Applied, AppError> {
+        let Self { work, rendered, images, release } = self;
+        let (objects, count) = (rendered.objects.len(), images.len());
+        records.begin(begun(&rendered, images, (Cause::Apply, release), attempt.at))?;
+        let outcome = work.bring(&rendered, records, attempt).await;
+        Ok(Applied { objects, images: count, workloads: records.end(outcome)? })
+    }
+}
+
+pub(super) async fn render_checked(
     app: &App,
     target: &Target<'_>,
-    timeout: Duration,
-    progress: &(dyn Fn(&Progress<'_>) + Sync),
-) -> Result<Applied, AppError> {
-    let work = Work::begin(app, target)?;
-    let mut rendered = work.render(app, target).await?;
+    work: &Work,
+) -> Result<(Rendered, Vec<Named>), AppError> {
+    let mut rendered = render::render(app, target.toolbox, &work.programs, target.kubernetes).await?;
     let images = render::check_images(&mut rendered, target.toolbox)?;
-    progress(&Progress::Rendered { objects: rendered.objects.len(), images, alarms: rendered.alarms() });
-    let changed = difference::is_there_any(app, &rendered, &work.programs).await;
-    work.make_namespaces(app, &rendered).await?;
-    work.programs.use_namespace(app.spec().namespace.as_str()).await?;
-    for rendered in &rendered.charts {
-        work.install(app, rendered).await?;
-        progress(&Progress::Chart { name: rendered.chart.name.as_str() });
-    }
-    for manifests in &rendered.manifests {
-        work.programs.kubectl(&APPLY, &manifests.content, CALL).await?;
-        progress(&Progress::Manifests { name: &manifests.name });
-    }
-    let workloads = wait::workloads(app, &rendered);
-    wait::until_ready(&work.programs, &workloads, timeout, progress).await?;
-    Ok(Applied { objects: rendered.objects.len(), images, changed, workloads })
+    Ok((rendered, images))
 }
 
-struct Work {
-    programs: Programs,
+pub(super) fn check_cluster(app: &App, target: &Target<'_>) -> Result<(), AppError> {
+    if app.spec().cluster.as_str() == target.cluster {
+        return Ok(());
+    }
+    Err(AppError::OtherCluster {
+        app: app.name().to_string(),
+        wanted: app.spec().cluster.to_string(),
+        here: target.cluster.into(),
+    })
 }
 
-impl Work {
-    fn begin(app: &App, target: &Target<'_>) -> Result<Self, AppError> {
-        if app.spec().cluster.as_str() != target.cluster {
-            return Err(AppError::OtherCluster {
-                app: app.name().to_string(),
-                wanted: app.spec().cluster.to_string(),
-                here: target.cluster.into(),
-            });
-        }
-        let helm = target.toolbox.program(Program::Helm, None)?;
-        let kubectl = target.toolbox.program(Program::Kubectl, Some(target.kubernetes))?;
-        // With a copy of the kubeconfig, for the namespace is set in it.
-        let surroundings = Surroundings::new(target.toolbox.folder(), target.kubeconfig)?;
-        Ok(Self { programs: Programs { helm, kubectl, surroundings } })
-    }
+/// What is written down before anything is changed.
+pub(super) fn begun(
+    rendered: &Rendered,
+    mut images: Vec<Named>,
+    (cause, release): (Cause, u64),
+    begun: Timestamp,
+) -> Revision {
+    images.sort();
+    images.dedup();
+    let charts = rendered.charts.iter().map(applied).collect();
+    let manifests = rendered.manifests.iter().map(|manifests| manifests.file.clone()).collect();
+    let of_manifests = rendered.objects.iter().filter(|object| !object.is_of_chart() && !object.is_kept());
+    let objects = of_manifests.map(Object::id).collect();
+    let namespace = rendered.namespace.clone();
+    Revision { number: 0, begun, cause, state: State::Begun, release, namespace, charts, manifests, images, objects }
+}
 
-    async fn render(&self, app: &App, target: &Target<'_>) -> Result<Rendered, AppError> {
-        render::render(app, target.toolbox, &self.programs, target.kubernetes).await
-    }
-
-    /// Makes the namespaces that things go to, but for those that a chart makes itself.
-    async fn make_namespaces(&self, app: &App, rendered: &Rendered) -> Result<(), AppError> {
-        let mut wanted: BTreeSet<&str> = rendered.objects.iter().filter_map(|object| object.namespace()).collect();
-        wanted.insert(app.spec().namespace.as_str());
-        wanted.extend(rendered.charts.iter().map(|rendered| app.namespace_of(&rendered.chart).as_str()));
-        let of_charts =
-            |object: &&Object| object.place.kind == "Namespace" && object.place.origin.starts_with("chart ");
-        let made: BTreeSet<&str> =
-            rendered.objects.iter().filter(of_charts).map(|object| object.place.name.as_str()).collect();
-        for namespace in wanted.difference(&made) {
-            let object = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-            self.programs.kubectl(&APPLY, object.to_string().as_bytes(), CALL).await?;
-        }
-        Ok(())
-    }
-
-    async fn install(&self, app: &App, rendered: &render::RenderedChart) -> Result<(), AppError> {
-        let arguments = render::upgrade_arguments(app, rendered);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        self.programs.helm(&arguments, CALL).await?;
-        Ok(())
+fn applied(chart: &RenderedChart) -> AppliedChart {
+    AppliedChart {
+        name: chart.name.clone(),
+        namespace: chart.namespace.clone(),
+        chart: chart.chart.clone(),
+        secrets: chart.secrets.clone(),
+        kept: None,
     }
 }

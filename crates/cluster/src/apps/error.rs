@@ -1,12 +1,13 @@
 //! Why an app is not on its cluster, or not ready there.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use sealock_trust::reason::Code;
 
 use super::Place;
+use super::blocked::{Blocked, Trouble};
+use super::revision::RevisionsError;
 use crate::programs::ProgramError;
 use crate::revoked::Needed;
 use crate::tools::ToolError;
@@ -94,6 +95,74 @@ pub enum AppError {
         /// The pods that hold it up, and why.
         blocked: Vec<Blocked>,
     },
+    /// A hook of a chart failed.
+    #[error("chart {chart}: {said}{}", pods(.hooks))]
+    Hook {
+        /// The chart.
+        chart: String,
+        /// What Helm says.
+        said: String,
+        /// The pods of hooks that did not end well.
+        hooks: Vec<Blocked>,
+    },
+    /// Somebody else changes the app.
+    #[error("another command changes the app {app} just now")]
+    Busy {
+        /// The app.
+        app: String,
+    },
+    /// What the station knows of the app cannot be read.
+    #[error("{path} cannot be read", path = .path.display())]
+    Revisions {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: RevisionsError,
+    },
+    /// The station has kept nothing of the app.
+    #[error("of the app {app} this station knows no revision")]
+    NothingKnown {
+        /// The app.
+        app: String,
+    },
+    /// There is nothing to go back to.
+    #[error("of the app {app} nothing earlier is known that was ready")]
+    NothingEarlier {
+        /// The app.
+        app: String,
+    },
+    /// A revision that is not known, or not any more.
+    #[error("of the app {app} no revision {wanted} is known{}", numbers(.known))]
+    NoSuchRevision {
+        /// The app.
+        app: String,
+        /// What was asked for.
+        wanted: u64,
+        /// What is known.
+        known: Vec<u64>,
+    },
+    /// A revision whose charts were not all installed.
+    #[error("revision {revision} did not come to the cluster as a whole: there is nothing to go back to")]
+    NotWhole {
+        /// The revision.
+        revision: u64,
+    },
+    /// Helm does not have what it had.
+    #[error("the cluster does not keep any more what chart {chart} was in revision {revision}")]
+    NotKept {
+        /// The revision.
+        revision: u64,
+        /// The chart.
+        chart: String,
+    },
+    /// The site does not serve any more what a revision needs.
+    #[error("revision {revision} needs what no live release has:{}", texts(.missing))]
+    NotLive {
+        /// The revision.
+        revision: u64,
+        /// What is missing, and who needs it.
+        missing: Vec<(String, String)>,
+    },
     /// The operating system refused.
     #[error("cannot {action} {path}", path = .path.display())]
     Io {
@@ -106,29 +175,19 @@ pub enum AppError {
     },
 }
 
-/// A pod that does not get ready.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocked {
-    /// Namespace and name.
-    pub pod: String,
-    /// The node, once it has one.
-    pub node: Option<String>,
-    /// What it waits for, like `container app: ImagePullBackOff`.
-    pub state: String,
-    /// The last event that warns, as the cluster words it.
-    pub event: Option<String>,
-}
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let node = self.node.as_deref().map(|node| format!(" on {node}")).unwrap_or_default();
-        write!(f, "pod {}{node}: {}", self.pod, self.state)?;
-        self.event.as_deref().map_or(Ok(()), |event| write!(f, " ({event})"))
-    }
-}
-
 fn lines(images: &[(String, Place)]) -> String {
     images.iter().map(|(image, place)| format!("\n  {image} ({place})")).collect()
+}
+
+fn texts(missing: &[(String, String)]) -> String {
+    missing.iter().map(|(what, place)| format!("\n  {what} ({place})")).collect()
+}
+
+fn numbers(known: &[u64]) -> String {
+    match known {
+        [] => String::new(),
+        known => format!(", but {}", known.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 fn pods(blocked: &[Blocked]) -> String {
@@ -139,7 +198,8 @@ impl AppError {
     /// Its reason code, where it is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::NotCarried { .. } | Self::NotInRelease { .. } => Some(Code::NotInRelease),
+            Self::NotCarried { .. } | Self::NotInRelease { .. } | Self::NotLive { .. } => Some(Code::NotInRelease),
+            Self::Revisions { source, .. } => Some(source.code()),
             Self::Revoked(_) => Some(Code::Revoked),
             Self::TwoCharts { .. }
             | Self::OtherCluster { .. }
@@ -147,7 +207,16 @@ impl AppError {
             | Self::Render { .. }
             | Self::Yaml { .. } => Some(Code::Spec),
             Self::Tool(error) => error.code(),
-            Self::Program(_) | Self::NotReady { .. } | Self::Io { .. } => None,
+            Self::Program(_)
+            | Self::NotReady { .. }
+            | Self::Hook { .. }
+            | Self::Busy { .. }
+            | Self::NothingKnown { .. }
+            | Self::NothingEarlier { .. }
+            | Self::NoSuchRevision { .. }
+            | Self::NotWhole { .. }
+            | Self::NotKept { .. }
+            | Self::Io { .. } => None,
         }
     }
 
@@ -158,7 +227,7 @@ impl AppError {
 
     /// Whether trying again may help.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Program(_) | Self::NotReady { .. } | Self::Io { .. })
+        matches!(self, Self::Program(_) | Self::NotReady { .. } | Self::Busy { .. } | Self::Io { .. })
     }
 
     /// What to do about it.
@@ -174,19 +243,43 @@ impl AppError {
                  `sealock release show` marks what is revoked"
                     .into()
             }
-            Self::NotReady { blocked, .. } if blocked.iter().any(Blocked::cannot_pull) => {
-                "the node cannot pull from the site registry: look at `systemctl status sealock` at the station, then run this again"
+            Self::NotReady { blocked, .. } => what_to_do(blocked).into(),
+            Self::Hook { .. } => {
+                "what the chart had installed before the hook ran is in the cluster. Correct what the hook needs and apply again, \
+                 or go back with `sealock app rollback`"
                     .into()
             }
-            Self::NotReady { .. } => "kubelet goes on trying; run this again to go on waiting".into(),
+            Self::NothingKnown { .. } => "`sealock app apply` writes down what it does from now on".into(),
+            Self::NothingEarlier { .. } | Self::NoSuchRevision { .. } | Self::NotWhole { .. } => {
+                "nothing was changed on the cluster. `sealock app history` lists what is known; `sealock app apply` brings what a \
+                 spec says"
+                    .into()
+            }
+            Self::NotKept { .. } => {
+                "nothing was changed on the cluster. Helm keeps its history in the cluster: if that was made anew, apply the spec"
+                    .into()
+            }
+            Self::NotLive { .. } => {
+                "nothing was changed on the cluster. `sealock release list` shows which releases are live; a bundle that is carried \
+                 in again brings back what was retired"
+                    .into()
+            }
             Self::Render { .. } => "the values files of the app spec are what the chart was given".into(),
             _ => return None,
         })
     }
 }
 
-impl Blocked {
-    fn cannot_pull(&self) -> bool {
-        self.state.contains("ImagePull") || self.state.contains("ErrImage")
+/// What helps most pods that are held up.
+fn what_to_do(blocked: &[Blocked]) -> &'static str {
+    let is_there = |trouble| blocked.iter().any(|pod| pod.trouble == trouble);
+    if is_there(Trouble::Pull) {
+        "the node cannot pull from the site registry: look at `systemctl status sealock` at the station, then run this again"
+    } else if is_there(Trouble::Crash) {
+        "what the container logged says why it ends. Correct values or manifests and apply again, or go back with `sealock app rollback`"
+    } else if is_there(Trouble::Unscheduled) {
+        "no node takes the pod, and the scheduler says what each lacks. Change what the app asks for, or add a node; kubelet goes on trying"
+    } else {
+        "kubelet goes on trying; run this again to go on waiting"
     }
 }

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crate::programs::{ProgramError, Surroundings};
 
-/// How long a call may take that asks nobody.
-const CALL: Duration = Duration::from_secs(120);
-
 /// Helm and kubectl of the release, and what they see.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -24,12 +21,6 @@ impl Programs {
         limit: Duration,
     ) -> Result<Vec<u8>, ProgramError> {
         self.surroundings.run(&self.kubectl, arguments, stdin, limit).await
-    }
-
-    /// Where things go that name no namespace. As a flag it would forbid every other.
-    pub(super) async fn use_namespace(&self, namespace: &str) -> Result<(), ProgramError> {
-        let arguments = ["config", "set-context", "--current", "--namespace", namespace];
-        self.kubectl(&arguments, b"", CALL).await.map(drop)
     }
 
     pub(super) async fn helm(&self, arguments: &[&str], limit: Duration) -> Result<Vec<u8>, ProgramError> {

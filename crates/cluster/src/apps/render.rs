@@ -9,10 +9,12 @@ use sealock_trust::Digest;
 
 use super::objects::{self, Object};
 use super::programs::Programs;
+use super::revision::Named;
+use super::secrets;
 use super::{App, AppError, Chart, Place};
 use crate::programs::ProgramError;
 use crate::release::ReleaseView;
-use crate::revoked::Needed;
+use crate::revoked::{Needed, Revoked};
 use crate::tools::Toolbox;
 
 /// Rendering takes a moment; a chart that takes longer hangs.
@@ -22,38 +24,49 @@ const MAX_CHART: u64 = 64 << 20;
 /// A file of manifests at most.
 const MAX_MANIFESTS: u64 = 16 << 20;
 
-/// An app, rendered.
+/// An app as it is to be on its cluster.
 #[derive(Clone, Debug)]
-pub struct Rendered {
+pub(super) struct Rendered {
+    /// The namespace of all that names none.
+    pub(super) namespace: String,
     pub(super) charts: Vec<RenderedChart>,
     pub(super) manifests: Vec<RenderedManifests>,
     pub(super) objects: Vec<Object>,
-    alarms: Vec<Needed>,
+    pub(super) alarms: Vec<Needed>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct RenderedChart {
-    pub(super) chart: Chart,
-    pub(super) archive: PathBuf,
+    /// What the installation is called.
+    pub(super) name: String,
+    pub(super) namespace: String,
+    /// The chart in the release.
+    pub(super) chart: Named,
+    /// Where in its values secrets stand.
+    pub(super) secrets: Vec<String>,
+    /// How many tests it brings, which only somebody who asks for them runs.
+    pub(super) tests: usize,
+    pub(super) how: How,
+}
+
+/// How Helm gets to a chart's objects.
+#[derive(Clone, Debug)]
+pub(super) enum How {
+    /// From the archive, with these values files.
+    Install { archive: PathBuf, values: Vec<PathBuf> },
+    /// As they were, from what it keeps of a revision of its own.
+    Restore { revision: u64 },
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct RenderedManifests {
-    pub(super) name: String,
+    pub(super) file: Named,
     pub(super) content: Vec<u8>,
 }
 
 impl Rendered {
-    /// What it needs although it was revoked: a live cluster uses it, and the site has not confirmed.
-    pub fn alarms(&self) -> &[Needed] {
-        &self.alarms
-    }
-
     /// Every image that the app names, and who names it.
-    ///
-    /// # Errors
-    /// A text in an image's place that is none.
-    pub fn images(&self) -> Result<Vec<(Reference, Place)>, AppError> {
+    pub(super) fn images(&self) -> Result<Vec<(Reference, Place)>, AppError> {
         let mut found = Vec::new();
         for object in &self.objects {
             for image in objects::images(object)? {
@@ -73,48 +86,80 @@ pub(super) async fn render(
 ) -> Result<Rendered, AppError> {
     let folder = programs.surroundings.folder();
     let alarms = check_carried(app, toolbox)?;
-    let mut rendered = Rendered { charts: Vec::new(), manifests: Vec::new(), objects: Vec::new(), alarms };
+    let namespace = app.spec().namespace.to_string();
+    let mut rendered = Rendered { namespace, charts: Vec::new(), manifests: Vec::new(), objects: Vec::new(), alarms };
     for chart in &app.spec().charts {
         let archive = take_chart(chart, toolbox, folder)?;
         let text = template(app, chart, &archive, programs, kubernetes).await?;
-        rendered.objects.extend(objects::parse(&format!("chart {}", chart.name), &text)?);
-        rendered.charts.push(RenderedChart { chart: chart.clone(), archive });
+        add_chart(app, chart, (archive, &text), toolbox, &mut rendered)?;
     }
     for wanted in &app.spec().manifests {
         for carried in manifests(wanted, toolbox.release())? {
-            let content = toolbox.content(&carried.name, &carried.digest, MAX_MANIFESTS)?;
-            rendered.objects.extend(objects::parse(&carried.name, &String::from_utf8_lossy(&content))?);
-            rendered.manifests.push(RenderedManifests { name: carried.name.clone(), content });
+            add_manifests(
+                &Named { name: carried.name.clone(), digest: carried.digest.clone() },
+                toolbox,
+                &mut rendered,
+            )?;
         }
     }
     Ok(rendered)
 }
 
-/// Refuses images that are not in the release, or were revoked. Answers how many there are.
+fn add_chart(
+    app: &App,
+    chart: &Chart,
+    (archive, text): (PathBuf, &str),
+    toolbox: &Toolbox<'_>,
+    rendered: &mut Rendered,
+) -> Result<(), AppError> {
+    let namespace = app.namespace_of(chart).to_string();
+    let objects = objects::parse(&objects::origin_of_chart(chart.name.as_str()), &namespace, text)?;
+    let (tests, objects): (Vec<_>, Vec<_>) = objects.into_iter().partition(Object::is_test);
+    rendered.objects.extend(objects);
+    let carried = find_chart(chart, toolbox.release())?;
+    rendered.charts.push(RenderedChart {
+        name: chart.name.to_string(),
+        namespace,
+        chart: Named { name: carried.name.clone(), digest: carried.digest.clone() },
+        secrets: secrets::places(&app.secret_values_of(chart))?,
+        tests: tests.len(),
+        how: How::Install { archive, values: app.values_of(chart) },
+    });
+    Ok(())
+}
+
+/// Adds a file of manifests, out of the store.
+pub(super) fn add_manifests(file: &Named, toolbox: &Toolbox<'_>, rendered: &mut Rendered) -> Result<(), AppError> {
+    let content = toolbox.content(&file.name, &file.digest, MAX_MANIFESTS)?;
+    rendered.objects.extend(objects::parse(&file.name, &rendered.namespace, &String::from_utf8_lossy(&content))?);
+    rendered.manifests.push(RenderedManifests { file: file.clone(), content });
+    Ok(())
+}
+
+/// Refuses images that are not in the release, or were revoked. Answers all of them, once for each object that names one.
 ///
 /// # Errors
 /// [`AppError::NotInRelease`] and [`AppError::Revoked`], with all of them.
-pub(super) fn check_images(rendered: &mut Rendered, toolbox: &Toolbox<'_>) -> Result<usize, AppError> {
+pub(super) fn check_images(rendered: &mut Rendered, toolbox: &Toolbox<'_>) -> Result<Vec<Named>, AppError> {
     let release = toolbox.release();
-    let mut found: Vec<(Digest, String)> = Vec::new();
+    let mut found: Vec<(Named, String)> = Vec::new();
     let mut missing = Vec::new();
-    let images = rendered.images()?;
-    let count = images.len();
-    for (image, place) in images {
+    for (image, place) in rendered.images()? {
         match carried(&image, release) {
-            Some(digest) => found.push((digest, place.to_string())),
+            Some(digest) => found.push((Named { name: image.to_string(), digest }, place.to_string())),
             None => missing.push((image.to_string(), place)),
         }
     }
     if !missing.is_empty() {
         return Err(AppError::NotInRelease { release: release.number(), images: missing });
     }
-    rendered.alarms.extend(refuse_blocked(found.iter().map(|(digest, place)| (digest, place.clone())), toolbox)?);
-    Ok(count)
+    let wanted = found.iter().map(|(image, place)| (&image.digest, place.clone()));
+    rendered.alarms.extend(refuse_blocked(wanted, toolbox.revoked())?);
+    Ok(found.into_iter().map(|(image, _)| image).collect())
 }
 
 /// The digest of the reference that `image` is in the release.
-fn carried(image: &Reference, release: ReleaseView<'_>) -> Option<Digest> {
+pub(super) fn carried(image: &Reference, release: ReleaseView<'_>) -> Option<Digest> {
     match image.digest() {
         Some(digest) => release.references().iter().any(|carried| carried.digest == *digest).then(|| digest.clone()),
         None => release.image(&image.to_string()).ok().map(|image| image.digest),
@@ -132,15 +177,15 @@ fn check_carried(app: &App, toolbox: &Toolbox<'_>) -> Result<Vec<Needed>, AppErr
             found.push((&carried.digest, format!("manifests {wanted}")));
         }
     }
-    refuse_blocked(found, toolbox)
+    refuse_blocked(found, toolbox.revoked())
 }
 
 /// What is revoked among what is wanted, where a live cluster uses it already.
-fn refuse_blocked<'a>(
+pub(super) fn refuse_blocked<'a>(
     wanted: impl IntoIterator<Item = (&'a Digest, String)>,
-    toolbox: &Toolbox<'_>,
+    revoked: &Revoked,
 ) -> Result<Vec<Needed>, AppError> {
-    let needed = Needed::among(wanted, toolbox.revoked());
+    let needed = Needed::among(wanted, revoked);
     let (blocked, alarms): (Vec<_>, Vec<_>) = needed.into_iter().partition(|needed| needed.fact.blocked);
     if blocked.is_empty() { Ok(alarms) } else { Err(AppError::Revoked(blocked)) }
 }
@@ -184,9 +229,9 @@ async fn template(
     programs: &Programs,
     kubernetes: &str,
 ) -> Result<String, AppError> {
-    let values = values_arguments(app, chart);
+    let values = values_arguments(&app.values_of(chart));
     let archive = archive.to_string_lossy();
-    let mut arguments = vec!["template", chart.name.as_str(), &*archive, "--include-crds", "--skip-tests"];
+    let mut arguments = vec!["template", chart.name.as_str(), &*archive, "--include-crds"];
     arguments.extend(["--namespace", app.namespace_of(chart).as_str(), "--kube-version", kubernetes]);
     arguments.extend(values.iter().map(String::as_str));
     match programs.helm(&arguments, RENDER).await {
@@ -196,17 +241,8 @@ async fn template(
     }
 }
 
-/// What Helm is told to install a chart, or to bring it to another version.
-pub(super) fn upgrade_arguments(app: &App, rendered: &RenderedChart) -> Vec<String> {
-    let chart = &rendered.chart;
-    let archive = rendered.archive.to_string_lossy();
-    let words =
-        ["upgrade", "--install", chart.name.as_str(), &*archive, "--namespace", app.namespace_of(chart).as_str()];
-    words.into_iter().map(str::to_owned).chain(values_arguments(app, chart)).collect()
-}
-
-fn values_arguments(app: &App, chart: &Chart) -> Vec<String> {
-    app.values_of(chart).iter().flat_map(|path| ["--values".to_owned(), path.to_string_lossy().into_owned()]).collect()
+pub(super) fn values_arguments(files: &[PathBuf]) -> Vec<String> {
+    files.iter().flat_map(|path| ["--values".to_owned(), path.to_string_lossy().into_owned()]).collect()
 }
 
 /// The files of manifests called `wanted`, or below it, in the order of their names.
@@ -237,7 +273,7 @@ mod tests {
     use sealock_store::{Published, Store};
 
     use super::*;
-    use crate::revoked::{Fact, Revoked};
+    use crate::revoked::Fact;
 
     const APP: &str = "\
 apiVersion: apps/v1
@@ -281,9 +317,10 @@ spec: {containers: [{name: app, image: 'quay.io/team/app:v1'}, {name: web, image
         let folder = tempfile::tempdir().unwrap();
         let (store, release) = (Store::init(folder.path()).unwrap(), release());
         let toolbox = Toolbox::new(&store, ReleaseView::new(&release), revoked, folder.path().join("bin"));
-        let objects = objects::parse("manifests/pumps.yaml", APP).unwrap();
-        let mut rendered = Rendered { charts: Vec::new(), manifests: Vec::new(), objects, alarms: Vec::new() };
-        assert_eq!(check_images(&mut rendered, &toolbox)?, 3);
+        let objects = objects::parse("manifests/pumps.yaml", "default", APP).unwrap();
+        let (namespace, charts, manifests, alarms) = ("default".into(), Vec::new(), Vec::new(), Vec::new());
+        let mut rendered = Rendered { namespace, charts, manifests, objects, alarms };
+        assert_eq!(check_images(&mut rendered, &toolbox)?.len(), 3);
         Ok(rendered.alarms)
     }
 

@@ -121,6 +121,11 @@ impl App {
         chart.values.iter().chain(&chart.values_from).map(|path| self.folder.join(path)).collect()
     }
 
+    /// Those among them that hold secrets.
+    pub(super) fn secret_values_of(&self, chart: &Chart) -> Vec<PathBuf> {
+        chart.values_from.iter().map(|path| self.folder.join(path)).collect()
+    }
+
     fn check(&self) -> Result<(), SpecError> {
         if self.spec.charts.is_empty() && self.spec.manifests.is_empty() {
             return Err(SpecError::new("spec", "has neither charts nor manifests"));

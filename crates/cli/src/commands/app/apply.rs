@@ -2,38 +2,35 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use sealock_cluster::apps::{self, App, Applied, Checked, Progress};
-use serde::{Deserialize, Serialize};
+use sealock_cluster::apps::{self, App, Applied, Attempt, Progress, Records};
+use serde::Serialize;
 
+use super::bound::Need;
+use super::told::Told;
 use crate::commands::cluster::running::Running;
 use crate::commands::cluster::target::misread;
 use crate::commands::trust::revocations;
 use crate::context::Context;
-use crate::error::{CommandError, Result};
+use crate::error::Result;
 use crate::files;
-use crate::ui::{Ui, took};
+use crate::time;
+use crate::ui::took;
 
 /// Install or update an application from the release
 ///
 /// Renders charts and manifests first, and refuses images that are not in the release, or were revoked, before the cluster
-/// is touched. Then waits until everything is ready, and says which pod is not and why.
+/// is touched. What an earlier apply put there and the spec has no more is taken away. Then waits until everything is ready, and
+/// says which pod is not and why. Each apply is a revision: `app history` lists them, `app rollback` brings one back.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     /// The app spec (kind: App)
     #[arg(short, long, value_name = "FILE", default_value = "app.yaml")]
     file: PathBuf,
-    /// Seconds to wait until everything is ready
+    /// Seconds to wait until everything is ready, and for each hook of a chart
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u64,
-}
-
-/// What an application needs.
-#[derive(Default, Serialize, Deserialize)]
-struct Bound {
-    releases: BTreeSet<u64>,
 }
 
 #[derive(Serialize)]
@@ -67,87 +64,44 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let toolbox = running.toolbox();
     let target = running.target(&toolbox);
     let runtime = context.runtime()?;
+    let (started, told) = (Instant::now(), Told::default());
+    let prepared = runtime.block_on(apps::prepare(&app, &target))?;
+    revocations::alarm(prepared.alarms(), context);
+    let (name, folder) = (app.name().as_str(), running.folder());
+    let known = apps::read_records(folder, name)?;
+    let would_change = runtime.block_on(prepared.would_change(known.as_ref()));
     if context.dry_run {
-        return show_prospect(&app, &runtime.block_on(apps::check(&app, &target))?, context);
+        return show_prospect(&app, prepared.images(), would_change, context);
     }
-    let started = Instant::now();
-    let told = Told::default();
-    let timeout = Duration::from_secs(args.timeout);
-    // From the first object on, pods may need images of this release; those of the one before do until all are ready.
-    bind(running.folder(), &app, running.release(), true)?;
-    let applied = runtime.block_on(apps::apply(&app, &target, timeout, &|event| told.tell(context, event)))?;
-    bind(running.folder(), &app, running.release(), false)?;
-    show(&app, &applied, started.elapsed(), context)
+    let (objects, images) = (prepared.objects(), prepared.images());
+    context.ui.done(format_args!("rendered {objects} objects with {images} images, all in the release"));
+    let mut records = Records::open(folder, app.spec().cluster.as_str(), name)?;
+    let need = Need { folder, app: name, releases: BTreeSet::from([running.release()]) };
+    need.begin()?;
+    let tell = |event: &Progress<'_>| told.tell(&context.ui, event);
+    let attempt = Attempt { at: time::now(), timeout: Duration::from_secs(args.timeout), progress: &tell };
+    let applied = runtime.block_on(prepared.apply(&mut records, &attempt))?;
+    need.settle()?;
+    show(&app, (&applied, would_change), started.elapsed(), context)
 }
 
-/// Writes down which releases the application needs (docs/formats/plan.md): they stay live.
-fn bind(folder: &std::path::Path, app: &App, release: u64, keep_others: bool) -> Result<()> {
-    let path = folder.join("apps").join(format!("{}.json", app.name()));
-    let before = if keep_others && path.exists() {
-        let text = files::read_text(&path)?;
-        serde_json::from_str::<Bound>(&text)
-            .map_err(|error| CommandError::failed(format!("{} is damaged: {error}", path.display())))?
-    } else {
-        Bound::default()
-    };
-    let mut releases = before.releases;
-    releases.insert(release);
-    let made = std::fs::create_dir_all(folder.join("apps"));
-    made.map_err(|error| CommandError::from(error).context(format!("making a folder in {}", folder.display())))?;
-    let text = serde_json::to_vec(&Bound { releases });
-    files::replace(&path, &text.map_err(|error| CommandError::internal(error.to_string()))?)
-}
-
-/// Says what has changed since it was said last.
-#[derive(Default)]
-struct Told(Mutex<Vec<String>>);
-
-impl Told {
-    fn tell(&self, context: &Context, progress: &Progress<'_>) {
-        let ui = &context.ui;
-        match progress {
-            Progress::Rendered { objects, images, alarms } => {
-                revocations::alarm(alarms, context);
-                ui.done(format_args!("rendered {objects} objects with {images} images, all in the release"));
-            }
-            Progress::Chart { name } => ui.done(format_args!("chart {name} is installed")),
-            Progress::Manifests { name } => ui.done(format_args!("{name} is applied")),
-            Progress::Waiting { ready, total, pending } => self.waiting(ui, *ready, *total, pending),
-        }
-    }
-
-    fn waiting(&self, ui: &Ui, ready: usize, total: usize, pending: &[String]) {
-        let Ok(mut before) = self.0.lock() else { return };
-        if *before == pending {
-            return;
-        }
-        ui.note(format_args!("  {ready} of {total} ready"));
-        for reason in pending {
-            ui.note(format_args!("    waiting for {reason}"));
-        }
-        *before = pending.to_vec();
-    }
-}
-
-fn show_prospect(app: &App, checked: &Checked, context: &Context) -> Result<()> {
-    revocations::alarm(checked.rendered.alarms(), context);
+fn show_prospect(app: &App, images: usize, would_change: bool, context: &Context) -> Result<()> {
     context.ui.note("every image is in the release; nothing was applied");
     let (app, cluster) = (app.name().to_string(), app.spec().cluster.to_string());
-    let text = match checked.would_change {
-        true => format!("app {app} would change something on cluster {cluster}"),
+    let text = match would_change {
+        true => format!("app {app} would change something on cluster {cluster}: `sealock app diff` says what"),
         false => format!("nothing to do: app {app} is on cluster {cluster} as the release has it"),
     };
-    let prospect = Prospect { app, cluster, images: checked.images, would_change: checked.would_change };
-    context.ui.result(&prospect, text)
+    context.ui.result(&Prospect { app, cluster, images, would_change }, text)
 }
 
-fn show(app: &App, applied: &Applied, duration: Duration, context: &Context) -> Result<()> {
+fn show(app: &App, (applied, changed): (&Applied, bool), duration: Duration, context: &Context) -> Result<()> {
     let outcome = Outcome {
         app: app.name().to_string(),
         cluster: app.spec().cluster.to_string(),
         objects: applied.objects,
         images: applied.images,
-        changed: applied.changed,
+        changed,
         ready: applied.workloads.len(),
     };
     let text = format!(

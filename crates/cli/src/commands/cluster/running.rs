@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_cluster::apps::Target;
+use sealock_cluster::apps::{LiveRelease, Target};
 use sealock_cluster::operator::kubeconfig;
 use sealock_cluster::release::ReleaseView;
 use sealock_cluster::revoked::Revoked;
@@ -67,6 +67,19 @@ impl Running {
     /// The release that its programs and images come from.
     pub fn release(&self) -> u64 {
         self.release.release.number
+    }
+
+    /// Every release that the site still serves, the newest first, and what of it is revoked.
+    ///
+    /// # Errors
+    /// Store, trust directory or plans cannot be read.
+    pub fn live(&self, context: &Context) -> Result<Vec<LiveRelease>> {
+        let releases = self.station.store.live_releases(self.station.site.site_keys())?;
+        let with_facts = releases.into_iter().map(|published| {
+            let revoked = revocations::facts(&self.station, &published, context)?;
+            Ok(LiveRelease { published, revoked })
+        });
+        with_facts.collect()
     }
 
     /// Where the station keeps what it knows of the cluster.
