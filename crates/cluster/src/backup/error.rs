@@ -55,6 +55,16 @@ pub enum BackupError {
         /// Why.
         why: &'static str,
     },
+    /// A place where no station is restored to.
+    #[error("nothing is restored to {path}: {why}", path = .path.display())]
+    NotAPlace {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A station is there, where one is to be restored.
     #[error("this machine is a station already: {path} is there", path = .path.display())]
     Occupied {
@@ -219,6 +229,7 @@ impl BackupError {
             Self::Occupied { .. } => {
                 "use a machine that is none, or another `--state-dir`; what is there is never overwritten".into()
             }
+            Self::NotAPlace { remedy, .. } => (*remedy).into(),
             Self::NoOwner { what, name, .. } => format!("make the {what} {name} first, as the other machine had it, and run the command again"),
             Self::Busy { .. } => "wait for it, and run the command again".into(),
             Self::NoRoom { .. } => "make room on that host: its etcd would be the first to suffer".into(),

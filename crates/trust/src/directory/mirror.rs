@@ -114,7 +114,19 @@ impl TrustDirectory {
     /// # Errors
     /// [`DirectoryError::Damaged`], [`DirectoryError::Seal`], [`DirectoryError::Io`].
     pub fn came_back(&self, place: String) -> Result<(), DirectoryError> {
-        self.freeze(&Mirror::of(place, self.generation()? + 1))
+        match self.frozen()? {
+            // It was an older copy already.
+            Some(_) => Ok(()),
+            None => self.freeze(&Mirror::of(place, self.generation()? + 1)),
+        }
+    }
+
+    /// The state is about to get this generation, by something that settles nothing: it must not catch up with the mirror that froze imports.
+    pub(super) fn stay_frozen(&self, generation: u64) -> Result<(), DirectoryError> {
+        match self.frozen()? {
+            Some(mirror) if mirror.generation <= generation => self.freeze(&Mirror::of(mirror.place, generation + 1)),
+            _ => Ok(()),
+        }
     }
 
     /// Not sealed: whoever finds it out need not have the site's key, and to remove it is no more than to restore.
@@ -158,7 +170,7 @@ impl TrustDirectory {
         let mirror = self.frozen()?.ok_or(DirectoryError::NotFrozen)?;
         let signed = ResolveState::verify(token, seal.root(), now);
         let (said, token) = signed.map_err(DirectoryError::Resolution)?;
-        let resolution = self.change(Some(seal), |state| {
+        let settle = |state: &mut State| {
             if said.found != state.generation || said.mirror != mirror {
                 return Err(DirectoryError::Resolution(said.clone().refused_as_another()));
             }
@@ -167,7 +179,8 @@ impl TrustDirectory {
             state.generation = state.generation.max(mirror.generation);
             state.resolutions.push(resolution.clone());
             Ok(resolution)
-        })?;
+        };
+        let resolution = self.change_and(Some(seal), settle, |_| Ok(()))?;
         let path = self.path().join(FROZEN);
         std::fs::remove_file(&path).map_err(DirectoryError::io("remove", &path))?;
         Ok(resolution)

@@ -153,11 +153,21 @@ impl TrustDirectory {
 
     /// Reads, changes and writes the state as one step, sealed by `seal`. Where nothing changes nothing is written.
     ///
-    /// Whatever file the change makes the state name must be written by then.
+    /// Whatever file the change makes the state name must be written by then. Imports that were frozen stay so.
     pub(super) fn change<T, E: From<DirectoryError>>(
         &self,
         seal: Option<&SiteKeys>,
         change: impl FnOnce(&mut State) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.change_and(seal, change, |after| self.stay_frozen(after.generation))
+    }
+
+    /// As [`Self::change`]; `before_writing` is called with the state that is about to be written.
+    pub(super) fn change_and<T, E: From<DirectoryError>>(
+        &self,
+        seal: Option<&SiteKeys>,
+        change: impl FnOnce(&mut State) -> Result<T, E>,
+        before_writing: impl FnOnce(&State) -> Result<(), DirectoryError>,
     ) -> Result<T, E> {
         let _lock = self.lock()?;
         let before = self.state()?;
@@ -165,6 +175,7 @@ impl TrustDirectory {
         let changed = change(&mut after)?;
         if after != before {
             after.generation += 1;
+            before_writing(&after)?;
             self.write_state(&after, seal)?;
         }
         Ok(changed)

@@ -18,7 +18,10 @@ impl Draft {
     /// # Errors
     /// The site's key does not sign, or the file cannot be written.
     pub fn finish_station(self, manifest: &StationManifest, keys: &SiteKeys) -> Result<Digest, BackupError> {
-        self.finish_with(&manifest.sign(keys)?)
+        let envelope = manifest.sign(keys)?;
+        // What is longer than a reader takes is found out now.
+        StationManifest::open(&envelope, keys.root())?;
+        self.finish_with(&envelope)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The station's part: its files, in a fixed order, encrypted on their way out.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use tar::{Builder, EntryType, Header};
 
-use super::names::{FOLDERS_OF_STORE, OF_STORE, PARTS, SETTINGS, STATE, is_passed_over};
+use super::names::{FOLDERS_OF_STORE, OF_STORE, PARTS, SETTINGS, STATE, is_passed_over, may_be_folder, may_be_in};
 use super::owners::Owners;
 use crate::backup::{BackupError, Recipients};
 
@@ -78,43 +79,53 @@ impl<W: Write> Gatherer<W> {
 
     /// What stands at `path`, and below it; nothing where there is nothing.
     fn tree(&mut self, name: &str, path: &Path, depth: usize) -> Result<(), BackupError> {
-        let Some(found) = look(path)? else { return Ok(()) };
+        let Some(mut found) = look(path)? else { return Ok(()) };
         if depth > DEEPEST {
             return Err(BackupError::NotTaken { path: path.into(), why: "it is nested too deeply" });
         }
-        let kind = found.file_type();
-        if kind.is_symlink() && name == LINK {
-            return self.link(name, path, &found);
-        }
-        // Settings may be links, to a certificate that another program renews: what they lead to is taken.
-        let found = if kind.is_symlink() { fs::metadata(path).map_err(BackupError::io("read", path))? } else { found };
-        if found.is_file() {
-            return self.file(name, path, &found);
-        }
-        if found.is_dir() && !kind.is_symlink() {
-            self.folder(name, path)?;
-            for (child, path) in children(path)? {
-                self.tree(&format!("{name}/{child}"), &path, depth + 1)?;
+        if found.is_symlink() {
+            match name.starts_with(SETTINGS) {
+                // Settings may be links, to a certificate that another program renews: what they lead to is taken.
+                true => found = fs::metadata(path).map_err(BackupError::io("follow the link", path))?,
+                false if name == LINK => return self.link(name, path, &found),
+                false => return Err(BackupError::NotTaken { path: path.into(), why: "it is a link" }),
             }
-            return Ok(());
         }
-        match found.file_type().is_socket() {
-            true => Ok(()),
+        if found.is_dir() {
+            self.folder(name, path)?;
+            return children(path)?
+                .into_iter()
+                .try_for_each(|(child, path)| self.tree(&format!("{name}/{child}"), &path, depth + 1));
+        }
+        match found.is_file() {
+            true if is_passed_over(name) => Ok(()),
+            true => self.file(name, path),
+            false if found.file_type().is_socket() => Ok(()),
             false => Err(BackupError::NotTaken { path: path.into(), why: "it is neither a file nor a folder" }),
         }
     }
 
+    /// The folder at `path`, without what is in it. It may be a link to one on another disk.
     fn folder(&mut self, name: &str, path: &Path) -> Result<(), BackupError> {
-        match look(path)? {
-            Some(found) => self.append(name, path, (EntryType::Directory, &found, 0), io::empty()),
-            None => Ok(()),
+        if look(path)?.is_none() {
+            return Ok(());
+        }
+        let found = fs::metadata(path).map_err(BackupError::io("look at", path))?;
+        match found.is_dir() {
+            true => self.append(name, path, (EntryType::Directory, &found, 0), io::empty()),
+            false => Err(BackupError::NotTaken { path: path.into(), why: "it is no folder" }),
         }
     }
 
-    /// So much of it as was there when it was looked at: a log may go on.
-    fn file(&mut self, name: &str, path: &Path, found: &Metadata) -> Result<(), BackupError> {
-        let file = File::open(path).map_err(BackupError::io("open", path))?;
-        self.append(name, path, (EntryType::Regular, found, found.len()), file.take(found.len()))
+    /// So much of it as was there when it was opened: a log may go on, and another file may take its name.
+    fn file(&mut self, name: &str, path: &Path) -> Result<(), BackupError> {
+        let mut options = OpenOptions::new();
+        if !name.starts_with(SETTINGS) {
+            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        }
+        let file = options.read(true).open(path).map_err(BackupError::io("open", path))?;
+        let found = file.metadata().map_err(BackupError::io("look at", path))?;
+        self.append(name, path, (EntryType::Regular, &found, found.len()), file.take(found.len()))
     }
 
     fn link(&mut self, name: &str, path: &Path, found: &Metadata) -> Result<(), BackupError> {
@@ -153,6 +164,9 @@ impl<W: Write> Gatherer<W> {
         (kind, found, size): (EntryType, &Metadata, u64),
     ) -> Result<Header, BackupError> {
         let too_long = |_| BackupError::NotTaken { path: path.into(), why: "its name is too long for a backup" };
+        if !(may_be_in(name) || kind == EntryType::Directory && may_be_folder(name)) {
+            return Err(BackupError::NotTaken { path: path.into(), why: "its name has no place in a backup" });
+        }
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_path(name).map_err(too_long)?;
@@ -191,7 +205,7 @@ fn look(path: &Path) -> Result<Option<Metadata>, BackupError> {
     }
 }
 
-/// What stands in the folder, by name, sorted; without locks and what is in the making.
+/// What stands in the folder, by name, sorted.
 fn children(folder: &Path) -> Result<Vec<(String, PathBuf)>, BackupError> {
     let reading = |error| BackupError::io("read", folder)(error);
     let mut found = Vec::new();
@@ -201,9 +215,7 @@ fn children(folder: &Path) -> Result<Vec<(String, PathBuf)>, BackupError> {
         let Some(name) = name else {
             return Err(BackupError::NotTaken { path, why: "its name is not UTF-8" });
         };
-        if !is_passed_over(name) {
-            found.push((name.to_owned(), path));
-        }
+        found.push((name.to_owned(), path));
     }
     found.sort();
     Ok(found)

@@ -28,9 +28,11 @@ pub(super) fn may_be_folder(path: &str) -> bool {
         || may_be_in(path)
 }
 
-/// Locks, and files in the making.
-pub(super) fn is_passed_over(name: &str) -> bool {
-    name == "lock" || name.ends_with(".tmp") || name.starts_with('.') && name.ends_with(".new")
+/// Whether the file of this path is a lock, or in the making.
+pub(super) fn is_passed_over(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_of_state = path.starts_with("state/") && (name == "lock" || name.ends_with(".tmp"));
+    is_of_state || name.starts_with('.') && name.ends_with(".new")
 }
 
 /// Whether a file of this name may be in a backup of a station.

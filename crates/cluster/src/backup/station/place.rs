@@ -3,11 +3,12 @@
 //! All of it is laid into one folder first, and judged there; then its parts are moved into place, `trust` last: until then the machine is
 //! no station. Cut off anywhere, the same call goes on.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use sealock_trust::TrustDirectory;
 
 use super::file::StationBackup;
@@ -45,32 +46,83 @@ pub struct Restored {
 /// There is a station already; the backup does not open, or is not what its site has signed. Then nothing is in place.
 pub fn restore(backup: &StationBackup, identities: &Identities, places: &Places<'_>) -> Result<Restored, BackupError> {
     if look(places.state)?.is_none() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(places.state)
-            .map_err(BackupError::io("make", places.state))?;
+        make(places.state)?;
     }
     let _alone = alone_in(places.state)?;
+    check_place(places.state)?;
     let laid = places.state.join(format!("{PREFIX}{}", backup.digest().hex()));
+    clear_others(places.state, &laid)?;
+    let waiting = match look(&laid)? {
+        Some(_) => PARTS.into_iter().filter(|part| laid.join(STATE).join(part).exists()).collect(),
+        None => PARTS.to_vec(),
+    };
+    check_vacant(places.state, &waiting)?;
     if look(&laid)?.is_none() {
-        check_vacant(places.state)?;
         lay(backup, identities, &laid)?;
     }
     let beside = put_settings(&laid.join(SETTINGS), places.settings)?;
     for part in PARTS {
         put(&laid.join(STATE).join(part), &places.state.join(part))?;
     }
-    adopt_mode(&laid.join(STATE), places.state)?;
-    sync(places.state)?;
+    let adopted = look(&laid.join(STATE))?;
     fs::remove_dir_all(&laid).map_err(BackupError::io("remove", &laid))?;
+    // Last: the folder may be somebody else's from here on.
+    if let Some(adopted) = adopted {
+        give(places.state, (adopted.uid(), adopted.gid()), adopted.mode() & 0o777)?;
+    }
     sync(places.state)?;
     Ok(Restored { beside })
 }
 
-/// A station that is there is not overwritten. Folders without a file are none.
-fn check_vacant(state: &Path) -> Result<(), BackupError> {
+/// What is laid here is believed afterwards: so nobody else may write here.
+fn check_place(state: &Path) -> Result<(), BackupError> {
+    let found = fs::metadata(state).map_err(BackupError::io("look at", state))?;
+    let is_own = |found: &Metadata| found.uid() == geteuid().as_raw() && found.mode() & 0o022 == 0;
+    let refused = |path: &Path, why, remedy| Err(BackupError::NotAPlace { path: path.into(), why, remedy });
+    if !is_own(&found) {
+        return refused(
+            state,
+            "others can write to it",
+            "make it root's alone (`chown root: DIR && chmod 755 DIR`), or use another `--state-dir`; it gets the owner and mode of the backup in the end",
+        );
+    }
     for part in PARTS {
+        let path = state.join(part);
+        if look(&path)?.is_some_and(|part| part.dev() != found.dev()) {
+            return refused(
+                &path,
+                "it is on a filesystem of its own, and what is restored is moved into place",
+                "unmount it, restore, and move the part to its filesystem afterwards",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What an attempt with another backup has left: keys may lie in it. One that is whole is somebody's unfinished work.
+fn clear_others(state: &Path, laid: &Path) -> Result<(), BackupError> {
+    for entry in fs::read_dir(state).map_err(BackupError::io("read", state))? {
+        let path = entry.map_err(BackupError::io("read", state))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with(PREFIX) || path == laid {
+            continue;
+        }
+        if name.ends_with(".new") {
+            remove(&path)?;
+            continue;
+        }
+        return Err(BackupError::NotAPlace {
+            path,
+            why: "another backup was being restored, and was cut off",
+            remedy: "run that restore again to its end, or remove the folder that it has left",
+        });
+    }
+    Ok(())
+}
+
+/// A station that is there is not overwritten. Folders without a file are none.
+fn check_vacant(state: &Path, parts: &[&str]) -> Result<(), BackupError> {
+    for part in parts {
         if let Some(path) = file_in(&state.join(part))? {
             return Err(BackupError::Occupied { path });
         }
@@ -115,30 +167,27 @@ fn lay_into(backup: &StationBackup, identities: &Identities, new: &Path) -> Resu
     let mut folders = Vec::new();
     backup.each(identities, |entry, content| {
         let path = new.join(&entry.name);
-        lay_one(entry, &path, content)?;
-        give_to(entry, &path, &owners)?;
-        if entry.kind == Kind::Folder {
-            folders.push((path, entry.mode));
+        match &entry.kind {
+            Kind::Folder => {
+                DirBuilder::new().mode(0o700).create(&path).map_err(BackupError::io("make", &path))?;
+                folders.push((path, entry.clone()));
+                Ok(())
+            }
+            Kind::Link(target) => {
+                symlink(target, &path).map_err(BackupError::io("make the link", &path))?;
+                give_to(entry, &path, &owners)
+            }
+            Kind::File => {
+                let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+                let mut file = made.map_err(BackupError::io("create", &path))?;
+                io::copy(content, &mut file).map_err(BackupError::io("write", &path))?;
+                give_to(entry, &path, &owners)
+            }
         }
-        Ok(())
     })?;
     judge(backup, &new.join(STATE).join("trust"))?;
     // Only now: a folder that nobody may write to could not have been filled.
-    folders.iter().rev().try_for_each(|(path, mode)| sync(path).and_then(|()| set_mode(path, *mode)))
-}
-
-fn lay_one(entry: &Entry, path: &Path, content: &mut dyn Read) -> Result<(), BackupError> {
-    match &entry.kind {
-        Kind::Folder => DirBuilder::new().mode(0o700).create(path).map_err(BackupError::io("make", path)),
-        Kind::Link(target) => symlink(target, path).map_err(BackupError::io("make the link", path)),
-        Kind::File => {
-            let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            let mut file = made.map_err(BackupError::io("create", path))?;
-            io::copy(content, &mut file).map_err(BackupError::io("write", path))?;
-            set_mode(path, entry.mode)?;
-            file.sync_all().map_err(BackupError::io("write", path))
-        }
-    }
+    folders.iter().rev().try_for_each(|(path, entry)| give_to(entry, path, &owners))
 }
 
 /// What it was owned by is asked for by name; without a name its number counts.
@@ -150,12 +199,19 @@ fn give_to(entry: &Entry, path: &Path, owners: &Owners) -> Result<(), BackupErro
     };
     let user = one("user", &entry.user, owners.user(&entry.user.name))?;
     let group = one("group", &entry.group, owners.group(&entry.group.name))?;
-    if matches!(entry.kind, Kind::Link(_)) {
-        return std::os::unix::fs::lchown(path, Some(user), Some(group)).map_err(BackupError::io("give away", path));
+    match entry.kind {
+        Kind::Link(_) => lchown(path, Some(user), Some(group)).map_err(BackupError::io("give away", path)),
+        Kind::File | Kind::Folder => give(path, (user, group), entry.mode),
     }
-    // A mode is set after it: giving away takes bits from it.
-    chown(path, Some(user), Some(group)).map_err(BackupError::io("give away", path))?;
-    if entry.kind == Kind::File { set_mode(path, entry.mode) } else { Ok(()) }
+}
+
+/// Gives a file or folder owner and mode, and makes it durable with them.
+fn give(path: &Path, (user, group): (u32, u32), mode: u32) -> Result<(), BackupError> {
+    // Opened before: its mode may keep us from it afterwards. And the mode after the owner, since giving away takes bits from it.
+    let file = File::open(path).map_err(BackupError::io("open", path))?;
+    fchown(&file, Some(user), Some(group)).map_err(BackupError::io("give away", path))?;
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(BackupError::io("set the mode of", path))?;
+    file.sync_all().map_err(BackupError::io("sync", path))
 }
 
 /// The trust state is the site's own, and the site has signed the backup. From here on it counts as an older copy.
@@ -187,31 +243,43 @@ fn put(from: &Path, to: &Path) -> Result<(), BackupError> {
 /// Puts each file of settings where none stands; beside it, where another one does.
 fn put_settings(from: &Path, to: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let mut beside = Vec::new();
-    let Some(_) = look(from)? else { return Ok(beside) };
+    let Some(found) = look(from)? else { return Ok(beside) };
     if look(to)?.is_none() {
-        DirBuilder::new().recursive(true).mode(0o755).create(to).map_err(BackupError::io("make", to))?;
-        adopt_mode(from, to)?;
+        make(to)?;
+        give(to, (found.uid(), found.gid()), found.mode() & 0o777)?;
     }
     let mut entries: Vec<_> = fs::read_dir(from)
         .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>())
         .map_err(BackupError::io("read", from))?;
     entries.sort();
     for name in entries {
-        let (from, mut to) = (from.join(&name), to.join(&name));
+        let (from, to) = (from.join(&name), to.join(&name));
         if from.is_dir() {
             beside.extend(put_settings(&from, &to)?);
             continue;
         }
-        if look(&to)?.is_some() {
-            if is_same(&from, &to)? {
-                continue;
-            }
-            to.as_mut_os_string().push(format!(".{BESIDE}"));
-            beside.push(to.clone());
+        let place = free_place(&from, &to)?;
+        if look(&place)?.is_none() {
+            copy(&from, &place)?;
         }
-        copy(&from, &to)?;
+        if place != to {
+            beside.push(place);
+        }
     }
     Ok(beside)
+}
+
+/// Where the file is to stand: `to`, or the first name beside it under which there is no other one.
+fn free_place(from: &Path, to: &Path) -> Result<PathBuf, BackupError> {
+    let mut place = to.to_owned();
+    for number in 1_u32.. {
+        if look(&place)?.is_none() || is_same(from, &place)? {
+            break;
+        }
+        place = to.to_owned();
+        place.as_mut_os_string().push(if number == 1 { format!(".{BESIDE}") } else { format!(".{BESIDE}-{number}") });
+    }
+    Ok(place)
 }
 
 fn is_same(one: &Path, other: &Path) -> Result<bool, BackupError> {
@@ -222,27 +290,22 @@ fn is_same(one: &Path, other: &Path) -> Result<bool, BackupError> {
 /// A copy, as the two may be on different filesystems; whole or not there.
 fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     let folder = to.parent().unwrap_or(to);
-    let made = tempfile::NamedTempFile::new_in(folder).map_err(BackupError::io("make a file in", folder))?;
+    let made = tempfile::Builder::new().prefix(".restored-").suffix(".new").tempfile_in(folder);
+    let made = made.map_err(BackupError::io("make a file in", folder))?;
+    let found = fs::symlink_metadata(from).map_err(BackupError::io("look at", from))?;
     fs::copy(from, made.path()).map_err(BackupError::io("write", to))?;
-    adopt_mode(from, made.path())?;
-    made.as_file().sync_all().map_err(BackupError::io("write", to))?;
-    made.persist(to).map_err(|error| BackupError::io("write", to)(error.error))?;
+    give(made.path(), (found.uid(), found.gid()), found.mode() & 0o777)?;
+    made.persist_noclobber(to).map_err(|error| BackupError::io("write", to)(error.error))?;
     sync(folder)
 }
 
-/// Owner and mode of `from`.
-fn adopt_mode(from: &Path, to: &Path) -> Result<(), BackupError> {
-    use std::os::unix::fs::MetadataExt;
-    let found = fs::metadata(from).map_err(BackupError::io("look at", from))?;
-    chown(to, Some(found.uid()), Some(found.gid())).map_err(BackupError::io("give away", to))?;
-    set_mode(to, found.mode() & 0o777)
+/// Makes a folder and what is missing above it, durably.
+fn make(folder: &Path) -> Result<(), BackupError> {
+    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(BackupError::io("make", folder))?;
+    folder.ancestors().skip(1).take(2).filter(|above| !above.as_os_str().is_empty()).try_for_each(sync)
 }
 
-fn set_mode(path: &Path, mode: u32) -> Result<(), BackupError> {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(BackupError::io("set the mode of", path))
-}
-
-fn look(path: &Path) -> Result<Option<fs::Metadata>, BackupError> {
+fn look(path: &Path) -> Result<Option<Metadata>, BackupError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         found => found.map(Some).map_err(BackupError::io("look at", path)),

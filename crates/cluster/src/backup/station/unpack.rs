@@ -7,7 +7,7 @@ use tar::{Archive, EntryType, Header};
 
 use super::gather::LINK;
 use super::manifest::StationManifest;
-use super::names::{may_be_folder, may_be_in};
+use super::names::{STATE, may_be_folder, may_be_in};
 use crate::backup::BackupError;
 
 /// Files of a station, at most: plans and journals are the many.
@@ -96,7 +96,9 @@ fn understood(header: &Header, name: &[u8]) -> Result<Entry, BackupError> {
     }
     Ok(Entry {
         kind,
-        mode: header.mode().map_err(|_| wrong("its header is malformed"))? & 0o777,
+        // Nobody else writes to a station's state.
+        mode: header.mode().map_err(|_| wrong("its header is malformed"))?
+            & if name.starts_with(STATE) { 0o755 } else { 0o777 },
         user: Owner { name: text(header.username_bytes()), number: number(header.uid())? },
         group: Owner { name: text(header.groupname_bytes()), number: number(header.gid())? },
         name,
