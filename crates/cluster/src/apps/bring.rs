@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::diff::server::{live, live_with_managers};
 use super::helm::{HelmState, Installation};
-use super::objects::{self, Object};
+use super::objects::{self, Object, origin_of_chart};
 use super::programs::Programs;
 use super::records::Records;
 use super::render::{How, Rendered, RenderedChart, RenderedManifests};
+use super::revision::{Revision, Revisions};
 use super::wait::{self, Workload};
 use super::{AppError, Attempt, ObjectId, Progress, Target, hooks};
 use crate::programs::{ProgramError, Surroundings};
@@ -42,6 +44,9 @@ impl Work {
         records: &mut Records,
         attempt: &Attempt<'_>,
     ) -> Result<Vec<Workload>, AppError> {
+        let others = records.others()?;
+        let gone = self.gone_charts(rendered, records, &others).await?;
+        self.check_moved(rendered, &gone).await?;
         self.make_namespaces(rendered).await?;
         self.use_namespace(&rendered.namespace).await?;
         for (n, chart) in rendered.charts.iter().enumerate() {
@@ -55,7 +60,11 @@ impl Work {
             (attempt.progress)(&Progress::Manifests { name: &manifests.file.name });
         }
         records.change(|revision| revision.objects = answered)?;
-        self.prune(rendered, records, attempt).await?;
+        self.prune(rendered, records, &others, attempt).await?;
+        for (name, namespace) in &gone {
+            Installation { name, namespace }.uninstall(&self.programs, true, attempt.timeout).await?;
+            (attempt.progress)(&Progress::Pruned { what: &format!("chart {namespace}/{name}") });
+        }
         let workloads = wait::workloads(rendered);
         wait::until_ready(&self.programs, &workloads, attempt).await?;
         Ok(workloads)
@@ -91,7 +100,12 @@ impl Work {
 
     /// Makes the namespaces that things go to, but for those that a chart makes itself.
     async fn make_namespaces(&self, rendered: &Rendered) -> Result<(), AppError> {
-        for namespace in namespaces(rendered) {
+        let wanted = namespaces(rendered);
+        let asked: Vec<Value> = wanted.iter().map(|name| namespace_object(name)).collect();
+        let there = live(&self.programs, &asked).await?;
+        // One that is there stays as it is: its labels may be somebody else's, or come from a manifest.
+        let is_there = |name: &str| there.iter().any(|one| ObjectId::of(one).name == name);
+        for namespace in wanted.into_iter().filter(|name| !is_there(name)) {
             self.programs.kubectl(&APPLY, namespace_object(namespace).to_string().as_bytes(), CALL).await?;
         }
         Ok(())
@@ -111,27 +125,71 @@ impl Work {
         Ok(answered.iter().filter(|object| !object.is_kept()).map(|object| ObjectId::of(&object.value)).collect())
     }
 
-    /// Takes away what earlier revisions put there, and this one has not.
-    async fn prune(&self, rendered: &Rendered, records: &Records, attempt: &Attempt<'_>) -> Result<(), AppError> {
-        let standing = records.known().standing();
-        let charts = standing.iter().flat_map(|revision| &revision.charts);
-        let gone: BTreeSet<(&str, &str)> = charts
-            .map(|chart| (chart.name.as_str(), chart.namespace.as_str()))
-            .filter(|(name, space)| !rendered.charts.iter().any(|one| one.name == *name && one.namespace == *space))
-            .collect();
+    /// The charts of earlier revisions that are installed, and that this one has not; none that another app has.
+    async fn gone_charts(
+        &self,
+        rendered: &Rendered,
+        records: &Records,
+        others: &[Revisions],
+    ) -> Result<Vec<(String, String)>, AppError> {
+        let charts = |all: &[Revision]| -> BTreeSet<(String, String)> {
+            let each = all.iter().flat_map(|revision| &revision.charts);
+            each.map(|one| (one.name.clone(), one.namespace.clone())).collect()
+        };
+        let mut gone = charts(records.known().standing());
+        let wanted = |chart: &(String, String)| {
+            rendered.charts.iter().any(|one| (one.name.as_str(), one.namespace.as_str()) == (&*chart.0, &*chart.1))
+                || others.iter().any(|other| charts(other.standing()).contains(chart))
+        };
+        gone.retain(|chart| !wanted(chart));
+        let mut installed = Vec::new();
         for (name, namespace) in gone {
-            let chart = Installation { name, namespace };
-            if chart.state(&self.programs).await?.is_some_and(|state| !state.is_uninstalled()) {
-                chart.uninstall(&self.programs, true, attempt.timeout).await?;
-                (attempt.progress)(&Progress::Pruned { what: &format!("chart {namespace}/{name}") });
+            let state = Installation { name: &name, namespace: &namespace }.state(&self.programs).await?;
+            if state.is_some_and(|state| !state.is_uninstalled()) {
+                installed.push((name, namespace));
             }
         }
-        let present = rendered.objects.iter().filter(|object| object.is_of_chart()).map(Object::id);
-        let present: Vec<ObjectId> =
-            present.chain(records.known().newest().into_iter().flat_map(|newest| newest.objects.clone())).collect();
-        let objects = standing.iter().flat_map(|revision| &revision.objects);
-        let gone: BTreeSet<&ObjectId> = objects.filter(|old| !present.iter().any(|new| new.is_same(old))).collect();
-        self.delete(gone.into_iter().cloned().collect(), attempt).await.map(drop)
+        Ok(installed)
+    }
+
+    /// With a chart goes all that it has, also what the app has elsewhere now.
+    async fn check_moved(&self, rendered: &Rendered, gone: &[(String, String)]) -> Result<(), AppError> {
+        let wanted: Vec<ObjectId> = rendered.objects.iter().map(Object::id).collect();
+        for (name, namespace) in gone {
+            let [text, _] = Installation { name, namespace }.objects(&self.programs, None).await?;
+            let going = objects::parse(&origin_of_chart(name), namespace, &text)?;
+            let moved = going.iter().filter(|object| !object.is_kept()).map(Object::id);
+            if let Some(object) = moved.into_iter().find(|old| wanted.iter().any(|new| new.is_same(old))) {
+                return Err(AppError::Moved { chart: name.clone(), object: object.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what manifests of earlier revisions put there, and this one has not, nor another app.
+    async fn prune(
+        &self,
+        rendered: &Rendered,
+        records: &Records,
+        others: &[Revisions],
+        attempt: &Attempt<'_>,
+    ) -> Result<(), AppError> {
+        let known = records.known();
+        let newest = known.newest().into_iter().flat_map(|newest| newest.objects.iter().cloned());
+        let of_others = others.iter().flat_map(|other| objects_of(other.standing()));
+        let present: Vec<ObjectId> = rendered.objects.iter().map(Object::id).chain(newest).chain(of_others).collect();
+        let gone: BTreeSet<ObjectId> =
+            objects_of(known.standing()).filter(|old| !present.iter().any(|new| new.is_same(old))).collect();
+        self.delete(gone.into_iter().collect(), attempt).await.map(drop)
+    }
+
+    /// Of `objects`, those that are there, and that Sealock brought, and that nobody wants to be kept.
+    ///
+    /// What a revision names may never have been brought: an apply that failed names all that it was about to bring.
+    pub(super) async fn brought(&self, objects: &[ObjectId]) -> Result<Vec<ObjectId>, AppError> {
+        let asked: Vec<Value> = objects.iter().map(ObjectId::name_only).collect();
+        let there = live_with_managers(&self.programs, &asked).await?;
+        Ok(there.iter().filter(|object| is_brought(object)).map(ObjectId::of).collect())
     }
 
     /// Deletes `objects`, but for those that hold what others put there. Answers those that stay.
@@ -144,6 +202,7 @@ impl Work {
         for object in &stay {
             (attempt.progress)(&Progress::Stays { object });
         }
+        let go = self.brought(&go).await?;
         if go.is_empty() {
             return Ok(stay);
         }
@@ -157,6 +216,18 @@ impl Work {
         }
         Ok(stay)
     }
+}
+
+pub(super) fn objects_of(revisions: &[Revision]) -> impl Iterator<Item = ObjectId> {
+    revisions.iter().flat_map(|revision| &revision.objects).cloned()
+}
+
+/// Whether server-side apply of Sealock wrote some of it, and its author does not want it to be kept.
+fn is_brought(live: &Value) -> bool {
+    let is_ours = |entry: &Value| entry["manager"] == "sealock" && entry["operation"] == "Apply";
+    let managers = live["metadata"]["managedFields"].as_array();
+    let is_kept = live["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep";
+    managers.is_some_and(|entries| entries.iter().any(is_ours)) && !is_kept
 }
 
 /// The namespaces that things go to, but for those that a chart makes itself.
@@ -173,4 +244,27 @@ pub(super) fn namespaces(rendered: &Rendered) -> BTreeSet<&str> {
 
 pub(super) fn namespace_object(name: &str) -> Value {
     serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_sealock_applied_and_nobody_keeps_is_taken_away() {
+        let object = |manager: &str, operation: &str, policy: Option<&str>| {
+            let mut metadata = json!({"name": "x", "managedFields": [{"manager": manager, "operation": operation}]});
+            if let Some(policy) = policy {
+                metadata["annotations"] = json!({"helm.sh/resource-policy": policy});
+            }
+            json!({"kind": "ConfigMap", "metadata": metadata})
+        };
+        assert!(is_brought(&object("sealock", "Apply", None)));
+        assert!(!is_brought(&object("sealock", "Apply", Some("keep"))));
+        assert!(!is_brought(&object("kubectl-client-side-apply", "Update", None)));
+        assert!(!is_brought(&object("sealock", "Update", None)));
+        assert!(!is_brought(&json!({"kind": "ConfigMap", "metadata": {"name": "x"}})));
+    }
 }

@@ -125,6 +125,16 @@ pub enum AppError {
         /// The app.
         app: String,
     },
+    /// A chart is dropped, and the app has something of it elsewhere now.
+    #[error(
+        "the chart {chart} is not in the app any more, and with it would go {object}, which the app has elsewhere now"
+    )]
+    Moved {
+        /// The chart.
+        chart: String,
+        /// What would go.
+        object: String,
+    },
     /// There is nothing to go back to.
     #[error("of the app {app} nothing earlier is known that was ready")]
     NothingEarlier {
@@ -213,6 +223,7 @@ impl AppError {
             | Self::Busy { .. }
             | Self::NothingKnown { .. }
             | Self::NothingEarlier { .. }
+            | Self::Moved { .. }
             | Self::NoSuchRevision { .. }
             | Self::NotWhole { .. }
             | Self::NotKept { .. }
@@ -247,6 +258,11 @@ impl AppError {
             Self::Hook { .. } => {
                 "what the chart had installed before the hook ran is in the cluster. Correct what the hook needs and apply again, \
                  or go back with `sealock app rollback`"
+                    .into()
+            }
+            Self::Moved { .. } => {
+                "nothing was changed on the cluster. Apply the app without the chart and without that object first, and with the object then; or have \
+                 Helm keep it (`helm.sh/resource-policy: keep`) before the chart is dropped"
                     .into()
             }
             Self::NothingKnown { .. } => "`sealock app apply` writes down what it does from now on".into(),

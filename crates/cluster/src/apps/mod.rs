@@ -27,7 +27,7 @@ pub use diff::{Change, Diff, What, diff, drift};
 pub use error::AppError;
 pub use identity::ObjectId;
 pub use objects::Place;
-pub use records::{Records, read as read_records};
+pub use records::{Records, others, read as read_records};
 pub use remove::Removal;
 pub use revision::{AppliedChart, Cause, KeptByHelm, Named, Revision, Revisions, RevisionsError, State};
 pub use rollback::{LiveRelease, Rollback};

@@ -61,7 +61,9 @@ impl Object {
 
     /// Whether it only runs when somebody asks Helm for a test.
     pub(super) fn is_test(&self) -> bool {
-        self.hooks().iter().any(|moment| matches!(*moment, "test" | "test-success"))
+        let hooks = self.hooks();
+        // One that is run at another moment, too, is none.
+        !hooks.is_empty() && hooks.iter().all(|moment| matches!(*moment, "test" | "test-success"))
     }
 
     /// Whether it stays when the app goes, as its author wants.

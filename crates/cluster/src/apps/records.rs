@@ -41,6 +41,11 @@ impl Records {
         &self.known
     }
 
+    /// What is known of the other apps of the cluster.
+    pub(super) fn others(&self) -> Result<Vec<Revisions>, AppError> {
+        read_others(self.path.parent().unwrap_or(&self.path), &self.known.app)
+    }
+
     /// Writes down that `revision` is begun, under a number of its own.
     pub(super) fn begin(&mut self, mut revision: Revision) -> Result<(), AppError> {
         revision.number = self.known.newest().map_or(0, |newest| newest.number) + 1;
@@ -64,7 +69,10 @@ impl Records {
     }
 
     /// Forgets all of it: the app is gone.
-    pub(super) fn forget(self) -> Result<(), AppError> {
+    ///
+    /// # Errors
+    /// The file cannot be removed.
+    pub fn forget(self) -> Result<(), AppError> {
         let removed = fs::remove_file(&self.path).and_then(|()| durable::sync_parent(&self.path));
         match removed {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &self.path)(error)),
@@ -84,6 +92,34 @@ impl Records {
 /// The file cannot be read.
 pub fn read(folder: &Path, app: &str) -> Result<Option<Revisions>, AppError> {
     read_file(&file(&folder.join("revisions"), app))
+}
+
+/// The revisions of the other apps of a cluster.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn others(folder: &Path, app: &str) -> Result<Vec<Revisions>, AppError> {
+    read_others(&folder.join("revisions"), app)
+}
+
+fn read_others(folder: &Path, app: &str) -> Result<Vec<Revisions>, AppError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed("read", folder))?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed("read", folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "json") && !is_hidden(&path) {
+            found.extend(read_file(&path)?.filter(|known| known.app != app));
+        }
+    }
+    Ok(found)
+}
+
+/// A file in the making.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
 }
 
 fn file(folder: &Path, app: &str) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::bring::Work;
+use super::bring::{Work, objects_of};
 use super::helm::Installation;
 use super::objects::{self, origin_of_chart};
 use super::records::Records;
@@ -32,7 +32,7 @@ impl Removal {
     ///
     /// # Errors
     /// Helm does not answer.
-    pub async fn prepare(known: &Revisions, target: &Target<'_>) -> Result<Self, AppError> {
+    pub async fn prepare(known: &Revisions, others: &[Revisions], target: &Target<'_>) -> Result<Self, AppError> {
         let work = Work::begin(target)?;
         let all = known.revisions.iter().flat_map(|revision| &revision.charts);
         let names: BTreeSet<(&str, &str)> = all.map(|chart| (chart.name.as_str(), chart.namespace.as_str())).collect();
@@ -42,11 +42,16 @@ impl Removal {
             // What an earlier revision gave up, and stands there again, is somebody else's.
             let mut stands = known.standing().iter().flat_map(|revision| &revision.charts);
             let is_ours = stands.any(|chart| chart.name == name && chart.namespace == namespace);
-            charts.extend(found.filter(|chart| is_ours || chart.is_gone));
+            let mut of_others = others.iter().flat_map(Revisions::standing).flat_map(|revision| &revision.charts);
+            let is_others = of_others.any(|chart| chart.name == name && chart.namespace == namespace);
+            charts.extend(found.filter(|chart| (is_ours || chart.is_gone) && !is_others));
         }
-        let objects = known.standing().iter().flat_map(|revision| revision.objects.iter().cloned());
-        let objects: BTreeSet<ObjectId> = objects.collect();
-        Ok(Self { work, charts, objects: objects.into_iter().collect() })
+        let of_others: Vec<ObjectId> = others.iter().flat_map(|other| objects_of(other.standing())).collect();
+        let objects: BTreeSet<ObjectId> = objects_of(known.standing())
+            .filter(|object| !of_others.iter().any(|other| other.is_same(object)))
+            .collect();
+        let objects = work.brought(&objects.into_iter().collect::<Vec<_>>()).await?;
+        Ok(Self { work, charts, objects })
     }
 
     /// Every object that goes, and where it came from.
@@ -64,11 +69,11 @@ impl Removal {
         self.objects.iter().filter(|object| object.holds_others())
     }
 
-    /// Takes all of it away, waits until it is gone, and forgets the app.
+    /// Takes all of it away, and waits until it is gone. `records` is held meanwhile.
     ///
     /// # Errors
     /// What Helm or kubectl say. The same again goes on.
-    pub async fn carry_out(self, records: Records, attempt: &Attempt<'_>) -> Result<(), AppError> {
+    pub async fn carry_out(self, _records: &Records, attempt: &Attempt<'_>) -> Result<(), AppError> {
         self.work.delete(self.objects, attempt).await?;
         for chart in self.charts.iter().rev() {
             let installation = Installation { name: &chart.name, namespace: &chart.namespace };
@@ -77,7 +82,7 @@ impl Removal {
                 (attempt.progress)(&Progress::Pruned { what: &format!("chart {}/{}", chart.namespace, chart.name) });
             }
         }
-        records.forget()
+        Ok(())
     }
 }
 

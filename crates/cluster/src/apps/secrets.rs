@@ -20,6 +20,11 @@ const AFTER: &str = "(hidden, after)";
 pub(super) struct Secrets(BTreeSet<String>);
 
 impl Secrets {
+    /// Whether nothing is known to be secret.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds what `values` holds at `places`.
     pub(super) fn add(&mut self, values: &Value, places: &[String]) {
         let found = places.iter().filter_map(|place| values.pointer(place)).filter_map(text);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use sealock_cluster::apps::{Attempt, ObjectId, Progress, Records, Removal};
+use sealock_cluster::apps::{self, Attempt, ObjectId, Progress, Records, Removal};
 use serde::Serialize;
 
 use super::bound::Need;
@@ -11,7 +11,7 @@ use super::known::NameArgs;
 use super::told::Told;
 use crate::commands::cluster::running::Running;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{CommandError, Result};
 use crate::time;
 use crate::ui::{Table, took};
 
@@ -43,7 +43,8 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     let running = Running::open(&known.cluster, context)?;
     let revisions = known.needed_revisions(context)?;
     let (toolbox, runtime) = (running.toolbox(), context.runtime()?);
-    let removal = runtime.block_on(Removal::prepare(&revisions, &running.target(&toolbox)))?;
+    let others = apps::others(running.folder(), &known.app)?;
+    let removal = runtime.block_on(Removal::prepare(&revisions, &others, &running.target(&toolbox)))?;
     context.ui.note(table(&removal));
     if context.dry_run {
         context.ui.note("nothing was changed");
@@ -53,12 +54,17 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     context.ui.confirm(&format!("Take {} off cluster {}, {count} objects?", known.app, known.cluster))?;
     let (started, told) = (Instant::now(), Told::default());
     let records = Records::open(running.folder(), &known.cluster, &known.app)?;
+    if *records.known() != revisions {
+        return Err(CommandError::failed(format!("another command has changed {} meanwhile", known.app))
+            .hint("Run this again to look at what is there now."));
+    }
     let tell = |event: &Progress<'_>| told.tell(&context.ui, event);
     let attempt = Attempt { at: time::now(), timeout: Duration::from_secs(args.timeout), progress: &tell };
     let removed: Vec<ObjectId> = removal.going().map(|(object, _)| object.clone()).collect();
     let kept = removal.staying().cloned().collect();
-    runtime.block_on(removal.carry_out(records, &attempt))?;
+    runtime.block_on(removal.carry_out(&records, &attempt))?;
     Need { folder: running.folder(), app: &known.app, releases: BTreeSet::new() }.forget()?;
+    records.forget()?;
     let text = format!("app {} is off cluster {}, in {}", known.app, known.cluster, took(started.elapsed()));
     context.ui.result(&Outcome { app: known.app, cluster: known.cluster, removed, kept }, text)
 }

@@ -1,7 +1,7 @@
 //! What `apply` would change in the cluster, object by object. Nothing is changed, and no secret is shown.
 
 mod merge;
-mod server;
+pub(super) mod server;
 mod text;
 
 use std::collections::BTreeMap;
@@ -222,7 +222,8 @@ impl Comparison<'_> {
             Answer::Refused(said) => {
                 let diff = text::unified(live, sent, &self.secrets).unwrap_or_default();
                 // The server quotes what it does not take.
-                let refused = Some(if id.kind == "Secret" { "the cluster refuses it".to_owned() } else { said });
+                let is_shown = id.kind != "Secret" && self.secrets.is_empty();
+                let refused = Some(if is_shown { said } else { "the cluster refuses it".to_owned() });
                 self.changes.push(Change { object: id, origin: origin.into(), what: What::Changed, diff, refused });
             }
         }

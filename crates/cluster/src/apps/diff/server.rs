@@ -30,17 +30,26 @@ pub(super) enum Answer {
 }
 
 /// Of `wanted`, what is there. Kinds that the server does not know have no objects.
-pub(super) async fn live(programs: &Programs, wanted: &[Value]) -> Result<Vec<Value>, AppError> {
+pub(in crate::apps) async fn live(programs: &Programs, wanted: &[Value]) -> Result<Vec<Value>, AppError> {
+    get(programs, wanted, &[]).await
+}
+
+/// As [`live`], with who wrote what (`metadata.managedFields`).
+pub(in crate::apps) async fn live_with_managers(programs: &Programs, wanted: &[Value]) -> Result<Vec<Value>, AppError> {
+    get(programs, wanted, &["--show-managed-fields"]).await
+}
+
+async fn get(programs: &Programs, wanted: &[Value], more: &[&str]) -> Result<Vec<Value>, AppError> {
     const GET: [&str; 6] = ["get", "--ignore-not-found", "--output", "json", "--filename", "-"];
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
-    match programs.kubectl(&GET, &list(wanted), CALL).await {
+    match programs.kubectl(&[&GET[..], more].concat(), &list(wanted), CALL).await {
         Ok(answer) => answered(&answer),
         Err(ProgramError::Failed { .. }) if wanted.len() > 1 => {
             let mut found = Vec::new();
             for one in wanted {
-                found.extend(Box::pin(live(programs, std::slice::from_ref(one))).await?);
+                found.extend(Box::pin(get(programs, std::slice::from_ref(one), more)).await?);
             }
             Ok(found)
         }
