@@ -6,10 +6,13 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::execute::last_words;
+
+/// What a program may write; in bytes. All objects of a large cluster are less.
+const LARGEST: u64 = 256 << 20;
 
 /// Why a program of the release did not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -105,20 +108,64 @@ impl Surroundings {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(failed)?;
-        let mut pipe = child.stdin.take();
+        let pipe = child.stdin.take();
         let feed = async {
-            if let Some(pipe) = &mut pipe {
+            if let Some(mut pipe) = pipe {
                 // A program that does not read all of it says why when it ends.
                 let _ = pipe.write_all(stdin).await;
             }
-            drop(pipe.take());
+            Ok(())
         };
-        let ended = tokio::time::timeout(limit, async { tokio::join!(feed, child.wait_with_output()).1 }).await;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let ended = tokio::time::timeout(limit, async {
+            let ((), stdout, stderr) = tokio::try_join!(feed, bounded(stdout), bounded(stderr))?;
+            Ok(Output { status: child.wait().await?, stdout, stderr })
+        });
         let late = |_| ProgramError::Late { command: name_of(program), seconds: limit.as_secs() };
-        ended.map_err(late)?.map_err(failed)
+        ended.await.map_err(late)?.map_err(failed)
+    }
+}
+
+/// All that comes of `pipe`: what an API server or a chart makes a program write does not fill the station's memory.
+async fn bounded(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(pipe) = pipe {
+        pipe.take(LARGEST + 1).read_to_end(&mut bytes).await?;
+    }
+    match bytes.len() as u64 {
+        0..=LARGEST => Ok(bytes),
+        _ => Err(io::Error::other(format!("it writes more than {LARGEST} bytes"))),
     }
 }
 
 fn name_of(program: &Path) -> String {
     program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> Result<Vec<u8>, ProgramError> {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, "").unwrap();
+        let surroundings = Surroundings::new(folder.path(), &kubeconfig).unwrap();
+        let arguments = ["-c", script];
+        let run = surroundings.run(Path::new("/bin/sh"), &arguments, b"asked", Duration::from_secs(120));
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(run)
+    }
+
+    #[test]
+    fn what_it_writes_is_answered_and_what_fails_says_why() {
+        assert_eq!(run("cat; echo beside >&2").unwrap(), b"asked");
+        assert!(run("echo why >&2; exit 3").unwrap_err().to_string().ends_with("failed: why"));
+    }
+
+    #[test]
+    fn a_program_that_writes_without_end_does_not_fill_the_memory() {
+        let error = run("exec cat /dev/zero").unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(source.contains("it writes more than"), "{error}: {source}");
+    }
 }

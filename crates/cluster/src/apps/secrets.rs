@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 
 use super::AppError;
@@ -11,6 +13,8 @@ use super::AppError;
 const MAX_VALUES: u64 = 4 << 20;
 /// What is shorter stands everywhere: hiding each `on` and `true` would hide what has nothing to do with it.
 const SHORTEST: usize = 4;
+/// Of a text on several lines, a line that is shorter says nothing.
+const SHORTEST_LINE: usize = 8;
 const HIDDEN: &str = "(hidden)";
 const BEFORE: &str = "(hidden, before)";
 const AFTER: &str = "(hidden, after)";
@@ -28,7 +32,19 @@ impl Secrets {
     /// Adds what `values` holds at `places`.
     pub(super) fn add(&mut self, values: &Value, places: &[String]) {
         let found = places.iter().filter_map(|place| values.pointer(place)).filter_map(text);
-        self.0.extend(found.filter(|text| text.len() >= SHORTEST));
+        found.for_each(|text| self.add_text(&text));
+    }
+
+    /// A chart trims and indents what is on several lines, and encodes it.
+    fn add_text(&mut self, text: &str) {
+        let is_enough = |text: &str, least: usize| text.len() >= least;
+        let trimmed = text.trim();
+        let lines = trimmed.lines().map(str::trim).filter(|line| is_enough(line, SHORTEST_LINE));
+        let encoded =
+            [text, trimmed].into_iter().filter(|text| is_enough(text, SHORTEST)).map(|text| BASE64.encode(text));
+        let encoded: Vec<String> = encoded.collect();
+        let plain = Some(trimmed).filter(|text| is_enough(text, SHORTEST));
+        self.0.extend(plain.into_iter().chain(lines).map(ToOwned::to_owned).chain(encoded));
     }
 
     /// Adds everything in the values files `files`.
@@ -72,7 +88,11 @@ impl Secrets {
             (Value::Null, Value::Object(_) | Value::Array(_)) => self.hide_alone(after),
             // Where one side is a secret, the other may be what it was before, or becomes.
             _ if is_secret => hide_pair(before, after),
-            _ => {}
+            // Of different shapes.
+            _ => {
+                self.hide_alone(before);
+                self.hide_alone(after);
+            }
         }
     }
 
@@ -206,6 +226,22 @@ mod tests {
         let (mut alone, mut nothing) = (object("hunter22"), Value::Null);
         secrets.hide(&mut alone, &mut nothing);
         assert_eq!(alone, object(HIDDEN));
+    }
+
+    #[test]
+    fn a_secret_on_several_lines_is_hidden_as_a_chart_writes_it() {
+        let key = "-----BEGIN KEY-----\nMHcCAQEEIIOb7\n-----END KEY-----\n";
+        let mut secrets = Secrets::default();
+        secrets.add(&json!({"key": key}), &["/key".into()]);
+        let shown = [key.trim().to_owned(), format!("tls:\n  {}", key.replace('\n', "\n  ")), BASE64.encode(key)];
+        for text in shown {
+            let (mut there, mut nothing) = (json!({"data": {"file": text}}), Value::Null);
+            secrets.hide(&mut there, &mut nothing);
+            assert_eq!(there["data"]["file"], HIDDEN);
+        }
+        let (mut before, mut after) = (json!({"spec": {"a": {"b": key}}}), json!({"spec": {"a": "plain"}}));
+        secrets.hide(&mut before, &mut after);
+        assert_eq!(before["spec"]["a"]["b"], HIDDEN);
     }
 
     #[test]

@@ -33,7 +33,6 @@ fn taken_apart(stream: &[u8]) -> Result<Vec<(Chunk, Vec<u8>)>, Unfit> {
         let ends = chunk.ends;
         chunks.push((chunk, analyser.text().to_vec()));
         if ends {
-            assert_eq!(reader.byte().unwrap(), None);
             return Ok(chunks);
         }
     }
@@ -133,7 +132,8 @@ proptest! {
     #[test]
     fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         if let Ok(chunks) = taken_apart(&bytes) {
-            prop_assert!(put_together(&chunks).unwrap() == bytes);
+            // A stream may end before the bytes do.
+            prop_assert!(bytes.starts_with(&put_together(&chunks).unwrap()));
         }
     }
 
