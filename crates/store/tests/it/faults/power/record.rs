@@ -215,7 +215,7 @@ impl Recorder {
             "lseek" => self.moved(number(0), |_| length(call.result)),
             "read" | "readv" => self.moved(number(0), |at| at + length(call.result)),
             "write" | "writev" => self.written(call, number(0), None, argument(1)),
-            "pwrite64" => self.written(call, number(0), Some(length(number(3))), argument(1)),
+            "pwrite64" | "pwritev" => self.written(call, number(0), Some(length(number(3))), argument(1)),
             "ftruncate" => {
                 if let Some(file) = self.node(number(0)) {
                     self.cut(call, file, length(number(1)));
