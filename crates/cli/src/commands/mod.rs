@@ -1,6 +1,7 @@
 //! One file per command: its arguments, what it does, what it shows.
 
 pub mod app;
+mod backup_file;
 #[cfg(feature = "outside")]
 pub mod build;
 pub mod cluster;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::diff::server::{live, live_with_managers};
 use super::helm::{HelmState, Installation};
 use super::objects::{self, Object, origin_of_chart};
 use super::programs::Programs;
 use super::records::Records;
 use super::render::{How, Rendered, RenderedChart, RenderedManifests};
 use super::revision::{Revision, Revisions};
+use super::server::{live, live_with_managers};
 use super::wait::{self, Workload};
 use super::{AppError, Attempt, ObjectId, Progress, Target, hooks};
 use crate::programs::{ProgramError, Surroundings};

@@ -18,6 +18,7 @@ mod render;
 mod revision;
 mod rollback;
 mod secrets;
+mod server;
 mod spec;
 mod wait;
 

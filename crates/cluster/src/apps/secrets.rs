@@ -37,14 +37,13 @@ impl Secrets {
 
     /// A chart trims and indents what is on several lines, and encodes it.
     fn add_text(&mut self, text: &str) {
-        let is_enough = |text: &str, least: usize| text.len() >= least;
         let trimmed = text.trim();
-        let lines = trimmed.lines().map(str::trim).filter(|line| is_enough(line, SHORTEST_LINE));
-        let encoded =
-            [text, trimmed].into_iter().filter(|text| is_enough(text, SHORTEST)).map(|text| BASE64.encode(text));
-        let encoded: Vec<String> = encoded.collect();
-        let plain = Some(trimmed).filter(|text| is_enough(text, SHORTEST));
-        self.0.extend(plain.into_iter().chain(lines).map(ToOwned::to_owned).chain(encoded));
+        if trimmed.len() < SHORTEST {
+            return;
+        }
+        let lines = trimmed.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_LINE);
+        let encoded = [text, trimmed].map(|text| BASE64.encode(text));
+        self.0.extend(lines.chain([trimmed]).map(ToOwned::to_owned).chain(encoded));
     }
 
     /// Adds everything in the values files `files`.

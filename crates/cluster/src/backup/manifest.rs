@@ -2,20 +2,15 @@
 
 use jiff::Timestamp;
 use sealock_node::backup::{AUTHORITIES, may_be_put_back};
-use sealock_trust::dsse::Envelope;
-use sealock_trust::json::{Limits, jcs};
+use sealock_trust::Digest;
+use sealock_trust::format::{self, Format};
 use sealock_trust::site::{SiteKeys, SiteRoot};
-use sealock_trust::{Digest, format};
 use serde::{Deserialize, Serialize};
 
+use super::table::{self, Table};
 use super::{BackupError, KUBERNETES, SNAPSHOT, SPEC, payload};
 use crate::plan::ReleaseId;
 use crate::spec::KubernetesVersion;
-
-/// What the envelope says it holds.
-const PAYLOAD_TYPE: &str = "application/vnd.sealock.backup.v1+json";
-
-const LIMITS: Limits = Limits { bytes: 48 << 10, depth: 8, entries: 1024 };
 
 /// The table of contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,15 +84,22 @@ pub struct Payload {
     pub size: u64,
 }
 
+impl Table for Manifest {
+    const PAYLOAD_TYPE: &'static str = "application/vnd.sealock.backup.v1+json";
+    const FORMAT: &'static Format = format::BACKUP;
+
+    fn format(&self) -> &str {
+        &self.format
+    }
+}
+
 impl Manifest {
     /// The envelope that the site signs.
     ///
     /// # Errors
     /// It cannot be written canonically, or the key does not sign.
     pub fn sign(&self, keys: &SiteKeys) -> Result<Vec<u8>, BackupError> {
-        let payload = jcs::to_vec(self)?;
-        let envelope = Envelope::sign(PAYLOAD_TYPE, &payload, &[keys.signer()])?;
-        Ok(envelope.to_json()?)
+        table::sign(self, keys)
     }
 
     /// What the envelope in `bytes` says, if `site` has signed it.
@@ -105,8 +107,7 @@ impl Manifest {
     /// # Errors
     /// It is not the site's, or is malformed.
     pub fn open(bytes: &[u8], site: &SiteRoot) -> Result<Self, BackupError> {
-        let envelope = Envelope::from_json(bytes)?;
-        Self::read(envelope.verify(PAYLOAD_TYPE, site.site_keys())?)
+        table::open(bytes, site)
     }
 
     /// What the envelope in `bytes` says, whoever has signed it.
@@ -114,13 +115,7 @@ impl Manifest {
     /// # Errors
     /// It is malformed.
     pub fn unverified(bytes: &[u8]) -> Result<Self, BackupError> {
-        let envelope = Envelope::from_json(bytes)?;
-        Self::read(envelope.unverified(PAYLOAD_TYPE)?)
-    }
-
-    fn read(payload: &[u8]) -> Result<Self, BackupError> {
-        let read = format::read(payload, &LIMITS, format::BACKUP, |manifest: &Self| &manifest.format);
-        read.map_err(|error| error.either(BackupError::Json, BackupError::Format))
+        table::unverified(bytes)
     }
 
     /// The content called `path`.

@@ -5,12 +5,14 @@
 //! back the station believes the signature, opens the encryption, and has a host take what the table names ([`unpack`]).
 
 mod container;
+mod disk;
 mod error;
 mod file;
 mod keys;
 mod manifest;
 mod payload;
 pub mod station;
+mod table;
 mod take;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use sealock_node::{Local, StepError, host};
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::disk::{remove, sync};
 use super::manifest::Content;
 use super::{BackupError, payload};
 
@@ -98,13 +99,6 @@ fn is_whole(target: &Path, contents: &[Content]) -> Result<bool, BackupError> {
     Ok(true)
 }
 
-fn remove(path: &Path) -> Result<(), BackupError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(BackupError::io("remove", path)),
-    }
-}
-
 fn make(path: &Path) -> Result<(), BackupError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(BackupError::io("make", path))
 }
@@ -125,8 +119,4 @@ fn keep(new: &Path, target: &Path, contents: &[Content]) -> Result<(), BackupErr
     folders.iter().try_for_each(|folder| sync(folder))?;
     fs::rename(new, target).map_err(BackupError::io("rename", new))?;
     sync(target.parent().unwrap_or(target))
-}
-
-fn sync(folder: &Path) -> Result<(), BackupError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(BackupError::io("sync", folder))
 }

@@ -2,17 +2,16 @@
 
 use std::path::PathBuf;
 
-use sealock_cluster::backup::{Backup, Identities, Manifest, Recipients};
+use sealock_cluster::backup::{Backup, Manifest, Recipients};
 use sealock_cluster::operator::BackupOrder;
 use sealock_trust::Digest;
 use serde::Serialize;
 
-use super::restore::identities;
 use super::target::{Target, TargetArgs};
+use crate::commands::backup_file::BackupFileArgs;
 use crate::context::Context;
 use crate::error::Result;
 use crate::files;
-use crate::keys::Passphrases;
 use crate::station::Station;
 use crate::ui::{bytes, facts};
 
@@ -27,21 +26,8 @@ use crate::ui::{bytes, facts};
 pub struct BackupArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// The new file [default: CLUSTER-TIME.backup in this folder]
-    #[arg(long, value_name = "FILE")]
-    to: Option<PathBuf>,
-    /// Who may open it: what `sealock site recovery-key` or `age-keygen` printed; may be repeated
-    #[arg(long = "recipient", value_name = "RECIPIENT")]
-    recipients: Vec<String>,
-    /// Look at this backup, and ask no host
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "recipients"])]
-    check: Option<PathBuf>,
-    /// Open it with this key as well
-    #[arg(long, value_name = "FILE", requires = "check")]
-    recovery_key: Option<PathBuf>,
-    /// File whose first line is the passphrase of the site's key, or of the recovery key
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    file: BackupFileArgs,
 }
 
 /// A backup, as it is told.
@@ -55,7 +41,7 @@ struct Outcome<'a> {
 }
 
 pub fn run(args: &BackupArgs, context: &Context) -> Result<()> {
-    match &args.check {
+    match &args.file.check {
         Some(file) => check(file, args, context),
         None => make(args, context),
     }
@@ -63,18 +49,14 @@ pub fn run(args: &BackupArgs, context: &Context) -> Result<()> {
 
 fn make(args: &BackupArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
-    let recipients = Recipients::parse(&args.recipients)?;
-    let name = || {
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H%M%SZ");
-        PathBuf::from(format!("{}-{now}.backup", target.cluster.name()))
-    };
-    let to = args.to.clone().unwrap_or_else(name);
+    let recipients = Recipients::parse(&args.file.recipients)?;
+    let to = args.file.to(target.cluster.name().as_str(), jiff::Timestamp::now());
     if context.dry_run {
         context.ui.note(format_args!("would write a backup of cluster {} to {}", target.cluster.name(), to.display()));
         return Ok(());
     }
     let spec = files::read_text(&args.target.file)?;
-    let passphrases = Passphrases::new(context, args.passphrase_file.as_deref());
+    let passphrases = args.file.passphrases(context);
     let keys = target.site_keys(context, &passphrases)?;
     let order = BackupOrder { to: &to, recipients: &recipients, spec: &spec, keys: &keys };
     let made = {
@@ -96,8 +78,7 @@ fn make(args: &BackupArgs, context: &Context) -> Result<()> {
 fn check(file: &PathBuf, args: &BackupArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
     let backup = Backup::open(file, &station.site)?;
-    let identities = args.recovery_key.as_ref().map(|key| identities(key, args.passphrase_file.as_deref(), context));
-    let identities: Option<Identities> = identities.transpose()?;
+    let identities = args.file.identities(context)?;
     if let Some(identities) = &identities {
         backup.read(identities, |_, _| Ok(()))?;
     }

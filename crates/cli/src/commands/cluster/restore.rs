@@ -1,17 +1,17 @@
 //! `sealock cluster restore`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use sealock_cluster::backup::{Backup, Identities};
+use sealock_cluster::backup::Backup;
 use sealock_trust::Digest;
 
 use super::carry_out::{Outcome, carry_out, review};
 use super::plan::show;
 use super::target::{Target, TargetArgs};
+use crate::commands::backup_file::identities;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::keys::Passphrases;
 use crate::ui::took;
 
 /// Make the cluster again from a backup, on the hosts that the spec names
@@ -71,23 +71,6 @@ pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
         _ => format!("cluster {cluster} is what it was at {taken}, in {}", took(started.elapsed())),
     };
     context.ui.result(&outcome, text)
-}
-
-/// The keys in `file`, whose passphrase is asked for where it has one.
-///
-/// # Errors
-/// It cannot be read or opened.
-pub(in crate::commands) fn identities(
-    file: &Path,
-    passphrase_file: Option<&Path>,
-    context: &Context,
-) -> Result<Identities> {
-    if !Identities::is_encrypted(file)? {
-        return Ok(Identities::load(file, None)?);
-    }
-    let passphrases = Passphrases::new(context, passphrase_file);
-    let passphrase = passphrases.for_opening(&format!("Passphrase of {}", file.display()))?;
-    Ok(Identities::load(file, Some(passphrase.reveal()))?)
 }
 
 /// A digest that was named is that of the backup.

@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 
 use sealock_cluster::backup::station::{Bundle, Source, StationBackup, StationManifest, take};
-use sealock_cluster::backup::{Draft, Identities, Recipients};
+use sealock_cluster::backup::{Draft, Recipients};
 use sealock_cluster::plan::ReleaseId;
 use sealock_trust::{Digest, format};
 use serde::Serialize;
 
 use super::people;
-use crate::commands::cluster::restore::identities;
+use crate::commands::backup_file::BackupFileArgs;
 use crate::context::Context;
 use crate::error::Result;
-use crate::keys::Passphrases;
 use crate::mirrors;
 use crate::paths::SETTINGS_DIR;
 use crate::station::Station;
@@ -29,21 +28,8 @@ use crate::ui::{bytes, facts};
 /// With --check a file is looked at instead: the site's signature and every byte of it, and with --recovery-key also what is encrypted.
 #[derive(Debug, clap::Args)]
 pub struct BackupArgs {
-    /// The new file [default: SITE-TIME.backup in this folder]
-    #[arg(long, value_name = "FILE")]
-    to: Option<PathBuf>,
-    /// Who may open it: what `sealock site recovery-key` or `age-keygen` printed; may be repeated
-    #[arg(long = "recipient", value_name = "RECIPIENT")]
-    recipients: Vec<String>,
-    /// Look at this backup, and write none
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["to", "recipients"])]
-    check: Option<PathBuf>,
-    /// Open it with this key as well
-    #[arg(long, value_name = "FILE", requires = "check")]
-    recovery_key: Option<PathBuf>,
-    /// File whose first line is the passphrase of the site's key, or of the recovery key
-    #[arg(long, value_name = "FILE")]
-    passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    file: BackupFileArgs,
     /// The folder of the station's settings
     #[arg(long, value_name = "DIR", default_value = SETTINGS_DIR)]
     settings_dir: PathBuf,
@@ -60,7 +46,7 @@ struct Outcome<'a> {
 }
 
 pub fn run(args: &BackupArgs, context: &Context) -> Result<()> {
-    match &args.check {
+    match &args.file.check {
         Some(file) => check(file, args, context),
         None => make(args, context),
     }
@@ -68,15 +54,15 @@ pub fn run(args: &BackupArgs, context: &Context) -> Result<()> {
 
 fn make(args: &BackupArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
-    let recipients = Recipients::parse(&args.recipients)?;
+    let recipients = Recipients::parse(&args.file.recipients)?;
     let taken = time::now();
     let site = station.site.id().as_str();
-    let to = args.to.clone().unwrap_or_else(|| format!("{site}-{}.backup", taken.strftime("%Y-%m-%dT%H%M%SZ")).into());
+    let to = args.file.to(site, taken);
     if context.dry_run {
         context.ui.note(format_args!("would write a backup of the station of {site} to {}", to.display()));
         return Ok(());
     }
-    let keys = station.keys(context, &Passphrases::new(context, args.passphrase_file.as_deref()))?;
+    let keys = station.keys(context, &args.file.passphrases(context))?;
     // It counts as an older copy wherever it comes back, so one may be taken of an older copy, too.
     if let Err(error) = mirrors::check(&station, context).and_then(|()| Ok(station.directory.check_not_frozen()?)) {
         context.ui.warn(format_args!("the backup holds an older trust state: {}", error.chain().join(": ")));
@@ -128,8 +114,7 @@ fn clusters(context: &Context) -> Result<Vec<String>> {
 fn check(file: &PathBuf, args: &BackupArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
     let backup = StationBackup::open(file, &station.site)?;
-    let identities = args.recovery_key.as_ref().map(|key| identities(key, args.passphrase_file.as_deref(), context));
-    let identities: Option<Identities> = identities.transpose()?;
+    let identities = args.file.identities(context)?;
     if let Some(identities) = &identities {
         backup.read(identities)?;
     }

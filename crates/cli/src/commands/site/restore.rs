@@ -8,7 +8,7 @@ use sealock_trust::site::SiteRoot;
 use serde::Serialize;
 
 use super::backup::bundles;
-use crate::commands::cluster::restore::identities;
+use crate::commands::backup_file::identities;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
 use crate::files;

@@ -1,7 +1,6 @@
 //! What `apply` would change in the cluster, object by object. Nothing is changed, and no secret is shown.
 
 mod merge;
-pub(super) mod server;
 mod text;
 
 use std::collections::BTreeMap;
@@ -9,7 +8,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use self::server::{Answer, Writer, dry_run, live};
 use super::apply::{check_cluster, render_checked};
 use super::bring::{Work, namespace_object, namespaces};
 use super::helm::Installation;
@@ -18,6 +16,7 @@ use super::render::{self, How, Rendered};
 use super::revision::{Revision, Revisions};
 use super::rollback::as_it_was;
 use super::secrets::Secrets;
+use super::server::{Answer, Writer, dry_run, live};
 use super::{App, AppError, ObjectId, Target};
 
 /// What would change.

@@ -10,6 +10,7 @@ use tar::{Builder, EntryType, Header};
 
 use super::names::{FOLDERS_OF_STORE, OF_STORE, PARTS, SETTINGS, STATE, is_passed_over, may_be_folder, may_be_in};
 use super::owners::Owners;
+use crate::backup::disk::look;
 use crate::backup::{BackupError, Recipients};
 
 /// No folder of a station is nested deeper.
@@ -195,13 +196,6 @@ impl<R: Read> Read for Counted<R> {
         let length = self.inner.read(buffer)?;
         self.count += length as u64;
         Ok(length)
-    }
-}
-
-fn look(path: &Path) -> Result<Option<Metadata>, BackupError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some).map_err(BackupError::io("look at", path)),
     }
 }
 

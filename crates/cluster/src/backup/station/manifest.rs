@@ -1,19 +1,14 @@
 //! The table of contents of a station's backup, which the site signs.
 
 use jiff::Timestamp;
-use sealock_trust::dsse::Envelope;
-use sealock_trust::json::{Limits, jcs};
+use sealock_trust::Digest;
+use sealock_trust::format::{self, Format};
 use sealock_trust::site::{SiteKeys, SiteRoot};
-use sealock_trust::{Digest, format};
 use serde::{Deserialize, Serialize};
 
+use crate::backup::table::{self, Table};
 use crate::backup::{BackupError, Payload};
 use crate::plan::ReleaseId;
-
-/// What the envelope says it holds.
-const PAYLOAD_TYPE: &str = "application/vnd.sealock.site-backup.v1+json";
-
-const LIMITS: Limits = Limits { bytes: 48 << 10, depth: 8, entries: 1024 };
 
 /// The table of contents.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,15 +53,22 @@ pub struct Bundle {
     pub manifest: Digest,
 }
 
+impl Table for StationManifest {
+    const PAYLOAD_TYPE: &'static str = "application/vnd.sealock.site-backup.v1+json";
+    const FORMAT: &'static Format = format::SITE_BACKUP;
+
+    fn format(&self) -> &str {
+        &self.format
+    }
+}
+
 impl StationManifest {
     /// The envelope that the site signs.
     ///
     /// # Errors
     /// It cannot be written canonically, or the key does not sign.
     pub fn sign(&self, keys: &SiteKeys) -> Result<Vec<u8>, BackupError> {
-        let payload = jcs::to_vec(self)?;
-        let envelope = Envelope::sign(PAYLOAD_TYPE, &payload, &[keys.signer()])?;
-        Ok(envelope.to_json()?)
+        table::sign(self, keys)
     }
 
     /// What the envelope in `bytes` says, if `site` has signed it.
@@ -74,8 +76,7 @@ impl StationManifest {
     /// # Errors
     /// It is not the site's, or is malformed.
     pub fn open(bytes: &[u8], site: &SiteRoot) -> Result<Self, BackupError> {
-        let envelope = Envelope::from_json(bytes)?;
-        Self::read(envelope.verify(PAYLOAD_TYPE, site.site_keys())?)
+        table::open(bytes, site)
     }
 
     /// What the envelope in `bytes` says, whoever has signed it.
@@ -83,12 +84,6 @@ impl StationManifest {
     /// # Errors
     /// It is malformed.
     pub fn unverified(bytes: &[u8]) -> Result<Self, BackupError> {
-        let envelope = Envelope::from_json(bytes)?;
-        Self::read(envelope.unverified(PAYLOAD_TYPE)?)
-    }
-
-    fn read(payload: &[u8]) -> Result<Self, BackupError> {
-        let read = format::read(payload, &LIMITS, format::SITE_BACKUP, |manifest: &Self| &manifest.format);
-        read.map_err(|error| error.either(BackupError::Json, BackupError::Format))
+        table::unverified(bytes)
     }
 }

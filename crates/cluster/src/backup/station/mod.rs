@@ -9,6 +9,7 @@ mod manifest;
 mod names;
 mod owners;
 mod place;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod unpack;

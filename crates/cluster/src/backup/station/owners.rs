@@ -1,8 +1,12 @@
-//! Users and groups by name: their numbers differ from machine to machine (passwd(5), group(5)).
+//! Whose a file is. Users and groups go by name: their numbers differ from machine to machine (passwd(5), group(5)).
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::{PermissionsExt, fchown};
+use std::path::Path;
+
+use crate::backup::BackupError;
 
 /// The names of a machine's users and groups.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +52,15 @@ fn parse(text: &str) -> BTreeMap<String, u32> {
         Some((name.to_owned(), fields.nth(1)?.parse().ok()?))
     };
     text.lines().filter_map(entry).collect()
+}
+
+/// Gives a file or folder owner and mode, and makes it durable with them.
+pub(super) fn give(path: &Path, (user, group): (u32, u32), mode: u32) -> Result<(), BackupError> {
+    // Opened before: its mode may keep us from it afterwards. And the mode after the owner, since giving away takes bits from it.
+    let file = File::open(path).map_err(BackupError::io("open", path))?;
+    fchown(&file, Some(user), Some(group)).map_err(BackupError::io("give away", path))?;
+    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(BackupError::io("set the mode of", path))?;
+    file.sync_all().map_err(BackupError::io("sync", path))
 }
 
 #[cfg(test)]

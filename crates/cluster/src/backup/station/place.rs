@@ -3,9 +3,9 @@
 //! All of it is laid into one folder first, and judged there; then its parts are moved into place, `trust` last: until then the machine is
 //! no station. Cut off anywhere, the same call goes on.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
@@ -13,15 +13,15 @@ use sealock_trust::TrustDirectory;
 
 use super::file::StationBackup;
 use super::names::{PARTS, SETTINGS, STATE};
-use super::owners::Owners;
+use super::owners::{Owners, give};
+use super::settings::{self, make};
 use super::unpack::{Entry, Kind, Owner};
+use crate::backup::disk::{look, remove, sync};
 use crate::backup::unpack::alone_in;
 use crate::backup::{BackupError, Identities};
 
 /// How the name begins of the folder that a backup is laid into.
 const PREFIX: &str = "restoring-";
-/// What is put behind the name of a file of settings where another one stands in its place.
-const BESIDE: &str = "restored";
 
 /// Where the files of the station are to stand.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ pub fn restore(backup: &StationBackup, identities: &Identities, places: &Places<
     if look(&laid)?.is_none() {
         lay(backup, identities, &laid)?;
     }
-    let beside = put_settings(&laid.join(SETTINGS), places.settings)?;
+    let beside = settings::put(&laid.join(SETTINGS), places.settings)?;
     for part in PARTS {
         put(&laid.join(STATE).join(part), &places.state.join(part))?;
     }
@@ -205,15 +205,6 @@ fn give_to(entry: &Entry, path: &Path, owners: &Owners) -> Result<(), BackupErro
     }
 }
 
-/// Gives a file or folder owner and mode, and makes it durable with them.
-fn give(path: &Path, (user, group): (u32, u32), mode: u32) -> Result<(), BackupError> {
-    // Opened before: its mode may keep us from it afterwards. And the mode after the owner, since giving away takes bits from it.
-    let file = File::open(path).map_err(BackupError::io("open", path))?;
-    fchown(&file, Some(user), Some(group)).map_err(BackupError::io("give away", path))?;
-    file.set_permissions(fs::Permissions::from_mode(mode)).map_err(BackupError::io("set the mode of", path))?;
-    file.sync_all().map_err(BackupError::io("sync", path))
-}
-
 /// The trust state is the site's own, and the site has signed the backup. From here on it counts as an older copy.
 fn judge(backup: &StationBackup, trust: &Path) -> Result<(), BackupError> {
     let manifest = backup.manifest();
@@ -238,87 +229,4 @@ fn put(from: &Path, to: &Path) -> Result<(), BackupError> {
     remove(to)?;
     fs::rename(from, to).map_err(BackupError::io("move into place", to))?;
     sync(to.parent().unwrap_or(to))
-}
-
-/// Puts each file of settings where none stands; beside it, where another one does.
-fn put_settings(from: &Path, to: &Path) -> Result<Vec<PathBuf>, BackupError> {
-    let mut beside = Vec::new();
-    let Some(found) = look(from)? else { return Ok(beside) };
-    if look(to)?.is_none() {
-        make(to)?;
-        give(to, (found.uid(), found.gid()), found.mode() & 0o777)?;
-    }
-    let mut entries: Vec<_> = fs::read_dir(from)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<_>>())
-        .map_err(BackupError::io("read", from))?;
-    entries.sort();
-    for name in entries {
-        let (from, to) = (from.join(&name), to.join(&name));
-        if from.is_dir() {
-            beside.extend(put_settings(&from, &to)?);
-            continue;
-        }
-        let place = free_place(&from, &to)?;
-        if look(&place)?.is_none() {
-            copy(&from, &place)?;
-        }
-        if place != to {
-            beside.push(place);
-        }
-    }
-    Ok(beside)
-}
-
-/// Where the file is to stand: `to`, or the first name beside it under which there is no other one.
-fn free_place(from: &Path, to: &Path) -> Result<PathBuf, BackupError> {
-    let mut place = to.to_owned();
-    for number in 1_u32.. {
-        if look(&place)?.is_none() || is_same(from, &place)? {
-            break;
-        }
-        place = to.to_owned();
-        place.as_mut_os_string().push(if number == 1 { format!(".{BESIDE}") } else { format!(".{BESIDE}-{number}") });
-    }
-    Ok(place)
-}
-
-fn is_same(one: &Path, other: &Path) -> Result<bool, BackupError> {
-    let read = |path: &Path| fs::read(path).map_err(BackupError::io("read", path));
-    Ok(read(one)? == read(other)?)
-}
-
-/// A copy, as the two may be on different filesystems; whole or not there.
-fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
-    let folder = to.parent().unwrap_or(to);
-    let made = tempfile::Builder::new().prefix(".restored-").suffix(".new").tempfile_in(folder);
-    let made = made.map_err(BackupError::io("make a file in", folder))?;
-    let found = fs::symlink_metadata(from).map_err(BackupError::io("look at", from))?;
-    fs::copy(from, made.path()).map_err(BackupError::io("write", to))?;
-    give(made.path(), (found.uid(), found.gid()), found.mode() & 0o777)?;
-    made.persist_noclobber(to).map_err(|error| BackupError::io("write", to)(error.error))?;
-    sync(folder)
-}
-
-/// Makes a folder and what is missing above it, durably.
-fn make(folder: &Path) -> Result<(), BackupError> {
-    DirBuilder::new().recursive(true).mode(0o755).create(folder).map_err(BackupError::io("make", folder))?;
-    folder.ancestors().skip(1).take(2).filter(|above| !above.as_os_str().is_empty()).try_for_each(sync)
-}
-
-fn look(path: &Path) -> Result<Option<Metadata>, BackupError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(Some).map_err(BackupError::io("look at", path)),
-    }
-}
-
-fn remove(path: &Path) -> Result<(), BackupError> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(BackupError::io("remove", path)),
-    }
-}
-
-fn sync(folder: &Path) -> Result<(), BackupError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(BackupError::io("sync", folder))
 }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::objects;
-use super::super::programs::Programs;
-use super::super::{AppError, ObjectId};
+use super::programs::Programs;
+use super::{AppError, ObjectId, objects};
 use crate::programs::ProgramError;
 
 /// How long one call may take.
@@ -30,12 +29,12 @@ pub(super) enum Answer {
 }
 
 /// Of `wanted`, what is there. Kinds that the server does not know have no objects.
-pub(in crate::apps) async fn live(programs: &Programs, wanted: &[Value]) -> Result<Vec<Value>, AppError> {
+pub(super) async fn live(programs: &Programs, wanted: &[Value]) -> Result<Vec<Value>, AppError> {
     get(programs, wanted, &[]).await
 }
 
 /// As [`live`], with who wrote what (`metadata.managedFields`).
-pub(in crate::apps) async fn live_with_managers(programs: &Programs, wanted: &[Value]) -> Result<Vec<Value>, AppError> {
+pub(super) async fn live_with_managers(programs: &Programs, wanted: &[Value]) -> Result<Vec<Value>, AppError> {
     get(programs, wanted, &["--show-managed-fields"]).await
 }
 
