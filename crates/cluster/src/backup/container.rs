@@ -52,6 +52,11 @@ impl Draft {
         Ok(Self { file, path: path.to_owned(), hasher: Hasher::new(Algorithm::Sha256), size: 0 })
     }
 
+    /// What it will be called.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The encrypted content so far.
     pub fn payload(&self) -> Payload {
         Payload { digest: self.hasher.clone().finish(), size: self.size }

@@ -31,15 +31,23 @@ pub struct RestoreArgs {
     /// File whose first line is the passphrase of that key
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    meant: Meant,
+    /// The folder of the station's settings
+    #[arg(long, value_name = "DIR", default_value = SETTINGS_DIR)]
+    settings_dir: PathBuf,
+}
+
+/// Which backup is meant, said from outside of it.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+struct Meant {
     /// The backup's digest, as `site backup` printed it
-    #[arg(long, value_name = "DIGEST", required_unless_present = "site_root")]
+    #[arg(long, value_name = "DIGEST")]
     digest: Option<Digest>,
     /// The site root, kept elsewhere
     #[arg(long, value_name = "FILE")]
     site_root: Option<PathBuf>,
-    /// The folder of the station's settings
-    #[arg(long, value_name = "DIR", default_value = SETTINGS_DIR)]
-    settings_dir: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -88,16 +96,16 @@ pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
 }
 
 fn open(args: &RestoreArgs) -> Result<StationBackup> {
-    let root = args.site_root.as_ref().map(|path| -> Result<SiteRoot> {
+    let root = args.meant.site_root.as_ref().map(|path| -> Result<SiteRoot> {
         let opened = SiteRoot::open(&files::read(path, MAX_ROOT)?);
         opened.map_err(|error| CommandError::from(error).context(format!("reading {}", path.display())))
     });
-    let backup = match (root.transpose()?, &args.digest) {
+    let backup = match (root.transpose()?, &args.meant.digest) {
         (Some(root), _) => StationBackup::open(&args.backup, &root)?,
         (None, Some(digest)) => StationBackup::named(&args.backup, digest)?,
         (None, None) => return Err(CommandError::usage("which backup is meant has to be said")),
     };
-    match &args.digest {
+    match &args.meant.digest {
         Some(named) if named != backup.digest() => {
             Err(CommandError::usage(format!("the backup's digest is {}, and {named} was named", backup.digest())))
         }

@@ -11,7 +11,7 @@ use tar::{Builder, EntryType, Header};
 use super::names::{FOLDERS_OF_STORE, OF_STORE, PARTS, SETTINGS, STATE, is_passed_over, may_be_folder, may_be_in};
 use super::owners::Owners;
 use crate::backup::disk::look;
-use crate::backup::{BackupError, Recipients};
+use crate::backup::{BackupError, Draft, Recipients};
 
 /// No folder of a station is nested deeper.
 const DEEPEST: usize = 32;
@@ -34,13 +34,14 @@ pub struct Gathered {
     pub bytes: u64,
 }
 
-/// Writes the files of a station to `out`, encrypted for `recipients`.
+/// Writes the files of a station to `draft`, encrypted for `recipients`.
 ///
 /// # Errors
-/// A file cannot be read, or `out` takes no more.
-pub fn take(source: &Source<'_>, recipients: &Recipients, out: impl Write) -> Result<Gathered, BackupError> {
-    let failed = |error| BackupError::io("write", "the backup")(error);
-    let encrypted = recipients.encryptor()?.wrap_output(BufWriter::with_capacity(1 << 16, out)).map_err(failed)?;
+/// A file cannot be read, or the disk takes no more.
+pub fn take(source: &Source<'_>, recipients: &Recipients, draft: &mut Draft) -> Result<Gathered, BackupError> {
+    let path = draft.path().to_owned();
+    let failed = |error| BackupError::io("write", &path)(error);
+    let encrypted = recipients.encryptor()?.wrap_output(BufWriter::with_capacity(1 << 16, draft)).map_err(failed)?;
     let owners = Owners::of_this_machine().map_err(BackupError::io("read", "/etc/passwd"))?;
     let mut gatherer = Gatherer { archive: Builder::new(encrypted), owners, gathered: Gathered::default() };
     gatherer.state(source.state)?;
