@@ -8,7 +8,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
 use ipnet::Ipv4Net;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
@@ -222,7 +221,7 @@ impl Operator<'_> {
     /// Takes away from hosts what was brought to them.
     async fn take_back(&self, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
         let farewells = connections.iter().map(async |one| execute::take_back(&*one.alive().await?).await);
-        Ok(try_join_all(farewells).await.map(drop)?)
+        Ok(execute::of_all(farewells).await.map(drop)?)
     }
 
     /// Programs and charts of the release, for this station.
@@ -347,7 +346,7 @@ impl Operator<'_> {
     async fn leave_mirror(&self, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
         let Some(mirror) = self.trust_mirror else { return Ok(()) };
         let left = connections.iter().map(async |one| execute::leave_mirror(&*one.alive().await?, mirror).await);
-        try_join_all(left).await?;
+        execute::of_all(left).await?;
         files::save(&self.folder.join("trust-mirror.json"), mirror)
     }
 

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 mod backup;
 mod connection;
 mod deliver;
@@ -38,6 +40,10 @@ pub use run::{Execution, Progress, execute};
 
 use crate::spec::Host;
 
+/// With how many hosts the station is busy at a time. Each costs it a process and three pipes while something is asked or carried out
+/// there, and the registry its share: a thousand at once would end at the limit of open files.
+const HOSTS_AT_ONCE: usize = 64;
+
 /// How the station talks to hosts.
 #[derive(Clone, Debug)]
 pub struct SshSettings {
@@ -63,6 +69,18 @@ impl SshSettings {
     }
 }
 
+/// What `asked` come to, in their order; so many at a time as the station bears. The first failure ends it.
+pub(crate) async fn of_all<T, E>(
+    asked: impl IntoIterator<Item = impl Future<Output = Result<T, E>>>,
+) -> Result<Vec<T>, E> {
+    stream::iter(asked).buffered(HOSTS_AT_ONCE).try_collect().await
+}
+
+/// As [`of_all`], where a failure is an answer like another.
+pub(crate) async fn of_each<T>(asked: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    stream::iter(asked).buffered(HOSTS_AT_ONCE).collect().await
+}
+
 /// One connection to each of `hosts`, made at the same time.
 ///
 /// # Errors
@@ -72,5 +90,5 @@ pub async fn connect<'a>(
     settings: &SshSettings,
 ) -> Result<Vec<Arc<Connection>>, ExecuteError> {
     let opened = hosts.into_iter().map(async |host| Connection::open(host, settings).await.map(Arc::new));
-    futures_util::future::try_join_all(opened).await
+    of_all(opened).await
 }

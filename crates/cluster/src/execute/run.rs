@@ -10,11 +10,11 @@ use tokio::io::BufReader;
 
 use super::connection::last_words;
 use super::events::{self, Next};
-use super::observe::request;
+use super::observe::{digest_of, request};
 use super::pool::Pool;
 use super::remote::{self, FOLLOW, Kit, Remote, folder, unit};
 use super::schedule::Schedule;
-use super::{Connection, ExecuteError, mint};
+use super::{Connection, ExecuteError, HOSTS_AT_ONCE, mint};
 use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::plan::{Assessment, Plan, Task};
@@ -102,7 +102,7 @@ pub async fn execute(
     }
     let run = Run {
         plan,
-        digest: plan.digest().map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })?,
+        digest: digest_of(plan)?,
         pool: Pool::new(connections),
         kit,
         generation: 1 + highest_generation(inventory),
@@ -137,7 +137,9 @@ impl Run<'_> {
         let mut changed = 0;
         let mut failure: Option<ExecuteError> = None;
         loop {
-            while let (None, Some((n, task))) = (&failure, schedule.startable()) {
+            while under_way.len() < HOSTS_AT_ONCE
+                && let (None, Some((n, task))) = (&failure, schedule.startable())
+            {
                 schedule.begin(task);
                 if self.is_done_still(task, &passed_over) {
                     passed_over.insert(&task.id);
@@ -235,7 +237,7 @@ impl Run<'_> {
                 mint::mint(&speaker, &self.kit.binary, wanted, &task.host).await?
             }
         };
-        let request = request(self.plan, task, self.generation, &self.nonce)?;
+        let request = request(self.plan, &self.digest, task, self.generation, &self.nonce);
         remote.start(unit, &request, self.kit, &secrets).await
     }
 }

@@ -1,10 +1,9 @@
 //! Certificates: when they end, and the plan that makes them anew.
 
-use futures_util::future::join_all;
 use sealock_node::facts::CertificateFact;
 
 use super::{Operator, OperatorError, Planned};
-use crate::execute::ExecuteError;
+use crate::execute::{self, ExecuteError};
 use crate::plan::{self, Purpose};
 use crate::spec::Cluster;
 
@@ -62,6 +61,6 @@ impl Operator<'_> {
             let facts = self.ask(host).await.map(|(_, facts)| facts.certificates);
             (host.name.to_string(), facts)
         });
-        join_all(asked).await
+        execute::of_each(asked).await
     }
 }

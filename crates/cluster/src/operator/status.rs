@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use sealock_node::HostFacts;
 use sealock_node::facts::Kubernetes;
 use serde::{Deserialize, Serialize};
@@ -117,7 +116,7 @@ impl Operator<'_> {
     /// # Errors
     /// A file of the station.
     pub async fn status(&self, cluster: &Cluster) -> Result<Status, OperatorError> {
-        let asked = join_all(cluster.hosts().iter().map(|host| self.ask(host))).await;
+        let asked = execute::of_each(cluster.hosts().iter().map(|host| self.ask(host))).await;
         let mut connection = None;
         let mut hosts = Vec::new();
         for (host, answer) in cluster.hosts().iter().zip(asked) {
