@@ -8,6 +8,7 @@ use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::carry_out::{carry_out, digest, review};
+use super::components;
 use super::plan::{Summary, print, remark};
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
@@ -50,6 +51,7 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
         remark(&planned, context);
         return context.ui.result(&Summary::of(&planned)?, print(&planned));
     }
+    components::remark(&planned.behind, context);
     review(&planned, "Carry out this plan?", context)?;
     let started = Instant::now();
     let applied = carry_out(&target.operator_now(context)?, &planned, context)?;
