@@ -97,10 +97,24 @@ fn killed_and_finished(desk: &Desk) -> Result<()> {
     let others = ["was begun and is not finished", "cluster upgrade --components"];
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 1, &others)?;
     expect(&mut desk.station(&["cluster", "upgrade", "--yes"]), 1, &others)?;
+    expect_emptied(desk, &["w1", "w2"])?;
+    // Were the new ones bad, the release would go back: then w2, which has not changed, stays as it is.
+    expect(&mut desk.station(&["release", "rollback", "1", "--yes"]), 0, &["release 3"])?;
+    expect_emptied(desk, &["cp1", "w1"])?;
+    expect(&mut desk.station(&["release", "rollback", "2", "--yes"]), 0, &["release 4"])?;
+    expect_emptied(desk, &["w1", "w2"])?;
+    expect(&mut desk.station(&BRING), 0, &["have the components of release 4"]).map(drop)
+}
+
+/// What was begun goes on with these nodes, and leaves all others alone.
+fn expect_emptied(desk: &Desk, nodes: &[&str]) -> Result<()> {
     let show = ["cluster", "upgrade", "--components", "--dry-run", "--delete-emptydir-data"];
-    let left = expect(&mut desk.station(&show), 0, &["empty node w1", "empty node w2"])?;
-    ensure!(!left.contains("empty node cp1"), "cp1 is through, and would be emptied once more:\n{left}");
-    expect(&mut desk.station(&BRING), 0, &["have the components of release 2"]).map(drop)
+    let shown = expect(&mut desk.station(&show), 0, &["Plan to bring the components"])?;
+    for node in desk.nodes {
+        let is_emptied = shown.contains(&format!("empty node {node} "));
+        ensure!(is_emptied == nodes.contains(node), "not {nodes:?} are to be emptied:\n{shown}");
+    }
+    Ok(())
 }
 
 fn runs_what_the_release_has(desk: &Desk) -> Result<()> {
@@ -146,7 +160,7 @@ fn runtimes(desk: &Desk) -> Result<Vec<String>> {
 
 fn nothing_to_do(desk: &Desk) -> Result<()> {
     let before = runtimes(desk)?;
-    expect(&mut desk.station(&BRING), 0, &["nothing to do", "the components of release 2"])?;
+    expect(&mut desk.station(&BRING), 0, &["nothing to do", "the components of release 4"])?;
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["nothing to do"])?;
     expect(&mut desk.station(&["cluster", "diff"]), 0, &["is what its spec says"])?;
     ensure!(runtimes(desk)? == before, "a containerd was started anew");

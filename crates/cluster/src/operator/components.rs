@@ -8,7 +8,6 @@ use sealock_node::StepKind;
 use super::{Operator, OperatorError, Planned};
 use crate::apps::Target;
 use crate::execute::{self, Connection};
-use crate::inventory::Inventory;
 use crate::nodes;
 use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose};
 use crate::spec::Cluster;
@@ -29,7 +28,11 @@ impl Operator<'_> {
     /// # Errors
     /// The spec differs from what was applied; a host is no node; the release lacks something; an upgrade of Kubernetes was begun; etcd is
     /// not well; pods would be lost by emptying a node.
-    pub async fn plan_components(&self, cluster: &Cluster, draining: Draining) -> Result<Components, OperatorError> {
+    pub async fn plan_components(
+        &self,
+        cluster: &Cluster,
+        mut draining: Draining,
+    ) -> Result<Components, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
         let open = self.open_waves()?;
@@ -45,12 +48,19 @@ impl Operator<'_> {
         plan::check_nodes(cluster, &inventory)?;
         let behind = plan::behind(cluster, &inventory, self.release);
         let mut hosts: BTreeSet<String> = behind.iter().map(|one| one.host.clone()).collect();
-        if let Some(open) = &open {
-            hosts.extend(self.left_over(cluster, open, &connections).await?);
-        } else if hosts.is_empty() {
+        if open.is_none() && hosts.is_empty() {
             return Ok(Components { behind, next: None });
         }
-        let fresh = self.round(cluster, (&hosts, draining), open.as_ref(), &inventory).await?;
+        let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
+        let (ground, speaker) = (self.ground(images)?, open.as_ref().map_or("", |open| &open.speaker));
+        let intent = ground.intent(cluster, speaker);
+        if let Some(open) = &open {
+            hosts.extend(plan::changes(open).map(|task| task.host.clone()).filter(|host| cluster.host(host).is_some()));
+            let all = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
+            hosts = self.not_through(&all, open, &connections).await?;
+        }
+        draining.cordoned = self.check_drains(cluster, &hosts, &draining, open.as_ref()).await?;
+        let fresh = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
             self.well(&plan, &connections).await?;
@@ -59,41 +69,23 @@ impl Operator<'_> {
         Ok(Components { behind, next: Some(planned) })
     }
 
-    async fn round(
+    /// Hosts of `all` that are not what it makes of them, or were not given back since `open` emptied them. A node that is through is not
+    /// emptied once more, nor one that `open` has not come to and that is as the release has it now.
+    async fn not_through(
         &self,
-        cluster: &Cluster,
-        (hosts, mut draining): (&BTreeSet<String>, Draining),
-        open: Option<&Plan>,
-        inventory: &Inventory,
-    ) -> Result<Plan, OperatorError> {
-        let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
-        draining.cordoned = self.check_drains(cluster, hosts, &draining, open).await?;
-        let (ground, speaker) = (self.ground(images)?, open.map_or("", |open| &open.speaker));
-        Ok(plan::plan_components(&ground.intent(cluster, speaker), &draining, hosts, inventory)?)
-    }
-
-    /// Hosts that `open` was begun with and is not through with: what was to change there has not changed in all, or the node was not
-    /// given back. A node that is through is not emptied once more.
-    async fn left_over(
-        &self,
-        cluster: &Cluster,
+        all: &Plan,
         open: &Plan,
         connections: &[Arc<Connection>],
     ) -> Result<BTreeSet<String>, OperatorError> {
-        let tasks = plan::changes(open).filter(|task| cluster.host(&task.host).is_some()).cloned().collect();
-        let changes = Plan { tasks, ..open.clone() };
+        let changes = Plan { tasks: plan::changes(all).cloned().collect(), ..all.clone() };
         let assessment = execute::assess(connections, &self.kit()?, &changes).await?;
         let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
-        let target = Target {
-            cluster: cluster.name().as_str(),
-            kubernetes: &open.kubernetes,
-            kubeconfig: &kubeconfig,
-            toolbox: &toolbox,
-        };
+        let target =
+            Target { cluster: &all.cluster, kubernetes: &all.kubernetes, kubeconfig: &kubeconfig, toolbox: &toolbox };
         let mut left = BTreeSet::new();
         for task in &changes.tasks {
             // A cluster that does not say is asked again by the steps.
-            let is_away = || async { nodes::is_cordoned(&task.host, &target).await.unwrap_or(true) };
+            let is_away = async || nodes::is_cordoned(&task.host, &target).await.unwrap_or(true);
             if !assessment.is_done(task) || (returns(open, &task.host) && is_away().await) {
                 left.insert(task.host.clone());
             }

@@ -52,7 +52,7 @@ fn containerd(plan: &Plan, host: &str) -> Option<String> {
         StepKind::Component(one) if one.name == "containerd" && !one.staged => Some(one.version.clone()),
         _ => None,
     });
-    found.last()
+    found.reduce(|_, last| last)
 }
 
 #[test]

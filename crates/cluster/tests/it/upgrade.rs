@@ -145,6 +145,7 @@ fn no_minor_version_is_passed_over_and_what_was_begun_is_finished_first() {
         "the newest patch of what lies between"
     );
     assert_eq!(hops("v1.36.1", None, "v1.36.1", NEXT).unwrap(), [NEXT]);
+    assert_eq!(hops("v1.37.1", None, "v1.37.1", NEXT).unwrap(), [NEXT], "a patch goes by the same way");
     assert_eq!(hops(NEXT, None, NEXT, NEXT).unwrap(), none);
     assert_eq!(hops("v1.35.4", Some("v1.36.3"), "v1.35.4", NEXT).unwrap(), ["v1.36.3", NEXT]);
     assert_eq!(

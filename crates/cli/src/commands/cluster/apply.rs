@@ -18,7 +18,8 @@ use crate::ui::took;
 /// Bring the hosts to what the spec says
 ///
 /// Plans, shows the plan, asks, and runs it step by step, journaled here and on the nodes. Run again it finishes what
-/// was cut off, and changes nothing when all is done. With `--dry-run` the plan is shown; `-o json` then says what it comes to.
+/// was cut off, and changes nothing when all is done. Nodes keep the containerd, runc and CNI plugins that they have: others of the
+/// release are brought by `cluster upgrade --components`. With `--dry-run` the plan is shown; `-o json` then says what it comes to.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
