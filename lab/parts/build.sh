@@ -1,5 +1,5 @@
 #!/bin/bash
-# build.sh [PART…]      builds what is missing of the lab's parts (all of them but the judges, what is next and what is carried, if none is named)
+# build.sh [PART…]      builds what is missing of the lab's parts (all of them but the judges, what is carried, and what clusters are upgraded to, if none is named)
 # build.sh --path PART  prints the folder that holds a built part
 #
 # A part is a recipe beside this file. Its result is kept in $CACHE/PART-KEY, where the key is the SHA-256 of all that
@@ -17,6 +17,8 @@ ALL=(rootfs runc kubernetes containerd coredns etcd registry cni-plugins helm po
 NEXT=(kubernetes-next coredns-next etcd-next upstream-next)
 # For one that is upgraded over two minor versions.
 BEFORE=(kubernetes-before coredns-before etcd-before upstream-before)
+# For one whose cluster gets another containerd and other CNI plugins.
+PATCHED=(containerd-patched cni-plugins-patched upstream-patched)
 # No part of the lab, and long to build: programs that judge what we make.
 JUDGES=(oras cosign conformance)
 # What is carried to a station by one scenario.
@@ -72,7 +74,7 @@ build() {
 
 forget_superseded() {
   local part folder
-  for part in "${ALL[@]}" "${NEXT[@]}" "${BEFORE[@]}" "${JUDGES[@]}" "${CARRIED[@]}"; do
+  for part in "${ALL[@]}" "${NEXT[@]}" "${BEFORE[@]}" "${PATCHED[@]}" "${JUDGES[@]}" "${CARRIED[@]}"; do
     for folder in "$CACHE/$part"-????????????????*; do
       if [[ ${folder##*/} =~ ^$part-[0-9a-f]{16} ]] && [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
         rm -rf "$folder"

@@ -40,22 +40,35 @@ release_kubernetes() {
 }
 
 release_node_parts() {
-  local path folder
-  folder=github.com/containerd/containerd/releases/download/$CONTAINERD
+  release_containerd
+  release_runc
+  release_cni_plugins
+  release_etcd
+}
+
+release_containerd() {
+  local folder=github.com/containerd/containerd/releases/download/$CONTAINERD path
   path=$folder/containerd-${CONTAINERD#v}-linux-amd64.tar.gz
   pack "$path" "$(dirname "$containerd")" bin/containerd bin/containerd-shim-runc-v2 bin/ctr
   sum_named "$path" "$path.sha256sum"
+}
 
+release_runc() {
+  local folder
   folder=github.com/opencontainers/runc/releases/download/v$(cat "$runc/version")
   publish "$folder/runc.amd64" "$runc/bin/runc"
   sum_named "$folder/runc.amd64" "$folder/runc.sha256sum"
+}
 
-  folder=github.com/containernetworking/plugins/releases/download/$CNI_PLUGINS
+release_cni_plugins() {
+  local folder=github.com/containernetworking/plugins/releases/download/$CNI_PLUGINS path
   path=$folder/cni-plugins-linux-amd64-$CNI_PLUGINS.tgz
   pack "$path" "$cni" ./bridge ./host-local ./loopback ./portmap ./ptp
   sum_named "$path" "$path.sha256"
+}
 
-  folder=github.com/etcd-io/etcd/releases/download/$ETCD
+release_etcd() {
+  local folder=github.com/etcd-io/etcd/releases/download/$ETCD path
   path=$folder/etcd-$ETCD-linux-amd64.tar.gz
   pack "$path" "$etcd" --transform "s|^\.|etcd-$ETCD-linux-amd64|" ./etcd ./etcdctl ./etcdutl
   sum_named "$path" "$folder/SHA256SUMS"

@@ -16,6 +16,7 @@ use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
 mod backup;
+mod components;
 mod drift;
 mod error;
 mod files;
@@ -28,6 +29,7 @@ mod status;
 mod upgrade;
 
 pub use backup::{BackedUp, BackupOrder};
+pub use components::Components;
 pub use drift::Difference;
 pub use error::OperatorError;
 pub use removal::{Left, Removal};
@@ -37,7 +39,7 @@ pub use upgrade::Upgrade;
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::Inventory;
 use crate::journal::{self, Journal};
-use crate::plan::{self, Assessment, Plan, PlanError, Purpose};
+use crate::plan::{self, Assessment, Behind, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
 use crate::spec::Cluster;
@@ -75,6 +77,8 @@ pub struct Planned {
     pub assessment: Assessment,
     /// Whether it is an earlier plan that was begun and not finished.
     pub resumed: bool,
+    /// Components of nodes that stay as they are, though the release has others.
+    pub behind: Vec<Behind>,
     /// What it needs and the cluster uses already, although it was revoked: the site has to confirm that.
     pub alarms: Vec<Needed>,
     connections: Vec<Arc<Connection>>,
@@ -113,7 +117,8 @@ impl Operator<'_> {
         let fresh = plan::plan(&ground.intent(cluster, &speaker), &inventory)?;
         self.check_members(cluster, &fresh, (&inventory, &connections)).await?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
-        self.assess(plan, inventory, resumed, connections).await
+        let behind = plan::behind(cluster, &inventory, self.release);
+        Ok(Planned { behind, ..self.assess(plan, inventory, resumed, connections).await? })
     }
 
     /// The plan that gives the hosts of `cluster` back.
@@ -187,7 +192,7 @@ impl Operator<'_> {
             self.forget_backups(planned).await?;
         }
         match plan.purpose {
-            Purpose::Apply | Purpose::Upgrade | Purpose::Restore => {
+            Purpose::Apply | Purpose::Upgrade | Purpose::Components | Purpose::Restore => {
                 self.leave_mirror(&planned.connections).await?;
                 // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;
@@ -263,7 +268,7 @@ impl Operator<'_> {
     ) -> Result<Planned, OperatorError> {
         let alarms = plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
         let assessment = execute::assess(&connections, &self.kit()?, &plan).await?;
-        Ok(Planned { plan, inventory, assessment, resumed, alarms, connections })
+        Ok(Planned { plan, inventory, assessment, resumed, behind: Vec::new(), alarms, connections })
     }
 
     fn registry(&self) -> Registry {
@@ -307,7 +312,7 @@ impl Operator<'_> {
     /// host leaves, or certificates are made anew that have ended.
     fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
         let goes_on = matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue);
-        let stays_open = |other: &Plan| goes_on && other.purpose == Purpose::Upgrade;
+        let stays_open = |other: &Plan| goes_on && other.purpose.goes_by_waves();
         for other in self.open_plans()?.iter().filter(|other| *other != plan && !stays_open(other)) {
             let digest = other.digest().map_err(OperatorError::Unwritable)?;
             files::set_aside(&self.plan_path(&digest))?;
@@ -456,6 +461,7 @@ mod tests {
             inventory: Inventory::default(),
             assessment: Assessment::default(),
             resumed: false,
+            behind: Vec::new(),
             alarms: Vec::new(),
             connections: Vec::new(),
         };

@@ -6,6 +6,7 @@
 mod across_the_gap;
 mod ansible;
 mod cases;
+mod components;
 mod expect;
 mod machines;
 mod own_etcd;
@@ -82,6 +83,7 @@ const SCENARIOS: &[Scenario] = &[
     upgrade::SCENARIO,
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,
+    components::SCENARIO,
     rescue::SCENARIO,
     restore::SCENARIO,
     ansible::SCENARIO,

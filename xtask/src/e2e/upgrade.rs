@@ -57,7 +57,8 @@ const BUNDLE: &str = "plant-7-next.tar";
 /// What leaves a node with the pods that are evicted there.
 const UPGRADE: [&str; 4] = ["cluster", "upgrade", "--yes", "--delete-emptydir-data"];
 
-fn begin(desk: &Desk) -> Result<()> {
+/// The main job, and an application that is not to be without an answer.
+pub(super) fn begin(desk: &Desk) -> Result<()> {
     story(desk)?;
     // One of its two pods is to be there at any time.
     let budget = ["create", "poddisruptionbudget", "podinfo", "-n", "demo", "--min-available=1"];
@@ -85,6 +86,11 @@ fn next_bundle(desk: &Desk) -> Result<()> {
     let spec = fs::read_to_string(desk.written("sealock.yaml"))?;
     let spec = spec.replace(&format!("versions: [{NOW}]"), &format!("versions: [{NOW}, {NEXT}]"));
     ensure!(spec.contains(NEXT), "the spec names no {NEXT}");
+    bring_in(desk, &spec)
+}
+
+/// The next bundle by `spec`, up to the release that it makes.
+pub(super) fn bring_in(desk: &Desk, spec: &str) -> Result<()> {
     fs::write(desk.outside.join("sealock.yaml"), spec)?;
     story::text(&mut desk.packager(&["lock"]))?;
     story::text(&mut desk.packager(&["build", "--to", BUNDLE, "--passphrase-file", "passphrase"]))?;
@@ -113,16 +119,8 @@ fn shown(desk: &Desk) -> Result<()> {
 }
 
 fn upgraded(desk: &Desk) -> Result<()> {
-    let watches = [
-        Watch::begin(desk, "w1", "application", &application(desk)?)?,
-        Watch::begin(desk, "w2", "api", "https://10.77.0.11:6443/readyz")?,
-    ];
     let begun = Instant::now();
-    let outcome = killed_and_finished(desk);
-    for watch in watches {
-        println!("      {}", watch.end(desk)?);
-    }
-    outcome?;
+    while_asked(desk, killed_and_finished)?;
     println!("      from {NOW} to {NEXT} in {:.0} s", begun.elapsed().as_secs_f64());
     ensure!(versions(desk)? == vec![NEXT; desk.nodes.len()].join(" "), "not all kubelets are new: {}", versions(desk)?);
     Ok(())
@@ -141,10 +139,31 @@ fn upgraded_ha(desk: &Desk) -> Result<()> {
     Ok(())
 }
 
-/// The operator's command is killed while the first worker is emptied.
+/// Does `what` while the application and the API are asked all the time, and prints what came back.
+pub(super) fn while_asked(desk: &Desk, what: fn(&Desk) -> Result<()>) -> Result<()> {
+    let watches = [
+        Watch::begin(desk, "w1", "application", &application(desk)?)?,
+        Watch::begin(desk, "w2", "api", "https://10.77.0.11:6443/readyz")?,
+    ];
+    let outcome = what(desk);
+    for watch in watches {
+        println!("      {}", watch.end(desk)?);
+    }
+    outcome
+}
+
 fn killed_and_finished(desk: &Desk) -> Result<()> {
+    killed_at_a_worker(desk, &UPGRADE)?;
+    let others = ["was begun and is not finished", "cluster upgrade"];
+    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 1, &others)?;
+    expect(&mut desk.station(&["cluster", "renew", "--yes"]), 1, &others)?;
+    expect(&mut desk.station(&UPGRADE), 0, &["cluster plant-7 runs Kubernetes v1.37.2"]).map(drop)
+}
+
+/// The operator's command is killed while the first worker is emptied.
+pub(super) fn killed_at_a_worker(desk: &Desk, command: &[&str]) -> Result<()> {
     let log = fs::File::create(desk.outside.join("upgrade.log"))?;
-    let mut upgrade = desk.station(&UPGRADE);
+    let mut upgrade = desk.station(command);
     let mut child = upgrade.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
     let deadline = Instant::now() + Duration::from_secs(900);
     let cordoned = ["get", "node", "w1", "-o=jsonpath={.spec.unschedulable}"];
@@ -161,13 +180,10 @@ fn killed_and_finished(desk: &Desk) -> Result<()> {
         ensure!(Instant::now() < deadline, "after 900 s no worker was emptied");
         std::thread::park_timeout(Duration::from_millis(500));
     }
-    let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -KILL $p; done", UPGRADE.join(" "));
+    let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -KILL $p; done", command.join(" "));
     story::text(&mut desk.lab.exec("station", &["sh", "-c", &kill]))?;
     ensure!(!child.wait()?.success(), "it was through before it was killed");
-    let others = ["was begun and is not finished", "cluster upgrade"];
-    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 1, &others)?;
-    expect(&mut desk.station(&["cluster", "renew", "--yes"]), 1, &others)?;
-    expect(&mut desk.station(&UPGRADE), 0, &["cluster plant-7 runs Kubernetes v1.37.2"]).map(drop)
+    Ok(())
 }
 
 pub(super) fn all_works(desk: &Desk) -> Result<()> {

@@ -33,11 +33,14 @@ pub enum Upstream {
     One,
     /// The next one, too: a cluster is to be upgraded.
     WithNext,
+    /// Another containerd and other CNI plugins for the one Kubernetes, too.
+    WithPatches,
     /// The next one and the one before, too: a cluster is to be upgraded over two minor versions.
     ThreeMinors,
 }
 
 const NEXT: &[&str] = &["kubernetes-next", "coredns-next", "etcd-next", "upstream-next"];
+const PATCHED: &[&str] = &["containerd-patched", "cni-plugins-patched", "upstream-patched"];
 const BEFORE: &[&str] = &["kubernetes-before", "coredns-before", "etcd-before", "upstream-before"];
 
 impl Upstream {
@@ -45,6 +48,7 @@ impl Upstream {
         match self {
             Self::One => "upstream",
             Self::WithNext => "upstream-next",
+            Self::WithPatches => "upstream-patched",
             Self::ThreeMinors => "upstream-before",
         }
     }
@@ -54,6 +58,7 @@ impl Upstream {
         match self {
             Self::One => Vec::new(),
             Self::WithNext => NEXT.to_vec(),
+            Self::WithPatches => PATCHED.to_vec(),
             Self::ThreeMinors => [NEXT, BEFORE].concat(),
         }
     }

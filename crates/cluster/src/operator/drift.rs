@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{Operator, OperatorError, Planned};
 use crate::execute::Connection;
 use crate::inventory::Observation;
+use crate::plan::Behind;
 use crate::spec::Cluster;
 
 /// Names, a blank between them.
@@ -47,6 +48,7 @@ impl Operator<'_> {
             // Where something is in the way, `apply` does nothing at all.
             all.iter_mut().for_each(|one| one.is_repairable = false);
         }
+        all.extend(planned.behind.iter().map(waiting));
         if let Some(speaker) = speaker.filter(|_| is_there) {
             let strangers = self.strangers(cluster, speaker).await;
             all.extend(strangers.unwrap_or_else(|error| vec![beyond(speaker, error.to_string())]));
@@ -70,6 +72,13 @@ impl Operator<'_> {
         }
         Ok(all)
     }
+}
+
+/// What no apply brings to a node under its pods.
+fn waiting(behind: &Behind) -> Difference {
+    let Behind { host, component, runs, has } = behind;
+    let found = format!("{runs} is in use, and the release has {has}: `cluster upgrade --components` brings it");
+    Difference { host: host.clone(), step: Some(format!("component/{component}")), found, is_repairable: false }
 }
 
 /// What no step concerns.

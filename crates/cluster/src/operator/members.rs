@@ -49,7 +49,11 @@ impl Operator<'_> {
     }
 
     /// How many members etcd has, all of them well; nothing where nobody speaks for the cluster.
-    async fn well(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<Option<usize>, OperatorError> {
+    pub(super) async fn well(
+        &self,
+        plan: &Plan,
+        connections: &[Arc<Connection>],
+    ) -> Result<Option<usize>, OperatorError> {
         let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
         let Some(speaker) = speaker else { return Ok(None) };
         let members = speaker.etcd_members(&self.binary.path_there()).await?;

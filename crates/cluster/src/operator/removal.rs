@@ -54,7 +54,7 @@ impl Operator<'_> {
             speaker.etcd_remove(&program, &member.id, true).await?;
         }
         let others =
-            if self.open_upgrade()?.is_some() { self.plan_neighbours(&rest).await? } else { self.plan(&rest).await? };
+            if self.open_waves()?.is_some() { self.plan_neighbours(&rest).await? } else { self.plan(&rest).await? };
         Ok(Removal { host: host.to_owned(), plane, rest, give_back, others, speaker, program })
     }
 
@@ -85,7 +85,7 @@ impl Operator<'_> {
     /// # Errors
     /// As [`Operator::plan`].
     pub async fn plan_rest(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
-        match self.open_upgrade()? {
+        match self.open_waves()? {
             Some(_) => self.plan_neighbours(rest).await,
             None => self.plan(rest).await,
         }

@@ -8,7 +8,7 @@ use super::{Operator, OperatorError, Planned};
 use crate::apps::Target;
 use crate::inventory::Inventory;
 use crate::nodes::{self, Rules};
-use crate::plan::{self, Draining, Plan, PlanError, Purpose, Way};
+use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose, Way};
 use crate::spec::{Cluster, KubernetesVersion};
 use crate::tools;
 
@@ -19,6 +19,8 @@ pub struct Upgrade {
     pub from: KubernetesVersion,
     /// The versions that the cluster becomes one after the other; empty where it is there.
     pub hops: Vec<KubernetesVersion>,
+    /// Components that are not what the release has; a hop brings them along.
+    pub behind: Vec<Behind>,
     /// The plan of the first hop, or the one that was begun and not finished.
     pub next: Option<Planned>,
 }
@@ -35,36 +37,41 @@ impl Operator<'_> {
         let applied = self.check_only_version_differs(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
         let from = plan::oldest(cluster, &inventory, cluster.spec().kubernetes.version)?;
-        let open = self.open_upgrade()?;
+        let open = self.open_waves()?;
+        if open.as_ref().is_some_and(|open| open.purpose == Purpose::Components) {
+            return Err(PlanError::ComponentsOpen.into());
+        }
+        let behind = plan::behind(cluster, &inventory, self.release);
         let begun = open.as_ref().and_then(|open| open.kubernetes.parse().ok());
         let way = Way { from, begun, applied, wanted: cluster.spec().kubernetes.version };
         let hops = way.hops(self.release, architecture(&inventory)).map_err(PlanError::from)?;
-        let Some(first) = hops.first() else { return Ok(Upgrade { from, hops, next: None }) };
+        let Some(first) = hops.first() else { return Ok(Upgrade { from, hops, behind, next: None }) };
         let fresh = self.hop(&cluster.with_version(*first), draining, open.as_ref(), &inventory).await?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
             self.check_etcd_for_upgrade(&plan, &connections).await?;
         }
         let planned = self.assess(plan, inventory, resumed, connections).await?;
-        Ok(Upgrade { from, hops, next: Some(planned) })
+        Ok(Upgrade { from, hops, behind, next: Some(planned) })
     }
 
-    /// The upgrade that was begun and not finished.
-    pub(super) fn open_upgrade(&self) -> Result<Option<Plan>, OperatorError> {
-        Ok(self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Upgrade))
+    /// The upgrade, of Kubernetes or of components, that was begun and not finished.
+    pub(super) fn open_waves(&self) -> Result<Option<Plan>, OperatorError> {
+        Ok(self.open_plans()?.into_iter().find(|plan| plan.purpose.goes_by_waves()))
     }
 
     /// While an upgrade or a restore is under way, nothing else is planned.
     pub(super) fn check_nothing_open(&self) -> Result<(), OperatorError> {
         self.check_no_restore()?;
-        match self.open_upgrade()? {
+        match self.open_waves()? {
+            Some(open) if open.purpose == Purpose::Components => Err(PlanError::ComponentsOpen.into()),
             Some(open) => Err(PlanError::UpgradeOpen { version: open.kubernetes }.into()),
             None => Ok(()),
         }
     }
 
     /// What was applied last is this spec, but for the version: that one.
-    fn check_only_version_differs(&self, cluster: &Cluster) -> Result<KubernetesVersion, OperatorError> {
+    pub(super) fn check_only_version_differs(&self, cluster: &Cluster) -> Result<KubernetesVersion, OperatorError> {
         let Some(applied) = self.applied()? else {
             return Err(OperatorError::NoCluster { folder: self.folder.clone() });
         };
@@ -82,25 +89,24 @@ impl Operator<'_> {
     ) -> Result<Plan, OperatorError> {
         let toolbox = self.toolbox();
         let images = tools::kubernetes_images(&toolbox, cluster)?;
-        draining.cordoned = self.check_drains(cluster, &draining, open).await?;
+        let all = cluster.hosts().iter().map(|host| host.name.to_string()).collect();
+        draining.cordoned = self.check_drains(cluster, &all, &draining, open).await?;
         let (ground, speaker) = (self.ground(images)?, open.map_or("", |open| &open.speaker));
         Ok(plan::plan_upgrade(&ground.intent(cluster, speaker), &draining, inventory)?)
     }
 
-    /// Whether each node can be emptied, before the first one is. Who takes no new pods now goes on like that: where an upgrade was begun,
-    /// who took none before it.
-    async fn check_drains(
+    /// Whether each of `nodes` can be emptied, before the first one is, but those that an upgrade was begun with: some of them are empty, the
+    /// API may be away, and each drain looks for itself. Who takes no new pods now goes on like that; where an upgrade was begun, who
+    /// took none before it.
+    pub(super) async fn check_drains(
         &self,
         cluster: &Cluster,
+        nodes: &BTreeSet<String>,
         draining: &Draining,
         open: Option<&Plan>,
     ) -> Result<BTreeSet<String>, OperatorError> {
         if cluster.hosts().len() == 1 {
             return Ok(BTreeSet::new());
-        }
-        if let Some(open) = open {
-            // Some nodes are empty, and the API may be away: each drain looks for itself.
-            return Ok(cordoned_before(open, cluster));
         }
         let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
         let version = cluster.spec().kubernetes.version.to_string();
@@ -112,11 +118,15 @@ impl Operator<'_> {
         };
         let rules = Rules { force: draining.force, delete_emptydir_data: draining.delete_emptydir_data };
         let mut cordoned = BTreeSet::new();
-        for host in cluster.hosts() {
-            nodes::look(host.name.as_str(), rules, &target).await?;
-            if nodes::is_cordoned(host.name.as_str(), &target).await? {
-                cordoned.insert(host.name.to_string());
-            }
+        for node in nodes {
+            let takes_none = match open.and_then(|open| took_none(open, node)) {
+                Some(before) => before,
+                None => {
+                    nodes::look(node, rules, &target).await?;
+                    nodes::is_cordoned(node, &target).await?
+                }
+            };
+            cordoned.extend(takes_none.then(|| node.clone()));
         }
         Ok(cordoned)
     }
@@ -126,16 +136,11 @@ fn architecture(inventory: &Inventory) -> &str {
     inventory.hosts.values().map(|one| one.facts.architecture.as_str()).next().unwrap_or("amd64")
 }
 
-/// Nodes that the upgrade in `open` does not let take new pods at its end.
-fn cordoned_before(open: &Plan, cluster: &Cluster) -> BTreeSet<String> {
-    let returned: BTreeSet<&str> = open
-        .tasks
-        .iter()
-        .flat_map(|task| &task.steps)
-        .filter_map(|step| match &step.action {
-            StepKind::Uncordoned(step) => Some(step.node.as_str()),
-            _ => None,
-        })
-        .collect();
-    cluster.hosts().iter().map(|host| host.name.to_string()).filter(|name| !returned.contains(name.as_str())).collect()
+/// Whether `node` took no new pods before the upgrade in `open`, which does not let them come at its end then; nothing where that upgrade
+/// does not empty it.
+fn took_none(open: &Plan, node: &str) -> Option<bool> {
+    let steps = || open.tasks.iter().flat_map(|task| &task.steps).map(|step| &step.action);
+    let is_emptied = steps().any(|step| matches!(step, StepKind::Drained(step) if step.node == node));
+    let returns = steps().any(|step| matches!(step, StepKind::Uncordoned(step) if step.node == node));
+    is_emptied.then_some(!returns)
 }

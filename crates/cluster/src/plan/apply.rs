@@ -232,7 +232,7 @@ pub(super) fn ready(
 ) -> Task {
     let wait = |host: &Host| {
         let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
-        let ready = NodeReady { node, control_plane, version: None, lately, timeout_seconds };
+        let ready = NodeReady { node, control_plane, version: None, containerd: None, lately, timeout_seconds };
         Step::new(format!("ready/{}", host.name), ready)
     };
     Task {

@@ -117,6 +117,17 @@ pub enum PlanError {
         /// Where it leads.
         version: String,
     },
+    /// Components were being brought to the nodes, and not all have them.
+    #[error("bringing components to the nodes was begun and is not finished yet")]
+    ComponentsOpen,
+    /// Components alone, and another version of Kubernetes.
+    #[error("components come alone: the cluster runs Kubernetes {runs}, and {wanted} was asked for")]
+    ComponentsAlone {
+        /// What runs.
+        runs: String,
+        /// What was asked for.
+        wanted: String,
+    },
     /// A restore was begun, and is not finished.
     #[error("a restore of the cluster was begun and is not finished yet")]
     RestoreOpen,
@@ -195,9 +206,11 @@ impl PlanError {
             Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell | Self::TwoMembers => {
                 Some(Code::Quorum)
             }
-            Self::OtherVersion { .. } | Self::Downgrade { .. } | Self::OtherSpec | Self::OtherBackup { .. } => {
-                Some(Code::Spec)
-            }
+            Self::OtherVersion { .. }
+            | Self::Downgrade { .. }
+            | Self::OtherSpec
+            | Self::OtherBackup { .. }
+            | Self::ComponentsAlone { .. } => Some(Code::Spec),
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
@@ -208,6 +221,7 @@ impl PlanError {
             | Self::NothingEnded { .. }
             | Self::AuthorityEnded { .. }
             | Self::UpgradeOpen { .. }
+            | Self::ComponentsOpen
             | Self::RestoreOpen
             | Self::Render(_)
             | Self::NotObserved { .. } => None,
@@ -246,6 +260,10 @@ impl PlanError {
             Self::OtherBackup { what: "Kubernetes", found, .. } => format!("restore with `version: {found}` in the spec, and upgrade afterwards"),
             Self::OtherBackup { .. } => "use the backup of this cluster, or its own spec".into(),
             Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`".into(),
+            Self::ComponentsOpen => "finish it: `sealock cluster upgrade --components`".into(),
+            Self::ComponentsAlone { runs, wanted } => format!(
+                "write `version: {runs}` into the spec, or go to {wanted} by `sealock cluster upgrade` without `--components`: the components of the release come along"
+            ),
             Self::Downgrade { .. } => "write the version that runs into the spec".into(),
             Self::NotANode { .. } | Self::OtherSpec => {
                 "run `sealock cluster apply` with the old version first, and change the version alone then".into()

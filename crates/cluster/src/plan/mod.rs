@@ -14,6 +14,7 @@ use sealock_trust::json::{self, jcs};
 use serde::{Deserialize, Serialize};
 
 mod apply;
+mod components;
 mod error;
 mod gate;
 mod neighbours;
@@ -27,8 +28,11 @@ mod restore;
 mod revoked;
 mod upgrade;
 mod versions;
+mod waves;
 
 pub use apply::plan;
+pub(crate) use components::changes;
+pub use components::{Behind, behind, check_nodes, plan_components};
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
@@ -40,8 +44,9 @@ pub(crate) use reset::give_back;
 pub use reset::plan_reset;
 pub use restore::{Seed, plan_restore};
 pub(crate) use restore::{restores, takes_from_backup};
-pub use upgrade::{Draining, plan_upgrade};
+pub use upgrade::plan_upgrade;
 pub use versions::{Way, oldest};
+pub use waves::Draining;
 
 use crate::inventory::{Binding, Inventory};
 use crate::spec::{Cluster, Deviation, Role};
@@ -117,6 +122,8 @@ pub enum Purpose {
     Renew,
     /// To bring the cluster to another version of Kubernetes.
     Upgrade,
+    /// To bring the components below Kubernetes to what the release has.
+    Components,
     /// To tell the hosts that stay who is still there.
     Neighbours,
     /// To bring a cluster back whose certificates have ended.
@@ -134,10 +141,16 @@ impl Purpose {
             Self::Remove => "remove",
             Self::Renew => "renew",
             Self::Upgrade => "upgrade",
+            Self::Components => "components",
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
             Self::Restore => "restore",
         }
+    }
+
+    /// Whether nodes become something else one after the other, so that a plan that was begun is to be finished before anything else is.
+    pub fn goes_by_waves(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Components)
     }
 }
 

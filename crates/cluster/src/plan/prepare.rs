@@ -10,7 +10,7 @@ use sealock_node::step::{
 
 use super::apply::Context;
 use super::{Intent, PlanError};
-use crate::release::Program;
+use crate::release::{Found, Program};
 use crate::render::{containerd, units};
 use crate::spec::{API_PORT, Cni, Host};
 
@@ -64,7 +64,7 @@ pub(super) fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
 }
 
 fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let mut steps = runtime_components(context, host)?;
+    let mut steps = runtime_that_stays(context, host)?;
     steps.push(context.program(host, Program::Kubelet)?);
     steps.push(context.program(host, Program::Kubeadm)?);
     if host.is_control_plane() {
@@ -73,63 +73,91 @@ fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError
     Ok(steps)
 }
 
+/// A component below Kubernetes, and where its files are looked for.
+pub(super) struct Part {
+    pub(super) program: Program,
+    packing: Packing,
+    /// Names in the archive, and links.
+    files: &'static [(&'static str, &'static str)],
+}
+
 /// What runs containers.
-pub(super) fn runtime_components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    Ok(vec![
-        context.component(host, Program::Runc, Packing::Plain, &[("runc", containerd::RUNC)])?,
-        context.component(
-            host,
-            Program::Containerd,
-            Packing::TarGzip,
-            &[
-                ("bin/containerd", CONTAINERD),
-                ("bin/containerd-shim-runc-v2", "/usr/local/bin/containerd-shim-runc-v2"),
-                ("bin/ctr", "/usr/local/bin/ctr"),
-            ],
-        )?,
-        context.component(
-            host,
-            Program::CniPlugins,
-            Packing::TarGzip,
-            &[
-                ("ptp", "/opt/cni/bin/ptp"),
-                ("host-local", "/opt/cni/bin/host-local"),
-                ("loopback", "/opt/cni/bin/loopback"),
-                ("portmap", "/opt/cni/bin/portmap"),
-            ],
-        )?,
-    ])
+pub(super) const RUNTIME: [Part; 3] = [
+    Part { program: Program::Runc, packing: Packing::Plain, files: &[("runc", containerd::RUNC)] },
+    Part {
+        program: Program::Containerd,
+        packing: Packing::TarGzip,
+        files: &[
+            ("bin/containerd", CONTAINERD),
+            ("bin/containerd-shim-runc-v2", "/usr/local/bin/containerd-shim-runc-v2"),
+            ("bin/ctr", "/usr/local/bin/ctr"),
+        ],
+    },
+    Part {
+        program: Program::CniPlugins,
+        packing: Packing::TarGzip,
+        files: &[
+            ("ptp", "/opt/cni/bin/ptp"),
+            ("host-local", "/opt/cni/bin/host-local"),
+            ("loopback", "/opt/cni/bin/loopback"),
+            ("portmap", "/opt/cni/bin/portmap"),
+        ],
+    },
+];
+
+/// What runs containers, as the release has it.
+pub(super) fn runtime_of_release(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
+    RUNTIME.iter().map(|part| context.component(host, part, None)).collect()
+}
+
+/// What runs containers, as it is where pods run already, and as the release has it elsewhere: no runtime becomes another one under
+/// pods. What the release has no more stays as it is, too.
+fn runtime_that_stays(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
+    let observed = context.inventory.hosts.get(host.name.as_str()).filter(|one| one.has_joined());
+    let mut steps = Vec::new();
+    for part in &RUNTIME {
+        let runs = observed.and_then(|one| one.facts.components.get(part.program.as_str()));
+        match context.component(host, part, runs.map(String::as_str)) {
+            Ok(step) => steps.push(step),
+            Err(PlanError::NotInRelease(_)) if runs.is_some() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(steps)
 }
 
 impl Context<'_> {
     /// `program` of Kubernetes, where people look for it.
     pub(super) fn program(&self, host: &Host, program: Program) -> Result<Step, PlanError> {
         let name = program.as_str();
-        self.component(host, program, Packing::Plain, &[(name, &format!("/usr/bin/{name}"))])
+        let version = self.intent.cluster.spec().kubernetes.version.to_string();
+        let found = self.release.program(program, self.architecture(host)?, Some(&version))?;
+        Ok(component(program, found, Packing::Plain, &[(name, &format!("/usr/bin/{name}"))]))
     }
 
-    fn component(
-        &self,
-        host: &Host,
-        program: Program,
-        packing: Packing,
-        files: &[(&str, &str)],
-    ) -> Result<Step, PlanError> {
-        let version = self.intent.cluster.spec().kubernetes.version.to_string();
-        let of_kubernetes = matches!(program, Program::Kubeadm | Program::Kubelet | Program::Kubectl);
-        let architecture = self.architecture(host)?;
-        let found = self.release.program(program, architecture, of_kubernetes.then_some(version.as_str()))?;
-        let files = files.iter().map(|(member, link)| ComponentFile { member: (*member).into(), link: (*link).into() });
-        let component = Component {
-            name: program.as_str().into(),
-            version: found.version,
-            artifact: found.artifact,
-            packing,
-            files: files.collect(),
-            staged: false,
-        };
-        Ok(Step::new(format!("component/{}", program.as_str()), component))
+    /// The newest version of `program` that the release has.
+    pub(super) fn newest(&self, host: &Host, program: Program) -> Result<String, PlanError> {
+        Ok(self.release.program(program, self.architecture(host)?, None)?.version)
     }
+
+    /// In `version` where one is asked for, else in the newest.
+    fn component(&self, host: &Host, part: &Part, version: Option<&str>) -> Result<Step, PlanError> {
+        let found = self.release.program(part.program, self.architecture(host)?, version)?;
+        Ok(component(part.program, found, part.packing, part.files))
+    }
+}
+
+fn component(program: Program, found: Found, packing: Packing, files: &[(&str, &str)]) -> Step {
+    let files = files.iter().map(|(member, link)| ComponentFile { member: (*member).into(), link: (*link).into() });
+    let component = Component {
+        name: program.as_str().into(),
+        version: found.version,
+        artifact: found.artifact,
+        packing,
+        files: files.collect(),
+        staged: false,
+    };
+    Step::new(format!("component/{}", program.as_str()), component)
 }
 
 pub(super) fn container_runtime(context: &Context<'_>) -> Result<Vec<Step>, PlanError> {

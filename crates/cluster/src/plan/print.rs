@@ -140,6 +140,13 @@ impl Printed<'_> {
                     plan.cluster, plan.kubernetes
                 )?;
             }
+            Purpose::Components => {
+                writeln!(
+                    f,
+                    "Plan to bring the components of release {release} to cluster {} (Kubernetes stays {})",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
             Purpose::Neighbours => {
                 writeln!(f, "Plan to tell the hosts of cluster {} who is still there", plan.cluster)?;
             }

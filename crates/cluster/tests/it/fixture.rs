@@ -1,11 +1,11 @@
 //! A site with one release, and hosts as they describe themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
 use sealock_cluster::inventory::Observation;
-use sealock_cluster::plan::Intent;
+use sealock_cluster::plan::{Draining, Intent};
 use sealock_cluster::{Cluster, Inventory, Plan, PlanError};
 use sealock_node::facts::{Cgroup, ClusterNode, Disk, FACTS_FORMAT, HostFacts, Kubernetes, Network, Os};
 use sealock_node::request::Registry;
@@ -207,4 +207,53 @@ pub(crate) fn plan_with(
         program: "/opt/sealock/sealock/0.1.0/sealock",
     };
     sealock_cluster::plan(&intent, inventory)
+}
+
+pub(crate) const THREE_AND_THREE: [(&str, &str, &str); 6] = [
+    ("cp1", "10.77.0.11", "control-plane"),
+    ("cp2", "10.77.0.12", "control-plane"),
+    ("cp3", "10.77.0.13", "control-plane"),
+    ("w1", "10.77.0.21", "worker"),
+    ("w2", "10.77.0.22", "worker"),
+    ("w3", "10.77.0.23", "worker"),
+];
+
+pub(crate) fn draining() -> Draining {
+    Draining {
+        force: false,
+        delete_emptydir_data: false,
+        timeout_seconds: 600,
+        max_unavailable: 1,
+        cordoned: BTreeSet::new(),
+    }
+}
+
+/// The spec with other hosts, each as `(name, address, role)`.
+pub(crate) fn spec(hosts: &[(&str, &str, &str)]) -> String {
+    let (head, _) = ONE_AND_ONE.split_once("  hosts:\n").unwrap();
+    let (_, overrides) = ONE_AND_ONE.split_once("  overrides:").unwrap();
+    let key = "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8";
+    let entry = |(name, address, role): &(&str, &str, &str)| {
+        format!("    - {{name: {name}, address: {address}, roles: [{role}], ssh: {{user: ops, hostKey: \"{key}\"}}}}\n")
+    };
+    let hosts: String = hosts.iter().map(entry).collect();
+    format!("{head}  hosts:\n{hosts}  overrides:{overrides}")
+}
+
+/// The hosts of `text` as nodes of a version; the first one is where the cluster began.
+pub(crate) fn nodes(text: &str, version: &str) -> Inventory {
+    let cluster = cluster(text);
+    let observed = cluster.hosts().iter().enumerate().map(|(n, one)| {
+        let name = one.name.to_string();
+        let mut observation = host(&name, &one.address.to_string());
+        let mut node = joined("plant-7");
+        if let Kubernetes::Sealock(node) = &mut node {
+            node.control_plane = one.is_control_plane();
+            node.founded = n == 0;
+        }
+        observation.facts.kubernetes = node;
+        observation.facts.components = ["kubelet", "kubeadm"].map(|name| (name.to_owned(), version.to_owned())).into();
+        (name, observation)
+    });
+    Inventory { hosts: observed.collect() }
 }

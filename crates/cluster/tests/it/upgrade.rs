@@ -9,49 +9,11 @@ use sealock_node::facts::Kubernetes;
 use sealock_node::{Class, StepKind};
 use sealock_trust::reason::Code;
 
-use crate::fixture::{ONE_AND_ONE, cluster, host, joined, next_images, next_release, plan_of, registry, release};
+use crate::fixture::{
+    ONE_AND_ONE, THREE_AND_THREE, cluster, draining, next_images, next_release, nodes, plan_of, registry, release, spec,
+};
 
 const NEXT: &str = "v1.37.2";
-
-fn draining() -> Draining {
-    Draining {
-        force: false,
-        delete_emptydir_data: false,
-        timeout_seconds: 600,
-        max_unavailable: 1,
-        cordoned: BTreeSet::new(),
-    }
-}
-
-/// The spec with more hosts, each as `(name, address, role)`.
-fn spec(hosts: &[(&str, &str, &str)]) -> String {
-    let (head, _) = ONE_AND_ONE.split_once("  hosts:\n").unwrap();
-    let (_, overrides) = ONE_AND_ONE.split_once("  overrides:").unwrap();
-    let key = "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8";
-    let entry = |(name, address, role): &(&str, &str, &str)| {
-        format!("    - {{name: {name}, address: {address}, roles: [{role}], ssh: {{user: ops, hostKey: \"{key}\"}}}}\n")
-    };
-    let hosts: String = hosts.iter().map(entry).collect();
-    format!("{head}  hosts:\n{hosts}  overrides:{overrides}")
-}
-
-/// The hosts of `text` as nodes of a version; the first one is where the cluster began.
-fn nodes(text: &str, version: &str) -> Inventory {
-    let cluster = cluster(text);
-    let observed = cluster.hosts().iter().enumerate().map(|(n, one)| {
-        let name = one.name.to_string();
-        let mut observation = host(&name, &one.address.to_string());
-        let mut node = joined("plant-7");
-        if let Kubernetes::Sealock(node) = &mut node {
-            node.control_plane = one.is_control_plane();
-            node.founded = n == 0;
-        }
-        observation.facts.kubernetes = node;
-        observation.facts.components = ["kubelet", "kubeadm"].map(|name| (name.to_owned(), version.to_owned())).into();
-        (name, observation)
-    });
-    Inventory { hosts: observed.collect() }
-}
 
 fn upgrade(text: &str, draining: &Draining, inventory: &Inventory) -> Result<Plan, PlanError> {
     let cluster = cluster(text).with_version(NEXT.parse().unwrap());
@@ -66,15 +28,6 @@ fn upgrade(text: &str, draining: &Draining, inventory: &Inventory) -> Result<Pla
     };
     plan_upgrade(&intent, draining, inventory)
 }
-
-const THREE_AND_THREE: [(&str, &str, &str); 6] = [
-    ("cp1", "10.77.0.11", "control-plane"),
-    ("cp2", "10.77.0.12", "control-plane"),
-    ("cp3", "10.77.0.13", "control-plane"),
-    ("w1", "10.77.0.21", "worker"),
-    ("w2", "10.77.0.22", "worker"),
-    ("w3", "10.77.0.23", "worker"),
-];
 
 #[test]
 fn one_control_plane_and_one_worker() {
@@ -192,6 +145,7 @@ fn no_minor_version_is_passed_over_and_what_was_begun_is_finished_first() {
         "the newest patch of what lies between"
     );
     assert_eq!(hops("v1.36.1", None, "v1.36.1", NEXT).unwrap(), [NEXT]);
+    assert_eq!(hops("v1.37.1", None, "v1.37.1", NEXT).unwrap(), [NEXT], "a patch goes by the same way");
     assert_eq!(hops(NEXT, None, NEXT, NEXT).unwrap(), none);
     assert_eq!(hops("v1.35.4", Some("v1.36.3"), "v1.35.4", NEXT).unwrap(), ["v1.36.3", NEXT]);
     assert_eq!(

@@ -245,6 +245,9 @@ pub struct NodeReady {
     /// started anew starts the control plane's pods anew, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The version of containerd that its kubelet is to speak to, where that matters: the kubelet says so once the new one has answered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containerd: Option<String>,
     /// Whether its kubelet is to have reported in the last minutes: after an outage the cluster believes for a while what it saw before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub lately: bool,
@@ -353,9 +356,14 @@ impl fmt::Display for NodeReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let control_plane = if self.control_plane { " with its control plane" } else { "" };
         let version = self.version.as_ref().map(|version| format!(" as {version}")).unwrap_or_default();
+        let containerd =
+            self.containerd.as_ref().map(|version| format!(" with containerd {version}")).unwrap_or_default();
         let lately = if self.lately { " and reports" } else { "" };
         let Self { node, timeout_seconds, .. } = self;
-        write!(f, "wait until node {node}{control_plane} is Ready{version}{lately} (at most {timeout_seconds} s)")
+        write!(
+            f,
+            "wait until node {node}{control_plane} is Ready{version}{containerd}{lately} (at most {timeout_seconds} s)"
+        )
     }
 }
 

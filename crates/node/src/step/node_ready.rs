@@ -24,7 +24,7 @@ impl Act for NodeReady {
             // Looked at before anything was installed, or before it has joined.
             return Ok(Probe::not_done(format!("there is no node {}", self.node)));
         };
-        if let Some(because) = unready(&node, &format!("node {}", self.node)).or_else(|| self.other_version(&node)) {
+        if let Some(because) = self.unfit(&node) {
             return Ok(Probe::not_done(because));
         }
         if self.lately && !reported_lately(host, &self.node)? {
@@ -72,11 +72,30 @@ impl Act for NodeReady {
 }
 
 impl NodeReady {
+    /// Why the node itself is not what it is to be.
+    fn unfit(&self, node: &Value) -> Option<String> {
+        let unready = unready(node, &format!("node {}", self.node));
+        unready.or_else(|| self.other_version(node)).or_else(|| self.other_containerd(node))
+    }
+
     fn other_version(&self, node: &Value) -> Option<String> {
         let wanted = self.version.as_ref()?;
         let found = node["status"]["nodeInfo"]["kubeletVersion"].as_str().unwrap_or_default();
         (found != wanted).then(|| format!("kubelet on {} is {found}", self.node))
     }
+
+    /// kubelet says what answered it last, as `containerd://2.4.2`.
+    fn other_containerd(&self, node: &Value) -> Option<String> {
+        let wanted = number(self.containerd.as_ref()?);
+        let found = node["status"]["nodeInfo"]["containerRuntimeVersion"].as_str().unwrap_or_default();
+        let speaks = found.strip_prefix("containerd://").is_some_and(|found| number(found) == wanted);
+        (!speaks).then(|| format!("kubelet on {} speaks to {found}, and not to containerd {wanted} yet", self.node))
+    }
+}
+
+/// A version without what builders put around it: kubelet takes the `v` away, and builds may add theirs behind a `+`.
+fn number(version: &str) -> &str {
+    version.trim_start_matches('v').split('+').next().unwrap_or_default()
 }
 
 /// Whether the node's lease was renewed in the last minutes: kubelet does so every ten seconds, and clocks may be off by one.
@@ -129,5 +148,38 @@ fn unready(object: &Value, name: &str) -> Option<String> {
             Some(format!("{name} is not Ready: {message}"))
         }
         None => Some(format!("{name} has not reported yet")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_runtime_is_there_when_kubelet_names_it() {
+        let ready = |containerd: Option<&str>| NodeReady {
+            node: "w1".into(),
+            control_plane: false,
+            version: None,
+            containerd: containerd.map(Into::into),
+            lately: false,
+            timeout_seconds: 1,
+        };
+        let node = |runtime: &str| {
+            let conditions = json!([{"type": "Ready", "status": "True"}]);
+            json!({"status": {"conditions": conditions, "nodeInfo": {"containerRuntimeVersion": runtime}}})
+        };
+        let why = |runtime: &str| ready(Some("v2.4.2")).unfit(&node(runtime));
+        assert_eq!(why("containerd://2.4.2"), None);
+        assert_eq!(why("containerd://v2.4.2+vendor1"), None);
+        assert_eq!(
+            why("containerd://2.4.1").unwrap(),
+            "kubelet on w1 speaks to containerd://2.4.1, and not to containerd 2.4.2 yet"
+        );
+        assert!(why("").is_some() && why("containerd://2.4.20").is_some());
+        assert_eq!(ready(None).unfit(&node("containerd://2.4.1")), None);
+        assert!(ready(None).unfit(&json!({})).unwrap().contains("has not reported"));
     }
 }

@@ -56,12 +56,20 @@ fn every_kind() -> Vec<Step> {
             peers: vec![Peer { address: "10.77.0.21".into(), pods: "10.244.1.0/24".into() }],
         }
         .into(),
-        NodeReady { node: "cp1".into(), control_plane: true, version: None, lately: false, timeout_seconds: 300 }
-            .into(),
+        NodeReady {
+            node: "cp1".into(),
+            control_plane: true,
+            version: None,
+            containerd: None,
+            lately: false,
+            timeout_seconds: 300,
+        }
+        .into(),
         NodeReady {
             node: "w1".into(),
             control_plane: false,
             version: Some("v1.37.2".into()),
+            containerd: Some("v2.4.2".into()),
             lately: true,
             timeout_seconds: 300,
         }
@@ -69,12 +77,12 @@ fn every_kind() -> Vec<Step> {
         EtcdSnapshot {
             program: "/opt/sealock/sealock/0.1.0/sealock".into(),
             before: "v1.37.2".into(),
-            config: digest.clone(),
+            config: Some(digest.clone()),
         }
         .into(),
         Drained {
             node: "w1".into(),
-            version: "v1.37.2".into(),
+            version: Some("v1.37.2".into()),
             force: false,
             delete_emptydir_data: true,
             timeout_seconds: 600,

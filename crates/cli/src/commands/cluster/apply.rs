@@ -8,6 +8,7 @@ use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::carry_out::{carry_out, digest, review};
+use super::components;
 use super::plan::{Summary, print, remark};
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
@@ -17,7 +18,8 @@ use crate::ui::took;
 /// Bring the hosts to what the spec says
 ///
 /// Plans, shows the plan, asks, and runs it step by step, journaled here and on the nodes. Run again it finishes what
-/// was cut off, and changes nothing when all is done. With `--dry-run` the plan is shown; `-o json` then says what it comes to.
+/// was cut off, and changes nothing when all is done. Nodes keep the containerd, runc and CNI plugins that they have: others of the
+/// release are brought by `cluster upgrade --components`. With `--dry-run` the plan is shown; `-o json` then says what it comes to.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
@@ -50,6 +52,7 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
         remark(&planned, context);
         return context.ui.result(&Summary::of(&planned)?, print(&planned));
     }
+    components::remark(&planned.behind, context);
     review(&planned, "Carry out this plan?", context)?;
     let started = Instant::now();
     let applied = carry_out(&target.operator_now(context)?, &planned, context)?;

@@ -12,7 +12,8 @@ use crate::ui::Table;
 ///
 /// Files, units, kernel settings, programs, images and their pins on every host; nodes and members of etcd that the spec does not know.
 /// Nothing is changed. `cluster apply` repairs what differs; what somebody else wrote is never overwritten, and who is not in the spec
-/// leaves by `cluster remove` alone. Exit code 1 where something differs.
+/// leaves by `cluster remove` alone; containerd, runc and CNI plugins that are not the release's are brought by `cluster upgrade --components`.
+/// Exit code 1 where something differs.
 #[derive(Debug, clap::Args)]
 pub struct DiffArgs {
     #[command(flatten)]

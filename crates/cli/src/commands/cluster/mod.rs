@@ -5,6 +5,7 @@ pub mod apply;
 pub mod backup;
 mod carry_out;
 pub mod certificates;
+mod components;
 pub mod cordon;
 pub mod diff;
 pub mod drain;

@@ -9,6 +9,7 @@ use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::carry_out::digest;
+use super::components;
 use super::target::{Target, TargetArgs};
 use crate::commands::trust::revocations;
 use crate::context::Context;
@@ -82,6 +83,7 @@ pub fn show(planned: &Planned, context: &Context) -> Result<()> {
 
 /// Says what somebody who looks at the plan should know beside it.
 pub fn remark(planned: &Planned, context: &Context) {
+    components::remark(&planned.behind, context);
     if planned.resumed {
         context.ui.note("this plan was begun before and is not finished yet");
     }

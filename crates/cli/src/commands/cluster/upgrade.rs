@@ -10,6 +10,7 @@ use sealock_cluster::spec::KubernetesVersion;
 use serde::Serialize;
 
 use super::carry_out::{carry_out, review};
+use super::components;
 use super::drain::HowArgs;
 use super::plan::{print, show};
 use super::target::{Target, TargetArgs};
@@ -22,6 +23,9 @@ use crate::ui::took;
 /// Minor versions are taken one after the other, each by its newest patch in the release. Images and programs are on every host before anything changes;
 /// then a snapshot of etcd, the control planes one by one, a look at the services from every node, and the workers, each emptied
 /// before its kubelet becomes another one. Run again it finishes what was cut off. `--dry-run` shows the plan.
+///
+/// A patch of Kubernetes, v1.36.3 to v1.36.4, goes by the same command: write its version into the spec. What brings another containerd, runc or
+/// CNI plugins alone, for the Kubernetes that runs, is `--components`: `cluster apply` leaves those of nodes as they are.
 #[derive(Debug, clap::Args)]
 pub struct UpgradeArgs {
     #[command(flatten)]
@@ -34,6 +38,9 @@ pub struct UpgradeArgs {
     max_unavailable: u16,
     #[command(flatten)]
     how: HowArgs,
+    /// Bring containerd, runc and CNI plugins of the release to the nodes, and leave Kubernetes as it is
+    #[arg(long)]
+    components: bool,
 }
 
 /// What upgrading came to.
@@ -50,11 +57,18 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let written = target.cluster.spec().kubernetes.version;
     let cluster = target.cluster.with_version(args.to.unwrap_or(written));
+    if args.components {
+        return components::run(&target, &cluster, draining(args), context);
+    }
     let wanted = cluster.spec().kubernetes.version;
     let mut upgrade = plan(&target, &cluster, args, context)?;
     let (from, started) = (upgrade.from, Instant::now());
     if context.dry_run {
-        return show_only(&upgrade, &cluster, context);
+        show_only(&upgrade, &cluster, context)?;
+        if upgrade.next.is_none() {
+            components::remark(&upgrade.behind, context);
+        }
+        return Ok(());
     }
     let (mut changed, mut asked) = (0, false);
     while let Some(planned) = &upgrade.next {
@@ -86,19 +100,23 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
             "write `version: {wanted}` into {file}: until then nothing else is done with the cluster"
         ));
     }
+    components::remark(&upgrade.behind, context);
     Ok(())
 }
 
 fn plan(target: &Target, cluster: &Cluster, args: &UpgradeArgs, context: &Context) -> Result<Upgrade> {
+    Ok(context.runtime()?.block_on(target.operator().plan_upgrade(cluster, draining(args)))?)
+}
+
+fn draining(args: &UpgradeArgs) -> Draining {
     let rules = args.how.rules();
-    let draining = Draining {
+    Draining {
         force: rules.force,
         delete_emptydir_data: rules.delete_emptydir_data,
         timeout_seconds: u32::try_from(args.how.timeout().as_secs()).unwrap_or(u32::MAX),
         max_unavailable: args.max_unavailable.into(),
         cordoned: BTreeSet::new(),
-    };
-    Ok(context.runtime()?.block_on(target.operator().plan_upgrade(cluster, draining))?)
+    }
 }
 
 fn show_only(upgrade: &Upgrade, cluster: &Cluster, context: &Context) -> Result<()> {

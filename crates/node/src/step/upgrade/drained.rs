@@ -32,8 +32,9 @@ const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable=";
 pub struct Drained {
     /// The node's name in the cluster.
     pub node: String,
-    /// What kubelet is to become there: where it is that already, there is nothing to empty it for.
-    pub version: String,
+    /// What kubelet is to become there, where it becomes another one: where it is that already, there is nothing to empty it for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Whether pods go, too, that nothing starts anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
@@ -75,7 +76,8 @@ impl Act for Drained {
         let Some(node) = ask(host, &["get", "node", &self.node])? else {
             return Ok(Probe::not_done(format!("node {} does not show", self.node)));
         };
-        if node["status"]["nodeInfo"]["kubeletVersion"] == self.version.as_str() {
+        let kubelet = &node["status"]["nodeInfo"]["kubeletVersion"];
+        if self.version.as_ref().is_some_and(|version| kubelet == version.as_str()) {
             return Ok(Probe::Done);
         }
         if !is_cordoned(&node) {

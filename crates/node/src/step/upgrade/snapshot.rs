@@ -31,10 +31,11 @@ const KEPT: usize = 3;
 pub struct EtcdSnapshot {
     /// Absolute path of Sealock on this host.
     pub program: String,
-    /// The version that the cluster is about to become: a part of the file's name.
+    /// What the cluster is about to become, a version of Kubernetes or what a release has: a part of the file's name.
     pub before: String,
-    /// The digest of the configuration of the upgrade: once the control plane has changed by it, no snapshot is one from before.
-    pub config: Digest,
+    /// The digest of kubeadm's configuration, where kubeadm changes the control plane: once it has, no snapshot is one from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Digest>,
 }
 
 /// The snapshot that was taken last.
@@ -54,7 +55,9 @@ impl fmt::Display for EtcdSnapshot {
 
 impl Act for EtcdSnapshot {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        if ran_with(host, KubeadmCommand::UpgradeApply, "control-plane", &self.config)? {
+        if let Some(config) = &self.config
+            && ran_with(host, KubeadmCommand::UpgradeApply, "control-plane", config)?
+        {
             return Ok(Probe::Done);
         }
         let text = host::read_text(host, &record_path())?;

@@ -1,0 +1,101 @@
+//! Brings components to the nodes of a cluster whose Kubernetes stays: containerd, runc and the CNI plugins.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sealock_node::StepKind;
+
+use super::{Operator, OperatorError, Planned};
+use crate::apps::Target;
+use crate::execute::{self, Connection};
+use crate::nodes;
+use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose};
+use crate::spec::Cluster;
+use crate::tools;
+
+/// What brings the components of nodes to what the release has.
+#[derive(Debug)]
+pub struct Components {
+    /// What is not as the release has it.
+    pub behind: Vec<Behind>,
+    /// The plan, or the one that was begun and not finished; nothing where all is as the release has it.
+    pub next: Option<Planned>,
+}
+
+impl Operator<'_> {
+    /// What brings the components of the nodes of `cluster` to what the release has. No host is changed.
+    ///
+    /// # Errors
+    /// The spec differs from what was applied; a host is no node; the release lacks something; an upgrade of Kubernetes was begun; etcd is
+    /// not well; pods would be lost by emptying a node.
+    pub async fn plan_components(
+        &self,
+        cluster: &Cluster,
+        mut draining: Draining,
+    ) -> Result<Components, OperatorError> {
+        self.check_site(cluster)?;
+        self.check_no_restore()?;
+        let open = self.open_waves()?;
+        if let Some(open) = open.as_ref().filter(|open| open.purpose == Purpose::Upgrade) {
+            return Err(PlanError::UpgradeOpen { version: open.kubernetes.clone() }.into());
+        }
+        let (runs, wanted) = (self.check_only_version_differs(cluster)?, cluster.spec().kubernetes.version);
+        if runs != wanted {
+            let (runs, wanted) = (runs.to_string(), wanted.to_string());
+            return Err(PlanError::ComponentsAlone { runs, wanted }.into());
+        }
+        let (connections, inventory) = self.look(cluster).await?;
+        plan::check_nodes(cluster, &inventory)?;
+        let behind = plan::behind(cluster, &inventory, self.release);
+        let mut hosts: BTreeSet<String> = behind.iter().map(|one| one.host.clone()).collect();
+        if open.is_none() && hosts.is_empty() {
+            return Ok(Components { behind, next: None });
+        }
+        let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
+        let (ground, speaker) = (self.ground(images)?, open.as_ref().map_or("", |open| &open.speaker));
+        let intent = ground.intent(cluster, speaker);
+        if let Some(open) = &open {
+            hosts.extend(plan::changes(open).map(|task| task.host.clone()).filter(|host| cluster.host(host).is_some()));
+            let all = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
+            hosts = self.not_through(&all, open, &connections).await?;
+        }
+        draining.cordoned = self.check_drains(cluster, &hosts, &draining, open.as_ref()).await?;
+        let fresh = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
+        let (plan, resumed) = self.taken_up(fresh, &inventory)?;
+        if open.is_none() {
+            self.well(&plan, &connections).await?;
+        }
+        let planned = self.assess(plan, inventory, resumed, connections).await?;
+        Ok(Components { behind, next: Some(planned) })
+    }
+
+    /// Hosts of `all` that are not what it makes of them, or were not given back since `open` emptied them. A node that is through is not
+    /// emptied once more, nor one that `open` has not come to and that is as the release has it now.
+    async fn not_through(
+        &self,
+        all: &Plan,
+        open: &Plan,
+        connections: &[Arc<Connection>],
+    ) -> Result<BTreeSet<String>, OperatorError> {
+        let changes = Plan { tasks: plan::changes(all).cloned().collect(), ..all.clone() };
+        let assessment = execute::assess(connections, &self.kit()?, &changes).await?;
+        let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
+        let target =
+            Target { cluster: &all.cluster, kubernetes: &all.kubernetes, kubeconfig: &kubeconfig, toolbox: &toolbox };
+        let mut left = BTreeSet::new();
+        for task in &changes.tasks {
+            // A cluster that does not say is asked again by the steps.
+            let is_away = async || nodes::is_cordoned(&task.host, &target).await.unwrap_or(true);
+            if !assessment.is_done(task) || (returns(open, &task.host) && is_away().await) {
+                left.insert(task.host.clone());
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Whether `open` lets new pods come to `node` at its end.
+fn returns(open: &Plan, node: &str) -> bool {
+    let mut steps = open.tasks.iter().flat_map(|task| &task.steps);
+    steps.any(|step| matches!(&step.action, StepKind::Uncordoned(step) if step.node == node))
+}

@@ -1,0 +1,232 @@
+//! Nodes that become something else one after the other: each is emptied, changed, looked at, and given back. What an upgrade of
+//! Kubernetes and one of components have in common.
+//!
+//! What every host needs is there before anything changes.
+
+use std::collections::BTreeSet;
+
+use sealock_node::step::{Component, Drained, EtcdSnapshot, Images, NodeReady, ServicesAnswer, Uncordoned};
+use sealock_node::{Step, StepKind};
+use sealock_trust::Digest;
+
+use super::apply::Context;
+use super::gate::check_fit;
+use super::places::Places;
+use super::{Intent, PlanError, Task, prepare};
+use crate::inventory::Inventory;
+use crate::release::Program;
+use crate::spec::{Host, SpecError};
+
+/// How long a node may take to be Ready as what it has become.
+const READY_SECONDS: u32 = 600;
+
+/// The name of the task that looks from a node at what has become of it.
+pub(super) const LOOK: &str = "upgraded";
+
+/// How nodes are emptied before they become something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draining {
+    /// Whether pods go, too, that nothing starts anew.
+    pub force: bool,
+    /// Whether pods go, too, that have written into emptyDir volumes.
+    pub delete_emptydir_data: bool,
+    /// How long one node may take.
+    pub timeout_seconds: u32,
+    /// How many workers may be away at a time; at least one.
+    pub max_unavailable: usize,
+    /// Nodes that take no new pods already: they stay like that.
+    pub cordoned: BTreeSet<String>,
+}
+
+/// What nodes become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Becoming {
+    /// Another Kubernetes, whatever else changes with it.
+    Kubernetes,
+    /// The same one, on other components.
+    Components,
+}
+
+/// What the tasks of a plan are made from that changes nodes one after the other.
+pub(super) struct Waves<'a> {
+    pub(super) context: Context<'a>,
+    draining: &'a Draining,
+    becoming: Becoming,
+}
+
+impl<'a> Waves<'a> {
+    /// # Errors
+    /// A host is another's, none yet, or not fit.
+    pub(super) fn new(
+        intent: &'a Intent<'a>,
+        draining: &'a Draining,
+        becoming: Becoming,
+        inventory: &'a Inventory,
+    ) -> Result<Self, PlanError> {
+        let cluster = intent.cluster;
+        check_fit(cluster, inventory)?;
+        let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
+        let places = Places::of(cluster, inventory, intent.earlier_speaker);
+        if places.beginning {
+            let first = cluster.hosts().first().map(|host| host.name.to_string()).unwrap_or_default();
+            return Err(PlanError::NotANode { host: first });
+        }
+        Ok(Self { context: Context::new(intent, inventory, ranges, places), draining, becoming })
+    }
+
+    pub(super) fn speaker(&self) -> &str {
+        &self.context.places.speaker
+    }
+
+    /// Whoever speaks for the cluster comes first.
+    pub(super) fn control_planes(&self) -> Vec<&'a Host> {
+        let mut planes: Vec<&Host> = self.context.intent.cluster.control_planes().collect();
+        planes.sort_by_key(|host| host.name.as_str() != self.speaker());
+        planes
+    }
+
+    /// Programs and images on every host, which goes on as it is.
+    pub(super) fn stage(&self) -> Result<Vec<Task>, PlanError> {
+        let hosts = self.context.intent.cluster.hosts().iter();
+        hosts.map(|host| Ok(task(host.name.as_str(), "stage", Vec::new(), self.staged(host)?))).collect()
+    }
+
+    fn staged(&self, host: &Host) -> Result<Vec<Step>, PlanError> {
+        let mut steps = prepare::runtime_of_release(&self.context, host)?;
+        for program in programs_of(host) {
+            steps.push(self.context.program(host, *program)?);
+        }
+        for step in &mut steps {
+            if let StepKind::Component(Component { staged, .. }) = &mut step.action {
+                *staged = true;
+            }
+        }
+        steps.push(Step::new("images", Images { images: prepare::images(&self.context, host)? }));
+        Ok(steps)
+    }
+
+    /// A snapshot of etcd before the cluster becomes `before`; `config` is kubeadm's, where kubeadm changes it.
+    pub(super) fn snapshot(&self, before: String, config: Option<Digest>, after: Vec<String>) -> Task {
+        let program = self.context.intent.program.to_owned();
+        let step = Step::new("etcd/snapshot", EtcdSnapshot { program, before, config });
+        task(self.speaker(), "snapshot", after, vec![step])
+    }
+
+    /// One after the other, or as many at a time as may be away; `after` all of the tasks that it names.
+    pub(super) fn workers(
+        &self,
+        workers: &[&Host],
+        after: &[String],
+        round: impl Fn(&Host, Vec<String>) -> Result<Vec<Task>, PlanError>,
+    ) -> Result<Vec<Task>, PlanError> {
+        let mut tasks = Vec::new();
+        let abreast = self.draining.max_unavailable.max(1);
+        for (n, host) in workers.iter().enumerate() {
+            let before = n.checked_sub(abreast).map(|earlier| self.last_of(workers[earlier]));
+            tasks.extend(round(host, before.map_or_else(|| after.to_vec(), |before| vec![before]))?);
+        }
+        Ok(tasks)
+    }
+
+    /// `host` is emptied, changed by `steps`, Ready again, looked at from itself, and given back.
+    pub(super) fn round(
+        &self,
+        host: &Host,
+        after: Vec<String>,
+        (change, steps): (&str, Vec<Step>),
+    ) -> Result<Vec<Task>, PlanError> {
+        let name = host.name.as_str();
+        let mut tasks = Vec::new();
+        let emptied = self.empty(host, after, &mut tasks);
+        tasks.push(task(name, change, emptied, steps));
+        let ready = self.ready(host)?;
+        tasks.push(task(self.speaker(), &format!("ready-{name}"), vec![id(name, change)], vec![ready]));
+        let is_ready = vec![id(self.speaker(), &format!("ready-{name}"))];
+        tasks.push(task(name, LOOK, is_ready, vec![self.services()?]));
+        let uncordon = self.uncordon(host).into_iter().collect();
+        tasks.push(task(self.speaker(), &format!("return-{name}"), vec![id(name, LOOK)], uncordon));
+        Ok(tasks)
+    }
+
+    /// The task that ends a [round](Self::round).
+    pub(super) fn last_of(&self, host: &Host) -> String {
+        id(self.speaker(), &format!("return-{}", host.name))
+    }
+
+    /// The step that empties the node, behind what it has to wait for: what comes next waits for the answer. The only node of a
+    /// cluster is not emptied: there is no other place.
+    pub(super) fn empty(&self, host: &Host, after: Vec<String>, tasks: &mut Vec<Task>) -> Vec<String> {
+        let cluster = self.context.intent.cluster;
+        if cluster.hosts().len() == 1 {
+            return after;
+        }
+        let node = host.name.to_string();
+        let Draining { force, delete_emptydir_data, timeout_seconds, .. } = *self.draining;
+        let version = (self.becoming == Becoming::Kubernetes).then(|| self.kubernetes());
+        let drained = Drained { node: node.clone(), version, force, delete_emptydir_data, timeout_seconds };
+        let drain = task(self.speaker(), &format!("drain-{node}"), after, vec![Step::new("drain", drained)]);
+        let emptied = vec![drain.id.clone()];
+        tasks.push(drain);
+        emptied
+    }
+
+    pub(super) fn ready(&self, host: &Host) -> Result<Step, PlanError> {
+        let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
+        let containerd = match self.becoming {
+            Becoming::Kubernetes => None,
+            Becoming::Components => Some(self.context.newest(host, Program::Containerd)?),
+        };
+        let version = Some(self.kubernetes());
+        let ready =
+            NodeReady { node, control_plane, version, containerd, lately: false, timeout_seconds: READY_SECONDS };
+        Ok(Step::new("ready", ready))
+    }
+
+    /// Nothing for a node that was not emptied, or took no new pods before.
+    pub(super) fn uncordon(&self, host: &Host) -> Option<Step> {
+        let node = host.name.to_string();
+        let was_emptied = self.context.intent.cluster.hosts().len() > 1;
+        let takes_pods = was_emptied && !self.draining.cordoned.contains(&node);
+        takes_pods.then(|| Step::new("uncordon", Uncordoned { node }))
+    }
+
+    pub(super) fn services(&self) -> Result<Step, PlanError> {
+        let network = &self.context.intent.cluster.spec().network;
+        // As kubeadm gives them: the first address is the API server's, and the tenth the DNS's.
+        let nth = |n: usize| {
+            let problem = format!("{} has no {n} addresses", network.services);
+            network.services.hosts().nth(n - 1).ok_or_else(|| SpecError::new("spec.network.services", problem))
+        };
+        let name = format!("kubernetes.default.svc.{}", network.dns_domain);
+        let kube_proxy = self.image("kube-proxy")?;
+        Ok(Step::new("services", ServicesAnswer { kube_proxy, api: nth(1)?, dns: nth(10)?, name }))
+    }
+
+    /// The image of an add-on, by its whole name.
+    pub(super) fn image(&self, name: &str) -> Result<String, PlanError> {
+        let part = format!("/{name}:");
+        let found = self.context.intent.kubernetes_images.iter().find(|image| image.contains(&part));
+        found.cloned().ok_or_else(|| PlanError::NoImage { name: name.to_owned(), version: self.kubernetes() })
+    }
+
+    /// The version of Kubernetes.
+    pub(super) fn kubernetes(&self) -> String {
+        self.context.intent.cluster.spec().kubernetes.version.to_string()
+    }
+}
+
+pub(super) fn programs_of(host: &Host) -> &'static [Program] {
+    if host.is_control_plane() {
+        &[Program::Kubelet, Program::Kubeadm, Program::Kubectl]
+    } else {
+        &[Program::Kubelet, Program::Kubeadm]
+    }
+}
+
+pub(super) fn id(host: &str, name: &str) -> String {
+    format!("{host}/{name}")
+}
+
+pub(super) fn task(host: &str, name: &str, after: Vec<String>, steps: Vec<Step>) -> Task {
+    Task { id: id(host, name), host: host.to_owned(), after, secrets: Vec::new(), steps }
+}
