@@ -112,7 +112,7 @@ impl<'a> Waves<'a> {
         task(self.speaker(), "snapshot", after, vec![step])
     }
 
-    /// One after the other, or as many at a time as may be away; `after` all of the tasks that it names.
+    /// Each by its `round`, as many at a time as may be away; the first ones wait for the tasks in `after`.
     pub(super) fn workers(
         &self,
         workers: &[&Host],
