@@ -30,6 +30,11 @@ impl Observation {
         matches!(&self.facts.kubernetes, Kubernetes::Sealock(node) if node.joined)
     }
 
+    /// Whether kubeadm is through with it: pods run there.
+    pub fn is_complete(&self) -> bool {
+        matches!(&self.facts.kubernetes, Kubernetes::Sealock(node) if node.complete)
+    }
+
     /// Whether a control plane that kubeadm is through with is on it.
     pub fn is_plane(&self) -> bool {
         matches!(&self.facts.kubernetes, Kubernetes::Sealock(node) if node.is_plane())

@@ -71,6 +71,10 @@ impl Journal {
         Ok(Self { inner, _lock: lock })
     }
 
+    pub(crate) fn begun(&mut self, generation: u64) -> Result<(), JournalError> {
+        self.append(RecordKind::RunBegun { generation })
+    }
+
     pub(crate) fn task_begun(&mut self, task: &str) -> Result<(), JournalError> {
         self.append(RecordKind::Intent { step: task.into() })
     }
@@ -121,12 +125,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_is_open_from_its_first_task_to_its_end() {
+    fn a_plan_is_open_from_its_beginning_to_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let plan = Digest::sha256(b"a plan");
         assert!(!is_open(folder.path(), &plan).unwrap());
         let mut journal = Journal::open(folder.path(), &plan).unwrap();
         assert!(!is_open(folder.path(), &plan).unwrap());
+        journal.begun(1).unwrap();
+        assert!(is_open(folder.path(), &plan).unwrap(), "before its first task");
         journal.task_begun("cp1/prepare").unwrap();
         journal.task_failed("cp1/prepare", "the disk is full").unwrap();
         assert!(is_open(folder.path(), &plan).unwrap());

@@ -170,12 +170,21 @@ impl Operator<'_> {
         let plan = &planned.plan;
         let digest = plan.digest().map_err(OperatorError::Unwritable)?;
         plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
-        self.supersede_all_but(plan)?;
         let journals = self.folder.join("journal");
         let mut changed = 0;
-        if !planned.is_done() {
-            files::save(&self.plan_path(&digest), &self.encode(plan)?)?;
+        if planned.is_done() {
+            self.supersede_all_but(plan)?;
+            if journal::is_open(&journals, &digest)? {
+                // The hosts went on to the end after the operator was cut off.
+                Journal::open(&journals, &digest)?.finished()?;
+            }
+        } else {
+            // Whoever holds the journal alone takes the place of another plan, and is open before that one is open no longer: killed in
+            // between, two are open, and the newer one counts.
             let mut journal = Journal::open(&journals, &digest)?;
+            files::save(&self.plan_path(&digest), &self.encode(plan)?)?;
+            journal.begun(execute::generation(&planned.inventory))?;
+            self.supersede_all_but(plan)?;
             let execution = Execution {
                 plan,
                 inventory: &planned.inventory,
@@ -184,9 +193,6 @@ impl Operator<'_> {
                 kit: &self.kit()?,
             };
             changed = execute::execute(execution, &mut journal, progress).await?;
-        } else if journal::is_open(&journals, &digest)? {
-            // The hosts went on to the end after the operator was cut off.
-            Journal::open(&journals, &digest)?.finished()?;
         }
         if matches!(plan.purpose, Purpose::Restore | Purpose::Apply) {
             self.forget_backups(planned).await?;

@@ -36,6 +36,7 @@ pub(crate) use etcd::{EtcdMember, EtcdMembers};
 pub use gap::gap;
 pub use observe::{assess, observe};
 pub use remote::Kit;
+pub(crate) use run::generation;
 pub use run::{Execution, Progress, execute};
 
 use crate::spec::Host;

@@ -105,7 +105,7 @@ pub async fn execute(
         digest: digest_of(plan)?,
         pool: Pool::new(connections),
         kit,
-        generation: 1 + highest_generation(inventory),
+        generation: generation(inventory),
         nonce: nonce()?,
         assessment,
         progress,
@@ -113,9 +113,10 @@ pub async fn execute(
     run.all_tasks(journal).await
 }
 
-fn highest_generation(inventory: &Inventory) -> u64 {
+/// The number of the next run: one above the highest that any host has seen.
+pub(crate) fn generation(inventory: &Inventory) -> u64 {
     let fences = inventory.hosts.values().filter_map(|observation| observation.facts.fence.as_ref());
-    fences.map(|fence| fence.generation).max().unwrap_or(0)
+    1 + fences.map(|fence| fence.generation).max().unwrap_or(0)
 }
 
 fn nonce() -> Result<String, ExecuteError> {

@@ -9,7 +9,7 @@ use super::{Operator, OperatorError, Planned};
 use crate::apps::Target;
 use crate::execute::{self, Connection};
 use crate::nodes;
-use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose};
+use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose, Task};
 use crate::spec::Cluster;
 use crate::tools;
 
@@ -57,7 +57,7 @@ impl Operator<'_> {
         if let Some(open) = &open {
             hosts.extend(plan::changes(open).map(|task| task.host.clone()).filter(|host| cluster.host(host).is_some()));
             let all = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
-            hosts = self.not_through(&all, open, &connections).await?;
+            (hosts, draining.away) = self.not_through(&all, open, &connections).await?;
         }
         draining.cordoned = self.check_drains(cluster, &hosts, &draining, open.as_ref()).await?;
         let fresh = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
@@ -69,28 +69,31 @@ impl Operator<'_> {
         Ok(Components { behind, next: Some(planned) })
     }
 
-    /// Hosts of `all` that are not what it makes of them, or were not given back since `open` emptied them. A node that is through is not
-    /// emptied once more, nor one that `open` has not come to and that is as the release has it now.
+    /// Hosts of `all` that are not what it makes of them, or were not given back since `open` emptied them; and which of them are away. A
+    /// node that is through is not emptied once more, nor one that `open` has not come to and that is as the release has it now. Who was
+    /// given back was looked at before.
     async fn not_through(
         &self,
         all: &Plan,
         open: &Plan,
         connections: &[Arc<Connection>],
-    ) -> Result<BTreeSet<String>, OperatorError> {
+    ) -> Result<(BTreeSet<String>, BTreeSet<String>), OperatorError> {
         let changes = Plan { tasks: plan::changes(all).cloned().collect(), ..all.clone() };
         let assessment = execute::assess(connections, &self.kit()?, &changes).await?;
         let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
         let target =
             Target { cluster: &all.cluster, kubernetes: &all.kubernetes, kubeconfig: &kubeconfig, toolbox: &toolbox };
-        let mut left = BTreeSet::new();
-        for task in &changes.tasks {
+        let mut away = BTreeSet::new();
+        for host in changes.tasks.iter().map(|task| &task.host).collect::<BTreeSet<_>>() {
             // A cluster that does not say is asked again by the steps.
-            let is_away = async || nodes::is_cordoned(&task.host, &target).await.unwrap_or(true);
-            if !assessment.is_done(task) || (returns(open, &task.host) && is_away().await) {
-                left.insert(task.host.clone());
+            if returns(open, host) && nodes::is_cordoned(host, &target).await.unwrap_or(true) {
+                away.insert(host.clone());
             }
         }
-        Ok(left)
+        let counts = |task: &&Task| plan::is_change(task) || !returns(open, &task.host);
+        let undone = changes.tasks.iter().filter(counts).filter(|task| !assessment.is_done(task));
+        let left = undone.map(|task| task.host.clone()).chain(away.iter().cloned()).collect();
+        Ok((left, away))
     }
 }
 

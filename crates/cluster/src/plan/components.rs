@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use sealock_node::Step;
+use sealock_node::step::Images;
 use sealock_store::Published;
 use serde::Serialize;
 
@@ -49,7 +50,7 @@ impl fmt::Display for Behind {
 /// the release has when they join.
 pub fn behind(cluster: &Cluster, inventory: &Inventory, release: &Published) -> Vec<Behind> {
     let release = ReleaseView::new(release);
-    let observed = |host: &Host| inventory.hosts.get(host.name.as_str()).filter(|one| one.has_joined());
+    let observed = |host: &Host| inventory.hosts.get(host.name.as_str()).filter(|one| one.is_complete());
     let nodes = cluster.hosts().iter().filter_map(|host| Some((host, observed(host)?)));
     nodes
         .flat_map(|(host, observed)| RUNTIME.iter().filter_map(|part| of_node(host, observed, part.program, &release)))
@@ -91,8 +92,16 @@ pub fn plan_components(
 
 /// The tasks of a plan in which the components of hosts change and what was made of them is looked at.
 pub(crate) fn changes(plan: &Plan) -> impl Iterator<Item = &Task> {
-    let name = |task: &Task| task.id.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap_or_default();
-    plan.tasks.iter().filter(move |task| ON_HOSTS.contains(&name(task).as_str()))
+    plan.tasks.iter().filter(|task| ON_HOSTS.contains(&name(task)))
+}
+
+/// Whether it is the task in which a node's components change, and not the look at them.
+pub(crate) fn is_change(task: &Task) -> bool {
+    name(task) == CHANGE
+}
+
+fn name(task: &Task) -> &str {
+    task.id.rsplit_once('/').map(|(_, name)| name).unwrap_or_default()
 }
 
 fn tasks(waves: &Waves<'_>, hosts: &BTreeSet<String>) -> Result<Vec<Task>, PlanError> {
@@ -100,7 +109,7 @@ fn tasks(waves: &Waves<'_>, hosts: &BTreeSet<String>) -> Result<Vec<Task>, PlanE
     let is_wanted = |host: &&Host| hosts.contains(host.name.as_str());
     let mut tasks = waves.stage()?;
     let mut before: Vec<String> = tasks.iter().map(|task| task.id.clone()).collect();
-    let planes: Vec<&Host> = waves.control_planes().into_iter().filter(is_wanted).collect();
+    let planes = waves.away_first(waves.control_planes().into_iter().filter(is_wanted));
     if !planes.is_empty() {
         let release = format!("release-{}", waves.context.release.number());
         let snapshot = waves.snapshot(release, None, before);
@@ -111,16 +120,17 @@ fn tasks(waves: &Waves<'_>, hosts: &BTreeSet<String>) -> Result<Vec<Task>, PlanE
         tasks.extend(waves.round(host, before, (CHANGE, components(waves, host)?))?);
         before = vec![waves.last_of(host)];
     }
-    let workers: Vec<&Host> = cluster.workers().filter(is_wanted).collect();
+    let workers = waves.away_first(cluster.workers().filter(is_wanted));
     tasks.extend(
         waves.workers(&workers, &before, |host, after| waves.round(host, after, (CHANGE, components(waves, host)?)))?,
     );
     Ok(tasks)
 }
 
-/// containerd is started anew where it has become another one; pods go on meanwhile.
+/// containerd is started anew where it has become another one; pods go on meanwhile. Behind it, it has all images that the node needs.
 fn components(waves: &Waves<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
     let mut steps = prepare::runtime_of_release(&waves.context, host)?;
     steps.extend(prepare::container_runtime(&waves.context)?);
+    steps.push(Step::new("images", Images { images: prepare::images(&waves.context, host)? }));
     Ok(steps)
 }

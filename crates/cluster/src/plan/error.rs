@@ -262,11 +262,11 @@ impl PlanError {
             Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`".into(),
             Self::ComponentsOpen => "finish it: `sealock cluster upgrade --components`".into(),
             Self::ComponentsAlone { runs, wanted } => format!(
-                "write `version: {runs}` into the spec, or go to {wanted} by `sealock cluster upgrade` without `--components`: the components of the release come along"
+                "write `version: {runs}` into the spec; or, where no components were begun, go to {wanted} by `sealock cluster upgrade` without `--components`: those of the release come along"
             ),
             Self::Downgrade { .. } => "write the version that runs into the spec".into(),
             Self::NotANode { .. } | Self::OtherSpec => {
-                "run `sealock cluster apply` with the old version first, and change the version alone then".into()
+                "take what else was changed out of the spec, finish the upgrade, and apply it then; or, where none was begun, apply it first with the version that runs".into()
             }
             Self::NothingEnded { .. } => "`sealock cluster renew` makes them anew before they end, and `cluster status` tells what else is wrong".into(),
             Self::NoCertificates { .. } => "run `sealock cluster apply` first".into(),

@@ -31,8 +31,8 @@ mod versions;
 mod waves;
 
 pub use apply::plan;
-pub(crate) use components::changes;
 pub use components::{Behind, behind, check_nodes, plan_components};
+pub(crate) use components::{changes, is_change};
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;

@@ -113,7 +113,7 @@ pub(super) fn runtime_of_release(context: &Context<'_>, host: &Host) -> Result<V
 /// What runs containers, as it is where pods run already, and as the release has it elsewhere: no runtime becomes another one under
 /// pods. What the release has no more stays as it is, too.
 fn runtime_that_stays(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let observed = context.inventory.hosts.get(host.name.as_str()).filter(|one| one.has_joined());
+    let observed = context.inventory.hosts.get(host.name.as_str()).filter(|one| one.is_complete());
     let mut steps = Vec::new();
     for part in &RUNTIME {
         let runs = observed.and_then(|one| one.facts.components.get(part.program.as_str()));

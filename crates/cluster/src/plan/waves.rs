@@ -36,6 +36,8 @@ pub struct Draining {
     pub max_unavailable: usize,
     /// Nodes that take no new pods already: they stay like that.
     pub cordoned: BTreeSet<String>,
+    /// Nodes that an earlier attempt emptied and did not give back: they are ended with before another one is begun.
+    pub away: BTreeSet<String>,
 }
 
 /// What nodes become.
@@ -85,7 +87,13 @@ impl<'a> Waves<'a> {
         planes
     }
 
-    /// Programs and images on every host, which goes on as it is.
+    /// Whoever is away already, and then the others in their order.
+    pub(super) fn away_first(&self, hosts: impl Iterator<Item = &'a Host>) -> Vec<&'a Host> {
+        let (away, here): (Vec<_>, Vec<_>) = hosts.partition(|host| self.draining.away.contains(host.name.as_str()));
+        [away, here].concat()
+    }
+
+    /// Programs, and where it becomes another Kubernetes images, on every host, which goes on as it is.
     pub(super) fn stage(&self) -> Result<Vec<Task>, PlanError> {
         let hosts = self.context.intent.cluster.hosts().iter();
         hosts.map(|host| Ok(task(host.name.as_str(), "stage", Vec::new(), self.staged(host)?))).collect()
@@ -101,7 +109,10 @@ impl<'a> Waves<'a> {
                 *staged = true;
             }
         }
-        steps.push(Step::new("images", Images { images: prepare::images(&self.context, host)? }));
+        // Of the Kubernetes that runs they are there; and a runtime that does not start is to be replaced, not asked.
+        if self.becoming == Becoming::Kubernetes {
+            steps.push(Step::new("images", Images { images: prepare::images(&self.context, host)? }));
+        }
         Ok(steps)
     }
 
@@ -185,7 +196,7 @@ impl<'a> Waves<'a> {
     /// Nothing for a node that was not emptied, or took no new pods before.
     pub(super) fn uncordon(&self, host: &Host) -> Option<Step> {
         let node = host.name.to_string();
-        let was_emptied = self.context.intent.cluster.hosts().len() > 1;
+        let was_emptied = self.context.intent.cluster.hosts().len() > 1 || self.draining.away.contains(&node);
         let takes_pods = was_emptied && !self.draining.cordoned.contains(&node);
         takes_pods.then(|| Step::new("uncordon", Uncordoned { node }))
     }

@@ -114,6 +114,40 @@ fn a_node_that_takes_no_pods_goes_on_like_that() {
     assert_eq!(plan.task("cp1/return-cp1").unwrap().steps.len(), 1);
 }
 
+/// Two are not away at a time because the release has changed while one was.
+#[test]
+fn who_is_away_already_is_ended_with_first() {
+    let text = spec(&THREE_AND_THREE).replace("endpoint: 10.77.0.11:6443", "endpoint: 10.77.0.10:6443");
+    let away: BTreeSet<String> = ["cp3", "w2"].map(ToOwned::to_owned).into();
+    let inventory = nodes_with(&text, &["cp1", "cp3", "w1", "w2"]);
+    let plan = components(&text, &Draining { away, ..draining() }, &inventory).unwrap();
+    let after = |task: &str| plan.task(task).unwrap().after.join(" ");
+    assert_eq!(after("cp1/drain-cp3"), "cp1/snapshot");
+    assert_eq!(after("cp1/drain-cp1"), "cp1/return-cp3");
+    assert_eq!(after("cp1/drain-w2"), "cp1/return-cp1");
+    assert_eq!(after("cp1/drain-w1"), "cp1/return-w2");
+}
+
+/// Its only neighbour was removed after it had been emptied.
+#[test]
+fn the_only_node_is_given_back_where_it_was_emptied_before() {
+    let text = spec(&[("cp1", "10.77.0.11", "control-plane, worker")]);
+    let away = BTreeSet::from(["cp1".to_owned()]);
+    let plan = components(&text, &Draining { away, ..draining() }, &nodes_with(&text, &["cp1"])).unwrap();
+    assert_eq!(plan.task("cp1/return-cp1").unwrap().steps.len(), 1);
+}
+
+/// A runtime that does not start can be taken back: nothing asks it before it was replaced.
+#[test]
+fn images_are_looked_at_behind_the_new_runtime() {
+    let plan = components(ONE_AND_ONE, &draining(), &nodes_with(ONE_AND_ONE, &["w1"])).unwrap();
+    let has_images = |task: &str| {
+        let last = plan.task(task).unwrap().steps.last().unwrap();
+        matches!(last.action, StepKind::Images(_))
+    };
+    assert!(!has_images("w1/stage") && has_images("w1/components"));
+}
+
 /// The kubelet that drains are looked at by has the same version before and after: that says nothing of what changed.
 #[test]
 fn kubernetes_stays() {
@@ -175,4 +209,16 @@ fn an_apply_leaves_the_runtime_of_nodes_as_it_is() {
     w1.facts.kubernetes = Kubernetes::None;
     assert_eq!(containerd(&applied(&inventory), "w1"), Some("v2.4.10".into()), "it is no node yet, and has no pods");
     assert_eq!(containerd(&applied(&inventory), "cp1"), Some("v2.4.2".into()));
+}
+
+/// Where the first apply failed because of a runtime, the bundle with a better one helps.
+#[test]
+fn a_host_that_kubeadm_is_not_through_with_gets_what_the_release_has() {
+    let mut inventory = nodes_with(ONE_AND_ONE, &["w1"]);
+    let Kubernetes::Sealock(node) = &mut inventory.hosts.get_mut("w1").unwrap().facts.kubernetes else {
+        panic!("it is a node")
+    };
+    (node.joined, node.complete) = (true, false);
+    assert_eq!(containerd(&plan_of(ONE_AND_ONE, &inventory).unwrap(), "w1"), Some("v2.4.10".into()));
+    assert_eq!(behind(&cluster(ONE_AND_ONE), &inventory, &release()), []);
 }

@@ -225,6 +225,7 @@ pub(crate) fn draining() -> Draining {
         timeout_seconds: 600,
         max_unavailable: 1,
         cordoned: BTreeSet::new(),
+        away: BTreeSet::new(),
     }
 }
 

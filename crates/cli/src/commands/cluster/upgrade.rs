@@ -116,6 +116,7 @@ fn draining(args: &UpgradeArgs) -> Draining {
         timeout_seconds: u32::try_from(args.how.timeout().as_secs()).unwrap_or(u32::MAX),
         max_unavailable: args.max_unavailable.into(),
         cordoned: BTreeSet::new(),
+        away: BTreeSet::new(),
     }
 }
 
