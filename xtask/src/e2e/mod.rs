@@ -7,6 +7,7 @@ mod across_the_gap;
 mod ansible;
 mod cases;
 mod expect;
+mod kept;
 mod machines;
 mod own_etcd;
 mod rescue;
