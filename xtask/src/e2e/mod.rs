@@ -8,6 +8,7 @@ mod ansible;
 mod cases;
 mod components;
 mod expect;
+mod kept;
 mod machines;
 mod own_etcd;
 mod rescue;

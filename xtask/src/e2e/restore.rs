@@ -26,6 +26,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const CASES: &[Case] = &[
     Case { name: "restore: a backup of a cluster that runs", run: backed_up },
     Case { name: "restore: a backup that was changed", run: changed },
+    Case { name: "restore: backups by a timetable, and as many as are to be kept", run: by_timetable },
     Case { name: "restore: never over a living cluster", run: over_a_living_one },
     Case { name: "restore: the station is lost, and made again", run: station_lost },
     Case { name: "restore: all machines are lost, and others take their place", run: restored },
@@ -89,6 +90,10 @@ fn over_a_living_one(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&living), 3, &["error[FOREIGN]", "host cp1 is a node already"])?;
     let another = "sha256:".to_owned() + &"0".repeat(64);
     expect(&mut desk.station(&[&restore[..], &["--digest", &another]].concat()), 2, &["was named"]).map(drop)
+}
+
+fn by_timetable(desk: &Desk) -> Result<()> {
+    super::kept::by_timetable(desk, KEY)
 }
 
 fn station_lost(desk: &Desk) -> Result<()> {

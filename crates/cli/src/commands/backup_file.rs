@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_cluster::backup::Identities;
 
+use super::backup_folder::{KeepArgs, is_folder};
 use crate::context::Context;
 use crate::error::Result;
 use crate::keys::Passphrases;
@@ -11,9 +12,11 @@ use crate::keys::Passphrases;
 /// A backup that is written, or looked at.
 #[derive(Debug, clap::Args)]
 pub struct BackupFileArgs {
-    /// The new file [default: NAME-TIME.backup in this folder]
-    #[arg(long, value_name = "FILE")]
+    /// The new file, or the folder that gets it as NAME-TIME.backup, by UTC [default: this folder]
+    #[arg(long, value_name = "FILE|DIR/")]
     pub to: Option<PathBuf>,
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// Who may open it: what `sealock site recovery-key` or `age-keygen` printed; may be repeated
     #[arg(long = "recipient", value_name = "RECIPIENT")]
     pub recipients: Vec<String>,
@@ -31,8 +34,20 @@ pub struct BackupFileArgs {
 impl BackupFileArgs {
     /// Where the backup of `name` goes that is taken now.
     pub fn to(&self, name: &str, taken: jiff::Timestamp) -> PathBuf {
-        let usual = || PathBuf::from(format!("{name}-{}.backup", taken.strftime("%Y-%m-%dT%H%M%SZ")));
-        self.to.clone().unwrap_or_else(usual)
+        let usual = format!("{name}-{}.backup", taken.strftime("%Y-%m-%dT%H%M%SZ"));
+        match &self.to {
+            None => PathBuf::from(usual),
+            Some(to) if is_folder(to) => to.join(usual),
+            Some(to) => to.clone(),
+        }
+    }
+
+    /// Whether older backups are to go once the new one is there.
+    ///
+    /// # Errors
+    /// They are, and no folder was named.
+    pub fn is_keeping(&self) -> Result<bool> {
+        self.keep.check(self.to.as_deref())
     }
 
     /// Where the passphrase of the site's key comes from.

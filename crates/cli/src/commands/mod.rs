@@ -2,6 +2,7 @@
 
 pub mod app;
 mod backup_file;
+mod backup_folder;
 #[cfg(feature = "outside")]
 pub mod build;
 pub mod cluster;

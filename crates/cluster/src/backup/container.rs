@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use age::Decryptor;
@@ -19,6 +19,8 @@ use super::{BackupError, Identities};
 /// The table of contents and what pads it: so much, whatever it says, so that the encrypted content can be written before; in bytes.
 const HEAD: u64 = 64 << 10;
 const BLOCK: u64 = 512;
+/// How the name begins of a file in the making.
+pub(super) const PREFIX: &str = ".sealock-backup-";
 const TABLE: &str = "backup.json";
 const PAD: &str = "pad";
 /// Two blocks of zeros end a tar.
@@ -46,7 +48,7 @@ impl Draft {
             return Err(BackupError::io("write", path)(io::ErrorKind::AlreadyExists.into()));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let made = tempfile::Builder::new().prefix(".sealock-backup-").tempfile_in(folder);
+        let made = tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder);
         let mut file = made.map_err(BackupError::io("make a file in", folder))?;
         file.as_file_mut().seek(SeekFrom::Start(HEAD + BLOCK)).map_err(BackupError::io("write", path))?;
         Ok(Self { file, path: path.to_owned(), hasher: Hasher::new(Algorithm::Sha256), size: 0 })
@@ -135,6 +137,12 @@ impl Container {
     /// The digest of its signed table of contents: what names it.
     pub(super) fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// Device and inode of the file that was read.
+    pub(super) fn file_identity(&self) -> Result<(u64, u64), BackupError> {
+        let found = self.file.metadata().map_err(BackupError::io("look at", &self.path))?;
+        Ok((found.dev(), found.ino()))
     }
 
     /// The content, opened with `identities`: a tar.

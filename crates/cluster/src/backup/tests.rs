@@ -47,13 +47,27 @@ fn manifest(parts: &[Part], recipients: &Recipients, payload: Payload) -> Manife
 fn written(site: &SiteKeys, key: &RecoveryKey, parts: &[Part], told: impl FnOnce(&mut Manifest)) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.backup");
+    write(&path, (site, key), parts, told);
+    (folder, path)
+}
+
+fn write(
+    path: &Path,
+    (site, key): (&SiteKeys, &RecoveryKey),
+    parts: &[Part],
+    told: impl FnOnce(&mut Manifest),
+) -> Digest {
     let recipients = Recipients::parse(&[key.recipient()]).unwrap();
-    let mut draft = Draft::new(&path).unwrap();
+    let mut draft = Draft::new(path).unwrap();
     payload::write(parts, &recipients, &mut draft).unwrap();
     let mut manifest = manifest(parts, &recipients, draft.payload());
     told(&mut manifest);
-    draft.finish(&manifest, site).unwrap();
-    (folder, path)
+    draft.finish(&manifest, site).unwrap()
+}
+
+/// A backup at `path` that says what `told` makes of its table of contents.
+pub(super) fn written_as(path: &Path, by: (&SiteKeys, &RecoveryKey), told: impl FnOnce(&mut Manifest)) -> Digest {
+    write(path, by, &parts(), told)
 }
 
 fn identities(folder: &Path, key: &RecoveryKey) -> Identities {

@@ -1,15 +1,17 @@
 //! `sealock site backup`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use sealock_cluster::backup::station::{Bundle, Source, StationBackup, StationManifest, take};
-use sealock_cluster::backup::{Draft, Recipients};
+use sealock_cluster::backup::{Draft, Recipients, Subject};
 use sealock_cluster::plan::ReleaseId;
 use sealock_trust::{Digest, format};
 use serde::Serialize;
 
 use super::people;
 use crate::commands::backup_file::BackupFileArgs;
+use crate::commands::backup_folder::{Kept, made_anyway};
 use crate::context::Context;
 use crate::error::Result;
 use crate::mirrors;
@@ -24,6 +26,9 @@ use crate::ui::{bytes, facts};
 /// take this one's place (`sealock site restore`). What bundles and pushes bring again is not in it: no layer. The file is encrypted for
 /// the recipients, with a table of contents in front that the site signs. The digest that is printed names the backup: write it down where
 /// the file is not.
+///
+/// With --keep-last, --keep-daily or --keep-weekly older backups of the station in the same folder are removed afterwards, but for those that
+/// one of the three names. Only what the site has signed, and what is whole, is ever removed.
 ///
 /// With --check a file is looked at instead: the site's signature and every byte of it, and with --recovery-key also what is encrypted.
 #[derive(Debug, clap::Args)]
@@ -43,6 +48,9 @@ struct Outcome<'a> {
     manifest: &'a StationManifest,
     /// Whether what is encrypted was read, too.
     opened: bool,
+    /// What became of older ones, where something was said of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<&'a Kept>,
 }
 
 pub fn run(args: &BackupArgs, context: &Context) -> Result<()> {
@@ -57,28 +65,47 @@ fn make(args: &BackupArgs, context: &Context) -> Result<()> {
     let recipients = Recipients::parse(&args.file.recipients)?;
     let taken = time::now();
     let site = station.site.id().as_str();
-    let to = args.file.to(site, taken);
+    let is_keeping = args.file.is_keeping()?;
+    let to = args.file.to(&format!("{site}-station"), taken);
     if context.dry_run {
         context.ui.note(format_args!("would write a backup of the station of {site} to {}", to.display()));
-        return Ok(());
+        let of = (&station.site, Subject::Station);
+        return if is_keeping { args.file.keep.foretell(&to, taken, of, context) } else { Ok(()) };
     }
+    let (manifest, digest) = write((&to, taken, &recipients), args, &station, context)?;
+    let of = (&station.site, Subject::Station);
+    let kept = is_keeping.then(|| args.file.keep.carry_out((&to, &digest, taken), of, context)).transpose();
+    let told = kept.as_ref().ok().and_then(Option::as_ref);
+    let outcome = Outcome { file: &to, digest: &digest, manifest: &manifest, opened: false, kept: told };
+    // The digest is told whatever became of older ones.
+    context.ui.result(&outcome, text(&outcome))?;
+    kept.map(drop).map_err(made_anyway(&to))
+}
+
+/// Writes the new backup; the locks of the station are let go of when it is there.
+fn write(
+    (to, taken, recipients): (&Path, Timestamp, &Recipients),
+    args: &BackupArgs,
+    station: &Station,
+    context: &Context,
+) -> Result<(StationManifest, Digest)> {
     let keys = station.keys(context, &args.file.passphrases(context))?;
     // It counts as an older copy wherever it comes back, so one may be taken of an older copy, too.
-    if let Err(error) = mirrors::check(&station, context).and_then(|()| Ok(station.directory.check_not_frozen()?)) {
+    if let Err(error) = mirrors::check(station, context).and_then(|()| Ok(station.directory.check_not_frozen()?)) {
         context.ui.warn(format_args!("the backup holds an older trust state: {}", error.chain().join(": ")));
     }
     people::warn_if_too_few(&station.site, context);
     // Nothing is imported, and nothing enrolled, while the files are read.
     let _store = station.store.lock()?;
     let _trust = station.directory.lock()?;
-    let mut draft = Draft::new(&to)?;
+    let mut draft = Draft::new(to)?;
     let source = Source { state: context.paths.state(), settings: &args.settings_dir };
-    let gathered = take(&source, &recipients, &mut draft)?;
+    let gathered = take(&source, recipients, &mut draft)?;
     let release = station.store.current_release(station.site.site_keys())?;
     let selected = release.iter().flat_map(|published| &published.release.streams);
     let manifest = StationManifest {
         format: format::SITE_BACKUP.current.to_owned(),
-        site: site.to_owned(),
+        site: station.site.id().to_string(),
         taken,
         sealock: env!("CARGO_PKG_VERSION").to_owned(),
         generation: station.directory.generation()?,
@@ -95,8 +122,7 @@ fn make(args: &BackupArgs, context: &Context) -> Result<()> {
         payload: draft.payload(),
     };
     let digest = draft.finish_station(&manifest, &keys)?;
-    let outcome = Outcome { file: &to, digest: &digest, manifest: &manifest, opened: false };
-    context.ui.result(&outcome, text(&outcome))
+    Ok((manifest, digest))
 }
 
 fn clusters(context: &Context) -> Result<Vec<String>> {
@@ -118,14 +144,21 @@ fn check(file: &PathBuf, args: &BackupArgs, context: &Context) -> Result<()> {
     if let Some(identities) = &identities {
         backup.read(identities)?;
     }
-    let outcome = Outcome { file, digest: backup.digest(), manifest: backup.manifest(), opened: identities.is_some() };
+    let outcome = Outcome {
+        file,
+        digest: backup.digest(),
+        manifest: backup.manifest(),
+        opened: identities.is_some(),
+        kept: None,
+    };
     context.ui.result(&outcome, text(&outcome))
 }
 
 fn text(outcome: &Outcome<'_>) -> String {
     let manifest = outcome.manifest;
     let opened = if outcome.opened { "opened, and all of it is what was signed" } else { "not opened" };
-    facts([
+    let kept = outcome.kept.map(|kept| ("kept", kept.text()));
+    let said = [
         ("backup", outcome.file.display().to_string()),
         ("digest", outcome.digest.to_string()),
         ("size", bytes(manifest.payload.size)),
@@ -135,7 +168,8 @@ fn text(outcome: &Outcome<'_>) -> String {
         ("clusters", if manifest.clusters.is_empty() { "none".to_owned() } else { manifest.clusters.join(", ") }),
         ("recipients", manifest.recipients.join(", ")),
         ("content", format!("{} files of {}; {opened}", manifest.files, bytes(manifest.bytes))),
-    ])
+    ];
+    facts(said.into_iter().chain(kept))
 }
 
 fn release(manifest: &StationManifest) -> String {
