@@ -1,6 +1,6 @@
 # The two commands: `make demo` and `make test`. Both set up all they need on a fresh Debian or Ubuntu machine.
 
-.PHONY: help setup demo demo-down test bench conformance soak crash clients attacks interop fuzz codegen e2e-all
+.PHONY: help setup demo demo-down test bench conformance soak crash faults clients attacks interop fuzz codegen e2e-all
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ soak: setup ## An hour of pushes, mounts, deletes and pulls while garbage is col
 
 crash: setup ## The store killed, told that the disk is full or fails, and without power, at every durable step
 	@. ./bootstrap.sh --env && SEALOCK_CRASH_SAMPLES=20 cargo test --quiet -p sealock-store --test it faults:: -- --nocapture --test-threads=1
+
+faults: setup ## Every fault of the table on real nodes: kill -9, power, cable, disk, bit flips, tokens, pressure
+	@. ./bootstrap.sh --env && cargo xtask faults
 
 clients: setup ## Other people's clients push to the registry and pull from it
 	@./lab/setup.sh podman:podman buildah:buildah

@@ -8,6 +8,7 @@ mod conformance;
 mod demo;
 mod e2e;
 mod environment;
+mod faults;
 mod fuzz;
 mod hsm;
 mod interop;
@@ -46,6 +47,8 @@ enum Task {
     Demo(demo::DemoArgs),
     /// End-to-end scenarios, each in a lab of its own
     E2e(e2e::Selection),
+    /// Every fault of the table on real nodes, or the test that sets it
+    Faults(faults::FaultsArgs),
     /// Build, import and the registry beside the peers, in one run
     Bench(bench::BenchArgs),
     /// The official conformance suite of the distribution specification, both profiles
@@ -79,6 +82,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Lab(args) => lab::command(args),
         Task::Demo(args) => demo::command(&args),
         Task::E2e(selection) => e2e::command(&selection),
+        Task::Faults(args) => faults::command(&args),
         Task::Bench(args) => bench::command(&args),
         Task::Conformance(args) => conformance::command(&args),
         Task::Soak(args) => soak::command(&args),

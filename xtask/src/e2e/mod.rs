@@ -5,7 +5,7 @@
 
 mod across_the_gap;
 mod ansible;
-mod cases;
+pub(crate) mod cases;
 mod components;
 mod expect;
 mod kept;
@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::expect::expect;
 use self::machines::Machines;
 use crate::lab::{Lab, Upstream};
 use crate::story::Desk;
@@ -89,6 +90,13 @@ const SCENARIOS: &[Scenario] = &[
     restore::SCENARIO,
     ansible::SCENARIO,
 ];
+
+/// Whether `scenario` has a case of this name.
+#[cfg(test)]
+pub(crate) fn has_case(scenario: &str, case: &str) -> bool {
+    let mut cases = SCENARIOS.iter().filter(|one| one.name == scenario).flat_map(|one| one.cases);
+    cases.any(|one| one.name == case)
+}
 
 /// Runs the selected scenarios.
 pub fn command(selection: &Selection) -> Result<()> {

@@ -107,7 +107,8 @@ pub(super) fn machines(lab: &Lab) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn folder(lab: &Lab) -> String {
+/// The lab's folder in each hierarchy.
+pub(super) fn folder(lab: &Lab) -> String {
     format!("sealock-lab-{}", lab.id())
 }
 

@@ -133,6 +133,12 @@ impl Lab {
         self.dir.join("machines").join(machine)
     }
 
+    /// The root folder of a machine that runs as its own processes see it, with all that is mounted there.
+    #[must_use]
+    pub fn view_of(&self, machine: &str) -> Option<PathBuf> {
+        nspawn::leader(self, machine).map(|leader| PathBuf::from(format!("/proc/{leader}/root")))
+    }
+
     /// The lab's folder. `outside/` holds `ca.crt` (who vouches for the upstream), `cosign.pub`, `mirrors.yaml`
     /// (real host to upstream URL) and `images.txt` (name, tag and digest of every upstream image).
     #[must_use]
@@ -188,6 +194,30 @@ impl Lab {
             nspawn::boot(self, &machine)?;
         }
         nspawn::wait_until_running(self, &machine)
+    }
+
+    /// Pulls a machine's cable out of the site's switch. The machine itself goes on.
+    ///
+    /// # Errors
+    /// No such machine, or it has no cable.
+    pub fn unplug(&self, machine: &str) -> Result<()> {
+        become_root()?;
+        network::set_cable(self, &Machine::parse(machine)?, "down")
+    }
+
+    /// Puts the cable back that [`Lab::unplug`] pulled; nothing happens where it is in.
+    ///
+    /// # Errors
+    /// No such machine, or it has no cable.
+    pub fn plug(&self, machine: &str) -> Result<()> {
+        become_root()?;
+        network::set_cable(self, &Machine::parse(machine)?, "up")
+    }
+
+    /// A part of the control group's name that every process of a machine shows in `/proc/PID/cgroup`.
+    #[must_use]
+    pub fn group_of(&self, machine: &str) -> String {
+        format!("/{}/{machine}", cgroup::folder(self))
     }
 
     /// The name of one of this lab's network namespaces.

@@ -46,7 +46,7 @@ pub(super) fn make_site(lab: &Lab) -> Result<()> {
 /// Makes a machine's namespace and plugs it into the site's switch. No default route, on purpose.
 pub(super) fn attach(lab: &Lab, machine: &Machine) -> Result<()> {
     let (site, own) = (lab.namespace("site"), lab.namespace(machine.name));
-    let port = format!("p-{}", machine.name);
+    let port = port(machine);
     make_namespace(&own)?;
     if !has_interface(&own, "eth0") {
         ip(&site, &["link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &own])?;
@@ -58,6 +58,15 @@ pub(super) fn attach(lab: &Lab, machine: &Machine) -> Result<()> {
     }
     ip(&own, &["link", "set", "eth0", "up"])?;
     Ok(())
+}
+
+/// Makes the switch's end of a machine's cable `up` or `down`; the machine sees its carrier go and come.
+pub(super) fn set_cable(lab: &Lab, machine: &Machine, state: &str) -> Result<()> {
+    ip(&lab.namespace("site"), &["link", "set", &port(machine), state]).map(drop)
+}
+
+fn port(machine: &Machine) -> String {
+    format!("p-{}", machine.name)
 }
 
 /// `ip` inside one of the lab's namespaces.

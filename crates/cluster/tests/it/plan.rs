@@ -308,6 +308,18 @@ fn every_condition_that_is_not_met_is_told_at_once() {
 }
 
 #[test]
+fn a_clock_that_is_25_hours_off_either_way_is_told_and_nothing_is_planned() {
+    for (hours, told) in [(25, "90000 s ahead of the station's"), (-25, "90000 s behind the station's")] {
+        let mut inventory = bare_hosts();
+        inventory.hosts.get_mut("w1").unwrap().clock_ahead_ms = hours * 3_600_000;
+        let error = plan_of(ONE_AND_ONE, &inventory).unwrap_err();
+        assert_eq!(error.code(), Some(Code::Preflight));
+        let said = error.to_string();
+        assert!(said.contains("w1") && said.contains(told), "{said}");
+    }
+}
+
+#[test]
 fn what_the_spec_tolerates_is_no_obstacle() {
     let inventory = with("cp1", |cp1| {
         cp1.facts.swap_bytes = 2 << 30;

@@ -122,6 +122,7 @@ impl Act for KubeadmPhase {
             Trace::Files(files) => missing_file(host, files)?,
             Trace::Kubelet => match missing_file(host, KUBELET)? {
                 None if !State::of(host, "kubelet.service")?.active => Some("kubelet is not running".to_owned()),
+                None => self.earlier_token(host, context)?,
                 missing => missing,
             },
             Trace::Text(path, text) => {
@@ -257,6 +258,18 @@ impl KubeadmPhase {
     fn unknown(&self, phase: &str) -> StepError {
         let problem = format!("kubeadm {} has no phase {phase:?} that Sealock knows", self.command.as_str());
         StepError::Invalid { problem }
+    }
+
+    /// kubelet has no credentials yet, and would ask for them with a token that an earlier run brought, and that may have ended since.
+    fn earlier_token(&self, host: &dyn Host, context: &Context<'_>) -> Result<Option<String>, HostError> {
+        let (KubeadmCommand::Join, Some(token)) = (self.command, context.secrets.find("bootstrap-token")) else {
+            return Ok(None);
+        };
+        if missing_file(host, CREDENTIALS)?.is_none() {
+            return Ok(None);
+        }
+        let holds_it = host::read_text(host, BOOTSTRAP)?.is_some_and(|text| text.contains(token));
+        Ok((!holds_it).then(|| format!("{BOOTSTRAP} does not hold the token of this run")))
     }
 
     /// kubeadm's own phase takes no configuration: it would ask the internet for a version, and guess the node's address.

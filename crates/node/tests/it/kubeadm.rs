@@ -170,3 +170,34 @@ fn the_bootstrap_token_does_not_outlive_the_bootstrap() {
     put(bootstrap);
     assert!(matches!(probe(&step, &machine), Probe::NotDone { because } if because.contains("bootstrap token")));
 }
+
+/// A join that was cut off before kubelet had credentials: the token that it has been given may have ended, and nobody would ever take it.
+#[test]
+fn a_kubelet_without_credentials_starts_again_with_the_token_of_this_run() {
+    let machine = Machine::new();
+    machine.put("/etc/systemd/system/kubelet.service", "[Service]");
+    let start = sealock_node::host::Command::new("systemctl", ["start", "kubelet.service"]);
+    start.must(&machine).unwrap();
+    let config = "token: ${secret:bootstrap-token}\n";
+    for file in ["config.yaml", "kubeadm-flags.env"] {
+        machine.put(&format!("/var/lib/kubelet/{file}"), "");
+    }
+    machine.put("/var/lib/sealock/node/phases/join-kubelet-start", &Digest::sha256(config.as_bytes()).to_string());
+    machine.put("/etc/kubernetes/bootstrap-kubelet.conf", "token: 111111.0123456789abcdef\n");
+    let step = phase("kubelet-start", config);
+    let found = |token: &str| {
+        let (admitted, secrets) =
+            (BTreeSet::new(), [("bootstrap-token".to_owned(), token.to_owned())].into_iter().collect());
+        step.probe(&machine, &Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} })
+            .unwrap()
+    };
+    assert_eq!(found("111111.0123456789abcdef"), Probe::Done);
+    let Probe::NotDone { because } = found("222222.0123456789abcdef") else {
+        panic!("it goes on with a token that has ended")
+    };
+    assert!(because.contains("bootstrap-kubelet.conf") && !because.contains("0123456789"), "{because}");
+    assert_eq!(probe(&step, &machine), Probe::Done, "who sends no token does not ask for another");
+    machine.put("/var/lib/kubelet/pki/kubelet-client-current.pem", "x");
+    machine.put("/etc/kubernetes/kubelet.conf", "x");
+    assert_eq!(found("222222.0123456789abcdef"), Probe::Done, "kubelet needs no token any more");
+}

@@ -136,7 +136,7 @@ pub fn interrupted_apply(desk: &Desk) -> Result<()> {
     let mut apply = desk.station(&["cluster", "apply", "--yes"]);
     let mut child = apply.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     wait_for(desk, "cp1", "test -e /etc/kubernetes/manifests/etcd.yaml", "etcd's manifest")?;
-    drop_connections(desk)?;
+    drop_connections(desk, "cp1")?;
     wait_for(desk, "cp1", "kubectl --kubeconfig=/etc/kubernetes/admin.conf get --raw=/readyz", "a ready API server")?;
     let kill = "for p in $(pgrep -xf 'sealock cluster apply --yes'); do kill -KILL $p; done";
     story::text(&mut desk.lab.exec("station", &["sh", "-c", kill]))?;
@@ -146,10 +146,10 @@ pub fn interrupted_apply(desk: &Desk) -> Result<()> {
     proof::application_answers(desk)
 }
 
-/// Ends the SSH sessions that the station has on the first control plane host.
-fn drop_connections(desk: &Desk) -> Result<()> {
+/// Ends the SSH sessions that the station has on a host.
+pub fn drop_connections(desk: &Desk, node: &str) -> Result<()> {
     let kill = "for p in $(pgrep -f '^sshd: ops'); do kill -KILL $p; done";
-    story::text(&mut desk.lab.exec("cp1", &["sh", "-c", kill])).map(drop)
+    story::text(&mut desk.lab.exec(node, &["sh", "-c", kill])).map(drop)
 }
 
 /// Nothing of Kubernetes is left on a node.
