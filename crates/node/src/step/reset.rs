@@ -62,6 +62,7 @@ impl Act for Reset {
             host.alter(Alteration::RemoveTree { path })?;
         }
         host.alter(Alteration::RemoveFile { path: &upgrade::snapshot_record() })?;
+        host.alter(Alteration::RemoveFile { path: super::images::ARCHIVE })?;
         // The next site to have this host brings its own.
         host.alter(Alteration::RemoveFile { path: crate::admission::SITE_ROOT })?;
         release(host)
