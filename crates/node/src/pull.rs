@@ -155,6 +155,7 @@ impl PullError {
         match self {
             Self::WrongDigest { .. } | Self::Damaged { .. } => Some(Code::Digest),
             Self::Store { source, .. } => source.code(),
+            Self::Absent { .. } => Some(Code::Incomplete),
             Self::TooLong { .. } => Some(Code::Size),
             Self::Manifest { .. } => Some(Code::Format),
             Self::Status { status: 404, .. } => Some(Code::NotInRelease),

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 mod apply;
 mod error;
-mod gate;
+pub(crate) mod gate;
 mod neighbours;
 mod places;
-mod prepare;
+pub(crate) mod prepare;
 mod print;
 mod renew;
 mod rescue;

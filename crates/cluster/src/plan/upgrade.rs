@@ -109,16 +109,17 @@ impl Upgrade<'_> {
 
     /// Programs and images, on a host that goes on as it is.
     fn stage(&self, host: &Host) -> Result<Vec<Step>, PlanError> {
-        let mut steps = prepare::runtime_components(&self.context, host)?;
+        let wanted = self.context.wanted(host)?;
+        let mut steps = wanted.runtime_components()?;
         for program in programs_of(host) {
-            steps.push(self.context.program(host, *program)?);
+            steps.push(wanted.program(*program)?);
         }
         for step in &mut steps {
             if let StepKind::Component(Component { staged, .. }) = &mut step.action {
                 *staged = true;
             }
         }
-        steps.push(Step::new("images", Images { images: prepare::images(&self.context, host)? }));
+        steps.push(Step::new("images", Images { images: wanted.images()? }));
         Ok(steps)
     }
 
@@ -132,7 +133,7 @@ impl Upgrade<'_> {
     /// kubeadm while all goes on, then runtime and kubelet while the node is empty.
     fn control_plane(&self, host: &Host, first: bool, before: String) -> Result<Vec<Task>, PlanError> {
         let name = host.name.as_str();
-        let mut kubeadm = vec![self.context.program(host, Program::Kubeadm)?];
+        let mut kubeadm = vec![self.context.wanted(host)?.program(Program::Kubeadm)?];
         let (command, phases) = if first {
             (KubeadmCommand::UpgradeApply, UPGRADE_APPLY_PHASES)
         } else {
@@ -163,7 +164,7 @@ impl Upgrade<'_> {
         let name = host.name.as_str();
         let mut tasks = Vec::new();
         let emptied = self.drain(host, after, &mut tasks);
-        let mut steps = vec![self.context.program(host, Program::Kubeadm)?];
+        let mut steps = vec![self.context.wanted(host)?.program(Program::Kubeadm)?];
         steps.extend(self.phases(KubeadmCommand::UpgradeNode, UPGRADE_WORKER_PHASES, host)?);
         steps.extend(self.kubelet(host)?);
         tasks.push(task(name, "kubelet", emptied, steps));
@@ -219,10 +220,11 @@ impl Upgrade<'_> {
     }
 
     fn kubelet(&self, host: &Host) -> Result<Vec<Step>, PlanError> {
-        let mut steps = prepare::runtime_components(&self.context, host)?;
-        steps.extend(prepare::container_runtime(&self.context)?);
+        let wanted = self.context.wanted(host)?;
+        let mut steps = wanted.runtime_components()?;
+        steps.extend(wanted.container_runtime()?);
         for program in programs_of(host).iter().filter(|program| **program != Program::Kubeadm) {
-            steps.push(self.context.program(host, *program)?);
+            steps.push(wanted.program(*program)?);
         }
         let restart_on = KUBELET_READS.map(ToOwned::to_owned).to_vec();
         steps.push(Step::new("kubelet/unit", Unit { running: true, restart_on, ..prepare::kubelet() }));
