@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
 use sealock_node::step::{
-    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES,
+    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES, belongs_to,
 };
 
 use super::gate::check_fit;
@@ -105,7 +105,7 @@ pub(super) fn check_owners(cluster: &Cluster, inventory: &Inventory) -> Result<(
             Kubernetes::None => {}
             Kubernetes::Sealock(node) if node.cluster == cluster.name().as_str() => {}
             Kubernetes::Sealock(node) => {
-                let evidence = vec![format!("it is claimed for cluster {}", node.cluster)];
+                let evidence = vec![belongs_to(&node.cluster)];
                 return Err(PlanError::Foreign { host: name, evidence });
             }
             Kubernetes::Foreign { evidence } => {

@@ -198,7 +198,8 @@ impl Wanted<'_> {
         const OF_CONTROL_PLANES: [&str; 4] =
             ["/kube-apiserver:", "/kube-controller-manager:", "/kube-scheduler:", "/etcd:"];
         let names = self.images.iter();
-        let wanted = names.filter(|name| self.control_plane || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
+        let wanted =
+            names.filter(|name| self.control_plane || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
         wanted.map(|name| Ok(self.release.image(name)?)).collect()
     }
 }

@@ -5,6 +5,7 @@
 mod etcd;
 mod fixture;
 mod large;
+mod machine;
 mod plan;
 mod rescue;
 mod restore;

@@ -242,6 +242,37 @@ pub(crate) fn folder_of(target: &str) -> Option<(&str, &str)> {
     Some((parts.next()?, parts.next()?))
 }
 
+/// Where the components that Sealock linked are not what was fetched, in words.
+pub(crate) fn damaged(host: &dyn Host, changes: &Changes) -> Result<Vec<String>, HostError> {
+    let mut found = Vec::new();
+    for change in changes.iter() {
+        let Subject::Link { path } = &change.subject else { continue };
+        match host.inspect(path)? {
+            Entry::Link { target } => {
+                let Some((name, version)) = folder_of(&target) else {
+                    found.push(format!("{path} points to {target}, which Sealock did not install"));
+                    continue;
+                };
+                let folder = format!("{FOLDER}/{name}/{version}");
+                let record = host::read(host, &format!("{folder}/{RECORD}"), 1 << 20)?;
+                // A program that came from a file of this machine has no record of where it was fetched.
+                let Some(record) = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok()) else {
+                    continue;
+                };
+                let member = target.strip_prefix(&folder).map(|member| member.trim_start_matches('/'));
+                let fetched = member.and_then(|member| record.files.get(member));
+                let there = host::exists(host, &target)?;
+                if !there || fetched != Some(&host::digest(host, &target)?) {
+                    found.push(format!("{target} is missing or damaged"));
+                }
+            }
+            Entry::Missing => found.push(format!("{path} is not there")),
+            other => found.push(format!("{path} is {} that Sealock did not install", name(&other))),
+        }
+    }
+    Ok(found)
+}
+
 /// Hashes what is read through it.
 struct Hashing<R> {
     inner: R,

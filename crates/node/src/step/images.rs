@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Act, Image, Images, Probe};
 use crate::context::Context;
 use crate::error::StepError;
@@ -115,6 +117,33 @@ fn by_digest(image: &Image) -> String {
 
 fn ctr<const N: usize>(args: [&str; N]) -> Command {
     Command::new("ctr", ["--namespace", NAMESPACE].into_iter().chain(args))
+}
+
+/// An image as containerd holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HeldImage {
+    /// Under which name, with its tag.
+    pub name: String,
+    /// The digest that stands under it.
+    pub digest: String,
+    /// Whether kubelet's garbage collection leaves it alone.
+    pub pinned: bool,
+    /// Whether all of it is there, and unpacked.
+    pub complete: bool,
+}
+
+/// The images that containerd holds under a tag, by name; nothing if it does not answer.
+pub(crate) fn held(host: &dyn Host) -> Result<Option<Vec<HeldImage>>, HostError> {
+    let Some(listed) = Listed::read(host)? else { return Ok(None) };
+    let tagged = listed.0.into_iter().filter(|(name, _)| !name.contains('@') && !name.starts_with("sha256:"));
+    let held = |(name, found): (String, Found)| HeldImage {
+        name,
+        digest: found.digest,
+        pinned: found.pinned,
+        complete: found.complete,
+    };
+    Ok(Some(tagged.map(held).collect()))
 }
 
 /// What containerd says about its images: name to what it is.

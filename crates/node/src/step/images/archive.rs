@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::{Image, LOAD_TIMEOUT, by_digest, ctr};
 use crate::error::StepError;
-use crate::host::{Alteration, Host, HostError};
+use crate::host::{Alteration, Host};
+
 use crate::pull::{Descriptor, PullError};
 use crate::source::StoreCopy;
 use crate::step::Mode;
@@ -54,18 +55,8 @@ pub(super) fn load(host: &dyn Host, copy: &StoreCopy, image: &Image) -> Result<(
     let imported = written.and_then(|()| ctr(["images", "import", ARCHIVE]).timeout(LOAD_TIMEOUT).must(host));
     // It is as large as the image: it goes, whatever came of it.
     let removed = host.alter(Alteration::RemoveFile { path: ARCHIVE });
-    imported.map_err(|error| judged(error, image))?;
+    imported?;
     Ok(removed?)
-}
-
-/// That a blob was not what its digest says is a refusal, and not a fault of the disk.
-fn judged(error: HostError, image: &Image) -> StepError {
-    match error {
-        HostError::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
-            StepError::Malformed { repository: image.name.clone(), problem: source.to_string() }
-        }
-        other => other.into(),
-    }
 }
 
 impl Contents {
@@ -94,7 +85,7 @@ impl Contents {
         if self.has(&descriptor.digest) {
             return Ok(());
         }
-        let content = copy.small(&by_digest(image), &descriptor.digest)?;
+        let content = copy.small(&part_of(image, &descriptor.digest), &descriptor.digest)?;
         let node = node(image, &content)?;
         self.blobs.push(descriptor);
         for child in node.manifests {
@@ -136,12 +127,17 @@ impl Contents {
         }
         for blob in &self.blobs {
             let path = format!("blobs/{}/{}", blob.digest.algorithm().as_str(), blob.digest.hex());
-            let reader: Result<_, PullError> = copy.blob(&by_digest(image), blob);
-            entry(&mut parts, &path, (blob.size, Box::new(reader?)))?;
+            let reader = copy.blob(&part_of(image, &blob.digest), blob)?;
+            entry(&mut parts, &path, (blob.size, Box::new(reader)))?;
         }
         parts.push(Box::new(Cursor::new(vec![0; 2 * BLOCK])));
-        Ok(Chain { parts: parts.into_iter() , current: None })
+        Ok(Chain { parts: parts.into_iter(), current: None })
     }
+}
+
+/// `repository@digest` of a part of an image.
+fn part_of(image: &Image, digest: &Digest) -> String {
+    by_digest(&Image { name: image.name.clone(), digest: digest.clone() })
 }
 
 fn node(image: &Image, content: &[u8]) -> Result<Node, StepError> {
@@ -154,11 +150,7 @@ fn malformed(image: &Image, problem: &str) -> StepError {
 }
 
 /// One entry of the archive: header, content, padding.
-fn entry(
-    parts: &mut Vec<Box<dyn Read>>,
-    path: &str,
-    (size, content): (u64, Box<dyn Read>),
-) -> Result<(), StepError> {
+fn entry(parts: &mut Vec<Box<dyn Read>>, path: &str, (size, content): (u64, Box<dyn Read>)) -> Result<(), StepError> {
     let mut header = tar::Header::new_ustar();
     header.set_path(path).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
     header.set_size(size);
@@ -196,5 +188,88 @@ impl Read for Chain {
                 None => return Ok(0),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+
+    use sealock_store::Store;
+    use sealock_trust::reason::Code;
+
+    use super::*;
+    use crate::host::HostError;
+
+    fn put(store: &Path, content: &str) -> (Digest, String) {
+        let digest = Digest::sha256(content.as_bytes());
+        fs::write(store.join("blobs/sha256").join(digest.hex()), content).unwrap();
+        let descriptor = format!(r#"{{"digest":"{digest}","size":{}}}"#, content.len());
+        (digest, descriptor)
+    }
+
+    /// An image for two platforms, of which one was carried.
+    fn image(store: &Path) -> (Image, Digest) {
+        Store::init(store).unwrap();
+        let (layer, layer_there) = put(store, &"layer".repeat(1000));
+        let (_, config) = put(store, "{}");
+        let (_, here) = put(store, &format!(r#"{{"config":{config},"layers":[{layer_there},{layer_there}]}}"#));
+        let elsewhere = format!(r#"{{"digest":"{}","size":7}}"#, Digest::sha256(b"another platform"));
+        let (digest, _) = put(store, &format!(r#"{{"manifests":[{here},{elsewhere}]}}"#));
+        (Image { name: "registry.k8s.io/pause:3.10".into(), digest }, layer)
+    }
+
+    fn archive(store: &Path, image: &Image) -> Result<BTreeMap<String, Vec<u8>>, StepError> {
+        let copy = StoreCopy::open(store).unwrap();
+        let mut bytes = Vec::new();
+        let mut reader = Contents::of(&copy, image)?.archive(&copy, image)?;
+        reader.read_to_end(&mut bytes).map_err(HostError::io("write", ARCHIVE))?;
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let mut found = BTreeMap::new();
+        for entry in archive.entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let path = entry.path().unwrap().display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            assert!(found.insert(path, content).is_none(), "an entry stands there twice");
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn an_archive_holds_what_was_carried_of_an_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let (image, layer) = image(folder.path());
+        let found = archive(folder.path(), &image).unwrap();
+        let blobs: Vec<_> = found.keys().filter(|path| path.starts_with("blobs/")).collect();
+        assert_eq!(blobs.len(), 4, "index, manifest, configuration and one layer: {blobs:?}");
+        assert_eq!(found[&format!("blobs/sha256/{}", layer.hex())], "layer".repeat(1000).into_bytes());
+        let index: serde_json::Value = serde_json::from_slice(&found["index.json"]).unwrap();
+        assert_eq!(index["manifests"][0]["digest"], image.digest.to_string());
+        assert_eq!(index["manifests"][0]["mediaType"], INDEX);
+        let name = format!("registry.k8s.io/pause@{}", image.digest);
+        assert_eq!(index["manifests"][0]["annotations"]["io.containerd.image.name"], name);
+        assert!(found.contains_key("oci-layout"));
+    }
+
+    #[test]
+    fn a_layer_that_is_another_one_ends_the_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let (image, layer) = image(folder.path());
+        let path = folder.path().join("blobs/sha256").join(layer.hex());
+        fs::write(path, "lawyer".repeat(1000).as_bytes().get(..5000).unwrap()).unwrap();
+        assert_eq!(archive(folder.path(), &image).unwrap_err().code(), Some(Code::Digest));
+    }
+
+    #[test]
+    fn a_layer_that_is_missing_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (image, layer) = image(folder.path());
+        fs::remove_file(folder.path().join("blobs/sha256").join(layer.hex())).unwrap();
+        let error = archive(folder.path(), &image).unwrap_err();
+        assert_eq!(error.code(), Some(Code::Incomplete));
+        assert!(error.to_string().contains(layer.hex()), "{error}");
     }
 }
