@@ -99,6 +99,9 @@ pub enum Command {
     /// etcd on this machine, and the cluster it belongs to
     #[command(subcommand)]
     Etcd(commands::etcd::EtcdCommand),
+    /// This machine by itself, without a station: what kubeadm needs
+    #[command(subcommand)]
+    Node(commands::node::NodeCommand),
     /// Applications on a cluster
     #[command(subcommand)]
     App(commands::app::AppCommand),
@@ -107,9 +110,6 @@ pub enum Command {
     Gap(commands::gap::GapCommand),
     Completion(commands::completion::CompletionArgs),
     Version(commands::version::VersionArgs),
-    /// What the station runs on a node
-    #[command(subcommand, hide = true)]
-    Node(commands::node::NodeCommand),
     #[command(hide = true)]
     Docs(commands::docs::DocsArgs),
 }

@@ -9,6 +9,7 @@ pub mod etcd;
 pub mod execute;
 pub mod inventory;
 pub mod journal;
+pub mod machine;
 pub mod nodes;
 pub mod operator;
 pub mod plan;

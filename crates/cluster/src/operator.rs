@@ -39,6 +39,7 @@ pub use upgrade::Upgrade;
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::Inventory;
 use crate::journal::{self, Journal};
+use crate::machine::registry_of;
 use crate::plan::{self, Assessment, Behind, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
@@ -278,10 +279,7 @@ impl Operator<'_> {
     }
 
     fn registry(&self) -> Registry {
-        let registry = self.site.registry();
-        let address = registry.address.parse::<std::net::SocketAddr>();
-        let address = address.map_or_else(|_| registry.address.clone(), |address| address.ip().to_string());
-        Registry { name: registry.name.clone(), address, ca: registry.ca.clone() }
+        registry_of(self.site)
     }
 
     fn kit(&self) -> Result<Kit, OperatorError> {

@@ -6,13 +6,13 @@ use std::fmt;
 use sealock_trust::Digest;
 
 use crate::error::StepError;
-use crate::pull::Client;
 use crate::request::Secrets;
+use crate::source::Source;
 
 /// What a step needs beyond its own data and the host.
 pub struct Context<'a> {
-    /// The site registry.
-    pub registry: Option<&'a Client>,
+    /// Where it fetches from.
+    pub source: Option<&'a Source>,
     /// Digests that the site's release holds. Nothing else is fetched.
     pub admitted: &'a BTreeSet<Digest>,
     /// What the operator sent on standard input.
@@ -30,9 +30,9 @@ impl Context<'_> {
         Err(StepError::NotInRelease { name: name.to_owned(), digest: digest.clone() })
     }
 
-    pub(crate) fn registry(&self) -> Result<&Client, StepError> {
+    pub(crate) fn source(&self) -> Result<&Source, StepError> {
         let problem = || "it fetches, and the request names no registry".to_owned();
-        self.registry.ok_or_else(|| StepError::Invalid { problem: problem() })
+        self.source.ok_or_else(|| StepError::Invalid { problem: problem() })
     }
 
     /// `text` with every `${secret:NAME}` replaced.

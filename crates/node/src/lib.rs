@@ -23,6 +23,7 @@ pub mod pull;
 pub mod request;
 pub mod runner;
 mod served;
+pub mod source;
 pub mod step;
 mod wait;
 

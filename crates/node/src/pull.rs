@@ -5,11 +5,13 @@
 
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use sealock_store::StoreError;
 use sealock_trust::reason::Code;
 use sealock_trust::{Algorithm, Digest, Hasher};
 use serde::Deserialize;
@@ -21,7 +23,7 @@ use ureq::{Agent, Body};
 
 use crate::request::Registry;
 
-const MANIFEST_LIMIT: u64 = 4 << 20;
+pub(crate) const MANIFEST_LIMIT: u64 = 4 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -104,6 +106,42 @@ pub enum PullError {
         #[source]
         source: serde_json::Error,
     },
+    /// The copy of the store refuses, or is none.
+    #[error("{path} gives out nothing", path = .path.display())]
+    Store {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<StoreError>,
+    },
+    /// The copy of the store is not whole.
+    #[error("the copy of the store in {store} does not hold {what}", store = .store.display())]
+    Absent {
+        /// The folder.
+        store: PathBuf,
+        /// What was asked for.
+        what: String,
+    },
+    /// The copy of the store holds something else in its place.
+    #[error("what the copy of the store in {store} holds as {what} is something else", store = .store.display())]
+    Damaged {
+        /// The folder.
+        store: PathBuf,
+        /// What was asked for.
+        what: String,
+    },
+    /// The copy of the store cannot be read.
+    #[error("cannot read {what} in the copy of the store in {store}", store = .store.display())]
+    Unread {
+        /// The folder.
+        store: PathBuf,
+        /// What was asked for.
+        what: String,
+        /// What the operating system said.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl PullError {
@@ -115,7 +153,9 @@ impl PullError {
     /// The reason code of a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::WrongDigest { .. } => Some(Code::Digest),
+            Self::WrongDigest { .. } | Self::Damaged { .. } => Some(Code::Digest),
+            Self::Store { source, .. } => source.code(),
+            Self::Absent { .. } => Some(Code::Incomplete),
             Self::TooLong { .. } => Some(Code::Size),
             Self::Manifest { .. } => Some(Code::Format),
             Self::Status { status: 404, .. } => Some(Code::NotInRelease),
@@ -134,6 +174,10 @@ impl PullError {
             }
             Self::WrongDigest { .. } => {
                 Some("Look at the station's disk, and run `sealock import` of the bundle again.")
+            }
+            Self::Store { .. } => Some("Name the folder that was copied from the station: /var/lib/sealock/store."),
+            Self::Absent { .. } | Self::Damaged { .. } => {
+                Some("Copy the station's store again, whole, once `sealock store scrub` has found it sound there.")
             }
             _ => None,
         }
@@ -205,13 +249,7 @@ impl Client {
         let what = format!("{repository}@{}", descriptor.digest);
         let path = format!("/v2/{repository}/blobs/{}", descriptor.digest);
         let body = self.ask(&path, &what)?.into_body().into_with_config().limit(u64::MAX).reader();
-        Ok(BlobReader {
-            body: Box::new(body),
-            wanted: descriptor.clone(),
-            hasher: Hasher::new(descriptor.digest.algorithm()),
-            left: descriptor.size,
-            ended: false,
-        })
+        Ok(BlobReader::new(Box::new(body), descriptor))
     }
 
     /// Whether the registry answers at all.
@@ -315,6 +353,12 @@ impl Read for BlobReader {
 }
 
 impl BlobReader {
+    /// `body` is to be what `descriptor` describes.
+    pub(crate) fn new(body: Box<dyn Read + Send>, descriptor: &Descriptor) -> Self {
+        let hasher = Hasher::new(descriptor.digest.algorithm());
+        Self { body, wanted: descriptor.clone(), hasher, left: descriptor.size, ended: false }
+    }
+
     fn judge(&mut self) -> io::Result<()> {
         self.ended = true;
         if self.left > 0 {

@@ -18,6 +18,7 @@ use crate::host::Host;
 use crate::journal::{Journal, JournalError, RecordKind};
 use crate::pull::{Client, PullError};
 use crate::request::{Event, EventKind, Failure, RunRequest, Secrets};
+use crate::source::{Source, StoreCopy};
 use crate::step::{Probe, Step};
 
 /// The node's own folder: journals and fence.
@@ -32,6 +33,8 @@ pub struct Run<'a> {
     pub site_root: &'a [u8],
     /// The signed release's file.
     pub release: &'a [u8],
+    /// A copy of the site's store, to fetch from in the place of the registry.
+    pub store: Option<&'a Path>,
     /// What the operator sent on standard input.
     pub secrets: &'a Secrets,
 }
@@ -48,7 +51,7 @@ pub enum RunError {
     /// The release is not believed.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
-    /// The registry of the request is not one.
+    /// The registry of the request is not one, or the copy of the store.
     #[error(transparent)]
     Registry(#[from] PullError),
     /// A request of another version.
@@ -129,7 +132,7 @@ pub fn probe(request: &RunRequest, host: &dyn Host, events: &dyn Fn(Event)) -> R
     check(request)?;
     let nothing = BTreeSet::new();
     let secrets = Secrets::default();
-    let context = Context { registry: None, admitted: &nothing, secrets: &secrets, progress: &|_| {} };
+    let context = Context { source: None, admitted: &nothing, secrets: &secrets, progress: &|_| {} };
     for step in &request.steps {
         let probe = step.probe(host, &context).map_err(failed(step))?;
         events(now(EventKind::StepProbed { step: step.id.clone(), probe }));
@@ -141,7 +144,7 @@ pub fn probe(request: &RunRequest, host: &dyn Host, events: &dyn Fn(Event)) -> R
 pub fn run_alone(request: &RunRequest, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
     let secrets = Secrets::default();
     events(now(EventKind::RunStarted { steps: request.steps.len() }));
-    let result = carry_out((request, &secrets), host, folder, events, || Ok(BTreeSet::new()));
+    let result = carry_out((request, &secrets), host, folder, events, || Ok((BTreeSet::new(), None)));
     events(now(EventKind::RunEnded { error: result.as_ref().err().map(RunError::failure) }));
     result
 }
@@ -150,7 +153,15 @@ pub fn run_alone(request: &RunRequest, host: &dyn Host, folder: &Path, events: &
 /// [`EventKind::RunEnded`], whatever happens.
 pub fn run(run: Run<'_>, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
     events(now(EventKind::RunStarted { steps: run.request.steps.len() }));
-    let admit = || admission::admit(host, run.site_root, run.release);
+    let admit = || {
+        let admitted = admission::admit(host, run.site_root, run.release)?;
+        let source = match (run.store, &run.request.registry) {
+            (Some(folder), _) => Some(Source::Store(StoreCopy::open(folder)?)),
+            (None, Some(registry)) => Some(Source::Registry(Client::new(registry)?)),
+            (None, None) => None,
+        };
+        Ok((admitted, source))
+    };
     let result = carry_out((run.request, run.secrets), host, folder, events, admit);
     events(now(EventKind::RunEnded { error: result.as_ref().err().map(RunError::failure) }));
     result
@@ -161,16 +172,15 @@ fn carry_out(
     host: &dyn Host,
     folder: &Path,
     events: &dyn Fn(Event),
-    admit: impl FnOnce() -> Result<BTreeSet<Digest>, AdmissionError>,
+    admit: impl FnOnce() -> Result<(BTreeSet<Digest>, Option<Source>), RunError>,
 ) -> Result<(), RunError> {
     check(request)?;
     let _fence = Fence::claim(folder, request.generation, &request.nonce)?;
     let (mut journal, _) = Journal::open(&folder.join("journal"), &request.plan)?;
     journal.append(Timestamp::now(), RecordKind::RunBegun { generation: request.generation })?;
-    let admitted = admit()?;
-    let registry = request.registry.as_ref().map(Client::new).transpose()?;
+    let (admitted, source) = admit()?;
     let mut steps =
-        Steps { host, registry: registry.as_ref(), admitted: &admitted, secrets, journal: &mut journal, events };
+        Steps { host, source: source.as_ref(), admitted: &admitted, secrets, journal: &mut journal, events };
     for step in &request.steps {
         steps.carry_out(step)?;
     }
@@ -179,7 +189,7 @@ fn carry_out(
 
 struct Steps<'a> {
     host: &'a dyn Host,
-    registry: Option<&'a Client>,
+    source: Option<&'a Source>,
     admitted: &'a BTreeSet<Digest>,
     secrets: &'a Secrets,
     journal: &'a mut Journal,
@@ -214,7 +224,7 @@ impl Steps<'_> {
             events(now(EventKind::Progress { step: step.id.clone(), message: message.to_owned() }));
         };
         let context =
-            Context { registry: self.registry, admitted: self.admitted, secrets: self.secrets, progress: &progress };
+            Context { source: self.source, admitted: self.admitted, secrets: self.secrets, progress: &progress };
         let probe = step.probe(self.host, &context).map_err(failed(step))?;
         self.tell(EventKind::StepProbed { step: step.id.clone(), probe: probe.clone() });
         match probe {

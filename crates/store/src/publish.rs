@@ -109,6 +109,18 @@ impl Store {
     }
 }
 
+impl Published {
+    /// The release whose file is `path`, wherever it lies, signed by the site's `keys`; and the file's bytes.
+    ///
+    /// # Errors
+    /// As [`Store::current_release`].
+    pub fn open(path: &Path, keys: &KeySet) -> Result<(Self, Vec<u8>), StoreError> {
+        let file = read_bounded(path)?;
+        let release = parse(path, &file, keys)?;
+        Ok((Self { release, digest: Digest::sha256(&file) }, file))
+    }
+}
+
 fn sign(release: &Release, signer: &dyn Signer) -> Result<Vec<u8>, StoreError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Sign { number: release.number, source };
     let payload = jcs::to_vec(release).map_err(|error| failed(error.into()))?;

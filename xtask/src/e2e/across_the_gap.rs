@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::cases::{access, app, bundle, cluster, gap, import, outside, running_site, serve};
+use super::cases::{access, app, bundle, cluster, gap, import, node, outside, running_site, serve};
 use super::{Case, Scenario};
 use crate::lab::Upstream;
 use crate::story::{Desk, STEPS};
@@ -61,6 +61,7 @@ const CASES: &[Case] = &[
     Case { name: "trust: a restored disk is told by a node", run: running_site::restored_disk },
     Case { name: "gap: a hole is seen", run: gap::hole },
     Case { name: "cluster: reset", run: cluster::reset },
+    Case { name: "node: a machine by itself, from a stick", run: node::from_a_stick },
     Case { name: "cluster: swap on, small disk", run: cluster::unfit_hosts },
     Case { name: "cluster: apply interrupted and run again", run: cluster::interrupted_apply },
 ];

@@ -158,6 +158,7 @@ library_error!(sealock_cluster::PlanError, hint);
 library_error!(sealock_cluster::execute::ExecuteError, is_retryable, hint);
 library_error!(sealock_cluster::operator::OperatorError, is_retryable, hint);
 library_error!(sealock_cluster::etcd::machine::MachineError, is_retryable, hint);
+library_error!(sealock_cluster::machine::MachineError, is_retryable, hint);
 library_error!(sealock_cluster::backup::BackupError, hint);
 library_error!(sealock_cluster::tools::ToolError);
 library_error!(never sealock_node::host::HostError);

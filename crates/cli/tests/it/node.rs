@@ -1,15 +1,9 @@
-//! `sealock node`: the contract with the station.
+//! `sealock node`: a machine by itself, and the contract with the station.
 
 use std::io::Write as _;
 use std::process::Stdio;
 
 use crate::sandbox::Sandbox;
-
-#[test]
-fn it_stays_out_of_the_help() {
-    let help = Sandbox::new().must(&["--help"]);
-    assert!(!help.lines().any(|line| line.trim_start().starts_with("node ")), "{help}");
-}
 
 #[test]
 fn what_is_no_request_is_named() {
@@ -44,4 +38,30 @@ fn a_gap_request_of_another_version_is_refused() {
     child.stdin.take().expect("a pipe").write_all(request.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("the command ends");
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_a_person_may_do_is_in_the_help_and_what_a_station_does_is_not() {
+    let help = Sandbox::new().must(&["node", "--help"]);
+    let listed = |name: &str| help.lines().any(|line| line.trim_start().split(' ').next() == Some(name));
+    assert!(["prepare", "status", "reset"].into_iter().all(listed), "{help}");
+    let hidden = ["observe", "probe", "run", "gap", "local-proxy", "credential-provider", "backup", "unpack"];
+    assert!(!hidden.into_iter().any(listed), "{help}");
+}
+
+#[test]
+fn a_machine_is_prepared_from_a_release_that_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.write("site-root.json", "{}");
+    let prepare = ["node", "prepare", "--kubernetes", "v1.36.3", "--site-root", "site-root.json"];
+    insta::assert_snapshot!(sandbox.see(&prepare));
+}
+
+#[test]
+fn a_site_root_that_is_none_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("site-root.json", "{}");
+    std::fs::create_dir(sandbox.join("store")).expect("a folder");
+    let prepare = ["node", "prepare", "--kubernetes", "v1.36.3", "--site-root", "site-root.json", "--from", "store"];
+    insta::assert_snapshot!(sandbox.see(&prepare));
 }

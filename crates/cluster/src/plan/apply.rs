@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
 use sealock_node::step::{
-    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES,
+    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES, belongs_to,
 };
 
 use super::gate::check_fit;
@@ -28,6 +28,8 @@ pub(super) struct Context<'a> {
     pub(super) inventory: &'a Inventory,
     ranges: BTreeMap<String, Ipv4Net>,
     pub(super) places: Places,
+    /// The Kubernetes version, as the release names it.
+    pub(super) version: String,
 }
 
 impl<'a> Context<'a> {
@@ -37,7 +39,8 @@ impl<'a> Context<'a> {
         ranges: BTreeMap<String, Ipv4Net>,
         places: Places,
     ) -> Self {
-        Self { intent, release: ReleaseView::new(intent.release), inventory, ranges, places }
+        let version = intent.cluster.spec().kubernetes.version.to_string();
+        Self { intent, release: ReleaseView::new(intent.release), inventory, ranges, places, version }
     }
 }
 
@@ -68,12 +71,6 @@ impl Context<'_> {
     pub(super) fn smallest_mtu(&self) -> u32 {
         let all = self.inventory.hosts.values().map(|observation| observation.facts.network.mtu);
         all.filter(|mtu| *mtu > 0).min().unwrap_or(1500)
-    }
-
-    pub(super) fn pause(&self) -> Result<String, PlanError> {
-        let images = self.intent.kubernetes_images;
-        let version = self.intent.cluster.spec().kubernetes.version.to_string();
-        images.iter().find(|name| name.contains("/pause:")).cloned().ok_or(PlanError::NoPauseImage { version })
     }
 }
 
@@ -108,7 +105,7 @@ pub(super) fn check_owners(cluster: &Cluster, inventory: &Inventory) -> Result<(
             Kubernetes::None => {}
             Kubernetes::Sealock(node) if node.cluster == cluster.name().as_str() => {}
             Kubernetes::Sealock(node) => {
-                let evidence = vec![format!("it is claimed for cluster {}", node.cluster)];
+                let evidence = vec![belongs_to(&node.cluster)];
                 return Err(PlanError::Foreign { host: name, evidence });
             }
             Kubernetes::Foreign { evidence } => {

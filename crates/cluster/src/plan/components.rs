@@ -12,7 +12,7 @@ use sealock_node::step::Images;
 use sealock_store::Published;
 use serde::Serialize;
 
-use super::prepare::{self, RUNTIME};
+use super::prepare::RUNTIME;
 use super::versions::{check_versions, oldest};
 use super::waves::{Becoming, Draining, LOOK, Waves};
 use super::{Intent, Plan, PlanError, Purpose, Task};
@@ -129,8 +129,9 @@ fn tasks(waves: &Waves<'_>, hosts: &BTreeSet<String>) -> Result<Vec<Task>, PlanE
 
 /// containerd is started anew where it has become another one; pods go on meanwhile. Behind it, it has all images that the node needs.
 fn components(waves: &Waves<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let mut steps = prepare::runtime_of_release(&waves.context, host)?;
-    steps.extend(prepare::container_runtime(&waves.context)?);
-    steps.push(Step::new("images", Images { images: prepare::images(&waves.context, host)? }));
+    let wanted = waves.context.wanted(host)?;
+    let mut steps = wanted.runtime_of_release()?;
+    steps.extend(wanted.container_runtime()?);
+    steps.push(Step::new("images", Images { images: wanted.images()? }));
     Ok(steps)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::PlanError;
 use super::apply::check_owners;
 use crate::inventory::{Inventory, Observation};
-use crate::spec::Cluster;
+use crate::spec::{Cluster, KubernetesVersion, Overrides};
 
 /// Free bytes below `/var/lib` where the spec says nothing.
 const MINIMUM_FREE_DISK: u64 = 10 << 30;
@@ -84,30 +84,40 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
     let mut failures = Vec::new();
     for host in cluster.hosts() {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
-        let address = host.address.to_string();
-        let found = [
-            swap(cluster, &observation.facts),
-            disk(cluster, &observation.facts),
-            clock(observation),
-            cgroup(cluster, &observation.facts),
-            host.is_control_plane().then(|| memory(cluster, &observation.facts)).flatten(),
-            programs(&observation.facts),
-            own_address(&address, &observation.facts),
-        ];
-        failures.extend(found.into_iter().flatten().map(|(gate, problem, remedy)| GateFailure {
-            host: host.name.to_string(),
-            gate,
-            problem,
-            remedy,
-        }));
+        let (name, address, spec) = (host.name.to_string(), host.address.to_string(), cluster.spec());
+        let asked = (host.is_control_plane(), &spec.overrides);
+        failures.extend(of_machine(&name, &observation.facts, asked, spec.kubernetes.version));
+        let seen_from_here = [clock(observation), own_address(&address, &observation.facts)];
+        failures.extend(seen_from_here.into_iter().flatten().map(failure(&name)));
     }
     failures
 }
 
+/// The conditions of a machine by itself that are not met.
+pub(crate) fn of_machine(
+    name: &str,
+    facts: &HostFacts,
+    (control_plane, overrides): (bool, &Overrides),
+    version: KubernetesVersion,
+) -> Vec<GateFailure> {
+    let found = [
+        swap(overrides, facts),
+        disk(overrides, facts),
+        cgroup(overrides, facts, version),
+        control_plane.then(|| memory(overrides, facts)).flatten(),
+        programs(facts),
+    ];
+    found.into_iter().flatten().map(failure(name)).collect()
+}
+
+fn failure(host: &str) -> impl Fn((Gate, String, String)) -> GateFailure {
+    move |(gate, problem, remedy)| GateFailure { host: host.to_owned(), gate, problem, remedy }
+}
+
 type Failed = Option<(Gate, String, String)>;
 
-fn swap(cluster: &Cluster, facts: &HostFacts) -> Failed {
-    let tolerated = cluster.spec().overrides.kubelet.get("failSwapOn") == Some(&Value::Bool(false));
+fn swap(overrides: &Overrides, facts: &HostFacts) -> Failed {
+    let tolerated = overrides.kubelet.get("failSwapOn") == Some(&Value::Bool(false));
     (facts.swap_bytes > 0 && !tolerated).then(|| {
         let problem = format!("swap is on ({})", size(facts.swap_bytes));
         let remedy = "turn swap off now (`swapoff -a`) and in /etc/fstab, or set `overrides.kubelet.failSwapOn: false`";
@@ -115,8 +125,8 @@ fn swap(cluster: &Cluster, facts: &HostFacts) -> Failed {
     })
 }
 
-fn disk(cluster: &Cluster, facts: &HostFacts) -> Failed {
-    let minimum = cluster.spec().overrides.minimum_free_disk_bytes.unwrap_or(MINIMUM_FREE_DISK);
+fn disk(overrides: &Overrides, facts: &HostFacts) -> Failed {
+    let minimum = overrides.minimum_free_disk_bytes.unwrap_or(MINIMUM_FREE_DISK);
     (facts.disk.free_bytes < minimum).then(|| {
         let problem =
             format!("only {} are free below /var/lib, and {} are needed", size(facts.disk.free_bytes), size(minimum));
@@ -137,18 +147,18 @@ fn clock(observation: &Observation) -> Failed {
     })
 }
 
-fn cgroup(cluster: &Cluster, facts: &HostFacts) -> Failed {
-    let tolerated = cluster.spec().overrides.kubelet.get("failCgroupV1") == Some(&Value::Bool(false));
+fn cgroup(overrides: &Overrides, facts: &HostFacts, version: KubernetesVersion) -> Failed {
+    let tolerated = overrides.kubelet.get("failCgroupV1") == Some(&Value::Bool(false));
     // kubelet refuses from 1.35 on.
-    let refused = facts.cgroup == Cgroup::V1 && cluster.spec().kubernetes.version.minor() >= 35 && !tolerated;
+    let refused = facts.cgroup == Cgroup::V1 && version.minor() >= 35 && !tolerated;
     refused.then(|| {
         let remedy = "boot with systemd.unified_cgroup_hierarchy=1, or set `overrides.kubelet.failCgroupV1: false`";
         (Gate::Cgroup, "it has control groups of version 1, which kubelet refuses".into(), remedy.into())
     })
 }
 
-fn memory(cluster: &Cluster, facts: &HostFacts) -> Failed {
-    let ignored = cluster.spec().overrides.ignore_preflight_errors.iter().any(|check| check == "Mem" || check == "all");
+fn memory(overrides: &Overrides, facts: &HostFacts) -> Failed {
+    let ignored = overrides.ignore_preflight_errors.iter().any(|check| check == "Mem" || check == "all");
     (facts.memory_bytes < MINIMUM_MEMORY && !ignored).then(|| {
         let problem =
             format!("{} of memory, and a control plane needs {}", size(facts.memory_bytes), size(MINIMUM_MEMORY));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sealock_node::Step;
+use sealock_node::request::Registry;
 use sealock_node::step::{
     Claim, Component, ComponentFile, File, HostsEntry, Image, Images, KernelModule, Mode, Packing, Peer, RoutedNetwork,
     Sysctl, Unit,
@@ -10,67 +11,34 @@ use sealock_node::step::{
 
 use super::apply::Context;
 use super::{Intent, PlanError};
-use crate::release::{Found, Program};
+use crate::release::{Found, Program, ReleaseView};
 use crate::render::{containerd, units};
-use crate::spec::{API_PORT, Cni, Host};
+use crate::spec::{API_PORT, Cni, Host, Overrides};
 
 const CONTAINERD: &str = "/usr/local/bin/containerd";
 const CONTAINERD_CONFIG: &str = "/etc/containerd/config.toml";
 
-/// Everything before kubeadm, on `host`.
-pub(super) fn steps(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let mut steps = foundation(context.intent);
-    steps.extend(local_proxy(context.intent));
-    steps.extend(components(context, host)?);
-    steps.extend(container_runtime(context)?);
-    steps.push(Step::new("images", Images { images: images(context, host)? }));
-    steps.push(kubelet_unit());
-    if context.intent.cluster.spec().network.cni == Cni::Routed {
-        steps.push(network_step(context, host));
-    }
-    Ok(steps)
-}
-
-fn foundation(intent: &Intent<'_>) -> Vec<Step> {
-    let registry = intent.registry;
-    let host_name = registry.name.rsplit_once(':').map_or(registry.name.as_str(), |(name, _)| name);
-    let forwarding = BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "1".to_owned())]);
-    let mut steps = vec![
-        Step::new("claim", Claim { cluster: intent.cluster.name().to_string() }),
-        Step::new("kernel-modules", KernelModule { modules: vec!["overlay".into()] }),
-        Step::new("sysctl", Sysctl { settings: forwarding }),
-    ];
-    if host_name != registry.address {
-        let entry = HostsEntry { address: registry.address.clone(), names: vec![host_name.into()] };
-        steps.push(Step::new("registry/name", entry));
-    }
-    steps
-}
-
-/// The endpoint is each host's own, and all API servers stand behind it.
-pub(super) fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
-    let Some(endpoint) = intent.cluster.local_endpoint() else { return Vec::new() };
-    let servers: Vec<String> =
-        intent.cluster.control_planes().map(|host| format!("{}:{API_PORT}", host.address)).collect();
-    let unit = Unit {
-        name: "sealock-local-proxy.service".into(),
-        content: units::local_proxy(intent.program, endpoint.port(), &servers),
-        drop_ins: BTreeMap::new(),
-        running: true,
-        restart_on: vec![intent.program.into()],
-    };
-    let name = HostsEntry { address: units::LOCAL_PROXY_ADDRESS.into(), names: vec![endpoint.host().into()] };
-    vec![Step::new("local-proxy/unit", unit), Step::new("local-proxy/name", name)]
-}
-
-fn components(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let mut steps = runtime_that_stays(context, host)?;
-    steps.push(context.program(host, Program::Kubelet)?);
-    steps.push(context.program(host, Program::Kubeadm)?);
-    if host.is_control_plane() {
-        steps.push(context.program(host, Program::Kubectl)?);
-    }
-    Ok(steps)
+/// What a machine is to be prepared for, whoever asks: a cluster's plan, or the machine's own operator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// Whom the machine is claimed for.
+    pub(crate) claim: &'a str,
+    /// The Kubernetes version, like `v1.36.3`.
+    pub(crate) kubernetes: &'a str,
+    /// Whether a control plane is to run on it.
+    pub(crate) control_plane: bool,
+    /// As OCI platforms have it.
+    pub(crate) architecture: &'a str,
+    /// What the site serves.
+    pub(crate) release: ReleaseView<'a>,
+    /// Where the site serves it.
+    pub(crate) registry: &'a Registry,
+    /// The images that this version's kubeadm asks for, by full name.
+    pub(crate) images: &'a [String],
+    /// What is done differently.
+    pub(crate) overrides: &'a Overrides,
+    /// The versions of components on a machine where pods run already: no runtime becomes another one under them.
+    pub(crate) running: Option<&'a BTreeMap<String, String>>,
 }
 
 /// A component below Kubernetes, and where its files are looked for.
@@ -105,45 +73,161 @@ pub(super) const RUNTIME: [Part; 3] = [
     },
 ];
 
-/// What runs containers, as the release has it.
-pub(super) fn runtime_of_release(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    RUNTIME.iter().map(|part| context.component(host, part, None)).collect()
-}
-
-/// What runs containers, as it is where pods run already, and as the release has it elsewhere: no runtime becomes another one under
-/// pods. What the release has no more stays as it is, too.
-fn runtime_that_stays(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let observed = context.inventory.hosts.get(host.name.as_str()).filter(|one| one.is_complete());
-    let mut steps = Vec::new();
-    for part in &RUNTIME {
-        let runs = observed.and_then(|one| one.facts.components.get(part.program.as_str()));
-        match context.component(host, part, runs.map(String::as_str)) {
-            Ok(step) => steps.push(step),
-            Err(PlanError::NotInRelease(_)) if runs.is_some() => {}
-            Err(error) => return Err(error),
-        }
+/// Everything before kubeadm, on `host`.
+pub(super) fn steps(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
+    let wanted = context.wanted(host)?;
+    let mut steps = wanted.foundation();
+    steps.extend(local_proxy(context.intent));
+    steps.extend(wanted.software()?);
+    if context.intent.cluster.spec().network.cni == Cni::Routed {
+        steps.push(network_step(context, host));
     }
     Ok(steps)
 }
 
+/// Everything before kubeadm, on a machine that no station drives.
+pub(crate) fn alone(wanted: &Wanted<'_>) -> Result<Vec<Step>, PlanError> {
+    let mut steps = wanted.foundation();
+    steps.extend(wanted.software()?);
+    Ok(steps)
+}
+
+/// The endpoint is each host's own, and all API servers stand behind it.
+pub(super) fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
+    let Some(endpoint) = intent.cluster.local_endpoint() else { return Vec::new() };
+    let servers: Vec<String> =
+        intent.cluster.control_planes().map(|host| format!("{}:{API_PORT}", host.address)).collect();
+    let unit = Unit {
+        name: "sealock-local-proxy.service".into(),
+        content: units::local_proxy(intent.program, endpoint.port(), &servers),
+        drop_ins: BTreeMap::new(),
+        running: true,
+        restart_on: vec![intent.program.into()],
+    };
+    let name = HostsEntry { address: units::LOCAL_PROXY_ADDRESS.into(), names: vec![endpoint.host().into()] };
+    vec![Step::new("local-proxy/unit", unit), Step::new("local-proxy/name", name)]
+}
+
 impl Context<'_> {
+    /// What `host` is to be prepared for.
+    pub(super) fn wanted(&self, host: &Host) -> Result<Wanted<'_>, PlanError> {
+        let Intent { cluster, registry, kubernetes_images, .. } = *self.intent;
+        let node = self.inventory.hosts.get(host.name.as_str()).filter(|one| one.is_complete());
+        Ok(Wanted {
+            claim: cluster.name().as_str(),
+            kubernetes: &self.version,
+            control_plane: host.is_control_plane(),
+            architecture: self.architecture(host)?,
+            release: self.release,
+            registry,
+            images: kubernetes_images,
+            overrides: &cluster.spec().overrides,
+            running: node.map(|one| &one.facts.components),
+        })
+    }
+}
+
+impl Wanted<'_> {
+    fn foundation(&self) -> Vec<Step> {
+        let registry = self.registry;
+        let host_name = registry.name.rsplit_once(':').map_or(registry.name.as_str(), |(name, _)| name);
+        let forwarding = BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "1".to_owned())]);
+        let mut steps = vec![
+            Step::new("claim", Claim { cluster: self.claim.to_owned() }),
+            Step::new("kernel-modules", KernelModule { modules: vec!["overlay".into()] }),
+            Step::new("sysctl", Sysctl { settings: forwarding }),
+        ];
+        if host_name != registry.address {
+            let entry = HostsEntry { address: registry.address.clone(), names: vec![host_name.into()] };
+            steps.push(Step::new("registry/name", entry));
+        }
+        steps
+    }
+
+    fn software(&self) -> Result<Vec<Step>, PlanError> {
+        let mut steps = self.runtime_that_stays()?;
+        steps.push(self.program(Program::Kubelet)?);
+        steps.push(self.program(Program::Kubeadm)?);
+        if self.control_plane {
+            steps.push(self.program(Program::Kubectl)?);
+        }
+        steps.extend(self.container_runtime()?);
+        steps.push(Step::new("images", Images { images: self.images()? }));
+        steps.push(kubelet_unit());
+        Ok(steps)
+    }
+
+    /// What runs containers, as the release has it.
+    pub(super) fn runtime_of_release(&self) -> Result<Vec<Step>, PlanError> {
+        RUNTIME.iter().map(|part| self.part(part, None)).collect()
+    }
+
+    /// What runs containers, as it is where pods run already, and as the release has it elsewhere. What the release has no more stays as it
+    /// is, too.
+    fn runtime_that_stays(&self) -> Result<Vec<Step>, PlanError> {
+        let mut steps = Vec::new();
+        for part in &RUNTIME {
+            let runs = self.running.and_then(|running| running.get(part.program.as_str()));
+            match self.part(part, runs.map(String::as_str)) {
+                Ok(step) => steps.push(step),
+                Err(PlanError::NotInRelease(_)) if runs.is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(steps)
+    }
+
     /// `program` of Kubernetes, where people look for it.
-    pub(super) fn program(&self, host: &Host, program: Program) -> Result<Step, PlanError> {
+    pub(super) fn program(&self, program: Program) -> Result<Step, PlanError> {
         let name = program.as_str();
-        let version = self.intent.cluster.spec().kubernetes.version.to_string();
-        let found = self.release.program(program, self.architecture(host)?, Some(&version))?;
+        let found = self.release.program(program, self.architecture, Some(self.kubernetes))?;
         Ok(component(program, found, Packing::Plain, &[(name, &format!("/usr/bin/{name}"))]))
     }
 
     /// The newest version of `program` that the release has.
-    pub(super) fn newest(&self, host: &Host, program: Program) -> Result<String, PlanError> {
-        Ok(self.release.program(program, self.architecture(host)?, None)?.version)
+    pub(super) fn newest(&self, program: Program) -> Result<String, PlanError> {
+        Ok(self.release.program(program, self.architecture, None)?.version)
     }
 
     /// In `version` where one is asked for, else in the newest.
-    fn component(&self, host: &Host, part: &Part, version: Option<&str>) -> Result<Step, PlanError> {
-        let found = self.release.program(part.program, self.architecture(host)?, version)?;
+    fn part(&self, part: &Part, version: Option<&str>) -> Result<Step, PlanError> {
+        let found = self.release.program(part.program, self.architecture, version)?;
         Ok(component(part.program, found, part.packing, part.files))
+    }
+
+    /// containerd's configuration and unit.
+    pub(super) fn container_runtime(&self) -> Result<Vec<Step>, PlanError> {
+        let registry = self.registry;
+        let file = |path: &str, content: String| File { path: path.into(), content, mode: Mode::FILE, replaces: None };
+        let unit = Unit {
+            name: "containerd.service".into(),
+            content: units::CONTAINERD.into(),
+            drop_ins: BTreeMap::new(),
+            running: true,
+            restart_on: vec![CONTAINERD_CONFIG.into(), CONTAINERD.into()],
+        };
+        let config = containerd::config(self.pause()?, self.overrides)?;
+        Ok(vec![
+            Step::new("containerd/config", file(CONTAINERD_CONFIG, config)),
+            Step::new("containerd/registry-ca", file(containerd::SITE_CA, registry.ca.clone())),
+            Step::new("containerd/registry", file(containerd::DEFAULT_HOSTS, containerd::hosts(registry))),
+            Step::new("containerd/unit", unit),
+        ])
+    }
+
+    fn pause(&self) -> Result<&str, PlanError> {
+        let found = self.images.iter().find(|name| name.contains("/pause:"));
+        found.map(String::as_str).ok_or_else(|| PlanError::NoPauseImage { version: self.kubernetes.to_owned() })
+    }
+
+    /// What runs on the machine before any application: a worker needs no control plane.
+    pub(super) fn images(&self) -> Result<Vec<Image>, PlanError> {
+        const OF_CONTROL_PLANES: [&str; 4] =
+            ["/kube-apiserver:", "/kube-controller-manager:", "/kube-scheduler:", "/etcd:"];
+        let names = self.images.iter();
+        let wanted =
+            names.filter(|name| self.control_plane || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
+        wanted.map(|name| Ok(self.release.image(name)?)).collect()
     }
 }
 
@@ -160,25 +244,6 @@ fn component(program: Program, found: Found, packing: Packing, files: &[(&str, &
     Step::new(format!("component/{}", program.as_str()), component)
 }
 
-pub(super) fn container_runtime(context: &Context<'_>) -> Result<Vec<Step>, PlanError> {
-    let overrides = &context.intent.cluster.spec().overrides;
-    let registry = context.intent.registry;
-    let file = |path: &str, content: String| File { path: path.into(), content, mode: Mode::FILE, replaces: None };
-    let unit = Unit {
-        name: "containerd.service".into(),
-        content: units::CONTAINERD.into(),
-        drop_ins: BTreeMap::new(),
-        running: true,
-        restart_on: vec![CONTAINERD_CONFIG.into(), CONTAINERD.into()],
-    };
-    Ok(vec![
-        Step::new("containerd/config", file(CONTAINERD_CONFIG, containerd::config(&context.pause()?, overrides)?)),
-        Step::new("containerd/registry-ca", file(containerd::SITE_CA, registry.ca.clone())),
-        Step::new("containerd/registry", file(containerd::DEFAULT_HOSTS, containerd::hosts(registry))),
-        Step::new("containerd/unit", unit),
-    ])
-}
-
 fn kubelet_unit() -> Step {
     Step::new("kubelet/unit", kubelet())
 }
@@ -192,16 +257,6 @@ pub(super) fn kubelet() -> Unit {
         running: false,
         restart_on: Vec::new(),
     }
-}
-
-/// What runs on the host before any application: a worker needs no control plane.
-pub(super) fn images(context: &Context<'_>, host: &Host) -> Result<Vec<Image>, PlanError> {
-    const OF_CONTROL_PLANES: [&str; 4] =
-        ["/kube-apiserver:", "/kube-controller-manager:", "/kube-scheduler:", "/etcd:"];
-    let names = context.intent.kubernetes_images.iter();
-    let wanted =
-        names.filter(|name| host.is_control_plane() || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
-    wanted.map(|name| Ok(context.release.image(name)?)).collect()
 }
 
 /// The pod network that comes built in.

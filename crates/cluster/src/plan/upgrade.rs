@@ -72,7 +72,7 @@ impl Upgrade<'_> {
     /// kubeadm while all goes on, then runtime and kubelet while the node is empty.
     fn control_plane(&self, host: &Host, first: bool, before: String) -> Result<Vec<Task>, PlanError> {
         let name = host.name.as_str();
-        let mut kubeadm = vec![self.waves.context.program(host, Program::Kubeadm)?];
+        let mut kubeadm = vec![self.waves.context.wanted(host)?.program(Program::Kubeadm)?];
         let (command, phases) = if first {
             (KubeadmCommand::UpgradeApply, UPGRADE_APPLY_PHASES)
         } else {
@@ -88,7 +88,7 @@ impl Upgrade<'_> {
     }
 
     fn worker(&self, host: &Host, after: Vec<String>) -> Result<Vec<Task>, PlanError> {
-        let mut steps = vec![self.waves.context.program(host, Program::Kubeadm)?];
+        let mut steps = vec![self.waves.context.wanted(host)?.program(Program::Kubeadm)?];
         steps.extend(self.phases(KubeadmCommand::UpgradeNode, UPGRADE_WORKER_PHASES, host)?);
         steps.extend(self.kubelet(host)?);
         self.waves.round(host, after, ("kubelet", steps))
@@ -115,10 +115,11 @@ impl Upgrade<'_> {
 
     fn kubelet(&self, host: &Host) -> Result<Vec<Step>, PlanError> {
         let context = &self.waves.context;
-        let mut steps = prepare::runtime_of_release(context, host)?;
-        steps.extend(prepare::container_runtime(context)?);
+        let wanted = context.wanted(host)?;
+        let mut steps = wanted.runtime_of_release()?;
+        steps.extend(wanted.container_runtime()?);
         for program in programs_of(host).iter().filter(|program| **program != Program::Kubeadm) {
-            steps.push(context.program(host, *program)?);
+            steps.push(wanted.program(*program)?);
         }
         let restart_on = KUBELET_READS.map(ToOwned::to_owned).to_vec();
         steps.push(Step::new("kubelet/unit", Unit { running: true, restart_on, ..prepare::kubelet() }));

@@ -12,7 +12,7 @@ use sealock_trust::Digest;
 use super::apply::Context;
 use super::gate::check_fit;
 use super::places::Places;
-use super::{Intent, PlanError, Task, prepare};
+use super::{Intent, PlanError, Task};
 use crate::inventory::Inventory;
 use crate::release::Program;
 use crate::spec::{Host, SpecError};
@@ -100,9 +100,10 @@ impl<'a> Waves<'a> {
     }
 
     fn staged(&self, host: &Host) -> Result<Vec<Step>, PlanError> {
-        let mut steps = prepare::runtime_of_release(&self.context, host)?;
+        let wanted = self.context.wanted(host)?;
+        let mut steps = wanted.runtime_of_release()?;
         for program in programs_of(host) {
-            steps.push(self.context.program(host, *program)?);
+            steps.push(wanted.program(*program)?);
         }
         for step in &mut steps {
             if let StepKind::Component(Component { staged, .. }) = &mut step.action {
@@ -111,7 +112,7 @@ impl<'a> Waves<'a> {
         }
         // Of the Kubernetes that runs they are there; and a runtime that does not start is to be replaced, not asked.
         if self.becoming == Becoming::Kubernetes {
-            steps.push(Step::new("images", Images { images: prepare::images(&self.context, host)? }));
+            steps.push(Step::new("images", Images { images: wanted.images()? }));
         }
         Ok(steps)
     }
@@ -185,7 +186,7 @@ impl<'a> Waves<'a> {
         let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
         let containerd = match self.becoming {
             Becoming::Kubernetes => None,
-            Becoming::Components => Some(self.context.newest(host, Program::Containerd)?),
+            Becoming::Components => Some(self.context.wanted(host)?.newest(Program::Containerd)?),
         };
         let version = Some(self.kubernetes());
         let ready =

@@ -50,6 +50,15 @@ impl fmt::Display for Deviation {
 }
 
 impl Overrides {
+    /// The overrides in `text`, YAML with the fields that stand below `overrides` in a cluster spec.
+    ///
+    /// # Errors
+    /// The text is no YAML, or has a field that is unknown here.
+    pub fn from_yaml(text: &str) -> Result<Self, SpecError> {
+        serde_saphyr::from_str(text)
+            .map_err(|error| SpecError { place: "overrides".into(), problem: error.to_string() })
+    }
+
     /// Nothing is done differently.
     pub fn is_empty(&self) -> bool {
         self == &Self::default()

@@ -6,6 +6,7 @@ mod components;
 mod etcd;
 mod fixture;
 mod large;
+mod machine;
 mod plan;
 mod rescue;
 mod restore;

@@ -282,7 +282,8 @@ fn a_plan_under_way_explains_what_its_steps_did_and_nothing_else() {
 #[test]
 fn hosts_of_others_are_refused() {
     let foreign = Kubernetes::Foreign { evidence: vec!["/etc/kubernetes/admin.conf".into()] };
-    for (owner, words) in [(foreign, "/etc/kubernetes/admin.conf"), (joined("another"), "claimed for cluster another")]
+    for (owner, words) in
+        [(foreign, "/etc/kubernetes/admin.conf"), (joined("another"), "the host belongs to cluster another")]
     {
         let error = plan_of(ONE_AND_ONE, &with("w1", |w1| w1.facts.kubernetes = owner)).unwrap_err();
         assert_eq!(error.code(), Some(Code::Foreign));

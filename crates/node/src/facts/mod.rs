@@ -5,6 +5,7 @@ mod cluster;
 mod machine;
 mod model;
 mod network;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +16,7 @@ use sealock_trust::Digest;
 pub use cluster::ca_hash;
 pub use model::*;
 pub(crate) use network::{default_routes, nameservers};
+pub use standing::{HeldImage, Standing, UnitFact, standing};
 
 use crate::StepError;
 use crate::changes::{Changes, ChangesError, Subject};

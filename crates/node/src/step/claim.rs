@@ -9,6 +9,9 @@ use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Entry, Host, HostError};
 
+/// Whom a machine is claimed for that its own operator prepares, without a station: no cluster can be called so.
+pub const BY_ITSELF: &str = "(by itself)";
+
 const CLAIM: &str = "/var/lib/sealock/node/claim.json";
 const FORMAT: &str = format::NODE_CLAIM.current;
 
@@ -79,7 +82,7 @@ impl Act for Claim {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         Ok(match claimed(host)? {
             Some(cluster) if cluster == self.cluster => Probe::Done,
-            Some(cluster) => Probe::foreign(format!("the host belongs to cluster {cluster}")),
+            Some(cluster) => Probe::foreign(belongs_to(&cluster)),
             None => match evidence(host)?.as_slice() {
                 [] => Probe::not_done("the host is free"),
                 found => Probe::foreign(format!(
@@ -122,6 +125,14 @@ impl Act for Claim {
             changes.undo(host, &Subject::Tree { path: (*tree).to_owned() })?;
         }
         release(host)
+    }
+}
+
+/// Whose the host is, in words.
+pub fn belongs_to(claim: &str) -> String {
+    match claim {
+        BY_ITSELF => "the host was prepared by `sealock node prepare`, for no cluster of a station".to_owned(),
+        cluster => format!("the host belongs to cluster {cluster}"),
     }
 }
 

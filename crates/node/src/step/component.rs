@@ -17,7 +17,8 @@ use crate::changes::{Before, Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Entry, Host, HostError};
-use crate::pull::{Client, Descriptor};
+use crate::pull::Descriptor;
+use crate::source::Source;
 
 /// Where components stand.
 const FOLDER: &str = "/opt/sealock";
@@ -151,15 +152,15 @@ impl Component {
     fn fetch(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let folder = self.folder();
         host.alter(Alteration::MakeDirectory { path: &folder, mode: Mode::EXECUTABLE })?;
-        let client = context.registry()?;
+        let source = context.source()?;
         (context.progress)(&format!("fetching {} {}", self.name, self.version));
-        let manifest = client.manifest(&self.artifact.repository, &self.artifact.digest)?;
+        let manifest = source.manifest(&self.artifact.repository, &self.artifact.digest)?;
         let [layer] = manifest.layers.as_slice() else {
             return Err(self.malformed(format!("it has {} layers, not one", manifest.layers.len())));
         };
         let files = match self.packing {
-            Packing::Plain => self.fetch_plain(host, client, layer)?,
-            Packing::TarGzip => self.fetch_archive(host, client, layer)?,
+            Packing::Plain => self.fetch_plain(host, source, layer)?,
+            Packing::TarGzip => self.fetch_archive(host, source, layer)?,
         };
         let record = Record { artifact: self.artifact.digest.clone(), files };
         let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
@@ -169,13 +170,13 @@ impl Component {
     fn fetch_plain(
         &self,
         host: &dyn Host,
-        client: &Client,
+        source: &Source,
         layer: &Descriptor,
     ) -> Result<BTreeMap<String, Digest>, StepError> {
         let [file] = self.files.as_slice() else {
             return Err(StepError::Invalid { problem: "a plain component is one file".to_owned() });
         };
-        let mut blob = Hashing::new(client.blob(&self.artifact.repository, layer)?);
+        let mut blob = Hashing::new(source.blob(&self.artifact.repository, layer)?);
         host.write(&self.place(file), Mode::EXECUTABLE, &mut blob)?;
         Ok(BTreeMap::from([(file.member.clone(), blob.finish())]))
     }
@@ -184,11 +185,11 @@ impl Component {
     fn fetch_archive(
         &self,
         host: &dyn Host,
-        client: &Client,
+        source: &Source,
         layer: &Descriptor,
     ) -> Result<BTreeMap<String, Digest>, StepError> {
         let download = format!("{}/{DOWNLOAD}", self.folder());
-        let mut blob = client.blob(&self.artifact.repository, layer)?;
+        let mut blob = source.blob(&self.artifact.repository, layer)?;
         host.write(&download, Mode::PRIVATE, &mut blob)?;
         let files = self.unpack(host, &download)?;
         host.alter(Alteration::RemoveFile { path: &download })?;
@@ -239,6 +240,37 @@ impl Component {
 pub(crate) fn folder_of(target: &str) -> Option<(&str, &str)> {
     let mut parts = target.strip_prefix(FOLDER)?.strip_prefix('/')?.split('/');
     Some((parts.next()?, parts.next()?))
+}
+
+/// Where the components that Sealock linked are not what was fetched, in words.
+pub(crate) fn damaged(host: &dyn Host, changes: &Changes) -> Result<Vec<String>, HostError> {
+    let mut found = Vec::new();
+    for change in changes.iter() {
+        let Subject::Link { path } = &change.subject else { continue };
+        match host.inspect(path)? {
+            Entry::Link { target } => {
+                let Some((name, version)) = folder_of(&target) else {
+                    found.push(format!("{path} points to {target}, which Sealock did not install"));
+                    continue;
+                };
+                let folder = format!("{FOLDER}/{name}/{version}");
+                let record = host::read(host, &format!("{folder}/{RECORD}"), 1 << 20)?;
+                // A program that came from a file of this machine has no record of where it was fetched.
+                let Some(record) = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok()) else {
+                    continue;
+                };
+                let member = target.strip_prefix(&folder).map(|member| member.trim_start_matches('/'));
+                let fetched = member.and_then(|member| record.files.get(member));
+                let there = host::exists(host, &target)?;
+                if !there || fetched != Some(&host::digest(host, &target)?) {
+                    found.push(format!("{target} is missing or damaged"));
+                }
+            }
+            Entry::Missing => found.push(format!("{path} is not there")),
+            other => found.push(format!("{path} is {} that Sealock did not install", name(&other))),
+        }
+    }
+    Ok(found)
 }
 
 /// Hashes what is read through it.

@@ -1,20 +1,28 @@
 //! Images preloaded into containerd by digest, and pinned.
 //!
-//! containerd pulls `name@digest` from the site registry and verifies it; the tag is then given to that digest here, never by
+//! containerd pulls `name@digest` from the site registry and verifies it, or is given an archive that is put together out of a copy
+//! of the store; the tag is then given to that digest here, never by
 //! the registry. The pin keeps kubelet's garbage collection away.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Act, Image, Images, Probe};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{Command, Host, HostError};
+use crate::source::Source;
+
+mod archive;
+
+pub(super) use archive::ARCHIVE;
 
 const NAMESPACE: &str = "k8s.io";
 const HOSTS: &str = "/etc/containerd/certs.d";
 const PINNED: &str = "io.cri-containerd.pinned=pinned";
-const PULL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+const LOAD_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 impl Act for Images {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
@@ -38,13 +46,24 @@ impl Act for Images {
         let unanswered = || StepError::Unknown { because: "containerd does not answer".to_owned() };
         let listed = Listed::read(host)?.ok_or_else(unanswered)?;
         let missing: Vec<&Image> = self.images.iter().filter(|image| listed.problem(image).is_some()).collect();
-        if !missing.is_empty() {
-            // containerd would wrap it in many words that the registry is not there.
-            context.registry()?.ping()?;
-        }
+        let copy = match context.source {
+            _ if missing.is_empty() => None,
+            Some(Source::Store(copy)) => Some(copy),
+            _ => {
+                // containerd would wrap it in many words that the registry is not there.
+                if let Source::Registry(client) = context.source()? {
+                    client.ping()?;
+                }
+                None
+            }
+        };
         for (n, image) in missing.iter().enumerate() {
             (context.progress)(&format!("image {} of {}: {}", n + 1, missing.len(), image.name));
-            preload(host, image)?;
+            match copy {
+                Some(copy) => archive::load(host, copy, image)?,
+                None => pull(host, image)?,
+            }
+            name_and_pin(host, image)?;
         }
         let listed = Listed::read(host)?.ok_or_else(unanswered)?;
         for image in &self.images {
@@ -77,9 +96,13 @@ impl Images {
     }
 }
 
-fn preload(host: &dyn Host, image: &Image) -> Result<(), StepError> {
+fn pull(host: &dyn Host, image: &Image) -> Result<(), StepError> {
+    ctr(["images", "pull", "--hosts-dir", HOSTS, &by_digest(image)]).timeout(LOAD_TIMEOUT).must(host)?;
+    Ok(())
+}
+
+fn name_and_pin(host: &dyn Host, image: &Image) -> Result<(), StepError> {
     let source = by_digest(image);
-    ctr(["images", "pull", "--hosts-dir", HOSTS, &source]).timeout(PULL_TIMEOUT).must(host)?;
     ctr(["images", "tag", "--force", &source, &image.name]).must(host)?;
     ctr(["images", "label", &source, PINNED]).must(host)?;
     ctr(["images", "label", &image.name, PINNED]).must(host)?;
@@ -94,6 +117,33 @@ fn by_digest(image: &Image) -> String {
 
 fn ctr<const N: usize>(args: [&str; N]) -> Command {
     Command::new("ctr", ["--namespace", NAMESPACE].into_iter().chain(args))
+}
+
+/// An image as containerd holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HeldImage {
+    /// Under which name, with its tag.
+    pub name: String,
+    /// The digest that stands under it.
+    pub digest: String,
+    /// Whether kubelet's garbage collection leaves it alone.
+    pub pinned: bool,
+    /// Whether all of it is there, and unpacked.
+    pub complete: bool,
+}
+
+/// The images that containerd holds under a tag, by name; nothing if it does not answer.
+pub(crate) fn held(host: &dyn Host) -> Result<Option<Vec<HeldImage>>, HostError> {
+    let Some(listed) = Listed::read(host)? else { return Ok(None) };
+    let tagged = listed.0.into_iter().filter(|(name, _)| !name.contains('@') && !name.starts_with("sha256:"));
+    let held = |(name, found): (String, Found)| HeldImage {
+        name,
+        digest: found.digest,
+        pinned: found.pinned,
+        complete: found.complete,
+    };
+    Ok(Some(tagged.map(held).collect()))
 }
 
 /// What containerd says about its images: name to what it is.

@@ -279,7 +279,10 @@ pub struct Reset {
 
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "claim the host for cluster {}", self.cluster)
+        match self.cluster.as_str() {
+            super::BY_ITSELF => f.write_str("claim the host, for no cluster of a station"),
+            cluster => write!(f, "claim the host for cluster {cluster}"),
+        }
     }
 }
 
@@ -382,7 +385,10 @@ impl fmt::Display for Renewal {
 
 impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "take the host out of cluster {} and return it to what it was", self.cluster)
+        match self.cluster.as_str() {
+            super::BY_ITSELF => f.write_str("return the host to what it was"),
+            cluster => write!(f, "take the host out of cluster {cluster} and return it to what it was"),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod directory;
 mod etcd;
 mod file;
 pub(crate) mod hosts;
-mod images;
+pub(crate) mod images;
 mod kernel_module;
 mod kinds;
 mod kubeadm;
@@ -34,8 +34,9 @@ mod upgrade;
 
 pub(crate) use act::Act;
 pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as RESTORES, KubeletRegistered, StaleNodes};
+pub use claim::{BY_ITSELF, belongs_to};
 pub(crate) use claim::{claimed, evidence};
-pub(crate) use component::folder_of as component_folder;
+pub(crate) use component::{damaged as damaged_components, folder_of as component_folder};
 pub use etcd::{
     EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, SetAside, certificate_files,
 };
@@ -46,7 +47,7 @@ pub use kubeadm::{
 };
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
-pub(crate) use unit::is_active as unit_is_active;
+pub(crate) use unit::{State as UnitState, is_active as unit_is_active};
 pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
 /// One repeatable action on one node.

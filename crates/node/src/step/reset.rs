@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::claim::{claimed, release, tables_before};
+use super::claim::{belongs_to, claimed, release, tables_before};
 use super::unit::{STARTED, State};
 use super::{Act, Probe, Reset, rules, upgrade};
 use crate::changes::Changes;
@@ -25,10 +25,8 @@ impl Act for Reset {
         let changed = Changes::load(host)?.iter().count();
         let unpacked = !host.list(super::RESTORES)?.is_empty();
         Ok(match claimed(host)? {
-            Some(cluster) if cluster != self.cluster => {
-                Probe::foreign(format!("the host belongs to cluster {cluster}"))
-            }
-            Some(cluster) => Probe::not_done(format!("the host belongs to cluster {cluster}")),
+            Some(cluster) if cluster != self.cluster => Probe::foreign(belongs_to(&cluster)),
+            Some(cluster) => Probe::not_done(belongs_to(&cluster)),
             None if changed > 0 => Probe::not_done(format!("{changed} changes are still to be taken back")),
             None if unpacked => Probe::not_done(format!("{} holds what a backup or a restore left", super::RESTORES)),
             None => Probe::Done,
@@ -62,6 +60,7 @@ impl Act for Reset {
             host.alter(Alteration::RemoveTree { path })?;
         }
         host.alter(Alteration::RemoveFile { path: &upgrade::snapshot_record() })?;
+        host.alter(Alteration::RemoveFile { path: super::images::ARCHIVE })?;
         // The next site to have this host brings its own.
         host.alter(Alteration::RemoveFile { path: crate::admission::SITE_ROOT })?;
         release(host)

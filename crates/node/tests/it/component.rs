@@ -7,6 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use sealock_node::pull::Client;
 use sealock_node::request::Secrets;
+use sealock_node::source::Source;
 use sealock_node::step::{Artifact, Component, ComponentFile, Packing};
 use sealock_node::{Context, Probe, Step, StepError, StepKind};
 use sealock_trust::reason::Code;
@@ -42,10 +43,10 @@ fn component(artifact: Artifact, packing: Packing, files: &[(&str, &str)]) -> St
 }
 
 fn install(step: &Step, machine: &Machine, registry: &Registry, admitted: &[&Artifact]) -> Result<(), StepError> {
-    let client = Client::new(&registry.endpoint).unwrap();
+    let source = Source::Registry(Client::new(&registry.endpoint).unwrap());
     let admitted: BTreeSet<_> = admitted.iter().map(|artifact| artifact.digest.clone()).collect();
     let context =
-        Context { registry: Some(&client), admitted: &admitted, secrets: &Secrets::default(), progress: &|_| {} };
+        Context { source: Some(&source), admitted: &admitted, secrets: &Secrets::default(), progress: &|_| {} };
     step.apply(machine, &context)?;
     step.verify(machine, &context)
 }

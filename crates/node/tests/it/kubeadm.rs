@@ -20,7 +20,7 @@ fn a_secret_is_in_a_private_file_for_as_long_as_the_phase_runs_and_nowhere_else(
     let machine = Machine::new();
     let secrets: Secrets = [("bootstrap-token".to_owned(), "abcdef.0123456789abcdef".to_owned())].into_iter().collect();
     let admitted = BTreeSet::new();
-    let context = Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+    let context = Context { source: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
     let step = phase("preflight", "token: ${secret:bootstrap-token}\n");
     step.apply(&machine, &context).unwrap();
     step.verify(&machine, &context).unwrap();
@@ -138,7 +138,7 @@ fn a_phase_that_fails_does_not_repeat_secrets() {
     let machine = Machine::new();
     let secrets: Secrets = [("bootstrap-token".to_owned(), "coffee.0123456789abcdef".to_owned())].into_iter().collect();
     let admitted = BTreeSet::new();
-    let context = Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+    let context = Context { source: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
     let error = phase("preflight", "token: ${secret:bootstrap-token}\n").apply(&machine, &context).unwrap_err();
     let said = format!("{error} {error:?}");
     assert!(said.contains("Using token") && !said.contains("0123456789abcdef"), "{said}");
@@ -162,7 +162,7 @@ fn the_bootstrap_token_does_not_outlive_the_bootstrap() {
         put("etc/kubernetes/kubelet.conf");
     };
     let (admitted, secrets) = (BTreeSet::new(), Secrets::default());
-    let context = Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &bootstraps };
+    let context = Context { source: None, admitted: &admitted, secrets: &secrets, progress: &bootstraps };
     let step = phase("kubelet-wait-bootstrap", "a");
     step.apply(&machine, &context).unwrap();
     assert!(!machine.path().join(bootstrap).exists());

@@ -23,7 +23,7 @@ fn issued(name: &str, days: u32) -> String {
 fn apply(machine: &Machine, pem: &str) -> Result<(), StepError> {
     let secrets: Secrets = [("kubelet-certificate".to_owned(), pem.to_owned())].into_iter().collect();
     let admitted = BTreeSet::new();
-    let context = Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+    let context = Context { source: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
     step().apply(machine, &context)
 }
 

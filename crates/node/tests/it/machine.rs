@@ -246,7 +246,7 @@ impl Host for Machine {
 /// Runs `work` with a context that admits nothing and knows no registry.
 pub(crate) fn bare<T>(work: impl FnOnce(&Context<'_>) -> T) -> T {
     let (admitted, secrets) = (BTreeSet::new(), Secrets::default());
-    work(&Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} })
+    work(&Context { source: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} })
 }
 
 /// Applies `step` if it is not done, and checks it.

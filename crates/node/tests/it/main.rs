@@ -18,4 +18,5 @@ mod registry;
 mod renewal;
 mod reset;
 mod run;
+mod stick;
 mod unit;

@@ -103,7 +103,7 @@ impl Outcome {
 fn run(machine: &Machine, request: &RunRequest, site: &Site, release: &[u8]) -> Outcome {
     let events = RefCell::new(Vec::new());
     let secrets = Secrets::default();
-    let run = Run { request, site_root: site.root.as_bytes(), release, secrets: &secrets };
+    let run = Run { request, site_root: site.root.as_bytes(), release, store: None, secrets: &secrets };
     let folder = machine.path().join("var/lib/sealock/node");
     let result = runner::run(run, machine, &folder, &|event: Event| events.borrow_mut().push(event.what));
     Outcome { result, events: events.into_inner() }

@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod cluster;
 pub mod gap;
 pub mod import;
+pub mod node;
 pub mod outside;
 pub mod running_site;
 pub mod serve;

@@ -15,6 +15,8 @@ pub mod snapshot;
 pub mod status;
 mod target;
 
+pub use target::{CONFIG, DATA};
+
 use crate::context::Context;
 use crate::error::Result;
 

@@ -12,11 +12,14 @@ use crate::files;
 /// Where etcd keeps its data where nothing else is said.
 pub const DATA: &str = "/var/lib/etcd";
 
+/// Where etcd's configuration is where nothing else is said.
+pub const CONFIG: &str = "/etc/etcd/etcd.yaml";
+
 /// The flag that names this machine's member.
 #[derive(Debug, clap::Args)]
 pub struct HereArgs {
     /// etcd's configuration on this machine, which says all else
-    #[arg(long, value_name = "FILE", default_value = "/etc/etcd/etcd.yaml")]
+    #[arg(long, value_name = "FILE", default_value = CONFIG)]
     pub etcd_config: String,
 }
 

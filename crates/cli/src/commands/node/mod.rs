@@ -1,12 +1,16 @@
-//! `sealock node`: what the station runs on a node. Not for people, and not documented for them.
+//! `sealock node`: this machine, prepared for kubeadm by hand; and, hidden, what a station runs on a node, which is not for people.
 
 mod backup;
+mod carry_out;
 mod credential_provider;
 mod gap;
 mod local_proxy;
 mod observe;
+mod prepare;
 mod probe;
+mod reset;
 mod run;
+mod status;
 mod unpack;
 
 use std::io::Write;
@@ -19,18 +23,32 @@ use crate::error::Result;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum NodeCommand {
+    Prepare(prepare::PrepareArgs),
+    Status(status::StatusArgs),
+    Reset(reset::ResetArgs),
+    #[command(hide = true)]
     Observe(observe::ObserveArgs),
+    #[command(hide = true)]
     Probe(probe::ProbeArgs),
+    #[command(hide = true)]
     Run(run::RunArgs),
+    #[command(hide = true)]
     Gap(gap::GapArgs),
+    #[command(hide = true)]
     LocalProxy(local_proxy::LocalProxyArgs),
+    #[command(hide = true)]
     CredentialProvider(credential_provider::CredentialProviderArgs),
+    #[command(hide = true)]
     Backup(backup::BackupArgs),
+    #[command(hide = true)]
     Unpack(unpack::UnpackArgs),
 }
 
 pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
     let done = match command {
+        NodeCommand::Prepare(args) => prepare::run(args, context),
+        NodeCommand::Status(args) => status::run(args, context),
+        NodeCommand::Reset(args) => reset::run(args, context),
         NodeCommand::Observe(args) => observe::run(args, context),
         NodeCommand::Probe(args) => probe::run(args, context),
         NodeCommand::Run(args) => run::run(args, context),

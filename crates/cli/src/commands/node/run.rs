@@ -26,6 +26,7 @@ pub fn run(args: &RunArgs, _context: &Context) -> Result<()> {
         request: &request,
         site_root: &files::read(&args.files.site_root, MAX_FILE)?,
         release: &files::read(&args.files.release, MAX_FILE)?,
+        store: None,
         secrets: &secrets,
     };
     Ok(runner::run(run, &Local::new(), Path::new(runner::FOLDER), &|event| emit(&event))?)

@@ -1,0 +1,209 @@
+//! What can go wrong with a machine by itself.
+
+use std::io;
+use std::path::PathBuf;
+
+use sealock_node::facts::FactsError;
+use sealock_node::fence::FenceError;
+use sealock_node::host::HostError;
+use sealock_node::journal::JournalError;
+use sealock_node::pull::PullError;
+use sealock_node::runner::RunError;
+use sealock_store::StoreError;
+use sealock_trust::reason::Code;
+use sealock_trust::site::SiteRootError;
+
+use crate::etcd::EtcdError;
+use crate::etcd::quorum::Refusal;
+use crate::plan::PlanError;
+use crate::release::NotInRelease;
+use crate::spec::SpecError;
+
+/// Why a machine could not be planned for, or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MachineError {
+    /// The machine refused.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The machine could not be looked at.
+    #[error(transparent)]
+    Facts(#[from] FactsError),
+    /// The fence refused.
+    #[error(transparent)]
+    Fence(#[from] FenceError),
+    /// The journal refused.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A step failed.
+    #[error(transparent)]
+    Run(#[from] Box<RunError>),
+    /// Something could not be fetched.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// The store or the release refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The release lacks something.
+    #[error("the release cannot prepare this machine")]
+    NotInRelease(#[from] NotInRelease),
+    /// The site root is not one.
+    #[error("the site root is not valid")]
+    SiteRoot(#[from] SiteRootError),
+    /// etcd refused, or did not answer.
+    #[error(transparent)]
+    Etcd(#[from] EtcdError),
+    /// The overrides are none.
+    #[error("{} holds no overrides", path.display())]
+    Overrides {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: SpecError,
+    },
+    /// Nothing says which release is meant.
+    #[error("the store in {} has no current release", .0.display())]
+    NoRelease(PathBuf),
+    /// A station drives the machine.
+    #[error("this machine belongs to cluster {cluster}, which is driven from a station")]
+    Driven {
+        /// The cluster.
+        cluster: String,
+    },
+    /// Kubernetes or a container runtime that Sealock did not bring.
+    #[error("this machine already has a cluster or a container runtime: {}", .evidence.join(", "))]
+    Foreign {
+        /// What was found.
+        evidence: Vec<String>,
+    },
+    /// Something stands in the way.
+    #[error("something stands in the way that Sealock did not make: {}", .found.join("; "))]
+    InTheWay {
+        /// What was found.
+        found: Vec<String>,
+    },
+    /// The machine is a node with another version.
+    #[error("this machine is a node that runs Kubernetes {found}, and {wanted} was asked for")]
+    OtherVersion {
+        /// What it runs.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// An etcd of its own is on the machine.
+    #[error("this machine runs member {member} of an etcd that `sealock etcd` set up")]
+    OwnEtcd {
+        /// The member's name.
+        member: String,
+    },
+    /// The etcd member of the control plane here cannot be asked.
+    #[error("whether others count on the etcd member of this machine cannot be told")]
+    MemberUnknown(#[source] Box<EtcdError>),
+    /// kubeadm says no.
+    #[error("kubeadm does not say which images it needs: {said}")]
+    Kubeadm {
+        /// What it says.
+        said: String,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The plan cannot be written.
+    #[error("the plan cannot be written")]
+    Unwritable(#[source] serde_json::Error),
+}
+
+impl MachineError {
+    /// Whether trying the same again cannot help.
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some()
+    }
+
+    /// The reason code of a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Run(error) => error.code(),
+            Self::Fence(error) => error.code(),
+            Self::Pull(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Plan(error) => error.code(),
+            Self::Etcd(error) => error.code(),
+            Self::SiteRoot(error) => error.code().or(Some(Code::Format)),
+            Self::NotInRelease(_) => Some(Code::NotInRelease),
+            Self::Driven { .. } | Self::Foreign { .. } | Self::InTheWay { .. } | Self::OwnEtcd { .. } => {
+                Some(Code::Foreign)
+            }
+            // What a blob's reader says when the content is not what its digest promised.
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => Some(Code::Digest),
+            Self::OtherVersion { .. } | Self::Overrides { .. } => Some(Code::Spec),
+            _ => None,
+        }
+    }
+
+    /// Whether trying again may help.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::MemberUnknown(_) => true,
+            Self::Etcd(error) => error.can_retry(),
+            Self::Pull(error) => matches!(error, PullError::Unreachable { .. } | PullError::Broken { .. }),
+            _ => false,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Run(error) => error.hint().map(str::to_owned),
+            Self::Pull(error) => error.hint().map(str::to_owned),
+            Self::Etcd(error) => error.hint().map(str::to_owned),
+            own => own.own_hint().map(str::to_owned),
+        }
+    }
+
+    fn own_hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoRelease(_) => Some("Name the release's file: --release releases/N.json of the store."),
+            Self::Driven { .. } => Some(
+                "At the station: `sealock cluster remove HOST` takes one host out of its cluster, `sealock cluster reset` ends the cluster.",
+            ),
+            Self::Foreign { .. } => Some(
+                "Sealock takes over no machine that it did not prepare: remove what is there by the means that brought it.",
+            ),
+            Self::Overrides { .. } => {
+                Some("It holds the fields that stand below `overrides` in a cluster spec, like `containerd`.")
+            }
+            Self::InTheWay { .. } => Some("Move it away, and run the command again: it is never overwritten."),
+            Self::OtherVersion { .. } => Some(
+                "Only a machine that is no node yet is prepared with another version. Reset it first, or give the cluster to a station: `sealock cluster upgrade`.",
+            ),
+            Self::OwnEtcd { .. } => Some("`sealock etcd reset` takes it away first; its data stays aside."),
+            Self::MemberUnknown(_) => Some(
+                "Start kubelet and containerd, so that etcd answers. Where its cluster is lost, or has removed the member: --skip-etcd-member.",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for MachineError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Etcd(refusal.into())
+    }
+}
+
+impl From<RunError> for MachineError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
+}

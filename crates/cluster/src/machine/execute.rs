@@ -1,0 +1,87 @@
+//! Carrying a plan out, under the machine's journal and fence.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sealock_node::host::Host;
+use sealock_node::request::{RUN_FORMAT, RunRequest, Secrets};
+use sealock_node::{Event, EventKind, Probe, fence, runner};
+use sealock_trust::Digest;
+
+use super::error::MachineError;
+use super::plan::MachinePlan;
+use super::supply::Supply;
+
+/// What the machine says about each step of `plan`, by its id. Nothing is changed.
+///
+/// # Errors
+/// The machine refuses.
+pub fn probe(plan: &MachinePlan, host: &dyn Host) -> Result<BTreeMap<String, Probe>, MachineError> {
+    let found = std::cell::RefCell::new(BTreeMap::new());
+    let hear = |event: Event| {
+        if let EventKind::StepProbed { step, probe } = event.what {
+            found.borrow_mut().insert(step, probe);
+        }
+    };
+    runner::probe(&request(plan, 0)?, host, &hear)?;
+    Ok(found.into_inner())
+}
+
+/// Carries `plan` out, and answers how many steps changed the machine. Run again after it was cut off, it looks at everything anew,
+/// and does what is missing. What is not Sealock's is refused before anything is changed.
+///
+/// # Errors
+/// The first thing that failed.
+pub fn carry_out(
+    plan: &MachinePlan,
+    supply: Option<&Supply>,
+    host: &dyn Host,
+    folder: &Path,
+    tell: &dyn Fn(&Event),
+) -> Result<usize, MachineError> {
+    let in_the_way = probe(plan, host)?.into_values().filter_map(|probe| match probe {
+        Probe::Foreign { found } => Some(found),
+        _ => None,
+    });
+    let found: Vec<String> = in_the_way.collect();
+    if !found.is_empty() {
+        return Err(MachineError::InTheWay { found });
+    }
+    let generation = fence::current(folder)?.map_or(1, |fence| fence.generation + 1);
+    let mut request = request(plan, generation)?;
+    let changed = Cell::new(0);
+    let hear = |event: Event| {
+        if let EventKind::StepDone { changed: true, .. } = event.what {
+            changed.set(changed.get() + 1);
+        }
+        tell(&event);
+    };
+    match supply {
+        None => runner::run_alone(&request, host, folder, &hear)?,
+        Some(supply) => {
+            request.registry = Some(supply.registry.clone());
+            let run = runner::Run {
+                request: &request,
+                site_root: supply.site.as_bytes(),
+                release: &supply.file,
+                store: supply.store.as_deref(),
+                secrets: &Secrets::default(),
+            };
+            runner::run(run, host, folder, &hear)?;
+        }
+    }
+    Ok(changed.get())
+}
+
+fn request(plan: &MachinePlan, generation: u64) -> Result<RunRequest, MachineError> {
+    Ok(RunRequest {
+        format: RUN_FORMAT.to_owned(),
+        plan: Digest::sha256(&serde_json::to_vec(plan).map_err(MachineError::Unwritable)?),
+        node: plan.machine.clone(),
+        generation,
+        nonce: "this machine".to_owned(),
+        registry: None,
+        steps: plan.steps.clone(),
+    })
+}

@@ -1,0 +1,21 @@
+//! One machine that its own operator prepares, without a station: what kubeadm needs, put there, looked at, given back.
+//!
+//! [`Supply`] is what it is prepared from, [`plan`] decides (pure), [`carry_out`] does, under the same steps, journal and fence as a
+//! cluster's plan.
+
+mod error;
+mod execute;
+mod images;
+mod member;
+pub mod plan;
+mod status;
+mod supply;
+
+pub use error::MachineError;
+pub use execute::{carry_out, probe};
+pub use images::kubernetes_images;
+pub use member::{EtcdMember, etcd_member};
+pub use plan::{MachinePlan, Purpose};
+pub use status::{Status, status};
+pub use supply::Supply;
+pub(crate) use supply::registry_of;
