@@ -114,7 +114,7 @@ impl Kept {
     }
 }
 
-/// What to do about a backup that was made, while those before it could not be looked after.
+/// What is said where a backup was made, and those before it could not be looked after.
 pub fn made_anyway(new: &Path) -> impl FnOnce(CommandError) -> CommandError {
     let path = new.display().to_string();
     move |error| error.context(format!("keeping to what is to be kept, after {path} was written"))
