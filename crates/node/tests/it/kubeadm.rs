@@ -188,7 +188,7 @@ fn a_kubelet_without_credentials_starts_again_with_the_token_of_this_run() {
     let found = |token: &str| {
         let (admitted, secrets) =
             (BTreeSet::new(), [("bootstrap-token".to_owned(), token.to_owned())].into_iter().collect());
-        step.probe(&machine, &Context { registry: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} })
+        step.probe(&machine, &Context { source: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} })
             .unwrap()
     };
     assert_eq!(found("111111.0123456789abcdef"), Probe::Done);

@@ -62,7 +62,7 @@ const NETWORK: &str = r#"{"cniVersion": "1.0.0", "name": "own", "plugins": [
 
 /// A stick that is damaged is refused, and a good one finishes the work; kubeadm runs on what was prepared; and all is given back.
 pub fn from_a_stick(desk: &Desk) -> Result<()> {
-    is_bare(desk, MACHINE)?;
+    super::cluster::reset(desk)?;
     plug_in(desk)?;
     let before = standing(desk)?;
     refused_when_damaged(desk)?;
