@@ -64,6 +64,8 @@ const NETWORK: &str = r#"{"cniVersion": "1.0.0", "name": "own", "plugins": [
 pub fn from_a_stick(desk: &Desk) -> Result<()> {
     super::cluster::reset(desk)?;
     plug_in(desk)?;
+    // A station that looks at a host leaves its binary there: so it does before, too.
+    expect(&mut desk.station(&["cluster", "plan"]), 0, &[])?;
     let before = standing(desk)?;
     refused_when_damaged(desk)?;
     sealock(desk, &prepare(), 0, &["steps changed this machine"])?;
