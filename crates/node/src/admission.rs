@@ -88,22 +88,40 @@ pub fn admit(host: &dyn Host, site_root: &[u8], release: &[u8]) -> Result<BTreeS
     Ok(release.references.into_iter().map(|reference| reference.digest).collect())
 }
 
+/// Whether the host keeps a site root by which `sent` is believed: without one, whoever brings the first decides. Nothing is changed.
+///
+/// # Errors
+/// The host keeps one that `sent` does not follow.
+pub fn is_known(host: &dyn Host, sent: &[u8]) -> Result<bool, AdmissionError> {
+    let kept = host::read(host, SITE_ROOT, SITE_ROOT_LIMIT)?;
+    judge(kept.as_deref(), sent)?;
+    Ok(kept.is_some())
+}
+
 /// The site root `sent`, if it is the one that the host keeps, or follows it; the host keeps it then.
 fn believe(host: &dyn Host, sent: &[u8]) -> Result<SiteRoot, AdmissionError> {
-    let root = match host::read(host, SITE_ROOT, SITE_ROOT_LIMIT)? {
-        Some(kept) if kept == sent => return SiteRoot::open(sent).map_err(AdmissionError::SiteRoot),
-        Some(kept) => {
-            let kept = SiteRoot::open(&kept).map_err(AdmissionError::KeptSiteRoot)?;
-            kept.accept_next(sent).map_err(|source| AdmissionError::OtherSiteRoot {
-                kept: kept.fingerprint(),
-                sent: Digest::sha256(sent),
-                source,
-            })?
-        }
-        None => SiteRoot::open(sent).map_err(AdmissionError::SiteRoot)?,
-    };
+    let kept = host::read(host, SITE_ROOT, SITE_ROOT_LIMIT)?;
+    let root = judge(kept.as_deref(), sent)?;
+    if kept.as_deref() == Some(sent) {
+        return Ok(root);
+    }
     let folder = host::Alteration::MakeDirectory { path: host::parent(SITE_ROOT), mode: Mode::new(0o700) };
     host.alter(folder)?;
     host::write(host, SITE_ROOT, Mode::PRIVATE, sent)?;
     Ok(root)
+}
+
+fn judge(kept: Option<&[u8]>, sent: &[u8]) -> Result<SiteRoot, AdmissionError> {
+    match kept {
+        Some(kept) if kept == sent => SiteRoot::open(sent).map_err(AdmissionError::SiteRoot),
+        Some(kept) => {
+            let kept = SiteRoot::open(kept).map_err(AdmissionError::KeptSiteRoot)?;
+            kept.accept_next(sent).map_err(|source| AdmissionError::OtherSiteRoot {
+                kept: kept.fingerprint(),
+                sent: Digest::sha256(sent),
+                source,
+            })
+        }
+        None => SiteRoot::open(sent).map_err(AdmissionError::SiteRoot),
+    }
 }

@@ -55,14 +55,23 @@ pub struct Found {
     pub digest: Digest,
     /// When it was taken.
     pub taken: Timestamp,
+    /// Of a station: the generation of its trust state.
+    generation: Option<u64>,
     /// Device and inode of what was read.
     file: (u64, u64),
+}
+
+/// What matters of a table of contents.
+struct Contents {
+    taken: Timestamp,
+    generation: Option<u64>,
+    payload: Payload,
 }
 
 /// What a table of contents is found to be.
 enum Whose {
     /// Of the subject.
-    Ours(Timestamp, Payload),
+    Ours(Contents),
     /// Of a cluster that once had the name.
     Earlier,
     /// Of something else.
@@ -92,7 +101,8 @@ impl Folder {
     }
 
     /// The whole ones that go once the backup `made` is there: older ones that `rule` does not name. Those that say that they were taken later
-    /// stay, and count for nothing: a clock was wrong.
+    /// stay, and count for nothing: a clock was wrong. So do those of a station that knew more than the one that made `made`: an older state
+    /// that came back drives out nothing that it does not know.
     ///
     /// # Errors
     /// `made` is not there, or not whole: then nothing goes.
@@ -100,7 +110,9 @@ impl Folder {
         let made = self.whole.iter().find(|found| found.digest == *made);
         let made = made
             .ok_or_else(|| BackupError::layout("the backup that was just written is not found again in its folder"))?;
-        Ok(self.surplus_of(rule, made.taken, &made.digest))
+        let mut surplus = self.surplus_of(rule, made.taken, &made.digest);
+        surplus.retain(|found| found.generation <= made.generation);
+        Ok(surplus)
     }
 
     /// The whole ones that would go if another backup were taken at `taken`.
@@ -142,14 +154,14 @@ impl Folder {
         let opened = Container::open(&path, |envelope| {
             whose = judge(envelope)?;
             match &whose {
-                Whose::Ours(_, payload) => Ok(((), payload.clone())),
+                Whose::Ours(contents) => Ok(((), contents.payload.clone())),
                 Whose::Earlier | Whose::Others => Err(BackupError::layout("it is of something else")),
             }
         });
         match (opened, whose) {
-            (Ok(((), container)), Whose::Ours(taken, _)) => {
+            (Ok(((), container)), Whose::Ours(Contents { taken, generation, .. })) => {
                 let file = container.file_identity()?;
-                self.whole.push(Found { path, digest: container.digest().clone(), taken, file });
+                self.whole.push(Found { path, digest: container.digest().clone(), taken, generation, file });
             }
             (Err(error), Whose::Ours(..)) => self.damaged.push((path, error)),
             (_, Whose::Earlier) => self.earlier.push(path),
@@ -197,7 +209,8 @@ fn judge(envelope: &[u8], site: &SiteRoot, subject: Subject<'_>) -> Result<Whose
     let Subject::Cluster { name, ca_hash } = subject else {
         let manifest = StationManifest::open(envelope, site)?;
         return Ok(if manifest.site == site.id().as_str() {
-            Whose::Ours(manifest.taken, manifest.payload)
+            let generation = Some(manifest.generation);
+            Whose::Ours(Contents { taken: manifest.taken, generation, payload: manifest.payload })
         } else {
             Whose::Others
         });
@@ -209,7 +222,7 @@ fn judge(envelope: &[u8], site: &SiteRoot, subject: Subject<'_>) -> Result<Whose
     manifest.state.check()?;
     Ok(match ca_hash {
         Some(ca_hash) if ca_hash != manifest.state.ca_hash => Whose::Earlier,
-        _ => Whose::Ours(manifest.taken, manifest.payload),
+        _ => Whose::Ours(Contents { taken: manifest.taken, generation: None, payload: manifest.payload }),
     })
 }
 
@@ -357,6 +370,21 @@ mod tests {
         assert_eq!(names(&folder.surplus(&TWO, &made).unwrap()), ["1.backup"]);
         let taken = "2026-11-03T02:00:00Z".parse().unwrap();
         assert_eq!(names(&folder.later_than(taken)), ["28.backup", "29.backup", "30.backup"]);
+    }
+
+    /// As if the folder were a station's: of the two that rule and time let go, one knew more.
+    #[test]
+    fn an_older_state_drives_out_nothing_that_knew_more() {
+        let shelf = Shelf::new();
+        shelf.ours("1.backup", 1);
+        shelf.ours("2.backup", 2);
+        shelf.ours("3.backup", 3);
+        let made = shelf.ours("4.backup", 4);
+        let mut folder = shelf.read(Some(AUTHORITY));
+        for (found, generation) in folder.whole.iter_mut().zip([50, 90, 50, 51]) {
+            found.generation = Some(generation);
+        }
+        assert_eq!(names(&folder.surplus(&TWO, &made).unwrap()), ["1.backup"]);
     }
 
     /// Two files of one backup are one.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use sealock_node::admission::AdmissionError;
 use sealock_node::facts::FactsError;
 use sealock_node::fence::FenceError;
 use sealock_node::host::HostError;
@@ -10,6 +11,7 @@ use sealock_node::journal::JournalError;
 use sealock_node::pull::PullError;
 use sealock_node::runner::RunError;
 use sealock_store::StoreError;
+use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 use sealock_trust::site::SiteRootError;
 
@@ -53,6 +55,25 @@ pub enum MachineError {
     /// The site root is not one.
     #[error("the site root is not valid")]
     SiteRoot(#[from] SiteRootError),
+    /// The machine believes another site.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// The site root is not the one that was named.
+    #[error("the site root is {found}, and {named} was named")]
+    OtherSiteRoot {
+        /// What was named.
+        named: Digest,
+        /// What it is.
+        found: Digest,
+    },
+    /// Nothing says that the site root is the site's own.
+    #[error("this machine knows no site yet, and nothing says that the site root, {found}, is that of site {site}")]
+    UnnamedSiteRoot {
+        /// The site that it is about.
+        site: String,
+        /// What it is.
+        found: Digest,
+    },
     /// etcd refused, or did not answer.
     #[error(transparent)]
     Etcd(#[from] EtcdError),
@@ -139,6 +160,8 @@ impl MachineError {
             Self::Plan(error) => error.code(),
             Self::Etcd(error) => error.code(),
             Self::SiteRoot(error) => error.code().or(Some(Code::Format)),
+            Self::Admission(error) => error.code(),
+            Self::OtherSiteRoot { .. } | Self::UnnamedSiteRoot { .. } => Some(Code::NotEnrolled),
             Self::NotInRelease(_) => Some(Code::NotInRelease),
             Self::Driven { .. } | Self::Foreign { .. } | Self::InTheWay { .. } | Self::OwnEtcd { .. } => {
                 Some(Code::Foreign)
@@ -173,6 +196,9 @@ impl MachineError {
 
     fn own_hint(&self) -> Option<&'static str> {
         match self {
+            Self::UnnamedSiteRoot { .. } | Self::OtherSiteRoot { .. } => Some(
+                "`sealock site show` at the station prints the digest of the site root. Bring it on paper, not on what the site root came on, and name it: --site-root-digest sha256:….",
+            ),
             Self::NoRelease(_) => Some("Name the release's file: --release releases/N.json of the store."),
             Self::Driven { .. } => Some(
                 "At the station: `sealock cluster remove HOST` takes one host out of its cluster, `sealock cluster reset` ends the cluster.",

@@ -7,6 +7,7 @@ use sealock_node::facts::{HostFacts, Kubernetes};
 use sealock_node::request::Registry;
 use sealock_node::step::{BY_ITSELF, Reset};
 use sealock_store::Published;
+use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::error::MachineError;
@@ -42,6 +43,9 @@ pub struct MachinePlan {
     /// From which release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseId>,
+    /// Whose release it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteName>,
     /// A member that leaves its etcd before anything on the machine is touched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves_etcd: Option<EtcdMember>,
@@ -54,8 +58,21 @@ pub struct MachinePlan {
     pub warnings: Vec<String>,
 }
 
+/// A site, and what it is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SiteName {
+    /// Its id.
+    pub id: String,
+    /// The digest of its site root.
+    pub root: Digest,
+}
+
 impl fmt::Display for MachinePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(release), Some(site)) = (&self.release, &self.site) {
+            writeln!(f, "  from release {} of site {} (site root {})", release.number, site.id, site.root)?;
+        }
         let before = usize::from(self.leaves_etcd.is_some());
         if let Some(member) = &self.leaves_etcd {
             writeln!(f, "{:>3}  {member} leaves its etcd, and another member confirms it", 1)?;
@@ -79,10 +96,28 @@ pub struct Intent<'a> {
     pub images: &'a [String],
     /// What the site serves.
     pub release: &'a Published,
+    /// Whose release it is.
+    pub site: &'a SiteName,
     /// Where the site serves it.
     pub registry: &'a Registry,
     /// What is done differently.
     pub overrides: &'a Overrides,
+}
+
+/// Whether the machine of `facts` may be prepared for a version at all, whatever the release has.
+///
+/// # Errors
+/// It is somebody else's, or a node that runs another version.
+pub fn check_machine(kubernetes: KubernetesVersion, facts: &HostFacts) -> Result<(), MachineError> {
+    free_or_own(facts)?;
+    let version = kubernetes.to_string();
+    if let Kubernetes::Sealock(node) = &facts.kubernetes
+        && node.joined
+        && let Some(found) = facts.components.get("kubelet").filter(|found| **found != version)
+    {
+        return Err(MachineError::OtherVersion { found: found.clone(), wanted: version });
+    }
+    Ok(())
 }
 
 /// All that kubeadm needs, put onto the machine of `facts`.
@@ -90,14 +125,8 @@ pub struct Intent<'a> {
 /// # Errors
 /// The machine is somebody else's, is not fit, or runs another version; the release lacks something.
 pub fn prepare(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, MachineError> {
-    free_or_own(facts)?;
+    check_machine(intent.kubernetes, facts)?;
     let version = intent.kubernetes.to_string();
-    if let Kubernetes::Sealock(node) = &facts.kubernetes
-        && node.joined
-        && let Some(found) = facts.components.get("kubelet").filter(|found| **found != version)
-    {
-        return Err(MachineError::OtherVersion { found: found.clone(), wanted: version });
-    }
     let asked = (intent.control_plane, intent.overrides);
     let failures = gate::of_machine(&facts.hostname, facts, asked, intent.kubernetes);
     if !failures.is_empty() {
@@ -112,14 +141,14 @@ pub fn prepare(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, Ma
         registry: intent.registry,
         images: intent.images,
         overrides: intent.overrides,
-        // Whoever types it stands before this one machine, and sees in the plan what changes.
-        running: None,
+        running: is_joined(facts).then_some(&facts.components),
     };
     let steps = prepare::alone(&wanted)?;
     let release = ReleaseId { number: intent.release.release.number, digest: intent.release.digest.clone() };
     Ok(MachinePlan {
         kubernetes: Some(version),
         release: Some(release),
+        site: Some(intent.site.clone()),
         deviations: intent.overrides.deviations(),
         steps,
         ..empty(Purpose::Prepare, facts)
@@ -154,11 +183,16 @@ pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
         machine_id: facts.machine_id.clone(),
         kubernetes: None,
         release: None,
+        site: None,
         leaves_etcd: None,
         deviations: Vec::new(),
         steps: Vec::new(),
         warnings: Vec::new(),
     }
+}
+
+fn is_joined(facts: &HostFacts) -> bool {
+    matches!(&facts.kubernetes, Kubernetes::Sealock(node) if node.joined)
 }
 
 /// Nobody's, or prepared here.

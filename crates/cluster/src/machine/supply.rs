@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use sealock_node::admission;
+use sealock_node::host::Host;
 use sealock_node::pull::Client;
 use sealock_node::request::Registry;
 use sealock_node::source::{Source, StoreCopy};
 use sealock_store::Published;
+use sealock_trust::Digest;
 use sealock_trust::site::SiteRoot;
 
 use super::error::MachineError;
@@ -47,6 +50,22 @@ impl Supply {
         let (release, file) = Published::open(&path, site.site_keys())?;
         let registry = registry_of(&site);
         Ok(Self { site, release, file, store: store.map(Path::to_owned), registry })
+    }
+
+    /// Makes sure that the site root is the site's own, before anything that it vouches for is used: by the one that the machine keeps, or
+    /// where it keeps none by `named`, the digest that was written down. Nothing is changed.
+    ///
+    /// # Errors
+    /// It is another one; or nothing tells.
+    pub fn check_site(&self, host: &dyn Host, named: Option<&Digest>) -> Result<(), MachineError> {
+        let found = self.site.fingerprint();
+        if let Some(named) = named.filter(|named| **named != found) {
+            return Err(MachineError::OtherSiteRoot { named: named.clone(), found });
+        }
+        if !admission::is_known(host, self.site.as_bytes())? && named.is_none() {
+            return Err(MachineError::UnnamedSiteRoot { site: self.site.id().to_string(), found });
+        }
+        Ok(())
     }
 
     /// Where bytes come from.

@@ -5,6 +5,7 @@ use sealock_cluster::spec::Overrides;
 use sealock_node::StepKind;
 use sealock_node::facts::{HostFacts, Kubernetes};
 use sealock_node::step::BY_ITSELF;
+use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
 use crate::fixture::{
@@ -21,12 +22,17 @@ fn overrides() -> Overrides {
     cluster(ONE_AND_ONE).spec().overrides.clone()
 }
 
+fn site() -> plan::SiteName {
+    plan::SiteName { id: "plant-7".into(), root: Digest::sha256(b"a site root") }
+}
+
 fn prepare(control_plane: bool, facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let intent = plan::Intent {
         kubernetes: "v1.36.3".parse().unwrap(),
         control_plane,
         images: &kubernetes_images(),
         release: &release(),
+        site: &site(),
         registry: &registry(),
         overrides: &overrides(),
     };
@@ -76,6 +82,7 @@ fn a_node_is_not_prepared_with_another_version_behind_its_back() {
         control_plane: false,
         images: &next_images(),
         release: &next_release(),
+        site: &site(),
         registry: &registry(),
         overrides: &overrides(),
     };
@@ -83,6 +90,23 @@ fn a_node_is_not_prepared_with_another_version_behind_its_back() {
     assert!(matches!(error, MachineError::OtherVersion { .. }), "{error}");
     facts.kubernetes = Kubernetes::None;
     plan::prepare(&intent, &facts).unwrap();
+}
+
+/// The stick has another release by now: what pods run on does not become another one under them.
+#[test]
+fn the_runtime_of_a_node_stays_what_it_is() {
+    let containerd = |facts: &HostFacts| {
+        let plan = prepare(false, facts).unwrap();
+        plan.steps.into_iter().find_map(|step| match step.action {
+            StepKind::Component(component) if component.name == "containerd" => Some(component.version),
+            _ => None,
+        })
+    };
+    let mut machine = facts(Kubernetes::None);
+    machine.components.insert("containerd".into(), "v2.4.2".into());
+    assert_eq!(containerd(&machine), Some("v2.4.10".into()));
+    machine.kubernetes = joined(BY_ITSELF);
+    assert_eq!(containerd(&machine), Some("v2.4.2".into()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sealock_node::request::{Event, EventKind, RUN_FORMAT, Secrets};
 use sealock_node::runner::{self, Run, RunError};
 use sealock_node::step::{Claim, File, Mode};
-use sealock_node::{RunRequest, Step, journal};
+use sealock_node::{RunRequest, Step, admission, journal};
 use sealock_store::release::{self, Cause, Release};
 use sealock_trust::dsse::Envelope;
 use sealock_trust::json::jcs;
@@ -155,6 +155,19 @@ fn a_stale_operator_another_site_and_an_unsigned_release_change_nothing() {
     twice.extend(steps());
     assert_eq!(code(run(&machine, &request(5, twice), &site, &site.release())), Some(Code::Format));
     assert_eq!(machine.tree(), before);
+}
+
+/// Who asks before anything is used that a site root vouches for.
+#[test]
+fn a_machine_knows_the_site_that_it_kept_and_no_other() {
+    let (machine, site, other) = (Machine::new(), Site::new(), Site::new());
+    let before = machine.tree();
+    assert!(!admission::is_known(&machine, other.root.as_bytes()).unwrap(), "whoever comes first could be anybody");
+    assert_eq!(machine.tree(), before, "to ask changes nothing");
+    run(&machine, &request(1, vec![]), &site, &site.release()).result.unwrap();
+    assert!(admission::is_known(&machine, site.root.as_bytes()).unwrap());
+    let refused = admission::is_known(&machine, other.root.as_bytes()).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::NotEnrolled));
 }
 
 #[test]

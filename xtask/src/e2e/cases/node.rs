@@ -67,8 +67,11 @@ pub fn from_a_stick(desk: &Desk) -> Result<()> {
     // A station that looks at a host leaves its binary there: so it does before, too.
     expect(&mut desk.station(&["cluster", "plan"]), 0, &[])?;
     let before = standing(desk)?;
-    refused_when_damaged(desk)?;
-    sealock(desk, &prepare(), 0, &["steps changed this machine"])?;
+    let site = site_root(desk)?;
+    let first = [&prepare()[..], &["--site-root-digest", &site]].concat();
+    refused_when_a_stranger_may_have_written_it(desk, &site)?;
+    refused_when_damaged(desk, &first)?;
+    sealock(desk, &first, 0, &["steps changed this machine", &site])?;
     sealock(desk, &prepare(), 0, &["nothing was to be changed"])?;
     sealock(desk, &[&prepare()[..], &["--dry-run"]].concat(), 0, &["0 of", "nothing was changed"])?;
     expect(&mut desk.station(&["cluster", "plan"]), 3, &["error[FOREIGN]", "sealock node prepare"])?;
@@ -90,6 +93,21 @@ fn prepare() -> Vec<&'static str> {
     let words = "node prepare --kubernetes v1.36.3 --control-plane --from /media/stick/store \
                  --site-root /media/stick/site-root.json --overrides /media/stick/overrides.yaml --yes";
     words.split_whitespace().collect()
+}
+
+/// The digest of the site root, as a person writes it down at the station.
+fn site_root(desk: &Desk) -> Result<String> {
+    let site: Value = serde_json::from_str(&story::text(&mut desk.station(&["site", "show", "-o", "json"]))?)?;
+    Ok(site["fingerprint"].as_str().context("the site has no fingerprint")?.to_owned())
+}
+
+/// All on a stick may be of one hand, and fit together: what it fits to is not believed from the stick.
+fn refused_when_a_stranger_may_have_written_it(desk: &Desk, site: &str) -> Result<()> {
+    let unknown = ["error[NOT_ENROLLED]", site, "--site-root-digest"];
+    sealock(desk, &prepare(), 3, &unknown)?;
+    let other = format!("sha256:{}", "1".repeat(64));
+    sealock(desk, &[&prepare()[..], &["--site-root-digest", &other]].concat(), 3, &["error[NOT_ENROLLED]", site])?;
+    is_bare(desk, MACHINE)
 }
 
 fn sealock(desk: &Desk, args: &[&str], code: i32, sentences: &[&str]) -> Result<String> {
@@ -117,13 +135,13 @@ fn on_stick(desk: &Desk, name: &str) -> PathBuf {
 }
 
 /// One byte of kubelet is another one: nothing of it is installed.
-fn refused_when_damaged(desk: &Desk) -> Result<()> {
+fn refused_when_damaged(desk: &Desk, prepare: &[&str]) -> Result<()> {
     let blob = kubelet(desk)?;
     let file = OpenOptions::new().read(true).write(true).open(&blob).context("kubelet on the stick")?;
     let mut byte = [0];
     file.read_exact_at(&mut byte, 4096)?;
     file.write_all_at(&[byte[0] ^ 1], 4096)?;
-    let refused = sealock(desk, &prepare(), 3, &["error[DIGEST]"]);
+    let refused = sealock(desk, prepare, 3, &["error[DIGEST]"]);
     file.write_all_at(&byte, 4096)?;
     refused?;
     let installed = desk.lab.root_of(MACHINE).join("usr/bin/kubelet");

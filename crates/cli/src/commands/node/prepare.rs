@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sealock_cluster::machine::{MachineError, Supply, kubernetes_images, plan};
 use sealock_cluster::spec::{KubernetesVersion, Overrides};
 use sealock_node::{Local, facts, runner};
+use sealock_trust::Digest;
 
 use super::carry_out::carry_out;
 use crate::context::Context;
@@ -34,6 +35,9 @@ pub struct PrepareArgs {
     /// The site root, as it was brought by hand
     #[arg(long, value_name = "FILE")]
     site_root: PathBuf,
+    /// The digest of the site root, as `sealock site show` prints it at the station; needed while this machine knows no site yet
+    #[arg(long, value_name = "DIGEST")]
+    site_root_digest: Option<Digest>,
     /// The signed release [default: the current one of --from]
     #[arg(long, value_name = "FILE", required_unless_present = "from")]
     release: Option<PathBuf>,
@@ -52,13 +56,18 @@ pub fn run(args: &PrepareArgs, context: &Context) -> Result<()> {
         supply.registry.address = address.to_string();
     }
     let overrides = overrides(args.overrides.as_deref())?;
-    let facts = facts::observe(&Local::new(), Path::new(runner::FOLDER))?;
+    let host = Local::new();
+    let facts = facts::observe(&host, Path::new(runner::FOLDER))?;
+    // Before kubeadm is taken out of the release, and run.
+    plan::check_machine(args.kubernetes, &facts)?;
+    supply.check_site(&host, args.site_root_digest.as_ref())?;
     let images = kubernetes_images(&supply, args.kubernetes, context.paths.state())?;
     let intent = plan::Intent {
         kubernetes: args.kubernetes,
         control_plane: args.control_plane,
         images: &images,
         release: &supply.release,
+        site: &plan::SiteName { id: supply.site.id().to_string(), root: supply.site.fingerprint() },
         registry: &supply.registry,
         overrides: &overrides,
     };
