@@ -4,6 +4,7 @@
 //! is to be done. What has to hold afterwards is looked at from outside of the program ([`invariants`]).
 
 mod applying;
+mod fault;
 mod invariants;
 mod journal;
 mod named;
@@ -15,8 +16,9 @@ use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
 
+use self::fault::{Fault, Proof};
 use self::report::Line;
-use self::table::{Fault, Proof, TABLE};
+use self::table::TABLE;
 use crate::lab::{Lab, Upstream};
 use crate::story::{self, Desk, STEPS};
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::fault::{Fault, Proof, Test};
 use super::report::Line;
-use super::table::{Fault, Proof, Test};
 use crate::tools::Judges;
 use crate::{interop, repo};
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::table::{Fault, Proof};
+use super::fault::{Fault, Proof};
 
 /// What came of one fault.
 pub(super) struct Line {

@@ -20,6 +20,7 @@ pub mod init;
 pub mod inspect;
 #[cfg(feature = "outside")]
 pub mod lock;
+mod machine_steps;
 pub mod node;
 #[cfg(feature = "outside")]
 pub mod parameters;

@@ -10,7 +10,7 @@ use crate::story::{Desk, output};
 
 const FULL: &str = "No space left on device";
 
-/// Puts what Sealock knows of the node onto a disk of its own that has no page left.
+/// Puts what Sealock knows of the node onto a disk of its own that has no page left: dd ends with an error, as it is to.
 const FILL: &str = "set -e
 mkdir -p /var/lib/.kept && cp -a /var/lib/sealock/. /var/lib/.kept/
 mount -t tmpfs -o size=1M,mode=0755 small /var/lib/sealock

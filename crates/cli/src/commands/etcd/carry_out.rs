@@ -1,17 +1,17 @@
 //! A plan for this machine's member: shown, asked for, carried out.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sealock_cluster::etcd::machine::{self, Happening, MachinePlan, Reach, Stage};
-use sealock_node::{EventKind, Local, runner};
+use sealock_node::{Local, runner};
 use serde::Serialize;
 
+use crate::commands::machine_steps;
 use crate::context::Context;
 use crate::error::Result;
 use crate::ui::{Live, took};
 
-const MACHINE: &str = "machine";
 const CLUSTER: &str = "cluster";
 
 /// What carrying a plan out came to.
@@ -54,20 +54,7 @@ pub fn carry_out(plan: &MachinePlan, reach: &Reach, question: &str, done: &str, 
 
 fn tell(live: &Live<'_>, plan: &MachinePlan, happening: &Happening<'_>) {
     match happening {
-        Happening::Step(event) => match &event.what {
-            EventKind::StepStarted { step } => live.begin(MACHINE, &words(plan, step)),
-            EventKind::StepDone { step, changed: true, duration_ms } => {
-                live.rest(MACHINE);
-                live.done(format_args!("{} ({})", words(plan, step), took(Duration::from_millis(*duration_ms))));
-            }
-            EventKind::StepDone { step, changed: false, .. } => live.detail(format_args!("= {}", words(plan, step))),
-            EventKind::StepFailed { step, .. } => {
-                live.rest(MACHINE);
-                live.note(format_args!("✗ {}", words(plan, step)));
-            }
-            EventKind::Progress { message, .. } => live.says(MACHINE, message),
-            _ => {}
-        },
+        Happening::Step(event) => machine_steps::tell(live, |step| words(plan, step), &event.what),
         Happening::ActBegins(act) => live.begin(CLUSTER, &act.to_string()),
         Happening::ActSays(_, text) => live.says(CLUSTER, text),
         Happening::ActDone(act, duration) => {

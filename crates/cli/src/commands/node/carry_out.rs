@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sealock_cluster::machine::{self, MachinePlan, Supply};
-use sealock_node::{Event, EventKind, Local, Probe, runner};
+use sealock_node::{Local, Probe, runner};
 use serde::Serialize;
 
+use crate::commands::machine_steps::tell;
 use crate::context::Context;
 use crate::error::Result;
-use crate::ui::{Live, count, took};
-
-const MACHINE: &str = "machine";
+use crate::ui::{count, took};
 
 /// What carrying a plan out came to.
 #[derive(Serialize)]
@@ -63,7 +62,9 @@ pub fn carry_out(
     }
     let changed = {
         let live = context.ui.live();
-        machine::carry_out(plan, supply, &host, Path::new(runner::FOLDER), &|event| tell(&live, plan, event))?
+        machine::carry_out(plan, supply, &host, Path::new(runner::FOLDER), &|event| {
+            tell(&live, |step| words(plan, step), &event.what);
+        })?
     };
     let text = match changed {
         0 => format!("{done}; nothing was to be changed"),
@@ -85,23 +86,6 @@ fn shown(plan: &MachinePlan, probes: &BTreeMap<String, Probe>) -> String {
     }
     text.push_str(&format!("{open} of {} steps are to be done; nothing was changed", plan.steps.len()));
     text
-}
-
-fn tell(live: &Live<'_>, plan: &MachinePlan, event: &Event) {
-    match &event.what {
-        EventKind::StepStarted { step } => live.begin(MACHINE, &words(plan, step)),
-        EventKind::StepDone { step, changed: true, duration_ms } => {
-            live.rest(MACHINE);
-            live.done(format_args!("{} ({})", words(plan, step), took(Duration::from_millis(*duration_ms))));
-        }
-        EventKind::StepDone { step, changed: false, .. } => live.detail(format_args!("= {}", words(plan, step))),
-        EventKind::StepFailed { step, .. } => {
-            live.rest(MACHINE);
-            live.note(format_args!("✗ {}", words(plan, step)));
-        }
-        EventKind::Progress { message, .. } => live.says(MACHINE, message),
-        _ => {}
-    }
 }
 
 fn words(plan: &MachinePlan, id: &str) -> String {
