@@ -109,13 +109,25 @@ pub(crate) fn size_of_file(path: &Path) -> Result<Option<u64>, StoreError> {
 pub(crate) fn open_file(path: &Path) -> Result<Option<(File, u64)>, StoreError> {
     let foreign = || StoreError::Foreign { path: path.to_owned() };
     match open_regular(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         // What O_NOFOLLOW answers to a symbolic link.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => Err(foreign()),
         Err(error) => Err(error).during("open", path),
         Ok((file, metadata)) if metadata.is_file() => Ok(Some((file, metadata.len()))),
         Ok(_) => Err(foreign()),
     }
+}
+
+/// The bytes of the regular file at `path`, `limit` at most; nothing where there is none. A store may be a copy that a stranger made: a
+/// pipe would never end, and a device neither.
+///
+/// # Errors
+/// [`StoreError::Foreign`] where it is no regular file, or a longer one.
+pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let Some((file, size)) = open_file(path)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).during("read", path)?;
+    if size > limit { Err(StoreError::Foreign { path: path.to_owned() }) } else { Ok(Some(bytes)) }
 }
 
 fn open_regular(path: &Path) -> io::Result<(File, fs::Metadata)> {

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use crate::error::{IoContext, StoreError};
 use crate::layout::Layout;
 
@@ -33,7 +35,13 @@ pub(crate) fn release_link(number: u64) -> PathBuf {
 
 /// The bytes of the release file at `path`.
 pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let file = File::open(path).during("open", path)?;
+    // A pipe in its place is waited for by nobody.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).during("open", path)?;
+    let file = File::from(file);
+    if !file.metadata().during("look at", path)?.is_file() {
+        return Err(StoreError::ReleaseFormat { path: path.to_owned(), problem: "it is no regular file".into() });
+    }
     let mut bytes = Vec::new();
     file.take(LONGEST_RELEASE + 1).read_to_end(&mut bytes).during("read", path)?;
     if bytes.len() as u64 > LONGEST_RELEASE {
@@ -41,4 +49,31 @@ pub(crate) fn read_bounded(path: &Path) -> Result<Vec<u8>, StoreError> {
         return Err(StoreError::ReleaseFormat { path: path.to_owned(), problem });
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attack_a_pipe_in_the_place_of_a_release_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("current");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, Mode::RWXU).unwrap();
+        assert!(matches!(read_bounded(&path).unwrap_err(), StoreError::ReleaseFormat { .. }));
+    }
+
+    #[test]
+    fn attack_a_store_whose_format_never_ends_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let format = folder.path().join("format");
+        std::os::unix::fs::symlink("/dev/zero", &format).unwrap();
+        assert!(matches!(crate::Store::open(folder.path()).unwrap_err(), StoreError::Foreign { .. }));
+        fs::remove_file(&format).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &format, Mode::RWXU).unwrap();
+        assert!(matches!(crate::Store::open(folder.path()).unwrap_err(), StoreError::Foreign { .. }));
+        fs::remove_file(&format).unwrap();
+        fs::write(&format, vec![b'x'; 1 << 20]).unwrap();
+        assert!(matches!(crate::Store::open(folder.path()).unwrap_err(), StoreError::Foreign { .. }));
+    }
 }

@@ -9,13 +9,16 @@ use rustix::fs::statvfs;
 use sealock_trust::Digest;
 use sealock_trust::format;
 
-use crate::blob::{Blob, Place, open_file, size_of_file};
+use crate::blob::{Blob, Place, open_file, read_file, size_of_file};
 use crate::durable::{ensure_folder, replace_file};
 use crate::error::{IoContext, StoreError};
 use crate::layout::{ALGORITHMS, FORMAT, Layout};
 use crate::lent::Lenders;
 use crate::lock::StoreLock;
 use crate::{operations, reserve};
+
+/// What says that a folder is a store is one line, far shorter than this; in bytes.
+const LONGEST_FORMAT: u64 = 4096;
 
 /// All accepted blobs of a site, and the releases that select from them.
 ///
@@ -53,12 +56,9 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let layout = Layout { root: path.to_owned() };
         let file = layout.format();
-        let found = match fs::read_to_string(&file) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(StoreError::NotAStore { path: path.to_owned() });
-            }
-            result => result.during("read", &file)?,
-        };
+        let not_a_store = || StoreError::NotAStore { path: path.to_owned() };
+        let found = read_file(&file, LONGEST_FORMAT)?.ok_or_else(not_a_store)?;
+        let found = String::from_utf8_lossy(&found);
         let unknown = |source| StoreError::UnknownFormat { path: path.to_owned(), source };
         format::STORE.check(found.trim_end()).map_err(unknown)?;
         Ok(Self { layout, lenders: Arc::default() })

@@ -123,6 +123,9 @@ pub enum MachineError {
     /// The etcd member of the control plane here cannot be asked.
     #[error("whether others count on the etcd member of this machine cannot be told")]
     MemberUnknown(#[source] Box<EtcdError>),
+    /// Which member is on this machine is not known.
+    #[error("which etcd member is on this machine cannot be told: {0}")]
+    MemberNotFound(String),
     /// kubeadm says no.
     #[error("kubeadm does not say which images it needs: {said}")]
     Kubeadm {
@@ -214,6 +217,9 @@ impl MachineError {
                 "Only a machine that is no node yet is prepared with another version. Reset it first, or give the cluster to a station: `sealock cluster upgrade`.",
             ),
             Self::OwnEtcd { .. } => Some("`sealock etcd reset` takes it away first; its data stays aside."),
+            Self::MemberNotFound(_) => Some(
+                "Look with `etcdctl member list` on another control plane. Where nobody counts on the member any more: --skip-etcd-member.",
+            ),
             Self::MemberUnknown(_) => Some(
                 "Start kubelet and containerd, so that etcd answers. Where its cluster is lost, or has removed the member: --skip-etcd-member.",
             ),

@@ -39,13 +39,12 @@ impl fmt::Display for EtcdMember {
 /// etcd does not answer, or its quorum would be lost.
 pub async fn etcd_member(host: &dyn Host) -> Result<Option<EtcdMember>, MachineError> {
     let Some(manifest) = host::read_text(host, MANIFEST)? else { return Ok(None) };
-    let Some(peer_url) = manifest.lines().find_map(|line| Some(line.split_once(PEER_URL)?.1.trim().to_owned())) else {
-        return Ok(None);
-    };
+    let peer_url = peer_url_in(&manifest)?;
     let unknown = |error| MachineError::MemberUnknown(Box::new(error));
     let own = OWN.parse::<Endpoint>().map_err(unknown)?;
     let survey = etcd(host, vec![own])?.survey().await.map_err(unknown)?;
-    let Some(member) = survey.membership.at(&peer_url) else { return Ok(None) };
+    let not_listed = || MachineError::MemberNotFound(format!("its cluster lists no member at {peer_url}"));
+    let member = survey.membership.at(&peer_url).ok_or_else(not_listed)?;
     match quorum::may_remove(&survey, member.id) {
         Err(Refusal::LastVoter(_)) => Ok(None),
         allowed => {
@@ -53,6 +52,12 @@ pub async fn etcd_member(host: &dyn Host) -> Result<Option<EtcdMember>, MachineE
             Ok(Some(EtcdMember { id: member.id, others: others(&survey, member.id), peer_url }))
         }
     }
+}
+
+/// Where kubeadm told the member's peers to reach it.
+fn peer_url_in(manifest: &str) -> Result<String, MachineError> {
+    let found = manifest.lines().find_map(|line| Some(line.split_once(PEER_URL)?.1.trim().to_owned()));
+    found.ok_or_else(|| MachineError::MemberNotFound(format!("{MANIFEST} names no peer URL")))
 }
 
 impl EtcdMember {
@@ -94,4 +99,18 @@ fn etcd(host: &dyn Host, seeds: Vec<Endpoint>) -> Result<Etcd, MachineError> {
         key: Zeroizing::new(read("healthcheck-client.key")?),
     };
     Ok(Etcd::new(&Endpoints { seeds, credentials: Some(credentials) })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A member that is not found is not taken for one on which nobody counts.
+    #[test]
+    fn a_manifest_without_a_peer_url_is_told() {
+        let url = "    - --initial-advertise-peer-urls=https://10.77.0.11:2380\n    - --name=cp1\n";
+        assert_eq!(peer_url_in(url).unwrap(), "https://10.77.0.11:2380");
+        let error = peer_url_in("    - --name=cp1\n").unwrap_err();
+        assert!(error.to_string().contains(MANIFEST) && error.hint().is_some(), "{error}");
+    }
 }

@@ -27,7 +27,7 @@ pub(crate) use keep::put_away;
 pub use migrate::{Migrated, Migration};
 pub use offer::Offer;
 
-use crate::blob::{Blob, Place, open_file, size_of_file};
+use crate::blob::{Blob, Place, open_file, read_file, size_of_file};
 use crate::error::{IoContext, StoreError};
 use crate::gc::Amount;
 use crate::layout::{BUNDLE_END, Layout, WITHDRAWN_END, digest_of_name};
@@ -232,12 +232,12 @@ pub(crate) fn foreign(layout: &Layout) -> Result<Vec<std::path::PathBuf>, StoreE
     Ok(found)
 }
 
+/// No list of what a bundle does not lend any more is longer, in bytes: two million digests.
+const LONGEST_WITHDRAWN: u64 = 256 << 20;
+
 /// The digests in the list at `path`. A line that a power loss has torn is none.
 fn read_withdrawn(path: &Path) -> Result<HashSet<Digest>, StoreError> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        result => result.during("read", path)?,
-    };
+    let Some(bytes) = read_file(path, LONGEST_WITHDRAWN)? else { return Ok(HashSet::new()) };
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     Ok(lines.filter_map(|line| line.parse().ok()).collect())
 }
