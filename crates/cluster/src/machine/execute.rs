@@ -28,6 +28,19 @@ pub fn probe(plan: &MachinePlan, host: &dyn Host) -> Result<BTreeMap<String, Pro
     Ok(found.into_inner())
 }
 
+/// Nothing that is not Sealock's stands in the way of `plan`. Nothing is changed.
+///
+/// # Errors
+/// [`MachineError::InTheWay`]; the machine refuses.
+pub fn check_free(plan: &MachinePlan, host: &dyn Host) -> Result<(), MachineError> {
+    let in_the_way = probe(plan, host)?.into_values().filter_map(|probe| match probe {
+        Probe::Foreign { found } => Some(found),
+        _ => None,
+    });
+    let found: Vec<String> = in_the_way.collect();
+    if found.is_empty() { Ok(()) } else { Err(MachineError::InTheWay { found }) }
+}
+
 /// Carries `plan` out, and answers how many steps changed the machine. Run again after it was cut off, it looks at everything anew,
 /// and does what is missing. What is not Sealock's is refused before anything is changed.
 ///
@@ -40,14 +53,7 @@ pub fn carry_out(
     folder: &Path,
     tell: &dyn Fn(&Event),
 ) -> Result<usize, MachineError> {
-    let in_the_way = probe(plan, host)?.into_values().filter_map(|probe| match probe {
-        Probe::Foreign { found } => Some(found),
-        _ => None,
-    });
-    let found: Vec<String> = in_the_way.collect();
-    if !found.is_empty() {
-        return Err(MachineError::InTheWay { found });
-    }
+    check_free(plan, host)?;
     let generation = fence::current(folder)?.map_or(1, |fence| fence.generation + 1);
     let mut request = request(plan, generation)?;
     let changed = Cell::new(0);

@@ -12,7 +12,7 @@ mod status;
 mod supply;
 
 pub use error::MachineError;
-pub use execute::{carry_out, probe};
+pub use execute::{carry_out, check_free, probe};
 pub use images::kubernetes_images;
 pub use member::{EtcdMember, etcd_member};
 pub use plan::{MachinePlan, Purpose};

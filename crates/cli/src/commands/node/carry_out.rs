@@ -57,6 +57,8 @@ pub fn carry_out(
     context.ui.confirm(question)?;
     let started = Instant::now();
     if let Some(member) = &plan.leaves_etcd {
+        // Once it has left, the machine has to follow.
+        machine::check_free(plan, &host)?;
         context.runtime()?.block_on(member.leave(&host))?;
         context.ui.done(format_args!("{member} has left its etcd"));
     }
