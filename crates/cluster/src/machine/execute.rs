@@ -10,6 +10,7 @@ use sealock_node::{Event, EventKind, Probe, fence, runner};
 use sealock_trust::Digest;
 
 use super::error::MachineError;
+use super::member::EtcdMember;
 use super::plan::MachinePlan;
 use super::supply::Supply;
 
@@ -41,12 +42,16 @@ pub fn check_free(plan: &MachinePlan, host: &dyn Host) -> Result<(), MachineErro
     if found.is_empty() { Ok(()) } else { Err(MachineError::InTheWay { found }) }
 }
 
+/// The id under which the journal has that a member leaves its etcd.
+const LEAVES: &str = "etcd/leave";
+
 /// Carries `plan` out, and answers how many steps changed the machine. Run again after it was cut off, it looks at everything anew,
-/// and does what is missing. What is not Sealock's is refused before anything is changed.
+/// and does what is missing. What is not Sealock's is refused before anything is changed, and no member leaves its etcd before the
+/// machine is held and its journal is open.
 ///
 /// # Errors
 /// The first thing that failed.
-pub fn carry_out(
+pub async fn carry_out(
     plan: &MachinePlan,
     supply: Option<&Supply>,
     host: &dyn Host,
@@ -64,7 +69,16 @@ pub fn carry_out(
         tell(&event);
     };
     match supply {
-        None => runner::run_alone(&request, host, folder, &hear)?,
+        None => {
+            let mut begun = runner::Begun::begin(&request, folder)?;
+            let (before, after) = plan.steps.split_at(plan.before_leaving().len());
+            begun.steps(before, host, (&Secrets::default(), &hear))?;
+            if let Some(member) = &plan.leaves_etcd {
+                leave(member, host, &mut begun).await?;
+            }
+            begun.steps(after, host, (&Secrets::default(), &hear))?;
+            begun.finish()?;
+        }
         Some(supply) => {
             request.registry = Some(supply.registry.clone());
             let run = runner::Run {
@@ -78,6 +92,16 @@ pub fn carry_out(
         }
     }
     Ok(changed.get())
+}
+
+/// Once it has left, the machine has to follow.
+async fn leave(member: &EtcdMember, host: &dyn Host, begun: &mut runner::Begun) -> Result<(), MachineError> {
+    begun.intend(LEAVES)?;
+    let left = member.leave(host).await;
+    let recorded = begun.asked(LEAVES, left.as_ref().err().map(ToString::to_string));
+    // The error itself counts for more than that the journal could not take it.
+    left?;
+    Ok(recorded?)
 }
 
 fn request(plan: &MachinePlan, generation: u64) -> Result<RunRequest, MachineError> {

@@ -14,7 +14,7 @@ mod supply;
 pub use error::MachineError;
 pub use execute::{carry_out, check_free, probe};
 pub use images::kubernetes_images;
-pub use member::{EtcdMember, etcd_member};
+pub use member::{EtcdMember, data_aside, etcd_member};
 pub use plan::{MachinePlan, Purpose};
 pub use status::{Status, status};
 pub use supply::Supply;

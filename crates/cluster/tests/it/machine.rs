@@ -1,10 +1,17 @@
 //! A machine by itself: the plan that prepares it, and the plan that gives it back.
 
-use sealock_cluster::machine::{MachineError, MachinePlan, plan};
+use std::net::TcpListener;
+use std::path::Path;
+
+use sealock_cluster::machine::plan::EtcdFate;
+use sealock_cluster::machine::{EtcdMember, MachineError, MachinePlan, carry_out, plan};
 use sealock_cluster::spec::Overrides;
-use sealock_node::StepKind;
 use sealock_node::facts::{HostFacts, Kubernetes};
-use sealock_node::step::BY_ITSELF;
+use sealock_node::fence::{Fence, FenceError};
+use sealock_node::host::Local;
+use sealock_node::runner::RunError;
+use sealock_node::step::{BY_ITSELF, SetAside};
+use sealock_node::{StepKind, journal};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
@@ -64,7 +71,7 @@ fn whoevers_machine_it_is_is_asked_first() {
     let evidence = vec!["/var/lib/docker".to_owned()];
     let foreign = facts(Kubernetes::Foreign { evidence });
     for (facts, words) in [(foreign, "/var/lib/docker"), (facts(joined("plant-7")), "cluster plant-7")] {
-        for refused in [prepare(true, &facts), plan::reset(&facts, None)] {
+        for refused in [prepare(true, &facts), plan::reset(&facts, EtcdFate::Absent)] {
             let error = refused.unwrap_err();
             assert_eq!(error.code(), Some(Code::Foreign));
             assert!(error.to_string().contains(words) && error.hint().is_some(), "{error}");
@@ -120,5 +127,97 @@ fn a_machine_that_is_not_fit_is_told_what_it_lacks() {
 
 #[test]
 fn who_gives_back_a_node_is_told_what_goes_with_it() {
-    insta::assert_snapshot!(plan::reset(&facts(joined(BY_ITSELF)), None).unwrap());
+    insta::assert_snapshot!(plan::reset(&facts(joined(BY_ITSELF)), EtcdFate::Absent).unwrap());
+}
+
+#[test]
+fn data_that_nobody_may_delete_goes_aside() {
+    let aside = SetAside { path: "/var/lib/etcd".into(), name: "etcd.2026-11-27T09-00-00Z".into() };
+    insta::assert_snapshot!(plan::reset(&facts(joined(BY_ITSELF)), EtcdFate::KeptAside(aside)).unwrap());
+}
+
+/// A machine below a folder, whose member is to leave an etcd that only listens.
+struct Leaving {
+    root: tempfile::TempDir,
+    others: TcpListener,
+    plan: MachinePlan,
+}
+
+impl Leaving {
+    fn new() -> Self {
+        let others = TcpListener::bind("127.0.0.1:0").unwrap();
+        others.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", others.local_addr().unwrap());
+        let member =
+            EtcdMember { id: "8e9e".parse().unwrap(), peer_url: "https://10.77.0.11:2380".into(), others: vec![url] };
+        let plan = plan::reset(&facts(joined(BY_ITSELF)), EtcdFate::Leaves(member)).unwrap();
+        Self { root: tempfile::tempdir().unwrap(), others, plan }
+    }
+
+    fn folder(&self) -> std::path::PathBuf {
+        self.root.path().join("var/lib/sealock/node")
+    }
+
+    fn reset(&self) -> MachineError {
+        let (host, folder) = (Local::rooted(self.root.path()), self.folder());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let run = async {
+            let reset = carry_out(&self.plan, None, &host, &folder, &|_| {});
+            tokio::select! {
+                done = reset => done.map(drop),
+                () = self.is_asked() => Err(MachineError::MemberNotFound("the others are asked".into())),
+            }
+        };
+        runtime.block_on(run).unwrap_err()
+    }
+
+    /// Ends when somebody connects.
+    async fn is_asked(&self) {
+        let listener = tokio::net::TcpListener::from_std(self.others.try_clone().unwrap()).unwrap();
+        listener.accept().await.unwrap();
+    }
+
+    fn nobody_has_asked(&self) -> bool {
+        self.others.accept().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    }
+}
+
+#[test]
+fn no_member_leaves_while_another_run_holds_the_machine() {
+    let leaving = Leaving::new();
+    let held = Fence::claim(&leaving.folder(), 1, "this machine").unwrap();
+    let refused = leaving.reset();
+    let MachineError::Run(error) = &refused else { panic!("{refused}") };
+    assert!(matches!(**error, RunError::Fence(FenceError::Busy)), "{error}");
+    assert!(leaving.nobody_has_asked());
+    drop(held);
+    assert_eq!(leaving.reset().to_string(), MachineError::MemberNotFound("the others are asked".into()).to_string());
+}
+
+#[test]
+fn no_member_leaves_where_the_journal_is_damaged() {
+    let leaving = Leaving::new();
+    let plan = Digest::sha256(&serde_json::to_vec(&leaving.plan).unwrap());
+    let path = leaving.folder().join("journal").join(plan.hex());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, b"not a journal of this or any other plan").unwrap();
+    let refused = leaving.reset();
+    let MachineError::Run(error) = &refused else { panic!("{refused}") };
+    assert!(matches!(**error, RunError::Journal(_)), "{error}");
+    assert!(leaving.nobody_has_asked());
+}
+
+/// Whom to ask is written down, and that they are asked, before anything of it happens.
+#[test]
+fn a_leaving_that_is_cut_off_is_in_the_journal() {
+    let leaving = Leaving::new();
+    leaving.reset();
+    let records = |path: &Path| journal::read(path).unwrap();
+    let files = std::fs::read_dir(leaving.folder().join("journal")).unwrap();
+    let all: Vec<String> =
+        files.flat_map(|file| records(&file.unwrap().path())).map(|record| format!("{:?}", record.what)).collect();
+    let place = |words: &str| all.iter().position(|record| record.contains(words)).unwrap_or_else(|| panic!("{all:?}"));
+    assert!(place("Done { step: \"etcd/others\"") < place("Intent { step: \"etcd/leave\""), "{all:?}");
+    let remembered = leaving.root.path().join("var/lib/sealock/node/plane-etcd-others");
+    assert!(std::fs::read_to_string(remembered).unwrap().starts_with("http://127.0.0.1:"));
 }
