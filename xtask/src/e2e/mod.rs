@@ -10,6 +10,7 @@ mod components;
 mod expect;
 mod kept;
 mod machines;
+mod one_machine;
 mod own_etcd;
 mod rescue;
 mod restore;
@@ -82,6 +83,7 @@ const SCENARIOS: &[Scenario] = &[
     across_the_gap::SCENARIO,
     three_control_planes::SCENARIO,
     own_etcd::SCENARIO,
+    one_machine::SCENARIO,
     upgrade::SCENARIO,
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,

@@ -10,8 +10,8 @@ use sealock_node::{Event, EventKind, Probe, fence, runner};
 use sealock_trust::Digest;
 
 use super::error::MachineError;
-use super::member::EtcdMember;
-use super::plan::MachinePlan;
+use super::member::await_vote;
+use super::plan::{MachinePlan, Purpose};
 use super::supply::Supply;
 
 /// What the machine says about each step of `plan`, by its id. Nothing is changed.
@@ -32,18 +32,35 @@ pub fn probe(plan: &MachinePlan, host: &dyn Host) -> Result<BTreeMap<String, Pro
 /// Nothing that is not Sealock's stands in the way of `plan`. Nothing is changed.
 ///
 /// # Errors
-/// [`MachineError::InTheWay`]; the machine refuses.
+/// [`MachineError::InTheWay`], [`MachineError::MadeOtherwise`]; the machine refuses.
 pub fn check_free(plan: &MachinePlan, host: &dyn Host) -> Result<(), MachineError> {
     let in_the_way = probe(plan, host)?.into_values().filter_map(|probe| match probe {
         Probe::Foreign { found } => Some(found),
         _ => None,
     });
-    let found: Vec<String> = in_the_way.collect();
-    if found.is_empty() { Ok(()) } else { Err(MachineError::InTheWay { found }) }
+    let mut found: Vec<String> = in_the_way.collect();
+    // Each phase of kubeadm says the same.
+    found.dedup();
+    match plan.purpose {
+        _ if found.is_empty() => Ok(()),
+        Purpose::Init | Purpose::Join => Err(MachineError::MadeOtherwise { found }),
+        Purpose::Prepare | Purpose::Reset => Err(MachineError::InTheWay { found }),
+    }
 }
 
 /// The id under which the journal has that a member leaves its etcd.
 const LEAVES: &str = "etcd/leave";
+/// The id under which it has that the machine's own member votes.
+const VOTES: &str = "etcd/vote";
+
+/// What a plan is carried out with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Means<'a> {
+    /// Where steps fetch from, where they do.
+    pub supply: Option<&'a Supply>,
+    /// What steps ask for that stands in no plan.
+    pub secrets: Option<&'a Secrets>,
+}
 
 /// Carries `plan` out, and answers how many steps changed the machine. Run again after it was cut off, it looks at everything anew,
 /// and does what is missing. What is not Sealock's is refused before anything is changed, and no member leaves its etcd before the
@@ -53,7 +70,7 @@ const LEAVES: &str = "etcd/leave";
 /// The first thing that failed.
 pub async fn carry_out(
     plan: &MachinePlan,
-    supply: Option<&Supply>,
+    means: Means<'_>,
     host: &dyn Host,
     folder: &Path,
     tell: &dyn Fn(&Event),
@@ -68,15 +85,20 @@ pub async fn carry_out(
         }
         tell(&event);
     };
-    match supply {
+    let none = Secrets::default();
+    let secrets = means.secrets.unwrap_or(&none);
+    match means.supply {
         None => {
             let mut begun = runner::Begun::begin(&request, folder)?;
             let (before, after) = plan.steps.split_at(plan.before_leaving().len());
-            begun.steps(before, host, (&Secrets::default(), &hear))?;
+            begun.steps(before, host, (secrets, &hear))?;
             if let Some(member) = &plan.leaves_etcd {
-                leave(member, host, &mut begun).await?;
+                asked(&mut begun, LEAVES, member.leave(host)).await?;
             }
-            begun.steps(after, host, (&Secrets::default(), &hear))?;
+            begun.steps(after, host, (secrets, &hear))?;
+            if plan.awaits_vote {
+                asked(&mut begun, VOTES, await_vote(host)).await?;
+            }
             begun.finish()?;
         }
         Some(supply) => {
@@ -86,7 +108,7 @@ pub async fn carry_out(
                 site_root: supply.site.as_bytes(),
                 release: &supply.file,
                 store: supply.store.as_deref(),
-                secrets: &Secrets::default(),
+                secrets,
             };
             runner::run(run, host, folder, &hear)?;
         }
@@ -94,13 +116,17 @@ pub async fn carry_out(
     Ok(changed.get())
 }
 
-/// Once it has left, the machine has to follow.
-async fn leave(member: &EtcdMember, host: &dyn Host, begun: &mut runner::Begun) -> Result<(), MachineError> {
-    begun.intend(LEAVES)?;
-    let left = member.leave(host).await;
-    let recorded = begun.asked(LEAVES, left.as_ref().err().map(ToString::to_string));
+/// Has the journal hold that `ask` is begun, and what it came to.
+async fn asked(
+    begun: &mut runner::Begun,
+    id: &str,
+    ask: impl Future<Output = Result<(), MachineError>>,
+) -> Result<(), MachineError> {
+    begun.intend(id)?;
+    let answer = ask.await;
+    let recorded = begun.asked(id, answer.as_ref().err().map(ToString::to_string));
     // The error itself counts for more than that the journal could not take it.
-    left?;
+    answer?;
     Ok(recorded?)
 }
 

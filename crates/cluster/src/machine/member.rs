@@ -2,6 +2,7 @@
 //! does not leave.
 
 use std::fmt;
+use std::time::Duration;
 
 use sealock_node::Step;
 use sealock_node::host::{self, Host};
@@ -19,6 +20,8 @@ const OWN: &str = "https://127.0.0.1:2379";
 const PEER_URL: &str = "--initial-advertise-peer-urls=";
 const DATA_FLAG: &str = "--data-dir=";
 const DATA: &str = "/var/lib/etcd";
+/// How long a member may take to vote once kubeadm is through.
+const VOTES: Duration = Duration::from_secs(120);
 /// Where the others answer: cut off after etcd has ended here, the next run asks them whether the member is gone. Empty where there are no
 /// others.
 const OTHERS: &str = "/var/lib/sealock/node/plane-etcd-others";
@@ -55,11 +58,15 @@ pub async fn etcd_member(host: &dyn Host) -> Result<Option<EtcdMember>, MachineE
                 (Err(MachineError::MemberUnknown(silent)), Some(others)) if matches!(*silent, EtcdError::Silent(_)) => {
                     gone(host, &peer_url, &lines(&others)).await
                 }
-                (asked, _) => {
-                    let not_listed = format!("its cluster lists no member at {peer_url}");
-                    let found = member_in(&asked?, &peer_url)?;
-                    found.map(Some).ok_or(MachineError::MemberNotFound(not_listed))
-                }
+                (asked, remembered) => match (member_in(&asked?, &peer_url)?, remembered) {
+                    (Some(member), _) => Ok(Some(member)),
+                    // It has just left, and still answers.
+                    (None, Some(others)) => gone(host, &peer_url, &lines(&others)).await,
+                    (None, None) => {
+                        let not_listed = format!("its cluster lists no member at {peer_url}");
+                        Err(MachineError::MemberNotFound(not_listed))
+                    }
+                },
             }
         }
         // A reset that was cut off: the member had left before the manifest was taken away.
@@ -104,6 +111,32 @@ fn unknown(error: EtcdError) -> MachineError {
     MachineError::MemberUnknown(Box::new(error))
 }
 
+/// The etcd of the control plane on this machine is well: only then another member may come.
+///
+/// # Errors
+/// It is not, or does not answer.
+pub async fn check_etcd(host: &dyn Host) -> Result<(), MachineError> {
+    Ok(quorum::may_pause_each(&survey(host, &[OWN.to_owned()]).await?)?)
+}
+
+/// Waits until the member on this machine votes, and is well. kubeadm has added it without a vote and given it its vote: what counts is
+/// what the cluster says.
+///
+/// # Errors
+/// It does not; etcd does not answer.
+pub(super) async fn await_vote(host: &dyn Host) -> Result<(), MachineError> {
+    let manifest = host::read_text(host, MANIFEST)?.unwrap_or_default();
+    let peer_url = peer_url_in(&manifest)?;
+    let own = OWN.parse::<Endpoint>().map_err(MachineError::from)?;
+    let missing = |survey: &Survey| match survey.membership.at(&peer_url) {
+        None => Some(format!("the cluster lists no member at {peer_url}")),
+        Some(member) if member.learner => Some(format!("{member} has no vote yet")),
+        Some(member) => survey.state_of(member.id).and_then(|state| state.problem.clone()),
+    };
+    etcd(host, vec![own])?.await_survey("the member of this machine does not vote", VOTES, missing).await?;
+    Ok(())
+}
+
 /// Where the data of a member on this machine goes where nobody says that it may be deleted; `when` tells it from what went aside before.
 ///
 /// # Errors
@@ -121,7 +154,7 @@ fn peer_url_in(manifest: &str) -> Result<String, MachineError> {
     flag_in(manifest, PEER_URL).ok_or_else(|| MachineError::MemberNotFound(format!("{MANIFEST} names no peer URL")))
 }
 
-fn flag_in(manifest: &str, flag: &str) -> Option<String> {
+pub(super) fn flag_in(manifest: &str, flag: &str) -> Option<String> {
     manifest.lines().find_map(|line| Some(line.split_once(flag)?.1.trim().to_owned()))
 }
 

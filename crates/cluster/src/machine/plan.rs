@@ -15,7 +15,7 @@ use super::member::EtcdMember;
 use crate::plan::prepare::{self, Wanted};
 use crate::plan::{PlanError, ReleaseId, gate};
 use crate::release::ReleaseView;
-use crate::spec::{Deviation, KubernetesVersion, Overrides};
+use crate::spec::{Deviation, KubernetesVersion, Name, Overrides};
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +23,10 @@ use crate::spec::{Deviation, KubernetesVersion, Overrides};
 pub enum Purpose {
     /// All that kubeadm needs.
     Prepare,
+    /// The machine is the first control plane of a cluster.
+    Init,
+    /// The machine is a node of a cluster.
+    Join,
     /// The machine is what it was.
     Reset,
 }
@@ -40,6 +44,9 @@ pub struct MachinePlan {
     /// The Kubernetes version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<String>,
+    /// The cluster that the machine is a node of afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Name>,
     /// From which release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseId>,
@@ -49,6 +56,9 @@ pub struct MachinePlan {
     /// A member that leaves its etcd before the machine is given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves_etcd: Option<EtcdMember>,
+    /// Whether at the end the machine's own member of etcd is waited for, until it votes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_vote: bool,
     /// What is done differently from what Sealock would do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<Deviation>,
@@ -78,6 +88,9 @@ pub struct SiteName {
 
 impl fmt::Display for MachinePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(cluster), Some(version)) = (&self.cluster, &self.kubernetes) {
+            writeln!(f, "  cluster {cluster}, Kubernetes {version}")?;
+        }
         if let (Some(release), Some(site)) = (&self.release, &self.site) {
             writeln!(f, "  from release {} of site {} (site root {})", release.number, site.id, site.root)?;
         }
@@ -85,6 +98,9 @@ impl fmt::Display for MachinePlan {
         if let Some(member) = &self.leaves_etcd {
             let leaves = format!("{member} leaves its etcd, and another member confirms it");
             lines.insert(self.before_leaving().len(), leaves);
+        }
+        if self.awaits_vote {
+            lines.push("wait until this machine's member of etcd votes".to_owned());
         }
         for (n, line) in lines.iter().enumerate() {
             writeln!(f, "{:>3}  {line}", n + 1)?;
@@ -213,9 +229,11 @@ pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
         machine: facts.hostname.clone(),
         machine_id: facts.machine_id.clone(),
         kubernetes: None,
+        cluster: None,
         release: None,
         site: None,
         leaves_etcd: None,
+        awaits_vote: false,
         deviations: Vec::new(),
         steps: Vec::new(),
         warnings: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use sealock_cluster::machine::{self, MachinePlan, Supply};
+use sealock_cluster::machine::{self, MachinePlan, Means};
 use sealock_node::{Event, Local, Probe, runner};
 use serde::Serialize;
 
@@ -39,7 +39,7 @@ struct Looked<'a> {
 /// The answer is no; or the first thing that failed.
 pub fn carry_out(
     plan: &MachinePlan,
-    supply: Option<&Supply>,
+    means: Means<'_>,
     (question, done): (&str, &str),
     context: &Context,
 ) -> Result<()> {
@@ -59,7 +59,7 @@ pub fn carry_out(
     let changed = {
         let live = context.ui.live();
         let hear = |event: &Event| tell(&live, |step| words(plan, step), &event.what);
-        let run = machine::carry_out(plan, supply, &host, Path::new(runner::FOLDER), &hear);
+        let run = machine::carry_out(plan, means, &host, Path::new(runner::FOLDER), &hear);
         context.runtime()?.block_on(run)?
     };
     if let Some(member) = &plan.leaves_etcd {

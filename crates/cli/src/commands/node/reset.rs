@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sealock_cluster::etcd::machine as etcd;
 use sealock_cluster::machine::plan::{self, EtcdFate};
-use sealock_cluster::machine::{MachineError, data_aside, etcd_member};
+use sealock_cluster::machine::{MachineError, Means, data_aside, etcd_member};
 use sealock_node::facts::{self, Kubernetes};
 use sealock_node::step::BY_ITSELF;
 use sealock_node::{Local, runner};
@@ -43,5 +43,5 @@ pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
         (false, _) => EtcdFate::Absent,
     };
     let plan = plan::reset(&facts, etcd)?;
-    carry_out(&plan, None, ("Return this machine to what it was?", "this machine is what it was"), context)
+    carry_out(&plan, Means::default(), ("Return this machine to what it was?", "this machine is what it was"), context)
 }
