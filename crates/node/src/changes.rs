@@ -214,6 +214,11 @@ impl Changes {
     pub fn undo(&mut self, host: &dyn Host, subject: &Subject) -> Result<(), ChangesError> {
         let Some(change) = self.find(subject).cloned() else { return Ok(()) };
         give_back(host, &change)?;
+        self.forget(host, subject)
+    }
+
+    /// Forgets the record of `subject`, which stays as it is now.
+    pub fn forget(&mut self, host: &dyn Host, subject: &Subject) -> Result<(), ChangesError> {
         self.changes.retain(|change| change.subject != *subject);
         self.save(host)
     }

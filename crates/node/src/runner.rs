@@ -144,9 +144,80 @@ pub fn probe(request: &RunRequest, host: &dyn Host, events: &dyn Fn(Event)) -> R
 pub fn run_alone(request: &RunRequest, host: &dyn Host, folder: &Path, events: &dyn Fn(Event)) -> Result<(), RunError> {
     let secrets = Secrets::default();
     events(now(EventKind::RunStarted { steps: request.steps.len() }));
-    let result = carry_out((request, &secrets), host, folder, events, || Ok((BTreeSet::new(), None)));
+    let begun = || {
+        let mut begun = Begun::begin(request, folder)?;
+        begun.steps(&request.steps, host, (&secrets, events))?;
+        begun.finish()
+    };
+    let result = begun();
     events(now(EventKind::RunEnded { error: result.as_ref().err().map(RunError::failure) }));
     result
+}
+
+/// A run on a machine by itself that has begun. Until it is dropped the fence is held and the journal is open, so that something may be
+/// asked of others between two steps: nobody else changes this machine meanwhile, and what was asked stands beside the steps.
+#[derive(Debug)]
+pub struct Begun {
+    _fence: Fence,
+    journal: Journal,
+}
+
+impl Begun {
+    /// Takes the machine for `request`, and opens the journal of its plan in `folder`.
+    ///
+    /// # Errors
+    /// Another run is under way; the journal is damaged.
+    pub fn begin(request: &RunRequest, folder: &Path) -> Result<Self, RunError> {
+        check(request)?;
+        let fence = Fence::claim(folder, request.generation, &request.nonce)?;
+        let (mut journal, _) = Journal::open(&folder.join("journal"), &request.plan)?;
+        journal.append(Timestamp::now(), RecordKind::RunBegun { generation: request.generation })?;
+        Ok(Self { _fence: fence, journal })
+    }
+
+    /// Carries out `steps` in order. None of them may fetch anything.
+    ///
+    /// # Errors
+    /// The first that failed.
+    pub fn steps(
+        &mut self,
+        steps: &[Step],
+        host: &dyn Host,
+        (secrets, events): (&Secrets, &dyn Fn(Event)),
+    ) -> Result<(), RunError> {
+        let admitted = BTreeSet::new();
+        let mut run = Steps { host, source: None, admitted: &admitted, secrets, journal: &mut self.journal, events };
+        steps.iter().try_for_each(|step| run.carry_out(step))
+    }
+
+    /// What is called `id` is about to be asked of others.
+    ///
+    /// # Errors
+    /// The journal cannot take it: then it must not be asked.
+    pub fn intend(&mut self, id: &str) -> Result<(), RunError> {
+        Ok(self.journal.append(Timestamp::now(), RecordKind::Intent { step: id.to_owned() })?)
+    }
+
+    /// It was done and holds; or it failed, in these words.
+    ///
+    /// # Errors
+    /// The journal cannot take it.
+    pub fn asked(&mut self, id: &str, failed: Option<String>) -> Result<(), RunError> {
+        let step = id.to_owned();
+        let what = match failed {
+            None => RecordKind::Done { step },
+            Some(error) => RecordKind::Failed { step, error },
+        };
+        Ok(self.journal.append(Timestamp::now(), what)?)
+    }
+
+    /// All is done.
+    ///
+    /// # Errors
+    /// The journal cannot take it.
+    pub fn finish(mut self) -> Result<(), RunError> {
+        Ok(self.journal.append(Timestamp::now(), RecordKind::RunFinished)?)
+    }
 }
 
 /// Carries out the steps of `run` in order, under the fence and the journal in `folder`. The last event is
@@ -174,17 +245,14 @@ fn carry_out(
     events: &dyn Fn(Event),
     admit: impl FnOnce() -> Result<(BTreeSet<Digest>, Option<Source>), RunError>,
 ) -> Result<(), RunError> {
-    check(request)?;
-    let _fence = Fence::claim(folder, request.generation, &request.nonce)?;
-    let (mut journal, _) = Journal::open(&folder.join("journal"), &request.plan)?;
-    journal.append(Timestamp::now(), RecordKind::RunBegun { generation: request.generation })?;
+    let mut begun = Begun::begin(request, folder)?;
     let (admitted, source) = admit()?;
-    let mut steps =
-        Steps { host, source: source.as_ref(), admitted: &admitted, secrets, journal: &mut journal, events };
+    let journal = &mut begun.journal;
+    let mut steps = Steps { host, source: source.as_ref(), admitted: &admitted, secrets, journal, events };
     for step in &request.steps {
         steps.carry_out(step)?;
     }
-    Ok(journal.append(Timestamp::now(), RecordKind::RunFinished)?)
+    begun.finish()
 }
 
 struct Steps<'a> {

@@ -60,6 +60,8 @@ formats! {
     NODE_CLAIM = "node-claim" 1 . 0 reads [1], at "/format";
     /// Which operator a node listens to.
     NODE_FENCE = "node-fence" 1 . 0 reads [1], at "/format";
+    /// What a machine needs to join a cluster.
+    NODE_JOIN = "node-join" 1 . 0 reads [1], at "/format";
     /// What a node is asked to do.
     NODE_RUN = "node-run" 1 . 0 reads [1], at "/format";
     /// Steps for hosts, and what they are bound to.

@@ -11,6 +11,7 @@ mod etcd_static_pod;
 mod expect;
 mod kept;
 mod machines;
+mod one_machine;
 mod own_etcd;
 mod rescue;
 mod restore;
@@ -84,6 +85,7 @@ const SCENARIOS: &[Scenario] = &[
     three_control_planes::SCENARIO,
     own_etcd::SCENARIO,
     etcd_static_pod::SCENARIO,
+    one_machine::SCENARIO,
     upgrade::SCENARIO,
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,

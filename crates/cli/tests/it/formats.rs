@@ -16,6 +16,7 @@ use sealock_cluster::Plan;
 use sealock_cluster::apps::Revisions;
 use sealock_cluster::backup::Manifest as BackupTable;
 use sealock_cluster::backup::station::StationManifest as StationTable;
+use sealock_cluster::machine::JoinFile;
 use sealock_node::gap::{GapReport, GapRequest};
 use sealock_node::{HostFacts, RunRequest, fence, journal};
 use sealock_store::Store;
@@ -87,6 +88,7 @@ fn cases() -> Vec<Case> {
         case!(HOST_FACTS, "host-facts.json", plain, |bytes| looked::<HostFacts>(format::HOST_FACTS, bytes)),
         case!(GAP_REQUEST, "gap-request.json", plain, |bytes| looked::<GapRequest>(format::GAP_REQUEST, bytes)),
         case!(GAP_REPORT, "gap-report.json", plain, |bytes| looked::<GapReport>(format::GAP_REPORT, bytes)),
+        case!(NODE_JOIN, "node-join.json", plain, |bytes| done(JoinFile::from_json(bytes))),
         case!(NODE_RUN, "node-run.json", plain, |bytes| looked::<RunRequest>(format::NODE_RUN, bytes)),
         case!(NODE_FENCE, "node-fence.json", plain, node_fence),
         case!(JOURNAL, "journal", eighth_byte, node_journal),

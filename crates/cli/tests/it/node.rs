@@ -44,7 +44,7 @@ fn a_gap_request_of_another_version_is_refused() {
 fn what_a_person_may_do_is_in_the_help_and_what_a_station_does_is_not() {
     let help = Sandbox::new().must(&["node", "--help"]);
     let listed = |name: &str| help.lines().any(|line| line.trim_start().split(' ').next() == Some(name));
-    assert!(["prepare", "status", "reset"].into_iter().all(listed), "{help}");
+    assert!(["prepare", "init", "invite", "join", "status", "reset"].into_iter().all(listed), "{help}");
     let hidden = ["observe", "probe", "run", "gap", "local-proxy", "credential-provider", "backup", "unpack"];
     assert!(!hidden.into_iter().any(listed), "{help}");
 }
@@ -64,4 +64,26 @@ fn a_site_root_that_is_none_is_refused() {
     std::fs::create_dir(sandbox.join("store")).expect("a folder");
     let prepare = ["node", "prepare", "--kubernetes", "v1.36.3", "--site-root", "site-root.json", "--from", "store"];
     insta::assert_snapshot!(sandbox.see(&prepare));
+}
+
+#[test]
+fn a_join_file_that_is_none_is_refused_and_not_repeated() {
+    let sandbox = Sandbox::new();
+    let file = r#"{"format":"node-join/1.0","cluster":"c","kubernetes":"v1.36.3","endpoint":"a:1","caHash":"sha256:x",
+                   "token":"hunter2","expires":"2026-11-28T09:00:00Z"}"#;
+    sandbox.write("join.json", file);
+    let seen = sandbox.see(&["node", "join", "--join-file", "join.json"]);
+    assert!(!seen.contains("hunter2"), "{seen}");
+    insta::assert_snapshot!(seen);
+    sandbox.write("later.json", r#"{"format":"node-join/2.0"}"#);
+    insta::assert_snapshot!(sandbox.see(&["node", "join", "--join-file", "later.json"]));
+}
+
+/// Nothing is made that could not be written down.
+#[test]
+fn a_join_file_takes_no_other_files_place() {
+    let sandbox = Sandbox::new();
+    sandbox.write("join.json", "mine");
+    insta::assert_snapshot!(sandbox.see(&["node", "invite", "--join-file", "join.json"]));
+    insta::assert_snapshot!(sandbox.see(&["node", "init", "--join-file", "join.json"]));
 }

@@ -15,6 +15,7 @@ use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 use sealock_trust::site::SiteRootError;
 
+use super::join_file::JoinFileError;
 use crate::etcd::EtcdError;
 use crate::etcd::quorum::Refusal;
 use crate::plan::PlanError;
@@ -106,6 +107,12 @@ pub enum MachineError {
         /// What was found.
         found: Vec<String>,
     },
+    /// The machine is a node by another configuration.
+    #[error("this machine was made a node in another way: {}", .found.join("; "))]
+    MadeOtherwise {
+        /// What was found.
+        found: Vec<String>,
+    },
     /// The machine is a node with another version.
     #[error("this machine is a node that runs Kubernetes {found}, and {wanted} was asked for")]
     OtherVersion {
@@ -126,6 +133,46 @@ pub enum MachineError {
     /// Which member is on this machine is not known.
     #[error("which etcd member is on this machine cannot be told: {0}")]
     MemberNotFound(String),
+    /// The machine was not prepared for this.
+    #[error("this machine is not prepared for it: {lacks}")]
+    NotPrepared {
+        /// What it lacks.
+        lacks: String,
+    },
+    /// The machine was prepared for another version than its cluster has.
+    #[error("this machine is prepared for Kubernetes {found}, and the cluster runs {wanted}")]
+    PreparedForOther {
+        /// What it is prepared for.
+        found: String,
+        /// What the cluster runs.
+        wanted: String,
+    },
+    /// It is a node already, and came to it in another way.
+    #[error("this machine is a node of a cluster already")]
+    AlreadyNode,
+    /// Nobody here speaks for a cluster.
+    #[error("no complete control plane that `sealock node` has set up is on this machine")]
+    NoPlane,
+    /// Further control planes would not be reached without the first one.
+    #[error("the cluster is reached at {endpoint}, which is this machine's own address")]
+    OwnEndpoint {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// The file by which a machine joins.
+    #[error("the join file is refused")]
+    JoinFile(#[from] JoinFileError),
+    /// What was asked for makes no sense.
+    #[error("{}: {}", flag(.0), .0.problem)]
+    Terms(#[from] SpecError),
+    /// A program says no.
+    #[error("{program} refuses: {said}")]
+    Refused {
+        /// Which.
+        program: String,
+        /// What it says.
+        said: String,
+    },
     /// kubeadm says no.
     #[error("kubeadm does not say which images it needs: {said}")]
     Kubeadm {
@@ -142,8 +189,8 @@ pub enum MachineError {
         /// What it said.
         source: io::Error,
     },
-    /// The plan cannot be written.
-    #[error("the plan cannot be written")]
+    /// A plan or a join file cannot be written.
+    #[error("this cannot be written as JSON")]
     Unwritable(#[source] serde_json::Error),
 }
 
@@ -171,7 +218,14 @@ impl MachineError {
             }
             // What a blob's reader says when the content is not what its digest promised.
             Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => Some(Code::Digest),
-            Self::OtherVersion { .. } | Self::Overrides { .. } => Some(Code::Spec),
+            Self::AlreadyNode | Self::MadeOtherwise { .. } => Some(Code::Foreign),
+            Self::NotPrepared { .. } | Self::NoPlane => Some(Code::Preflight),
+            Self::OtherVersion { .. }
+            | Self::PreparedForOther { .. }
+            | Self::OwnEndpoint { .. }
+            | Self::Terms(_)
+            | Self::Overrides { .. } => Some(Code::Spec),
+            Self::JoinFile(error) => Some(error.code()),
             _ => None,
         }
     }
@@ -179,7 +233,7 @@ impl MachineError {
     /// Whether trying again may help.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::MemberUnknown(_) => true,
+            Self::MemberUnknown(_) | Self::Refused { .. } => true,
             Self::Etcd(error) => error.can_retry(),
             Self::Pull(error) => matches!(error, PullError::Unreachable { .. } | PullError::Broken { .. }),
             _ => false,
@@ -216,6 +270,22 @@ impl MachineError {
             Self::OtherVersion { .. } => Some(
                 "Only a machine that is no node yet is prepared with another version. Reset it first, or give the cluster to a station: `sealock cluster upgrade`.",
             ),
+            Self::NotPrepared { .. } => Some(
+                "`sealock node prepare --kubernetes VERSION` first, with --control-plane where one is to run here.",
+            ),
+            Self::PreparedForOther { .. } => Some("`sealock node prepare` with the cluster's version, and join then."),
+            Self::AlreadyNode => Some("`sealock node reset` takes it out of its cluster."),
+            Self::MadeOtherwise { .. } => Some(
+                "Run it with the flags that the machine was made a node with; or reset it first: `sealock node reset`.",
+            ),
+            Self::NoPlane => Some("Run it on a control plane, when `sealock node init` is through there."),
+            Self::OwnEndpoint { .. } => Some(
+                "Without this machine nobody would reach the other control planes: a cluster of several begins with an endpoint that is none's own, like a name or the address of a load balancer (--control-plane-endpoint).",
+            ),
+            Self::JoinFile(JoinFileError::ForWorkers) => {
+                Some("On a control plane: `sealock node invite --control-plane --join-file FILE`.")
+            }
+            Self::JoinFile(_) => Some("On a control plane: `sealock node invite --join-file FILE` makes another one."),
             Self::OwnEtcd { .. } => Some("`sealock etcd reset` takes it away first; its data stays aside."),
             Self::MemberNotFound(_) => Some(
                 "Look with `etcdctl member list` on another control plane. Where nobody counts on the member any more: --skip-etcd-member.",
@@ -225,6 +295,15 @@ impl MachineError {
             ),
             _ => None,
         }
+    }
+}
+
+/// The flag that a person gave, in the place of the field that a cluster spec has for it.
+fn flag(error: &SpecError) -> &str {
+    match error.place.as_str() {
+        "spec.network.pods" | "spec.network.nodePrefix" => "--pod-network-cidr",
+        "spec.network.services" => "--service-cidr",
+        place => place,
     }
 }
 

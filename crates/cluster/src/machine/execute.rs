@@ -10,7 +10,8 @@ use sealock_node::{Event, EventKind, Probe, fence, runner};
 use sealock_trust::Digest;
 
 use super::error::MachineError;
-use super::plan::MachinePlan;
+use super::member::await_vote;
+use super::plan::{MachinePlan, Purpose};
 use super::supply::Supply;
 
 /// What the machine says about each step of `plan`, by its id. Nothing is changed.
@@ -31,24 +32,45 @@ pub fn probe(plan: &MachinePlan, host: &dyn Host) -> Result<BTreeMap<String, Pro
 /// Nothing that is not Sealock's stands in the way of `plan`. Nothing is changed.
 ///
 /// # Errors
-/// [`MachineError::InTheWay`]; the machine refuses.
+/// [`MachineError::InTheWay`], [`MachineError::MadeOtherwise`]; the machine refuses.
 pub fn check_free(plan: &MachinePlan, host: &dyn Host) -> Result<(), MachineError> {
     let in_the_way = probe(plan, host)?.into_values().filter_map(|probe| match probe {
         Probe::Foreign { found } => Some(found),
         _ => None,
     });
-    let found: Vec<String> = in_the_way.collect();
-    if found.is_empty() { Ok(()) } else { Err(MachineError::InTheWay { found }) }
+    let mut found: Vec<String> = in_the_way.collect();
+    // Each phase of kubeadm says the same.
+    found.dedup();
+    match plan.purpose {
+        _ if found.is_empty() => Ok(()),
+        Purpose::Init | Purpose::Join => Err(MachineError::MadeOtherwise { found }),
+        Purpose::Prepare | Purpose::Reset => Err(MachineError::InTheWay { found }),
+    }
+}
+
+/// The id under which the journal has that a member leaves its etcd.
+const LEAVES: &str = "etcd/leave";
+/// The id under which it has that the machine's own member votes.
+const VOTES: &str = "etcd/vote";
+
+/// What a plan is carried out with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Means<'a> {
+    /// Where steps fetch from, where they do.
+    pub supply: Option<&'a Supply>,
+    /// What steps ask for that stands in no plan.
+    pub secrets: Option<&'a Secrets>,
 }
 
 /// Carries `plan` out, and answers how many steps changed the machine. Run again after it was cut off, it looks at everything anew,
-/// and does what is missing. What is not Sealock's is refused before anything is changed.
+/// and does what is missing. What is not Sealock's is refused before anything is changed, and no member leaves its etcd before the
+/// machine is held and its journal is open.
 ///
 /// # Errors
 /// The first thing that failed.
-pub fn carry_out(
+pub async fn carry_out(
     plan: &MachinePlan,
-    supply: Option<&Supply>,
+    means: Means<'_>,
     host: &dyn Host,
     folder: &Path,
     tell: &dyn Fn(&Event),
@@ -63,8 +85,22 @@ pub fn carry_out(
         }
         tell(&event);
     };
-    match supply {
-        None => runner::run_alone(&request, host, folder, &hear)?,
+    let none = Secrets::default();
+    let secrets = means.secrets.unwrap_or(&none);
+    match means.supply {
+        None => {
+            let mut begun = runner::Begun::begin(&request, folder)?;
+            let (before, after) = plan.steps.split_at(plan.before_leaving().len());
+            begun.steps(before, host, (secrets, &hear))?;
+            if let Some(member) = &plan.leaves_etcd {
+                asked(&mut begun, LEAVES, member.leave(host)).await?;
+            }
+            begun.steps(after, host, (secrets, &hear))?;
+            if plan.awaits_vote {
+                asked(&mut begun, VOTES, await_vote(host)).await?;
+            }
+            begun.finish()?;
+        }
         Some(supply) => {
             request.registry = Some(supply.registry.clone());
             let run = runner::Run {
@@ -72,12 +108,26 @@ pub fn carry_out(
                 site_root: supply.site.as_bytes(),
                 release: &supply.file,
                 store: supply.store.as_deref(),
-                secrets: &Secrets::default(),
+                secrets,
             };
             runner::run(run, host, folder, &hear)?;
         }
     }
     Ok(changed.get())
+}
+
+/// Has the journal hold that `ask` is begun, and what it came to.
+async fn asked(
+    begun: &mut runner::Begun,
+    id: &str,
+    ask: impl Future<Output = Result<(), MachineError>>,
+) -> Result<(), MachineError> {
+    begun.intend(id)?;
+    let answer = ask.await;
+    let recorded = begun.asked(id, answer.as_ref().err().map(ToString::to_string));
+    // The error itself counts for more than that the journal could not take it.
+    answer?;
+    Ok(recorded?)
 }
 
 fn request(plan: &MachinePlan, generation: u64) -> Result<RunRequest, MachineError> {

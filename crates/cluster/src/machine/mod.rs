@@ -1,4 +1,5 @@
-//! One machine that its own operator prepares, without a station: what kubeadm needs, put there, looked at, given back.
+//! One machine that its own operator prepares, without a station: what kubeadm needs, put there, looked at, given back; and kubeadm itself,
+//! phase by phase, where the machine begins a cluster or joins one.
 //!
 //! [`Supply`] is what it is prepared from, [`plan`] decides (pure), [`carry_out`] does, under the same steps, journal and fence as a
 //! cluster's plan.
@@ -6,15 +7,21 @@
 mod error;
 mod execute;
 mod images;
+mod init;
+mod invite;
+mod join_file;
 mod member;
 pub mod plan;
 mod status;
 mod supply;
 
 pub use error::MachineError;
-pub use execute::{carry_out, check_free, probe};
+pub use execute::{Means, carry_out, check_free, probe};
 pub use images::kubernetes_images;
-pub use member::{EtcdMember, etcd_member};
+pub use init::{Founding, OwnNode, init, join};
+pub use invite::invite;
+pub use join_file::{JoinFile, JoinFileError, MAX_JOIN_FILE};
+pub use member::{EtcdMember, check_etcd, data_aside, etcd_member};
 pub use plan::{MachinePlan, Purpose};
 pub use status::{Status, status};
 pub use supply::Supply;

@@ -5,7 +5,7 @@ use std::fmt;
 use sealock_node::Step;
 use sealock_node::facts::{HostFacts, Kubernetes};
 use sealock_node::request::Registry;
-use sealock_node::step::{BY_ITSELF, Reset};
+use sealock_node::step::{BY_ITSELF, Reset, SetAside, StepKind};
 use sealock_store::Published;
 use sealock_trust::Digest;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use super::member::EtcdMember;
 use crate::plan::prepare::{self, Wanted};
 use crate::plan::{PlanError, ReleaseId, gate};
 use crate::release::ReleaseView;
-use crate::spec::{Deviation, KubernetesVersion, Overrides};
+use crate::spec::{Deviation, KubernetesVersion, Name, Overrides};
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -23,6 +23,10 @@ use crate::spec::{Deviation, KubernetesVersion, Overrides};
 pub enum Purpose {
     /// All that kubeadm needs.
     Prepare,
+    /// The machine is the first control plane of a cluster.
+    Init,
+    /// The machine is a node of a cluster.
+    Join,
     /// The machine is what it was.
     Reset,
 }
@@ -40,15 +44,21 @@ pub struct MachinePlan {
     /// The Kubernetes version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<String>,
+    /// The cluster that the machine is a node of afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Name>,
     /// From which release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseId>,
     /// Whose release it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub site: Option<SiteName>,
-    /// A member that leaves its etcd before anything on the machine is touched.
+    /// A member that leaves its etcd before the machine is given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves_etcd: Option<EtcdMember>,
+    /// Whether at the end the machine's own member of etcd is waited for, until it votes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_vote: bool,
     /// What is done differently from what Sealock would do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<Deviation>,
@@ -56,6 +66,14 @@ pub struct MachinePlan {
     pub steps: Vec<Step>,
     /// What a person should know before saying yes.
     pub warnings: Vec<String>,
+}
+
+impl MachinePlan {
+    /// The steps that come before a member leaves its etcd.
+    pub(super) fn before_leaving(&self) -> &[Step] {
+        let reset = self.steps.iter().position(|step| matches!(step.action, StepKind::Reset(_)));
+        &self.steps[..reset.unwrap_or(0)]
+    }
 }
 
 /// A site, and what it is known by.
@@ -70,15 +88,22 @@ pub struct SiteName {
 
 impl fmt::Display for MachinePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (Some(cluster), Some(version)) = (&self.cluster, &self.kubernetes) {
+            writeln!(f, "  cluster {cluster}, Kubernetes {version}")?;
+        }
         if let (Some(release), Some(site)) = (&self.release, &self.site) {
             writeln!(f, "  from release {} of site {} (site root {})", release.number, site.id, site.root)?;
         }
-        let before = usize::from(self.leaves_etcd.is_some());
+        let mut lines: Vec<String> = self.steps.iter().map(ToString::to_string).collect();
         if let Some(member) = &self.leaves_etcd {
-            writeln!(f, "{:>3}  {member} leaves its etcd, and another member confirms it", 1)?;
+            let leaves = format!("{member} leaves its etcd, and another member confirms it");
+            lines.insert(self.before_leaving().len(), leaves);
         }
-        for (n, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{:>3}  {step}", n + before + 1)?;
+        if self.awaits_vote {
+            lines.push("wait until this machine's member of etcd votes".to_owned());
+        }
+        for (n, line) in lines.iter().enumerate() {
+            writeln!(f, "{:>3}  {line}", n + 1)?;
         }
         self.deviations.iter().try_for_each(|deviation| writeln!(f, "  ~  {deviation}"))?;
         self.warnings.iter().try_for_each(|warning| writeln!(f, "  !  {warning}"))
@@ -155,25 +180,47 @@ pub fn prepare(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, Ma
     })
 }
 
-/// The machine of `facts` becomes what it was before it was prepared. `member` is that of the control plane on it, if others count on it.
+/// What becomes of the etcd of the control plane on a machine that is given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EtcdFate {
+    /// There is none.
+    Absent,
+    /// The member leaves its cluster first, where others count on it; then its data goes.
+    Leaves(EtcdMember),
+    /// Its cluster is not asked, so its data is kept.
+    KeptAside(SetAside),
+}
+
+/// The machine of `facts` becomes what it was before it was prepared.
 ///
 /// # Errors
 /// A station drives the machine, or what is on it is not Sealock's.
-pub fn reset(facts: &HostFacts, member: Option<EtcdMember>) -> Result<MachinePlan, MachineError> {
+pub fn reset(facts: &HostFacts, etcd: EtcdFate) -> Result<MachinePlan, MachineError> {
     free_or_own(facts)?;
     let mut warnings = Vec::new();
     if let Kubernetes::Sealock(node) = &facts.kubernetes
         && node.joined
     {
         let what = if node.control_plane { "control plane" } else { "node" };
-        warnings.push(format!("this machine is a {what}: all that runs on it ends, and its data is gone"));
+        let but = if matches!(etcd, EtcdFate::KeptAside(_)) { ", but for etcd's, which stays aside" } else { "" };
+        warnings.push(format!("this machine is a {what}: all that runs on it ends, and its data is gone{but}"));
         let name = &facts.hostname;
         warnings.push(format!(
             "where its cluster goes on, it goes on listing this machine: `kubectl delete node {name}` there"
         ));
     }
-    let steps = vec![Step::new("reset", Reset { cluster: BY_ITSELF.to_owned() })];
-    Ok(MachinePlan { leaves_etcd: member, steps, warnings, ..empty(Purpose::Reset, facts) })
+    let mut steps = Vec::new();
+    let (mut leaves_etcd, mut etcd_aside) = (None, None);
+    match etcd {
+        EtcdFate::Absent => {}
+        EtcdFate::Leaves(member) => {
+            steps.push(member.remember());
+            leaves_etcd = Some(member).filter(EtcdMember::is_counted_on);
+        }
+        EtcdFate::KeptAside(aside) => etcd_aside = Some(aside),
+    }
+    steps.push(Step::new("reset", Reset { cluster: BY_ITSELF.to_owned(), etcd_aside }));
+    Ok(MachinePlan { leaves_etcd, steps, warnings, ..empty(Purpose::Reset, facts) })
 }
 
 pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
@@ -182,9 +229,11 @@ pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
         machine: facts.hostname.clone(),
         machine_id: facts.machine_id.clone(),
         kubernetes: None,
+        cluster: None,
         release: None,
         site: None,
         leaves_etcd: None,
+        awaits_vote: false,
         deviations: Vec::new(),
         steps: Vec::new(),
         warnings: Vec::new(),

@@ -188,7 +188,7 @@ fn init(cluster: &Cluster, host: &Host) -> Result<Task, PlanError> {
         host: host.name.to_string(),
         after: vec![prepare_of(host)],
         secrets: Vec::new(),
-        steps: steps_of(KubeadmCommand::Init, INIT_PHASES, host, &config),
+        steps: steps_of(KubeadmCommand::Init, INIT_PHASES, host.name.as_str(), &config),
     })
 }
 
@@ -206,15 +206,14 @@ fn join(cluster: &Cluster, host: &Host, before: Option<String>) -> Result<Task, 
         host: host.name.to_string(),
         after: std::iter::once(prepare_of(host)).chain(before).collect(),
         secrets,
-        steps: steps_of(KubeadmCommand::Join, phases, host, &config),
+        steps: steps_of(KubeadmCommand::Join, phases, host.name.as_str(), &config),
     })
 }
 
-pub(super) fn steps_of(command: KubeadmCommand, phases: &[&str], host: &Host, config: &str) -> Vec<Step> {
+pub(crate) fn steps_of(command: KubeadmCommand, phases: &[&str], node: &str, config: &str) -> Vec<Step> {
     let step = |phase: &&str| {
         let id = format!("kubeadm/{}/{}", command.as_str(), phase).replace(' ', "-");
-        let phase =
-            KubeadmPhase { command, phase: (*phase).into(), node: host.name.to_string(), config: config.into() };
+        let phase = KubeadmPhase { command, phase: (*phase).into(), node: node.into(), config: config.into() };
         Step::new(id, phase)
     };
     phases.iter().map(step).collect()

@@ -110,6 +110,11 @@ pub(crate) fn of_machine(
     found.into_iter().flatten().map(failure(name)).collect()
 }
 
+/// Whether `address` is not the machine's own.
+pub(crate) fn address_of_machine(name: &str, address: &str, facts: &HostFacts) -> Option<GateFailure> {
+    own_address(address, facts).map(failure(name))
+}
+
 fn failure(host: &str) -> impl Fn((Gate, String, String)) -> GateFailure {
     move |(gate, problem, remedy)| GateFailure { host: host.to_owned(), gate, problem, remedy }
 }

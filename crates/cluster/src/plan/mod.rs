@@ -31,6 +31,7 @@ mod versions;
 mod waves;
 
 pub use apply::plan;
+pub(crate) use apply::steps_of;
 pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
 pub use error::PlanError;

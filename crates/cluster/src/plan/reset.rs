@@ -54,7 +54,7 @@ pub(crate) fn give_back(
 }
 
 fn task(cluster: &Cluster, host: &str, after: Vec<String>) -> Task {
-    let reset = Reset { cluster: cluster.name().to_string() };
+    let reset = Reset { cluster: cluster.name().to_string(), etcd_aside: None };
     Task {
         id: format!("{host}/reset"),
         host: host.into(),

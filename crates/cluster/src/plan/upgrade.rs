@@ -98,7 +98,7 @@ impl Upgrade<'_> {
         let context = &self.waves.context;
         let cluster = context.intent.cluster;
         let config = kubeadm::upgrade(cluster)?;
-        let mut steps = steps_of(command, phases, host, &config);
+        let mut steps = steps_of(command, phases, host.name.as_str(), &config);
         let observed = context.inventory.hosts.get(host.name.as_str());
         let founded =
             observed.is_some_and(|one| matches!(&one.facts.kubernetes, Kubernetes::Sealock(node) if node.founded));
@@ -132,7 +132,7 @@ impl Upgrade<'_> {
         let speaker = cluster.host(self.speaker());
         let speaker = speaker.ok_or_else(|| PlanError::NotObserved { host: self.speaker().to_owned() })?;
         let config = kubeadm::upgrade(cluster)?;
-        let mut steps = steps_of(KubeadmCommand::UpgradeApply, UPGRADE_ADD_ONS, speaker, &config);
+        let mut steps = steps_of(KubeadmCommand::UpgradeApply, UPGRADE_ADD_ONS, speaker.name.as_str(), &config);
         for (workload, name) in [(Workload::DaemonSet, "kube-proxy"), (Workload::Deployment, "coredns")] {
             let image = self.waves.image(name)?;
             let step = RolledOut { workload, name: name.to_owned(), image, timeout_seconds: ROLL_OUT_SECONDS };

@@ -1,9 +1,12 @@
 //! kubeadm's configuration, v1beta4.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
 use serde_json::{Map, Value, json};
 
 use super::{RenderError, object};
-use crate::spec::{API_PORT, Cluster, Host, merge};
+use crate::spec::{API_PORT, Cluster, Endpoint, Host, KubernetesVersion, Network, Overrides, Taint, merge};
 
 /// The name of the secret that a joining node shows: minted at the step, never in a plan.
 pub(crate) const TOKEN: &str = "bootstrap-token";
@@ -15,34 +18,95 @@ pub(crate) const CERTIFICATE_KEY: &str = "certificate-key";
 const API: &str = "kubeadm.k8s.io/v1beta4";
 const CRI_SOCKET: &str = "unix:///run/containerd/containerd.sock";
 
+/// What kubeadm is told of a cluster, whoever makes it: a cluster's spec, or the operator of one machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) version: KubernetesVersion,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) cert_sans: &'a [String],
+    pub(crate) network: &'a Network,
+    pub(crate) overrides: &'a Overrides,
+}
+
+impl<'a> Terms<'a> {
+    fn of(cluster: &'a Cluster) -> Self {
+        let spec = cluster.spec();
+        Self {
+            name: cluster.name().as_str(),
+            version: spec.kubernetes.version,
+            endpoint: &spec.control_plane.endpoint,
+            cert_sans: &spec.control_plane.cert_sans,
+            network: &spec.network,
+            overrides: &spec.overrides,
+        }
+    }
+}
+
+/// What kubeadm is told of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Node<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) control_plane: bool,
+    pub(crate) labels: &'a BTreeMap<String, String>,
+    pub(crate) taints: &'a [Taint],
+}
+
 /// The configuration of `kubeadm init` on `host`.
 pub(crate) fn init(cluster: &Cluster, host: &Host) -> Result<String, RenderError> {
-    let init = object(json!({
-        "apiVersion": API,
-        "kind": "InitConfiguration",
-        "localAPIEndpoint": {"advertiseAddress": host.address, "bindPort": API_PORT},
-        "nodeRegistration": registration(cluster, host),
-        // The phase makes a token of its own that nobody uses: joining nodes get theirs when they join.
-        "bootstrapTokens": [{"ttl": "15m0s", "description": "made by kubeadm init"}],
-    }));
-    documents(&[init, cluster_configuration(cluster), kubelet(cluster), kube_proxy(cluster)])
+    with_node(host, |node| init_on(&Terms::of(cluster), node))
 }
 
 /// The configuration of `kubeadm join` on `host`.
 pub(crate) fn join(cluster: &Cluster, host: &Host) -> Result<String, RenderError> {
+    let spec = cluster.spec();
+    with_node(host, |node| join_on(&spec.control_plane.endpoint, &spec.overrides, node))
+}
+
+/// The configuration of `kubeadm upgrade`, on every host the same.
+pub(crate) fn upgrade(cluster: &Cluster) -> Result<String, RenderError> {
+    upgrade_to(cluster.spec().kubernetes.version, &cluster.spec().overrides)
+}
+
+fn with_node<T>(host: &Host, render: impl FnOnce(&Node<'_>) -> T) -> T {
+    render(&Node {
+        name: host.name.as_str(),
+        address: host.address,
+        control_plane: host.is_control_plane(),
+        labels: &host.labels,
+        taints: &host.effective_taints(),
+    })
+}
+
+/// The configuration of `kubeadm init` on `node`.
+pub(crate) fn init_on(terms: &Terms<'_>, node: &Node<'_>) -> Result<String, RenderError> {
+    let init = object(json!({
+        "apiVersion": API,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_PORT},
+        "nodeRegistration": registration(terms.overrides, node),
+        // The phase makes a token of its own that nobody uses: joining nodes get theirs when they join.
+        "bootstrapTokens": [{"ttl": "15m0s", "description": "made by kubeadm init"}],
+    }));
+    documents(&[init, cluster_configuration(terms), kubelet(terms.overrides), kube_proxy(terms)])
+}
+
+/// The configuration of `kubeadm join` on `node`.
+pub(crate) fn join_on(endpoint: &Endpoint, overrides: &Overrides, node: &Node<'_>) -> Result<String, RenderError> {
     let mut join = object(json!({
         "apiVersion": API,
         "kind": "JoinConfiguration",
         "discovery": {"bootstrapToken": {
             "token": secret(TOKEN),
-            "apiServerEndpoint": cluster.spec().control_plane.endpoint,
+            "apiServerEndpoint": endpoint,
             "caCertHashes": [secret(CA_HASH)],
         }},
-        "nodeRegistration": registration(cluster, host),
+        "nodeRegistration": registration(overrides, node),
     }));
-    if host.is_control_plane() {
+    if node.control_plane {
         let plane = json!({
-            "localAPIEndpoint": {"advertiseAddress": host.address, "bindPort": API_PORT},
+            "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_PORT},
             "certificateKey": secret(CERTIFICATE_KEY),
         });
         join.insert("controlPlane".into(), plane);
@@ -50,9 +114,9 @@ pub(crate) fn join(cluster: &Cluster, host: &Host) -> Result<String, RenderError
     documents(&[join])
 }
 
-/// The configuration of `kubeadm upgrade`, on every host the same.
-pub(crate) fn upgrade(cluster: &Cluster) -> Result<String, RenderError> {
-    let ignored = &cluster.spec().overrides.ignore_preflight_errors;
+/// The configuration of `kubeadm upgrade` to `version`.
+pub(crate) fn upgrade_to(version: KubernetesVersion, overrides: &Overrides) -> Result<String, RenderError> {
+    let ignored = &overrides.ignore_preflight_errors;
     let how = || {
         let mut how =
             object(json!({"imagePullPolicy": "IfNotPresent", "certificateRenewal": true, "etcdUpgrade": true}));
@@ -62,7 +126,7 @@ pub(crate) fn upgrade(cluster: &Cluster) -> Result<String, RenderError> {
         how
     };
     let mut apply = how();
-    apply.insert("kubernetesVersion".into(), json!(cluster.spec().kubernetes.version));
+    apply.insert("kubernetesVersion".into(), json!(version));
     documents(&[object(json!({
         "apiVersion": API,
         "kind": "UpgradeConfiguration",
@@ -75,36 +139,34 @@ fn secret(name: &str) -> Value {
     Value::String(format!("${{secret:{name}}}"))
 }
 
-fn registration(cluster: &Cluster, host: &Host) -> Value {
+fn registration(overrides: &Overrides, node: &Node<'_>) -> Value {
     // Without a default route kubelet cannot guess the address, and with several it may guess wrong.
-    let mut arguments = vec![json!({"name": "node-ip", "value": host.address})];
-    if !host.labels.is_empty() {
-        let labels: Vec<String> = host.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut arguments = vec![json!({"name": "node-ip", "value": node.address})];
+    if !node.labels.is_empty() {
+        let labels: Vec<String> = node.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         arguments.push(json!({"name": "node-labels", "value": labels.join(",")}));
     }
     let mut registration = object(json!({
-        "name": host.name,
+        "name": node.name,
         "criSocket": CRI_SOCKET,
         "imagePullPolicy": "IfNotPresent",
         "kubeletExtraArgs": arguments,
-        "taints": host.effective_taints(),
+        "taints": node.taints,
     }));
-    let ignored = &cluster.spec().overrides.ignore_preflight_errors;
-    if !ignored.is_empty() {
-        registration.insert("ignorePreflightErrors".into(), json!(ignored));
+    if !overrides.ignore_preflight_errors.is_empty() {
+        registration.insert("ignorePreflightErrors".into(), json!(overrides.ignore_preflight_errors));
     }
     Value::Object(registration)
 }
 
-fn cluster_configuration(cluster: &Cluster) -> Map<String, Value> {
-    let spec = cluster.spec();
-    let network = &spec.network;
+fn cluster_configuration(terms: &Terms<'_>) -> Map<String, Value> {
+    let network = terms.network;
     let mut configuration = object(json!({
         "apiVersion": API,
         "kind": "ClusterConfiguration",
-        "clusterName": cluster.name(),
-        "kubernetesVersion": spec.kubernetes.version,
-        "controlPlaneEndpoint": spec.control_plane.endpoint,
+        "clusterName": terms.name,
+        "kubernetesVersion": terms.version,
+        "controlPlaneEndpoint": terms.endpoint,
         "networking": {
             "podSubnet": network.pods,
             "serviceSubnet": network.services,
@@ -116,31 +178,31 @@ fn cluster_configuration(cluster: &Cluster) -> Map<String, Value> {
         let arguments = json!({"extraArgs": [{"name": "allocate-node-cidrs", "value": "false"}]});
         configuration.insert("controllerManager".into(), arguments);
     }
-    if !spec.control_plane.cert_sans.is_empty() {
-        configuration.insert("apiServer".into(), json!({"certSANs": spec.control_plane.cert_sans}));
+    if !terms.cert_sans.is_empty() {
+        configuration.insert("apiServer".into(), json!({"certSANs": terms.cert_sans}));
     }
-    merge(&mut configuration, &spec.overrides.cluster_configuration);
+    merge(&mut configuration, &terms.overrides.cluster_configuration);
     configuration
 }
 
-fn kubelet(cluster: &Cluster) -> Map<String, Value> {
+fn kubelet(overrides: &Overrides) -> Map<String, Value> {
     let mut configuration = object(json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "cgroupDriver": "systemd",
         "failSwapOn": true,
     }));
-    merge(&mut configuration, &cluster.spec().overrides.kubelet);
+    merge(&mut configuration, &overrides.kubelet);
     configuration
 }
 
-fn kube_proxy(cluster: &Cluster) -> Map<String, Value> {
+fn kube_proxy(terms: &Terms<'_>) -> Map<String, Value> {
     let mut configuration = object(json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": cluster.spec().network.proxy.as_str(),
+        "mode": terms.network.proxy.as_str(),
     }));
-    merge(&mut configuration, &cluster.spec().overrides.kube_proxy);
+    merge(&mut configuration, &terms.overrides.kube_proxy);
     configuration
 }
 

@@ -86,7 +86,7 @@ pub struct Taint {
 }
 
 impl Taint {
-    fn control_plane() -> Self {
+    pub(crate) fn control_plane() -> Self {
         let key = "node-role.kubernetes.io/control-plane".into();
         Self { key, value: String::new(), effect: TaintEffect::NoSchedule }
     }

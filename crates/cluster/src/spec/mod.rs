@@ -299,8 +299,9 @@ fn check_hosts(hosts: &[Host]) -> Result<(), SpecError> {
     Ok(())
 }
 
-fn check_network(spec: &ClusterSpec) -> Result<(), SpecError> {
-    let Network { pods, services, node_prefix, .. } = &spec.network;
+/// The networks themselves.
+pub(crate) fn check_ranges(network: &Network) -> Result<(), SpecError> {
+    let Network { pods, services, node_prefix, .. } = network;
     if *pods != pods.trunc() {
         return Err(SpecError::new(
             "spec.network.pods",
@@ -318,12 +319,22 @@ fn check_network(spec: &ClusterSpec) -> Result<(), SpecError> {
     if pods.contains(services) || services.contains(pods) {
         return Err(SpecError::new("spec.network.services", format!("{services} overlaps the pods' {pods}")));
     }
+    Ok(())
+}
+
+/// A host is reached without them.
+pub(crate) fn check_within(address: Ipv4Addr, network: &Network) -> Result<(), String> {
+    let within = network.pods.contains(&address) || network.services.contains(&address);
+    if within { Err(format!("{address} lies within the pod or service network")) } else { Ok(()) }
+}
+
+fn check_network(spec: &ClusterSpec) -> Result<(), SpecError> {
+    check_ranges(&spec.network)?;
+    let Network { pods, node_prefix, .. } = &spec.network;
     let mut taken = BTreeSet::new();
     for (n, host) in spec.hosts.iter().enumerate() {
-        if pods.contains(&host.address) || services.contains(&host.address) {
-            let problem = format!("{} lies within the pod or service network", host.address);
-            return Err(SpecError::new(format!("spec.hosts[{n}].address"), problem));
-        }
+        let place = || format!("spec.hosts[{n}].address");
+        check_within(host.address, &spec.network).map_err(|problem| SpecError::new(place(), problem))?;
         let Some(range) = host.pods else { continue };
         if range.prefix_len() != *node_prefix || range != range.trunc() || !pods.contains(&range) {
             let problem = format!("is no /{node_prefix} of {pods}");

@@ -6,7 +6,7 @@ use std::fmt;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::Mode;
+use super::{Mode, SetAside};
 
 /// Takes the host for one cluster: refused where Kubernetes already runs, or where another cluster has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -275,6 +275,9 @@ pub struct Renewal {
 pub struct Reset {
     /// The cluster that the host is taken from; one that is claimed for another is foreign.
     pub cluster: String,
+    /// Where nobody says that the host's etcd member may go: its cluster is not asked, and its data goes aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd_aside: Option<SetAside>,
 }
 
 impl fmt::Display for Claim {
@@ -386,8 +389,12 @@ impl fmt::Display for Renewal {
 impl fmt::Display for Reset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cluster.as_str() {
-            super::BY_ITSELF => f.write_str("return the host to what it was"),
-            cluster => write!(f, "take the host out of cluster {cluster} and return it to what it was"),
+            super::BY_ITSELF => f.write_str("return the host to what it was")?,
+            cluster => write!(f, "take the host out of cluster {cluster} and return it to what it was")?,
+        }
+        match &self.etcd_aside {
+            None => Ok(()),
+            Some(aside) => write!(f, "; its cluster's etcd is not asked: {aside}"),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::claim::{belongs_to, claimed, release, tables_before};
 use super::unit::{STARTED, State};
-use super::{Act, Probe, Reset, rules, upgrade};
-use crate::changes::Changes;
+use super::{Act, Probe, Reset, SetAside, rules, upgrade};
+use crate::changes::{Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host, HostError};
@@ -45,7 +45,10 @@ impl Act for Reset {
             unmount(host)?;
             return Ok(host.alter(Alteration::RemoveTree { path: super::RESTORES })?);
         }
-        stop_workloads(host, context)?;
+        self.stop_workloads(host, context)?;
+        if let Some(aside) = &self.etcd_aside {
+            set_aside(aside, host, context)?;
+        }
         unmount(host)?;
         rules::clear(host, &tables_before(host)?)?;
         (context.progress)("giving back what was there before");
@@ -71,16 +74,53 @@ impl Act for Reset {
     }
 }
 
-/// kubelet first, or it would start again what is being stopped.
-fn stop_workloads(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-    stop(host, "kubelet.service")?;
-    wake_containerd(host, context)?;
-    if State::of(host, "containerd.service")?.active {
-        (context.progress)("stopping pods");
-        leave_cluster(host, context)?;
-        end_tasks(host)?;
+impl Reset {
+    /// kubelet first, or it would start again what is being stopped.
+    fn stop_workloads(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        stop(host, "kubelet.service")?;
+        wake_containerd(host, context)?;
+        if State::of(host, "containerd.service")?.active {
+            (context.progress)("stopping pods");
+            self.leave_cluster(host, context)?;
+            end_tasks(host)?;
+        }
+        stop(host, "containerd.service")
     }
-    stop(host, "containerd.service")
+
+    /// kubeadm removes the etcd member and the pods with their networks. It does its best, and what it leaves is taken away
+    /// after it: its failure is told, and is no reason to stop.
+    fn leave_cluster(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        let socket = "unix:///run/containerd/containerd.sock";
+        // The phase removes the member, and then deletes its data.
+        let stays: &[&str] = if self.etcd_aside.is_some() { &["--skip-phases", "remove-etcd-member"] } else { &[] };
+        let arguments = ["reset", "--force", "--cri-socket", socket].into_iter().chain(stays.iter().copied());
+        let command = Command::new("kubeadm", arguments).timeout(STOP_TIMEOUT);
+        match host.run(&command) {
+            Ok(output) if output.status == 0 => {}
+            Ok(output) => {
+                (context.progress)(&format!(
+                    "kubeadm reset ended with status {}: {}",
+                    output.status,
+                    output.complaint()
+                ));
+            }
+            Err(HostError::NoProgram { .. }) => {}
+            Err(error @ HostError::Timeout { .. }) => (context.progress)(&error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}
+
+/// Moves etcd's data aside. Where its folder is the top of a file system the data stays in it, and so does the folder, for good.
+fn set_aside(aside: &SetAside, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    if aside.probe(host, context)? != Probe::Done {
+        aside.apply(host, context)?;
+    }
+    if !host.list(&aside.path)?.is_empty() {
+        Changes::load(host)?.forget(host, &Subject::Tree { path: aside.path.clone() })?;
+    }
+    Ok(())
 }
 
 /// Pods outlive a containerd that has ended; only a running one can end them.
@@ -98,23 +138,6 @@ fn wake_containerd(host: &dyn Host, context: &Context<'_>) -> Result<(), StepErr
 fn stop(host: &dyn Host, unit: &str) -> Result<(), StepError> {
     if State::of(host, unit)?.active {
         Command::new("systemctl", ["stop", unit]).timeout(STOP_TIMEOUT).must(host)?;
-    }
-    Ok(())
-}
-
-/// kubeadm removes the etcd member and the pods with their networks. It does its best, and what it leaves is taken away
-/// after it: its failure is told, and is no reason to stop.
-fn leave_cluster(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-    let socket = "unix:///run/containerd/containerd.sock";
-    let command = Command::new("kubeadm", ["reset", "--force", "--cri-socket", socket]).timeout(STOP_TIMEOUT);
-    match host.run(&command) {
-        Ok(output) if output.status == 0 => {}
-        Ok(output) => {
-            (context.progress)(&format!("kubeadm reset ended with status {}: {}", output.status, output.complaint()));
-        }
-        Err(HostError::NoProgram { .. }) => {}
-        Err(error @ HostError::Timeout { .. }) => (context.progress)(&error.to_string()),
-        Err(error) => return Err(error.into()),
     }
     Ok(())
 }

@@ -104,7 +104,7 @@ fn every_kind() -> Vec<Step> {
             name: "kubernetes.default.svc.cluster.local".into(),
         }
         .into(),
-        Reset { cluster: "plant-7".into() }.into(),
+        Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
     let kinds = [kinds, of_a_backup(&digest)].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealock_node::step::{Claim, File, HostsEntry, Mode, Reset, Sysctl, Unit};
+use sealock_node::step::{Claim, File, HostsEntry, Mode, Reset, SetAside, Sysctl, Unit};
 use sealock_node::{Probe, Step};
 use sealock_trust::Digest;
 
@@ -35,7 +35,7 @@ fn fresh() -> Machine {
 }
 
 fn reset() -> Step {
-    Step::new("reset", Reset { cluster: "plant-7".into() })
+    Step::new("reset", Reset { cluster: "plant-7".into(), etcd_aside: None })
 }
 
 #[test]
@@ -108,4 +108,31 @@ fn a_host_with_a_kubernetes_of_someone_else_is_foreign() {
         assert!(apply(&steps()[0], &machine).is_err());
         assert_eq!(machine.tree(), before);
     }
+}
+
+/// kubeadm would remove the member and then delete its data.
+#[test]
+fn where_etcd_is_not_asked_its_data_stays_aside() {
+    let machine = fresh();
+    let mut expected = machine.tree();
+    for step in steps() {
+        apply(&step, &machine).unwrap();
+    }
+    machine.put("/var/lib/etcd/member/wal/0.wal", "what the cluster knows");
+    let (content, folder) = (Digest::sha256(b"what the cluster knows"), "755 folder".to_owned());
+    let name = "etcd.2026-11-27T09-00-00Z";
+    for part in ["", "/member", "/member/wal"] {
+        expected.insert(format!("var/lib/{name}{part}"), folder.clone());
+    }
+    expected.insert(format!("var/lib/{name}/member/wal/0.wal"), format!("644 {content}"));
+    machine.calls();
+    let aside = SetAside { path: "/var/lib/etcd".into(), name: name.into() };
+    let step = Step::new("reset", Reset { cluster: "plant-7".into(), etcd_aside: Some(aside) });
+    apply(&step, &machine).unwrap();
+    let calls = machine.calls();
+    let kubeadm: Vec<&String> = calls.iter().filter(|call| call.starts_with("kubeadm reset")).collect();
+    assert!(!kubeadm.is_empty() && kubeadm[0].ends_with("--skip-phases remove-etcd-member"), "{calls:?}");
+    assert_eq!(machine.tree(), expected);
+    apply(&step, &machine).unwrap();
+    assert_eq!(machine.tree(), expected);
 }

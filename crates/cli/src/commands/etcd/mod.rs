@@ -16,7 +16,7 @@ pub mod snapshot;
 pub mod status;
 mod target;
 
-pub use target::{CONFIG, DATA};
+pub use target::{CONFIG, DATA, date};
 
 use crate::context::Context;
 use crate::error::Result;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use sealock_cluster::machine::{self, MachinePlan, Supply};
-use sealock_node::{Local, Probe, runner};
+use sealock_cluster::machine::{self, MachinePlan, Means};
+use sealock_node::{Event, Local, Probe, runner};
 use serde::Serialize;
 
 use crate::commands::machine_steps::tell;
@@ -39,7 +39,7 @@ struct Looked<'a> {
 /// The answer is no; or the first thing that failed.
 pub fn carry_out(
     plan: &MachinePlan,
-    supply: Option<&Supply>,
+    means: Means<'_>,
     (question, done): (&str, &str),
     context: &Context,
 ) -> Result<()> {
@@ -56,18 +56,15 @@ pub fn carry_out(
     }
     context.ui.confirm(question)?;
     let started = Instant::now();
-    if let Some(member) = &plan.leaves_etcd {
-        // Once it has left, the machine has to follow.
-        machine::check_free(plan, &host)?;
-        context.runtime()?.block_on(member.leave(&host))?;
-        context.ui.done(format_args!("{member} has left its etcd"));
-    }
     let changed = {
         let live = context.ui.live();
-        machine::carry_out(plan, supply, &host, Path::new(runner::FOLDER), &|event| {
-            tell(&live, |step| words(plan, step), &event.what);
-        })?
+        let hear = |event: &Event| tell(&live, |step| words(plan, step), &event.what);
+        let run = machine::carry_out(plan, means, &host, Path::new(runner::FOLDER), &hear);
+        context.runtime()?.block_on(run)?
     };
+    if let Some(member) = &plan.leaves_etcd {
+        context.ui.done(format_args!("{member} has left its etcd"));
+    }
     let text = match changed {
         0 => format!("{done}; nothing was to be changed"),
         changed => {

@@ -1,11 +1,15 @@
-//! `sealock node`: this machine, prepared for kubeadm by hand; and, hidden, what a station runs on a node, which is not for people.
+//! `sealock node`: this machine, prepared, and made a node of a cluster, without a station; and, hidden, what a station runs on a node, which is not for people.
 
 mod backup;
 mod carry_out;
 mod credential_provider;
 mod gap;
+mod init;
+mod invite;
+mod join;
 mod local_proxy;
 mod observe;
+mod own_node;
 mod prepare;
 mod probe;
 mod reset;
@@ -24,6 +28,9 @@ use crate::error::Result;
 #[derive(Debug, clap::Subcommand)]
 pub enum NodeCommand {
     Prepare(prepare::PrepareArgs),
+    Init(init::InitArgs),
+    Invite(invite::InviteArgs),
+    Join(join::JoinArgs),
     Status(status::StatusArgs),
     Reset(reset::ResetArgs),
     #[command(hide = true)]
@@ -47,6 +54,9 @@ pub enum NodeCommand {
 pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
     let done = match command {
         NodeCommand::Prepare(args) => prepare::run(args, context),
+        NodeCommand::Init(args) => init::run(args, context),
+        NodeCommand::Invite(args) => invite::run(args, context),
+        NodeCommand::Join(args) => join::run(args, context),
         NodeCommand::Status(args) => status::run(args, context),
         NodeCommand::Reset(args) => reset::run(args, context),
         NodeCommand::Observe(args) => observe::run(args, context),

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_cluster::machine::{MachineError, Supply, kubernetes_images, plan};
-use sealock_cluster::spec::{KubernetesVersion, Overrides};
+use sealock_cluster::machine::{Means, Supply, kubernetes_images, plan};
+use sealock_cluster::spec::KubernetesVersion;
 use sealock_node::{Local, facts, runner};
 use sealock_trust::Digest;
 
 use super::carry_out::carry_out;
+use super::own_node::overrides;
 use crate::context::Context;
 use crate::error::Result;
 use crate::files;
@@ -74,11 +75,5 @@ pub fn run(args: &PrepareArgs, context: &Context) -> Result<()> {
     let plan = plan::prepare(&intent, &facts)?;
     let question = format!("Prepare this machine for Kubernetes {}?", args.kubernetes);
     let done = format!("this machine has all that kubeadm {} needs", args.kubernetes);
-    carry_out(&plan, Some(&supply), (&question, &done), context)
-}
-
-fn overrides(path: Option<&Path>) -> Result<Overrides> {
-    let Some(path) = path else { return Ok(Overrides::default()) };
-    let text = files::read_text(path)?;
-    Ok(Overrides::from_yaml(&text).map_err(|source| MachineError::Overrides { path: path.to_owned(), source })?)
+    carry_out(&plan, Means { supply: Some(&supply), secrets: None }, (&question, &done), context)
 }
