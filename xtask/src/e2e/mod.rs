@@ -5,6 +5,7 @@
 
 mod across_the_gap;
 mod ansible;
+mod authorities;
 pub(crate) mod cases;
 mod components;
 mod expect;
@@ -87,6 +88,7 @@ const SCENARIOS: &[Scenario] = &[
     two_minors::SCENARIO,
     components::SCENARIO,
     rescue::SCENARIO,
+    authorities::SCENARIO,
     restore::SCENARIO,
     ansible::SCENARIO,
 ];
