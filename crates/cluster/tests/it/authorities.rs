@@ -99,6 +99,16 @@ fn new_ones_issue_on_all_control_planes_before_a_kubelet_gets_a_certificate() {
     assert_eq!(step.old[AUTHORITIES[0].certificate], Digest::sha256(b"old/etc/kubernetes/pki/ca.crt"));
 }
 
+/// Else the same command would start every kubelet anew another time.
+#[test]
+fn a_kubelet_was_started_with_the_order_in_which_the_new_ones_issue() {
+    let plan = plan(Stage::Issue, &all(&["old", "new"], (Some("new"), "old"))).unwrap();
+    for host in ["cp1", "cp2", "cp3", "w1"] {
+        let last = |task: &str| plan.task(&format!("{host}/{task}")).unwrap().steps.last().cloned();
+        assert_eq!(last("kubelet"), last("trust"), "{host}");
+    }
+}
+
 #[test]
 fn old_ones_are_dropped_everywhere_and_in_what_the_cluster_says() {
     let plan = plan(Stage::Drop, &all(&["new", "old"], (Some("new"), "new"))).unwrap();

@@ -357,6 +357,8 @@ impl Change<'_> {
             }
             let replaced = self.old.get(kubernetes.certificate).cloned();
             steps.push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string(), replaced }));
+            // What it believes stands in another order now: whoever looks again finds it started with that.
+            steps.push(kubelet_anew());
             let secrets = vec![SecretKind::KubeletCertificate];
             tasks.push(Task { secrets, ..task(host.name.as_str(), "kubelet", before.clone(), steps) });
         }
