@@ -15,6 +15,7 @@ use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
+mod authorities;
 mod backup;
 mod components;
 mod drift;
@@ -28,6 +29,7 @@ mod renewal;
 mod status;
 mod upgrade;
 
+pub use authorities::Readers;
 pub use backup::{BackedUp, BackupOrder};
 pub use components::Components;
 pub use drift::Difference;
@@ -99,6 +101,14 @@ pub struct Applied {
     pub changed: usize,
     /// Where the administrator's kubeconfig is, once there is a cluster.
     pub kubeconfig: Option<PathBuf>,
+    /// Servers that were to be looked at from here and cannot be reached.
+    pub unreached: Vec<String>,
+}
+
+impl Applied {
+    fn changed(changed: usize, kubeconfig: Option<PathBuf>) -> Self {
+        Self { changed, kubeconfig, unreached: Vec::new() }
+    }
 }
 
 impl Operator<'_> {
@@ -205,27 +215,32 @@ impl Operator<'_> {
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;
                 files::save(&self.folder.join("applied.json"), &self.encode(plan)?)?;
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
-                Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
+                Ok(Applied::changed(changed, Some(kubeconfig)))
             }
             Purpose::Renew | Purpose::Rescue => {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
-                Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
+                Ok(Applied::changed(changed, Some(kubeconfig)))
+            }
+            Purpose::Authorities => {
+                let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
+                let unreached = self.see_authorities(plan, &planned.connections).await?;
+                Ok(Applied { unreached, ..Applied::changed(changed, Some(kubeconfig)) })
             }
             Purpose::Neighbours => {
                 self.keep_hosts_of(plan)?;
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
-                Ok(Applied { changed, kubeconfig: Some(kubeconfig) })
+                Ok(Applied::changed(changed, Some(kubeconfig)))
             }
             Purpose::Remove => {
                 self.take_back(&planned.connections).await?;
-                Ok(Applied { changed, kubeconfig: None })
+                Ok(Applied::changed(changed, None))
             }
             Purpose::Reset => {
                 self.take_back(&planned.connections).await?;
                 files::remove(&self.folder.join("applied.json"))?;
                 files::remove(&self.folder.join("blocked.json"))?;
                 files::remove(&self.kubeconfig_path())?;
-                Ok(Applied { changed, kubeconfig: None })
+                Ok(Applied::changed(changed, None))
             }
         }
     }

@@ -2,16 +2,21 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
+use sealock_trust::Digest;
 use serde::Serialize;
 use x509_parser::prelude::{FromDer, GeneralName, Pem, X509Certificate};
 use zeroize::Zeroizing;
 
+/// Characters on a line of PEM (RFC 7468).
+const PEM_LINE: usize = 64;
 /// Years until an authority must be replaced.
 const AUTHORITY_YEARS: i16 = 10;
 
@@ -176,6 +181,12 @@ impl Facts {
         Self::of_der(&pem.and_then(Result::ok).ok_or(CertificateError::Unreadable)?.contents)
     }
 
+    /// What stands in every certificate of the PEM text `text`, in their order; what is no certificate is passed over.
+    pub fn all(text: &str) -> Vec<Self> {
+        let pems = Pem::iter_from_buffer(text.as_bytes()).filter_map(Result::ok);
+        pems.filter(|pem| pem.label == "CERTIFICATE").filter_map(|pem| Self::of_der(&pem.contents).ok()).collect()
+    }
+
     /// What stands in the certificate `der`.
     ///
     /// # Errors
@@ -197,6 +208,24 @@ impl Facts {
             authority: certificate.is_ca(),
             der: der.to_vec(),
         })
+    }
+
+    /// The digest of the certificate, DER encoded: no two have the same.
+    pub fn digest(&self) -> Digest {
+        Digest::sha256(&self.der)
+    }
+
+    /// The certificate, PEM.
+    pub fn pem(&self) -> String {
+        let encoded = STANDARD.encode(&self.der);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        // Base64 is ASCII: every piece is a text.
+        for line in encoded.as_bytes().chunks(PEM_LINE) {
+            pem.push_str(&String::from_utf8_lossy(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        pem
     }
 
     /// Whether `authority` has signed it.

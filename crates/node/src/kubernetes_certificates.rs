@@ -22,17 +22,74 @@ pub const RENEWED: &[&str] = &[
     "/etc/kubernetes/pki/etcd/server.crt",
 ];
 
-/// What else ends some day: the authorities, and what kubelet renews by itself. (Its `kubelet.crt` is no matter: it is self-signed, made once,
-/// and verified by nobody.)
-pub const KEPT: &[&str] = &[
-    "/etc/kubernetes/pki/ca.crt",
-    "/etc/kubernetes/pki/etcd/ca.crt",
-    "/etc/kubernetes/pki/front-proxy-ca.crt",
-    KUBELET_CLIENT,
-];
+/// What kubelet renews by itself. (Its `kubelet.crt` is no matter: it is self-signed, made once, and verified by nobody.)
+pub const KEPT: &[&str] = &[KUBELET_CLIENT];
 
 /// What kubelet shows to the API server, certificate and key: a link to the one in use.
 pub const KUBELET_CLIENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
+/// An authority of a cluster: where kubeadm keeps it, and where its successor waits.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthorityFiles {
+    /// Its certificate; while one takes the place of another, both of them, and first the one that issues: kubeadm takes the first.
+    pub certificate: &'static str,
+    /// The private key of the one that issues.
+    pub key: &'static str,
+    /// The certificate of the one that comes next.
+    pub next: &'static str,
+    /// Its private key.
+    pub next_key: &'static str,
+    /// The private key of the one that issued before, kept until that one is dropped.
+    pub replaced_key: &'static str,
+}
+
+/// Where authorities wait that do not issue yet, and keys that do not any more.
+pub const NEXT_AUTHORITIES: &str = "/var/lib/sealock/node/authorities";
+
+/// Kubernetes' own, the one of the front proxy, and etcd's. Workers have the first one's certificate alone.
+pub const AUTHORITIES: [AuthorityFiles; 3] = [
+    AuthorityFiles {
+        certificate: "/etc/kubernetes/pki/ca.crt",
+        key: "/etc/kubernetes/pki/ca.key",
+        next: "/var/lib/sealock/node/authorities/ca.crt",
+        next_key: "/var/lib/sealock/node/authorities/ca.key",
+        replaced_key: "/var/lib/sealock/node/authorities/ca-replaced.key",
+    },
+    AuthorityFiles {
+        certificate: "/etc/kubernetes/pki/front-proxy-ca.crt",
+        key: "/etc/kubernetes/pki/front-proxy-ca.key",
+        next: "/var/lib/sealock/node/authorities/front-proxy-ca.crt",
+        next_key: "/var/lib/sealock/node/authorities/front-proxy-ca.key",
+        replaced_key: "/var/lib/sealock/node/authorities/front-proxy-ca-replaced.key",
+    },
+    AuthorityFiles {
+        certificate: "/etc/kubernetes/pki/etcd/ca.crt",
+        key: "/etc/kubernetes/pki/etcd/ca.key",
+        next: "/var/lib/sealock/node/authorities/etcd-ca.crt",
+        next_key: "/var/lib/sealock/node/authorities/etcd-ca.key",
+        replaced_key: "/var/lib/sealock/node/authorities/etcd-ca-replaced.key",
+    },
+];
+
+/// By which of [`AUTHORITIES`] the certificate in the file `path` is issued.
+pub fn authority_of(path: &str) -> AuthorityFiles {
+    let [kubernetes, front_proxy, etcd] = AUTHORITIES;
+    match path {
+        "/etc/kubernetes/pki/front-proxy-client.crt" => front_proxy,
+        "/etc/kubernetes/pki/apiserver-etcd-client.crt" => etcd,
+        path if path.starts_with("/etc/kubernetes/pki/etcd/") => etcd,
+        _ => kubernetes,
+    }
+}
+
+/// Every certificate in the file `path`; none where there is no such file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn read_all(host: &dyn Host, path: &str) -> Result<Vec<Facts>, HostError> {
+    let Some(content) = host::read(host, path, LIMIT)? else { return Ok(Vec::new()) };
+    Ok(Facts::all(&String::from_utf8_lossy(&content)))
+}
 
 /// No certificate and no kubeconfig is near this long.
 const LIMIT: u64 = 1 << 20;

@@ -22,7 +22,7 @@ pub mod local_proxy;
 pub mod pull;
 pub mod request;
 pub mod runner;
-mod served;
+pub mod served;
 pub mod source;
 pub mod step;
 mod wait;

@@ -1,7 +1,7 @@
-//! Which certificate a server on this machine shows to whoever connects.
+//! Which certificate a server shows to whoever connects.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::certificates::Facts;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The certificate that the server at `port` of this machine shows, which must be for `name` and hold now by the authority `ca` (PEM).
+/// The certificate that the server at `address` shows, which must be for `name` and hold now by the authority `ca` (PEM; of several the first one).
 ///
 /// # Errors
 /// Nobody listens, or what it shows does not hold.
-pub(crate) fn certificate(port: u16, name: &'static str, ca: &str) -> io::Result<Facts> {
+pub fn certificate(address: SocketAddr, name: &'static str, ca: &str) -> io::Result<Facts> {
     let invalid = |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(|error| invalid(&error))?;
@@ -30,7 +30,7 @@ pub(crate) fn certificate(port: u16, name: &'static str, ca: &str) -> io::Result
         .with_no_client_auth();
     let name = ServerName::try_from(name).map_err(|error| invalid(&error))?;
     let mut connection = ClientConnection::new(Arc::new(config), name).map_err(|error| invalid(&error))?;
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PATIENCE)?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     // A server that asks for the client's own may hang up after this: it has shown what it has.
@@ -54,8 +54,8 @@ mod tests {
     use super::*;
     use crate::certificates::{Authority, Issued, Purpose};
 
-    /// A server as etcd is one: whoever does not show a certificate is not served. Answers its port.
-    fn server(authority: &Authority, issued: &Issued) -> u16 {
+    /// A server as etcd is one: whoever does not show a certificate is not served. Answers its address.
+    fn server(authority: &Authority, issued: &Issued) -> SocketAddr {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.certificate().as_bytes()).unwrap()).unwrap();
@@ -65,14 +65,14 @@ mod tests {
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = Arc::new(config.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
         thread::spawn(move || {
             for mut client in listener.incoming().flatten() {
                 let mut connection = ServerConnection::new(config.clone()).unwrap();
                 while connection.is_handshaking() && connection.complete_io(&mut client).is_ok() {}
             }
         });
-        port
+        address
     }
 
     #[test]
@@ -80,13 +80,13 @@ mod tests {
         let now = Timestamp::now();
         let authority = Authority::generate("etcd-ca", now).unwrap();
         let issued = authority.issue(Purpose::Server, "cp1", &["localhost".to_owned()], (now, 365)).unwrap();
-        let port = server(&authority, &issued);
-        let shown = certificate(port, "localhost", authority.certificate()).unwrap();
+        let address = server(&authority, &issued);
+        let shown = certificate(address, "localhost", authority.certificate()).unwrap();
         assert_eq!(shown.serial, Facts::of(&issued.certificate).unwrap().serial);
 
         let other = Authority::generate("etcd-ca", now).unwrap();
-        assert!(certificate(port, "localhost", other.certificate()).is_err(), "it is another authority's");
-        assert!(certificate(port, "kubernetes", authority.certificate()).is_err(), "it is for another name");
+        assert!(certificate(address, "localhost", other.certificate()).is_err(), "it is another authority's");
+        assert!(certificate(address, "kubernetes", authority.certificate()).is_err(), "it is for another name");
     }
 
     #[test]
@@ -94,8 +94,8 @@ mod tests {
         let (now, long_ago) = (Timestamp::now(), Timestamp::from_second(1_000_000_000).unwrap());
         let authority = Authority::generate("etcd-ca", now).unwrap();
         let issued = authority.issue(Purpose::Server, "cp1", &["localhost".to_owned()], (long_ago, 365)).unwrap();
-        let port = server(&authority, &issued);
-        let error = certificate(port, "localhost", authority.certificate()).unwrap_err();
+        let address = server(&authority, &issued);
+        let error = certificate(address, "localhost", authority.certificate()).unwrap_err();
         assert!(error.to_string().contains("expired"), "{error}");
     }
 }

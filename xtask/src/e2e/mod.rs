@@ -5,6 +5,7 @@
 
 mod across_the_gap;
 mod ansible;
+mod authorities;
 pub(crate) mod cases;
 mod components;
 mod etcd_static_pod;
@@ -91,6 +92,7 @@ const SCENARIOS: &[Scenario] = &[
     two_minors::SCENARIO,
     components::SCENARIO,
     rescue::SCENARIO,
+    authorities::SCENARIO,
     restore::SCENARIO,
     ansible::SCENARIO,
 ];

@@ -138,7 +138,7 @@ fn renewed(desk: &Desk, node: &str) -> Result<String> {
     story::text(&mut kubectl(desk, &lease))
 }
 
-fn is_ready(desk: &Desk, node: &str) -> Result<bool> {
+pub(super) fn is_ready(desk: &Desk, node: &str) -> Result<bool> {
     let ready = ["get", "node", node, "-o=jsonpath={.status.conditions[?(@.type=='Ready')].status}"];
     Ok(story::text(&mut kubectl(desk, &ready))? == "True")
 }
@@ -153,11 +153,11 @@ fn etcd_is_well(desk: &Desk) -> Result<bool> {
 }
 
 /// Waits for it: a member that has just started, or has just got another leader, is not seen at once.
-fn etcd_gets_well(desk: &Desk) -> Result<()> {
+pub(super) fn etcd_gets_well(desk: &Desk) -> Result<()> {
     until("etcd's three members all vote and serve", || etcd_is_well(desk))
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(240);
     loop {
         // While an API server goes away a question may fail: what counts is that an answer comes.

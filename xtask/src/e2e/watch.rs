@@ -15,6 +15,9 @@ while [ ! -e "$2.end" ]; do
   sleep 0.2
 done > "$2""#;
 
+/// Seconds without an answer that are an outage: whoever asks tries again before that.
+const OUTAGE: f64 = 15.0;
+
 /// What is asked, and by whom.
 pub(super) struct Watch {
     machine: &'static str,
@@ -51,6 +54,12 @@ impl Watch {
 }
 
 impl Seen {
+    /// Whether nobody who asked again was without an answer.
+    pub(super) fn ensure_answered(&self) -> Result<()> {
+        ensure!(self.longest < OUTAGE, "{self}");
+        Ok(())
+    }
+
     fn read(name: &'static str, machine: &'static str, lines: &str) -> Result<Self> {
         let mut seen = Self { name, machine, asked: 0, silent: 0, longest: 0.0 };
         let mut last_answer: Option<f64> = None;

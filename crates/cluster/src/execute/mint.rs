@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealock_node::facts::Kubernetes;
+use sealock_node::kubernetes_certificates::AUTHORITIES;
 use zeroize::Zeroizing;
 
 use super::remote::Remote;
@@ -28,6 +29,8 @@ pub(super) async fn mint(
             SecretKind::CaHash => ca_hash(first, binary).await?,
             SecretKind::CertificateKey => certificate_key(first).await?,
             SecretKind::KubeletCertificate => kubelet_certificate(first, joining).await?,
+            SecretKind::Authorities => next_authorities(first, true).await?,
+            SecretKind::NextAuthority => next_authorities(first, false).await?,
         };
         secrets.insert(kind.as_str(), value);
     }
@@ -91,6 +94,24 @@ printf 'apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernet
     let pair = decoded("client-certificate-data:").zip(decoded("client-key-data:"));
     let pair = pair.map(|(certificate, key)| format!("{certificate}{key}"));
     pair.ok_or_else(|| nothing(first, "kubeadm kubeconfig user", "it printed no certificate and key"))
+}
+
+/// The authorities that wait on that host to issue: all of them with their keys, or the certificate of Kubernetes' own alone; texts by
+/// file, in JSON.
+async fn next_authorities(first: &Connection, all: bool) -> Result<String, ExecuteError> {
+    let [kubernetes, ..] = AUTHORITIES;
+    let paths: Vec<&str> = if all {
+        AUTHORITIES.iter().flat_map(|files| [files.next, files.next_key]).collect()
+    } else {
+        vec![kubernetes.next]
+    };
+    let mut texts = BTreeMap::new();
+    for path in paths {
+        let content = Zeroizing::new(first.read_root_file(path).await?);
+        texts.insert(path, Zeroizing::new(String::from_utf8_lossy(&content).into_owned()));
+    }
+    let plain: BTreeMap<&str, &str> = texts.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    serde_json::to_string(&plain).map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })
 }
 
 fn last_line(

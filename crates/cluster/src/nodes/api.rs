@@ -101,7 +101,8 @@ impl<'a> Api<'a> {
         Ok(budgets.iter().filter(is_tight).map(told).collect())
     }
 
-    async fn list(&self, kinds: &str, more: &[&str]) -> Result<Vec<Value>, NodeError> {
+    /// The objects of `kinds`, with `more` said to `kubectl get`.
+    pub(super) async fn list(&self, kinds: &str, more: &[&str]) -> Result<Vec<Value>, NodeError> {
         let arguments = [&["get", kinds, "--output", "json"], more].concat();
         let answer = self.call(&arguments, b"").await?;
         let answer: Result<Value, _> = serde_json::from_slice(&answer);

@@ -7,10 +7,12 @@ mod api;
 mod drain;
 mod draining;
 mod error;
+mod readers;
 
 pub use drain::{Drained, Progress, drain, is_cordoned, look};
 pub use draining::{Draining, Held, Leaving, PodName, Reason, Rules, Staying, Stays};
 pub use error::NodeError;
+pub use readers::{OldReader, old_readers};
 
 use api::Api;
 

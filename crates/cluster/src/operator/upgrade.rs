@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sealock_node::StepKind;
+use sealock_node::step::Stage;
 
 use super::{Operator, OperatorError, Planned};
 use crate::apps::Target;
@@ -34,8 +35,10 @@ impl Operator<'_> {
     pub async fn plan_upgrade(&self, cluster: &Cluster, draining: Draining) -> Result<Upgrade, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
+        self.check_no_authorities(None)?;
         let applied = self.check_only_version_differs(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
+        plan::check_alone(cluster, &inventory)?;
         let from = plan::oldest(cluster, &inventory, cluster.spec().kubernetes.version)?;
         let open = self.open_waves()?;
         if open.as_ref().is_some_and(|open| open.purpose == Purpose::Components) {
@@ -60,9 +63,15 @@ impl Operator<'_> {
         Ok(self.open_plans()?.into_iter().find(|plan| plan.purpose.goes_by_waves()))
     }
 
-    /// While an upgrade or a restore is under way, nothing else is planned.
+    /// While an upgrade, a restore or a change of authorities is under way, nothing else is planned.
     pub(super) fn check_nothing_open(&self) -> Result<(), OperatorError> {
+        self.check_nothing_open_but(None)
+    }
+
+    /// The same, but for a change of authorities to this stage.
+    pub(super) fn check_nothing_open_but(&self, stage: Option<Stage>) -> Result<(), OperatorError> {
         self.check_no_restore()?;
+        self.check_no_authorities(stage)?;
         match self.open_waves()? {
             Some(open) if open.purpose == Purpose::Components => Err(PlanError::ComponentsOpen.into()),
             Some(open) => Err(PlanError::UpgradeOpen { version: open.kubernetes }.into()),

@@ -4,7 +4,7 @@ use sealock_trust::format::UnknownFormat;
 use sealock_trust::json;
 use sealock_trust::reason::Code;
 
-use super::GateFailure;
+use super::{AuthoritiesError, GateFailure};
 use crate::release::NotInRelease;
 use crate::render::RenderError;
 use crate::revoked::Needed;
@@ -17,6 +17,9 @@ pub enum PlanError {
     /// The spec makes no sense.
     #[error("the cluster spec is refused")]
     Spec(#[from] SpecError),
+    /// Authorities cannot be replaced, or are being.
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
     /// The spec is for another site.
     #[error("the cluster spec is for site {spec}, and this is site {here}")]
     OtherSite {
@@ -199,6 +202,7 @@ impl PlanError {
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Spec(_) => Some(Code::Spec),
+            Self::Authorities(error) => error.code(),
             Self::NotInRelease(_) => Some(Code::NotInRelease),
             Self::Revoked(_) => Some(Code::Revoked),
             Self::Foreign { .. } | Self::Occupied { .. } => Some(Code::Foreign),
@@ -236,6 +240,7 @@ impl PlanError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Authorities(error) => error.hint(),
             Self::NotInRelease(_) => {
                 "import a bundle that carries it: outside, add it to sealock.yaml, lock, build, and carry the bundle in".into()
             }

@@ -14,6 +14,7 @@ use sealock_trust::json::{self, jcs};
 use serde::{Deserialize, Serialize};
 
 mod apply;
+mod authorities;
 mod components;
 mod error;
 pub(crate) mod gate;
@@ -32,6 +33,8 @@ mod waves;
 
 pub use apply::plan;
 pub(crate) use apply::steps_of;
+pub use authorities::{AuthoritiesError, Order, Workloads, plan_authorities};
+pub(crate) use authorities::{check_alone, is_issuing, stage_of};
 pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
 pub use error::PlanError;
@@ -131,6 +134,8 @@ pub enum Purpose {
     Rescue,
     /// To make a cluster again that a backup holds.
     Restore,
+    /// To replace authorities by others, as far as one stage.
+    Authorities,
 }
 
 impl Purpose {
@@ -146,6 +151,7 @@ impl Purpose {
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
             Self::Restore => "restore",
+            Self::Authorities => "authorities",
         }
     }
 
@@ -209,8 +215,13 @@ pub enum SecretKind {
     CaHash,
     /// The key under which the control planes share their CAs; minted in the same place when the task starts.
     CertificateKey,
-    /// What a kubelet shows whose own certificate has ended: certificate and key, issued there by the cluster's authority.
+    /// What a kubelet shows whose own certificate has ended, or is another authority's: certificate and key, issued there by the cluster's
+    /// authority.
     KubeletCertificate,
+    /// The authorities that come next, certificates and keys, for a control plane.
+    Authorities,
+    /// The certificate of Kubernetes' authority that comes next: no secret, but unknown before it is made.
+    NextAuthority,
 }
 
 impl SecretKind {
@@ -221,6 +232,7 @@ impl SecretKind {
             Self::CaHash => crate::render::kubeadm::CA_HASH,
             Self::CertificateKey => crate::render::kubeadm::CERTIFICATE_KEY,
             Self::KubeletCertificate => "kubelet-certificate",
+            Self::Authorities | Self::NextAuthority => "authorities",
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use sealock_node::step::Stage;
 use sealock_node::{Class, Probe, Step};
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, Purpose, Task};
+use super::{Plan, Purpose, Task, stage_of};
 
 /// What the hosts said about the steps of a plan: not part of the plan, since it changes while the plan is carried out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +160,14 @@ impl Printed<'_> {
                     "Plan to make cluster {} again from a backup (Kubernetes {}, release {release})",
                     plan.cluster, plan.kubernetes
                 )?;
+            }
+            Purpose::Authorities => {
+                let what = match stage_of(plan) {
+                    None | Some(Stage::Trust) => "believe new authorities beside the old ones",
+                    Some(Stage::Issue) => "have the new authorities issue",
+                    Some(Stage::Drop) => "believe the old authorities no more",
+                };
+                writeln!(f, "Plan to have cluster {} {what}", plan.cluster)?;
             }
             Purpose::Remove => writeln!(f, "Plan to take a host out of cluster {} and give it back", plan.cluster)?,
         }

@@ -2,7 +2,7 @@
 //!
 //! No API server takes anybody's word then, and none is asked: authorities and their keys lie on the control planes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::facts::{CertificateFact, HostFacts};
 use sealock_node::kubernetes_certificates::KUBELET_CLIENT;
@@ -76,9 +76,11 @@ pub fn plan_rescue(
     Context::new(&intent, inventory, BTreeMap::new(), places).plan(Purpose::Rescue, tasks)
 }
 
-/// Authorities cannot be made anew from what is there.
+/// Authorities cannot be made anew from what is there. Of those in one file the first one issues.
 fn check_authorities(host: &Host, facts: &HostFacts) -> Result<(), PlanError> {
-    match facts.certificates.iter().find(|one| one.authority && has_ended(one, facts)) {
+    let mut seen = BTreeSet::new();
+    let mut issuing = facts.certificates.iter().filter(|one| one.authority && seen.insert(&one.path));
+    match issuing.find(|one| has_ended(one, facts)) {
         Some(ended) => Err(PlanError::AuthorityEnded { host: host.name.to_string(), path: ended.path.clone() }),
         None => Ok(()),
     }
@@ -92,7 +94,7 @@ fn made_anew(cluster: &Cluster, host: &Host, facts: &HostFacts) -> Result<Option
         steps.push(Step::new("certificates", Renewal { serials: renewable(facts), config, made_only: true }));
     }
     if facts.certificates.iter().any(|one| one.path == KUBELET_CLIENT && has_ended(one, facts)) {
-        steps.push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string() }));
+        steps.push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string(), replaced: None }));
         secrets.push(SecretKind::KubeletCertificate);
     }
     let host = host.name.to_string();

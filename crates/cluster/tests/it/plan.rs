@@ -130,6 +130,8 @@ fn certificates_are_renewed_on_one_control_plane_after_the_other() {
             not_after: jiff::Timestamp::UNIX_EPOCH,
             authority: !renewable,
             renewable,
+            digest: None,
+            issued_by: None,
         };
         let path = "/etc/kubernetes/pki/apiserver.crt";
         facts.certificates = vec![file(path, name != "w1"), file("/etc/kubernetes/pki/ca.crt", false)];
@@ -194,7 +196,7 @@ fn every_host_has_the_endpoint_to_itself_and_all_api_servers_behind_it() {
 }
 
 /// [`ONE_AND_ONE`] with two more control planes, and no load balancer.
-fn three_planes() -> String {
+pub(crate) fn three_planes() -> String {
     let key = "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8";
     let plane = |name: &str, last: u8| {
         format!(
@@ -206,7 +208,7 @@ fn three_planes() -> String {
         .replace("{endpoint: 10.77.0.11:6443}", "{endpoint: \"api.plant-7.internal:7443\", localProxy: true}")
 }
 
-fn four_hosts() -> Inventory {
+pub(crate) fn four_hosts() -> Inventory {
     let mut inventory = bare_hosts();
     for (name, address) in [("cp2", "10.77.0.12"), ("cp3", "10.77.0.13")] {
         inventory.hosts.insert(name.into(), crate::fixture::host(name, address));

@@ -20,6 +20,8 @@ fn certificates(of: &[(&str, i64)]) -> Vec<CertificateFact> {
         not_after: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(*hours),
         authority: *path == CA,
         renewable: *path == APISERVER,
+        digest: None,
+        issued_by: None,
     };
     of.iter().map(fact).collect()
 }

@@ -177,6 +177,12 @@ pub struct CertificateFact {
     pub authority: bool,
     /// Whether `kubeadm certs renew` makes it anew. Of the rest kubelet renews its own, and authorities are rotated.
     pub renewable: bool,
+    /// The digest of the certificate, DER encoded. Of several authorities in one file the first one issues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The digest of the authority on this host that has issued it; nothing where none has, and for authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<Digest>,
 }
 
 /// A file that Sealock wrote.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sealock_trust::Digest;
 
+use super::authorities::settle_signer;
 use super::unit::State;
 use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe, upgrade};
 use crate::context::Context;
@@ -182,6 +183,10 @@ impl Act for KubeadmPhase {
         if self.command.is_upgrade() && said.contains(PASSED_OVER) {
             let because = "kubeadm has passed the add-ons over: an API server still shows the older version".to_owned();
             return Err(StepError::NotHeld { because });
+        }
+        // kubeadm's manifests name the file of the authority, which holds two while another takes its place.
+        if matches!(self.phase.as_str(), "control-plane all" | "control-plane-prepare all") {
+            settle_signer(host)?;
         }
         self.mark(host)
     }

@@ -1,4 +1,4 @@
-//! A certificate for a kubelet whose own has ended: by itself it never gets another one, for it has nothing left to show.
+//! A certificate for a kubelet whose own has ended, or is to be issued by another authority: by itself it never gets another one at that time.
 //!
 //! A control plane host issues it with the cluster's authority, so that no API server has to be up for it. From then on kubelet renews
 //! it by itself again.
@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Act, Mode, Probe};
@@ -14,7 +15,7 @@ use crate::certificates::Facts;
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host};
-use crate::kubernetes_certificates::{KUBELET_CLIENT, read};
+use crate::kubernetes_certificates::{KUBELET_CLIENT, authority_of, read, read_all};
 
 const FOLDER: &str = "/var/lib/kubelet/pki";
 /// The name of the secret: certificate and key, PEM.
@@ -27,6 +28,9 @@ const RESTARTS: Duration = Duration::from_secs(180);
 pub struct KubeletCertificate {
     /// The node's name in the cluster.
     pub node: String,
+    /// The digest of the authority that must not have issued it: another one takes its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Digest>,
 }
 
 impl fmt::Display for KubeletCertificate {
@@ -40,13 +44,13 @@ impl Act for KubeletCertificate {
         let Some(facts) = read(host, KUBELET_CLIENT)? else {
             return Ok(Probe::not_done(format!("{KUBELET_CLIENT} is not there")));
         };
-        Ok(self.problem(&facts).map_or(Probe::Done, Probe::not_done))
+        Ok(self.problem(host, &facts)?.map_or(Probe::Done, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let pem = context.reveal(SECRET)?;
         let facts = Facts::of(&pem).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
-        if let Some(problem) = self.problem(&facts) {
+        if let Some(problem) = self.problem(host, &facts)? {
             return Err(StepError::Invalid { problem: format!("what was issued is of no use: {problem}") });
         }
         // As kubelet itself keeps them: a file for each, and a link to the one in use.
@@ -68,10 +72,17 @@ impl KubeletCertificate {
         format!("system:node:{}", self.node)
     }
 
-    fn problem(&self, facts: &Facts) -> Option<String> {
+    fn problem(&self, host: &dyn Host, facts: &Facts) -> Result<Option<String>, StepError> {
         if facts.name != self.name() {
-            return Some(format!("the certificate is {}'s", facts.name));
+            return Ok(Some(format!("the certificate is {}'s", facts.name)));
         }
-        (facts.not_after <= Timestamp::now()).then(|| format!("it has ended at {}", facts.not_after))
+        if facts.not_after <= Timestamp::now() {
+            return Ok(Some(format!("it has ended at {}", facts.not_after)));
+        }
+        let Some(replaced) = &self.replaced else { return Ok(None) };
+        let believed = read_all(host, authority_of(KUBELET_CLIENT).certificate)?;
+        let others = believed.iter().filter(|one| one.digest() != *replaced);
+        let is_new = others.into_iter().any(|authority| facts.is_issued_by(authority));
+        Ok((!is_new).then(|| "it is not issued by the new authority".to_owned()))
     }
 }

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod act;
+mod anew;
+mod authorities;
 mod backup;
 mod claim;
 mod component;
@@ -26,6 +28,7 @@ mod kubelet_certificate;
 mod node_ready;
 mod renewal;
 mod reset;
+mod restarted;
 mod routed;
 mod rules;
 pub(crate) mod sysctl;
@@ -33,6 +36,7 @@ mod unit;
 mod upgrade;
 
 pub(crate) use act::Act;
+pub use authorities::{Authorities, AuthoritiesMade, AuthoritiesPublished, Stage};
 pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as RESTORES, KubeletRegistered, StaleNodes};
 pub use claim::{BY_ITSELF, belongs_to};
 pub(crate) use claim::{claimed, evidence};
@@ -47,6 +51,7 @@ pub use kubeadm::{
 };
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
+pub use restarted::Restarted;
 pub(crate) use unit::{State as UnitState, is_active as unit_is_active};
 pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
@@ -139,6 +144,14 @@ step_kinds! {
     NodeReady: Reversible,
     /// Certificates of a control plane made anew, and in use.
     Renewal: OneWay,
+    /// New authorities, made and kept.
+    AuthoritiesMade: Reversible,
+    /// What a host believes, and what its certificates are issued by.
+    Authorities: OneWay,
+    /// What the cluster says of its authorities; runs on a control plane host.
+    AuthoritiesPublished: Compensable,
+    /// Pods of a workload started anew; runs on a control plane host.
+    Restarted: Compensable,
     /// A snapshot of etcd, before the control plane changes.
     EtcdSnapshot: Reversible,
     /// Empties a node; runs on a control plane host.

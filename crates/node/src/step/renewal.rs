@@ -5,54 +5,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::containers::{ctr, running};
+use super::anew::Anew;
+use super::authorities::believe_all;
 use super::{Act, Mode, Probe, Renewal};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host};
 use crate::kubernetes_certificates::{RENEWED, read};
-use crate::{served, wait};
 
 /// What ran when the certificates had just been made: it is to be ended.
 const RECORD: &str = "/var/lib/sealock/node/renewal.json";
-const FOLDER: &str = "/var/lib/sealock/node";
 const CONFIG: &str = "/run/sealock/kubeadm-certs-renew.yaml";
-const WAIT: Duration = Duration::from_secs(240);
-/// How long what is ended has to end by itself: what kubelet gives static pods.
-const GRACE: Duration = Duration::from_secs(30);
-const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
-
-/// A server's port, the name in its certificate, the certificate and who issued it.
-const SERVERS: [(u16, &str, &str, &str); 2] = [
-    (2379, "localhost", "/etc/kubernetes/pki/etcd/server.crt", "/etc/kubernetes/pki/etcd/ca.crt"),
-    (6443, "kubernetes", "/etc/kubernetes/pki/apiserver.crt", "/etc/kubernetes/pki/ca.crt"),
-];
-
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    /// Serials by path, of the new certificates.
-    serials: BTreeMap<String, String>,
-    /// Ids of containers by component.
-    outdated: BTreeMap<String, Vec<String>>,
-}
-
-impl Record {
-    fn of(&self, component: &str) -> &[String] {
-        self.outdated.get(component).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// What runs of it.
-    fn still_running(&self, host: &dyn Host) -> Result<Vec<String>, StepError> {
-        let mut still = Vec::new();
-        for component in COMPONENTS {
-            let now = running(host, component)?;
-            still.extend(now.into_iter().filter(|id| self.of(component).contains(id)));
-        }
-        Ok(still)
-    }
-}
 
 impl Act for Renewal {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
@@ -63,43 +26,20 @@ impl Act for Renewal {
         if self.made_only {
             return Ok(Probe::Done);
         }
-        let record = record(host)?;
-        if record.serials != serials {
-            return Ok(Probe::not_done("what runs has not been started anew"));
-        }
-        if let Some(because) = not_anew(host, &record)? {
-            return Ok(Probe::not_done(because));
-        }
-        Ok(unserved(host)?.map_or(Probe::Done, Probe::not_done))
+        Ok(anew(serials).missing(host)?.map_or(Probe::Done, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         if self.unchanged(&serials(host)?).is_some() {
             (context.progress)("making certificates");
-            self.renew(host)?;
+            renew(host, &self.config)?;
         }
+        // kubeadm puts the first authority alone into what it makes anew, also where two are believed.
+        believe_all(host)?;
         if self.made_only {
             return Ok(());
         }
-        let serials = serials(host)?;
-        if record(host)?.serials != serials {
-            let outdated = COMPONENTS.iter().map(|component| Ok(((*component).to_owned(), running(host, component)?)));
-            let record = Record { serials, outdated: outdated.collect::<Result<_, StepError>>()? };
-            host.alter(Alteration::MakeDirectory { path: FOLDER, mode: Mode::new(0o700) })?;
-            let text =
-                serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
-            host::write(host, RECORD, Mode::PRIVATE, &text)?;
-        }
-        start_anew(host, &record(host)?, context)?;
-        let mut last = None;
-        let served = wait::until(WAIT, Duration::from_millis(500), || {
-            last = match unserved(host)? {
-                None => answers(host)?,
-                problem => problem,
-            };
-            Ok::<_, StepError>(last.is_none().then_some(()))
-        })?;
-        served.ok_or_else(|| late("the control plane does not serve", last.unwrap_or_default()))
+        anew(serials(host)?).start(host, context)
     }
 
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
@@ -112,15 +52,20 @@ impl Renewal {
     fn unchanged(&self, serials: &BTreeMap<String, String>) -> Option<&str> {
         self.serials.iter().find(|(path, serial)| serials.get(*path) == Some(serial)).map(|(path, _)| path.as_str())
     }
+}
 
-    fn renew(&self, host: &dyn Host) -> Result<(), StepError> {
-        host.alter(Alteration::MakeDirectory { path: "/run/sealock", mode: Mode::EXECUTABLE })?;
-        host::write(host, CONFIG, Mode::PRIVATE, self.config.as_bytes())?;
-        let renew = Command::new("kubeadm", ["certs", "renew", "all", "--config", CONFIG]);
-        let renewed = renew.timeout(Duration::from_secs(120)).must(host);
-        host.alter(Alteration::RemoveFile { path: CONFIG })?;
-        Ok(renewed.map(drop)?)
-    }
+fn anew(serials: BTreeMap<String, String>) -> Anew {
+    Anew { path: RECORD, reads: serials }
+}
+
+/// Has kubeadm make the certificates of this control plane anew, with its configuration `config`.
+pub(super) fn renew(host: &dyn Host, config: &str) -> Result<(), StepError> {
+    host.alter(Alteration::MakeDirectory { path: "/run/sealock", mode: Mode::EXECUTABLE })?;
+    host::write(host, CONFIG, Mode::PRIVATE, config.as_bytes())?;
+    let renew = Command::new("kubeadm", ["certs", "renew", "all", "--config", CONFIG]);
+    let renewed = renew.timeout(Duration::from_secs(120)).must(host);
+    host.alter(Alteration::RemoveFile { path: CONFIG })?;
+    Ok(renewed.map(drop)?)
 }
 
 /// The serials of what there is of [`RENEWED`].
@@ -132,89 +77,4 @@ fn serials(host: &dyn Host) -> Result<BTreeMap<String, String>, StepError> {
         }
     }
     Ok(serials)
-}
-
-fn record(host: &dyn Host) -> Result<Record, StepError> {
-    let text = host::read(host, RECORD, 1 << 20)?;
-    Ok(text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default())
-}
-
-/// Ends what still runs with the old certificates, and has kubelet start it again.
-///
-/// kubelet itself is started anew, too: it looks at its pods at once then, where it would hold back what ends often, and sometimes
-/// sees only a minute later that something has. That ends no pod.
-fn start_anew(host: &dyn Host, record: &Record, context: &Context<'_>) -> Result<(), StepError> {
-    let old = record.still_running(host)?;
-    if !old.is_empty() {
-        (context.progress)("ending etcd and the control plane");
-        end(host, record, &old)?;
-    }
-    // What has ended by itself too often, kubelet holds back as well.
-    if !old.is_empty() || not_anew(host, record)?.is_some() {
-        Command::new("systemctl", ["restart", "kubelet.service"]).timeout(WAIT).must(host)?;
-    }
-    (context.progress)("waiting for etcd and the control plane");
-    let mut last = None;
-    let started = wait::until(WAIT, Duration::from_millis(500), || {
-        last = not_anew(host, record)?;
-        Ok::<_, StepError>(last.is_none().then_some(()))
-    })?;
-    started.ok_or_else(|| late("not all was started anew", last.unwrap_or_default()))
-}
-
-/// Ends containers, as kubelet does: asked first, and made to when the time for that is over.
-fn end(host: &dyn Host, record: &Record, ids: &[String]) -> Result<(), StepError> {
-    for (signal, limit) in [("SIGTERM", GRACE), ("SIGKILL", WAIT)] {
-        for id in ids {
-            // One that has just ended by itself is no failure.
-            host.run(&ctr(["tasks", "kill", "--signal", signal, id]))?;
-        }
-        let gone = wait::until(limit, Duration::from_millis(500), || {
-            Ok::<_, StepError>(record.still_running(host)?.is_empty().then_some(()))
-        })?;
-        if gone.is_some() {
-            return Ok(());
-        }
-    }
-    Err(late("they do not end", ids.join(", ")))
-}
-
-/// Which component is not yet another one than ran before, and why.
-fn not_anew(host: &dyn Host, record: &Record) -> Result<Option<String>, StepError> {
-    for component in COMPONENTS {
-        let before = record.of(component);
-        let now = running(host, component)?;
-        if now.iter().any(|id| before.contains(id)) {
-            return Ok(Some(format!("{component} runs with the old certificates")));
-        }
-        if now.is_empty() {
-            return Ok(Some(format!("{component} is not running")));
-        }
-    }
-    Ok(None)
-}
-
-/// Which server does not show what stands in its file, and why.
-fn unserved(host: &dyn Host) -> Result<Option<String>, StepError> {
-    for (port, name, certificate, ca) in SERVERS {
-        let (Some(file), Some(ca)) = (read(host, certificate)?, host::read_text(host, ca)?) else {
-            return Ok(Some(format!("{certificate} is not there")));
-        };
-        match served::certificate(port, name, &ca) {
-            Ok(shown) if shown.serial == file.serial => {}
-            Ok(_) => return Ok(Some(format!("port {port} still shows the certificate that was replaced"))),
-            Err(error) => return Ok(Some(format!("port {port}: {error}"))),
-        }
-    }
-    Ok(None)
-}
-
-/// Why the API server of this very host is not ready, where it is not.
-fn answers(host: &dyn Host) -> Result<Option<String>, StepError> {
-    let output = host.run(&super::kubeadm::api_ready())?;
-    Ok((output.status != 0).then(|| output.complaint()))
-}
-
-fn late(what: &str, state: String) -> StepError {
-    StepError::Late { what: what.to_owned(), seconds: WAIT.as_secs(), state }
 }

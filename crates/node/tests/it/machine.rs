@@ -233,6 +233,12 @@ impl Host for Machine {
                 }
                 _ => said(""),
             }),
+            // In one step, over what stands there.
+            "mv" => {
+                let [.., source, target] = args.as_slice() else { return Ok(Output { status: 1, ..said("") }) };
+                let moved = fs::rename(self.path().join(&source[1..]), self.path().join(&target[1..]));
+                Ok(Output { status: i32::from(moved.is_err()), ..said("") })
+            }
             "install" => {
                 let [.., source, target] = args.as_slice() else { return Ok(Output { status: 1, ..said("") }) };
                 self.put(target, &self.text(source));

@@ -1,16 +1,57 @@
 //! What a plan says: the words a person reviews, and the JSON that is bound by the digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::step::{
-    Artifact, BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdFromBackup,
-    EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images, KernelModule, KubeadmCommand, KubeadmPhase,
-    KubeletRegistered, Mode, NodeReady, Packing, Peer, Reset, RolledOut, RoutedNetwork, RunAs, ServicesAnswer,
-    StaleNodes, Sysctl, Uncordoned, Unit, Workload,
+    Artifact, Authorities, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim, Component,
+    ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images,
+    KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady, Packing, Peer,
+    Reset, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, Sysctl, Uncordoned, Unit,
+    Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
 use sealock_trust::json::{Limits, jcs};
+
+/// The digests of the first of a control plane's authorities, by file.
+fn authorities(count: usize) -> BTreeMap<String, Digest> {
+    let files = ["ca.crt", "etcd/ca.crt", "front-proxy-ca.crt"];
+    files.iter().take(count).map(|file| (format!("/etc/kubernetes/pki/{file}"), Digest::sha256(b"old"))).collect()
+}
+
+/// What replaces the authorities of a cluster.
+fn of_authorities(digest: &Digest) -> Vec<StepKind> {
+    vec![
+        AuthoritiesMade { old: authorities(3) }.into(),
+        Authorities {
+            stage: Stage::Trust,
+            old: authorities(3),
+            lost: BTreeSet::from([digest.clone()]),
+            config: String::new(),
+        }
+        .into(),
+        Authorities {
+            stage: Stage::Issue,
+            old: authorities(3),
+            lost: BTreeSet::new(),
+            config: "kind: InitConfiguration\n".into(),
+        }
+        .into(),
+        Authorities { stage: Stage::Issue, old: authorities(1), lost: BTreeSet::new(), config: String::new() }.into(),
+        Authorities { stage: Stage::Drop, old: authorities(1), lost: BTreeSet::new(), config: String::new() }.into(),
+        AuthoritiesPublished { alone: false, timeout_seconds: 300 }.into(),
+        AuthoritiesPublished { alone: true, timeout_seconds: 300 }.into(),
+        Restarted {
+            workload: Workload::StatefulSet,
+            namespace: "shop".into(),
+            name: "db".into(),
+            because: "issue-0123456789ab".into(),
+            timeout_seconds: 600,
+        }
+        .into(),
+        KubeletCertificate { node: "w1".into(), replaced: Some(digest.clone()) }.into(),
+    ]
+}
 
 fn every_kind() -> Vec<Step> {
     let digest = Digest::sha256(b"");
@@ -106,7 +147,7 @@ fn every_kind() -> Vec<Step> {
         .into(),
         Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
-    let kinds = [kinds, of_a_backup(&digest)].concat();
+    let kinds = [kinds, of_a_backup(&digest), of_authorities(&digest)].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
 }
 

@@ -1,7 +1,11 @@
 //! `sealock cluster certificates`
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use sealock_node::facts::CertificateFact;
+use sealock_node::kubernetes_certificates::NEXT_AUTHORITIES;
+use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::progress::harmless;
@@ -33,6 +37,12 @@ struct Certificate {
     /// Whole days from now; negative where it has ended.
     days_left: i64,
     authority: bool,
+    /// Of an authority: whether it issues, or is only believed, or waits.
+    issues: bool,
+    /// The digest of the certificate.
+    digest: Option<Digest>,
+    /// The digest of the authority that has issued it.
+    issued_by: Option<Digest>,
     /// Whether `sealock cluster renew` makes it anew.
     renewable: bool,
 }
@@ -44,7 +54,14 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
     let (mut certificates, mut silent) = (Vec::new(), Vec::new());
     for (host, answer) in asked {
         match answer {
-            Ok(facts) => certificates.extend(facts.iter().map(|fact| certificate(&host, fact, now))),
+            Ok(facts) => {
+                let mut files = BTreeSet::new();
+                for fact in &facts {
+                    // Of several authorities in one file the first one issues.
+                    let first = files.insert(&fact.path);
+                    certificates.push(certificate(&host, fact, (now, first)));
+                }
+            }
             Err(error) => silent.push((host, error)),
         }
     }
@@ -68,13 +85,13 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
     } else if soon.iter().any(|certificate| certificate.renewable) {
         "`sealock cluster renew` makes those of the control planes anew."
     } else {
-        "kubelet renews its own while it reaches an API server; an authority has to be rotated."
+        "kubelet renews its own while it reaches an API server; `sealock cluster renew --authorities trust` begins to replace an authority."
     };
     Err(CommandError::failed(problem).hint(hint))
 }
 
 /// What a host says of itself goes to a terminal: without what moves its cursor.
-fn certificate(host: &str, fact: &CertificateFact, now: Timestamp) -> Certificate {
+fn certificate(host: &str, fact: &CertificateFact, (now, first): (Timestamp, bool)) -> Certificate {
     Certificate {
         host: host.to_owned(),
         path: harmless(&fact.path),
@@ -83,6 +100,9 @@ fn certificate(host: &str, fact: &CertificateFact, now: Timestamp) -> Certificat
         not_after: fact.not_after,
         days_left: fact.not_after.duration_since(now).as_secs().div_euclid(24 * 3600),
         authority: fact.authority,
+        issues: fact.authority && first && !fact.path.starts_with(NEXT_AUTHORITIES),
+        digest: fact.digest.clone(),
+        issued_by: fact.issued_by.clone(),
         renewable: fact.renewable,
     }
 }
@@ -91,11 +111,15 @@ fn table(certificates: &[Certificate]) -> Table {
     let mut table = Table::new(["ends in", "host", "certificate", "of", "renewed by"]);
     for certificate in certificates {
         let by = match (certificate.authority, certificate.renewable) {
-            (true, _) => "rotation",
+            (true, _) => "cluster renew --authorities",
             (_, true) => "cluster renew",
             _ => "kubelet",
         };
-        let cells = [&days(certificate.days_left), &certificate.host, &certificate.path, &certificate.name, by];
+        let name = match certificate.authority && !certificate.issues {
+            true => format!("{}, which does not issue", certificate.name),
+            false => certificate.name.clone(),
+        };
+        let cells = [&days(certificate.days_left), &certificate.host, &certificate.path, &name, by];
         table.row(cells.map(str::to_owned));
     }
     table

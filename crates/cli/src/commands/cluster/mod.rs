@@ -2,6 +2,7 @@
 
 mod ansible_inventory;
 pub mod apply;
+mod authorities;
 pub mod backup;
 mod carry_out;
 pub mod certificates;

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::authorities::{self, AuthoritiesArgs};
 use super::carry_out::{Outcome, carry_out, review};
 use super::plan::show;
 use super::target::{Target, TargetArgs};
@@ -13,14 +14,22 @@ use crate::ui::took;
 ///
 /// One control plane after the other. Done means that etcd and the API server show the new certificates to whoever connects. kubelets
 /// renew theirs by themselves, and authorities stay. Run again it finishes what was cut off.
+///
+/// With `--authorities` the authorities are replaced by new ones, in three stages, each a plan of its own: `trust`, `issue`, and `drop`.
+/// The cluster serves meanwhile.
 #[derive(Debug, clap::Args)]
 pub struct RenewArgs {
     #[command(flatten)]
     target: TargetArgs,
+    #[command(flatten)]
+    authorities: AuthoritiesArgs,
 }
 
 pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
+    if let Some(stage) = args.authorities.stage() {
+        return authorities::run(&args.authorities, stage, (&target, context));
+    }
     let operator = target.operator();
     let planned = context.runtime()?.block_on(operator.plan_renewal(&target.cluster))?;
     if context.dry_run {

@@ -10,6 +10,7 @@ mod snapshot;
 
 pub use drained::{Drained, Uncordoned};
 pub(super) use manifests::{forget_copies, put_back};
+pub(super) use rolled_out::unfinished;
 pub use rolled_out::{RolledOut, Workload};
 pub use run_as::RunAs;
 pub use services::ServicesAnswer;

@@ -13,20 +13,24 @@ use crate::step::node_ready::{ask, settle};
 use crate::step::{Act, Probe};
 
 /// What runs pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Workload {
     /// One on each node.
     DaemonSet,
     /// As many as it says.
     Deployment,
+    /// As many as it says, each with a name of its own.
+    StatefulSet,
 }
 
 impl Workload {
-    fn as_str(self) -> &'static str {
+    /// As kubectl takes it.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::DaemonSet => "daemonset",
             Self::Deployment => "deployment",
+            Self::StatefulSet => "statefulset",
         }
     }
 }
@@ -71,30 +75,34 @@ impl Act for RolledOut {
 }
 
 impl RolledOut {
-    /// Why the roll-out is not at its end, by the rules of `kubectl rollout status`.
     fn unfinished(&self, object: &Value) -> Option<String> {
         let name = &self.name;
         if object["spec"]["template"]["spec"]["containers"][0]["image"] != self.image.as_str() {
             return Some(format!("{name} does not say {} yet", self.image));
         }
-        let number = |value: &Value| value.as_u64().unwrap_or_default();
-        let status = &object["status"];
-        if number(&status["observedGeneration"]) < number(&object["metadata"]["generation"]) {
-            return Some(format!("{name} has been changed just now"));
-        }
-        let (wanted, updated, ready) = match self.workload {
-            Workload::DaemonSet => {
-                (&status["desiredNumberScheduled"], &status["updatedNumberScheduled"], &status["numberAvailable"])
-            }
-            Workload::Deployment => {
-                // Old pods that still run count among `replicas`.
-                (&status["replicas"], &status["updatedReplicas"], &status["availableReplicas"])
-            }
-        };
-        let (wanted, updated, ready) = (number(wanted), number(updated), number(ready));
-        let is_there = wanted > 0 && updated >= wanted && ready >= wanted;
-        (!is_there).then(|| format!("of {wanted} pods of {name} {updated} are new and {ready} are ready"))
+        unfinished(self.workload, name, object)
     }
+}
+
+/// Why the roll-out of the workload `object`, called `name`, is not at its end, by the rules of `kubectl rollout status`.
+pub(crate) fn unfinished(workload: Workload, name: &str, object: &Value) -> Option<String> {
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let status = &object["status"];
+    if number(&status["observedGeneration"]) < number(&object["metadata"]["generation"]) {
+        return Some(format!("{name} has been changed just now"));
+    }
+    let (wanted, updated, ready) = match workload {
+        Workload::DaemonSet => {
+            (&status["desiredNumberScheduled"], &status["updatedNumberScheduled"], &status["numberAvailable"])
+        }
+        // Old pods that still run count among `replicas`.
+        Workload::Deployment | Workload::StatefulSet => {
+            (&status["replicas"], &status["updatedReplicas"], &status["availableReplicas"])
+        }
+    };
+    let (wanted, updated, ready) = (number(wanted), number(updated), number(ready));
+    let is_there = wanted > 0 && updated >= wanted && ready >= wanted;
+    (!is_there).then(|| format!("of {wanted} pods of {name} {updated} are new and {ready} are ready"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,120 @@
+//! Why authorities cannot be replaced, or something else not be done while they are.
+
+use sealock_node::step::Stage;
+use sealock_trust::reason::Code;
+
+/// Why authorities cannot be replaced, or something else not be done while they are.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthoritiesError {
+    /// An authority is not kept where kubeadm keeps it.
+    #[error("{path} on host {host} holds no authority: whoever keeps it has to replace it")]
+    Elsewhere {
+        /// The host.
+        host: String,
+        /// The file.
+        path: String,
+    },
+    /// The new ones issue already.
+    #[error("on host {host} the new authority issues already")]
+    Issues {
+        /// The host.
+        host: String,
+    },
+    /// The new ones are not believed everywhere.
+    #[error("host {host} does not believe the new authorities")]
+    NotTrusted {
+        /// The host.
+        host: String,
+    },
+    /// Something is still the old authority's.
+    #[error("{path} on host {host} is still issued by the old authority")]
+    NotIssued {
+        /// The host.
+        host: String,
+        /// The file.
+        path: String,
+    },
+    /// There is one authority of each kind.
+    #[error("cluster {cluster} has no old authorities to drop")]
+    NothingToDrop {
+        /// The cluster.
+        cluster: String,
+    },
+    /// kubelets serve with certificates of the cluster's authority, which a person approves.
+    #[error(
+        "the spec has kubelets ask the cluster for serving certificates (`serverTLSBootstrap`), which nobody here approves"
+    )]
+    ServingKubelets,
+    /// A stage was begun and not finished.
+    #[error("a change of authorities was begun and not finished: {stage}")]
+    Open {
+        /// The stage.
+        stage: Stage,
+    },
+    /// Two authorities are believed.
+    #[error(
+        "the authorities of cluster {cluster} are being replaced, and kubeadm upgrades no control plane that believes two"
+    )]
+    Overlap {
+        /// The cluster.
+        cluster: String,
+    },
+    /// Pods that have not read the new authorities since they are published.
+    #[error("{} have not been started since the new authorities are published:{}", count(.pods.len()), lines(.pods))]
+    OldReaders {
+        /// The pods, as `namespace/name`.
+        pods: Vec<String>,
+    },
+    /// A server does not show what it should.
+    #[error(
+        "{server} of host {host}, seen from here, does not show a certificate of the authority that issues: {problem}"
+    )]
+    Unseen {
+        /// Which server.
+        server: &'static str,
+        /// The host.
+        host: String,
+        /// What it shows, or why it does not.
+        problem: String,
+    },
+}
+
+fn count(pods: usize) -> String {
+    if pods == 1 { "1 pod".to_owned() } else { format!("{pods} pods") }
+}
+
+fn lines(pods: &[String]) -> String {
+    pods.iter().map(|pod| format!("\n  {pod}")).collect()
+}
+
+impl AuthoritiesError {
+    /// Its reason code, where it is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::ServingKubelets => Some(Code::Spec),
+            Self::OldReaders { .. } => Some(Code::Preflight),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Elsewhere { .. } => "an external etcd or an external authority is rotated by its own means".into(),
+            Self::Issues { .. } => {
+                "go on: `sealock cluster renew --authorities issue`, and then `--authorities drop`".into()
+            }
+            Self::NotTrusted { .. } => "run `sealock cluster renew --authorities trust` first".into(),
+            Self::NotIssued { .. } => "run `sealock cluster renew --authorities issue` first".into(),
+            Self::NothingToDrop { .. } => "`sealock cluster renew --authorities trust` begins to replace them".into(),
+            Self::ServingKubelets => "take it out of `overrides.kubelet`, apply, and begin again".into(),
+            Self::Open { stage } => format!("finish it: `sealock cluster renew --authorities {stage}`"),
+            Self::Overlap { .. } => {
+                "finish that first: `sealock cluster renew --authorities issue`, and then `--authorities drop`".into()
+            }
+            Self::OldReaders { .. } => "whatever reads the authority at its start alone does not believe the API server afterwards: `--restart-workloads` starts these anew first; `--leave-workloads` goes on without, where they do not ask the API server".into(),
+            Self::Unseen { .. } => "look at the host (`sealock cluster status`), and run the same again".into(),
+        }
+    }
+}
