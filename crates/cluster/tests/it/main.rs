@@ -4,6 +4,7 @@
 
 mod components;
 mod etcd;
+mod fan_out;
 mod fixture;
 mod large;
 mod machine;
