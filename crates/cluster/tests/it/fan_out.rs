@@ -1,4 +1,9 @@
 //! Many hosts over SSH, as `cargo xtask bench --fan-out` sets them up: what it costs the station to ask all of them and to change something on each.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "the bench starts it as a program: it is told by the environment, and answers on standard output"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
