@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: build, import, volumes and repair beside the peers, in one run, on a corpus of
-//! real layers; the plan for a thousand hosts; then the registry beside its peers.
+//! real layers; the plan for a thousand hosts, and what it takes to reach them; then the registry beside its peers.
 //!
 //! Ratios count, not seconds: machines differ and are shared. Processor seconds and bytes written come first.
 
 mod corpus;
 mod deltas;
+mod fan_out;
 mod inspect;
 mod load;
 mod measure;
@@ -41,6 +42,12 @@ pub struct BenchArgs {
     /// Only the plan for a thousand hosts
     #[arg(long, conflicts_with = "registry")]
     planner: bool,
+    /// Only the station's way to many hosts over SSH; needs root, as the lab does
+    #[arg(long, conflicts_with_all = ["registry", "planner"])]
+    fan_out: bool,
+    /// To how many hosts
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(3..=10_000), requires = "fan_out")]
+    hosts: u16,
     #[command(flatten)]
     rows: registry::Rows,
 }
@@ -51,9 +58,13 @@ pub fn command(args: &BenchArgs) -> Result<()> {
     if args.planner {
         return planner::run(&root);
     }
+    if args.fan_out {
+        return fan_out::run(&root, args.hosts);
+    }
     if !args.registry {
         archives(&root)?;
         planner::run(&root)?;
+        fan_out::apart()?;
     }
     registry::run(&root, &tools::cache()?, &args.rows)
 }

@@ -4,12 +4,14 @@
 //! is to be done. What has to hold afterwards is looked at from outside of the program ([`invariants`]).
 
 mod applying;
+mod baseline;
 mod fault;
 mod invariants;
 mod journal;
 mod named;
 mod report;
 mod rows;
+mod stale;
 mod table;
 
 use std::time::Instant;
@@ -85,6 +87,7 @@ fn in_the_lab(wanted: &[&'static Fault], args: &FaultsArgs) -> Result<Vec<Line>>
 /// A site that serves its release, and two nodes with nothing on them.
 fn set_up(lab: &Lab, reuse: bool) -> Result<Desk> {
     if reuse {
+        lab.watch_egress()?;
         return Desk::open(lab.clone(), "faults", NODES);
     }
     lab.down()?;
@@ -94,6 +97,8 @@ fn set_up(lab: &Lab, reuse: bool) -> Result<Desk> {
         println!("--- {}: {}", step.name, step.what);
         (step.run)(&desk)?;
     }
+    baseline::keep(&desk)?;
+    lab.watch_egress()?;
     Ok(desk)
 }
 

@@ -49,6 +49,14 @@ pub(super) fn processes(lab: &Lab, machine: &str) -> Result<Vec<i32>> {
     Ok(found)
 }
 
+/// The machine's folder in each hierarchy.
+///
+/// # Errors
+/// The list of hierarchies cannot be read.
+pub(super) fn groups_of(lab: &Lab, machine: &str) -> Result<Vec<PathBuf>> {
+    Ok(hierarchies()?.into_iter().map(|hierarchy| hierarchy.join(folder(lab)).join(machine)).collect())
+}
+
 /// Kills every process of a machine and waits until none is left.
 ///
 /// # Errors

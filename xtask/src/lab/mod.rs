@@ -4,8 +4,10 @@
 //! A lab keeps no record of what it started. Everything it starts lives in network namespaces, control groups and a folder
 //! that carry the lab's id, and those are asked: so a lab that was killed at any point can be brought up again, or down.
 
+mod accounts;
 mod cgroup;
 mod cli;
+mod egress;
 mod hole;
 mod machine;
 mod network;
@@ -16,6 +18,7 @@ mod privilege;
 mod run;
 mod teardown;
 
+pub use accounts::Accounts;
 pub use cli::{LabArgs, command};
 pub use parts::Upstream;
 pub use privilege::become_root;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use sealock_node::{HostFacts, RunRequest};
 use sealock_trust::Digest;
 use sealock_trust::format::{self, Format};
+use zeroize::Zeroizing;
 
 use super::connection::QUICK;
 use super::{Binary, Connection, ExecuteError, deliver};
@@ -24,14 +25,31 @@ pub(super) const RUNS: &str = "/run/sealock/runs";
 /// As long as a node may take to be emptied, and all that kubeadm may take.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 
+/// Takes standard input as files in the folder `$1`: each further argument up to `--` is the name of one and its length. What stands after that is
+/// left to what follows. One command brings all: each is a process at the station and a session on the host.
+///
+/// It is cut from a file, and not from a pipe, of which programs may read more than they are asked to write.
 const PUT: &str = r#"set -e
 umask 077
-mkdir -p "$(dirname "$1")"
-cat > "$1.new"
-mv -f "$1.new" "$1""#;
+mkdir -p "$1"
+cd "$1"
+trap 'rm -f .all secrets' EXIT
+cat > .all
+shift
+from=1
+while [ "$1" != -- ]; do
+  tail -c +"$from" .all | head -c "${1#*:}" > .new
+  mv -f .new "${1%%:*}"
+  from=$((from + ${1#*:}))
+  shift
+done
+shift
+rm .all
+"#;
 
-/// Lets `$1` look at the steps of the request in `$2`, which goes away again.
-const PROBE: &str = r#"trap 'rm -rf "$2"' EXIT
+/// Then lets `$1` look at the steps of the request in `$2`, which goes away again.
+const PROBE: &str = r#"cd /
+trap 'rm -rf "$2"' EXIT
 "$1" node probe --request "$2/request" --site-root "$2/site-root" --release "$2/release""#;
 
 /// Is the unit `$1` active?
@@ -45,15 +63,10 @@ const OTHERS: &str = r#"systemctl list-units --plain --no-legend --state=active,
 const OUTLAST: &str = r#"pid=$(systemctl show --property=MainPID --value "$1" 2>/dev/null || echo 0)
 if [ "${pid:-0}" -gt 0 ]; then exec tail -s 0.2 --pid="$pid" -f /dev/null; fi"#;
 
-/// Starts `$3 node run` as the unit `$1` with the folder `$2`. The secrets stand in memory only, and not longer than
+/// Then starts `$3 node run` as the unit `$1` with the folder `$2`. The secrets stand in memory only, and not longer than
 /// it takes to open them.
-const START: &str = r#"set -e
-umask 077
-cd "$2"
-cat > secrets
-: > events
+const START: &str = r#": > events
 systemctl reset-failed "$1" 2>/dev/null || true
-trap 'rm -f secrets' EXIT
 systemd-run --quiet --collect --unit="$1" --description="Sealock steps" \
   --property=Type=exec --property=StandardInput=file:"$2/secrets" \
   --property=StandardOutput=append:"$2/events" --property=StandardError=file:"$2/errors" \
@@ -109,16 +122,10 @@ impl<'a> Remote<'a> {
     /// What the host says about the steps of `request`: lines of events.
     pub(super) async fn probe(&self, request: &RunRequest, name: &str, kit: &Kit) -> Result<Vec<u8>, ExecuteError> {
         let folder = folder(name);
-        self.put(&folder, request, kit).await?;
-        self.connection.script_within(PROBE, &[&self.sealock, &folder], &b""[..], 5 * QUICK).await
-    }
-
-    async fn put(&self, folder: &str, request: &RunRequest, kit: &Kit) -> Result<(), ExecuteError> {
-        let request = encode(request)?;
-        for (name, content) in [("request", &request), ("site-root", &kit.site_root), ("release", &kit.release)] {
-            self.connection.script(PUT, &[&format!("{folder}/{name}")], content).await?;
-        }
-        Ok(())
+        let parcel = Parcel::new(request, kit, None)?;
+        let (script, words) = parcel.with(PROBE, &folder, &[&self.sealock, &folder]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.connection.script_within(&script, &words, &parcel.bytes[..], 5 * QUICK).await
     }
 
     /// Whether the unit still runs, from an earlier attempt.
@@ -147,13 +154,40 @@ impl<'a> Remote<'a> {
         secrets: &[u8],
     ) -> Result<(), ExecuteError> {
         let folder = folder(unit);
-        self.put(&folder, request, kit).await?;
-        self.connection.script(START, &[unit, &folder, &self.sealock], secrets).await?;
-        Ok(())
+        let parcel = Parcel::new(request, kit, Some(secrets))?;
+        let (script, words) = parcel.with(START, &folder, &[unit, &folder, &self.sealock]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.connection.script(&script, &words, &parcel.bytes).await.map(drop)
     }
 
     pub(super) fn not_understood(&self, command: &str, source: serde_json::Error) -> ExecuteError {
         self.connection.not_understood(command, source)
+    }
+}
+
+/// Files on their way to a host, one after the other.
+struct Parcel {
+    files: Vec<(&'static str, usize)>,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+impl Parcel {
+    fn new(request: &RunRequest, kit: &Kit, secrets: Option<&[u8]>) -> Result<Self, ExecuteError> {
+        let request = encode(request)?;
+        let mut files = vec![("request", &request[..]), ("site-root", &kit.site_root), ("release", &kit.release)];
+        files.extend(secrets.map(|secrets| ("secrets", secrets)));
+        // Of its final length from the start, so that no copy with secrets in it is left behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(files.iter().map(|(_, content)| content.len()).sum()));
+        files.iter().for_each(|(_, content)| bytes.extend_from_slice(content));
+        Ok(Self { files: files.into_iter().map(|(name, content)| (name, content.len())).collect(), bytes })
+    }
+
+    /// [`PUT`] into `folder` and then `script` with `words`: all of the script, and all of its arguments.
+    fn with(&self, script: &str, folder: &str, words: &[&str]) -> (String, Vec<String>) {
+        let files = self.files.iter().map(|(name, length)| format!("{name}:{length}"));
+        let words = words.iter().map(ToString::to_string);
+        let all = std::iter::once(folder.to_owned()).chain(files).chain(["--".to_owned()]).chain(words);
+        (format!("{PUT}{script}"), all.collect())
     }
 }
 
@@ -200,12 +234,32 @@ mod tests {
         assert!(shell(OUTLAST, &[&unit], b"").status.success());
     }
 
+    #[test]
+    fn what_is_sent_at_once_arrives_as_the_files_that_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("it's");
+        let large = vec![b'x'; 300_000];
+        let sent = [b"one\0\n".as_slice(), b"", &large, b"hidden"].concat();
+        let words =
+            [there.to_str().unwrap(), "request:5", "site-root:0", "release:300000", "secrets:6", "--", "a", "b"];
+        let after = format!("{PUT}echo $# \"$1\"; cat secrets; ls -A");
+        let said = shell(&after, &words, &sent).stdout;
+        assert_eq!(String::from_utf8(said).unwrap(), "2 a\nhiddenrelease\nrequest\nsecrets\nsite-root\n");
+        assert_eq!(std::fs::read(there.join("request")).unwrap(), b"one\0\n");
+        assert_eq!(std::fs::read(there.join("site-root")).unwrap(), b"");
+        assert_eq!(std::fs::read(there.join("release")).unwrap(), large);
+        assert!(
+            !there.join("secrets").exists() && !there.join(".all").exists(),
+            "secrets are left where nothing was started"
+        );
+    }
+
     /// A connection that was lost is followed again from the first byte that was not understood yet.
     #[test]
     fn a_run_that_is_over_is_read_from_any_byte() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
-        let put = shell(PUT, &[&format!("{path}/it's/events")], b"one\ntwo\n");
+        let put = shell(PUT, &[&format!("{path}/it's"), "events:8", "--"], b"one\ntwo\n");
         assert!(put.status.success());
         let follow = |from: &str| shell(FOLLOW, &["sealock-no-such-unit", &format!("{path}/it's"), from], b"").stdout;
         assert_eq!(follow("1"), b"one\ntwo\n");

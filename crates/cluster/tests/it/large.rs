@@ -17,16 +17,17 @@ fn address(n: usize) -> String {
     format!("10.80.{}.{}", n / 250, n % 250 + 1)
 }
 
-fn spec() -> String {
+/// A cluster of so many hosts, all of which show this key.
+pub(crate) fn spec_of(hosts: usize, key: &str) -> String {
     let mut text = "apiVersion: sealock/v1alpha1\nkind: Cluster\nmetadata: {name: plant-7}\nspec:\n  site: plant-7\n  \
         kubernetes: {version: v1.36.3}\n  controlPlane: {endpoint: \"api.plant-7.internal:7443\", localProxy: true}\n  \
         network: {pods: 10.128.0.0/12}\n  overrides:\n    kubelet: {failCgroupV1: false}\n  hosts:\n"
         .to_owned();
-    for n in 0..HOSTS {
+    for n in 0..hosts {
         let role = if n < 3 { "control-plane" } else { "worker" };
         let _ = writeln!(
             text,
-            "    - {{name: {}, address: {}, roles: [{role}], ssh: {{user: ops, hostKey: \"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8\"}}}}",
+            "    - {{name: {}, address: {}, roles: [{role}], ssh: {{user: ops, hostKey: \"{key}\"}}}}",
             name(n),
             address(n)
         );
@@ -37,7 +38,7 @@ fn spec() -> String {
 #[test]
 fn a_thousand_hosts_are_planned_and_the_plan_is_read_again() {
     let begun = Instant::now();
-    let cluster = cluster(&spec());
+    let cluster = cluster(&spec_of(HOSTS, "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"));
     let read = begun.elapsed();
     let hosts = (0..HOSTS).map(|n| (name(n), host(&name(n), &address(n)))).collect();
     let (hosts, release, images) = (Inventory { hosts }, release(), kubernetes_images());

@@ -5,6 +5,7 @@
 mod authorities;
 mod components;
 mod etcd;
+mod fan_out;
 mod fixture;
 mod large;
 mod machine;

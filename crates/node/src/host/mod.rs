@@ -281,8 +281,13 @@ pub fn read_text(host: &dyn Host, path: &str) -> Result<Option<String>, HostErro
 
 /// The SHA-256 digest of the file at `path`.
 pub fn digest(host: &dyn Host, path: &str) -> Result<Digest, HostError> {
+    digest_as(host, path, Algorithm::Sha256)
+}
+
+/// The digest of the file at `path`, by the algorithm of the one that it is compared with.
+pub fn digest_as(host: &dyn Host, path: &str, algorithm: Algorithm) -> Result<Digest, HostError> {
     let mut reader = host.open(path)?;
-    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut hasher = Hasher::new(algorithm);
     let mut buffer = vec![0; 128 * 1024];
     loop {
         let count = match reader.read(&mut buffer) {

@@ -2,7 +2,7 @@
 //!
 //! containerd pulls `name@digest` from the site registry and verifies it, or is given an archive that is put together out of a copy
 //! of the store; the tag is then given to that digest here, never by
-//! the registry. The pin keeps kubelet's garbage collection away.
+//! the registry. The pin keeps kubelet's garbage collection away. What lies on containerd's disk is hashed at each look ([`content`]).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,8 +16,10 @@ use crate::host::{Command, Host, HostError};
 use crate::source::Source;
 
 mod archive;
+mod content;
 
 pub(super) use archive::ARCHIVE;
+use content::{Content, Damaged};
 
 const NAMESPACE: &str = "k8s.io";
 const HOSTS: &str = "/etc/containerd/certs.d";
@@ -30,12 +32,15 @@ impl Act for Images {
         let Some(listed) = Listed::read(host)? else {
             return Ok(Probe::not_done("containerd does not answer"));
         };
+        // First, for of what is damaged containerd says nothing, or too little.
+        let mut content = Content::default();
         for image in &self.images {
-            if let Some(problem) = listed.problem(image) {
-                return Ok(Probe::not_done(problem));
+            if let Some(damaged) = content.damage(host, &image.digest)?.first() {
+                return Ok(Probe::not_done(format!("{} is damaged in containerd: {damaged}", image.name)));
             }
         }
-        Ok(Probe::Done)
+        let problem = self.images.iter().find_map(|image| listed.problem(image));
+        Ok(problem.map_or(Probe::Done, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
@@ -45,7 +50,14 @@ impl Act for Images {
         }
         let unanswered = || StepError::Unknown { because: "containerd does not answer".to_owned() };
         let listed = Listed::read(host)?.ok_or_else(unanswered)?;
-        let missing: Vec<&Image> = self.images.iter().filter(|image| listed.problem(image).is_some()).collect();
+        let mut content = Content::default();
+        let mut missing: Vec<(&Image, Vec<Damaged>)> = Vec::new();
+        for image in &self.images {
+            let damage = content.damage(host, &image.digest)?;
+            if !damage.is_empty() || listed.problem(image).is_some() {
+                missing.push((image, damage));
+            }
+        }
         let copy = match context.source {
             _ if missing.is_empty() => None,
             Some(Source::Store(copy)) => Some(copy),
@@ -57,11 +69,17 @@ impl Act for Images {
                 None
             }
         };
-        for (n, image) in missing.iter().enumerate() {
+        for (n, (image, damage)) in missing.iter().enumerate() {
             (context.progress)(&format!("image {} of {}: {}", n + 1, missing.len(), image.name));
+            content::discard(host, damage)?;
             match copy {
                 Some(copy) => archive::load(host, copy, image)?,
-                None => pull(host, image)?,
+                None => {
+                    if listed.0.contains_key(&by_digest(image)) {
+                        complete(host, image)?;
+                    }
+                    pull(host, image)?;
+                }
             }
             name_and_pin(host, image)?;
         }
@@ -98,6 +116,12 @@ impl Images {
 
 fn pull(host: &dyn Host, image: &Image) -> Result<(), StepError> {
     ctr(["images", "pull", "--hosts-dir", HOSTS, &by_digest(image)]).timeout(LOAD_TIMEOUT).must(host)?;
+    Ok(())
+}
+
+/// Fetches what is missing of an image that is there: a pull passes over the layers that are unpacked.
+fn complete(host: &dyn Host, image: &Image) -> Result<(), StepError> {
+    ctr(["content", "fetch", "--hosts-dir", HOSTS, &by_digest(image)]).timeout(LOAD_TIMEOUT).must(host)?;
     Ok(())
 }
 
@@ -163,8 +187,9 @@ impl Listed {
             Ok(_) | Err(HostError::NoProgram { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        // Reads every content store entry: an image whose layers were lost is not complete.
-        let check = ctr(["images", "check"]).timeout(Duration::from_secs(300)).must(host)?;
+        // Looks for every content store entry: an image whose layers were lost is not complete. Where one cannot be made out, the
+        // others are listed all the same, and the failure is that image's.
+        let check = host.run(&ctr(["images", "check"]).timeout(Duration::from_secs(300)))?.stdout;
         let complete: BTreeMap<&str, bool> = check.lines().skip(1).filter_map(parse_check).collect();
         let images = output.stdout.lines().skip(1).filter_map(parse_listed).map(|(name, digest, pinned)| {
             let complete = complete.get(name).copied().unwrap_or(false);

@@ -8,7 +8,7 @@ use super::{Act, Probe, Reset, SetAside, rules, upgrade};
 use crate::changes::{Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::{self, Alteration, Command, Host, HostError};
+use crate::host::{self, Alteration, Command, Entry, Host, HostError};
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(180);
 /// What runs in the cluster mounts below these; and a restore that was cut off, an image.
@@ -19,6 +19,8 @@ const MOUNT_ROOTS: &[&str] = &[
     "/var/lib/containerd/",
     "/var/lib/sealock/node/restore/",
 ];
+
+const GROUPS: &str = "/sys/fs/cgroup";
 
 impl Act for Reset {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
@@ -49,6 +51,7 @@ impl Act for Reset {
         if let Some(aside) = &self.etcd_aside {
             set_aside(aside, host, context)?;
         }
+        forget_groups(host, context)?;
         unmount(host)?;
         rules::clear(host, &tables_before(host)?)?;
         (context.progress)("giving back what was there before");
@@ -159,6 +162,30 @@ fn end_tasks(host: &dyn Host) -> Result<(), StepError> {
     Err(StepError::NotHeld {
         because: format!("containers do not end: {}", left.split_whitespace().collect::<Vec<_>>().join(", ")),
     })
+}
+
+/// kubelet makes control groups for its pods, and leaves the outermost ones. Where systemd keeps them they are a slice. One that is busy is told,
+/// and is no reason to stop.
+fn forget_groups(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    stop(host, "kubepods.slice")?;
+    let hierarchies = host.list(GROUPS)?.into_iter().map(|hierarchy| format!("{GROUPS}/{hierarchy}/kubepods"));
+    for group in hierarchies.chain([format!("{GROUPS}/kubepods")]) {
+        if let Err(error) = remove_group(host, &group) {
+            (context.progress)(&error.to_string());
+        }
+    }
+    Ok(())
+}
+
+/// A group goes when those in it are gone; its files are the kernel's.
+fn remove_group(host: &dyn Host, group: &str) -> Result<(), HostError> {
+    if !matches!(host.inspect(group)?, Entry::Directory { .. }) {
+        return Ok(());
+    }
+    for name in host.list(group)? {
+        remove_group(host, &format!("{group}/{name}"))?;
+    }
+    host.alter(Alteration::RemoveEmptyDirectory { path: group })
 }
 
 /// Unmounts what pods left, the innermost first.

@@ -41,6 +41,8 @@ fn reset() -> Step {
 #[test]
 fn a_reset_returns_the_host_to_what_it_was_and_can_be_repeated() {
     let machine = fresh();
+    let hierarchies = ["memory", "unified"].map(|name| machine.path().join("sys/fs/cgroup").join(name));
+    hierarchies.iter().for_each(|hierarchy| std::fs::create_dir_all(hierarchy).unwrap());
     let before = machine.tree();
     for step in steps() {
         apply(&step, &machine).unwrap();
@@ -48,6 +50,9 @@ fn a_reset_returns_the_host_to_what_it_was_and_can_be_repeated() {
     // What runs in the cluster writes here, and nobody records it.
     machine.put("/etc/kubernetes/pki/ca.key", "secret");
     machine.put("/var/lib/kubelet/pods/1/file", "data");
+    for group in ["memory/kubepods/burstable/pod1", "unified/kubepods", "kubepods/besteffort"] {
+        std::fs::create_dir_all(machine.path().join("sys/fs/cgroup").join(group)).unwrap();
+    }
     apply(&reset(), &machine).unwrap();
     assert_eq!(machine.tree(), before);
     assert!(!machine.is_active("containerd.service"));

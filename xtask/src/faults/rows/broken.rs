@@ -36,7 +36,7 @@ fn program(desk: &Desk, name: &str) -> Result<PathBuf> {
     Ok(versions.next().with_context(|| format!("{} is empty", folder.display()))??.path().join(name))
 }
 
-fn flip(path: &std::path::Path) -> Result<()> {
+pub(super) fn flip(path: &std::path::Path) -> Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let middle = file.metadata()?.len() / 2;
     let mut byte = [0];

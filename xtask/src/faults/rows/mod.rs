@@ -1,9 +1,12 @@
 //! The faults that are set on real nodes.
 
 pub(super) mod broken;
+pub(super) mod content;
 pub(super) mod cut;
 pub(super) mod disk;
+pub(super) mod given_back;
 pub(super) mod killed;
+pub(super) mod late;
 pub(super) mod pressure;
 pub(super) mod token;
 
@@ -17,7 +20,7 @@ use crate::e2e::expect;
 use crate::story::{self, Desk};
 
 /// The node that joins again and again.
-const JOINER: &str = "w1";
+pub(super) const JOINER: &str = "w1";
 
 /// Where a row begins at which one node is out of the cluster, and in again at its end: an apply that goes on, and what the joiner's
 /// journal holds.
