@@ -209,6 +209,14 @@ fn head(envelope: &[u8], payload: &Payload) -> Result<Vec<u8>, BackupError> {
     Ok(head)
 }
 
+/// The signed table of contents of the backup at `path`, as it stands there.
+pub(super) fn table_of(path: &Path) -> Result<Vec<u8>, BackupError> {
+    let failed = |error| BackupError::io("read", path)(error);
+    let mut found = Vec::new();
+    File::open(path).map_err(failed)?.take(HEAD + BLOCK).read_to_end(&mut found).map_err(failed)?;
+    Ok(table_in(&found)?.to_vec())
+}
+
 /// The table of contents in the first bytes of a file.
 fn table_in(found: &[u8]) -> Result<&[u8], BackupError> {
     let block = usize::try_from(BLOCK).unwrap_or_default();

@@ -12,7 +12,7 @@ use sealock_trust::Digest;
 use sealock_trust::site::SiteRoot;
 
 use super::BackupError;
-use super::container::{Container, PREFIX};
+use super::container::{Container, PREFIX, table_of};
 use super::disk::{look, sync};
 use super::manifest::{Manifest, Payload};
 use super::retention::Retention;
@@ -98,6 +98,21 @@ impl Folder {
             found.file(path, |envelope| judge(envelope, site, subject))?;
         }
         Ok(found)
+    }
+
+    /// The newest backup of `subject` in `folder`, by what the tables of contents say that the site has signed: nothing behind them is read.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest(folder: &Path, site: &SiteRoot, subject: Subject<'_>) -> Result<Option<PathBuf>, BackupError> {
+        let mut newest = None;
+        for path in files_in(folder)? {
+            let whose = table_of(&path).and_then(|table| judge(&table, site, subject));
+            if let Ok(Whose::Ours(contents)) = whose {
+                newest = newest.max(Some((contents.taken, path)));
+            }
+        }
+        Ok(newest.map(|(_, path)| path))
     }
 
     /// The whole ones that go once the backup `made` is there: older ones that `rule` does not name. Those that say that they were taken later
@@ -228,18 +243,9 @@ fn judge(envelope: &[u8], site: &SiteRoot, subject: Subject<'_>) -> Result<Whose
 
 /// The authority of the newest backup of the cluster called `name`, by what the tables of contents say.
 fn newest_authority(paths: &[PathBuf], site: &SiteRoot, name: &str) -> Option<String> {
-    let mut newest: Option<(Timestamp, String)> = None;
-    for path in paths {
-        // It ends at the table of contents: what is behind it is read later.
-        let _ = Container::open(path, |envelope| -> Result<((), Payload), BackupError> {
-            let manifest = Manifest::open(envelope, site)?;
-            if manifest.cluster == name {
-                newest = newest.take().max(Some((manifest.taken, manifest.state.ca_hash)));
-            }
-            Err(BackupError::layout("only its table of contents is read"))
-        });
-    }
-    newest.map(|(_, ca_hash)| ca_hash)
+    let tables = paths.iter().filter_map(|path| Manifest::open(&table_of(path).ok()?, site).ok());
+    let ours = tables.filter(|manifest| manifest.cluster == name);
+    ours.max_by_key(|manifest| manifest.taken).map(|manifest| manifest.state.ca_hash)
 }
 
 #[cfg(test)]
@@ -408,6 +414,9 @@ mod tests {
         shelf.put("1.backup", 1, ("plant-7", ANOTHER), &shelf.site);
         shelf.ours("2.backup", 2);
         shelf.ours("3.backup", 3);
+        let subject = Subject::Cluster { name: "plant-7", ca_hash: None };
+        let newest = Folder::newest(shelf.folder.path(), shelf.site.root(), subject).unwrap();
+        assert_eq!(newest, Some(shelf.folder.path().join("3.backup")));
         let folder = shelf.read(None);
         let at = "2026-11-04T02:00:00Z".parse().unwrap();
         assert_eq!(names(&folder.surplus_at(&TWO, at)), ["2.backup"]);

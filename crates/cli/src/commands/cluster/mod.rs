@@ -9,6 +9,7 @@ mod components;
 pub mod cordon;
 pub mod diff;
 pub mod drain;
+pub mod drill;
 pub mod hosts;
 mod known_hosts;
 pub mod kubeconfig;
@@ -44,6 +45,7 @@ pub enum ClusterCommand {
     Uncordon(uncordon::UncordonArgs),
     Remove(remove::RemoveArgs),
     Backup(backup::BackupArgs),
+    Drill(drill::DrillArgs),
     Restore(restore::RestoreArgs),
     Reset(reset::ResetArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -65,6 +67,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),
         ClusterCommand::Remove(args) => remove::run(args, context),
         ClusterCommand::Backup(args) => backup::run(args, context),
+        ClusterCommand::Drill(args) => drill::run(args, context),
         ClusterCommand::Restore(args) => restore::run(args, context),
         ClusterCommand::Reset(args) => reset::run(args, context),
         ClusterCommand::Kubeconfig(args) => kubeconfig::run(args, context),
