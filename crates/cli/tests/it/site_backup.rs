@@ -58,6 +58,13 @@ fn a_drill_of_a_stations_backup_leaves_a_signed_record_whatever_it_comes_to_and_
     let count = || std::fs::read_dir(sandbox.join("scratch")).expect("a folder").count();
     assert_eq!(count(), 0, "something was left");
 
+    let shown = || {
+        serde_json::from_str::<Value>(&sandbox.must(&["site", "show", "-o", "json"])).expect("JSON")["backups"].clone()
+    };
+    assert_eq!(shown()["backup"]["digest"], told["record"]["backup"]["digest"]);
+    assert_eq!(shown()["drill"]["at"], told["record"]["begun"]);
+    assert!(shown().get("failedDrill").is_none());
+
     let mut bytes = std::fs::read(sandbox.join("a.backup")).expect("a backup");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -73,6 +80,9 @@ fn a_drill_of_a_stations_backup_leaves_a_signed_record_whatever_it_comes_to_and_
     assert_eq!(count(), 0, "something was left");
     let drills = std::fs::read_dir(sandbox.join("state/evidence/station/drills")).expect("records").count();
     assert_eq!(drills, 4, "no record takes another one's place");
+    assert_eq!(shown()["drill"]["at"], told["record"]["begun"]);
+    let warned = sandbox.see(&["site", "show"]);
+    assert!(warned.contains("the last drill of a backup of the station, 0 min ago, failed"), "{warned}");
 }
 
 fn lose(sandbox: &Sandbox) {
