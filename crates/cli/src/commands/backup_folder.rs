@@ -144,6 +144,12 @@ fn warn_of(folder: &Folder, taken: Timestamp, context: &Context) {
     for (path, error) in &folder.damaged {
         context.ui.warn(format_args!("{} is damaged, stays, and counts for nothing: {error}", path.display()));
     }
+    for (path, error) in &folder.unbelieved {
+        context.ui.warn(format_args!(
+            "{} looks like a backup, and nobody can vouch for it: it stays, and counts for nothing: {error}",
+            path.display()
+        ));
+    }
     for found in folder.later_than(taken) {
         let path = found.path.display();
         context.ui.warn(format_args!(
