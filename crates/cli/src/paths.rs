@@ -54,6 +54,16 @@ impl Paths {
         self.state.join("receipts")
     }
 
+    /// Programs of the release that drills run at the station, taken out anew for each.
+    pub fn programs(&self) -> PathBuf {
+        self.state.join("programs")
+    }
+
+    /// What is remembered of backups and of restore drills.
+    pub fn evidence(&self) -> PathBuf {
+        self.state.join("evidence")
+    }
+
     /// What belongs to clusters, one folder each.
     pub fn clusters(&self) -> PathBuf {
         self.state.join("clusters")

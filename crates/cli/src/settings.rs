@@ -64,6 +64,8 @@ pub struct Settings {
     pub passphrase_file: Setting<Option<PathBuf>>,
     pub pkcs11_module: Setting<Option<PathBuf>>,
     pub hsm_helper: Setting<Option<PathBuf>>,
+    pub backup_hours: Setting<u32>,
+    pub drill_days: Setting<u32>,
     pub outside: Outside,
 }
 
@@ -101,6 +103,8 @@ struct SettingsFile {
     passphrase_file: Option<PathBuf>,
     pkcs11_module: Option<PathBuf>,
     hsm_helper: Option<PathBuf>,
+    backup_hours: Option<u32>,
+    drill_days: Option<u32>,
     mirrors: Option<BTreeMap<String, String>>,
     ca_files: Option<Vec<PathBuf>>,
     proxy: Option<Proxy>,
@@ -125,6 +129,8 @@ pub const REFERENCE: &[(&str, &str, &str)] = &[
         "The vendor's library that talks to PKCS#11 tokens, where a key's URI does not name it (`module-path`).",
     ),
     ("hsmHelper", "`sealock-hsm` beside `sealock`", "The program that loads that library."),
+    ("backupHours", "48", "Hours after which `cluster status` and `site show` warn that the last backup is old."),
+    ("drillDays", "100", "Days after which they warn that the last restore drill that was passed is old."),
     (
         "mirrors",
         "none",
@@ -167,6 +173,8 @@ impl Settings {
             passphrase_file: Setting::default(None),
             pkcs11_module: Setting::default(None),
             hsm_helper: Setting::default(None),
+            backup_hours: Setting::default(48),
+            drill_days: Setting::default(100),
             outside: Outside {
                 mirrors: Setting::default(BTreeMap::new()),
                 ca_files: Setting::default(Vec::new()),
@@ -188,6 +196,8 @@ impl Settings {
         self.passphrase_file.layer(file.passphrase_file.map(here).map(Some), origin);
         self.pkcs11_module.layer(file.pkcs11_module.map(here).map(Some), origin);
         self.hsm_helper.layer(file.hsm_helper.map(here).map(Some), origin);
+        self.backup_hours.layer(file.backup_hours, origin);
+        self.drill_days.layer(file.drill_days, origin);
         let outside = &mut self.outside;
         outside.mirrors.layer(file.mirrors, origin);
         outside.ca_files.layer(file.ca_files.map(|files| files.into_iter().map(here).collect()), origin);

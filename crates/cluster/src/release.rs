@@ -174,7 +174,7 @@ impl<'a> ReleaseView<'a> {
 }
 
 /// Compares dotted versions number by number; text that is no number counts as text.
-fn compare_versions(a: &str, b: &str) -> Ordering {
+pub(crate) fn compare_versions(a: &str, b: &str) -> Ordering {
     let parts = |text: &str| -> Vec<(u64, String)> {
         let text = text.strip_prefix('v').unwrap_or(text);
         text.split(['.', '-']).map(|part| (part.parse().unwrap_or(0), part.into())).collect()

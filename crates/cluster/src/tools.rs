@@ -1,5 +1,7 @@
 //! Programs of the release, for the station itself: kubeadm, kubectl and Helm are those that the bundle brought.
 
+mod image;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType,
 };
 use sealock_trust::Digest;
 use serde::Serialize;
@@ -252,10 +252,29 @@ impl Facts {
         Ok(certificate.public_key().subject_public_key.data.as_ref() == key.public_key_raw())
     }
 
+    /// SHA-256 of its public key: what kubeadm's discovery pins.
+    ///
+    /// # Errors
+    /// [`CertificateError::Unreadable`].
+    pub fn key_hash(&self) -> Result<Digest, CertificateError> {
+        Ok(Digest::sha256(parse(&self.der)?.public_key().raw))
+    }
+
     /// Whole days from `now` until it ends; negative where it has ended.
     pub fn days_left(&self, now: Timestamp) -> i64 {
         self.not_after.duration_since(now).as_hours().div_euclid(24)
     }
+}
+
+/// Whether the public key `public` and the private key `private` (both PEM) are each other's.
+///
+/// # Errors
+/// One of them is none.
+pub fn is_pair(private: &str, public: &str) -> Result<bool, CertificateError> {
+    let private = KeyPair::from_pem(private).map_err(CertificateError::Key)?;
+    let pem = Pem::iter_from_buffer(public.as_bytes()).next().and_then(Result::ok);
+    let pem = pem.filter(|pem| pem.label == "PUBLIC KEY").ok_or(CertificateError::Unreadable)?;
+    Ok(pem.contents == private.subject_public_key_info())
 }
 
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
@@ -337,6 +356,14 @@ mod tests {
         );
         assert!(!facts.has_key(&other.key()).unwrap());
         assert!(!Facts::of(&issued.certificate).unwrap().is_issued_by(&facts));
+    }
+
+    #[test]
+    fn two_halves_of_a_key_are_told_from_two_keys() {
+        let (one, two) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        assert!(is_pair(&one.serialize_pem(), &one.public_key_pem()).unwrap());
+        assert!(!is_pair(&one.serialize_pem(), &two.public_key_pem()).unwrap());
+        assert!(is_pair(&one.serialize_pem(), &one.serialize_pem()).is_err(), "a private key is no public one");
     }
 
     #[test]

@@ -40,6 +40,8 @@ formats! {
     DELEGATIONS = "delegations" 1 . 0 reads [1], at "/format";
     /// What `sealock diff -o json` answers; written, never read.
     DIFF = "diff" 1 . 0 reads [1], at "/format";
+    /// What a restore drill of a backup came to.
+    DRILL = "drill" 1 . 0 reads [1], at "/predicate/format";
     /// What a node says of its gap.
     GAP_REPORT = "gap-report" 1 . 0 reads [1], at "/format";
     /// What a node is asked to probe.

@@ -321,6 +321,11 @@ codes! {
         cause: "Too little memory or disk, swap that is on, a wrong clock, a kernel or cgroup setup that does not fit.",
         remedy: "Correct what is shown on the host. If it is meant to be so, say it under `overrides` in the cluster spec."
     }
+    Drill = "DRILL" {
+        meaning: "A backup did not pass its restore drill: nobody can count on it.",
+        cause: "It does not open with the recovery key that was given, what is in it does not fit together, or etcd does not serve from it what has to be there.",
+        remedy: "Drill another backup, and find out since when they do not pass. Take a new one while the cluster or station is still there, and drill that."
+    }
     Quorum = "QUORUM" {
         meaning: "The change would leave etcd without a majority, or etcd is in no state for it.",
         cause: "Members that are down, a learner that has not finished joining, or the only voter.",

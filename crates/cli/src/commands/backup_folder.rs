@@ -120,6 +120,12 @@ pub fn made_anyway(new: &Path) -> impl FnOnce(CommandError) -> CommandError {
     move |error| error.context(format!("keeping to what is to be kept, after {path} was written"))
 }
 
+/// What is said where a backup was made, and the station could not note that.
+pub fn not_remembered(new: &Path) -> impl FnOnce(CommandError) -> CommandError {
+    let path = new.display().to_string();
+    move |error| error.context(format!("noting that {path} was written"))
+}
+
 /// Whether a path names a folder, also one that is not there.
 pub fn is_folder(path: &Path) -> bool {
     path.is_dir() || path.as_os_str().as_encoded_bytes().ends_with(b"/")
@@ -137,6 +143,12 @@ fn different(found: &[&Found]) -> usize {
 fn warn_of(folder: &Folder, taken: Timestamp, context: &Context) {
     for (path, error) in &folder.damaged {
         context.ui.warn(format_args!("{} is damaged, stays, and counts for nothing: {error}", path.display()));
+    }
+    for (path, error) in &folder.unbelieved {
+        context.ui.warn(format_args!(
+            "{} looks like a backup, and nobody can vouch for it: it stays, and counts for nothing: {error}",
+            path.display()
+        ));
     }
     for found in folder.later_than(taken) {
         let path = found.path.display();

@@ -1,6 +1,8 @@
 //! One file per command: its arguments, what it does, what it shows.
 
 pub mod app;
+mod backup_age;
+mod backup_drill;
 mod backup_file;
 mod backup_folder;
 #[cfg(feature = "outside")]

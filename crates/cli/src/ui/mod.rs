@@ -18,7 +18,7 @@ use crate::error::{CommandError, Result};
 pub use live::Live;
 pub use progress::Progress;
 pub use table::{Table, facts};
-pub use units::{bytes, count, patches_in_words, short, took};
+pub use units::{age, bytes, count, patches_in_words, short, took};
 
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const DONE: Style = AnsiColor::Green.on_default().bold();

@@ -40,6 +40,17 @@ pub fn took(duration: Duration) -> String {
     }
 }
 
+/// How long ago something was, `seconds` being how long: `40 min`, `26 h`, `12 days`.
+pub fn age(seconds: i64) -> String {
+    const HOUR: i64 = 3600;
+    match seconds {
+        ..0 => "0 min".to_owned(),
+        0..HOUR => format!("{} min", seconds / 60),
+        HOUR..172_800 => format!("{} h", seconds / HOUR),
+        _ => format!("{} days", seconds / (24 * HOUR)),
+    }
+}
+
 /// The first characters of a digest: enough to recognise it, never enough to trust it.
 pub fn short(digest: &str) -> String {
     match digest.split_once(':') {
@@ -54,6 +65,10 @@ mod tests {
 
     #[test]
     fn sizes_and_times_read_well() {
+        assert_eq!(
+            [-5, 59, 3599, 7200, 172_799, 172_800].map(age),
+            ["0 min", "0 min", "59 min", "2 h", "47 h", "2 days"]
+        );
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1536), "1.5 KiB");
         assert_eq!(bytes(5 << 30), "5.0 GiB");

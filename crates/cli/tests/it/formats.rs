@@ -15,6 +15,7 @@ use sealock_bundle::{Lock, Manifest};
 use sealock_cluster::Plan;
 use sealock_cluster::apps::Revisions;
 use sealock_cluster::backup::Manifest as BackupTable;
+use sealock_cluster::backup::drill::Evidence as DrillRecord;
 use sealock_cluster::backup::station::StationManifest as StationTable;
 use sealock_cluster::machine::JoinFile;
 use sealock_node::gap::{GapReport, GapRequest};
@@ -65,6 +66,7 @@ fn cases() -> Vec<Case> {
     vec![
         case!(APP_REVISIONS, "app-revisions.json", plain, |bytes| done(Revisions::from_json(bytes))),
         case!(BACKUP, "backup.json", enveloped, |bytes| done(BackupTable::unverified(bytes))),
+        case!(DRILL, "drill.json", enveloped, |bytes| done(DrillRecord::unverified(bytes))),
         case!(SITE_BACKUP, "site-backup.json", enveloped, |bytes| done(StationTable::unverified(bytes))),
         case!(LOCK, "sealock.lock", plain, |bytes| done(Lock::from_bytes(bytes))),
         case!(MANIFEST, "manifest.json", plain, |bytes| done(Manifest::from_bytes(bytes))),

@@ -24,6 +24,67 @@ fn backed_up() -> (Packager, String) {
     (packager, digest)
 }
 
+/// How long it took, and the name of a record.
+fn filters() -> insta::internals::SettingsBindDropGuard {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"took( +)\d+\.\d s", "took$1[SECONDS]");
+    settings.add_filter(r"\d{4}-\d\d-\d\dT\d{6}Z-[0-9a-f]{12}(_\d+)?\.json", "[RECORD].json");
+    settings.add_filter(r"\d+ min before", "[MINUTES] before");
+    settings.bind_to_scope()
+}
+
+/// The record of the drill whose result `told` is, opened as an auditor would who has the site root.
+fn record(sandbox: &Sandbox, told: &Value) -> Value {
+    let kept = told["kept"].as_str().expect("a path");
+    let root = std::fs::read(sandbox.join("state/trust/site-root.json")).expect("a site root");
+    let site = sealock_trust::SiteRoot::open(&root).expect("a site root");
+    let signed = std::fs::read(sandbox.join(kept)).expect("a record");
+    let evidence = sealock_cluster::backup::drill::Evidence::open(&signed, &site).expect("signed by the site");
+    serde_json::to_value(evidence).expect("JSON")
+}
+
+#[test]
+fn a_drill_of_a_stations_backup_leaves_a_signed_record_whatever_it_comes_to_and_nothing_else() {
+    let _steady = steady();
+    let (packager, digest) = backed_up();
+    let sandbox = &packager.sandbox;
+    std::fs::create_dir(sandbox.join("scratch")).expect("a folder");
+    let drill = ["site", "drill", ".", "--recovery-key", "a.key", "--scratch", "scratch"];
+    assert!(sandbox.see(&[&drill[..], &["--dry-run"]].concat()).contains("would drill ./a.backup"));
+    assert!(!sandbox.join("state/evidence/station/drills").exists());
+    let told: Value = serde_json::from_str(&sandbox.must(&[&drill[..], &["-o", "json"]].concat())).expect("JSON");
+    let kept = record(sandbox, &told);
+    assert_eq!((&kept["record"]["verdict"], &kept["record"]["backup"]["digest"]), (&"passed".into(), &digest.into()));
+    let count = || std::fs::read_dir(sandbox.join("scratch")).expect("a folder").count();
+    assert_eq!(count(), 0, "something was left");
+
+    let shown = || {
+        serde_json::from_str::<Value>(&sandbox.must(&["site", "show", "-o", "json"])).expect("JSON")["backups"].clone()
+    };
+    assert_eq!(shown()["backup"]["digest"], told["record"]["backup"]["digest"]);
+    assert_eq!(shown()["drill"]["at"], told["record"]["begun"]);
+    assert!(shown().get("failedDrill").is_none());
+
+    let mut bytes = std::fs::read(sandbox.join("a.backup")).expect("a backup");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    sandbox.write("b.backup", bytes);
+    let damaged = ["site", "drill", "b.backup", "--recovery-key", "a.key", "--scratch", "scratch"];
+    let _filters = filters();
+    insta::assert_snapshot!("drill_failed", sandbox.see(&damaged));
+    sandbox.must(&["site", "recovery-key", "c.key", "--unencrypted"]);
+    let closed = ["site", "drill", "a.backup", "--recovery-key", "c.key", "--scratch", "scratch"];
+    let output = sandbox.run(&closed);
+    assert_eq!(output.status.code(), Some(3));
+    insta::assert_snapshot!("drill_closed", sandbox.see(&closed));
+    assert_eq!(count(), 0, "something was left");
+    let drills = std::fs::read_dir(sandbox.join("state/evidence/station/drills")).expect("records").count();
+    assert_eq!(drills, 4, "no record takes another one's place");
+    assert_eq!(shown()["drill"]["at"], told["record"]["begun"]);
+    let warned = sandbox.see(&["site", "show"]);
+    assert!(warned.contains("the last drill of a backup of the station, 0 min ago, failed"), "{warned}");
+}
+
 fn lose(sandbox: &Sandbox) {
     for folder in ["state", "settings"] {
         std::fs::remove_dir_all(sandbox.join(folder)).expect("a folder");

@@ -2,8 +2,9 @@
 //!
 //! All but the two contents is determined by them, and compared when the file is read: no byte escapes judgement.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,9 @@ const BLOCK: u64 = 512;
 pub(super) const PREFIX: &str = ".sealock-backup-";
 const TABLE: &str = "backup.json";
 const PAD: &str = "pad";
+const BLOBS: &str = "blobs/sha256/";
+/// Where a header has its own sum, which counts as spaces in it (POSIX, ustar).
+const SUM: Range<usize> = 148..156;
 /// Two blocks of zeros end a tar.
 const END: u64 = 2 * BLOCK;
 const AT_ONCE: usize = 1 << 20;
@@ -99,6 +103,26 @@ impl Write for Draft {
     }
 }
 
+/// What tells one state of a file from another: where it is, how long, and when it or its entry was changed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    place: (u64, u64),
+    size: u64,
+    written: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    pub(super) fn of(found: &Metadata) -> Self {
+        Self {
+            place: (found.dev(), found.ino()),
+            size: found.size(),
+            written: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
+}
+
 /// A file that is laid out as its table of contents says, every byte of it.
 #[derive(Debug)]
 pub(super) struct Container {
@@ -106,6 +130,7 @@ pub(super) struct Container {
     file: File,
     payload: Payload,
     digest: Digest,
+    identity: Identity,
 }
 
 impl Container {
@@ -120,7 +145,7 @@ impl Container {
     ) -> Result<(T, Self), BackupError> {
         let failed = |error| BackupError::io("read", path)(error);
         let file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
+        let identity = Identity::of(&file.metadata().map_err(failed)?);
         let mut found = Vec::new();
         (&file).take(HEAD + BLOCK).read_to_end(&mut found).map_err(failed)?;
         let envelope = table_in(&found)?;
@@ -129,8 +154,8 @@ impl Container {
             return Err(BackupError::layout("what stands around its table of contents is not as Sealock writes it"));
         }
         let digest = Digest::sha256(envelope);
-        let container = Self { path: path.to_owned(), file, payload, digest };
-        container.check_payload(length)?;
+        let container = Self { path: path.to_owned(), file, payload, digest, identity };
+        container.check_payload(identity.size)?;
         Ok((table, container))
     }
 
@@ -139,10 +164,9 @@ impl Container {
         &self.digest
     }
 
-    /// Device and inode of the file that was read.
-    pub(super) fn file_identity(&self) -> Result<(u64, u64), BackupError> {
-        let found = self.file.metadata().map_err(BackupError::io("look at", &self.path))?;
-        Ok((found.dev(), found.ino()))
+    /// What the file was before it was read.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity
     }
 
     /// The content, opened with `identities`: a tar.
@@ -205,8 +229,29 @@ fn head(envelope: &[u8], payload: &Payload) -> Result<Vec<u8>, BackupError> {
     head.resize(usize::try_from(table).unwrap_or_default(), 0);
     head.extend(header(PAD, HEAD - table - BLOCK)?);
     head.resize(usize::try_from(HEAD).unwrap_or_default(), 0);
-    head.extend(header(&format!("blobs/sha256/{}", payload.digest.hex()), payload.size)?);
+    head.extend(header(&format!("{BLOBS}{}", payload.digest.hex()), payload.size)?);
     Ok(head)
+}
+
+/// The signed table of contents of the backup at `path`, as it stands there.
+pub(super) fn table_of(path: &Path) -> Result<Vec<u8>, BackupError> {
+    let failed = |error| BackupError::io("read", path)(error);
+    let mut found = Vec::new();
+    File::open(path).map_err(failed)?.take(HEAD + BLOCK).read_to_end(&mut found).map_err(failed)?;
+    Ok(table_in(&found)?.to_vec())
+}
+
+/// Whether the file at `path` has its encrypted content where a backup has it, whatever stands before.
+pub(super) fn is_laid_out(path: &Path) -> bool {
+    let mut block = [0; BLOCK as usize];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut block, HEAD));
+    let header = Header::from_byte_slice(&block);
+    let sum: u32 = block
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if SUM.contains(&at) { u32::from(b' ') } else { u32::from(*byte) })
+        .sum();
+    read.is_ok() && header.cksum().is_ok_and(|said| said == sum) && header.path_bytes().starts_with(BLOBS.as_bytes())
 }
 
 /// The table of contents in the first bytes of a file.

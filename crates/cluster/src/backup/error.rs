@@ -14,6 +14,8 @@ use sealock_trust::signer::SignError;
 
 use crate::etcd::EtcdError;
 use crate::etcd::machine::MachineError;
+use crate::plan::PlanError;
+use crate::tools::ToolError;
 
 /// Why a backup was not made, or is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +159,18 @@ pub enum BackupError {
         /// What is borne.
         limit: u64,
     },
+    /// What a restore drill found.
+    #[error("{problem}")]
+    Drill {
+        /// What is not as it has to be.
+        problem: String,
+    },
+    /// etcd's programs for a restore drill.
+    #[error("the etcd that is to serve the restored data cannot be had")]
+    Tool(#[from] Box<ToolError>),
+    /// A backup of something else.
+    #[error(transparent)]
+    Plan(Box<PlanError>),
     /// The operating system refused.
     #[error("cannot {action} {path}", path = .path.display())]
     Io {
@@ -193,6 +207,10 @@ impl BackupError {
         move |source| Self::Io { action, path, source }
     }
 
+    pub(crate) fn drill(problem: impl Into<String>) -> Self {
+        Self::Drill { problem: problem.into() }
+    }
+
     pub(crate) fn layout(problem: impl Into<String>) -> Self {
         Self::Layout { problem: problem.into() }
     }
@@ -208,6 +226,9 @@ impl BackupError {
             Self::Digest { .. } => Some(Code::Digest),
             Self::Size { found, wanted } => Some(if found < wanted { Code::Incomplete } else { Code::Trailing }),
             Self::Limit { .. } => Some(Code::Limit),
+            Self::Drill { .. } => Some(Code::Drill),
+            Self::Tool(error) => error.code(),
+            Self::Plan(error) => error.code(),
             _ => None,
         }
     }
@@ -233,6 +254,7 @@ impl BackupError {
             Self::NoOwner { what, name, .. } => format!("make the {what} {name} first, as the other machine had it, and run the command again"),
             Self::Busy { .. } => "wait for it, and run the command again".into(),
             Self::NoRoom { .. } => "make room on that host: its etcd would be the first to suffer".into(),
+            Self::Plan(error) => return error.hint(),
             Self::Envelope(_) => "it was made by another site, or changed since: use another copy".into(),
             Self::Digest { .. } | Self::Size { .. } => "the file is damaged: use another copy".into(),
             _ => return None,

@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use sealock_trust::Digest;
 use sealock_trust::site::SiteRoot;
 
 use super::BackupError;
-use super::container::{Container, PREFIX};
+use super::container::{Container, Identity, PREFIX, is_laid_out, table_of};
 use super::disk::{look, sync};
 use super::manifest::{Manifest, Payload};
 use super::retention::Retention;
@@ -40,6 +40,9 @@ pub struct Folder {
     whole: Vec<Found>,
     /// Those that the site has signed, and that are damaged: they stay, and count for nothing.
     pub damaged: Vec<(PathBuf, BackupError)>,
+    /// Those that are called like backups of the subject, are laid out like backups, or say that they are some, and that nobody can vouch for:
+    /// their beginning has rotted, or was changed. They stay, and count for nothing.
+    pub unbelieved: Vec<(PathBuf, BackupError)>,
     /// Those of a cluster that once had this name: they stay.
     pub earlier: Vec<PathBuf>,
     /// Files in the making, or left by a run that was cut off: they stay.
@@ -57,8 +60,8 @@ pub struct Found {
     pub taken: Timestamp,
     /// Of a station: the generation of its trust state.
     generation: Option<u64>,
-    /// Device and inode of what was read.
-    file: (u64, u64),
+    /// What was read.
+    file: Identity,
 }
 
 /// What matters of a table of contents.
@@ -76,6 +79,10 @@ enum Whose {
     Earlier,
     /// Of something else.
     Others,
+    /// It says that it is the subject's, and the site has not signed that.
+    Unbelieved,
+    /// Nothing can be read there.
+    Unread,
 }
 
 impl Folder {
@@ -95,9 +102,24 @@ impl Folder {
         };
         let mut found = Self::default();
         for path in paths {
-            found.file(path, |envelope| judge(envelope, site, subject))?;
+            found.file(path, site, subject);
         }
         Ok(found)
+    }
+
+    /// The newest backup of `subject` in `folder`, by what the tables of contents say that the site has signed: nothing behind them is read.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn newest(folder: &Path, site: &SiteRoot, subject: Subject<'_>) -> Result<Option<PathBuf>, BackupError> {
+        let mut newest = None;
+        for path in files_in(folder)? {
+            let whose = table_of(&path).and_then(|table| judge(&table, site, subject));
+            if let Ok(Whose::Ours(contents)) = whose {
+                newest = newest.max(Some((contents.taken, path)));
+            }
+        }
+        Ok(newest.map(|(_, path)| path))
     }
 
     /// The whole ones that go once the backup `made` is there: older ones that `rule` does not name. Those that say that they were taken later
@@ -141,34 +163,51 @@ impl Folder {
         surplus
     }
 
-    fn file(
-        &mut self,
-        path: PathBuf,
-        judge: impl FnOnce(&[u8]) -> Result<Whose, BackupError>,
-    ) -> Result<(), BackupError> {
+    fn file(&mut self, path: PathBuf, site: &SiteRoot, subject: Subject<'_>) {
         if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)) {
-            self.unfinished.push(path);
-            return Ok(());
+            return self.unfinished.push(path);
         }
-        let mut whose = Whose::Others;
+        let mut whose = Whose::Unread;
         let opened = Container::open(&path, |envelope| {
-            whose = judge(envelope)?;
+            match judge(envelope, site, subject) {
+                Ok(found) => whose = found,
+                Err(error) => {
+                    whose = unbelieved(envelope, site, subject);
+                    return Err(error);
+                }
+            }
             match &whose {
                 Whose::Ours(contents) => Ok(((), contents.payload.clone())),
-                Whose::Earlier | Whose::Others => Err(BackupError::layout("it is of something else")),
+                _ => Err(BackupError::layout("it is of something else")),
             }
         });
         match (opened, whose) {
             (Ok(((), container)), Whose::Ours(Contents { taken, generation, .. })) => {
-                let file = container.file_identity()?;
-                self.whole.push(Found { path, digest: container.digest().clone(), taken, generation, file });
+                let (digest, file) = (container.digest().clone(), container.identity());
+                self.whole.push(Found { path, digest, taken, generation, file });
             }
             (Err(error), Whose::Ours(..)) => self.damaged.push((path, error)),
             (_, Whose::Earlier) => self.earlier.push(path),
-            // Not the site's, or no backup at all.
-            (_, Whose::Others) => {}
+            (Err(error), Whose::Unbelieved) => self.unbelieved.push((path, error)),
+            (Err(error), Whose::Unread) if subject.would_name(&path, site) || is_laid_out(&path) => {
+                self.unbelieved.push((path, error));
+            }
+            // Of somebody else, or no backup at all.
+            _ => {}
         }
-        Ok(())
+    }
+}
+
+impl Subject<'_> {
+    /// Whether the file is called as the commands call a backup of this where nobody else does: by name and time.
+    fn would_name(&self, path: &Path, site: &SiteRoot) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let of = match self {
+            Self::Cluster { name, .. } => (*name).to_owned(),
+            Self::Station => format!("{}-station", site.id()),
+        };
+        let time = name.strip_prefix(&of).and_then(|rest| rest.strip_prefix('-')?.strip_suffix(".backup"));
+        time.is_some_and(|time| DateTime::strptime("%Y-%m-%dT%H%M%SZ", time).is_ok())
     }
 }
 
@@ -179,7 +218,7 @@ impl Found {
     /// The operating system does not let go of it.
     pub fn remove(&self) -> Result<bool, BackupError> {
         match look(&self.path)? {
-            Some(file) if (file.dev(), file.ino()) == self.file => {}
+            Some(file) if Identity::of(&file) == self.file => {}
             _ => return Ok(false),
         }
         match fs::remove_file(&self.path) {
@@ -226,20 +265,30 @@ fn judge(envelope: &[u8], site: &SiteRoot, subject: Subject<'_>) -> Result<Whose
     })
 }
 
+/// What a table of contents is that the site has not signed for this subject.
+fn unbelieved(envelope: &[u8], site: &SiteRoot, subject: Subject<'_>) -> Whose {
+    let is_signed = match subject {
+        Subject::Cluster { .. } => StationManifest::open(envelope, site).is_ok(),
+        Subject::Station => Manifest::open(envelope, site).is_ok(),
+    };
+    let cluster = Manifest::unverified(envelope).map(|manifest| (manifest.site, Some(manifest.cluster)));
+    let said = cluster.or_else(|_| StationManifest::unverified(envelope).map(|manifest| (manifest.site, None)));
+    match (said, subject) {
+        _ if is_signed => Whose::Others,
+        (Err(_), _) => Whose::Unread,
+        (Ok((of, Some(cluster))), Subject::Cluster { name, .. }) if cluster == name && of == site.id().as_str() => {
+            Whose::Unbelieved
+        }
+        (Ok((of, None)), Subject::Station) if of == site.id().as_str() => Whose::Unbelieved,
+        (Ok(_), _) => Whose::Others,
+    }
+}
+
 /// The authority of the newest backup of the cluster called `name`, by what the tables of contents say.
 fn newest_authority(paths: &[PathBuf], site: &SiteRoot, name: &str) -> Option<String> {
-    let mut newest: Option<(Timestamp, String)> = None;
-    for path in paths {
-        // It ends at the table of contents: what is behind it is read later.
-        let _ = Container::open(path, |envelope| -> Result<((), Payload), BackupError> {
-            let manifest = Manifest::open(envelope, site)?;
-            if manifest.cluster == name {
-                newest = newest.take().max(Some((manifest.taken, manifest.state.ca_hash)));
-            }
-            Err(BackupError::layout("only its table of contents is read"))
-        });
-    }
-    newest.map(|(_, ca_hash)| ca_hash)
+    let tables = paths.iter().filter_map(|path| Manifest::open(&table_of(path).ok()?, site).ok());
+    let ours = tables.filter(|manifest| manifest.cluster == name);
+    ours.max_by_key(|manifest| manifest.taken).map(|manifest| manifest.state.ca_hash)
 }
 
 #[cfg(test)]
@@ -358,6 +407,55 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_written_over_where_it_lies_stays() {
+        let shelf = Shelf::new();
+        shelf.ours("1.backup", 1);
+        shelf.ours("2.backup", 2);
+        let made = shelf.ours("3.backup", 3);
+        let path = shelf.folder.path().join("1.backup");
+        let folder = shelf.read(Some(AUTHORITY));
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] = 1;
+        // The same inode, the same length.
+        fs::write(&path, &bytes).unwrap();
+        assert!(!folder.surplus(&Retention { last: 2, ..Retention::default() }, &made).unwrap()[0].remove().unwrap());
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+
+    /// What has rotted where it says whose it is, is known by its name or by what stands behind.
+    #[test]
+    fn a_backup_whose_beginning_has_rotted_is_named() {
+        let shelf = Shelf::new();
+        let path = |name: &str| shelf.folder.path().join(name);
+        let spoil = |name: &str, at: usize, with: &[u8]| {
+            let mut bytes = fs::read(path(name)).unwrap();
+            bytes[at..at + with.len()].copy_from_slice(with);
+            fs::write(path(name), bytes).unwrap();
+        };
+        let made = shelf.ours("plant-7-2026-11-05T020000Z.backup", 5);
+        shelf.ours("by-hand", 1);
+        spoil("by-hand", 0, &[0; 4096]);
+        shelf.ours("signature", 2);
+        let bytes = fs::read(path("signature")).unwrap();
+        let at = bytes.windows(7).position(|window| window == b"\"sig\":\"").unwrap() + 9;
+        spoil("signature", at, if bytes[at] == b'A' { b"B" } else { b"A" });
+        fs::write(path("plant-7-2026-11-03T020000Z.backup"), "cut off").unwrap();
+        // None of ours, and nothing of the kind.
+        shelf.put("theirs", 1, ("plant-7", AUTHORITY), &keys());
+        shelf.put("plant-8-2026-11-03T020000Z.backup", 3, ("plant-8", AUTHORITY), &shelf.site);
+        fs::write(path("plant-7-notes.backup"), "call the plant").unwrap();
+        fs::write(path("plant-7-station-2026-11-03T020000Z.backup"), "of somebody else's subject").unwrap();
+        let folder = shelf.read(Some(AUTHORITY));
+        let named: Vec<_> =
+            folder.unbelieved.iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap()).collect();
+        // Another site that claims this name is told as well: nobody but the site can say whose it is.
+        assert_eq!(named, ["by-hand", "plant-7-2026-11-03T020000Z.backup", "signature", "theirs"]);
+        assert!(folder.surplus(&TWO, &made).unwrap().is_empty());
+        assert_eq!((folder.count(), folder.damaged.len()), (1, 0));
+    }
+
+    #[test]
     fn what_says_that_it_was_taken_later_stays_and_counts_for_nothing() {
         let shelf = Shelf::new();
         shelf.ours("1.backup", 1);
@@ -408,6 +506,9 @@ mod tests {
         shelf.put("1.backup", 1, ("plant-7", ANOTHER), &shelf.site);
         shelf.ours("2.backup", 2);
         shelf.ours("3.backup", 3);
+        let subject = Subject::Cluster { name: "plant-7", ca_hash: None };
+        let newest = Folder::newest(shelf.folder.path(), shelf.site.root(), subject).unwrap();
+        assert_eq!(newest, Some(shelf.folder.path().join("3.backup")));
         let folder = shelf.read(None);
         let at = "2026-11-04T02:00:00Z".parse().unwrap();
         assert_eq!(names(&folder.surplus_at(&TWO, at)), ["2.backup"]);

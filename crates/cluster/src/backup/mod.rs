@@ -6,7 +6,9 @@
 
 mod container;
 mod disk;
+pub mod drill;
 mod error;
+pub mod evidence;
 mod file;
 mod folder;
 mod keys;

@@ -37,6 +37,15 @@ impl Part {
         Self { content: Content { path: path.into(), digest, size }, source: Source::File(file.to_owned()) }
     }
 
+    /// What is in it, where that is text in memory.
+    #[cfg(test)]
+    pub(super) fn text(&self) -> String {
+        match &self.source {
+            Source::Memory(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+            Source::File(path) => panic!("{} is a file", path.display()),
+        }
+    }
+
     fn append<W: Write>(&self, archive: &mut Builder<W>) -> io::Result<()> {
         let mut header = Header::new_gnu();
         header.set_entry_type(EntryType::Regular);

@@ -24,7 +24,7 @@ fn parts() -> Vec<Part> {
     parts
 }
 
-fn manifest(parts: &[Part], recipients: &Recipients, payload: Payload) -> Manifest {
+pub(super) fn manifest(parts: &[Part], recipients: &Recipients, payload: Payload) -> Manifest {
     Manifest {
         format: format::BACKUP.current.into(),
         site: "plant-7".into(),
@@ -51,7 +51,7 @@ fn written(site: &SiteKeys, key: &RecoveryKey, parts: &[Part], told: impl FnOnce
     (folder, path)
 }
 
-fn write(
+pub(super) fn write(
     path: &Path,
     (site, key): (&SiteKeys, &RecoveryKey),
     parts: &[Part],

@@ -146,6 +146,20 @@ pub struct KeyCount {
     pub revision: i64,
 }
 
+/// A key and what stands there.
+pub struct Pair {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pair({}, {} bytes)", String::from_utf8_lossy(&self.key), self.value.len())
+    }
+}
+
 /// One connection to one endpoint. It is made at the first call, and again when it was lost.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -249,6 +263,26 @@ impl Connection {
         Ok(self.range(key, b"", false).await?.kvs.pop().map(|pair| pair.value))
     }
 
+    /// How many keys begin with `prefix`.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn count_below(&self, prefix: &[u8]) -> Result<i64, CallError> {
+        let end = behind(prefix);
+        Ok(self.range(prefix, &end, true).await?.count)
+    }
+
+    /// The first `limit` keys that begin with `prefix`, with their values.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn first_below(&self, prefix: &[u8], limit: i64) -> Result<Vec<Pair>, CallError> {
+        let (key, range_end) = (prefix.to_vec(), behind(prefix));
+        let request = proto::RangeRequest { key, range_end, limit, ..proto::RangeRequest::default() };
+        let answer: proto::RangeResponse = self.unary("reading", "/etcdserverpb.KV/Range", request, ANSWER).await?;
+        Ok(answer.kvs.into_iter().map(|pair| Pair { key: pair.key, value: pair.value.into() }).collect())
+    }
+
     async fn range(&self, key: &[u8], end: &[u8], count_only: bool) -> Result<proto::RangeResponse, CallError> {
         let (key, range_end) = (key.to_vec(), end.to_vec());
         let request = proto::RangeRequest { key, range_end, count_only, ..proto::RangeRequest::default() };
@@ -336,8 +370,11 @@ impl Connection {
         self.unary::<_, proto::HeaderResponse>("defragmenting", path, proto::Empty {}, LONG).await.map(drop)
     }
 
-    /// The hash of all that this member holds up to `revision`, and the revision below which history is compacted.
-    pub(super) async fn hash(&self, revision: i64) -> Result<(u32, i64), CallError> {
+    /// The hash of all that this member holds up to `revision`, 0 for the newest, and the revision below which history is compacted.
+    ///
+    /// # Errors
+    /// No answer.
+    pub async fn hash(&self, revision: i64) -> Result<(u32, i64), CallError> {
         let request = proto::HashKvRequest { revision };
         let answer: proto::HashKvResponse =
             self.unary("hashing", "/etcdserverpb.Maintenance/HashKV", request, LONG).await?;
@@ -419,6 +456,18 @@ impl Connection {
 /// A version as a member says it, fit to be shown.
 fn plain(version: &str) -> String {
     version.chars().filter(|character| !character.is_control()).take(64).collect()
+}
+
+/// The end of the range of all keys that begin with `prefix`, as etcd wants it.
+fn behind(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return end;
+        }
+    }
+    vec![0]
 }
 
 /// A snapshot on its way.

@@ -22,7 +22,7 @@ pub mod snapshot;
 mod upkeep;
 
 pub use client::{Endpoints, Etcd, MemberState, Survey};
-pub use connection::{Connection, Credentials, Endpoint, Health, KeyCount, Status};
+pub use connection::{Connection, Credentials, Endpoint, Health, KeyCount, Pair, Status};
 pub use downgrade::MinorVersion;
 pub use error::{CallError, EtcdError, Outcome};
 pub use member::{Alarm, AlarmKind, Member, MemberId, Membership};

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::client::{Endpoints, Etcd};
-use super::connection::{Credentials, KeyCount};
-use super::error::EtcdError;
+use super::connection::{Connection, Credentials, KeyCount};
+use super::error::{CallError, EtcdError};
 use super::snapshot::{self, Snapshot};
 
 /// By how much a restore raises the revision: more than any cluster writes between its last snapshot and its end, so that no
@@ -89,6 +89,18 @@ pub struct Wanted<'a> {
 /// # Errors
 /// The snapshot is not whole; it cannot be restored; or the etcd over it does not say what the snapshot says.
 pub async fn rehearse(programs: &Programs, wanted: &Wanted<'_>) -> Result<Rehearsal, EtcdError> {
+    Ok(rehearse_and(programs, wanted, async |_| Ok(())).await?.0)
+}
+
+/// As [`rehearse`]; before the etcd over the restored data is ended, `look` reads what it wants to know.
+///
+/// # Errors
+/// As [`rehearse`], and what `look` says.
+pub async fn rehearse_and<T>(
+    programs: &Programs,
+    wanted: &Wanted<'_>,
+    look: impl AsyncFnOnce(&Connection) -> Result<T, CallError>,
+) -> Result<(Rehearsal, T), EtcdError> {
     let Wanted { snapshot: path, scratch, bump, .. } = *wanted;
     let snapshot = snapshot::check(path, wanted.digest)?;
     let content = content(programs, path).await?;
@@ -97,14 +109,14 @@ pub async fn rehearse(programs: &Programs, wanted: &Wanted<'_>) -> Result<Rehear
     let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
     let scene = Scene::new(folder.map_err(EtcdError::io("make a folder in", scratch))?)?;
     scene.restore(programs, path, bump).await?;
-    let (read, version) = scene.read(programs).await?;
+    let (read, version, seen) = scene.read(programs, look).await?;
     let expected = content.revision.saturating_add(i64::try_from(bump).unwrap_or(i64::MAX));
     if read.revision < expected {
         let problem = format!("stands at revision {}, and the snapshot promises {expected}", read.revision);
         return Err(EtcdError::Rehearsal { problem });
     }
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Rehearsal { snapshot, content, read, version, took_ms })
+    Ok((Rehearsal { snapshot, content, read, version, took_ms }, seen))
 }
 
 /// What `etcdutl snapshot status` says of the snapshot at `path`.
@@ -179,7 +191,11 @@ impl Scene {
         run(&programs.etcdutl, command).await.map(drop)
     }
 
-    async fn read(&self, programs: &Programs) -> Result<(KeyCount, String), EtcdError> {
+    async fn read<T>(
+        &self,
+        programs: &Programs,
+        look: impl AsyncFnOnce(&Connection) -> Result<T, CallError>,
+    ) -> Result<(KeyCount, String, T), EtcdError> {
         let mut etcd = self.start(programs)?;
         let endpoint = format!("https://{}", self.client).parse()?;
         let cluster = Etcd::new(&Endpoints { seeds: vec![endpoint], credentials: Some(self.credentials.clone()) })?;
@@ -198,9 +214,10 @@ impl Scene {
         served?;
         let status = cluster.first_seed().status().await?;
         let keys = cluster.first_seed().count_keys().await?;
+        let seen = look(cluster.first_seed()).await?;
         // Dropped it is killed anyway; waited for it has let go of the folder that is removed next.
         let _ = etcd.kill().await;
-        Ok((keys, status.version))
+        Ok((keys, status.version, seen))
     }
 
     fn start(&self, programs: &Programs) -> Result<Child, EtcdError> {

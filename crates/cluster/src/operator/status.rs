@@ -20,6 +20,9 @@ pub struct Status {
     pub kubernetes: String,
     /// Digests of plans that were begun and not finished.
     pub open_plans: Vec<String>,
+    /// What the cluster's authority is known by, where a host says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_hash: Option<String>,
     /// Its hosts, in the order of the spec.
     pub hosts: Vec<HostStatus>,
     /// Why the cluster's own view is missing, where it is.
@@ -118,8 +121,9 @@ impl Operator<'_> {
     pub async fn status(&self, cluster: &Cluster) -> Result<Status, OperatorError> {
         let asked = execute::of_each(cluster.hosts().iter().map(|host| self.ask(host))).await;
         let mut connection = None;
-        let mut hosts = Vec::new();
+        let (mut hosts, mut ca_hash) = (Vec::new(), None);
         for (host, answer) in cluster.hosts().iter().zip(asked) {
+            ca_hash = ca_hash.or_else(|| answer.as_ref().ok().and_then(|(_, facts)| authority(cluster, facts)));
             let (status, connected) = host_status(host, answer);
             connection = connection.or(connected);
             hosts.push(status);
@@ -133,6 +137,7 @@ impl Operator<'_> {
             cluster: cluster.name().to_string(),
             kubernetes: cluster.spec().kubernetes.version.to_string(),
             open_plans: open_plans.iter().filter_map(|plan| Some(plan.digest().ok()?.to_string())).collect(),
+            ca_hash,
             hosts,
             api_problem,
         })
@@ -171,6 +176,14 @@ fn host_status(
             let is_plane = matches!(&facts.kubernetes, Kubernetes::Sealock(node) if node.is_plane());
             (status, is_plane.then_some(connection))
         }
+    }
+}
+
+/// What the authority of `cluster` is known by on a node of it.
+fn authority(cluster: &Cluster, facts: &HostFacts) -> Option<String> {
+    match &facts.kubernetes {
+        Kubernetes::Sealock(node) if node.cluster == cluster.name().as_str() => node.ca_hash.clone(),
+        _ => None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sealock_cluster::backup::evidence::{Shelf, Whose};
 use sealock_cluster::backup::{Backup, Manifest, Recipients, Subject};
 use sealock_cluster::operator::BackupOrder;
 use sealock_trust::Digest;
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::target::{Target, TargetArgs};
 use crate::commands::backup_file::BackupFileArgs;
-use crate::commands::backup_folder::{Kept, made_anyway};
+use crate::commands::backup_folder::{Kept, made_anyway, not_remembered};
 use crate::context::Context;
 use crate::error::Result;
 use crate::files;
@@ -81,7 +82,9 @@ fn make(args: &BackupArgs, context: &Context) -> Result<()> {
         live.rest("backup");
         made?
     };
-    let subject = Subject::Cluster { name, ca_hash: Some(&made.manifest.state.ca_hash) };
+    let ca_hash = Some(&*made.manifest.state.ca_hash);
+    let remembered = Shelf::new(context.paths.evidence()).keep_backup(Whose::Cluster { name, ca_hash }, &made.path);
+    let subject = Subject::Cluster { name, ca_hash };
     let new = (made.path.as_path(), &made.digest, made.manifest.taken);
     let kept = is_keeping.then(|| args.file.keep.carry_out(new, (target.site(), subject), context)).transpose();
     let told = kept.as_ref().ok().and_then(Option::as_ref);
@@ -89,6 +92,7 @@ fn make(args: &BackupArgs, context: &Context) -> Result<()> {
         Outcome { file: &made.path, digest: &made.digest, manifest: &made.manifest, opened: false, kept: told };
     // The digest is told whatever became of older ones.
     context.ui.result(&outcome, text(&outcome))?;
+    remembered.map_err(|error| not_remembered(&made.path)(error.into()))?;
     kept.map(drop).map_err(made_anyway(&made.path))
 }
 

@@ -10,6 +10,7 @@ mod components;
 pub mod cordon;
 pub mod diff;
 pub mod drain;
+pub mod drill;
 pub mod hosts;
 mod known_hosts;
 pub mod kubeconfig;
@@ -45,6 +46,7 @@ pub enum ClusterCommand {
     Uncordon(uncordon::UncordonArgs),
     Remove(remove::RemoveArgs),
     Backup(backup::BackupArgs),
+    Drill(drill::DrillArgs),
     Restore(restore::RestoreArgs),
     Reset(reset::ResetArgs),
     Kubeconfig(kubeconfig::KubeconfigArgs),
@@ -66,6 +68,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),
         ClusterCommand::Remove(args) => remove::run(args, context),
         ClusterCommand::Backup(args) => backup::run(args, context),
+        ClusterCommand::Drill(args) => drill::run(args, context),
         ClusterCommand::Restore(args) => restore::run(args, context),
         ClusterCommand::Reset(args) => reset::run(args, context),
         ClusterCommand::Kubeconfig(args) => kubeconfig::run(args, context),

@@ -2,15 +2,19 @@
 
 use std::fmt::Write as _;
 
+use sealock_cluster::backup::evidence::{Standing, Whose};
 use sealock_cluster::operator::{HostStatus, Status};
+use serde::Serialize;
 
 use super::target::{Target, TargetArgs};
+use crate::commands::backup_age;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
-use crate::ui::{Table, short};
+use crate::ui::{Table, facts, short};
 
 /// Show what the hosts and the cluster are like now
 ///
+/// Also how old the last backup and the last restore drill are, by what this station remembers; the settings say from when on that is warned of.
 /// Exit code 1 where a host is not reached, not a Ready node, or not as Sealock left it.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
@@ -18,10 +22,22 @@ pub struct StatusArgs {
     target: TargetArgs,
 }
 
+/// A cluster, and how its backups stand.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    backups: &'a Standing,
+}
+
 pub fn run(args: &StatusArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let status = context.runtime()?.block_on(target.operator().status(&target.cluster))?;
-    context.ui.result(&status, text(&status))?;
+    let whose = Whose::Cluster { name: &status.cluster, ca_hash: status.ca_hash.as_deref() };
+    let standing = backup_age::standing(whose, target.station(), context)?;
+    let backups = facts(backup_age::text(&standing));
+    context.ui.result(&Told { status: &status, backups: &standing }, format!("{}\n{backups}", text(&status)))?;
+    backup_age::warn(&format!("cluster {}", status.cluster), &standing, context);
     if status.is_well() {
         return Ok(());
     }

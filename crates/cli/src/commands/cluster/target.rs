@@ -73,6 +73,11 @@ impl Target {
         }
     }
 
+    /// The station it belongs to.
+    pub fn station(&self) -> &Station {
+        &self.station
+    }
+
     /// Who the site is.
     pub fn site(&self) -> &SiteRoot {
         &self.station.site

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use sealock_cluster::backup::evidence::{Shelf, Whose};
 use sealock_cluster::backup::station::{Bundle, Source, StationBackup, StationManifest, take};
 use sealock_cluster::backup::{Draft, Recipients, Subject};
 use sealock_cluster::plan::ReleaseId;
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use super::people;
 use crate::commands::backup_file::BackupFileArgs;
-use crate::commands::backup_folder::{Kept, made_anyway};
+use crate::commands::backup_folder::{Kept, made_anyway, not_remembered};
 use crate::context::Context;
 use crate::error::Result;
 use crate::mirrors;
@@ -73,12 +74,14 @@ fn make(args: &BackupArgs, context: &Context) -> Result<()> {
         return if is_keeping { args.file.keep.foretell(&to, taken, of, context) } else { Ok(()) };
     }
     let (manifest, digest) = write((&to, taken, &recipients), args, &station, context)?;
+    let remembered = Shelf::new(context.paths.evidence()).keep_backup(Whose::Station, &to);
     let of = (&station.site, Subject::Station);
     let kept = is_keeping.then(|| args.file.keep.carry_out((&to, &digest, taken), of, context)).transpose();
     let told = kept.as_ref().ok().and_then(Option::as_ref);
     let outcome = Outcome { file: &to, digest: &digest, manifest: &manifest, opened: false, kept: told };
     // The digest is told whatever became of older ones.
     context.ui.result(&outcome, text(&outcome))?;
+    remembered.map_err(|error| not_remembered(&to)(error.into()))?;
     kept.map(drop).map_err(made_anyway(&to))
 }
 

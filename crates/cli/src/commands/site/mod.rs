@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod break_glass;
 pub mod certificate;
+pub mod drill;
 pub mod init;
 mod people;
 pub mod recovery_key;
@@ -25,6 +26,7 @@ pub enum SiteCommand {
     Update(update::UpdateArgs),
     RecoveryKey(recovery_key::RecoveryKeyArgs),
     Backup(backup::BackupArgs),
+    Drill(drill::DrillArgs),
     Restore(restore::RestoreArgs),
 }
 
@@ -38,6 +40,7 @@ pub fn run(command: &SiteCommand, context: &Context) -> Result<()> {
         SiteCommand::Update(args) => update::run(args, context),
         SiteCommand::RecoveryKey(args) => recovery_key::run(args, context),
         SiteCommand::Backup(args) => backup::run(args, context),
+        SiteCommand::Drill(args) => drill::run(args, context),
         SiteCommand::Restore(args) => restore::run(args, context),
     }
 }

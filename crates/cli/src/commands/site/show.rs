@@ -1,9 +1,11 @@
 //! `sealock site show`
 
+use sealock_cluster::backup::evidence::{Standing, Whose};
 use sealock_trust::Digest;
 use sealock_trust::site::{Registry, SiteRoot};
 use serde::Serialize;
 
+use crate::commands::backup_age;
 use crate::context::Context;
 use crate::error::Result;
 use crate::station::Station;
@@ -28,6 +30,14 @@ pub struct Description {
     release: Option<u64>,
 }
 
+/// A site, and how its backups stand.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    description: &'a Description,
+    backups: &'a Standing,
+}
+
 impl Description {
     pub fn new(site: &SiteRoot, release: Option<u64>) -> Self {
         let ids = |keys: &sealock_trust::KeySet| keys.keys().keys().map(ToString::to_string).collect();
@@ -44,8 +54,12 @@ impl Description {
     }
 
     pub fn text(&self) -> String {
+        facts(self.facts())
+    }
+
+    fn facts(&self) -> [(&'static str, String); 7] {
         let classification = self.classification.clone().unwrap_or_else(|| "none".into());
-        facts([
+        [
             ("site", self.id.clone()),
             ("root", format!("version {}, {}", self.version, self.fingerprint)),
             ("classification", classification),
@@ -53,7 +67,7 @@ impl Description {
             ("root keys", self.root_keys.join(" ")),
             ("site keys", self.site_keys.join(" ")),
             ("release", self.release.map_or_else(|| "none yet".into(), |number| number.to_string())),
-        ])
+        ]
     }
 }
 
@@ -61,5 +75,12 @@ pub fn run(_args: &ShowArgs, context: &Context) -> Result<()> {
     let station = Station::open(context)?;
     let release = station.store.current_release(station.site.site_keys())?;
     let description = Description::new(&station.site, release.map(|published| published.release.number));
-    context.ui.result(&description, description.text())
+    let standing = backup_age::standing(Whose::Station, &station, context)?;
+    let described = facts(description.facts().into_iter().chain(backup_age::text(&standing)));
+    context.ui.result(&Shown { description: &description, backups: &standing }, described)?;
+    // A station that has served nothing yet has nothing to lose.
+    if description.release.is_some() {
+        backup_age::warn("the station", &standing, context);
+    }
+    Ok(())
 }

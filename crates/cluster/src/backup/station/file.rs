@@ -7,6 +7,7 @@ use sealock_trust::Digest;
 use sealock_trust::site::{SiteKeys, SiteRoot};
 
 use super::manifest::StationManifest;
+use super::place::lay;
 use super::unpack::{self, Entry};
 use crate::backup::container::{Container, Draft};
 use crate::backup::{BackupError, Identities};
@@ -93,6 +94,14 @@ impl StationBackup {
     /// No identity opens it, or it holds what no backup of a station holds.
     pub fn read(&self, identities: &Identities) -> Result<(), BackupError> {
         self.each(identities, |_, _| Ok(()))
+    }
+
+    /// Opens it with `identities`, lays it out in `folder` and judges it there, as a restore does. The folder is the caller's to remove.
+    ///
+    /// # Errors
+    /// No identity opens it; it is not what its site has signed; it does not fit this machine.
+    pub(in crate::backup) fn rehearse(&self, identities: &Identities, folder: &Path) -> Result<(), BackupError> {
+        lay(self, identities, &folder.join("station"))
     }
 
     /// Gives each file of the content to `take`, opened with `identities`.

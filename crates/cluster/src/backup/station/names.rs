@@ -10,7 +10,7 @@ pub(super) const SETTINGS: &str = "settings";
 /// The parts of the state folder that are in a backup, in the order in which they are put in place: the station is one when `trust` is there.
 ///
 /// Of the store there is what no bundle brings again. Blobs, holds, uploads and what a collector or a scrubber has noted are made anew.
-pub(super) const PARTS: [&str; 7] = ["store", "registry", "receipts", "clusters", "tls", "keys", "trust"];
+pub(super) const PARTS: [&str; 8] = ["store", "registry", "receipts", "evidence", "clusters", "tls", "keys", "trust"];
 
 /// What of the store is in a backup.
 pub(super) const OF_STORE: [&str; 6] =

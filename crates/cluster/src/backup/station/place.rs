@@ -147,7 +147,7 @@ fn file_in(path: &Path) -> Result<Option<PathBuf>, BackupError> {
 }
 
 /// The whole backup, judged, at `laid`.
-fn lay(backup: &StationBackup, identities: &Identities, laid: &Path) -> Result<(), BackupError> {
+pub(super) fn lay(backup: &StationBackup, identities: &Identities, laid: &Path) -> Result<(), BackupError> {
     let new = laid.with_extension("new");
     remove(&new)?;
     DirBuilder::new().mode(0o700).create(&new).map_err(BackupError::io("make", &new))?;

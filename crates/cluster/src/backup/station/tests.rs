@@ -34,6 +34,7 @@ impl Station {
             ("state/keys/site.pem", "a key"),
             ("state/registry/token.pem", "another"),
             ("state/receipts/base.json", "{}"),
+            ("state/evidence/station/backup.json", "{}"),
             ("state/tls/ca.pem", "authority"),
             ("state/clusters/plant-7/plans/0a.json", "{}"),
             ("state/clusters/plant-7/.applied.json.new", "half"),

@@ -1,0 +1,76 @@
+//! What an etcd over the restored data holds, and whether it is what a cluster cannot be without.
+
+use crate::backup::{BackupError, EtcdState};
+use crate::etcd::restore::Rehearsal;
+use crate::etcd::{CallError, Connection, Pair};
+
+/// Where the API server keeps its objects.
+const NODES: &[u8] = b"/registry/minions/";
+const SECRETS: &[u8] = b"/registry/secrets/";
+const SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
+const KUBEADM: &[u8] = b"/registry/configmaps/kube-system/kubeadm-config";
+/// How many Secrets are looked through for one that is encrypted.
+const SECRETS_READ: i64 = 32;
+
+/// What was read over gRPC.
+#[derive(Debug)]
+pub(super) struct Held {
+    hash: u32,
+    nodes: i64,
+    has_system: bool,
+    has_kubeadm: bool,
+    /// Some Secrets, in the order of their names.
+    pub(super) secrets: Vec<Pair>,
+}
+
+/// Reads what is there.
+pub(super) async fn read(etcd: &Connection) -> Result<Held, CallError> {
+    let (hash, _) = etcd.hash(0).await?;
+    Ok(Held {
+        hash,
+        nodes: etcd.count_below(NODES).await?,
+        has_system: etcd.value(SYSTEM).await?.is_some(),
+        has_kubeadm: etcd.value(KUBEADM).await?.is_some(),
+        secrets: etcd.first_below(SECRETS, SECRETS_READ).await?,
+    })
+}
+
+impl Held {
+    /// Whether the rehearsal found again what was found when the backup was taken.
+    ///
+    /// # Errors
+    /// It did not.
+    pub(super) fn check_state(&self, rehearsal: &Rehearsal, wanted: &EtcdState) -> Result<String, BackupError> {
+        let (revision, keys) = (rehearsal.content.revision, rehearsal.read.keys);
+        if rehearsal.version != wanted.version {
+            return Err(BackupError::drill(format!(
+                "etcd {} was started, and the cluster ran {}",
+                rehearsal.version, wanted.version
+            )));
+        }
+        if (revision, keys) != (wanted.revision, wanted.rehearsed_keys) {
+            return Err(BackupError::drill(format!(
+                "{keys} keys at revision {revision} are there, and when it was taken there were {} at {}",
+                wanted.rehearsed_keys, wanted.revision
+            )));
+        }
+        Ok(format!("etcd {} serves {keys} keys of revision {revision}, hash {:08x}", rehearsal.version, self.hash))
+    }
+
+    /// Whether the objects are there that no cluster of kubeadm's is without.
+    ///
+    /// # Errors
+    /// One is not.
+    pub(super) fn check_objects(&self) -> Result<String, BackupError> {
+        let missing = [
+            (self.has_system, "the namespace kube-system"),
+            (self.has_kubeadm, "the ConfigMap kubeadm-config"),
+            (self.nodes > 0, "a node"),
+        ];
+        if let Some((_, what)) = missing.into_iter().find(|(is_there, _)| !is_there) {
+            return Err(BackupError::drill(format!("{what} is not in etcd")));
+        }
+        let s = if self.nodes == 1 { "" } else { "s" };
+        Ok(format!("kube-system, kubeadm-config and {} node{s}", self.nodes))
+    }
+}
