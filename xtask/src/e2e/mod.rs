@@ -7,6 +7,7 @@ mod across_the_gap;
 mod ansible;
 pub(crate) mod cases;
 mod components;
+mod drill;
 mod expect;
 mod kept;
 mod machines;
