@@ -8,6 +8,7 @@ mod ansible;
 mod authorities;
 pub(crate) mod cases;
 mod components;
+mod drill;
 mod etcd_static_pod;
 mod expect;
 mod kept;

@@ -26,6 +26,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const CASES: &[Case] = &[
     Case { name: "restore: a backup of a cluster that runs", run: backed_up },
     Case { name: "restore: a backup that was changed", run: changed },
+    Case { name: "restore: a drill, and what stays of it", run: drilled },
     Case { name: "restore: backups by a timetable, and as many as are to be kept", run: by_timetable },
     Case { name: "restore: never over a living cluster", run: over_a_living_one },
     Case { name: "restore: the station is lost, and made again", run: station_lost },
@@ -90,6 +91,10 @@ fn over_a_living_one(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&living), 3, &["error[FOREIGN]", "host cp1 is a node already"])?;
     let another = "sha256:".to_owned() + &"0".repeat(64);
     expect(&mut desk.station(&[&restore[..], &["--digest", &another]].concat()), 2, &["was named"]).map(drop)
+}
+
+fn drilled(desk: &Desk) -> Result<()> {
+    super::drill::drilled(desk, BACKUP, KEY)
 }
 
 fn by_timetable(desk: &Desk) -> Result<()> {
