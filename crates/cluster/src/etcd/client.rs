@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::connection::{Connection, Credentials, Endpoint, Health, Status};
+use super::connection::{Connection, Credentials, Health, Status};
+use super::endpoint::Endpoint;
 use super::error::{CallError, EtcdError};
 use super::member::{Alarm, AlarmKind, Member, MemberId, Membership};
 

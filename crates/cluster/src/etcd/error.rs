@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sealock_trust::reason::Code;
 use tonic::Code as Grpc;
 
-use super::connection::Endpoint;
+use super::endpoint::Endpoint;
 use super::member::{Member, MemberId};
 use super::quorum::Refusal;
 use super::snapshot::SnapshotFault;

@@ -11,6 +11,7 @@ mod client;
 mod connection;
 mod connector;
 mod downgrade;
+mod endpoint;
 mod error;
 pub mod machine;
 mod member;
@@ -22,8 +23,9 @@ pub mod snapshot;
 mod upkeep;
 
 pub use client::{Endpoints, Etcd, MemberState, Survey};
-pub use connection::{Connection, Credentials, Endpoint, Health, KeyCount, Pair, Status};
+pub use connection::{Connection, Credentials, Health, KeyCount, Pair, Status};
 pub use downgrade::MinorVersion;
+pub use endpoint::Endpoint;
 pub use error::{CallError, EtcdError, Outcome};
 pub use member::{Alarm, AlarmKind, Member, MemberId, Membership};
 pub use membership::{CATCH_UP, Lag};
