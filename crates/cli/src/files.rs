@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use sealock_trust::durable;
+use zeroize::Zeroizing;
 
 use crate::error::{CommandError, Result};
 
@@ -45,6 +46,25 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
+/// Makes a new file, and fills it with what `make` answers: nothing is made that could not be written down, and of what was not made no file
+/// stays.
+///
+/// # Errors
+/// It exists, or cannot be written; what `make` says.
+pub fn create_from<T>(path: &Path, mode: u32, make: impl FnOnce() -> Result<(T, Zeroizing<Vec<u8>>)>) -> Result<T> {
+    let failed = |error: std::io::Error| CommandError::from(error).context(format!("writing {}", path.display()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
+    let made = make().and_then(|(made, bytes)| {
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(made)
+    });
+    if made.is_err() {
+        // What went wrong before counts for more.
+        let _ = fs::remove_file(path);
+    }
+    made
+}
+
 /// Replaces a file as a whole: whoever reads it sees the old content or the new one.
 ///
 /// # Errors
@@ -53,4 +73,24 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| CommandError::from(error).context(format!("writing {}", path.display()));
     // Its temporary file has a fixed name: what a kill has left is used up the next time.
     durable::replace(path, bytes).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_there_first_and_gone_where_nothing_was_made() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("join.json");
+        let refused: Result<()> = create_from(&path, 0o600, || {
+            assert!(path.exists());
+            Err(CommandError::failed("no"))
+        });
+        assert!(refused.is_err() && !path.exists());
+        create_from(&path, 0o600, || Ok(((), Zeroizing::new(b"a token".to_vec())))).expect("a file");
+        assert_eq!(fs::read(&path).expect("the file"), b"a token");
+        let again: Result<()> = create_from(&path, 0o600, || panic!("nothing is made"));
+        assert!(again.is_err() && path.exists());
+    }
 }

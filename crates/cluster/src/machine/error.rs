@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use sealock_node::StepError;
 use sealock_node::admission::AdmissionError;
 use sealock_node::facts::FactsError;
 use sealock_node::fence::FenceError;
@@ -130,6 +131,9 @@ pub enum MachineError {
     /// The etcd member of the control plane here cannot be asked.
     #[error("whether others count on the etcd member of this machine cannot be told")]
     MemberUnknown(#[source] Box<EtcdError>),
+    /// What a reset wrote down cannot be taken away.
+    #[error("what an earlier reset wrote down cannot be taken away")]
+    Forgetting(#[source] StepError),
     /// Which member is on this machine is not known.
     #[error("which etcd member is on this machine cannot be told: {0}")]
     MemberNotFound(String),
@@ -150,6 +154,16 @@ pub enum MachineError {
     /// It is a node already, and came to it in another way.
     #[error("this machine is a node of a cluster already")]
     AlreadyNode,
+    /// The authority on the machine is not that of the join file.
+    #[error(
+        "this machine is in a cluster that is known by {found}, and the join file is for the one that is known by {wanted}"
+    )]
+    OtherCluster {
+        /// What is here.
+        found: String,
+        /// What the file says.
+        wanted: String,
+    },
     /// Nobody here speaks for a cluster.
     #[error("no complete control plane that `sealock node` has set up is on this machine")]
     NoPlane,
@@ -218,7 +232,7 @@ impl MachineError {
             }
             // What a blob's reader says when the content is not what its digest promised.
             Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => Some(Code::Digest),
-            Self::AlreadyNode | Self::MadeOtherwise { .. } => Some(Code::Foreign),
+            Self::AlreadyNode | Self::OtherCluster { .. } | Self::MadeOtherwise { .. } => Some(Code::Foreign),
             Self::NotPrepared { .. } | Self::NoPlane => Some(Code::Preflight),
             Self::OtherVersion { .. }
             | Self::PreparedForOther { .. }
@@ -274,6 +288,9 @@ impl MachineError {
                 "`sealock node prepare --kubernetes VERSION` first, with --control-plane where one is to run here.",
             ),
             Self::PreparedForOther { .. } => Some("`sealock node prepare` with the cluster's version, and join then."),
+            Self::OtherCluster { .. } => Some(
+                "Run it with a join file of the cluster that it is in; or take it out of that one first: `sealock node reset`.",
+            ),
             Self::AlreadyNode => Some("`sealock node reset` takes it out of its cluster."),
             Self::MadeOtherwise { .. } => Some(
                 "Run it with the flags that the machine was made a node with; or reset it first: `sealock node reset`.",
@@ -285,6 +302,9 @@ impl MachineError {
             Self::JoinFile(JoinFileError::ForWorkers) => {
                 Some("On a control plane: `sealock node invite --control-plane --join-file FILE`.")
             }
+            Self::JoinFile(JoinFileError::OtherHash { .. }) => Some(
+                "Compare with what `sealock node invite` showed on the control plane. Where it is not the same, the file is another cluster's, or was changed on its way.",
+            ),
             Self::JoinFile(_) => Some("On a control plane: `sealock node invite --join-file FILE` makes another one."),
             Self::OwnEtcd { .. } => Some("`sealock etcd reset` takes it away first; its data stays aside."),
             Self::MemberNotFound(_) => Some(

@@ -4,13 +4,15 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sealock_node::fence::Fence;
 use sealock_node::host::Host;
 use sealock_node::request::{RUN_FORMAT, RunRequest, Secrets};
+use sealock_node::runner::RunError;
 use sealock_node::{Event, EventKind, Probe, fence, runner};
 use sealock_trust::Digest;
 
 use super::error::MachineError;
-use super::member::await_vote;
+use super::member::{await_vote, forget};
 use super::plan::{MachinePlan, Purpose};
 use super::supply::Supply;
 
@@ -48,6 +50,17 @@ pub fn check_free(plan: &MachinePlan, host: &dyn Host) -> Result<(), MachineErro
     }
 }
 
+/// Takes this machine, so that no other run changes it until what is answered is dropped.
+///
+/// # Errors
+/// Another run is under way.
+pub fn hold(folder: &Path) -> Result<Fence, MachineError> {
+    let generation = fence::current(folder)?.map_or(1, |fence| fence.generation + 1);
+    Ok(Fence::claim(folder, generation, ALONE).map_err(RunError::from)?)
+}
+
+/// Who holds a machine by itself.
+const ALONE: &str = "this machine";
 /// The id under which the journal has that a member leaves its etcd.
 const LEAVES: &str = "etcd/leave";
 /// The id under which it has that the machine's own member votes.
@@ -90,6 +103,9 @@ pub async fn carry_out(
     match means.supply {
         None => {
             let mut begun = runner::Begun::begin(&request, folder)?;
+            if matches!(plan.purpose, Purpose::Init | Purpose::Join) {
+                forget(host)?;
+            }
             let (before, after) = plan.steps.split_at(plan.before_leaving().len());
             begun.steps(before, host, (secrets, &hear))?;
             if let Some(member) = &plan.leaves_etcd {
@@ -136,7 +152,7 @@ fn request(plan: &MachinePlan, generation: u64) -> Result<RunRequest, MachineErr
         plan: Digest::sha256(&serde_json::to_vec(plan).map_err(MachineError::Unwritable)?),
         node: plan.machine.clone(),
         generation,
-        nonce: "this machine".to_owned(),
+        nonce: ALONE.to_owned(),
         registry: None,
         steps: plan.steps.clone(),
     })

@@ -9,7 +9,7 @@ use sealock_node::step::{BY_ITSELF, CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, Kube
 
 use super::error::MachineError;
 use super::join_file::JoinFile;
-use super::plan::{MachinePlan, Purpose, empty};
+use super::plan::{Joins, MachinePlan, Purpose, empty};
 use crate::plan::{PlanError, gate, steps_of};
 use crate::render::kubeadm::{self, Node, Terms};
 use crate::spec::{
@@ -48,7 +48,8 @@ pub struct Founding<'a> {
 /// The machine is not prepared, is a node of another cluster, or is not fit; networks or endpoint make no sense.
 pub fn init(founding: &Founding<'_>, own: &OwnNode<'_>, facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let (version, node) = prepared(facts, true)?;
-    if node.joined && !node.founded {
+    // An authority that was not made here is that of a join which was cut off.
+    if (node.joined || node.ca_hash.is_some()) && !node.founded {
         return Err(MachineError::AlreadyNode);
     }
     check_ranges(founding.network)?;
@@ -99,6 +100,9 @@ pub fn join(
     if node.founded {
         return Err(MachineError::AlreadyNode);
     }
+    if let Some(found) = node.ca_hash.as_ref().filter(|found| **found != file.ca_hash) {
+        return Err(MachineError::OtherCluster { found: found.clone(), wanted: file.ca_hash.clone() });
+    }
     if version != file.kubernetes {
         let (found, wanted) = (version.to_string(), file.kubernetes.to_string());
         return Err(MachineError::PreparedForOther { found, wanted });
@@ -114,6 +118,7 @@ pub fn join(
     Ok(MachinePlan {
         kubernetes: Some(version.to_string()),
         cluster: Some(file.cluster.clone()),
+        joins: Some(Joins { endpoint: file.endpoint.clone(), ca_hash: file.ca_hash.clone() }),
         awaits_vote: control_plane,
         deviations: own.overrides.deviations(),
         steps,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_node::facts::{HostFacts, Kubernetes};
-use sealock_node::host::{Alteration, Command, Host, read_text, write};
+use sealock_node::host::{Alteration, Command, Host, HostError, read_text, write};
 use sealock_node::step::{BY_ITSELF, Mode};
 use sealock_trust::format;
 use serde::Deserialize;
@@ -42,14 +42,7 @@ pub fn invite(
     (control_plane, hours): (bool, u32),
     now: Timestamp,
 ) -> Result<JoinFile, MachineError> {
-    let ca_hash = match &facts.kubernetes {
-        Kubernetes::Sealock(node) if node.cluster == BY_ITSELF && node.is_plane() => node.ca_hash.clone(),
-        Kubernetes::Sealock(node) if node.cluster != BY_ITSELF => {
-            return Err(MachineError::Driven { cluster: node.cluster.clone() });
-        }
-        _ => None,
-    };
-    let ca_hash = ca_hash.ok_or(MachineError::NoPlane)?;
+    let ca_hash = invites(facts)?.to_owned();
     let text = kubectl(host, &["-n", "kube-system", "get", "configmap", "kubeadm-config"])?;
     let record: Record = serde_saphyr::from_str(&text).map_err(|error| said("kubeadm-config", &error.to_string()))?;
     let endpoint = record.control_plane_endpoint.ok_or_else(|| said("kubeadm-config", "it names no endpoint"))?;
@@ -68,6 +61,20 @@ pub fn invite(
         expires: now + SignedDuration::from_hours(hours.into()),
         control_plane: authorities,
     })
+}
+
+/// By what the cluster is known that the machine of `facts` may invite into.
+///
+/// # Errors
+/// A station drives the machine, or no complete control plane is on it.
+pub fn invites(facts: &HostFacts) -> Result<&str, MachineError> {
+    match &facts.kubernetes {
+        Kubernetes::Sealock(node) if node.cluster != BY_ITSELF => {
+            Err(MachineError::Driven { cluster: node.cluster.clone() })
+        }
+        Kubernetes::Sealock(node) if node.is_plane() => node.ca_hash.as_deref().ok_or(MachineError::NoPlane),
+        _ => Err(MachineError::NoPlane),
+    }
 }
 
 /// Whether nobody reaches the others once this machine is away.
@@ -111,8 +118,18 @@ fn kubectl(host: &dyn Host, arguments: &[&str]) -> Result<String, MachineError> 
 
 fn run(host: &dyn Host, command: &Command) -> Result<String, MachineError> {
     // What it prints may be a secret: of a failure only the errors are told.
-    let output = host.run(&command.clone().timeout(LIMIT))?;
+    let output = host.run(&command.clone().timeout(LIMIT)).map_err(without_words)?;
     if output.status == 0 { Ok(output.stdout) } else { Err(said(&command.program, &output.stderr)) }
+}
+
+/// Where a program is ended, its errors cannot be told from what else it wrote.
+fn without_words(error: HostError) -> HostError {
+    match error {
+        HostError::Timeout { line, seconds, .. } => {
+            HostError::Timeout { line, seconds, detail: "what it wrote may be a secret, and is not told".to_owned() }
+        }
+        other => other,
+    }
 }
 
 fn last_line(text: &str, fits: impl Fn(&str) -> bool) -> Option<Secret> {
@@ -121,4 +138,20 @@ fn last_line(text: &str, fits: impl Fn(&str) -> bool) -> Option<Secret> {
 
 fn said(program: &str, words: &str) -> MachineError {
     MachineError::Refused { program: program.to_owned(), said: words.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealock_node::Local;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_ended_does_not_tell_its_secret() {
+        let command = Command::new("sh", ["-c", "printf 'abcdef.%s\\n' 01234; exec sleep 60"]);
+        let ended = Local::new().run(&command.timeout(Duration::from_millis(300))).unwrap_err();
+        assert!(ended.to_string().contains("abcdef.01234"), "{ended}");
+        let told = without_words(ended).to_string();
+        assert!(told.contains("killed") && !told.contains("abcdef.01234"), "{told}");
+    }
 }

@@ -92,6 +92,14 @@ pub enum JoinFileError {
     /// A control plane is asked for, and the file is for workers.
     #[error("it was made for workers, and a control plane is asked for")]
     ForWorkers,
+    /// Its cluster is not the one that was named.
+    #[error("its cluster is known by {found}, and {named} was named")]
+    OtherHash {
+        /// What was named.
+        named: String,
+        /// What stands in it.
+        found: String,
+    },
 }
 
 impl JoinFileError {
@@ -102,6 +110,7 @@ impl JoinFileError {
             Self::Malformed(_) => Code::Format,
             Self::Ended { .. } => Code::Expired,
             Self::ForWorkers => Code::Spec,
+            Self::OtherHash { .. } => Code::Digest,
         }
     }
 }
@@ -140,6 +149,17 @@ impl JoinFile {
         let mut text = Zeroizing::new(serde_json::to_vec_pretty(self).map_err(MachineError::Unwritable)?);
         text.push(b'\n');
         Ok(text)
+    }
+
+    /// Its cluster is the one that is known by `named`.
+    ///
+    /// # Errors
+    /// It is another one.
+    pub fn check_hash(&self, named: &str) -> Result<(), JoinFileError> {
+        if self.ca_hash == named {
+            return Ok(());
+        }
+        Err(JoinFileError::OtherHash { named: named.to_owned(), found: self.ca_hash.clone() })
     }
 
     /// Whether a machine can still join by it.
@@ -217,5 +237,14 @@ mod tests {
         assert!(ended.hint().is_some() && ended.is_refusal(), "{ended}");
         assert!(file.check(true, at("2026-11-27T09:00:00Z")).is_err());
         assert!(!format!("{file:?}").contains("0123456789"));
+    }
+
+    #[test]
+    fn a_file_of_another_cluster_than_the_named_one_is_refused() {
+        let file = read(&document()).unwrap();
+        file.check_hash(&format!("sha256:{}", "a1".repeat(32))).unwrap();
+        let other = MachineError::from(file.check_hash(&format!("sha256:{}", "b2".repeat(32))).unwrap_err());
+        assert_eq!(other.code(), Some(Code::Digest));
+        assert!(other.hint().is_some_and(|hint| hint.contains("another cluster")));
     }
 }

@@ -4,9 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use sealock_node::Step;
+use sealock_node::changes::{Changes, Subject};
 use sealock_node::host::{self, Host};
-use sealock_node::step::{File, Mode, SetAside};
+use sealock_node::step::{File, Mode, SetAside, unit_is_active};
+use sealock_node::{Step, StepError};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -16,14 +17,15 @@ use crate::etcd::{Credentials, Endpoint, Endpoints, Etcd, EtcdError, MemberId, S
 
 const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 const PKI: &str = "/etc/kubernetes/pki/etcd";
+const KEY: &str = "healthcheck-client.key";
 const OWN: &str = "https://127.0.0.1:2379";
 const PEER_URL: &str = "--initial-advertise-peer-urls=";
 const DATA_FLAG: &str = "--data-dir=";
 const DATA: &str = "/var/lib/etcd";
 /// How long a member may take to vote once kubeadm is through.
 const VOTES: Duration = Duration::from_secs(120);
-/// Where the others answer: cut off after etcd has ended here, the next run asks them whether the member is gone. Empty where there are no
-/// others.
+/// The member's peer URL, and below it where the others answer: cut off after etcd has ended here, the next run asks them whether the member
+/// is gone. No other lines where there are no others.
 const OTHERS: &str = "/var/lib/sealock/node/plane-etcd-others";
 
 /// A member of the etcd of a control plane.
@@ -49,45 +51,91 @@ impl fmt::Display for EtcdMember {
 /// # Errors
 /// etcd does not answer, or its quorum would be lost.
 pub async fn etcd_member(host: &dyn Host) -> Result<Option<EtcdMember>, MachineError> {
-    let manifest = host::read_text(host, MANIFEST)?;
-    let remembered = host::read_text(host, OTHERS)?;
-    match (manifest, remembered) {
-        (Some(manifest), remembered) => {
-            let peer_url = peer_url_in(&manifest)?;
-            match (survey(host, &[OWN.to_owned()]).await, remembered) {
-                (Err(MachineError::MemberUnknown(silent)), Some(others)) if matches!(*silent, EtcdError::Silent(_)) => {
-                    gone(host, &peer_url, &lines(&others)).await
-                }
-                (asked, remembered) => match (member_in(&asked?, &peer_url)?, remembered) {
-                    (Some(member), _) => Ok(Some(member)),
-                    // It has just left, and still answers.
-                    (None, Some(others)) => gone(host, &peer_url, &lines(&others)).await,
-                    (None, None) => {
-                        let not_listed = format!("its cluster lists no member at {peer_url}");
-                        Err(MachineError::MemberNotFound(not_listed))
-                    }
-                },
-            }
+    let remembered = Remembered::read(host)?;
+    let Some(manifest) = host::read_text(host, MANIFEST)? else { return without_manifest(host, remembered).await };
+    let peer_url = peer_url_in(&manifest)?;
+    // What an earlier cluster left is not about this one.
+    let remembered = remembered.filter(|remembered| remembered.peer_url == peer_url);
+    let asked = match survey(host, &[OWN.to_owned()]).await {
+        Ok(survey) => member_in(&survey, &peer_url)?,
+        Err(MachineError::Etcd(silent @ EtcdError::Silent(_))) => {
+            return match remembered {
+                Some(remembered) if remembered.is_alone() && kubelet_runs(host)? => Err(unknown(silent)),
+                Some(remembered) => remembered.gone(host).await,
+                None => Err(unknown(silent)),
+            };
         }
-        // A reset that was cut off: the member had left before the manifest was taken away.
-        (None, Some(_)) => Ok(None),
-        (None, None) if host::exists(host, &format!("{DATA}/member"))? => {
-            Err(MachineError::MemberNotFound(format!("{DATA} holds data, and {MANIFEST} is not there")))
-        }
-        (None, None) => Ok(None),
+        Err(error) => return Err(of_member(error)),
+    };
+    match (asked, remembered) {
+        (Some(member), _) => Ok(Some(member)),
+        // It has just left, and still answers.
+        (None, Some(remembered)) if !remembered.is_alone() => remembered.gone(host).await,
+        (None, _) => Err(MachineError::MemberNotFound(format!("its cluster lists no member at {peer_url}"))),
     }
 }
 
-/// What a reset that was cut off left: whether the member has left by the word of the others.
-async fn gone(host: &dyn Host, peer_url: &str, others: &[String]) -> Result<Option<EtcdMember>, MachineError> {
-    if others.is_empty() {
-        return Ok(None);
+/// A reset that was cut off takes the manifest away, and with it what the others would be asked with; it has stopped kubelet by then.
+async fn without_manifest(host: &dyn Host, remembered: Option<Remembered>) -> Result<Option<EtcdMember>, MachineError> {
+    match remembered {
+        Some(remembered) if !remembered.is_alone() && host::exists(host, &format!("{PKI}/{KEY}"))? => {
+            remembered.gone(host).await
+        }
+        Some(_) if !kubelet_runs(host)? => Ok(None),
+        _ if host::exists(host, &format!("{DATA}/member"))? => {
+            Err(MachineError::MemberNotFound(format!("{DATA} holds data, and {MANIFEST} is not there")))
+        }
+        _ => Ok(None),
     }
-    let survey = survey(host, others).await?;
-    if !survey.agreed {
-        return Err(unknown(EtcdError::NoLeader));
+}
+
+/// What a reset wrote down before it took anything away.
+#[derive(Debug, PartialEq, Eq)]
+struct Remembered {
+    peer_url: String,
+    others: Vec<String>,
+}
+
+impl Remembered {
+    fn read(host: &dyn Host) -> Result<Option<Self>, MachineError> {
+        Ok(host::read_text(host, OTHERS)?.as_deref().and_then(Self::from_text))
     }
-    member_in(&survey, peer_url)
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut lines = text.lines().map(ToOwned::to_owned);
+        Some(Self { peer_url: lines.next()?, others: lines.collect() })
+    }
+
+    fn is_alone(&self) -> bool {
+        self.others.is_empty()
+    }
+
+    /// Whether the member has left by the word of the others.
+    async fn gone(&self, host: &dyn Host) -> Result<Option<EtcdMember>, MachineError> {
+        if self.is_alone() {
+            return Ok(None);
+        }
+        let survey = survey(host, &self.others).await.map_err(of_member)?;
+        if !survey.agreed {
+            return Err(unknown(EtcdError::NoLeader));
+        }
+        member_in(&survey, &self.peer_url)
+    }
+}
+
+/// Takes away what a reset wrote down that was given up: another member may come, and then it is not true any more.
+///
+/// # Errors
+/// The machine refuses.
+pub fn forget(host: &dyn Host) -> Result<(), MachineError> {
+    let changes =
+        Changes::load(host).and_then(|mut changes| changes.undo(host, &Subject::File { path: OTHERS.into() }));
+    changes.map_err(StepError::from).map_err(MachineError::Forgetting)
+}
+
+/// It is the first thing that a reset stops.
+fn kubelet_runs(host: &dyn Host) -> Result<bool, MachineError> {
+    Ok(unit_is_active(host, "kubelet.service")?)
 }
 
 fn member_in(survey: &Survey, peer_url: &str) -> Result<Option<EtcdMember>, MachineError> {
@@ -104,7 +152,15 @@ fn member_in(survey: &Survey, peer_url: &str) -> Result<Option<EtcdMember>, Mach
 
 async fn survey(host: &dyn Host, seeds: &[String]) -> Result<Survey, MachineError> {
     let seeds = seeds.iter().map(|url| url.parse()).collect::<Result<_, EtcdError>>()?;
-    etcd(host, seeds)?.survey().await.map_err(unknown)
+    Ok(etcd(host, seeds)?.survey().await?)
+}
+
+/// Of the member that is to leave, an etcd that refuses tells nothing.
+fn of_member(error: MachineError) -> MachineError {
+    match error {
+        MachineError::Etcd(error) => unknown(error),
+        other => other,
+    }
 }
 
 fn unknown(error: EtcdError) -> MachineError {
@@ -126,7 +182,10 @@ pub async fn check_etcd(host: &dyn Host) -> Result<(), MachineError> {
 /// It does not; etcd does not answer.
 pub(super) async fn await_vote(host: &dyn Host) -> Result<(), MachineError> {
     let manifest = host::read_text(host, MANIFEST)?.unwrap_or_default();
-    let peer_url = peer_url_in(&manifest)?;
+    let peer_url = flag_in(&manifest, PEER_URL).ok_or_else(|| MachineError::Refused {
+        program: "kubeadm".to_owned(),
+        said: format!("it has left {MANIFEST} without a peer URL"),
+    })?;
     let own = OWN.parse::<Endpoint>().map_err(MachineError::from)?;
     let missing = |survey: &Survey| match survey.membership.at(&peer_url) {
         None => Some(format!("the cluster lists no member at {peer_url}")),
@@ -158,10 +217,6 @@ pub(super) fn flag_in(manifest: &str, flag: &str) -> Option<String> {
     manifest.lines().find_map(|line| Some(line.split_once(flag)?.1.trim().to_owned()))
 }
 
-fn lines(text: &str) -> Vec<String> {
-    text.lines().map(ToOwned::to_owned).collect()
-}
-
 impl EtcdMember {
     /// Whether others count on it.
     pub fn is_counted_on(&self) -> bool {
@@ -170,7 +225,7 @@ impl EtcdMember {
 
     /// The step that remembers whom to ask.
     pub(super) fn remember(&self) -> Step {
-        let content = self.others.iter().map(|endpoint| format!("{endpoint}\n")).collect();
+        let content = [&self.peer_url].into_iter().chain(&self.others).map(|line| format!("{line}\n")).collect();
         Step::new("etcd/others", File { path: OTHERS.into(), content, mode: Mode::PRIVATE, replaces: None })
     }
 
@@ -209,14 +264,119 @@ fn etcd(host: &dyn Host, seeds: Vec<Endpoint>) -> Result<Etcd, MachineError> {
     let credentials = Credentials {
         ca: read("ca.crt")?,
         certificate: read("healthcheck-client.crt")?,
-        key: Zeroizing::new(read("healthcheck-client.key")?),
+        key: Zeroizing::new(read(KEY)?),
     };
     Ok(Etcd::new(&Endpoints { seeds, credentials: Some(credentials) })?)
 }
 
 #[cfg(test)]
 mod tests {
+    use sealock_node::host::{Alteration, Command, Entry, HostError, Local, Output};
+
     use super::*;
+
+    /// A folder as a machine, on which kubelet runs or does not.
+    struct Machine {
+        root: tempfile::TempDir,
+        kubelet: &'static str,
+    }
+
+    impl Machine {
+        fn new(kubelet: &'static str, files: &[(&str, &str)]) -> Self {
+            let machine = Self { root: tempfile::tempdir().unwrap(), kubelet };
+            for (path, text) in files {
+                let path = machine.root.path().join(path.trim_start_matches('/'));
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            machine
+        }
+
+        fn local(&self) -> Local {
+            Local::rooted(self.root.path())
+        }
+
+        fn asked(&self) -> Result<Option<EtcdMember>, MachineError> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(etcd_member(self))
+        }
+    }
+
+    impl Host for Machine {
+        fn inspect(&self, path: &str) -> Result<Entry, HostError> {
+            self.local().inspect(path)
+        }
+        fn open(&self, path: &str) -> Result<Box<dyn std::io::Read>, HostError> {
+            self.local().open(path)
+        }
+        fn list(&self, path: &str) -> Result<Vec<String>, HostError> {
+            self.local().list(path)
+        }
+        fn write(&self, path: &str, mode: Mode, content: &mut dyn std::io::Read) -> Result<(), HostError> {
+            self.local().write(path, mode, content)
+        }
+        fn alter(&self, alteration: Alteration<'_>) -> Result<(), HostError> {
+            self.local().alter(alteration)
+        }
+        fn run(&self, command: &Command) -> Result<Output, HostError> {
+            assert_eq!(command.program, "systemctl", "nothing else is asked");
+            Ok(Output { status: 0, stdout: format!("ActiveState={}\n", self.kubelet), stderr: String::new() })
+        }
+    }
+
+    const PEER: &str = "https://10.77.0.11:2380";
+    const ALONE: &str = "https://10.77.0.11:2380\n";
+    const OF_TWO: &str = "https://10.77.0.11:2380\nhttps://127.0.0.1:1\n";
+    const HAS_DATA: (&str, &str) = ("/var/lib/etcd/member/wal", "");
+
+    /// A reset wrote it down and was given up; since then kubelet runs as before, and another member may have come.
+    #[test]
+    fn what_was_written_down_by_a_reset_that_was_given_up_says_nothing() {
+        let stale = Machine::new("active", &[(OTHERS, ALONE), HAS_DATA]);
+        assert!(matches!(stale.asked(), Err(MachineError::MemberNotFound(_))));
+        let begun = Machine::new("inactive", &[(OTHERS, ALONE), HAS_DATA]);
+        assert_eq!(begun.asked().unwrap(), None);
+    }
+
+    /// While there is anything to ask them with.
+    #[test]
+    fn the_others_are_asked_where_the_manifest_is_gone() {
+        let (key, certificate) = key_and_certificate();
+        let path = |name: &str| format!("{PKI}/{name}");
+        let (key_path, client, authority) = (path(KEY), path("healthcheck-client.crt"), path("ca.crt"));
+        let pki = [(&*key_path, &*key), (&*client, &*certificate), (&*authority, &*certificate)];
+        let silent = Machine::new("inactive", &[&pki[..], &[(OTHERS, OF_TWO), HAS_DATA]].concat());
+        assert!(matches!(silent.asked(), Err(MachineError::MemberUnknown(_))), "{:?}", silent.asked());
+        let gone = Machine::new("inactive", &[(OTHERS, OF_TWO)]);
+        assert_eq!(gone.asked().unwrap(), None);
+    }
+
+    fn key_and_certificate() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(["etcd".to_owned()]).unwrap();
+        (made.signing_key.serialize_pem(), made.cert.pem())
+    }
+
+    #[test]
+    fn what_is_written_down_is_read_again_and_forgotten() {
+        let machine = Machine::new("active", &[]);
+        let member = |others: &[&str]| EtcdMember {
+            id: "8e9e".parse().unwrap(),
+            peer_url: PEER.into(),
+            others: others.iter().map(|&other| other.to_owned()).collect(),
+        };
+        for others in [&[][..], &["https://10.77.0.12:2379"]] {
+            let secrets = sealock_node::request::Secrets::default();
+            let admitted = std::collections::BTreeSet::new();
+            let context =
+                sealock_node::Context { source: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+            member(others).remember().apply(&machine, &context).unwrap();
+            let read = Remembered::read(&machine).unwrap().unwrap();
+            assert_eq!((read.peer_url.as_str(), read.is_alone()), (PEER, others.is_empty()));
+            assert_eq!(read.others, others);
+            forget(&machine).unwrap();
+            assert_eq!(Remembered::read(&machine).unwrap(), None);
+        }
+    }
 
     /// A member that is not found is not taken for one on which nobody counts.
     #[test]

@@ -16,12 +16,12 @@ mod status;
 mod supply;
 
 pub use error::MachineError;
-pub use execute::{Means, carry_out, check_free, probe};
+pub use execute::{Means, carry_out, check_free, hold, probe};
 pub use images::kubernetes_images;
 pub use init::{Founding, OwnNode, init, join};
-pub use invite::invite;
+pub use invite::{invite, invites};
 pub use join_file::{JoinFile, JoinFileError, MAX_JOIN_FILE};
-pub use member::{EtcdMember, check_etcd, data_aside, etcd_member};
+pub use member::{EtcdMember, check_etcd, data_aside, etcd_member, forget};
 pub use plan::{MachinePlan, Purpose};
 pub use status::{Status, status};
 pub use supply::Supply;

@@ -15,7 +15,10 @@ use super::member::EtcdMember;
 use crate::plan::prepare::{self, Wanted};
 use crate::plan::{PlanError, ReleaseId, gate};
 use crate::release::ReleaseView;
-use crate::spec::{Deviation, KubernetesVersion, Name, Overrides};
+use crate::spec::{Deviation, Endpoint, KubernetesVersion, Name, Overrides};
+
+/// What the common name of a kubelet's certificate begins with.
+const NODE: &str = "system:node:";
 
 /// What a plan is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +50,9 @@ pub struct MachinePlan {
     /// The cluster that the machine is a node of afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<Name>,
+    /// Where that cluster is, and by what it is known; of a machine that joins it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joins: Option<Joins>,
     /// From which release.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseId>,
@@ -76,6 +82,16 @@ impl MachinePlan {
     }
 }
 
+/// A cluster that is joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Joins {
+    /// Where its API is reached.
+    pub endpoint: Endpoint,
+    /// `sha256:…` of its authority's public key.
+    pub ca_hash: String,
+}
+
 /// A site, and what it is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,6 +106,9 @@ impl fmt::Display for MachinePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let (Some(cluster), Some(version)) = (&self.cluster, &self.kubernetes) {
             writeln!(f, "  cluster {cluster}, Kubernetes {version}")?;
+        }
+        if let Some(Joins { endpoint, ca_hash }) = &self.joins {
+            writeln!(f, "  reached at {endpoint}, known by {ca_hash}")?;
         }
         if let (Some(release), Some(site)) = (&self.release, &self.site) {
             writeln!(f, "  from release {} of site {} (site root {})", release.number, site.id, site.root)?;
@@ -204,7 +223,7 @@ pub fn reset(facts: &HostFacts, etcd: EtcdFate) -> Result<MachinePlan, MachineEr
         let what = if node.control_plane { "control plane" } else { "node" };
         let but = if matches!(etcd, EtcdFate::KeptAside(_)) { ", but for etcd's, which stays aside" } else { "" };
         warnings.push(format!("this machine is a {what}: all that runs on it ends, and its data is gone{but}"));
-        let name = &facts.hostname;
+        let name = node_name(facts);
         warnings.push(format!(
             "where its cluster goes on, it goes on listing this machine: `kubectl delete node {name}` there"
         ));
@@ -230,6 +249,7 @@ pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
         machine_id: facts.machine_id.clone(),
         kubernetes: None,
         cluster: None,
+        joins: None,
         release: None,
         site: None,
         leaves_etcd: None,
@@ -238,6 +258,13 @@ pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
         steps: Vec::new(),
         warnings: Vec::new(),
     }
+}
+
+/// What its cluster calls the machine: kubelet's certificate says so.
+fn node_name(facts: &HostFacts) -> &str {
+    let of_node = |name: &'_ str| name.starts_with(NODE);
+    let certificate = facts.certificates.iter().find(|certificate| of_node(&certificate.name));
+    certificate.map_or(&facts.hostname, |certificate| &certificate.name[NODE.len()..])
 }
 
 fn is_joined(facts: &HostFacts) -> bool {

@@ -53,10 +53,16 @@ impl Overrides {
     /// The overrides in `text`, YAML with the fields that stand below `overrides` in a cluster spec.
     ///
     /// # Errors
-    /// The text is no YAML, or has a field that is unknown here.
+    /// The text is no YAML, has a field that is unknown here, or one that a flag sets.
     pub fn from_yaml(text: &str) -> Result<Self, SpecError> {
-        serde_saphyr::from_str(text)
-            .map_err(|error| SpecError { place: "overrides".into(), problem: error.to_string() })
+        let overrides: Self =
+            serde_saphyr::from_str(text).map_err(|error| SpecError::new("overrides", error.to_string()))?;
+        // On a machine by itself nothing else says how kube-proxy works.
+        if let Some((what, field, _)) = overrides.reserved().find(|(what, ..)| *what != "kubeProxy") {
+            let problem = "is not to be patched: it is set by the flags, or by what the machine was prepared with";
+            return Err(SpecError::new(format!("overrides.{what}.{field}"), problem));
+        }
+        Ok(overrides)
     }
 
     /// Nothing is done differently.
@@ -80,6 +86,17 @@ impl Overrides {
     }
 
     pub(super) fn check(&self) -> Result<(), SpecError> {
+        match self.reserved().next() {
+            Some((what, field, owner)) => {
+                let problem = format!("is not to be patched: it is set by {owner}");
+                Err(SpecError::new(format!("spec.overrides.{what}.{field}"), problem))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What is patched here and set elsewhere: where, which field, and by what.
+    fn reserved(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
         let reserved = [
             ("clusterConfiguration", &self.cluster_configuration, "kubernetesVersion", "spec.kubernetes.version"),
             ("clusterConfiguration", &self.cluster_configuration, "controlPlaneEndpoint", "spec.controlPlane.endpoint"),
@@ -88,13 +105,8 @@ impl Overrides {
             ("kubeProxy", &self.kube_proxy, "mode", "spec.network.proxy"),
             ("containerd", &self.containerd, "version", "Sealock: containerd 2 takes version 3"),
         ];
-        for (what, patch, field, owner) in reserved {
-            if patch.contains_key(field) {
-                let problem = format!("is not to be patched: it is set by {owner}");
-                return Err(SpecError::new(format!("spec.overrides.{what}.{field}"), problem));
-            }
-        }
-        Ok(())
+        let patched = reserved.into_iter().filter(|(_, patch, field, _)| patch.contains_key(*field));
+        patched.map(|(what, _, field, owner)| (what, field, owner))
     }
 
     fn patches(&self) -> [(&'static str, &Map<String, Value>); 4] {
@@ -174,6 +186,17 @@ mod tests {
                 "kubelet: failCgroupV1 = false",
             ]
         );
+    }
+
+    #[test]
+    fn a_file_of_overrides_patches_nothing_that_was_checked() {
+        for field in ["kubernetesVersion", "controlPlaneEndpoint", "networking", "imageRepository"] {
+            let error = Overrides::from_yaml(&format!("clusterConfiguration: {{{field}: x}}")).unwrap_err();
+            assert_eq!(error.place, format!("overrides.clusterConfiguration.{field}"));
+        }
+        assert!(Overrides::from_yaml("containerd: {version: 2}").is_err());
+        Overrides::from_yaml("kubeProxy: {mode: iptables}").unwrap();
+        Overrides::from_yaml("clusterConfiguration: {certificateValidityPeriod: 1h}").unwrap();
     }
 
     #[test]

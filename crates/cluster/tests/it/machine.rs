@@ -8,7 +8,7 @@ use sealock_cluster::machine::{
     self, EtcdMember, Founding, JoinFile, MachineError, MachinePlan, Means, OwnNode, carry_out, plan,
 };
 use sealock_cluster::spec::{Cni, Network, Overrides};
-use sealock_node::facts::{ClusterNode, HostFacts, Kubernetes};
+use sealock_node::facts::{CertificateFact, ClusterNode, HostFacts, Kubernetes};
 use sealock_node::fence::{Fence, FenceError};
 use sealock_node::host::Local;
 use sealock_node::runner::RunError;
@@ -221,6 +221,53 @@ fn what_a_machine_cannot_begin_or_join_is_told() {
     init(&ready(), own, pods).unwrap();
 }
 
+/// As far as kubeadm came before it was cut off, or all the way.
+#[test]
+fn a_machine_of_one_cluster_does_not_go_on_into_another() {
+    let known_by = |hash: &str, joined: bool| {
+        let mut facts = prepared(true);
+        let Kubernetes::Sealock(node) = &mut facts.kubernetes else { panic!("it is prepared") };
+        (node.ca_hash, node.joined, node.complete) = (Some(format!("sha256:{}", hash.repeat(32))), joined, joined);
+        facts
+    };
+    for is_joined in [false, true] {
+        join(&join_file(true), true, &known_by("a1", is_joined)).unwrap();
+        let error = join(&join_file(true), true, &known_by("b2", is_joined)).unwrap_err();
+        assert!(matches!(error, MachineError::OtherCluster { .. }), "{error}");
+        assert_eq!(error.code(), Some(Code::Foreign));
+        assert!(error.hint().unwrap().contains("node reset"));
+        let begin = init(&known_by("a1", is_joined), "api.plant-7.lab:6443", "10.244.0.0/16").unwrap_err();
+        assert!(matches!(begin, MachineError::AlreadyNode), "{begin}");
+    }
+    let mut founded = known_by("a1", false);
+    let Kubernetes::Sealock(node) = &mut founded.kubernetes else { panic!("it is prepared") };
+    node.founded = true;
+    init(&founded, "api.plant-7.lab:6443", "10.244.0.0/16").unwrap();
+}
+
+#[test]
+fn who_may_not_invite_is_told_before_etcd_is_asked() {
+    assert!(matches!(machine::invites(&prepared(true)), Err(MachineError::NoPlane)));
+    assert!(matches!(machine::invites(&facts(joined("plant-7"))), Err(MachineError::Driven { .. })));
+}
+
+#[test]
+fn a_node_is_deleted_under_the_name_that_its_cluster_has() {
+    let mut facts = facts(joined(BY_ITSELF));
+    facts.certificates.push(CertificateFact {
+        path: "/var/lib/kubelet/pki/kubelet-client-current.pem".into(),
+        name: "system:node:hall-2".into(),
+        serial: "01".into(),
+        not_after: "2027-11-27T10:00:00Z".parse().unwrap(),
+        authority: false,
+        renewable: false,
+        digest: None,
+        issued_by: None,
+    });
+    let plan = plan::reset(&facts, EtcdFate::Absent).unwrap();
+    assert!(plan.to_string().contains("`kubectl delete node hall-2`"), "{plan}");
+}
+
 #[test]
 fn data_that_nobody_may_delete_goes_aside() {
     let aside = SetAside { path: "/var/lib/etcd".into(), name: "etcd.2026-11-27T09-00-00Z".into() };
@@ -310,5 +357,5 @@ fn a_leaving_that_is_cut_off_is_in_the_journal() {
     let place = |words: &str| all.iter().position(|record| record.contains(words)).unwrap_or_else(|| panic!("{all:?}"));
     assert!(place("Done { step: \"etcd/others\"") < place("Intent { step: \"etcd/leave\""), "{all:?}");
     let remembered = leaving.root.path().join("var/lib/sealock/node/plane-etcd-others");
-    assert!(std::fs::read_to_string(remembered).unwrap().starts_with("http://127.0.0.1:"));
+    assert!(std::fs::read_to_string(remembered).unwrap().starts_with("https://10.77.0.11:2380\nhttp://127.0.0.1:"));
 }

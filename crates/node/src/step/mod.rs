@@ -52,7 +52,8 @@ pub use kubeadm::{
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
 pub use restarted::Restarted;
-pub(crate) use unit::{State as UnitState, is_active as unit_is_active};
+pub(crate) use unit::State as UnitState;
+pub use unit::is_active as unit_is_active;
 pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
 /// One repeatable action on one node.

@@ -163,6 +163,9 @@ impl State {
 }
 
 /// Whether systemd calls `name` active.
-pub(crate) fn is_active(host: &dyn Host, name: &str) -> Result<bool, HostError> {
+///
+/// # Errors
+/// The host refuses.
+pub fn is_active(host: &dyn Host, name: &str) -> Result<bool, HostError> {
     State::of(host, name).map(|state| state.active)
 }

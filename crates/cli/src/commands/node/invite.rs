@@ -18,7 +18,8 @@ pub const HOURS: u32 = 24;
 ///
 /// Into a new file that only its owner reads: where the API is reached, the digest of the cluster's authority, and a token. With
 /// --control-plane the authorities are laid into the cluster for two hours, encrypted, and the key to them stands in the file, too. Whoever
-/// has the file can join until it ends: carry it like a key, and delete it.
+/// has the file can join until it ends: carry it like a key, and delete it. A further file for a control plane has a new key, and with that
+/// the key of the earlier one ends.
 #[derive(Debug, clap::Args)]
 pub struct InviteArgs {
     /// The file to write
@@ -85,13 +86,20 @@ pub fn check_new(path: &Path) -> Result<()> {
 /// The control plane here is not complete, or refuses; the file cannot be written.
 pub fn write(path: &Path, (control_plane, hours): (bool, u32), context: &Context) -> Result<JoinFile> {
     let host = Local::new();
-    let facts = facts::observe(&host, Path::new(runner::FOLDER))?;
-    if control_plane {
-        context.runtime()?.block_on(machine::check_etcd(&host))?;
-    }
-    let file = machine::invite(&host, &facts, (control_plane, hours), Timestamp::now())?;
-    files::create(path, &file.to_json()?, 0o600)?;
-    Ok(file)
+    let folder = Path::new(runner::FOLDER);
+    let facts = facts::observe(&host, folder)?;
+    // Who is refused anyway is not asked about etcd, and gets no file.
+    machine::invites(&facts)?;
+    files::create_from(path, 0o600, || {
+        let _held = machine::hold(folder)?;
+        if control_plane {
+            context.runtime()?.block_on(machine::check_etcd(&host))?;
+            machine::forget(&host)?;
+        }
+        let file = machine::invite(&host, &facts, (control_plane, hours), Timestamp::now())?;
+        let text = file.to_json()?;
+        Ok((file, text))
+    })
 }
 
 /// What was made, and how it is used.
@@ -99,7 +107,9 @@ pub fn words(path: &Path, file: &JoinFile) -> String {
     let flag = if file.control_plane.is_some() { " --control-plane" } else { "" };
     let path = path.display();
     let JoinFile { kubernetes, expires, ca_hash, .. } = file;
-    let key = file.control_plane.as_ref().map(|plane| format!("; the key for a control plane until {}", plane.expires));
+    let key = file.control_plane.as_ref().map(|plane| {
+        format!("; the key for a control plane until {}, and that of an earlier file has ended", plane.expires)
+    });
     format!(
         "{path} holds a token until {expires}{}; the cluster is known by {ca_hash}\n\nOn the next machine, prepared for {kubernetes}, with that file:\n\n  \
          sealock node join{flag} --join-file {path}",

@@ -22,6 +22,9 @@ pub struct JoinArgs {
     /// What `sealock node invite` wrote
     #[arg(long, value_name = "FILE")]
     join_file: PathBuf,
+    /// By what the cluster must be known, as `invite` showed it: sha256:…; another one is refused
+    #[arg(long, value_name = "HASH")]
+    ca_hash: Option<String>,
     /// As a further control plane
     #[arg(long)]
     control_plane: bool,
@@ -31,6 +34,7 @@ pub struct JoinArgs {
 
 pub fn run(args: &JoinArgs, context: &Context) -> Result<()> {
     let file = JoinFile::from_json(&files::read(&args.join_file, MAX_JOIN_FILE)?).map_err(MachineError::from)?;
+    args.ca_hash.as_deref().map_or(Ok(()), |named| file.check_hash(named)).map_err(MachineError::from)?;
     let facts = facts::observe(&Local::new(), Path::new(runner::FOLDER))?;
     let own = args.own.read(&facts)?;
     let plan = machine::join(&file, &own.node(), args.control_plane, (&facts, Timestamp::now()))?;

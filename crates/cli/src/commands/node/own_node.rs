@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 
 use sealock_cluster::machine::{MachineError, OwnNode};
 use sealock_cluster::spec::{Name, Overrides};
-use sealock_node::HostFacts;
+use sealock_node::host::{self, Host};
+use sealock_node::{HostFacts, Local};
 
 use crate::error::{CommandError, Result};
 use crate::files;
+
+const KUBELET_FLAGS: &str = "/var/lib/kubelet/kubeadm-flags.env";
 
 #[derive(Debug, clap::Args)]
 pub struct OwnNodeArgs {
@@ -16,7 +19,7 @@ pub struct OwnNodeArgs {
     #[arg(long, value_name = "NAME")]
     node_name: Option<Name>,
     /// This machine's address on the segment that the nodes share: kubelet's, and where its API server is reached [default: the only
-    /// one that it has]
+    /// one that it has; on a machine that has begun, the one that kubelet has]
     #[arg(long = "apiserver-advertise-address", visible_alias = "node-ip", value_name = "ADDRESS")]
     address: Option<Ipv4Addr>,
     /// Let a control plane take pods as a worker does
@@ -64,11 +67,25 @@ fn only_address(facts: &HostFacts) -> Result<Ipv4Addr> {
         [only] => Ok(*only),
         [] => Err(CommandError::usage("this machine has no IPv4 address")),
         several => {
+            if let Some(begun) = told_kubelet(&Local::new())?.filter(|begun| several.contains(begun)) {
+                return Ok(begun);
+            }
             let several: Vec<String> = several.iter().map(ToString::to_string).collect();
             let problem = format!("this machine has several addresses: {}", several.join(", "));
             Err(CommandError::usage(problem).hint("Name the one that the nodes share: --apiserver-advertise-address."))
         }
     }
+}
+
+/// The address that kubeadm told kubelet on a machine that has begun: a pod network brings addresses of its own.
+fn told_kubelet(host: &dyn Host) -> Result<Option<Ipv4Addr>> {
+    let flags = host::read_text(host, KUBELET_FLAGS).map_err(MachineError::from)?;
+    Ok(flags.as_deref().and_then(node_ip_in))
+}
+
+fn node_ip_in(flags: &str) -> Option<Ipv4Addr> {
+    let (_, rest) = flags.split_once("--node-ip=")?;
+    rest.split([' ', '"', '\n']).next()?.parse().ok()
 }
 
 /// The overrides of the file at `path`, or none.
@@ -79,4 +96,25 @@ pub fn overrides(path: Option<&Path>) -> Result<Overrides> {
     let Some(path) = path else { return Ok(Overrides::default()) };
     let text = files::read_text(path)?;
     Ok(Overrides::from_yaml(&text).map_err(|source| MachineError::Overrides { path: path.to_owned(), source })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_has_begun_keeps_its_address() {
+        let told = |flags: &str| {
+            let root = tempfile::tempdir().expect("a folder");
+            let path = root.path().join(KUBELET_FLAGS.trim_start_matches('/'));
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+            std::fs::write(&path, flags).expect("a file");
+            told_kubelet(&Local::rooted(root.path())).expect("an answer")
+        };
+        let line = "KUBELET_KUBEADM_ARGS=\"--container-runtime-endpoint=unix:///c.sock --node-ip=10.77.0.11\"\n";
+        assert_eq!(told(line), Some(Ipv4Addr::new(10, 77, 0, 11)));
+        assert_eq!(told("KUBELET_KUBEADM_ARGS=\"--node-ip=10.77.0.12 --v=2\"\n"), Some(Ipv4Addr::new(10, 77, 0, 12)));
+        assert_eq!(told("KUBELET_KUBEADM_ARGS=\"\"\n"), None);
+        assert_eq!(told_kubelet(&Local::rooted("/nowhere")).expect("an answer"), None);
+    }
 }
