@@ -182,6 +182,9 @@ fn runs_pods(desk: &Desk, machine: &str, part: u8) -> Result<()> {
     fs::write(folder.join("10-own.conflist"), network)?;
     let node = format!("node/{machine}");
     story::text(&mut desk.kubectl(&["wait", "--for=condition=Ready", &node, "--timeout=180s"]))?;
+    // Without it no pod is taken; the controller makes it some time after the node is there.
+    let account = ["wait", "--for=create", "serviceaccount/default", "--timeout=180s"];
+    story::text(&mut desk.kubectl(&account))?;
     let pod = format!("on-{machine}");
     let overrides = format!(r#"--overrides={{"spec": {{"nodeName": "{machine}"}}}}"#);
     let image = "--image=docker.io/library/debian-tools:12";

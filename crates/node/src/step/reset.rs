@@ -9,6 +9,7 @@ use crate::changes::{Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Entry, Host, HostError};
+use crate::kubernetes_certificates::NEXT_AUTHORITIES;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(180);
 /// What runs in the cluster mounts below these; and a restore that was cut off, an image.
@@ -62,9 +63,11 @@ impl Act for Reset {
         for path in [super::etcd::restored_mark(), super::backup::kubelet_mark()] {
             host.alter(Alteration::RemoveFile { path: &path })?;
         }
-        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES] {
+        // A rotation that is under way keeps keys of living authorities here.
+        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES, NEXT_AUTHORITIES] {
             host.alter(Alteration::RemoveTree { path })?;
         }
+        host.alter(Alteration::RemoveFile { path: super::authorities::RECORD })?;
         host.alter(Alteration::RemoveFile { path: &upgrade::snapshot_record() })?;
         host.alter(Alteration::RemoveFile { path: super::images::ARCHIVE })?;
         // The next site to have this host brings its own.

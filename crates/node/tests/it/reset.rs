@@ -115,6 +115,20 @@ fn a_host_with_a_kubernetes_of_someone_else_is_foreign() {
     }
 }
 
+/// A rotation of the authorities that is under way keeps the keys of those that issue on the machine.
+#[test]
+fn attack_no_key_of_a_living_authority_stays_on_a_machine_that_is_given_back() {
+    let machine = fresh();
+    let before = machine.tree();
+    for step in steps() {
+        apply(&step, &machine).unwrap();
+    }
+    machine.put("/var/lib/sealock/node/authorities/ca.key", "of the one that issues");
+    machine.put("/var/lib/sealock/node/authorities.json", "{}");
+    apply(&reset(), &machine).unwrap();
+    assert_eq!(machine.tree(), before);
+}
+
 /// kubeadm would remove the member and then delete its data.
 #[test]
 fn where_etcd_is_not_asked_its_data_stays_aside() {

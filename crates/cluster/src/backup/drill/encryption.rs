@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::etcd::Pair;
 
 /// What every encrypted value begins with.
-const ENCRYPTED: &[u8] = b"k8s:enc:";
+pub(super) const ENCRYPTED: &[u8] = b"k8s:enc:";
 /// What an object begins with that the API server has written: protobuf, or JSON.
 const OBJECTS: [&[u8]; 2] = [b"k8s\0", b"{"];
 const IV: usize = 16;

@@ -9,8 +9,8 @@ const NODES: &[u8] = b"/registry/minions/";
 const SECRETS: &[u8] = b"/registry/secrets/";
 const SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
 const KUBEADM: &[u8] = b"/registry/configmaps/kube-system/kubeadm-config";
-/// How many Secrets are looked through for one that is encrypted.
-const SECRETS_READ: i64 = 32;
+/// How many Secrets are looked at. They come in one answer, and the largest that etcd takes (1.5 MiB each) have to fit in it.
+const SECRETS_READ: i64 = 5;
 
 /// What was read over gRPC.
 #[derive(Debug)]

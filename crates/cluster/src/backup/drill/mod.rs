@@ -27,7 +27,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use self::authorities::Files;
-use self::encryption::{Encryption, Opened};
+use self::encryption::{ENCRYPTED, Encryption, Opened};
 use self::held::Held;
 use super::disk::{look, remove};
 use super::file::Backup;
@@ -229,25 +229,36 @@ impl Protocol {
         self.note("cleared", closed, |()| "nothing of it stays on this machine".into());
     }
 
+    /// Whether the keys of the backup open what etcd holds.
     fn encryption(&mut self, files: &Files, held: &Held) {
         const NAME: &str = "encryption";
         let is_it = |path: &&String| path.strip_prefix(KUBERNETES).is_some_and(may_be_put_back);
         let Some(bytes) = files.keys().find(is_it).and_then(|path| files.get(path)) else {
-            return self.absent(NAME, "the API server encrypts nothing");
+            // Switched off, and not written anew since: nobody could read them.
+            return match held.secrets.iter().any(|pair| pair.value.starts_with(ENCRYPTED)) {
+                true => {
+                    let why = "Secrets are encrypted, and the backup holds no encryption configuration";
+                    self.note(NAME, Err::<(), _>(BackupError::drill(why)), |()| String::new());
+                }
+                false => self.absent(NAME, "the API server encrypts nothing"),
+            };
         };
         let read = Encryption::read(bytes).map_err(BackupError::drill);
         let Ok(encryption) = read else { return drop(self.note(NAME, read, |_| String::new())) };
-        let encrypted = held.secrets.iter().find(|pair| !matches!(encryption.open(pair), Ok(Opened::Clear)));
-        match encrypted.map(|pair| encryption.open(pair)) {
-            None => self.absent(NAME, "no Secret that was looked at is encrypted"),
-            Some(Ok(Opened::Elsewhere(provider))) => {
+        let all: Result<Vec<Opened>, _> = held.secrets.iter().map(|pair| encryption.open(pair)).collect();
+        let opened = match all {
+            Err(why) => Err(BackupError::drill(format!("a Secret does not open: {why}"))),
+            Ok(all) => Ok(all.into_iter().find(|opened| !matches!(opened, Opened::Clear))),
+        };
+        match opened {
+            Ok(None) => self.absent(NAME, "no Secret that was looked at is encrypted"),
+            Ok(Some(Opened::Elsewhere(provider))) => {
                 self.absent(NAME, &format!("Secrets are encrypted by {provider}, whose key no backup holds"));
             }
-            Some(opened) => {
-                let opened = opened.map_err(|why| BackupError::drill(format!("a Secret does not open: {why}")));
-                let say = |opened: &Opened| match opened {
-                    Opened::By(provider) => format!("a Secret opens by {provider}"),
-                    Opened::Clear | Opened::Elsewhere(_) => String::new(),
+            opened => {
+                let say = |opened: &Option<Opened>| match opened {
+                    Some(Opened::By(provider)) => format!("Secrets open by {provider}"),
+                    _ => String::new(),
                 };
                 self.note(NAME, opened, say);
             }

@@ -68,6 +68,9 @@ pub async fn carry_out(
             Stage::Cluster { act } => run.cluster(act).await?,
         }
     }
+    if let Some(Stage::Cluster { .. }) = plan.stages.last() {
+        run.finished()?;
+    }
     Ok(Done { changed: run.changed.get() })
 }
 
@@ -126,6 +129,12 @@ impl Run<'_> {
         journal.append(Timestamp::now(), RecordKind::Done { step: step() })?;
         (self.tell)(Happening::ActDone(act, started.elapsed()));
         Ok(())
+    }
+
+    /// What was asked of the cluster came after the last step: without this the plan would count as cut off.
+    fn finished(&self) -> Result<(), MachineError> {
+        let (mut journal, _) = Journal::open(&self.folder.join("journal"), &self.digest)?;
+        Ok(journal.append(Timestamp::now(), RecordKind::RunFinished)?)
     }
 
     async fn act(&self, act: &Act) -> Result<(), MachineError> {

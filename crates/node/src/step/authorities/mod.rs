@@ -29,7 +29,7 @@ use crate::host::{self, Alteration, Host};
 use crate::kubernetes_certificates::{AUTHORITIES, KUBELET_CLIENT, NEXT_AUTHORITIES, read};
 
 /// What ran when the authorities had just changed: it is to be ended.
-const RECORD: &str = "/var/lib/sealock/node/authorities.json";
+pub(super) const RECORD: &str = "/var/lib/sealock/node/authorities.json";
 /// The name of the secret: PEM texts by file, in JSON; on a worker certificates alone.
 const SECRET: &str = "${secret:authorities}";
 
