@@ -5,6 +5,7 @@
 pub mod ansible;
 pub mod apps;
 pub mod backup;
+mod causes;
 pub mod etcd;
 pub mod execute;
 pub mod inventory;

@@ -24,6 +24,7 @@ mod files;
 mod ground;
 pub mod kubeconfig;
 mod members;
+mod reach;
 mod removal;
 mod renewal;
 mod status;

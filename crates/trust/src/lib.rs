@@ -22,6 +22,7 @@ pub mod role;
 pub mod signer;
 pub mod site;
 mod spki;
+pub mod statement;
 pub mod token;
 pub mod tuf;
 mod utc;

@@ -2,12 +2,10 @@
 //!
 //! An in-toto statement (v1) whose subject is the manifest, in a DSSE envelope signed by the site.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Algorithm, Digest};
+use crate::digest::Digest;
 use crate::dsse::{DsseError, Envelope};
 use crate::format::{self, UnknownFormat};
 use crate::json::{self, Limits, jcs};
@@ -15,16 +13,16 @@ use crate::names::{Justification, SiteId, StreamName};
 use crate::reason::Code;
 use crate::role::KeySet;
 use crate::signer::{SignError, Signer};
+use crate::statement::{Misfit, Statement};
 use crate::utc;
 
-/// What the envelope says it holds (in-toto attestation framework, "Envelope").
-pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
+pub use crate::statement::PAYLOAD_TYPE;
+
 /// The kind of statement.
 pub const PREDICATE_TYPE: &str = "https://sealock.example/receipt/v1";
 /// The predicate's format.
 pub const FORMAT: &str = format::RECEIPT.current;
 
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 const SUBJECT_NAME: &str = "manifest.json";
 
 /// What the site made of the bundle.
@@ -92,24 +90,6 @@ pub enum Exception {
         /// The reason codes of what would have been refused.
         codes: Vec<String>,
     },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Predicate,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -199,49 +179,45 @@ pub fn claimed_site(bytes: &[u8]) -> Result<SiteId, ReceiptError> {
     Ok(Receipt::try_from(read(envelope.unverified(PAYLOAD_TYPE)?)?)?.site)
 }
 
-fn read(payload: &[u8]) -> Result<Statement, ReceiptError> {
-    let statement = format::read(payload, &Limits::DOCUMENT, format::RECEIPT, |one: &Statement| &one.predicate.format);
+fn read(payload: &[u8]) -> Result<Statement<Predicate>, ReceiptError> {
+    let statement =
+        format::read(payload, &Limits::DOCUMENT, format::RECEIPT, |one: &Statement<Predicate>| &one.predicate().format);
     statement.map_err(|error| error.either(ReceiptError::Json, ReceiptError::Format))
 }
 
-impl From<&Receipt> for Statement {
+impl From<&Receipt> for Statement<Predicate> {
     fn from(receipt: &Receipt) -> Self {
-        let digest =
-            BTreeMap::from([(receipt.manifest.algorithm().as_str().to_owned(), receipt.manifest.hex().to_owned())]);
-        Self {
-            kind: STATEMENT_TYPE.to_owned(),
-            subject: vec![Subject { name: SUBJECT_NAME.to_owned(), digest }],
-            predicate_type: PREDICATE_TYPE.to_owned(),
-            predicate: Predicate {
-                format: FORMAT.to_owned(),
-                site: receipt.site.clone(),
-                stream: receipt.stream.clone(),
-                sequence: receipt.sequence,
-                verdict: receipt.verdict,
-                code: receipt.code.clone(),
-                held: receipt.held.clone(),
-                issued: receipt.issued,
-                generation: receipt.generation,
-                exceptions: receipt.exceptions.clone(),
-            },
-        }
+        let predicate = Predicate {
+            format: FORMAT.to_owned(),
+            site: receipt.site.clone(),
+            stream: receipt.stream.clone(),
+            sequence: receipt.sequence,
+            verdict: receipt.verdict,
+            code: receipt.code.clone(),
+            held: receipt.held.clone(),
+            issued: receipt.issued,
+            generation: receipt.generation,
+            exceptions: receipt.exceptions.clone(),
+        };
+        Self::new(PREDICATE_TYPE, SUBJECT_NAME, &receipt.manifest, predicate)
     }
 }
 
-impl TryFrom<Statement> for Receipt {
+impl TryFrom<Statement<Predicate>> for Receipt {
     type Error = ReceiptError;
 
-    fn try_from(statement: Statement) -> Result<Self, ReceiptError> {
-        let Statement { kind, subject, predicate_type, predicate } = statement;
-        if kind != STATEMENT_TYPE || predicate_type != PREDICATE_TYPE {
-            return Err(ReceiptError::Statement("its type is another one"));
-        }
-        let [Subject { name, digest }] = subject.as_slice() else {
-            return Err(ReceiptError::Statement("it has not exactly one subject"));
+    fn try_from(statement: Statement<Predicate>) -> Result<Self, ReceiptError> {
+        let misfit = |misfit| {
+            ReceiptError::Statement(match misfit {
+                Misfit::Kind => "its type is another one",
+                Misfit::OneSubject => "it has not exactly one subject",
+                Misfit::Sha256 => "its subject is no manifest.json by SHA-256",
+            })
         };
-        let sha256 = digest.get(Algorithm::Sha256.as_str()).filter(|_| digest.len() == 1 && name == SUBJECT_NAME);
-        let manifest = sha256.and_then(|hex| format!("sha256:{hex}").parse().ok());
-        let manifest = manifest.ok_or(ReceiptError::Statement("its subject is no manifest.json by SHA-256"))?;
+        let (name, manifest, predicate) = statement.about_one(PREDICATE_TYPE).map_err(misfit)?;
+        if name != SUBJECT_NAME {
+            return Err(misfit(Misfit::Sha256));
+        }
         let Predicate { format: _, site, stream, sequence, verdict, code, held, issued, generation, exceptions } =
             predicate;
         Ok(Self { manifest, site, stream, sequence, verdict, code, held, issued, generation, exceptions })

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use super::expect::expect;
-use super::three_control_planes::{etcd_gets_well, is_ready, until};
+use super::three_control_planes::{etcd_gets_well, is_ready};
 use super::upgrade::application;
 use super::watch::Watch;
-use super::{Case, Scenario};
+use super::{Case, Scenario, until};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, proof};
 

@@ -1,14 +1,13 @@
 //! An etcd of one's own that a kubelet without a cluster keeps as a static pod, under a control plane that kubeadm makes.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::cases::cluster::is_bare;
 use super::expect::expect;
-use super::{Case, Scenario};
+use super::{Case, Scenario, until};
 use crate::lab::Upstream;
 use crate::story::{self, Desk};
 use crate::{repo, tools};
@@ -36,7 +35,6 @@ const KIT: &str = "/media/kit";
 const MEMBERS: [&str; 2] = ["w1", "w2"];
 const FIRST: &str = "10.77.0.21:2379";
 const MANIFEST: &str = "etc/kubernetes/manifests/etcd.yaml";
-const LIMIT: Duration = Duration::from_secs(180);
 
 /// Up to the site registry; then all three machines are prepared from it, and two get a kubelet that keeps static pods.
 fn begin(desk: &Desk) -> Result<()> {
@@ -208,15 +206,4 @@ fn put(desk: &Desk, value: &str) -> Result<()> {
 
 fn value(desk: &Desk) -> Result<String> {
     Ok(etcdctl(desk, &["get", "key", "--print-value-only"])?.trim().to_owned())
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + LIMIT;
-    while !is_so()? {
-        if Instant::now() > deadline {
-            bail!("not so after {} s: {what}", LIMIT.as_secs());
-        }
-        std::thread::park_timeout(Duration::from_millis(500));
-    }
-    Ok(())
 }

@@ -21,6 +21,7 @@ mod station_lost;
 mod stolen_key;
 mod three_control_planes;
 mod two_minors;
+mod until;
 mod upgrade;
 mod watch;
 
@@ -30,6 +31,7 @@ use anyhow::{Result, bail};
 
 pub(crate) use self::expect::expect;
 use self::machines::Machines;
+pub(crate) use self::until::until;
 use crate::lab::{Lab, Upstream};
 use crate::story::Desk;
 

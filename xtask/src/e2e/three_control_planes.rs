@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::expect::expect;
-use super::{Case, Scenario};
+use super::{Case, Scenario, until};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, STEPS};
 
@@ -155,18 +154,4 @@ fn etcd_is_well(desk: &Desk) -> Result<bool> {
 /// Waits for it: a member that has just started, or has just got another leader, is not seen at once.
 pub(super) fn etcd_gets_well(desk: &Desk) -> Result<()> {
     until("etcd's three members all vote and serve", || etcd_is_well(desk))
-}
-
-pub(super) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(240);
-    loop {
-        // While an API server goes away a question may fail: what counts is that an answer comes.
-        let seen = is_so();
-        match seen {
-            Ok(true) => return Ok(()),
-            Ok(false) | Err(_) if Instant::now() < deadline => std::thread::park_timeout(Duration::from_millis(500)),
-            Ok(false) => bail!("after 240 s it is not so: {what}"),
-            Err(error) => return Err(error.context(format!("after 240 s it is not so: {what}"))),
-        }
-    }
 }

@@ -4,9 +4,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::rows::until;
 use super::stale;
 use crate::e2e::cases::cluster;
+use crate::e2e::until;
 use crate::story::{self, Desk, proof};
 
 /// One of the twelve.

@@ -10,6 +10,7 @@ use super::endpoint::Endpoint;
 use super::member::{Member, MemberId};
 use super::quorum::Refusal;
 use super::snapshot::SnapshotFault;
+use crate::causes::in_one_line;
 
 /// What an error of one call says about the change that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,16 +77,8 @@ impl CallError {
 
 /// What a status says, and below it what caused it: tonic hides the operating system's word in its sources.
 fn words(status: &tonic::Status) -> String {
-    let mut said = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        cause = error.source();
-    }
-    said.chars().filter(|character| !character.is_control()).take(400).collect()
+    let said = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
+    in_one_line(said, status)
 }
 
 /// Why something with etcd did not come about.

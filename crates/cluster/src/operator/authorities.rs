@@ -8,7 +8,6 @@ use sealock_node::served;
 use sealock_node::step::Stage;
 
 use super::{Operator, OperatorError, Planned};
-use crate::apps::Target;
 use crate::execute::Connection;
 use crate::inventory::Inventory;
 use crate::nodes::{self, OldReader};
@@ -74,15 +73,8 @@ impl Operator<'_> {
     /// # Errors
     /// What kubectl says.
     pub async fn old_readers(&self, cluster: &Cluster) -> Result<Vec<OldReader>, OperatorError> {
-        let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
-        let version = cluster.spec().kubernetes.version.to_string();
-        let target = Target {
-            cluster: cluster.name().as_str(),
-            kubernetes: &version,
-            kubeconfig: &kubeconfig,
-            toolbox: &toolbox,
-        };
-        Ok(nodes::old_readers(&target).await?)
+        let reach = self.reach(cluster.name().as_str(), cluster.spec().kubernetes.version.to_string());
+        Ok(nodes::old_readers(&reach.target()).await?)
     }
 
     /// What is started anew before new authorities issue.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use sealock_node::StepKind;
 
 use super::{Operator, OperatorError, Planned};
-use crate::apps::Target;
 use crate::execute::{self, Connection};
 use crate::nodes;
 use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose, Task};
@@ -81,9 +80,8 @@ impl Operator<'_> {
     ) -> Result<(BTreeSet<String>, BTreeSet<String>), OperatorError> {
         let changes = Plan { tasks: plan::changes(all).cloned().collect(), ..all.clone() };
         let assessment = execute::assess(connections, &self.kit()?, &changes).await?;
-        let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
-        let target =
-            Target { cluster: &all.cluster, kubernetes: &all.kubernetes, kubeconfig: &kubeconfig, toolbox: &toolbox };
+        let reach = self.reach(&all.cluster, all.kubernetes.clone());
+        let target = reach.target();
         let mut away = BTreeSet::new();
         for host in changes.tasks.iter().map(|task| &task.host).collect::<BTreeSet<_>>() {
             // A cluster that does not say is asked again by the steps.

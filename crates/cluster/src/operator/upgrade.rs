@@ -6,7 +6,6 @@ use sealock_node::StepKind;
 use sealock_node::step::Stage;
 
 use super::{Operator, OperatorError, Planned};
-use crate::apps::Target;
 use crate::inventory::Inventory;
 use crate::nodes::{self, Rules};
 use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose, Way};
@@ -117,14 +116,8 @@ impl Operator<'_> {
         if cluster.hosts().len() == 1 {
             return Ok(BTreeSet::new());
         }
-        let (toolbox, kubeconfig) = (self.toolbox(), self.kubeconfig_path());
-        let version = cluster.spec().kubernetes.version.to_string();
-        let target = Target {
-            cluster: cluster.name().as_str(),
-            kubernetes: &version,
-            kubeconfig: &kubeconfig,
-            toolbox: &toolbox,
-        };
+        let reach = self.reach(cluster.name().as_str(), cluster.spec().kubernetes.version.to_string());
+        let target = reach.target();
         let rules = Rules { force: draining.force, delete_emptydir_data: draining.delete_emptydir_data };
         let mut cordoned = BTreeSet::new();
         for node in nodes {

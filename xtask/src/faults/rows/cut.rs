@@ -2,9 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::{JOINER, again, joining, shell, until};
+use super::{JOINER, again, joining, shell};
 use crate::e2e::cases::cluster::drop_connections;
-use crate::e2e::expect;
+use crate::e2e::{expect, until};
 use crate::faults::journal::At::{Begun, Done, Intent};
 use crate::story::Desk;
 

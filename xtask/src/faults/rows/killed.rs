@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{JOINER, again, bare, joining};
+use crate::e2e::until;
 use crate::faults::applying::Applying;
 use crate::faults::journal::At::{self, Begun, Done, Intent};
 use crate::faults::journal::Since;
@@ -68,7 +69,7 @@ pub(in crate::faults) fn power_of_the_control_plane(desk: &Desk) -> Result<()> {
     desk.lab.boot_machine("cp1")?;
     let (code, _) = apply.end()?;
     println!("      the first command ended with {code}");
-    super::until("the API server answers", || {
+    until("the API server answers", || {
         Ok(crate::story::output(&mut desk.kubectl(&["get", "--raw=/readyz", "--request-timeout=5s"]))?.status.success())
     })?;
     again(desk)

@@ -10,9 +10,7 @@ pub(super) mod late;
 pub(super) mod pressure;
 pub(super) mod token;
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::applying::Applying;
 use super::journal::Since;
@@ -70,20 +68,6 @@ pub(super) fn recover(desk: &Desk) -> Result<()> {
     // What stays in the way is told by the next row itself.
     let _ = again(desk);
     Ok(())
-}
-
-/// Asks until it is so.
-pub(super) fn until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    loop {
-        // While things go away and come back a question may fail: what counts is that an answer comes.
-        match is_so() {
-            Ok(true) => return Ok(()),
-            Ok(false) | Err(_) if Instant::now() < deadline => std::thread::park_timeout(Duration::from_millis(200)),
-            Ok(false) => bail!("after 300 s it is not so: {what}"),
-            Err(error) => return Err(error.context(format!("after 300 s it is not so: {what}"))),
-        }
-    }
 }
 
 /// `sh -c` in a machine, which must succeed.

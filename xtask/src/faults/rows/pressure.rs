@@ -2,7 +2,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{JOINER, shell, until, with_a_cluster};
+use super::{JOINER, shell, with_a_cluster};
+use crate::e2e::until;
 use crate::story::Desk;
 
 /// An image of the release that no pod runs, and that nobody pinned.

@@ -35,6 +35,7 @@ use super::manifest::Content;
 use super::station::StationBackup;
 use super::unpack::alone_in;
 use super::{BackupError, Identities, KUBERNETES, SNAPSHOT};
+use crate::causes::in_one_line;
 use crate::etcd::restore::{self, BUMP, Programs, Rehearsal, Wanted};
 use crate::plan::PlanError;
 
@@ -190,7 +191,7 @@ impl Protocol {
         let (verdict, said, kept) = match found {
             Ok(value) => (Verdict::Passed, say(&value), Some(value)),
             Err(error) => {
-                let said = in_words(&error);
+                let said = in_one_line(error.to_string(), &error);
                 self.error = self.error.take().or(Some(error));
                 (Verdict::Failed, said, None)
             }
@@ -343,18 +344,4 @@ fn digest_of(path: &Path) -> Result<Digest, BackupError> {
             length => hasher.update(&buffer[..length]),
         }
     }
-}
-
-/// An error with what caused it, in one line, without what a terminal would act on.
-fn in_words(error: &BackupError) -> String {
-    let mut said = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        cause = error.source();
-    }
-    said.chars().filter(|character| !character.is_control()).take(400).collect()
 }

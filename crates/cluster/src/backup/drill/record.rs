@@ -1,21 +1,18 @@
 //! What a drill came to, as the site signs it (docs/formats/drill.md).
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use sealock_trust::Digest;
 use sealock_trust::dsse::Envelope;
 use sealock_trust::format;
 use sealock_trust::json::{Limits, jcs};
-use sealock_trust::receipt::PAYLOAD_TYPE;
 use sealock_trust::site::{SiteKeys, SiteRoot};
+use sealock_trust::statement::{PAYLOAD_TYPE, Statement};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::BackupError;
 
 /// The kind of statement.
 pub const PREDICATE_TYPE: &str = "https://sealock.example/drill/v1";
-const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 /// How a file is named in a record where its name is none for JSON.
 const UNNAMED: &str = "a backup";
 
@@ -95,24 +92,6 @@ pub struct Evidence {
     pub record: Record,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statement {
-    #[serde(rename = "_type")]
-    kind: String,
-    subject: Vec<Subject>,
-    #[serde(rename = "predicateType")]
-    predicate_type: String,
-    predicate: Record,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Subject {
-    name: String,
-    digest: BTreeMap<String, String>,
-}
-
 impl Evidence {
     /// The statement in its envelope, signed by the site.
     ///
@@ -120,13 +99,8 @@ impl Evidence {
     /// It cannot be written canonically, or the key does not sign.
     pub fn sign(&self, keys: &SiteKeys) -> Result<Vec<u8>, BackupError> {
         let is_plain = !self.file.is_empty() && !self.file.contains(char::is_control);
-        let name = if is_plain { self.file.clone() } else { UNNAMED.to_owned() };
-        let statement = Statement {
-            kind: STATEMENT_TYPE.to_owned(),
-            subject: vec![Subject { name, digest: [("sha256".to_owned(), self.digest.hex().to_owned())].into() }],
-            predicate_type: PREDICATE_TYPE.to_owned(),
-            predicate: self.record.clone(),
-        };
+        let name = if is_plain { &self.file } else { UNNAMED };
+        let statement = Statement::new(PREDICATE_TYPE, name, &self.digest, self.record.clone());
         let payload = jcs::to_vec(&statement)?;
         Ok(Envelope::sign(PAYLOAD_TYPE, &payload, &[keys.signer()])?.to_json()?)
     }
@@ -156,14 +130,10 @@ impl Evidence {
 }
 
 fn read(payload: &[u8]) -> Result<Evidence, BackupError> {
-    let read = format::read(payload, &Limits::DOCUMENT, format::DRILL, |one: &Statement| &one.predicate.format);
+    let read =
+        format::read(payload, &Limits::DOCUMENT, format::DRILL, |one: &Statement<Record>| &one.predicate().format);
     let statement = read.map_err(|error| error.either(BackupError::Json, BackupError::Format))?;
-    let other = || BackupError::layout("this is no record of a drill of one file");
-    if statement.kind != STATEMENT_TYPE || statement.predicate_type != PREDICATE_TYPE {
-        return Err(other());
-    }
-    let [Subject { name, digest }] = statement.subject.as_slice() else { return Err(other()) };
-    let digest = digest.get("sha256").filter(|_| digest.len() == 1);
-    let digest = digest.and_then(|hex| format!("sha256:{hex}").parse().ok()).ok_or_else(other)?;
-    Ok(Evidence { file: name.clone(), digest, record: statement.predicate })
+    let other = |_| BackupError::layout("this is no record of a drill of one file");
+    let (file, digest, record) = statement.about_one(PREDICATE_TYPE).map_err(other)?;
+    Ok(Evidence { file, digest, record })
 }
