@@ -3,6 +3,7 @@
 //! One file per plan digest, append-only. An intent is durable before the effect, a done after the check. An incomplete
 //! last record, as a power cut leaves it, is dropped; any other damage refuses.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -152,6 +153,26 @@ impl Journal {
         self.broken = false;
         self.crc = crc;
         Ok(())
+    }
+}
+
+impl Journal {
+    /// Removes the journals of all other plans beside this one. Other files stay.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn forget_others(&self) -> Result<(), JournalError> {
+        let (own, folder) = (self.path.file_name(), self.path.parent().unwrap_or(&self.path));
+        let is_journal =
+            |name: &OsStr| name.to_str().is_some_and(|name| format!("sha256:{name}").parse::<Digest>().is_ok());
+        for entry in fs::read_dir(folder).map_err(failed("read the folder of", folder))? {
+            let entry = entry.map_err(failed("read the folder of", folder))?;
+            let name = entry.file_name();
+            if Some(&*name) != own && is_journal(&name) {
+                fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
+            }
+        }
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync the folder of", folder))
     }
 }
 

@@ -115,6 +115,9 @@ pub async fn carry_out(
             if plan.awaits_vote {
                 asked(&mut begun, VOTES, await_vote(host)).await?;
             }
+            if plan.purpose == Purpose::Reset {
+                begun.forget_earlier()?;
+            }
             begun.finish()?;
         }
         Some(supply) => {

@@ -16,6 +16,9 @@ use crate::spec::{
     API_PORT, Endpoint, KubernetesVersion, Name, Network, Overrides, SpecError, Taint, check_ranges, check_within,
 };
 
+/// What an authority is known by.
+const AUTHORITY: &str = "/etc/kubernetes/pki/ca.crt";
+
 /// The node that a machine is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnNode<'a> {
@@ -48,9 +51,11 @@ pub struct Founding<'a> {
 /// The machine is not prepared, is a node of another cluster, or is not fit; networks or endpoint make no sense.
 pub fn init(founding: &Founding<'_>, own: &OwnNode<'_>, facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let (version, node) = prepared(facts, true)?;
-    // An authority that was not made here is that of a join which was cut off.
-    if (node.joined || node.ca_hash.is_some()) && !node.founded {
-        return Err(MachineError::AlreadyNode);
+    match (node.founded, node.joined, &node.ca_hash) {
+        (false, true, _) => return Err(MachineError::AlreadyNode),
+        // That of a join which was cut off; or of somebody who wants it for the cluster.
+        (false, false, Some(_)) => return Err(MachineError::OtherAuthority { path: AUTHORITY }),
+        _ => {}
     }
     check_ranges(founding.network)?;
     let within = |problem| SpecError::new("--apiserver-advertise-address", problem);
