@@ -19,6 +19,7 @@ pub mod release;
 mod render;
 pub mod revoked;
 pub mod schema;
+mod scratch;
 #[cfg(test)]
 mod site_of_tests;
 pub mod spec;
