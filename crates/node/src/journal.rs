@@ -14,6 +14,9 @@ use sealock_trust::Digest;
 use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
 
+use crate::changes::NODE_FOLDER;
+use crate::host::{self, Host, HostError};
+
 /// The first bytes of a journal: name, and version 1 of the format.
 pub const MAGIC: &[u8; 8] = b"SLKJRNL\x01";
 const HEADER: usize = 8;
@@ -182,6 +185,23 @@ pub fn read(path: &Path) -> Result<Vec<Record>, JournalError> {
     let file = File::open(path).map_err(failed("open", path))?;
     file.take(JOURNAL_LIMIT).read_to_end(&mut bytes).map_err(failed("read", path))?;
     parse(&bytes).map(|parsed| parsed.records).map_err(|damage| damage.at(path))
+}
+
+/// Whether `step` was begun on `host` by a run that has not come to its end. A journal that is damaged says nothing.
+///
+/// # Errors
+/// The host does not let it be read.
+pub fn is_under_way(host: &dyn Host, step: &str) -> Result<bool, HostError> {
+    let folder = format!("{NODE_FOLDER}/journal");
+    for name in host.list(&folder)? {
+        let bytes = host::read(host, &format!("{folder}/{name}"), JOURNAL_LIMIT)?.unwrap_or_default();
+        let Ok(parsed) = parse(&bytes) else { continue };
+        let begun = |record: &Record| matches!(&record.what, RecordKind::Intent { step: begun } if begun == step);
+        if is_open(&parsed.records) && parsed.records.iter().any(begun) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the plan was begun and its last run did not finish.

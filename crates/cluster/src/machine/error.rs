@@ -79,6 +79,9 @@ pub enum MachineError {
     /// etcd refused, or did not answer.
     #[error(transparent)]
     Etcd(#[from] EtcdError),
+    /// The cluster's etcd takes no further member as it is.
+    #[error("the etcd of the cluster takes no further member now")]
+    NoNewcomer(#[source] Refusal),
     /// The overrides are none.
     #[error("{} holds no overrides", path.display())]
     Overrides {
@@ -229,6 +232,7 @@ impl MachineError {
             Self::Store(error) => error.code(),
             Self::Plan(error) => error.code(),
             Self::Etcd(error) => error.code(),
+            Self::NoNewcomer(_) => Some(Code::Quorum),
             Self::SiteRoot(error) => error.code().or(Some(Code::Format)),
             Self::Admission(error) => error.code(),
             Self::OtherSiteRoot { .. } | Self::UnnamedSiteRoot { .. } => Some(Code::NotEnrolled),
@@ -270,6 +274,11 @@ impl MachineError {
             Self::Run(error) => error.hint().map(str::to_owned),
             Self::Pull(error) => error.hint().map(str::to_owned),
             Self::Etcd(error) => error.hint().map(str::to_owned),
+            Self::NoNewcomer(Refusal::NameTaken { .. }) => Some(
+                "Remove the member that has the name from etcd where its machine is gone, or give this one another name: --node-name."
+                    .to_owned(),
+            ),
+            Self::NoNewcomer(refusal) => Some(refusal.hint().to_owned()),
             own => own.own_hint().map(str::to_owned),
         }
     }

@@ -9,6 +9,7 @@ use sealock_node::step::{BY_ITSELF, CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, Kube
 
 use super::error::MachineError;
 use super::join_file::JoinFile;
+use super::newcomer::Newcomer;
 use super::plan::{Joins, MachinePlan, Purpose, empty};
 use crate::plan::{PlanError, gate, steps_of};
 use crate::render::kubeadm::{self, Node, Terms};
@@ -124,7 +125,7 @@ pub fn join(
         kubernetes: Some(version.to_string()),
         cluster: Some(file.cluster.clone()),
         joins: Some(Joins { endpoint: file.endpoint.clone(), ca_hash: file.ca_hash.clone() }),
-        awaits_vote: control_plane,
+        joins_etcd: control_plane.then(|| Newcomer::new(own.name.as_str(), own.address)),
         deviations: own.overrides.deviations(),
         steps,
         ..empty(Purpose::Join, facts)

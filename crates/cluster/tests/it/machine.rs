@@ -192,6 +192,23 @@ fn a_machine_joins_by_a_file_whose_secrets_stand_in_no_plan() {
     }
 }
 
+/// Nobody answers here: then kubeadm is not let near etcd.
+#[test]
+fn no_member_comes_to_etcd_before_the_others_were_asked() {
+    let mut plan = join(&join_file(true), true, &prepared(true)).unwrap();
+    plan.steps.retain(|step| step.id == "kubeadm/join/etcd-join");
+    assert_eq!(plan.steps.len(), 1);
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("var/lib/sealock/node");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let host = Local::rooted(root.path());
+    let refused = runtime.block_on(carry_out(&plan, Means::default(), &host, &folder, &|_| {})).unwrap_err();
+    assert!(matches!(refused, MachineError::Host(_) | MachineError::Refused { .. }), "{refused}");
+    let files = std::fs::read_dir(folder.join("journal")).unwrap();
+    let records: Vec<_> = files.flat_map(|file| journal::read(&file.unwrap().path()).unwrap()).collect();
+    assert!(!format!("{records:?}").contains("etcd-join"), "{records:?}");
+}
+
 #[test]
 fn what_a_machine_cannot_begin_or_join_is_told() {
     let ready = || prepared(true);
