@@ -127,7 +127,7 @@ pub async fn rehearse_and<T>(
 /// # Errors
 /// The program is missing, or says no.
 pub async fn content(programs: &Programs, path: &Path) -> Result<Content, EtcdError> {
-    let mut command = Command::new(&programs.etcdutl);
+    let mut command = ending_with_us(&programs.etcdutl);
     command.args(["snapshot", "status", "--write-out", "json"]).arg(path);
     let said = run(&programs.etcdutl, command).await?;
     let failed = |said: String| EtcdError::Program { program: "etcdutl snapshot status".into(), said };
@@ -179,7 +179,7 @@ impl Scene {
     }
 
     async fn restore(&self, programs: &Programs, snapshot: &Path, bump: u64) -> Result<(), EtcdError> {
-        let mut command = Command::new(&programs.etcdutl);
+        let mut command = ending_with_us(&programs.etcdutl);
         command.args(["snapshot", "restore", "--name", NAME, "--initial-cluster-token", NAME]);
         command.arg("--initial-cluster").arg(format!("{NAME}={}", self.peer_url()));
         command.arg("--initial-advertise-peer-urls").arg(self.peer_url());
@@ -224,13 +224,7 @@ impl Scene {
         let log = self.path("log");
         let file = fs::File::create(&log).map_err(EtcdError::io("write", log))?;
         let client = format!("https://{}", self.client);
-        let mut command = if Path::new(SETPRIV).exists() {
-            let mut command = Command::new(SETPRIV);
-            command.args(["--pdeathsig", "KILL"]).arg(&programs.etcd);
-            command
-        } else {
-            Command::new(&programs.etcd)
-        };
+        let mut command = ending_with_us(&programs.etcd);
         command.args(["--name", NAME, "--initial-cluster-token", NAME, "--log-level", "warn"]);
         command.arg("--data-dir").arg(self.path("data"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
@@ -251,6 +245,20 @@ impl Scene {
         let said = format!("{what}; {}", end_of(&log));
         EtcdError::Program { program: "etcd over the restored data".into(), said }
     }
+}
+
+/// A command that runs `program`, and ends when this process does. What a terminal sends to all that run in it, like Ctrl-C, reaches this process alone:
+/// that a program has ended by it would be taken for its failure.
+fn ending_with_us(program: &Path) -> Command {
+    let mut command = if Path::new(SETPRIV).exists() {
+        let mut command = Command::new(SETPRIV);
+        command.args(["--pdeathsig", "KILL"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.process_group(0);
+    command
 }
 
 async fn run(program: &Path, mut command: Command) -> Result<Vec<u8>, EtcdError> {

@@ -261,7 +261,7 @@ fn a_machine_of_one_cluster_does_not_go_on_into_another() {
             true => assert!(matches!(begin, MachineError::AlreadyNode), "{begin}"),
             // It may be somebody's own, and a reset would delete it.
             false => {
-                assert!(begin.to_string().contains("/etc/kubernetes/pki/ca.crt") && hint.contains("move"), "{hint}")
+                assert!(begin.to_string().contains("/etc/kubernetes/pki/ca.crt") && hint.contains("move"), "{hint}");
             }
         }
     }
