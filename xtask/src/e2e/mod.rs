@@ -4,6 +4,7 @@
 //! answer. Whatever fails, the lab is taken down again.
 
 mod across_the_gap;
+mod adopt;
 mod ansible;
 pub(crate) mod cases;
 mod components;
@@ -89,6 +90,7 @@ const SCENARIOS: &[Scenario] = &[
     rescue::SCENARIO,
     restore::SCENARIO,
     ansible::SCENARIO,
+    adopt::SCENARIO,
 ];
 
 /// Whether `scenario` has a case of this name.

@@ -63,6 +63,7 @@ impl Operator<'_> {
     /// While an upgrade or a restore is under way, nothing else is planned.
     pub(super) fn check_nothing_open(&self) -> Result<(), OperatorError> {
         self.check_no_restore()?;
+        self.check_no_adoption()?;
         match self.open_waves()? {
             Some(open) if open.purpose == Purpose::Components => Err(PlanError::ComponentsOpen.into()),
             Some(open) => Err(PlanError::UpgradeOpen { version: open.kubernetes }.into()),

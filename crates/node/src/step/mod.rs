@@ -24,6 +24,7 @@ mod kinds;
 mod kubeadm;
 mod kubelet_certificate;
 mod node_ready;
+mod ran_before;
 mod renewal;
 mod reset;
 mod routed;
@@ -47,6 +48,7 @@ pub use kubeadm::{
 };
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
+pub use ran_before::RanBefore;
 pub(crate) use unit::{State as UnitState, is_active as unit_is_active};
 pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
@@ -133,6 +135,8 @@ step_kinds! {
     Images: Reversible,
     /// One phase of `kubeadm init`, `join` or `upgrade`.
     KubeadmPhase: Compensable,
+    /// The phases of kubeadm that ran before Sealock came.
+    RanBefore: Reversible,
     /// The pod network that comes built in.
     RoutedNetwork: Reversible,
     /// Waits until a node is Ready; runs on a control plane host.
