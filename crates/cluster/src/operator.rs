@@ -15,6 +15,7 @@ use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
+mod adoption;
 mod authorities;
 mod backup;
 mod components;
@@ -30,6 +31,7 @@ mod renewal;
 mod status;
 mod upgrade;
 
+pub use adoption::{Adoption, look_at_running};
 pub use authorities::Readers;
 pub use backup::{BackedUp, BackupOrder};
 pub use components::Components;
@@ -210,7 +212,7 @@ impl Operator<'_> {
             self.forget_backups(planned).await?;
         }
         match plan.purpose {
-            Purpose::Apply | Purpose::Upgrade | Purpose::Components | Purpose::Restore => {
+            Purpose::Apply | Purpose::Adopt | Purpose::Upgrade | Purpose::Components | Purpose::Restore => {
                 self.leave_mirror(&planned.connections).await?;
                 // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;

@@ -71,6 +71,7 @@ impl Operator<'_> {
     pub(super) fn check_nothing_open_but(&self, stage: Option<Stage>) -> Result<(), OperatorError> {
         self.check_no_restore()?;
         self.check_no_authorities(stage)?;
+        self.check_no_adoption()?;
         match self.open_waves()? {
             Some(open) if open.purpose == Purpose::Components => Err(PlanError::ComponentsOpen.into()),
             Some(open) => Err(PlanError::UpgradeOpen { version: open.kubernetes }.into()),

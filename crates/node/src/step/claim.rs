@@ -7,6 +7,7 @@ use super::{Act, Claim, Mode, Probe, rules};
 use crate::changes::{Before, Changes, NODE_FOLDER, Subject};
 use crate::context::Context;
 use crate::error::StepError;
+use crate::facts::ca_hash;
 use crate::host::{self, Alteration, Entry, Host, HostError};
 
 /// Whom a machine is claimed for that its own operator prepares, without a station: no cluster can be called so.
@@ -83,6 +84,7 @@ impl Act for Claim {
         Ok(match claimed(host)? {
             Some(cluster) if cluster == self.cluster => Probe::Done,
             Some(cluster) => Probe::foreign(belongs_to(&cluster)),
+            None if self.running.is_some() => self.probe_running(host)?,
             None => match evidence(host)?.as_slice() {
                 [] => Probe::not_done("the host is free"),
                 found => Probe::foreign(format!(
@@ -125,6 +127,22 @@ impl Act for Claim {
             changes.undo(host, &Subject::Tree { path: (*tree).to_owned() })?;
         }
         release(host)
+    }
+}
+
+impl Claim {
+    /// A node of the very cluster that is taken over, and of no other.
+    fn probe_running(&self, host: &dyn Host) -> Result<Probe, StepError> {
+        let found = ca_hash(host)?;
+        Ok(match found {
+            Some(found) if Some(&found) == self.running.as_ref() => {
+                Probe::not_done("it is a node of the cluster, and claimed for nobody")
+            }
+            Some(_) => {
+                Probe::foreign("it is a node of another cluster: /etc/kubernetes/pki/ca.crt is another authority")
+            }
+            None => Probe::foreign("it is no node of the cluster: /etc/kubernetes/pki/ca.crt is not there"),
+        })
     }
 }
 

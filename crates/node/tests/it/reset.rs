@@ -15,11 +15,12 @@ fn steps() -> Vec<Step> {
         drop_ins: BTreeMap::new(),
         running: true,
         restart_on: vec!["/etc/containerd".into()],
+        replaces: Default::default(),
     };
     let replaces = Some(Digest::sha256(b"the owner's"));
     let file = |path: &str, replaces| File { path: path.into(), content: "ours".into(), mode: Mode::FILE, replaces };
     vec![
-        Step::new("claim", Claim { cluster: "plant-7".into() }),
+        Step::new("claim", Claim { cluster: "plant-7".into(), running: None }),
         Step::new("sysctl", Sysctl { settings: BTreeMap::from([("net.ipv4.ip_forward".into(), "1".into())]) }),
         Step::new("hosts", HostsEntry { address: "10.77.0.2".into(), names: vec!["registry.lab".into()] }),
         Step::new("config", file("/etc/containerd/config.toml", None)),
@@ -94,7 +95,7 @@ fn apply_and_reset_cut_off_at_any_change_are_finished_by_repeating_them() {
 #[test]
 fn another_clusters_host_is_foreign() {
     let machine = Machine::new();
-    apply(&Step::new("claim", Claim { cluster: "plant-8".into() }), &machine).unwrap();
+    apply(&Step::new("claim", Claim { cluster: "plant-8".into(), running: None }), &machine).unwrap();
     assert!(matches!(probe(&reset(), &machine), Probe::Foreign { .. }));
     assert!(matches!(probe(&steps()[0], &machine), Probe::Foreign { .. }));
     assert!(apply(&reset(), &machine).is_err());
@@ -154,4 +155,26 @@ fn where_etcd_is_not_asked_its_data_stays_aside() {
     assert_eq!(machine.tree(), expected);
     apply(&step, &machine).unwrap();
     assert_eq!(machine.tree(), expected);
+}
+
+/// A node is taken over by the authority of its cluster, and by no name of files.
+#[test]
+fn a_node_that_runs_is_claimed_for_its_own_cluster_only() {
+    let machine = fresh();
+    let certificate = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem();
+    let (own, other) = (certificate("kubernetes"), certificate("kubernetes"));
+    let hash = |pem: &str| sealock_node::facts::ca_hash_of(pem.as_bytes()).unwrap();
+    let claim = |pem: &str| Step::new("claim", Claim { cluster: "plant-7".into(), running: Some(hash(pem)) });
+    assert!(matches!(probe(&claim(&own), &machine), Probe::Foreign { .. }), "it is no node");
+    machine.put("/etc/kubernetes/pki/ca.crt", &own);
+    machine.put("/etc/kubernetes/kubelet.conf", "theirs");
+    let Probe::Foreign { found } = probe(&claim(&other), &machine) else { panic!("it would be claimed") };
+    assert!(found.contains("a node of another cluster"), "{found}");
+    let plain = Step::new("claim", Claim { cluster: "plant-7".into(), running: None });
+    assert!(matches!(probe(&plain, &machine), Probe::Foreign { .. }), "nothing else takes it over");
+    apply(&claim(&own), &machine).unwrap();
+    assert_eq!(probe(&plain, &machine), Probe::Done);
+    let another = Step::new("claim", Claim { cluster: "plant-8".into(), running: Some(hash(&own)) });
+    assert!(matches!(probe(&another, &machine), Probe::Foreign { .. }));
+    assert_eq!(machine.text("/etc/kubernetes/kubelet.conf"), "theirs");
 }
