@@ -8,6 +8,7 @@ use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{self, Alteration, Command, Entry, Host, HostError};
+use crate::mounts;
 use crate::step::Mode;
 
 /// The node's own folder.
@@ -16,6 +17,8 @@ const BACKUP_FOLDER: &str = "/var/lib/sealock/node/backup";
 const RECORDS: &str = "/var/lib/sealock/node/backup/changes.json";
 const FORMAT: &str = format::NODE_CHANGES.current;
 const RECORDS_LIMIT: u64 = 4 << 20;
+/// What a file system keeps for itself at its top.
+const LOST_AND_FOUND: &str = "lost+found";
 /// How many earlier contents of a file are recognised as ours.
 const REMEMBERED: usize = 8;
 
@@ -311,9 +314,26 @@ fn give_back_file(host: &dyn Host, path: &str, was: &Before) -> Result<(), Chang
 }
 
 fn give_back_tree(host: &dyn Host, path: &str, was: &Before) -> Result<(), ChangesError> {
+    let points = mounts::points(host)?;
+    if *was == Before::Directory && points.iter().any(|point| point == path) {
+        return empty(host, path, &points);
+    }
     host.alter(Alteration::RemoveTree { path })?;
     if *was == Before::Directory {
         host.alter(Alteration::MakeDirectory { path, mode: Mode::EXECUTABLE })?;
+    }
+    Ok(())
+}
+
+/// The top of a file system is not removed: what is in it goes.
+fn empty(host: &dyn Host, path: &str, points: &[String]) -> Result<(), ChangesError> {
+    let within = format!("{path}/");
+    if let Some(point) = points.iter().find(|point| point.starts_with(&within)) {
+        let another = std::io::Error::other("it is another file system");
+        return Err(HostError::io("remove folder", point)(another).into());
+    }
+    for name in host.list(path)?.iter().filter(|name| *name != LOST_AND_FOUND) {
+        host.alter(Alteration::RemoveTree { path: &format!("{within}{name}") })?;
     }
     Ok(())
 }

@@ -213,6 +213,21 @@ impl KubeadmPhase {
         })
     }
 
+    /// Whether nobody answers for the phase's trace: kubelet, or this host's API server, is down. What is missing then may be there.
+    pub(super) fn is_away(&self, host: &dyn Host, context: &Context<'_>) -> Result<bool, StepError> {
+        Ok(away(host, &self.trace(context)?)?.is_some())
+    }
+
+    /// Waits for whoever answers for the phase's trace.
+    pub(super) fn await_answer(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        let trace = self.trace(context)?;
+        if away(host, &trace)?.is_some() {
+            (context.progress)("waiting for the node to run again");
+            self.await_trace(host, "the node does not answer", || away(host, &trace))?;
+        }
+        Ok(())
+    }
+
     fn trace(&self, context: &Context<'_>) -> Result<Trace, StepError> {
         let namespaced =
             |kind: &str, name: &str| vec!["-n".to_owned(), "kube-system".to_owned(), kind.to_owned(), name.to_owned()];
@@ -442,6 +457,19 @@ fn missing_file(host: &dyn Host, files: &[&str]) -> Result<Option<String>, HostE
         }
     }
     Ok(None)
+}
+
+/// Why nobody answers for `trace`; nothing where somebody does, or nobody has to.
+fn away(host: &dyn Host, trace: &Trace) -> Result<Option<String>, HostError> {
+    match trace {
+        Trace::Kubelet if missing_file(host, KUBELET)?.is_some() => Ok(None),
+        Trace::Kubelet => {
+            let runs = State::of(host, "kubelet.service")?.active;
+            Ok((!runs).then(|| "kubelet is not running".to_owned()))
+        }
+        Trace::Api | Trace::Objects(_) => unanswered(host, &api_ready()),
+        Trace::Mark | Trace::Files(_) | Trace::Text(..) | Trace::Credentials => Ok(None),
+    }
 }
 
 fn unanswered(host: &dyn Host, command: &Command) -> Result<Option<String>, HostError> {

@@ -56,7 +56,7 @@ pub use ran_before::RanBefore;
 pub use restarted::Restarted;
 pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
-pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
+pub use upgrade::{BEFORE_ADOPTION, Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
 /// One repeatable action on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

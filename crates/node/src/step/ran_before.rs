@@ -36,9 +36,14 @@ impl fmt::Display for RanBefore {
 impl Act for RanBefore {
     fn probe(&self, host: &dyn Host, context: &Context<'_>) -> Result<Probe, StepError> {
         let wanted = self.config.to_string();
-        let mut probe = Probe::Done;
+        let (mut probe, mut away) = (Probe::Done, None);
         for phase in self.each() {
             if let Some(missing) = phase.missing(host, context)? {
+                if phase.is_away(host, context)? {
+                    // Whether all of it is there shows when the node runs again, which earlier steps see to.
+                    away = Some(missing);
+                    continue;
+                }
                 let made = format!("kubeadm {} phase {}", self.command.as_str(), phase.phase);
                 return Ok(Probe::foreign(format!("what {made} leaves is not whole: {missing}")));
             }
@@ -46,10 +51,11 @@ impl Act for RanBefore {
                 probe = Probe::not_done("the node was made by others");
             }
         }
-        Ok(probe)
+        Ok(away.map_or(probe, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        self.each().try_for_each(|phase| phase.await_answer(host, context))?;
         if let Probe::Foreign { found } = self.probe(host, context)? {
             return Err(StepError::Foreign { found });
         }

@@ -6,8 +6,8 @@ use sealock_node::step::{
     Artifact, Authorities, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim, Component,
     ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images,
     KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady, Packing, Peer,
-    RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, Sysctl, Uncordoned, Unit,
-    Workload,
+    RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, Sysctl,
+    Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
