@@ -1,7 +1,7 @@
 //! What concerns the cluster as a whole.
 
 use super::model::Running;
-use super::{Mismatch, mismatch};
+use super::{Mismatch, mismatch, overrides};
 use crate::spec::{Cluster, Cni};
 
 /// What every difference of the whole cluster names as its place.
@@ -13,7 +13,9 @@ const IMAGES: &str = "registry.k8s.io";
 
 pub(super) fn compare(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
     let mut all = of_spec(running, cluster);
+    all.extend(of_control_plane(running, cluster));
     all.extend(of_kubeadm(running));
+    all.extend(of_overrides(running, cluster));
     all.extend(of_shape(running, cluster));
     all
 }
@@ -43,6 +45,32 @@ fn of_spec(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
 
 fn or_none(found: &str) -> &str {
     if found.is_empty() { "not set" } else { found }
+}
+
+/// What runs, whatever kubeadm noted once.
+fn of_control_plane(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
+    let written = cluster.spec().kubernetes.version.to_string();
+    let others = running.control_plane.iter().filter(|(_, version)| *version != written);
+    others
+        .map(|(part, version)| {
+            let wanted = format_args!("the spec says {written}").to_string();
+            mismatch(CLUSTER, &format!("the version of {part}"), wanted, or_none(version))
+        })
+        .collect()
+}
+
+/// What the spec does differently has to be so already, in what further nodes and upgrades are made from.
+fn of_overrides(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
+    let written = &cluster.spec().overrides;
+    let patches = [
+        ("clusterConfiguration", &written.cluster_configuration, &running.kubeadm_whole),
+        ("kubelet", &written.kubelet, &running.kubelet_whole),
+        ("kubeProxy", &written.kube_proxy, &running.proxy_whole),
+    ];
+    let compared = patches
+        .into_iter()
+        .map(|(name, patch, found)| overrides::compare(CLUSTER, &format!("spec.overrides.{name}"), patch, found));
+    compared.flatten().collect()
 }
 
 /// What Sealock expects of every cluster of kubeadm.

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use super::host::{SETTINGS, set};
+use super::containerd;
 use super::model::{Node, Running};
 use crate::plan::PlanError;
 use crate::spec::{Ssh, Taint};
@@ -45,9 +45,9 @@ pub fn draft(running: &Running, (name, site): (&str, &str), ssh: &BTreeMap<Strin
     if !kubeadm.api_server.cert_sans.is_empty() {
         spec["controlPlane"]["certSANs"] = json!(kubeadm.api_server.cert_sans);
     }
-    let containerd = containerd(running);
-    if containerd != json!({}) {
-        spec["overrides"] = json!({"containerd": containerd});
+    let patch = containerd(running);
+    if patch != json!({}) {
+        spec["overrides"] = json!({"containerd": patch});
     }
     let document =
         json!({"apiVersion": "sealock/v1alpha1", "kind": "Cluster", "metadata": {"name": name}, "spec": spec});
@@ -74,13 +74,5 @@ fn host(name: &str, node: &Node, ssh: &Ssh) -> Value {
 
 /// Where the containerd of the node that was asked is set otherwise than Sealock would set it.
 fn containerd(running: &Running) -> Value {
-    let mut patch = json!({});
-    let Some(told) = running.hosts.values().next() else { return patch };
-    let Ok(found) = toml::from_str::<Value>(&told.containerd) else { return patch };
-    for (pointer, _, ours) in SETTINGS {
-        if let Some(is) = found.pointer(pointer).filter(|is| **is != ours.value()) {
-            set(&mut patch, pointer, is.clone());
-        }
-    }
-    patch
+    running.hosts.values().next().map_or_else(|| json!({}), containerd::patch)
 }

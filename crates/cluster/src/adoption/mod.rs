@@ -4,11 +4,16 @@
 //! comes out ([`Mismatch`]).
 
 mod cluster;
+pub(crate) mod containerd;
 mod draft;
 mod host;
+mod kubelet;
 mod model;
 mod nodes;
+mod overrides;
 mod told;
+mod unit;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,6 +50,27 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// What becomes something else by being taken over, and is no obstacle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// What it is.
+    pub field: String,
+    /// What it was.
+    pub was: String,
+    /// What it becomes.
+    pub becomes: String,
+    /// Where.
+    pub hosts: Vec<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, was, becomes, hosts } = self;
+        write!(f, "{field} is {was}, and becomes {becomes} ({})", hosts.join(", "))
+    }
+}
+
 /// What the cluster and its hosts are held against.
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'a> {
@@ -54,8 +80,6 @@ pub struct Wanted<'a> {
     pub inventory: &'a Inventory,
     /// What the site serves.
     pub release: ReleaseView<'a>,
-    /// containerd's configuration as Sealock would write it.
-    pub containerd: &'a str,
     /// The station's clock.
     pub now: Timestamp,
 }
@@ -73,6 +97,28 @@ pub fn compare(running: &Running, wanted: Wanted<'_>) -> Vec<Mismatch> {
 /// The versions of what runs containers on `host`, as the release calls them.
 pub fn runtime_of(running: &Running, host: &Host) -> BTreeMap<String, String> {
     host::versions(running, host).into_iter().map(|(program, version)| (program.as_str().to_owned(), version)).collect()
+}
+
+/// Drop-ins by which what the units of `host` say goes on to hold, by unit.
+pub fn kept_of(running: &Running, host: &Host) -> BTreeMap<String, String> {
+    running.hosts.get(host.name.as_str()).map(unit::kept).unwrap_or_default()
+}
+
+/// What becomes something else on the hosts, and is no obstacle.
+pub fn changes(running: &Running) -> Vec<Change> {
+    let mut all: Vec<Change> = Vec::new();
+    for (host, told) in &running.hosts {
+        for change in containerd::changes(told) {
+            let same = |one: &&mut Change| {
+                (&one.field, &one.was, &one.becomes) == (&change.field, &change.was, &change.becomes)
+            };
+            match all.iter_mut().find(same) {
+                Some(known) => known.hosts.push(host.clone()),
+                None => all.push(Change { hosts: vec![host.clone()], ..change }),
+            }
+        }
+    }
+    all
 }
 
 /// What a step of the plan finds in its way.

@@ -14,6 +14,16 @@ use crate::spec::Taint;
 #[derive(Clone, Debug)]
 pub struct Running {
     pub(super) kubeadm: ClusterConfiguration,
+    /// The same with all that stands there.
+    pub(super) kubeadm_whole: Value,
+    /// kube-proxy's configuration; null where there is none.
+    pub(super) proxy_whole: Value,
+    /// kubelet's configuration, as further nodes get it.
+    pub(super) kubelet_whole: Value,
+    /// By host, kubelet's configuration as it stands there.
+    pub(super) kubelets: BTreeMap<String, Value>,
+    /// The version of each part of the control plane that runs.
+    pub(super) control_plane: Vec<(String, String)>,
     /// The mode of kube-proxy; nothing where there is no kube-proxy.
     pub(super) proxy: Option<String>,
     pub(super) nodes: BTreeMap<String, Node>,
@@ -93,15 +103,24 @@ impl Running {
     /// # Errors
     /// [`PlanError::NotUnderstood`].
     pub fn read(told: Told) -> Result<Self, PlanError> {
-        let proxy: Option<Proxy> = match told.kube_proxy.is_empty() {
-            true => None,
-            false => Some(entry(&told.kube_proxy, "kube-proxy", "config.conf")?),
+        let (proxy, proxy_whole): (Option<Proxy>, Value) = match told.kube_proxy.is_empty() {
+            true => (None, Value::Null),
+            false => (
+                Some(entry(&told.kube_proxy, "kube-proxy", "config.conf")?),
+                entry(&told.kube_proxy, "kube-proxy", "config.conf")?,
+            ),
         };
+        let kubelets = told.hosts.iter().map(|(host, told)| Ok((host.clone(), kubelet(host, told)?)));
         let nodes: Value = serde_json::from_slice(&told.nodes)
             .map_err(|source| misread("what the cluster says of its nodes", source))?;
         let nodes = nodes["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(Self {
             kubeadm: entry(&told.kubeadm, "kubeadm-config", "ClusterConfiguration")?,
+            kubeadm_whole: entry(&told.kubeadm, "kubeadm-config", "ClusterConfiguration")?,
+            proxy_whole,
+            kubelet_whole: entry(&told.kubelet, "kubelet-config", "kubelet")?,
+            kubelets: kubelets.collect::<Result<_, PlanError>>()?,
+            control_plane: control_plane(&told)?,
             proxy: proxy.map(|proxy| proxy.mode),
             nodes: nodes.iter().map(|node| (text(&node["metadata"]["name"]), Node::read(node))).collect(),
             server: told.server.trim().trim_start_matches("server:").trim().trim_start_matches("https://").to_owned(),
@@ -172,6 +191,30 @@ fn entry<T: DeserializeOwned>(map: &[u8], name: &str, key: &str) -> Result<T, Pl
     let map: Value = serde_json::from_slice(map).map_err(|source| misread(&what, source))?;
     let yaml = text(&map["data"][key]);
     serde_saphyr::from_str(&yaml).map_err(|source| misread(&what, source))
+}
+
+/// kubelet's configuration as it stands on `host`; null where none does.
+fn kubelet(host: &str, told: &HostTold) -> Result<Value, PlanError> {
+    if told.kubelet_config.trim().is_empty() {
+        return Ok(Value::Null);
+    }
+    let what = format!("/var/lib/kubelet/config.yaml of {host}");
+    serde_saphyr::from_str(&told.kubelet_config).map_err(|source| misread(&what, source))
+}
+
+/// The API server says its version itself; the others are called by it.
+fn control_plane(told: &Told) -> Result<Vec<(String, String)>, PlanError> {
+    let server: Value = serde_json::from_slice(&told.version)
+        .map_err(|source| misread("what the API server says of its version", source))?;
+    let mut all = vec![("kube-apiserver".to_owned(), text(&server["gitVersion"]))];
+    for (part, image) in told.control_plane.lines().filter_map(|line| line.split_once(' ')) {
+        let name = image.split('@').next().unwrap_or_default();
+        let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag.to_owned());
+        if matches!(part, "kube-controller-manager" | "kube-scheduler") {
+            all.push((part.to_owned(), tag.unwrap_or_default()));
+        }
+    }
+    Ok(all)
 }
 
 fn misread(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PlanError {

@@ -9,6 +9,12 @@ pub struct Told {
     pub kubeadm: Vec<u8>,
     /// The ConfigMap `kube-proxy`, as JSON; empty where there is none.
     pub kube_proxy: Vec<u8>,
+    /// The ConfigMap `kubelet-config`, as JSON.
+    pub kubelet: Vec<u8>,
+    /// What the API server says of its version, as JSON.
+    pub version: Vec<u8>,
+    /// The name and the image of each part of the control plane, a line each.
+    pub control_plane: String,
     /// All nodes, as JSON.
     pub nodes: Vec<u8>,
     /// The images of all pods, one a line.
@@ -24,16 +30,30 @@ pub struct Told {
 /// What a host says of itself, beside its facts.
 #[derive(Clone, Debug, Default)]
 pub struct HostTold {
-    /// The first line of `runc --version`; empty where there is no runc.
+    /// The first line that the runc says which pods get; empty where there is none.
     pub runc: String,
-    /// `containerd config dump` with the settings of the containerd that runs; empty where none runs as `containerd.service`.
+    /// The words of the command by which containerd runs, one a line; empty where none runs as `containerd.service`.
+    pub containerd_command: String,
+    /// What that containerd makes of its own configuration (`containerd config dump`).
     pub containerd: String,
-    /// `DropInPaths` of kubelet.service and containerd.service.
+    /// What it makes of Sealock's.
+    pub containerd_ours: String,
+    /// `started` and when containerd was; then when each file of its configuration was written, and its path. In seconds.
+    pub containerd_files: String,
+    /// `systemctl cat containerd.service`.
+    pub containerd_unit: String,
+    /// `systemctl cat kubelet.service`.
+    pub kubelet_unit: String,
+    /// `DropInPaths` of both.
     pub drop_ins: String,
     /// The words of the command by which kubelet runs, one a line; empty where none runs as `kubelet.service`.
     pub kubelet: String,
     /// Where kubelet's flags come from that stay: what kubeadm wrote, and `/etc/default/kubelet`.
     pub kubelet_flags: String,
+    /// Names of the variables in `/etc/sysconfig/kubelet`, which goes out of use.
+    pub kubelet_variables: String,
+    /// kubelet's configuration, YAML.
+    pub kubelet_config: String,
     /// Names in containerd's folder of registries, one a line.
     pub registries: String,
 }

@@ -1,18 +1,17 @@
 //! Takes over a cluster that others made.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{Operator, OperatorError, Planned};
-use crate::adoption::{self, Running, Wanted};
+use crate::adoption::{self, Change, Running, Wanted};
 use crate::execute::{self, Connection, SshSettings};
 use crate::inventory::{Inventory, Observation};
-use crate::plan::{self, PlanError, Purpose, Taken};
+use crate::plan::{self, Plan, PlanError, Purpose, Taken};
 use crate::release::ReleaseView;
 use crate::render::containerd;
-use crate::spec::{Cluster, Host};
+use crate::spec::{Cluster, Host, Overrides};
 use crate::tools;
 
 /// What taking a cluster over comes to.
@@ -20,6 +19,8 @@ use crate::tools;
 pub struct Adoption {
     /// The plan, or the one that was begun and not finished; nothing where the cluster is ours.
     pub next: Option<Planned>,
+    /// What becomes something else, and is no obstacle.
+    pub changes: Vec<Change>,
     /// Images of pods that run and that the release does not have: where such a pod is started anew on a node that has no such image,
     /// it does not start.
     pub lacking: Vec<String>,
@@ -31,12 +32,14 @@ pub struct Adoption {
 /// The host is not reached, or is no control plane; what it says is not understood.
 pub async fn look_at_running(host: &Host, ssh: &SshSettings) -> Result<Running, OperatorError> {
     let plane = Arc::new(Connection::open(host, ssh).await?);
-    Ok(Running::read(execute::tell(&plane, std::slice::from_ref(&plane)).await?)?)
+    // Which image sandboxes have is no difference.
+    let ours = containerd::config("", &Overrides::default()).map_err(PlanError::from)?;
+    Ok(Running::read(execute::tell(&plane, std::slice::from_ref(&plane), &ours).await?)?)
 }
 
 impl Operator<'_> {
-    /// What takes over the cluster that runs on the hosts of `cluster`. Nothing is changed there: the binary that asks is brought to them,
-    /// and taken back where the answer is no.
+    /// What takes over the cluster that runs on the hosts of `cluster`, or the plan for it that was begun and not finished. Nothing is changed
+    /// there: the binary that asks is brought to them, and taken back where the answer is no.
     ///
     /// # Errors
     /// The cluster is not what the spec says, or nothing that can be taken over: every difference, with what was found.
@@ -63,8 +66,15 @@ impl Operator<'_> {
 
     /// While a cluster is half taken over, nothing else is planned: a node that is not noted as one yet would be made anew.
     pub(super) fn check_no_adoption(&self) -> Result<(), OperatorError> {
-        let is_open = self.open_plans()?.iter().any(|plan| plan.purpose == Purpose::Adopt);
-        if is_open { Err(PlanError::AdoptionOpen.into()) } else { Ok(()) }
+        match self.open_adoption()? {
+            Some(_) => Err(PlanError::AdoptionOpen.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// The adoption that was begun and not finished.
+    pub(super) fn open_adoption(&self) -> Result<Option<Plan>, OperatorError> {
+        Ok(self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Adopt))
     }
 
     async fn withdraw_from(&self, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
@@ -81,29 +91,57 @@ impl Operator<'_> {
         let inventory = execute::observe(connections, &self.binary).await?;
         plan::check_adoptable(cluster, &inventory)?;
         if self.is_ours(cluster, &inventory)? {
-            return Ok(Adoption { next: None, lacking: Vec::new() });
+            return Ok(Adoption { next: None, changes: Vec::new(), lacking: Vec::new() });
         }
-        let running = self.running(cluster, connections).await?;
+        let begun = self.open_adoption()?;
+        let same = |open: &Plan| open.spec == cluster.digest() && open.release.digest == self.release.digest;
+        match begun {
+            // The cluster was looked at when it was begun, and may be in no state to answer since it was cut off.
+            Some(open) if same(&open) => self.resumed(open, inventory, connections).await,
+            begun => self.begun_anew(cluster, (images, begun.is_some()), inventory, connections).await,
+        }
+    }
+
+    /// Goes on with `open`, whatever runs on the hosts: its own steps start it again.
+    async fn resumed(
+        &self,
+        open: Plan,
+        inventory: Inventory,
+        connections: &[Arc<Connection>],
+    ) -> Result<Adoption, OperatorError> {
+        open.check_resumable(&inventory).map_err(|error| match error {
+            PlanError::Stale { host, changes } => PlanError::AdoptionStuck { host, changes },
+            error => error,
+        })?;
+        let planned = self.assess(open, inventory, true, connections.to_vec()).await?;
+        check_free(&planned, true)?;
+        Ok(Adoption { next: Some(planned), changes: Vec::new(), lacking: Vec::new() })
+    }
+
+    async fn begun_anew(
+        &self,
+        cluster: &Cluster,
+        (images, begun): (Vec<String>, bool),
+        inventory: Inventory,
+        connections: &[Arc<Connection>],
+    ) -> Result<Adoption, OperatorError> {
         let pause = images.iter().find(|name| name.contains("/pause:")).map(String::as_str).unwrap_or_default();
         let ours = containerd::config(pause, &cluster.spec().overrides).map_err(PlanError::from)?;
+        let running = self.running(cluster, connections, &ours).await?;
         let release = ReleaseView::new(self.release);
-        let now = Timestamp::now();
-        let wanted = Wanted { cluster, inventory: &inventory, release, containerd: &ours, now };
-        let differences = adoption::compare(&running, wanted);
-        if !differences.is_empty() {
-            return Err(PlanError::NotAdoptable(differences).into());
+        let found =
+            adoption::compare(&running, Wanted { cluster, inventory: &inventory, release, now: Timestamp::now() });
+        if !found.is_empty() {
+            return Err(PlanError::NotAdoptable { found, begun }.into());
         }
         let taken = taken(cluster, &running)?;
         let ground = self.ground(images)?;
-        let fresh = plan::plan_adoption(&ground.intent(cluster, ""), &taken, &inventory)?;
-        let (plan, resumed) = self.taken_up(fresh, &inventory)?;
-        let lacking = running.images().filter(|name| !release.holds(name)).map(str::to_owned).collect();
-        let planned = self.assess(plan, inventory, resumed, connections.to_vec()).await?;
-        if !planned.assessment.obstacles(&planned.plan).is_empty() {
-            return Err(PlanError::NotAdoptable(obstacles(&planned)).into());
-        }
+        let plan = plan::plan_adoption(&ground.intent(cluster, ""), &taken, &inventory)?;
+        let planned = self.assess(plan, inventory, false, connections.to_vec()).await?;
+        check_free(&planned, begun)?;
         self.well(&planned.plan, &planned.connections).await?;
-        Ok(Adoption { next: Some(planned), lacking })
+        let lacking = running.images().filter(|name| !release.holds(name)).map(str::to_owned).collect();
+        Ok(Adoption { next: Some(planned), changes: adoption::changes(&running), lacking })
     }
 
     /// Whether every host is a node of ours already, and it was written down here.
@@ -120,11 +158,16 @@ impl Operator<'_> {
         }
     }
 
-    async fn running(&self, cluster: &Cluster, connections: &[Arc<Connection>]) -> Result<Running, OperatorError> {
+    async fn running(
+        &self,
+        cluster: &Cluster,
+        connections: &[Arc<Connection>],
+        ours: &str,
+    ) -> Result<Running, OperatorError> {
         let plane = cluster.control_planes().next().map(|host| host.name.as_str());
         let plane = connections.iter().find(|one| Some(one.host()) == plane);
         let plane = plane.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;
-        Ok(Running::read(execute::tell(plane, connections).await?)?)
+        Ok(Running::read(execute::tell(plane, connections, ours).await?)?)
     }
 }
 
@@ -134,13 +177,15 @@ fn taken(cluster: &Cluster, running: &Running) -> Result<Taken, PlanError> {
         source: "it holds no certificate".into(),
     };
     let authority = running.authority().ok_or_else(unreadable)?.to_owned();
-    let of_host = |host: &Host| (host.name.to_string(), adoption::runtime_of(running, host));
-    let runtimes: BTreeMap<_, _> = cluster.hosts().iter().map(of_host).collect();
-    Ok(Taken { authority, runtimes })
+    let hosts = || cluster.hosts().iter();
+    let runtimes = hosts().map(|host| (host.name.to_string(), adoption::runtime_of(running, host))).collect();
+    let kept = hosts().map(|host| (host.name.to_string(), adoption::kept_of(running, host))).collect();
+    Ok(Taken { authority, runtimes, kept })
 }
 
-/// What the hosts said stands in the way of a step.
-fn obstacles(planned: &Planned) -> Vec<adoption::Mismatch> {
+/// Nothing that the hosts said stands in the way of a step.
+fn check_free(planned: &Planned, begun: bool) -> Result<(), PlanError> {
     let found = planned.assessment.obstacles(&planned.plan).into_iter();
-    found.map(|(host, step, found)| adoption::in_the_way(host, step, found)).collect()
+    let found: Vec<_> = found.map(|(host, step, found)| adoption::in_the_way(host, step, found)).collect();
+    if found.is_empty() { Ok(()) } else { Err(PlanError::NotAdoptable { found, begun }) }
 }

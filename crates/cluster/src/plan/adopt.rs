@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
 use sealock_node::step::{
-    EtcdSnapshot, INIT_PHASES, KubeadmCommand, NodeReady, RanBefore, WORKER_JOIN_PHASES, belongs_to,
+    BEFORE_ADOPTION, EtcdSnapshot, File, INIT_PHASES, KubeadmCommand, Mode, NodeReady, RanBefore, WORKER_JOIN_PHASES,
+    belongs_to,
 };
 use sealock_trust::Digest;
 
@@ -21,13 +22,11 @@ use super::waves::{id, task};
 use super::{Intent, Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
 use crate::release::Program;
-use crate::render::kubeadm;
+use crate::render::{kubeadm, units};
 use crate::spec::{Cluster, Host};
 
 /// How long a node may take to report again after its kubelet was started anew.
 const READY_SECONDS: u32 = 300;
-/// What the snapshot is taken before: a part of its file's name.
-const BEFORE: &str = "adoption";
 
 /// What is told of the cluster that is taken over, beside the facts of its hosts.
 #[derive(Clone, Debug)]
@@ -36,6 +35,8 @@ pub struct Taken {
     pub authority: String,
     /// By host, the versions of what runs containers there.
     pub runtimes: BTreeMap<String, BTreeMap<String, String>>,
+    /// By host and unit, drop-ins by which what units of others say goes on to hold.
+    pub kept: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// Every host is fit, and nobody else's who is known.
@@ -74,7 +75,7 @@ pub fn plan_adoption(intent: &Intent<'_>, taken: &Taken, inventory: &Inventory) 
 fn tasks(context: &Context<'_>, taken: &Taken) -> Result<Vec<Task>, PlanError> {
     let (cluster, speaker) = (context.intent.cluster, context.places.speaker.as_str());
     let program = context.intent.program.to_owned();
-    let snapshot = EtcdSnapshot { program, before: BEFORE.into(), config: None };
+    let snapshot = EtcdSnapshot { program, before: BEFORE_ADOPTION.into(), config: None };
     let mut tasks = vec![task(speaker, "snapshot", Vec::new(), vec![Step::new("etcd/snapshot", snapshot)])];
     let mut before = id(speaker, "snapshot");
     for host in cluster.control_planes().chain(cluster.workers()) {
@@ -93,8 +94,21 @@ fn steps(context: &Context<'_>, host: &Host, taken: &Taken) -> Result<Vec<Step>,
     let wanted = Wanted { running: Some(runtime), takes_over: Some(&taken.authority), ..context.wanted(host)? };
     let mut steps = wanted.foundation();
     steps.extend(wanted.software()?);
+    for (unit, content) in taken.kept.get(host.name.as_str()).into_iter().flatten() {
+        keep(&mut steps, unit, content);
+    }
     steps.push(Step::new("kubeadm/ran-before", ran_before(context.intent.cluster, host)?));
     Ok(steps)
+}
+
+/// Lays the drop-in of `unit` down before the unit is started anew.
+fn keep(steps: &mut Vec<Step>, unit: &str, content: &str) {
+    let short = unit.trim_end_matches(".service");
+    let before = format!("{short}/unit");
+    let at = steps.iter().position(|step| step.id == before).unwrap_or(steps.len());
+    let path = format!("/etc/systemd/system/{unit}.d{}", units::KEPT);
+    let file = File { path, content: content.to_owned(), mode: Mode::FILE, replaces: None };
+    steps.insert(at, Step::new(format!("{short}/kept"), file));
 }
 
 fn ran_before(cluster: &Cluster, host: &Host) -> Result<RanBefore, PlanError> {

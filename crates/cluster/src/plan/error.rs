@@ -67,8 +67,21 @@ pub enum PlanError {
         evidence: Vec<String>,
     },
     /// A cluster that runs is not what the spec says, or not what can be taken over.
-    #[error("{} in the way of taking the cluster over:{}", things(.0.len()), mismatches(.0))]
-    NotAdoptable(Vec<Mismatch>),
+    #[error("{} in the way of taking the cluster over:{}", things(.found.len()), mismatches(.found))]
+    NotAdoptable {
+        /// Every difference.
+        found: Vec<Mismatch>,
+        /// Whether an adoption was begun, so that hosts may be taken over already.
+        begun: bool,
+    },
+    /// An adoption that was begun cannot go on.
+    #[error("taking the cluster over cannot go on: on host {host} {}", .changes.join("; "))]
+    AdoptionStuck {
+        /// The host.
+        host: String,
+        /// What no step of the plan explains.
+        changes: Vec<String>,
+    },
     /// The station has a cluster of that name.
     #[error("this station has a cluster called {cluster} already, and its hosts are not what it left")]
     NameTaken {
@@ -235,10 +248,10 @@ impl PlanError {
             Self::Authorities(error) => error.code(),
             Self::NotInRelease(_) => Some(Code::NotInRelease),
             Self::Revoked(_) => Some(Code::Revoked),
-            Self::Foreign { .. } | Self::Occupied { .. } | Self::NotAdoptable(_) | Self::NameTaken { .. } => {
+            Self::Foreign { .. } | Self::Occupied { .. } | Self::NotAdoptable { .. } | Self::NameTaken { .. } => {
                 Some(Code::Foreign)
             }
-            Self::Stale { .. } => Some(Code::StalePlan),
+            Self::Stale { .. } | Self::AdoptionStuck { .. } => Some(Code::StalePlan),
             Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell | Self::TwoMembers => {
                 Some(Code::Quorum)
             }
@@ -281,7 +294,10 @@ impl PlanError {
             Self::Foreign { .. } => {
                 "nothing of others is changed by an apply. A whole cluster that kubeadm made is taken over by `sealock cluster adopt`; else choose another host, or remove that cluster by its own means".into()
             }
-            Self::NotAdoptable(_) => {
+            Self::NotAdoptable { begun: true, .. } | Self::AdoptionStuck { .. } => {
+                "what was taken over before stays so, and nothing more was changed. Put right what is named, and run `sealock cluster adopt` again: with the spec and the release that it was begun with it goes on where it was. Or give those hosts back with `sealock cluster reset`".into()
+            }
+            Self::NotAdoptable { .. } => {
                 "nothing was changed on any host. Write into the spec what the cluster is; what Sealock cannot take over, change in the cluster first, or bring a bundle that has it".into()
             }
             Self::NameTaken { .. } => "give the hosts of that cluster back first (`sealock cluster reset`), or choose another name".into(),
@@ -296,7 +312,7 @@ impl PlanError {
                 (Ok(runs), Ok(wanted)) if runs > wanted => format!("write `version: {runs}` into the spec"),
                 _ => format!("`sealock cluster upgrade` leads to {wanted}, step by step"),
             },
-            Self::AdoptionOpen => "finish it: `sealock cluster adopt`".into(),
+            Self::AdoptionOpen => "finish it: `sealock cluster adopt`, or give the hosts that are taken over back with `sealock cluster reset`".into(),
             Self::RestoreOpen => "finish it: `sealock cluster restore`, or give the hosts back with `sealock cluster reset`".into(),
             Self::Occupied { .. } => {
                 "give its hosts back first (`sealock cluster reset`), or write other hosts into the spec; workers that were in the cluster may stay".into()

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sealock_cluster::adoption::{HostTold, Running, Told, Wanted, compare, draft, nodes_of, runtime_of};
+use sealock_cluster::adoption::{
+    HostTold, Running, Told, Wanted, changes, compare, draft, kept_of, nodes_of, runtime_of,
+};
 use sealock_cluster::plan::{Intent, Printed, Taken, plan_adoption};
 use sealock_cluster::release::ReleaseView;
-use sealock_cluster::{Inventory, Plan, PlanError};
+use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
 use sealock_node::StepKind;
 use sealock_node::facts::{CertificateFact, Kubernetes};
 use sealock_trust::Digest;
@@ -15,11 +17,15 @@ use serde_json::{Value, json};
 
 use crate::fixture::{ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, registry, release};
 
-/// As Sealock would write it.
-const OURS: &str =
-    "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nSystemdCgroup = true\n";
-const DUMPED: &str = "version = 3\nroot = '/var/lib/containerd'\nstate = '/run/containerd'\n[plugins.'io.containerd.cri.v1.images']\n\
-    snapshotter = 'overlayfs'\n[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nSystemdCgroup = true\n";
+/// What containerd makes of Sealock's configuration, shortened.
+const OURS: &str = "version = 4\nroot = '/var/lib/containerd'\nstate = '/run/containerd'\n[plugins.'io.containerd.cri.v1.images']\n\
+    snapshotter = 'overlayfs'\n[plugins.'io.containerd.cri.v1.images'.pinned_images]\nsandbox = 'registry.k8s.io/pause:3.10.2'\n\
+    [plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/opt/cni/bin']\n\
+    [plugins.'io.containerd.nri.v1.nri']\ndisable = false\n\
+    [plugins.'io.containerd.cri.v1.runtime'.containerd]\ndefault_runtime_name = 'runc'\n\
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\n\
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]\nBinaryName = '/usr/local/sbin/runc'\nSystemdCgroup = true\n";
+const KUBELET: &str = "cgroupDriver: cgroupfs\nfailCgroupV1: false\nfailSwapOn: true\n";
 const KUBEADM: &str = "kubernetesVersion: v1.36.3\nclusterName: hall-7\ncertificatesDir: /etc/kubernetes/pki\n\
     imageRepository: registry.k8s.io\netcd: {local: {dataDir: /var/lib/etcd}}\nnetworking: {podSubnet: 10.244.0.0/16, \
     serviceSubnet: 10.96.0.0/12, dnsDomain: cluster.local}\napiServer: {}\n";
@@ -61,8 +67,16 @@ fn node(name: &str, address: &str) -> Value {
     })
 }
 
+/// What it makes of its own, where nobody chose another runc.
+fn dumped() -> String {
+    OURS.replace("BinaryName = '/usr/local/sbin/runc'", "BinaryName = ''")
+}
+
 struct Cluster {
     kubeadm: String,
+    kubelet: String,
+    version: String,
+    control_plane: String,
     proxy: String,
     nodes: Vec<Value>,
     host: HostTold,
@@ -75,7 +89,14 @@ impl Cluster {
     fn well() -> Self {
         let host = HostTold {
             runc: "runc version 1.3.3+ds1\n".into(),
-            containerd: DUMPED.into(),
+            containerd_command: "/usr/bin/containerd\n".into(),
+            containerd: dumped(),
+            containerd_ours: OURS.into(),
+            containerd_files: "started 1000\n900 /etc/containerd/config.toml\n".into(),
+            containerd_unit: "[Service]\nExecStart=/usr/bin/containerd\nLimitNOFILE=65536\n".into(),
+            kubelet_unit: "[Service]\nExecStart=/usr/bin/kubelet\n".into(),
+            kubelet_variables: String::new(),
+            kubelet_config: KUBELET.into(),
             drop_ins: "DropInPaths=/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf\nDropInPaths=\n".into(),
             kubelet: "/usr/bin/kubelet\n--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf\n\
                 --kubeconfig=/etc/kubernetes/kubelet.conf\n--config=/var/lib/kubelet/config.yaml\n--node-ip=10.77.0.11\n"
@@ -86,6 +107,12 @@ impl Cluster {
         let nodes = vec![node("cp1", "10.77.0.11"), node("w1", "10.77.0.21")];
         Self {
             kubeadm: KUBEADM.into(),
+            kubelet: KUBELET.into(),
+            version: "v1.36.3".into(),
+            control_plane: "etcd registry.k8s.io/etcd:3.6.10-0\n\
+                kube-controller-manager registry.k8s.io/kube-controller-manager:v1.36.3\n\
+                kube-scheduler registry.k8s.io/kube-scheduler:v1.36.3@sha256:00\n"
+                .into(),
             proxy: "mode: nftables\n".into(),
             nodes,
             host,
@@ -100,6 +127,9 @@ impl Cluster {
         Running::read(Told {
             kubeadm: map("ClusterConfiguration", &self.kubeadm),
             kube_proxy: if self.proxy.is_empty() { Vec::new() } else { map("config.conf", &self.proxy) },
+            kubelet: map("kubelet", &self.kubelet),
+            version: json!({"gitVersion": self.version}).to_string().into_bytes(),
+            control_plane: self.control_plane.clone(),
             nodes: json!({"items": self.nodes}).to_string().into_bytes(),
             images: "nginx:1.22.1\nquay.io/team/app@sha256:00\nregistry.k8s.io/pause:3.10.2\nteam/app\n".into(),
             server: "server: https://10.77.0.11:6443\n".into(),
@@ -112,7 +142,7 @@ impl Cluster {
     fn in_the_way(&self) -> String {
         let (cluster, release) = (cluster(&self.spec), release());
         let (release, now) = (ReleaseView::new(&release), Timestamp::UNIX_EPOCH);
-        let wanted = Wanted { cluster: &cluster, inventory: &self.inventory, release, containerd: OURS, now };
+        let wanted = Wanted { cluster: &cluster, inventory: &self.inventory, release, now };
         let found = compare(&self.running().unwrap(), wanted);
         found.iter().map(|one| format!("{one}\n")).collect()
     }
@@ -125,7 +155,9 @@ fn in_the_way(change: impl FnOnce(&mut Cluster)) -> String {
 }
 
 fn taken(runtimes: BTreeMap<String, BTreeMap<String, String>>) -> Taken {
-    Taken { authority: Digest::sha256(b"authority").to_string(), runtimes }
+    let kept = BTreeMap::from([("containerd.service".to_owned(), "[Service]\nLimitNOFILE=65536\n".to_owned())]);
+    let kept = BTreeMap::from([("w1".to_owned(), kept)]);
+    Taken { authority: Digest::sha256(b"authority").to_string(), runtimes, kept }
 }
 
 fn adoption(text: &str, inventory: &Inventory) -> Result<Plan, PlanError> {
@@ -158,6 +190,10 @@ fn every_field_that_differs_is_named_with_both_values() {
         let kubeadm = kubeadm.replace("10.96.0.0/12", "10.112.0.0/12").replace("cluster.local", "plant.local");
         cluster.kubeadm = kubeadm + "controlPlaneEndpoint: api.plant:6443\n";
         cluster.proxy = "mode: \"\"\n".into();
+        cluster.version = "v1.36.4".into();
+        cluster.control_plane = cluster.control_plane.replace("scheduler:v1.36.3", "scheduler:v1.35.0");
+        cluster.kubelet = KUBELET.replace("failCgroupV1: false", "failCgroupV1: true");
+        cluster.host.kubelet_config = KUBELET.replace("cgroupDriver: cgroupfs\n", "");
         cluster.spec =
             spec().replace("6443}", "6443, certSANs: [api.plant-7]}").replace("{cni: none}", "{cni: routed}");
     });
@@ -189,9 +225,18 @@ fn what_cannot_be_taken_over_is_named() {
 fn what_others_configured_on_a_host_is_named() {
     let text = in_the_way(|cluster| {
         let dumped =
-            DUMPED.replace("/var/lib/containerd", "/data/containerd").replace("Cgroup = true", "Cgroup = false");
-        cluster.host.containerd =
-            dumped + "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.kata]\nruntime_type = 'kata'\n";
+            dumped().replace("/var/lib/containerd", "/data/containerd").replace("Cgroup = true", "Cgroup = false");
+        let dumped = dumped.replace("['/opt/cni/bin']", "['/opt/cni/bin', '/data/cni']");
+        let dumped = dumped
+            .replace("io.containerd.runc.v2", "io.containerd.runsc.v1")
+            .replace("disable = false", "disable = true");
+        let more = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.kata]\nruntime_type = 'kata'\n\
+            [proxy_plugins.stargz]\ntype = 'snapshot'\n[plugins.'io.containerd.cri.v1.images'.registry.configs.harbor.auth]\n\
+            password = 'hidden'\n";
+        cluster.host.containerd = dumped + more;
+        cluster.host.containerd_files.push_str("1700 /etc/containerd/conf.d/90.toml\n");
+        cluster.host.containerd_command.push_str("--log-level\nwarn\n");
+        cluster.host.containerd_unit.push_str("Environment=HTTPS_PROXY=http://proxy:3128\n");
         cluster.host.runc = "runc version 1.1.5+ds1\n".into();
         cluster.host.drop_ins.push_str("DropInPaths=/etc/systemd/system/containerd.service.d/http-proxy.conf\n");
         cluster.host.kubelet.push_str("--max-pods=250\n");
@@ -213,6 +258,7 @@ fn what_others_configured_on_a_host_is_named() {
             certificate("/var/lib/kubelet/pki/kubelet-client-current.pem", false),
         ];
     });
+    assert!(!text.contains("hidden"), "{text}");
     insta::assert_snapshot!("configured_by_others", text);
 }
 
@@ -303,20 +349,59 @@ fn an_apply_leaves_the_plugins_of_a_pod_network_of_others_alone() {
     assert!(has_plugins(&inventory));
 }
 
+/// What Sealock sets on every node whatever was there is told, and is no obstacle.
+#[test]
+fn what_becomes_something_else_is_told_once_with_its_hosts() {
+    let told: Vec<String> = changes(&Cluster::well().running().unwrap()).iter().map(ToString::to_string).collect();
+    let runc = "plugins.io.containerd.cri.v1.runtime.containerd.runtimes.runc.options.BinaryName";
+    assert_eq!(told, [format!("containerd's {runc} is \"\", and becomes \"/usr/local/sbin/runc\" (cp1, w1)")]);
+}
+
+/// Limits that somebody gave a unit hold on, and come before the unit is started anew.
+#[test]
+fn limits_of_units_of_others_hold_on() {
+    let told = Cluster::well().running().unwrap();
+    let kept = kept_of(&told, &cluster(&spec()).hosts()[1]);
+    assert_eq!(kept.keys().collect::<Vec<_>>(), ["containerd.service"]);
+    assert!(kept["containerd.service"].ends_with("[Service]\nLimitNOFILE=65536\n"));
+    let plan = adoption(&spec(), &hosts()).unwrap();
+    let steps = &plan.task("w1/adopt").unwrap().steps;
+    let at = |id: &str| steps.iter().position(|step| step.id == id).unwrap();
+    assert_eq!(at("containerd/kept") + 1, at("containerd/unit"));
+}
+
+/// Hosts that were not claimed stay what they are; those of no adoption are refused.
+#[test]
+fn a_cluster_that_is_half_taken_over_is_given_back() {
+    let (cluster, release, registry) = (cluster(&spec()), release(), registry());
+    let open = adoption(&spec(), &hosts()).unwrap();
+    let mut half = hosts();
+    half.hosts.get_mut("cp1").unwrap().facts.kubernetes = joined("plant-7");
+    let reset = |inventory: &Inventory, open: Option<&Plan>| plan_reset(&cluster, &release, &registry, inventory, open);
+    assert_eq!(reset(&half, None).unwrap_err().code(), Some(Code::Foreign));
+    let plan = reset(&half, Some(&open)).unwrap();
+    assert_eq!(plan.tasks.iter().map(|task| task.id.as_str()).collect::<Vec<_>>(), ["w1/reset", "cp1/reset"]);
+    reset(&hosts(), Some(&open)).unwrap();
+    // Another machine has come in its place.
+    half.hosts.get_mut("w1").unwrap().facts.machine_id = "0".repeat(32);
+    assert_eq!(reset(&half, Some(&open)).unwrap_err().code(), Some(Code::Foreign));
+}
+
 /// What the cluster says of itself is a spec that nothing is in the way of.
 #[test]
 fn a_draft_is_what_the_cluster_is() {
-    let running =
-        |containerd: String| Cluster { host: HostTold { containerd, ..Cluster::well().host }, ..Cluster::well() };
-    let here =
-        running(DUMPED.replace("SystemdCgroup = true", "SystemdCgroup = false").replace("/run/containerd", "/run/ctr"));
-    let told = here.running().unwrap();
+    let dumped =
+        dumped().replace("SystemdCgroup = true", "SystemdCgroup = false").replace("/run/containerd", "/run/ctr");
+    let more = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.kata]\nruntime_type = 'kata'\n\
+        [plugins.'io.containerd.cri.v1.images'.registry.configs.harbor.auth]\npassword = 'hidden'\n";
+    let host = HostTold { containerd: dumped + more, ..Cluster::well().host };
+    let told = Cluster { host, ..Cluster::well() }.running().unwrap();
     let ssh = cluster(ONE_AND_ONE).hosts()[1].ssh.clone();
     let reached = nodes_of(&told).into_iter().map(|(name, _)| (name, ssh.clone())).collect();
     let text = draft(&told, ("plant-7", "plant-7"), &reached).unwrap();
     insta::assert_snapshot!("draft", text);
     // Its hosts' labels are not the spec's to say, and its containerd is compared in its own test.
-    let well = running(DUMPED.into()).running().unwrap();
+    let well = Cluster::well().running().unwrap();
     let text = draft(&well, ("plant-7", "plant-7"), &reached).unwrap();
     assert_eq!(in_the_way(|cluster| cluster.spec = text), "");
 }

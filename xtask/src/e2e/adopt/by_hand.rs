@@ -50,15 +50,8 @@ const NODES: &[(&str, &str, &str)] = &[
 
 /// A control plane, a worker, and an application.
 pub(super) fn make(desk: &Desk) -> Result<()> {
-    for node in ["cp1", "w1"] {
-        software(desk, node)?;
-        network(desk, node)?;
-        let start = "systemctl daemon-reload && systemctl enable --now containerd && systemctl enable kubelet";
-        sh(desk, node, start)?;
-    }
-    desk.carry(&desk.written("by-hand/kubeadm.yaml"), "cp1", "/root/kubeadm.yaml")?;
-    sh(desk, "cp1", "kubeadm init --config /root/kubeadm.yaml")?;
-    join(desk)?;
+    machines(desk)?;
+    cluster(desk)?;
     for name in ["namespace.yaml", "web.yaml"] {
         desk.carry(&desk.written("manifests").join(name), "cp1", &format!("/root/{name}"))?;
         story::text(&mut desk.kubectl(&["apply", "-f", &format!("/root/{name}")]))?;
@@ -68,6 +61,23 @@ pub(super) fn make(desk: &Desk) -> Result<()> {
         story::text(&mut desk.kubectl(&wait))?;
     }
     Ok(())
+}
+
+fn machines(desk: &Desk) -> Result<()> {
+    for node in ["cp1", "w1"] {
+        software(desk, node)?;
+        network(desk, node)?;
+        let start = "systemctl daemon-reload && systemctl enable --now containerd && systemctl enable kubelet";
+        sh(desk, node, start)?;
+    }
+    Ok(())
+}
+
+/// A control plane and a worker on machines that have all that kubeadm needs.
+pub(super) fn cluster(desk: &Desk) -> Result<()> {
+    desk.carry(&desk.written("by-hand/kubeadm.yaml"), "cp1", "/root/kubeadm.yaml")?;
+    sh(desk, "cp1", "kubeadm init --config /root/kubeadm.yaml")?;
+    join(desk)
 }
 
 /// Everything that kubeadm needs on a machine, in the usual places.
@@ -111,6 +121,27 @@ fn join(desk: &Desk) -> Result<()> {
     let text = text.replace("TOKEN", after("--token")?).replace("CA-HASH", after("--discovery-token-ca-cert-hash")?);
     fs::write(desk.lab.root_of("w1").join("root/join.yaml"), text)?;
     sh(desk, "w1", "kubeadm join --config /root/join.yaml").map(drop)
+}
+
+/// What somebody wrote once into a configuration, and a unit, and forgot: containerd is started anew with it. The file is touched afterwards.
+pub(super) fn forgotten(desk: &Desk, node: &str) -> Result<()> {
+    let lines = r"printf '\n[plugins.\047io.containerd.nri.v1.nri\047]\ndisable = true\n' >> /etc/containerd/config.toml
+sed -i 's/^LimitNOFILE/Environment=TOKEN=hidden\n&/' /etc/systemd/system/containerd.service
+systemctl daemon-reload && systemctl restart containerd && touch -d '+1 minute' /etc/containerd/config.toml";
+    sh(desk, node, lines).map(drop)
+}
+
+/// As it was.
+pub(super) fn put_right(desk: &Desk, node: &str) -> Result<()> {
+    for (name, place) in FILES {
+        desk.carry(&desk.written("by-hand").join(name), node, place)?;
+    }
+    sh(
+        desk,
+        node,
+        "touch -d '-1 minute' /etc/containerd/config.toml && systemctl daemon-reload && systemctl restart containerd",
+    )
+    .map(drop)
 }
 
 /// SHA-256 of what somebody put in the places that Sealock takes.

@@ -29,12 +29,14 @@ const CASES: &[Case] = &[
     Case { name: "adopt: the cluster says what it is", run: drafted },
     Case { name: "adopt: apply is not the way", run: apply_is_not_the_way },
     Case { name: "adopt: a wrong network is named, and nothing is changed", run: wrong_network },
+    Case { name: "adopt: what is in force and would be lost is named", run: in_force },
     Case { name: "adopt: shown, and nothing done", run: shown },
-    Case { name: "adopt: killed in the middle, and finished", run: taken_over },
+    Case { name: "adopt: killed in the middle, everything down, and finished", run: taken_over },
     Case { name: "adopt: a cluster like any other", run: like_any_other },
     Case { name: "adopt: what stood there is aside", run: kept_aside },
     Case { name: "adopt: a further worker", run: further_worker },
     Case { name: "adopt: reset gives back what stood there", run: given_back },
+    Case { name: "adopt: a cluster that is half taken over is given back", run: half_given_back },
 ];
 
 const ADOPTED: [&str; 2] = ["cp1", "w1"];
@@ -100,6 +102,23 @@ fn wrong_network(desk: &Desk) -> Result<()> {
     same("the refused adoption", &before, &traces(desk)?)
 }
 
+/// Nothing that somebody configured becomes something else unseen. What a variable is stays where it is.
+fn in_force(desk: &Desk) -> Result<()> {
+    by_hand::forgotten(desk, "w1")?;
+    write_spec(desk, "other.yaml", &[("failCgroupV1: false", "failCgroupV1: false\n      maxPods: 250")])?;
+    let other = [&ADOPT[..], &["-f", "other.yaml"]].concat();
+    let said = [
+        "w1: containerd's configuration is written after its start (/etc/containerd/config.toml)",
+        "w1: containerd's plugins.io.containerd.nri.v1.nri.disable is true, and Sealock would write false",
+        "w1: Environment of containerd.service is TOKEN, and only its unit says so",
+        "cluster: spec.overrides.kubelet.maxPods is not set, and the spec says 250",
+        "cp1: spec.overrides.kubelet.maxPods is not set, and the spec says 250",
+    ];
+    let text = expect(&mut desk.station(&other), 3, &said)?;
+    ensure!(!text.contains("hidden"), "a value of the environment was told: {text}");
+    by_hand::put_right(desk, "w1")
+}
+
 fn shown(desk: &Desk) -> Result<()> {
     let before = traces(desk)?;
     let said = [
@@ -115,35 +134,53 @@ fn shown(desk: &Desk) -> Result<()> {
 
 fn taken_over(desk: &Desk) -> Result<()> {
     let (before, begun) = (containers(desk)?, Instant::now());
-    killed_at_the_worker(desk)?;
+    killed_when_claimed(desk, "w1")?;
+    same("taking over", &before, &containers(desk)?)?;
     let unfinished = ["taking the cluster over was begun and is not finished", "sealock cluster adopt"];
-    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 1, &unfinished)?;
+    for command in ["apply", "rescue", "upgrade"] {
+        expect(&mut desk.station(&["cluster", command, "--yes"]), 1, &unfinished)?;
+    }
+    // Nobody answers for the cluster, and no node for itself.
+    on_node(desk, "w1", "systemctl stop kubelet containerd")?;
+    on_node(desk, "cp1", "systemctl stop kubelet containerd && kill -KILL $(pidof kube-apiserver)")?;
     expect(&mut desk.station(&ADOPT), 0, &["cluster plant-7 is Sealock's"])?;
     println!("      two nodes in {:.0} s", begun.elapsed().as_secs_f64());
-    same("taking over", &before, &containers(desk)?)?;
+    // Without an API server its clients end, too: they are the control plane's own.
+    let of_applications = |all: BTreeMap<String, String>| {
+        let planes = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+        all.into_iter().filter(|(pod, _)| !planes.iter().any(|plane| pod.contains(plane))).collect()
+    };
+    same("going on", &of_applications(before), &of_applications(containers(desk)?))?;
     answers(desk)
 }
 
-/// Ended when the control plane is through, and the worker has begun.
-fn killed_at_the_worker(desk: &Desk) -> Result<()> {
+/// Ended when `node` is claimed; what was begun there goes on to its end.
+fn killed_when_claimed(desk: &Desk, node: &str) -> Result<()> {
     let log = fs::File::create(desk.outside.join("adopt.log"))?;
     let mut child = desk.station(&ADOPT).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
     let deadline = Instant::now() + Duration::from_secs(600);
+    let said = || fs::read_to_string(desk.outside.join("adopt.log"));
     let claim = ["test", "-e", "/var/lib/sealock/node/claim.json"];
-    while !story::output(&mut desk.lab.exec("w1", &claim))?.status.success() {
+    while !story::output(&mut desk.lab.exec(node, &claim))?.status.success() {
         if let Some(status) = child.try_wait()? {
-            bail!(
-                "it ended with {status} before it came to the worker:\n{}",
-                fs::read_to_string(desk.outside.join("adopt.log"))?
-            );
+            bail!("it ended with {status} before it came to {node}:\n{}", said()?);
         }
-        ensure!(Instant::now() < deadline, "after 600 s it has not come to the worker");
+        ensure!(Instant::now() < deadline, "after 600 s it has not come to {node}");
         std::thread::park_timeout(Duration::from_millis(100));
     }
     let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -KILL $p; done", ADOPT.join(" "));
     story::text(&mut desk.lab.exec("station", &["sh", "-c", &kill]))?;
     ensure!(!child.wait()?.success(), "it was through before it was killed");
+    let steps = "systemctl list-units --no-legend --plain --state=active,activating 'sealock-*'";
+    while !on_node(desk, node, steps)?.trim().is_empty() {
+        ensure!(Instant::now() < deadline, "after 600 s {node} has not ended what it was told to do");
+        std::thread::park_timeout(Duration::from_millis(200));
+    }
     Ok(())
+}
+
+fn on_node(desk: &Desk, node: &str, line: &str) -> Result<String> {
+    story::text(&mut desk.lab.exec(node, &["sh", "-c", line]))
 }
 
 fn like_any_other(desk: &Desk) -> Result<()> {
@@ -161,7 +198,9 @@ fn like_any_other(desk: &Desk) -> Result<()> {
 /// What nodes use is the release's, and what they used is not lost.
 fn kept_aside(desk: &Desk) -> Result<()> {
     for node in ADOPTED {
-        let on_node = |line: &str| story::text(&mut desk.lab.exec(node, &["sh", "-c", line]));
+        let on_node = |line: &str| on_node(desk, node, line);
+        let limit = on_node("systemctl show --property=LimitNOFILE --value containerd")?;
+        ensure!(limit.trim() == "65536", "containerd of {node} may open {limit} files");
         let links = on_node("readlink /usr/bin/kubelet /usr/local/bin/containerd /usr/local/sbin/runc")?;
         ensure!(links.lines().count() == 3 && links.lines().all(|link| link.starts_with("/opt/sealock/")), "{links}");
         let runs = on_node(
@@ -199,12 +238,46 @@ fn further_worker(desk: &Desk) -> Result<()> {
 /// The cluster ends, and the machines have again what somebody put there by hand.
 fn given_back(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&["cluster", "reset", "--yes"]), 0, &[])?;
-    for node in ADOPTED {
-        for (path, digest) in by_hand::digests(desk)? {
-            let found = story::text(&mut desk.lab.exec(node, &["sha256sum", &path]))?;
-            ensure!(found.starts_with(&digest), "{path} of {node} is not what it was");
-        }
+    ADOPTED.iter().try_for_each(|node| is_as_before(desk, node))
+}
+
+/// Programs, files and units are what they were, and nothing of the cluster is left.
+fn is_as_before(desk: &Desk, node: &str) -> Result<()> {
+    for (path, digest) in by_hand::digests(desk)? {
+        let found = story::text(&mut desk.lab.exec(node, &["sha256sum", &path]))?;
+        ensure!(found.starts_with(&digest), "{path} of {node} is not what it was");
     }
+    let units = on_node(desk, node, "systemctl is-enabled containerd kubelet; systemctl is-active containerd")?;
+    ensure!(units.split_whitespace().eq(["enabled", "enabled", "active"]), "units of {node}: {units}");
+    let left = "ls -d /etc/kubernetes /var/lib/kubelet /var/lib/etcd /var/lib/cni /var/log/pods /opt/sealock /var/lib/sealock/snapshots \
+        /etc/systemd/system/containerd.service.d 2>/dev/null || true";
+    let left = on_node(desk, node, left)?;
+    ensure!(left.is_empty(), "{node} has still {left}");
+    let runs = on_node(desk, node, "ctr --namespace k8s.io containers ls -q")?;
+    ensure!(runs.is_empty(), "containers of {node}: {runs}");
+    Ok(())
+}
+
+/// With what was given back a cluster is made again, and left in the middle of being taken over.
+fn half_given_back(desk: &Desk) -> Result<()> {
+    by_hand::cluster(desk)?;
+    story::text(&mut desk.kubectl(&["wait", "nodes", "--all", "--for=condition=Ready", "--timeout=240s"]))?;
+    write_spec(desk, "cluster.yaml", &[])?;
+    killed_when_claimed(desk, "cp1")?;
+    on_node(desk, "cp1", "systemctl stop kubelet && kill -KILL $(pidof kube-apiserver)")?;
+    expect(&mut desk.station(&["cluster", "adopt", "--dry-run"]), 0, &["Plan to take over cluster plant-7"])?;
+    let of_worker = "systemctl is-active kubelet containerd; sha256sum /usr/bin/kubelet /etc/containerd/config.toml \
+        /etc/kubernetes/kubelet.conf /etc/kubernetes/pki/ca.crt; find /var/lib/sealock /opt/sealock \\( -name claim.json -o -name sealock \\) -type f 2>/dev/null || true";
+    let before = on_node(desk, "w1", of_worker)?;
+    expect(&mut desk.station(&["cluster", "reset", "--yes"]), 0, &["w1: claimed for nobody, and left as they are"])?;
+    is_as_before(desk, "cp1")?;
+    let after = on_node(desk, "w1", of_worker)?;
+    ensure!(
+        after.starts_with("active\nactive\n") && !after.contains("/opt/sealock"),
+        "w1 has changed: {before}\n{after}"
+    );
+    let files = |text: &str| text.lines().filter(|line| line.len() > 64).map(str::to_owned).collect::<Vec<_>>();
+    ensure!(files(&before) == files(&after), "w1 has changed: {before}\n{after}");
     Ok(())
 }
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sealock_cluster::operator::Planned;
+use sealock_cluster::adoption::Change;
+use sealock_cluster::operator::{Adoption, Planned};
 use sealock_trust::Digest;
 use serde::Serialize;
 
@@ -45,6 +46,8 @@ struct Outcome {
     plan: Option<Digest>,
     /// Steps that changed something.
     changed: usize,
+    /// What becomes something else.
+    changes: Vec<Change>,
     /// Images of pods that the release does not have.
     lacking: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,11 +61,15 @@ pub fn run(args: &AdoptArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let adoption = context.runtime()?.block_on(target.operator().plan_adoption(&target.cluster))?;
     let cluster = target.cluster.name().to_string();
-    let mut outcome = Outcome { cluster, plan: None, changed: 0, lacking: adoption.lacking, kubeconfig: None };
-    let Some(planned) = &adoption.next else {
+    let Adoption { next, changes, lacking } = adoption;
+    let mut outcome = Outcome { cluster, plan: None, changed: 0, changes, lacking, kubeconfig: None };
+    let Some(planned) = &next else {
         let text = format!("nothing to do: cluster {} is Sealock's already", outcome.cluster);
         return context.ui.result(&outcome, text);
     };
+    for change in &outcome.changes {
+        context.ui.warn(change.to_string());
+    }
     if let Some(lacking) = told(&outcome.lacking) {
         context.ui.warn(lacking);
     }
