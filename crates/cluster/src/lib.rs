@@ -2,6 +2,7 @@
 //!
 //! Planning is pure ([`plan`]); only [`execute`], [`etcd`], [`nodes`], [`apps`] and [`backup::take`] talk to anything, and only they are async.
 
+pub mod adoption;
 pub mod ansible;
 pub mod apps;
 pub mod backup;

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use sealock_node::facts::Kubernetes;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
+mod adoption;
 mod authorities;
 mod backup;
 mod components;
@@ -30,6 +32,7 @@ mod renewal;
 mod status;
 mod upgrade;
 
+pub use adoption::{Adoption, look_at_running};
 pub use authorities::Readers;
 pub use backup::{BackedUp, BackupOrder};
 pub use components::Components;
@@ -40,7 +43,7 @@ pub use status::{HostStatus, NodeStatus, Status};
 pub use upgrade::Upgrade;
 
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
 use crate::machine::registry_of;
 use crate::plan::{self, Assessment, Behind, Plan, PlanError, Purpose};
@@ -93,6 +96,13 @@ impl Planned {
     pub fn is_done(&self) -> bool {
         self.assessment.all_done(&self.plan)
     }
+
+    /// Hosts with a Kubernetes that is claimed for nobody: of a cluster that was not taken over to the end, or given back already.
+    pub fn unclaimed(&self) -> Vec<&str> {
+        let foreign = |observation: &Observation| matches!(observation.facts.kubernetes, Kubernetes::Foreign { .. });
+        let hosts = self.inventory.hosts.iter().filter(|(_, observation)| foreign(observation));
+        hosts.map(|(host, _)| host.as_str()).collect()
+    }
 }
 
 /// What carrying out a plan came to.
@@ -140,7 +150,10 @@ impl Operator<'_> {
     pub async fn plan_reset(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
-        let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory)?;
+        let plans = self.open_plans()?;
+        // A host that was taken over has a Kubernetes of others once it is given back, and before it is claimed.
+        let begun = plans.iter().find(|plan| matches!(plan.purpose, Purpose::Adopt | Purpose::Reset));
+        let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory, begun)?;
         self.assess(plan, inventory, false, connections).await
     }
 
@@ -219,7 +232,7 @@ impl Operator<'_> {
             self.forget_backups(planned).await?;
         }
         match plan.purpose {
-            Purpose::Apply | Purpose::Upgrade | Purpose::Components | Purpose::Restore => {
+            Purpose::Apply | Purpose::Adopt | Purpose::Upgrade | Purpose::Components | Purpose::Restore => {
                 self.leave_mirror(&planned.connections).await?;
                 // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;

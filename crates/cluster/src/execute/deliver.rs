@@ -120,6 +120,15 @@ rmdir /opt/sealock 2>/dev/null || true"#;
     connection.script(script, &[], b"").await.map(|_| ())
 }
 
+/// The same, on a host that nobody has claimed: on others the binary belongs to what runs there.
+pub(crate) async fn take_back_unclaimed(connection: &Connection) -> Result<(), ExecuteError> {
+    let claimed = "test -e /var/lib/sealock/node/claim.json && echo claimed || true";
+    match connection.script(claimed, &[], b"").await?.trim_ascii() {
+        b"" => take_back(connection).await,
+        _ => Ok(()),
+    }
+}
+
 /// Puts what the site signed of its trust state where [`sealock_node::facts`] finds it.
 pub(crate) async fn leave_mirror(connection: &Connection, mirror: &[u8]) -> Result<(), ExecuteError> {
     let words = [sealock_node::facts::TRUST_MIRROR, &mirror.len().to_string()];

@@ -195,6 +195,8 @@ pub fn prepare(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, Ma
         images: intent.images,
         overrides: intent.overrides,
         running: is_joined(facts).then_some(&facts.components),
+        others: &facts.foreign,
+        takes_over: None,
     };
     let steps = prepare::alone(&wanted)?;
     let release = ReleaseId { number: intent.release.release.number, digest: intent.release.digest.clone() };

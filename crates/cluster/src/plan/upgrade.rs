@@ -21,9 +21,6 @@ use crate::spec::Host;
 
 /// How long an add-on may take to run everywhere.
 const ROLL_OUT_SECONDS: u32 = 600;
-/// By these files kubelet is what it is: it is started anew where one of them changes.
-const KUBELET_READS: [&str; 3] =
-    ["/usr/bin/kubelet", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
 /// The plan that brings the hosts of `inventory` from what they are to the version of the spec in `intent`: the next one on their
 /// way.
@@ -121,7 +118,7 @@ impl Upgrade<'_> {
         for program in programs_of(host).iter().filter(|program| **program != Program::Kubeadm) {
             steps.push(wanted.program(*program)?);
         }
-        let restart_on = KUBELET_READS.map(ToOwned::to_owned).to_vec();
+        let restart_on = prepare::KUBELET_READS.map(ToOwned::to_owned).to_vec();
         steps.push(Step::new("kubelet/unit", Unit { running: true, restart_on, ..prepare::kubelet() }));
         Ok(steps)
     }

@@ -26,6 +26,7 @@ mod kinds;
 mod kubeadm;
 mod kubelet_certificate;
 mod node_ready;
+mod ran_before;
 mod renewal;
 mod reset;
 mod restarted;
@@ -51,10 +52,11 @@ pub use kubeadm::{
 };
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
+pub use ran_before::RanBefore;
 pub use restarted::Restarted;
 pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
-pub use upgrade::{Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
+pub use upgrade::{BEFORE_ADOPTION, Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
 
 /// One repeatable action on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,6 +141,8 @@ step_kinds! {
     Images: Reversible,
     /// One phase of `kubeadm init`, `join` or `upgrade`.
     KubeadmPhase: Compensable,
+    /// The phases of kubeadm that ran before Sealock came.
+    RanBefore: Reversible,
     /// The pod network that comes built in.
     RoutedNetwork: Reversible,
     /// Waits until a node is Ready; runs on a control plane host.
