@@ -13,6 +13,7 @@ mod machines;
 mod own_etcd;
 mod rescue;
 mod restore;
+mod rollback;
 mod station_lost;
 mod stolen_key;
 mod three_control_planes;

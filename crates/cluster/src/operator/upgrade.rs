@@ -90,6 +90,10 @@ impl Operator<'_> {
         let toolbox = self.toolbox();
         let images = tools::kubernetes_images(&toolbox, cluster)?;
         let all = cluster.hosts().iter().map(|host| host.name.to_string()).collect();
+        draining.since = self.kept_under(open)?;
+        if let Some(open) = open {
+            draining.away = self.away(cluster, open).await;
+        }
         draining.cordoned = self.check_drains(cluster, &all, &draining, open).await?;
         let (ground, speaker) = (self.ground(images)?, open.map_or("", |open| &open.speaker));
         Ok(plan::plan_upgrade(&ground.intent(cluster, speaker), &draining, inventory)?)
@@ -138,9 +142,15 @@ fn architecture(inventory: &Inventory) -> &str {
 
 /// Whether `node` took no new pods before the upgrade in `open`, which does not let them come at its end then; nothing where that upgrade
 /// does not empty it.
-fn took_none(open: &Plan, node: &str) -> Option<bool> {
+pub(super) fn took_none(open: &Plan, node: &str) -> Option<bool> {
     let steps = || open.tasks.iter().flat_map(|task| &task.steps).map(|step| &step.action);
     let is_emptied = steps().any(|step| matches!(step, StepKind::Drained(step) if step.node == node));
     let returns = steps().any(|step| matches!(step, StepKind::Uncordoned(step) if step.node == node));
     is_emptied.then_some(!returns)
+}
+
+/// Whether `open` lets new pods come to `node` at its end.
+pub(super) fn returns(open: &Plan, node: &str) -> bool {
+    let mut steps = open.tasks.iter().flat_map(|task| &task.steps);
+    steps.any(|step| matches!(&step.action, StepKind::Uncordoned(step) if step.node == node))
 }

@@ -11,5 +11,6 @@ mod plan;
 mod rescue;
 mod restore;
 mod revoked;
+mod rollback;
 mod spec;
 mod upgrade;

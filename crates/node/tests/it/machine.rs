@@ -140,7 +140,7 @@ impl Machine {
                 services.active.remove(*unit);
                 services.enabled.remove(*unit);
             }
-            ["cat", _] | ["daemon-reload" | "reset-failed"] => {}
+            ["cat", _] | ["daemon-reload"] | ["reset-failed", ..] => {}
             _ => return failed("no such unit"),
         }
         Output::default()

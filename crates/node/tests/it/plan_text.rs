@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sealock_node::step::{
     Artifact, BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdFromBackup,
-    EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images, KernelModule, KubeadmCommand, KubeadmPhase,
-    KubeletRegistered, Mode, NodeReady, Packing, Peer, Reset, RolledOut, RoutedNetwork, RunAs, ServicesAnswer,
-    StaleNodes, Sysctl, Uncordoned, Unit, Workload,
+    EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase,
+    KubeletRegistered, Mode, NodeReady, ObjectsBack, ObjectsKept, Packing, Peer, Reset, RolledOut, RoutedNetwork,
+    RunAs, ServicesAnswer, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -74,6 +74,10 @@ fn every_kind() -> Vec<Step> {
             timeout_seconds: 300,
         }
         .into(),
+        Kept { since: "v1.36.3 of release 1".into() }.into(),
+        ObjectsKept { since: "v1.36.3 of release 1".into() }.into(),
+        TakenBack { since: "v1.36.3 of release 1".into() }.into(),
+        ObjectsBack { since: "v1.36.3 of release 1".into() }.into(),
         EtcdSnapshot {
             program: "/opt/sealock/sealock/0.1.0/sealock".into(),
             before: "v1.37.2".into(),

@@ -1,0 +1,216 @@
+//! A node that an upgrade has changed becomes again what was kept of it.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::kept::{self, KeptFile, Record};
+use super::manifests::await_api;
+use crate::changes::Changes;
+use crate::context::Context;
+use crate::error::StepError;
+use crate::host::{self, Alteration, Command, Host, HostError};
+use crate::step::kubeadm::MARKS;
+use crate::step::{Act, Mode, Probe, component_is_intact, containers, unit};
+use crate::wait;
+
+const CONTAINERD: &str = "containerd.service";
+const KUBELET: &str = "kubelet.service";
+/// By these containerd is what it is: it is started anew where one of them was put back.
+const CONTAINERD_READS: [&str; 3] =
+    ["/usr/local/bin/containerd", "/etc/containerd/config.toml", "/etc/systemd/system/containerd.service"];
+const MANIFESTS: &str = "/etc/kubernetes/manifests/";
+const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+/// How long kubelet has to stay the same process to count as one that runs.
+const STEADY: Duration = Duration::from_secs(5);
+const STARTS: Duration = Duration::from_secs(60);
+const PODS: Duration = Duration::from_secs(300);
+const BETWEEN: Duration = Duration::from_millis(500);
+
+/// Makes the node what was kept of it before an upgrade changed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TakenBack {
+    /// The name under which it was kept: nothing else is put back.
+    pub since: String,
+}
+
+impl fmt::Display for TakenBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "put back programs, units, settings and static pods of before ({})", self.since)
+    }
+}
+
+impl Act for TakenBack {
+    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        Ok(match Record::load(host)? {
+            Some(record) if record.since == self.since => Probe::not_done("an upgrade was begun here"),
+            _ => Probe::Done,
+        })
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        take_back(host, context, &self.since)
+    }
+
+    /// What leads to the newer version again is an upgrade.
+    fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Puts back what was kept under the name `since`. Cut off anywhere, the same again goes on: what was kept is forgotten last.
+pub(super) fn take_back(host: &dyn Host, context: &Context<'_>, since: &str) -> Result<(), StepError> {
+    let Some(record) = Record::load(host)?.filter(|record| record.since == since) else { return Ok(()) };
+    check_programs(host, &record)?;
+    // First, so that an upgrade that is begun again in between does all of its phases anew.
+    put_back_marks(host, &record)?;
+    let mut changed = put_back_links(host, &record)?;
+    changed.extend(put_back_files(host, &record)?);
+    start(host, context, &changed)?;
+    await_static_pods(host, context, &record)?;
+    Ok(host.alter(Alteration::RemoveFile { path: &kept::path() })?)
+}
+
+/// Nothing runs again whose digest does not hold.
+fn check_programs(host: &dyn Host, record: &Record) -> Result<(), StepError> {
+    for target in record.links.values() {
+        if !component_is_intact(host, target)? {
+            let because = format!("{target} is missing or damaged: there is no program of before to go back to");
+            return Err(StepError::Unknown { because });
+        }
+    }
+    Ok(())
+}
+
+fn put_back_marks(host: &dyn Host, record: &Record) -> Result<(), StepError> {
+    for name in host.list(MARKS)?.iter().filter(|name| !record.marks.contains_key(*name)) {
+        host.alter(Alteration::RemoveFile { path: &format!("{MARKS}/{name}") })?;
+    }
+    for (name, mark) in &record.marks {
+        let path = format!("{MARKS}/{name}");
+        if host::read_text(host, &path)?.as_ref() != Some(mark) {
+            host::write(host, &path, Mode::FILE, mark.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn put_back_links<'a>(host: &dyn Host, record: &'a Record) -> Result<Vec<&'a str>, StepError> {
+    let mut changed = Vec::new();
+    for (path, target) in &record.links {
+        if host.inspect(path)? != (host::Entry::Link { target: target.clone() }) {
+            host.alter(Alteration::Link { path, target })?;
+            changed.push(path.as_str());
+        }
+    }
+    Ok(changed)
+}
+
+fn put_back_files<'a>(host: &dyn Host, record: &'a Record) -> Result<Vec<&'a str>, StepError> {
+    let mut changed = Vec::new();
+    for (path, kept) in &record.files {
+        let found = host::read_text(host, path)?;
+        if found.as_ref() != kept.as_ref().map(|kept| &kept.content) {
+            put_back_file(host, path, kept.as_ref())?;
+            changed.push(path.as_str());
+        }
+    }
+    Ok(changed)
+}
+
+fn put_back_file(host: &dyn Host, path: &str, kept: Option<&KeptFile>) -> Result<(), StepError> {
+    let Some(KeptFile { mode, content }) = kept else {
+        return Ok(host.alter(Alteration::RemoveFile { path })?);
+    };
+    let mut changes = Changes::load(host)?;
+    // What Sealock wrote, it has to know for its own again.
+    let digest = sealock_trust::Digest::sha256(content.as_bytes());
+    if changes.wrote(path, &digest) {
+        changes.before_file(host, path, &digest)?;
+    }
+    Ok(host::write(host, path, *mode, content.as_bytes())?)
+}
+
+/// kubelet is started anew in any case: whatever it was, it may have given up.
+fn start(host: &dyn Host, context: &Context<'_>, changed: &[&str]) -> Result<(), StepError> {
+    Command::new("systemctl", ["daemon-reload"]).must(host)?;
+    let is_another = changed.iter().any(|path| CONTAINERD_READS.contains(path));
+    if is_another || !unit::is_active(host, CONTAINERD)? {
+        (context.progress)("starting containerd of before");
+        unit::start_after_failures(host, CONTAINERD)?;
+    }
+    (context.progress)("starting kubelet of before");
+    unit::start_after_failures(host, KUBELET)?;
+    let mut same: Option<(String, Instant)> = None;
+    let runs = wait::until(STARTS, BETWEEN, || {
+        let process = process_of(host, KUBELET)?;
+        let since = match (&process, &same) {
+            (Some(process), Some((before, since))) if before == process => *since,
+            _ => Instant::now(),
+        };
+        same = process.map(|process| (process, since));
+        Ok::<_, StepError>((same.is_some() && since.elapsed() >= STEADY).then_some(()))
+    })?;
+    let late = || StepError::Late {
+        what: "kubelet of before does not stay up".into(),
+        seconds: STARTS.as_secs(),
+        state: "`journalctl -u kubelet` on this host says why".into(),
+    };
+    runs.ok_or_else(late)
+}
+
+/// The unit's main process, while systemd calls it active.
+fn process_of(host: &dyn Host, name: &str) -> Result<Option<String>, HostError> {
+    let shown = Command::new("systemctl", ["show", "--property=ActiveState,MainPID", "--", name]).must(host)?;
+    let is_active = shown.lines().any(|line| line == "ActiveState=active");
+    let process = shown.lines().find(|line| line.starts_with("MainPID=")).unwrap_or_default();
+    Ok(is_active.then(|| process.to_owned()))
+}
+
+/// Waits until each static pod runs the image that its manifest names, and the API server serves.
+fn await_static_pods(host: &dyn Host, context: &Context<'_>, record: &Record) -> Result<(), StepError> {
+    let manifests = record.files.iter().filter_map(|(path, kept)| {
+        let name = path.strip_prefix(MANIFESTS)?.strip_suffix(".yaml")?;
+        Some((name, image_in(&kept.as_ref()?.content)?))
+    });
+    for (name, image) in manifests {
+        (context.progress)(&format!("waiting for {image}"));
+        let runs = wait::until(PODS, BETWEEN, || Ok::<_, StepError>(runs(host, name, image)?.then_some(())))?;
+        let state = || "`crictl ps -a` and `journalctl -u kubelet` on this host say why".to_owned();
+        let late =
+            || StepError::Late { what: format!("{image} does not run"), seconds: PODS.as_secs(), state: state() };
+        runs.ok_or_else(late)?;
+    }
+    match record.files.get(API_SERVER) {
+        Some(Some(_)) => await_api(host),
+        _ => Ok(()),
+    }
+}
+
+fn runs(host: &dyn Host, container: &str, image: &str) -> Result<bool, StepError> {
+    for id in containers::running(host, container)? {
+        if containers::image_of(host, &id)?.as_deref() == Some(image) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The image of a manifest as kubeadm writes it: each static pod has one container.
+fn image_in(manifest: &str) -> Option<&str> {
+    manifest.lines().find_map(|line| line.trim_start().strip_prefix("image: "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_of_a_static_pod_is_found_in_its_manifest() {
+        let manifest = "spec:\n  containers:\n  - command:\n    - etcd\n    image: registry.k8s.io/etcd:3.6.8-0\n    imagePullPolicy: IfNotPresent\n";
+        assert_eq!(image_in(manifest), Some("registry.k8s.io/etcd:3.6.8-0"));
+        assert_eq!(image_in("spec: {}"), None);
+    }
+}
