@@ -83,9 +83,13 @@ impl StoreCopy {
         Ok(content)
     }
 
-    /// The blob that `descriptor` describes, judged as it is read.
+    /// The blob that `descriptor` describes, judged as it is read. One that was cut short is refused before anything of it is read.
     pub(crate) fn blob(&self, what: &str, descriptor: &Descriptor) -> Result<BlobReader, PullError> {
-        Ok(BlobReader::new(Box::new(self.open_blob(what, &descriptor.digest)?), descriptor))
+        let blob = self.open_blob(what, &descriptor.digest)?;
+        if blob.size() != descriptor.size {
+            return Err(PullError::Damaged { store: self.folder(), what: what.to_owned() });
+        }
+        Ok(BlobReader::new(Box::new(blob), descriptor))
     }
 
     fn open_blob(&self, what: &str, digest: &Digest) -> Result<sealock_store::Blob, PullError> {

@@ -7,6 +7,7 @@ mod across_the_gap;
 mod ansible;
 pub(crate) mod cases;
 mod components;
+mod etcd_static_pod;
 mod expect;
 mod kept;
 mod machines;
@@ -83,6 +84,7 @@ const SCENARIOS: &[Scenario] = &[
     across_the_gap::SCENARIO,
     three_control_planes::SCENARIO,
     own_etcd::SCENARIO,
+    etcd_static_pod::SCENARIO,
     upgrade::SCENARIO,
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,

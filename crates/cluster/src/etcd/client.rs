@@ -81,6 +81,11 @@ impl Survey {
         self.agreed && self.states.iter().all(MemberState::is_well) && self.membership.learner().is_none()
     }
 
+    /// The minor version that the cluster is going back to, like `3.5.0`.
+    pub fn downgrade(&self) -> Option<&str> {
+        self.states.iter().find_map(|state| state.status.as_ref()?.downgrade.as_deref())
+    }
+
     /// Members in an order in which each may be paused: the leader comes last, so that it is given up once at most.
     pub fn leader_last(&self) -> Vec<&Member> {
         let mut members: Vec<&Member> = self.membership.members.iter().collect();

@@ -123,6 +123,9 @@ pub struct Status {
     pub raft_term: u64,
     /// It has no vote.
     pub learner: bool,
+    /// The minor version that the cluster is going back to, like `3.5.0`; none where it is not, or the member does not say (before 3.6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub downgrade: Option<String>,
 }
 
 /// Whether a member serves.
@@ -193,7 +196,7 @@ impl Connection {
             cluster: MemberId(header.cluster_id),
             member: MemberId(header.member_id),
             revision: header.revision,
-            version: answer.version.chars().filter(|character| !character.is_control()).take(64).collect(),
+            version: plain(&answer.version),
             db_size: answer.db_size,
             db_in_use: answer.db_size_in_use,
             db_quota: answer.db_size_quota,
@@ -202,6 +205,7 @@ impl Connection {
             raft_applied: answer.raft_applied_index,
             raft_term: answer.raft_term,
             learner: answer.is_learner,
+            downgrade: answer.downgrade_info.filter(|info| info.enabled).map(|info| plain(&info.target_version)),
         })
     }
 
@@ -322,6 +326,11 @@ impl Connection {
         self.change("moving the leader", "/etcdserverpb.Maintenance/MoveLeader", request).await
     }
 
+    pub(super) async fn downgrade(&self, action: proto::DowngradeAction, version: &str) -> Result<(), CallError> {
+        let request = proto::DowngradeRequest { action: action.into(), version: version.to_owned() };
+        self.change("the downgrade", "/etcdserverpb.Maintenance/Downgrade", request).await
+    }
+
     pub(super) async fn defragment(&self) -> Result<(), CallError> {
         let path = "/etcdserverpb.Maintenance/Defragment";
         self.unary::<_, proto::HeaderResponse>("defragmenting", path, proto::Empty {}, LONG).await.map(drop)
@@ -405,6 +414,11 @@ impl Connection {
     ) -> Result<proto::ResponseHeader, CallError> {
         header.ok_or_else(|| CallError::malformed(&self.endpoint, call, "the answer has no header"))
     }
+}
+
+/// A version as a member says it, fit to be shown.
+fn plain(version: &str) -> String {
+    version.chars().filter(|character| !character.is_control()).take(64).collect()
 }
 
 /// A snapshot on its way.

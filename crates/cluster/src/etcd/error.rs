@@ -144,6 +144,14 @@ pub enum EtcdError {
     /// A member that is not there.
     #[error("the cluster has no member {0}")]
     NoMember(String),
+    /// A version that the cluster cannot go back to.
+    #[error("the cluster cannot go back to etcd {target}: {problem}")]
+    NoWayBack {
+        /// The minor version, like `3.5`.
+        target: String,
+        /// Why not.
+        problem: String,
+    },
     /// There is no leader to work with.
     #[error("the cluster has no leader")]
     NoLeader,
@@ -244,7 +252,7 @@ impl EtcdError {
         match self {
             Self::Endpoint { .. } => Some(Code::Spec),
             Self::Refused(_) => Some(Code::Quorum),
-            Self::NoMember(_) => Some(Code::Spec),
+            Self::NoMember(_) | Self::NoWayBack { .. } => Some(Code::Spec),
             Self::TwoClusters { .. } | Self::OtherMember { .. } => Some(Code::Foreign),
             Self::Stale(_) => Some(Code::StalePlan),
             Self::Differ { .. } | Self::Rehearsal { .. } => Some(Code::Digest),
@@ -286,6 +294,9 @@ impl EtcdError {
             Self::Snapshot { .. } | Self::NoSnapshot { .. } => "Take it again, from another member or another copy.",
             Self::Rehearsal { .. } => "Nothing was touched. Use another snapshot.",
             Self::NoMember(_) => "`sealock etcd status` lists the members by name and id.",
+            Self::NoWayBack { .. } => {
+                "etcd goes back by one minor version, from 3.6 on. For any other way restore a snapshot of that time: `sealock etcd restore`."
+            }
             Self::Stale(_) => "Run the command again: it plans anew.",
             _ => return None,
         })

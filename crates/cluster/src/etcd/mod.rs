@@ -10,6 +10,7 @@
 mod client;
 mod connection;
 mod connector;
+mod downgrade;
 mod error;
 pub mod machine;
 mod member;
@@ -22,6 +23,7 @@ mod upkeep;
 
 pub use client::{Endpoints, Etcd, MemberState, Survey};
 pub use connection::{Connection, Credentials, Endpoint, Health, KeyCount, Status};
+pub use downgrade::MinorVersion;
 pub use error::{CallError, EtcdError, Outcome};
 pub use member::{Alarm, AlarmKind, Member, MemberId, Membership};
 pub use membership::{CATCH_UP, Lag};

@@ -228,6 +228,32 @@ pub(super) struct StatusResponse {
     pub(super) storage_version: String,
     #[prost(int64, tag = "12")]
     pub(super) db_size_quota: i64,
+    #[prost(message, optional, tag = "13")]
+    pub(super) downgrade_info: Option<DowngradeInfo>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct DowngradeInfo {
+    #[prost(bool, tag = "1")]
+    pub(super) enabled: bool,
+    #[prost(string, tag = "2")]
+    pub(super) target_version: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub(super) enum DowngradeAction {
+    Validate = 0,
+    Enable = 1,
+    Cancel = 2,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct DowngradeRequest {
+    #[prost(enumeration = "DowngradeAction", tag = "1")]
+    pub(super) action: i32,
+    #[prost(string, tag = "2")]
+    pub(super) version: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]

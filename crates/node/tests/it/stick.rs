@@ -91,6 +91,17 @@ fn a_blob_that_is_another_one_is_refused_and_nothing_is_linked() {
 }
 
 #[test]
+fn a_blob_that_was_cut_short_is_refused_as_damage() {
+    let (machine, stick) = (Machine::new(), Stick::new());
+    let (artifact, layer) = stick.artifact(b"a program");
+    fs::write(stick.place(&layer), b"a prog").unwrap();
+    let error = install(&artifact, &machine, &stick.store(), true).unwrap_err();
+    assert_eq!(error.code(), Some(Code::Digest), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(layer.hex()), "{said}");
+}
+
+#[test]
 fn a_manifest_that_is_another_one_is_refused() {
     let (machine, stick) = (Machine::new(), Stick::new());
     let (artifact, _) = stick.artifact(b"a program");

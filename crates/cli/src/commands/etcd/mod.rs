@@ -2,6 +2,7 @@
 
 mod carry_out;
 pub mod defrag;
+pub mod downgrade;
 pub mod info;
 pub mod init;
 pub mod join;
@@ -32,6 +33,7 @@ pub enum EtcdCommand {
     Status(status::StatusArgs),
     Defrag(defrag::DefragArgs),
     MoveLeader(move_leader::MoveLeaderArgs),
+    Downgrade(downgrade::DowngradeArgs),
 }
 
 pub fn run(command: &EtcdCommand, context: &Context) -> Result<()> {
@@ -46,5 +48,6 @@ pub fn run(command: &EtcdCommand, context: &Context) -> Result<()> {
         EtcdCommand::Status(args) => status::run(args, context),
         EtcdCommand::Defrag(args) => defrag::run(args, context),
         EtcdCommand::MoveLeader(args) => move_leader::run(args, context),
+        EtcdCommand::Downgrade(args) => downgrade::run(args, context),
     }
 }

@@ -69,6 +69,9 @@ fn text(outcome: &Outcome) -> String {
     }
     let agreed = if survey.agreed { "" } else { ", as one member remembers it: there is no quorum" };
     let mut text = format!("cluster {}{agreed}\n\n{table}", survey.membership.cluster);
+    if let Some(target) = survey.downgrade() {
+        text.push_str(&format!("\nthe cluster is going back to etcd {target}\n"));
+    }
     if let Some(hashes) = &outcome.hashes {
         text.push_str(&format!(
             "\nall {} members hold the same at revision {}\n",

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use sealock_cluster::etcd::{Alarm, AlarmKind, Etcd, Survey};
+use sealock_cluster::etcd::{Alarm, AlarmKind, Etcd, EtcdError, Survey};
 use sealock_testkit::etcd::{EtcdCluster, programs};
 
 use super::{client, leader, serving};
@@ -73,4 +73,47 @@ async fn all_members_hold_the_same_at_one_revision_and_what_is_written_is_read()
     let verdict = etcd.check_hashes().await.unwrap();
     assert_eq!(verdict.checks.len(), 3);
     assert!(verdict.checks.iter().all(|check| check.hash == verdict.checks[0].hash), "{verdict:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_downgrade_is_begun_for_the_minor_version_before_only_and_ended_again() {
+    let Some(programs) = programs() else { return };
+    let cluster = EtcdCluster::start(&programs, 3);
+    let etcd = client(&cluster, &[1]);
+    let survey = serving(&etcd, 3, 0).await;
+    let mut minor = survey.states[0].status.as_ref().unwrap().version.split('.').skip(1);
+    let minor: u32 = minor.next().unwrap().parse().unwrap();
+    let [before, two_before, same] = [1, 2, 0].map(|back| format!("3.{}", minor - back).parse().unwrap());
+
+    for wrong in [two_before, same] {
+        let error = etcd.downgrade(wrong).await.unwrap_err();
+        assert!(matches!(error, EtcdError::NoWayBack { .. }), "{error:?}");
+    }
+    etcd.may_downgrade(before).await.unwrap();
+    assert_eq!(etcd.survey().await.unwrap().downgrade(), None, "asking changes nothing");
+
+    assert!(etcd.downgrade(before).await.unwrap());
+    assert!(!etcd.downgrade(before).await.unwrap(), "it is under way");
+    let error = etcd.may_downgrade(two_before).await.unwrap_err();
+    assert!(error.to_string().contains("it is going back to 3."), "{error}");
+    let survey = etcd.survey().await.unwrap();
+    assert!(survey.states.iter().all(|state| state.status.as_ref().unwrap().downgrade.is_some()), "{survey:?}");
+
+    assert!(etcd.cancel_downgrade().await.unwrap());
+    assert!(!etcd.cancel_downgrade().await.unwrap(), "there is none any more");
+    assert!(etcd.survey().await.unwrap().is_well());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_downgrade_is_begun_while_a_member_is_down() {
+    let Some(programs) = programs() else { return };
+    let mut cluster = EtcdCluster::start(&programs, 3);
+    let etcd = client(&cluster, &[0]);
+    let survey = serving(&etcd, 3, 0).await;
+    let mut minor = survey.states[0].status.as_ref().unwrap().version.split('.').skip(1);
+    let minor: u32 = minor.next().unwrap().parse().unwrap();
+    cluster.member_mut(2).kill();
+    serving(&etcd, 3, 1).await;
+    let error = etcd.downgrade(format!("3.{}", minor - 1).parse().unwrap()).await.unwrap_err();
+    assert!(matches!(error, EtcdError::Refused(_)), "{error:?}");
 }
