@@ -297,12 +297,12 @@ impl PlanError {
                 "finish it: `sealock cluster upgrade --components`; or take it back: `sealock cluster rollback`".into()
             }
             Self::NothingToTakeBack { .. } => {
-                "two ways are left: forward, to a patch that mends it (`sealock cluster upgrade`; for components `release rollback` and                  `cluster upgrade --components`); or back to a backup from before, which loses all that was written since                  (`sealock cluster reset`, then `sealock cluster restore`)"
+                "two ways are left: forward, to a patch that mends it (`sealock cluster upgrade`; for components `release rollback` and `cluster upgrade --components`); or back to a backup from before, which loses all that was written since (`sealock cluster reset`, then `sealock cluster restore`)"
                     .into()
             }
             Self::NothingKept { .. } => "finish it: `sealock cluster upgrade`".into(),
             Self::EtcdRaised { .. } => {
-                "two ways are left: forward (mend what failed, and `sealock cluster upgrade`); or back to a backup from before, which loses all                  that was written since. etcd's own way, a downgrade of the cluster's version by its API (`etcdctl downgrade`), is not driven                  by Sealock"
+                "two ways are left: forward (mend what failed, and `sealock cluster upgrade`); or back to a backup from before, which loses all that was written since. etcd's own way back, which `sealock etcd downgrade` begins, is not part of a rollback"
                     .into()
             }
             Self::ComponentsAlone { runs, wanted } => format!(
