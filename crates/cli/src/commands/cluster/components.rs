@@ -27,7 +27,7 @@ struct Outcome {
     changed: usize,
 }
 
-pub fn run(target: &Target, cluster: &Cluster, draining: Draining, context: &Context) -> Result<()> {
+pub fn run(target: &Target, cluster: &Cluster, draining: &Draining, context: &Context) -> Result<()> {
     let operator = target.operator();
     let found = context.runtime()?.block_on(operator.plan_components(cluster, draining.clone()))?;
     let release = operator.release.release.number;
@@ -45,7 +45,7 @@ pub fn run(target: &Target, cluster: &Cluster, draining: Draining, context: &Con
     review(planned, "Bring these components?", context)?;
     let started = Instant::now();
     let again = "sealock cluster upgrade --components";
-    let upgrading = Upgrading { target, cluster, draining: &draining, again };
+    let upgrading = Upgrading { target, cluster, draining, again };
     outcome.changed = upgrading.carry_out(planned, context)?.changed;
     let text = match outcome.changed {
         0 => nothing,

@@ -60,7 +60,7 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let written = target.cluster.spec().kubernetes.version;
     let cluster = target.cluster.with_version(args.to.unwrap_or(written));
     if args.components {
-        return components::run(&target, &cluster, draining(args), context);
+        return components::run(&target, &cluster, &draining(args), context);
     }
     let wanted = cluster.spec().kubernetes.version;
     let mut upgrade = plan(&target, &cluster, args, context)?;
