@@ -50,8 +50,9 @@ pub(super) fn all_is_taken_back(desk: &Desk) -> Result<()> {
     expect_versions(desk, &[NEXT, NOW, NOW, NOW])?;
     let watch = Watch::begin(desk, "w1", "application", &application(desk)?)?;
     let outcome = expect(&mut desk.station(&ROLLBACK), 0, &["runs Kubernetes v1.36.3 again, and no upgrade is open"]);
-    println!("      {}", watch.end(desk)?);
+    let seen = watch.end(desk)?;
     outcome?;
+    seen.within(30.0)?;
     expect_versions(desk, &[NOW; 4])?;
     expect_pods_of(desk, "cp1", NOW)?;
     let config =

@@ -51,6 +51,13 @@ impl Watch {
 }
 
 impl Seen {
+    /// Prints what came back; nobody may have waited for longer than `seconds`.
+    pub(super) fn within(&self, seconds: f64) -> Result<()> {
+        println!("      {self}");
+        ensure!(self.longest <= seconds, "{self}, and not {seconds} s");
+        Ok(())
+    }
+
     fn read(name: &'static str, machine: &'static str, lines: &str) -> Result<Self> {
         let mut seen = Self { name, machine, asked: 0, silent: 0, longest: 0.0 };
         let mut last_answer: Option<f64> = None;

@@ -106,6 +106,35 @@ fn a_node_becomes_again_what_it_was() {
     is_as_before(&machine, &before);
 }
 
+const MANIFESTS: &str = "/etc/kubernetes/manifests";
+
+fn static_pods(machine: &Machine, version: &str) {
+    for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
+        machine
+            .put(&format!("{MANIFESTS}/{name}.yaml"), &format!("spec:\n  containers:\n  - name: {name}\n    image: {name}:{version}\n"));
+    }
+}
+
+/// A kubelet that is started anew while it stops etcd and the API server waits for that API server.
+#[test]
+fn static_pods_run_before_kubelet_becomes_another_one() {
+    let machine = node();
+    static_pods(&machine, "v1.36.3");
+    let before = tree(&machine);
+    apply(&kept(), &machine).unwrap();
+    upgrade(&machine);
+    static_pods(&machine, "v1.37.2");
+    machine.calls();
+    apply(&taken_back(), &machine).unwrap();
+    let calls = machine.calls();
+    let first = |what: &str| calls.iter().position(|call| call.contains(what)).unwrap();
+    let (etcd, api) = (first("containers info etcd"), first("containers info kube-apiserver"));
+    let (ready, scheduler) = (first("/readyz"), first("containers info kube-scheduler"));
+    let kubelet = first("restart kubelet.service");
+    assert!(etcd < api && api < ready && ready < scheduler && scheduler < kubelet, "{calls:#?}");
+    is_as_before(&machine, &before);
+}
+
 /// An upgrade that is begun once more finds a node that is something in between.
 #[test]
 fn what_is_kept_is_not_kept_anew() {

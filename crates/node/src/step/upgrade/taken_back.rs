@@ -21,6 +21,8 @@ const KUBELET: &str = "kubelet.service";
 const CONTAINERD_READS: [&str; 3] =
     ["/usr/local/bin/containerd", "/etc/containerd/config.toml", "/etc/systemd/system/containerd.service"];
 const MANIFESTS: &str = "/etc/kubernetes/manifests/";
+/// In the order in which one needs the other.
+const STATIC_PODS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// How long kubelet has to stay the same process to count as one that runs.
 const STEADY: Duration = Duration::from_secs(5);
@@ -66,6 +68,7 @@ pub(super) fn take_back(host: &dyn Host, context: &Context<'_>, since: &str) -> 
     check_programs(host, &record)?;
     // First, so that an upgrade that is begun again in between does all of its phases anew.
     put_back_marks(host, &record)?;
+    put_back_running_pods(host, context, &record)?;
     let mut changed = put_back_links(host, &record)?;
     changed.extend(put_back_files(host, &record)?);
     start(host, context, &changed)?;
@@ -92,6 +95,28 @@ fn put_back_marks(host: &dyn Host, record: &Record) -> Result<(), StepError> {
         let path = format!("{MARKS}/{name}");
         if host::read_text(host, &path)?.as_ref() != Some(mark) {
             host::write(host, &path, Mode::FILE, mark.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+/// One static pod after the other, as kubeadm does it, while kubelet runs: a kubelet that is started anew while it stops them waits for an API
+/// server that waits for etcd, which waits for kubelet. What does not come up so is left to the kubelet of before.
+fn put_back_running_pods(host: &dyn Host, context: &Context<'_>, record: &Record) -> Result<(), StepError> {
+    for name in STATIC_PODS {
+        let path = format!("{MANIFESTS}{name}.yaml");
+        let Some(Some(kept)) = record.files.get(&path) else { continue };
+        if host::read_text(host, &path)?.as_ref() == Some(&kept.content) {
+            continue;
+        }
+        if !unit::is_active(host, KUBELET)? {
+            return Ok(());
+        }
+        put_back_file(host, &path, Some(kept))?;
+        let serves = comes_up(host, context, (name, &kept.content))? && (path != API_SERVER || await_api(host).is_ok());
+        if !serves {
+            (context.progress)(&format!("{name} of before does not serve yet: kubelet of before is to start it"));
+            return Ok(());
         }
     }
     Ok(())
@@ -171,22 +196,29 @@ fn process_of(host: &dyn Host, name: &str) -> Result<Option<String>, HostError> 
 
 /// Waits until each static pod runs the image that its manifest names, and the API server serves.
 fn await_static_pods(host: &dyn Host, context: &Context<'_>, record: &Record) -> Result<(), StepError> {
-    let manifests = record.files.iter().filter_map(|(path, kept)| {
-        let name = path.strip_prefix(MANIFESTS)?.strip_suffix(".yaml")?;
-        Some((name, image_in(&kept.as_ref()?.content)?))
-    });
-    for (name, image) in manifests {
-        (context.progress)(&format!("waiting for {image}"));
-        let runs = wait::until(PODS, BETWEEN, || Ok::<_, StepError>(runs(host, name, image)?.then_some(())))?;
-        let state = || "`crictl ps -a` and `journalctl -u kubelet` on this host say why".to_owned();
-        let late =
-            || StepError::Late { what: format!("{image} does not run"), seconds: PODS.as_secs(), state: state() };
-        runs.ok_or_else(late)?;
+    for name in STATIC_PODS {
+        let Some(Some(kept)) = record.files.get(&format!("{MANIFESTS}{name}.yaml")) else { continue };
+        if !comes_up(host, context, (name, &kept.content))? {
+            let state = "`journalctl -u kubelet` on this host says why".to_owned();
+            return Err(StepError::Late {
+                what: format!("{name} of before does not run"),
+                seconds: PODS.as_secs(),
+                state,
+            });
+        }
     }
     match record.files.get(API_SERVER) {
         Some(Some(_)) => await_api(host),
         _ => Ok(()),
     }
+}
+
+/// Whether the static pod runs the image that its manifest names before the time is over.
+fn comes_up(host: &dyn Host, context: &Context<'_>, (name, manifest): (&str, &str)) -> Result<bool, StepError> {
+    let Some(image) = image_in(manifest) else { return Ok(true) };
+    (context.progress)(&format!("waiting for {image}"));
+    let came = wait::until(PODS, BETWEEN, || Ok::<_, StepError>(runs(host, name, image)?.then_some(())))?;
+    Ok(came.is_some())
 }
 
 fn runs(host: &dyn Host, container: &str, image: &str) -> Result<bool, StepError> {
