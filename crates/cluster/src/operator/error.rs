@@ -63,6 +63,11 @@ pub enum OperatorError {
 }
 
 impl OperatorError {
+    /// Whether a step failed on a host that answers: what stands there can be looked at, and put back.
+    pub fn is_of_a_step(&self) -> bool {
+        matches!(self, Self::Execute(ExecuteError::Step { .. }))
+    }
+
     /// Its reason code, where it is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {

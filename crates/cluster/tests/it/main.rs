@@ -13,5 +13,6 @@ mod plan;
 mod rescue;
 mod restore;
 mod revoked;
+mod rollback;
 mod spec;
 mod upgrade;
