@@ -233,7 +233,7 @@ impl Operator<'_> {
             return Ok(());
         }
         let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-        let runs = versions.into_iter().min().map_or_else(|| "no version that is told".to_owned(), dotted);
+        let runs = versions.into_iter().min().map(dotted);
         Err(PlanError::EtcdRaised { host: plane.name.to_string(), runs, older: dotted(older) }.into())
     }
 

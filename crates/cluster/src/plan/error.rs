@@ -145,14 +145,12 @@ pub enum PlanError {
     #[error("what is not finished was begun by an older Sealock, which keeps nothing of what the nodes were")]
     NothingKept,
     /// etcd has gone on to a version that the older program does not start from.
-    #[error(
-        "control plane {host} does not go back: every member of etcd that answers runs {runs} or newer, by which etcd has raised the version of the cluster, and etcd {older} does not start from its data any more"
-    )]
+    #[error("control plane {host} does not go back: {}, and then etcd {older} does not start from its data any more", raised(.runs))]
     EtcdRaised {
         /// The control plane.
         host: String,
-        /// The version that the members run, without a patch.
-        runs: String,
+        /// The oldest version that a member runs, without a patch; nothing where none answers.
+        runs: Option<String>,
         /// The version before.
         older: String,
     },
@@ -216,6 +214,15 @@ pub enum PlanError {
 
 fn lines(failures: &[GateFailure]) -> String {
     failures.iter().map(|failure| format!("\n  {failure}")).collect()
+}
+
+fn raised(runs: &Option<String>) -> String {
+    match runs {
+        Some(runs) => format!(
+            "every member of etcd that answers runs {runs} or newer, by which etcd has raised the version of the cluster"
+        ),
+        None => "no member of etcd answers to show that etcd has not raised the version of the cluster".to_owned(),
+    }
 }
 
 fn told(lost: &Option<String>) -> String {

@@ -52,7 +52,7 @@ impl Upgrading<'_> {
         }
         match self.take_back(upgrade, &failed, context) {
             Ok(Some(nodes)) => error.hint(format!(
-                "{nodes} became again what it was before, and takes pods as before. {}. The others wait: mend what failed, and `{}` goes on; or `sealock cluster rollback` takes the whole upgrade back.",
+                "{nodes} as before. {}. The others wait: mend what failed, and `{}` goes on; or `sealock cluster rollback` takes the whole upgrade back.",
                 self.serving(context),
                 self.again
             )),
@@ -68,7 +68,7 @@ impl Upgrading<'_> {
         }
     }
 
-    /// The nodes that were put back; nothing where none has to be.
+    /// What has become of the nodes that were put back; nothing where none has to be.
     fn take_back(&self, upgrade: &Plan, failed: &str, context: &Context) -> Result<Option<String>> {
         let operator = self.target.operator_now(context)?;
         let planned = operator.plan_taking_back(self.cluster, self.draining.clone(), upgrade);
@@ -76,7 +76,10 @@ impl Upgrading<'_> {
         context.ui.warn(failed);
         context.ui.note(print(&planned).brief());
         super::carry_out::carry_out(&operator, &planned, context)?;
-        Ok(Some(nodes_of(&planned.plan).join(" and ")))
+        Ok(Some(match nodes_of(&planned.plan).as_slice() {
+            [node] => format!("{node} became again what it was before, and takes pods"),
+            nodes => format!("{} became again what they were before, and take pods", nodes.join(" and ")),
+        }))
     }
 
     /// What the nodes run now, in words.
