@@ -22,6 +22,8 @@ struct Services {
     calls: Vec<String>,
     /// containerd's settings as they were when a unit was started last.
     started_with: BTreeMap<String, String>,
+    /// Whether what static pods say runs, and an API server serves.
+    serving: bool,
     /// Changes still allowed before one fails; none is as many as it takes.
     budget: Option<usize>,
 }
@@ -99,6 +101,15 @@ impl Machine {
 
     pub(crate) fn is_active(&self, unit: &str) -> bool {
         self.services.lock().unwrap().active.contains(unit)
+    }
+
+    /// From now on static pods run as they are written, and the API server serves.
+    pub(crate) fn serve(&self) {
+        self.services.lock().unwrap().serving = true;
+    }
+
+    fn is_serving(&self) -> bool {
+        self.services.lock().unwrap().serving
     }
 
     /// containerd's settings as they were when `unit` was started last.
@@ -231,8 +242,8 @@ impl Host for Machine {
                 self.put(&format!("{}/member/snap/db", after("--data-dir")), &self.text(args[2]));
                 Ok(Output::default())
             }
-            "kubectl" => Ok(said("ok")),
-            // Of the containers only those of static pods run, by what is written; each image holds an etcdutl, and a mounted one cannot be mounted again.
+            "kubectl" if self.is_serving() => Ok(said("ok")),
+            // Of the containers only those of static pods run, and that where the machine serves; each image holds an etcdutl, and a mounted one cannot be mounted again.
             "ctr" => Ok(match args.as_slice() {
                 [.., "mount", _, at] if self.path().join(&at[1..]).join("usr").exists() => {
                     Output { status: 1, ..said("it is mounted") }
@@ -241,7 +252,7 @@ impl Host for Machine {
                     self.put(&format!("{at}/usr/local/bin/etcdutl"), "etcdutl");
                     said("")
                 }
-                [.., "containers", "ls", "-q", filter] => {
+                [.., "containers", "ls", "-q", filter] if self.is_serving() => {
                     let is_asked = |name: &&str| filter.contains(&format!("container.name\"=={name},"));
                     let is_there =
                         |name: &&str| self.path().join(format!("etc/kubernetes/manifests/{name}.yaml")).exists();

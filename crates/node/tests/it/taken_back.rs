@@ -123,6 +123,7 @@ fn static_pods(machine: &Machine, version: &str) {
 #[test]
 fn static_pods_run_before_kubelet_becomes_another_one() {
     let machine = node();
+    machine.serve();
     static_pods(&machine, "v1.36.3");
     let before = tree(&machine);
     apply(&kept(), &machine).unwrap();
@@ -158,9 +159,12 @@ fn what_is_kept_is_not_kept_anew() {
 #[test]
 fn cut_off_anywhere_the_same_again_goes_on() {
     let machine = node();
+    machine.serve();
+    static_pods(&machine, "v1.36.3");
     let before = tree(&machine);
     apply(&kept(), &machine).unwrap();
     upgrade(&machine);
+    static_pods(&machine, "v1.37.2");
     let mut attempts = 0;
     while probe(&taken_back(), &machine) != Probe::Done {
         // Each attempt comes one change further than the one before it.
