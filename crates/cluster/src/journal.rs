@@ -108,6 +108,22 @@ pub fn is_open(folder: &Path, plan: &Digest) -> Result<bool, JournalError> {
     Ok(journal::is_open(&journal::read(&path)?))
 }
 
+/// The tasks of the plan with this digest that failed in the last attempt at it.
+///
+/// # Errors
+/// Its journal is damaged, or cannot be read.
+pub fn failed(folder: &Path, plan: &Digest) -> Result<Vec<String>, JournalError> {
+    let mut failed = Vec::new();
+    for record in journal::read(&folder.join(plan.hex()))? {
+        match record.what {
+            RecordKind::RunBegun { .. } => failed.clear(),
+            RecordKind::Failed { step, .. } => failed.push(step),
+            _ => {}
+        }
+    }
+    Ok(failed)
+}
+
 fn lock(folder: &Path) -> Result<Lock, JournalError> {
     let path = folder.join("lock");
     let failed = |source| JournalError::Lock { path: path.clone(), source };
@@ -136,6 +152,9 @@ mod tests {
         journal.task_begun("cp1/prepare").unwrap();
         journal.task_failed("cp1/prepare", "the disk is full").unwrap();
         assert!(is_open(folder.path(), &plan).unwrap());
+        assert_eq!(failed(folder.path(), &plan).unwrap(), ["cp1/prepare"]);
+        journal.begun(2).unwrap();
+        assert!(failed(folder.path(), &plan).unwrap().is_empty(), "another attempt has begun");
         journal.finished().unwrap();
         assert!(!is_open(folder.path(), &plan).unwrap());
     }

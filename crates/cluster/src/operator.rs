@@ -29,6 +29,7 @@ mod members;
 mod reach;
 mod removal;
 mod renewal;
+mod rollback;
 mod status;
 mod upgrade;
 
@@ -39,6 +40,7 @@ pub use components::Components;
 pub use drift::Difference;
 pub use error::OperatorError;
 pub use removal::{Left, Removal};
+pub use rollback::Rollback;
 pub use status::{HostStatus, NodeStatus, Status};
 pub use upgrade::Upgrade;
 
@@ -254,6 +256,10 @@ impl Operator<'_> {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied::changed(changed, Some(kubeconfig)))
             }
+            Purpose::Rollback => {
+                self.leave_mirror(&planned.connections).await?;
+                Ok(Applied::changed(changed, None))
+            }
             Purpose::Remove => {
                 self.take_back(&planned.connections).await?;
                 Ok(Applied::changed(changed, None))
@@ -351,9 +357,10 @@ impl Operator<'_> {
     }
 
     /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade stays open while a
-    /// host leaves, or certificates are made anew that have ended.
+    /// host leaves, certificates are made anew that have ended, or nodes are put back as they were.
     fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
-        let goes_on = matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue);
+        let goes_on =
+            matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback);
         let stays_open = |other: &Plan| goes_on && other.purpose.goes_by_waves();
         for other in self.open_plans()?.iter().filter(|other| *other != plan && !stays_open(other)) {
             let digest = other.digest().map_err(OperatorError::Unwritable)?;

@@ -331,6 +331,11 @@ codes! {
         cause: "Members that are down, a learner that has not finished joining, or the only voter.",
         remedy: "`sealock etcd status` shows each member. Start or replace those that are down first; where the majority is lost for good, restore a snapshot."
     }
+    OneWay = "ONE_WAY" {
+        meaning: "An upgrade cannot be taken back from here.",
+        cause: "It is finished, or all members of etcd run the newer version, and etcd's data is not what the older one starts from.",
+        remedy: "Go forward: mend what failed, and upgrade again or to a better patch. Else restore a backup from before, which loses all that was written since."
+    }
 }
 
 impl fmt::Display for Code {

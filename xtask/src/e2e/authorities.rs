@@ -217,7 +217,6 @@ fn while_asked(desk: &Desk, what: fn(&Desk) -> Result<()>) -> Result<()> {
     }
     outcome?;
     for seen in seen {
-        println!("      {seen}");
         seen.ensure_answered()?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use super::expect::expect;
 use super::upgrade::{begin, bring_in, killed_at_a_worker, versions, while_asked};
-use super::{Case, Scenario};
+use super::{Case, Scenario, rollback};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, proof};
 
@@ -28,6 +28,7 @@ const CASES: &[Case] = &[
     Case { name: "components: apply leaves the runtime of nodes as it is", run: apply_leaves_it },
     Case { name: "components: another Kubernetes is refused", run: alone },
     Case { name: "components: shown, and nothing done", run: shown },
+    Case { name: "components: a worker whose containerd does not start becomes again what it was", run: worker_fails },
     Case { name: "components: killed in the middle, and finished", run: brought },
     Case { name: "components: what runs is what the release has", run: runs_what_the_release_has },
     Case { name: "components: nothing is left to do", run: nothing_to_do },
@@ -39,6 +40,8 @@ const KUBERNETES: &str = "v1.36.3";
 /// By the table of components, and by the second bundle.
 const CONTAINERD: [&str; 2] = ["v2.4.2", "v2.4.1"];
 const CNI_PLUGINS: [&str; 2] = ["v1.9.1", "v1.10.0"];
+/// Of the machine's own operator: containerd of the second bundle does not start.
+const CONTAINERD_IN_THE_WAY: &str = "etc/systemd/system/containerd.service.d/50-in-the-way.conf";
 const BRING: [&str; 5] = ["cluster", "upgrade", "--components", "--yes", "--delete-emptydir-data"];
 
 fn nothing_waits(desk: &Desk) -> Result<()> {
@@ -83,6 +86,26 @@ fn shown(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&without), 3, &["emptyDir", "--delete-emptydir-data"])?;
     ensure!(runtimes(desk)? == before, "a containerd was started anew");
     check_components(desk, 0)
+}
+
+/// The control plane has the new containerd, and that of a worker does not start: the worker is put back, and then the rest, too.
+fn worker_fails(desk: &Desk) -> Result<()> {
+    let condition = format!("! /usr/local/bin/containerd --version | grep -q {}", CONTAINERD[1]);
+    rollback::put_in_the_way(desk, "w1", CONTAINERD_IN_THE_WAY, &condition)?;
+    while_asked(desk, |desk| {
+        let said = ["host w1: step containerd/unit failed", "w1 became again what it was before", "cluster rollback"];
+        expect(&mut desk.station(&BRING), 4, &said).map(drop)
+    })?;
+    rollback::expect_all_serve(desk)?;
+    expect_emptied(desk, &["w1", "w2"])?;
+    while_asked(desk, |desk| {
+        let back = ["cluster", "rollback", "--yes", "--delete-emptydir-data"];
+        expect(&mut desk.station(&back), 0, &["runs Kubernetes v1.36.3 again, and no upgrade is open"]).map(drop)
+    })?;
+    rollback::expect_all_serve(desk)?;
+    check_components(desk, 0)?;
+    rollback::take_out_of_the_way(desk, "w1", CONTAINERD_IN_THE_WAY)?;
+    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["nothing to do", "upgrade --components"]).map(drop)
 }
 
 fn brought(desk: &Desk) -> Result<()> {

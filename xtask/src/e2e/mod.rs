@@ -18,6 +18,7 @@ mod one_machine;
 mod own_etcd;
 mod rescue;
 mod restore;
+mod rollback;
 mod station_lost;
 mod stolen_key;
 mod three_control_planes;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::expect::expect;
 use super::watch::Watch;
-use super::{Case, Scenario};
+use super::{Case, Scenario, rollback};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, STEPS, proof};
 
@@ -45,17 +45,23 @@ const CASES: &[Case] = &[
 
 const CASES_HA: &[Case] = &[
     Case { name: "upgrade-ha: the next bundle brings it", run: next_bundle },
+    Case {
+        name: "upgrade-ha: the second control plane fails, and becomes again what it was",
+        run: rollback::second_fails,
+    },
+    Case { name: "upgrade-ha: the whole upgrade is taken back", run: rollback::all_is_taken_back },
     Case { name: "upgrade-ha: one control plane after the other", run: upgraded_ha },
     Case { name: "upgrade-ha: services, DNS, logs and exec", run: all_works },
     Case { name: "upgrade-ha: nothing is left to do", run: nothing_to_do },
+    Case { name: "upgrade-ha: what is finished does not go back", run: rollback::finished_stays },
     Case { name: "upgrade-ha: reset", run: super::cases::cluster::reset },
 ];
 
-const NOW: &str = "v1.36.3";
-const NEXT: &str = "v1.37.2";
+pub(super) const NOW: &str = "v1.36.3";
+pub(super) const NEXT: &str = "v1.37.2";
 const BUNDLE: &str = "plant-7-next.tar";
 /// What leaves a node with the pods that are evicted there.
-const UPGRADE: [&str; 4] = ["cluster", "upgrade", "--yes", "--delete-emptydir-data"];
+pub(super) const UPGRADE: [&str; 4] = ["cluster", "upgrade", "--yes", "--delete-emptydir-data"];
 
 /// The main job, and an application that is not to be without an answer.
 pub(super) fn begin(desk: &Desk) -> Result<()> {

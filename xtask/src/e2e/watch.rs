@@ -54,9 +54,15 @@ impl Watch {
 }
 
 impl Seen {
-    /// Whether nobody who asked again was without an answer.
+    /// Prints what came back; nobody who asked again was without an answer.
     pub(super) fn ensure_answered(&self) -> Result<()> {
-        ensure!(self.longest < OUTAGE, "{self}");
+        self.within(OUTAGE)
+    }
+
+    /// The same for what may take `seconds`.
+    pub(super) fn within(&self, seconds: f64) -> Result<()> {
+        println!("      {self}");
+        ensure!(self.longest <= seconds, "{self}, and not {seconds} s");
         Ok(())
     }
 

@@ -313,10 +313,15 @@ pub(super) const TABLE: &[Fault] = &[
     Fault {
         line: SECOND,
         name: "the second control plane fails after the first was upgraded",
-        place: "-",
-        end: "halt, the cluster serves",
+        place: "kubelet of cp2 does not start as the next version, while cp1 runs it already; containerd of a worker does not",
+        end: "halt; the node is what it was, Ready, and takes pods; the cluster serves; the rest is taken back by a command, or goes on",
         invariants: &[],
-        proof: Proof::Nowhere("upgrade-ha shows one control plane after the other, without a fault"),
+        proof: Proof::Tests(&[
+            case("upgrade-ha", "upgrade-ha: the second control plane fails, and becomes again what it was"),
+            case("upgrade-ha", "upgrade-ha: the whole upgrade is taken back"),
+            case("components", "components: a worker whose containerd does not start becomes again what it was"),
+            test("sealock-node", "crates/node/tests/it/taken_back.rs", "cut_off_anywhere_the_same_again_goes_on"),
+        ]),
     },
     Fault {
         line: ENDED,

@@ -25,6 +25,21 @@ pub(crate) struct EtcdMembers {
     /// Whether a majority says so, and not one member alone as it remembers.
     pub(crate) agreed: bool,
     members: Vec<EtcdMember>,
+    #[serde(default)]
+    states: Vec<EtcdState>,
+}
+
+/// What one member says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct EtcdState {
+    status: Option<EtcdStatus>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct EtcdStatus {
+    /// Like `3.6.8`.
+    version: String,
+    revision: i64,
 }
 
 /// One member.
@@ -44,6 +59,20 @@ impl EtcdMembers {
     /// How many they are.
     pub(crate) fn count(&self) -> usize {
         self.members.len()
+    }
+
+    /// The versions of the members that answer, like `3.6.8`.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = &str> {
+        self.answers().map(|status| status.version.as_str())
+    }
+
+    /// The newest revision that a member holds.
+    pub(crate) fn revision(&self) -> Option<i64> {
+        self.answers().map(|status| status.revision).max()
+    }
+
+    fn answers(&self) -> impl Iterator<Item = &EtcdStatus> {
+        self.states.iter().filter_map(|state| state.status.as_ref())
     }
 
     /// The member of `host`: by its name, or by the address of one that has never started.

@@ -3,11 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sealock_node::StepKind;
-
+use super::upgrade::returns;
 use super::{Operator, OperatorError, Planned};
 use crate::execute::{self, Connection};
-use crate::nodes;
 use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose, Task};
 use crate::spec::Cluster;
 use crate::tools;
@@ -58,9 +56,11 @@ impl Operator<'_> {
         if let Some(open) = &open {
             hosts.extend(plan::changes(open).map(|task| task.host.clone()).filter(|host| cluster.host(host).is_some()));
             let all = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
-            (hosts, draining.away) = self.not_through(&all, open, &connections).await?;
+            (hosts, draining.away) = self.not_through(cluster, (&all, open), &connections).await?;
         }
         draining.cordoned = self.check_drains(cluster, &hosts, &draining, open.as_ref()).await?;
+        // Not before: a host that is as the release has it is through, whether it keeps what it was or not.
+        draining.since = self.kept_under(open.as_ref())?;
         let fresh = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
@@ -75,30 +75,17 @@ impl Operator<'_> {
     /// given back was looked at before.
     async fn not_through(
         &self,
-        all: &Plan,
-        open: &Plan,
+        cluster: &Cluster,
+        (all, open): (&Plan, &Plan),
         connections: &[Arc<Connection>],
     ) -> Result<(BTreeSet<String>, BTreeSet<String>), OperatorError> {
         let changes = Plan { tasks: plan::changes(all).cloned().collect(), ..all.clone() };
         let assessment = execute::assess(connections, &self.kit()?, &changes).await?;
-        let reach = self.reach(&all.cluster, all.kubernetes.clone());
-        let target = reach.target();
-        let mut away = BTreeSet::new();
-        for host in changes.tasks.iter().map(|task| &task.host).collect::<BTreeSet<_>>() {
-            // A cluster that does not say is asked again by the steps.
-            if returns(open, host) && nodes::is_cordoned(host, &target).await.unwrap_or(true) {
-                away.insert(host.clone());
-            }
-        }
+        let mut away = self.away(cluster, open).await;
+        away.retain(|host| changes.tasks.iter().any(|task| task.host == *host));
         let counts = |task: &&Task| plan::is_change(task) || !returns(open, &task.host);
         let undone = changes.tasks.iter().filter(counts).filter(|task| !assessment.is_done(task));
         let left = undone.map(|task| task.host.clone()).chain(away.iter().cloned()).collect();
         Ok((left, away))
     }
-}
-
-/// Whether `open` lets new pods come to `node` at its end.
-fn returns(open: &Plan, node: &str) -> bool {
-    let mut steps = open.tasks.iter().flat_map(|task| &task.steps);
-    steps.any(|step| matches!(&step.action, StepKind::Uncordoned(step) if step.node == node))
 }

@@ -63,6 +63,12 @@ pub enum OperatorError {
 }
 
 impl OperatorError {
+    /// Whether a step failed on a host that answers: what stands there can be looked at, and put back. Where another operator has taken
+    /// over, it is for him to say what becomes of it.
+    pub fn is_of_a_step(&self) -> bool {
+        matches!(self, Self::Execute(ExecuteError::Step { .. })) && self.code() != Some(Code::StalePlan)
+    }
+
     /// Its reason code, where it is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
@@ -108,5 +114,27 @@ impl OperatorError {
             Self::NoCluster { .. } => Some("run `sealock cluster apply` first".into()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealock_node::request::Failure;
+
+    use super::*;
+
+    fn failed(code: Option<Code>) -> OperatorError {
+        let code = code.map(|code| code.to_string());
+        let failure =
+            Failure { message: "it does not start".into(), causes: Vec::new(), hint: None, code, retryable: true };
+        let (host, step) = ("w1".into(), "containerd/unit".into());
+        OperatorError::Execute(ExecuteError::Step { host, step, failure: Box::new(failure) })
+    }
+
+    #[test]
+    fn a_node_that_another_operator_has_taken_over_is_not_put_back() {
+        assert!(failed(None).is_of_a_step() && failed(Some(Code::Digest)).is_of_a_step());
+        assert!(!failed(Some(Code::StalePlan)).is_of_a_step());
+        assert!(!OperatorError::Plan(PlanError::ComponentsOpen).is_of_a_step());
     }
 }

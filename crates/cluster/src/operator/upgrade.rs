@@ -73,11 +73,18 @@ impl Operator<'_> {
         self.check_no_restore()?;
         self.check_no_authorities(stage)?;
         self.check_no_adoption()?;
-        match self.open_waves()? {
-            Some(open) if open.purpose == Purpose::Components => Err(PlanError::ComponentsOpen.into()),
-            Some(open) => Err(PlanError::UpgradeOpen { version: open.kubernetes }.into()),
-            None => Ok(()),
-        }
+        self.open_upgrade()?.map_or(Ok(()), |open| Err(open.into()))
+    }
+
+    /// What an upgrade that was begun and not finished, of Kubernetes or of components, has to say to whatever else is wanted.
+    ///
+    /// # Errors
+    /// A file of the station.
+    pub fn open_upgrade(&self) -> Result<Option<PlanError>, OperatorError> {
+        Ok(self.open_waves()?.map(|open| match open.purpose {
+            Purpose::Components => PlanError::ComponentsOpen,
+            _ => PlanError::UpgradeOpen { version: open.kubernetes },
+        }))
     }
 
     /// What was applied last is this spec, but for the version: that one.
@@ -100,6 +107,10 @@ impl Operator<'_> {
         let toolbox = self.toolbox();
         let images = tools::kubernetes_images(&toolbox, cluster)?;
         let all = cluster.hosts().iter().map(|host| host.name.to_string()).collect();
+        draining.since = self.kept_under(open)?;
+        if let Some(open) = open {
+            draining.away = self.away(cluster, open).await;
+        }
         draining.cordoned = self.check_drains(cluster, &all, &draining, open).await?;
         let (ground, speaker) = (self.ground(images)?, open.map_or("", |open| &open.speaker));
         Ok(plan::plan_upgrade(&ground.intent(cluster, speaker), &draining, inventory)?)
@@ -142,9 +153,15 @@ fn architecture(inventory: &Inventory) -> &str {
 
 /// Whether `node` took no new pods before the upgrade in `open`, which does not let them come at its end then; nothing where that upgrade
 /// does not empty it.
-fn took_none(open: &Plan, node: &str) -> Option<bool> {
+pub(super) fn took_none(open: &Plan, node: &str) -> Option<bool> {
     let steps = || open.tasks.iter().flat_map(|task| &task.steps).map(|step| &step.action);
     let is_emptied = steps().any(|step| matches!(step, StepKind::Drained(step) if step.node == node));
     let returns = steps().any(|step| matches!(step, StepKind::Uncordoned(step) if step.node == node));
     is_emptied.then_some(!returns)
+}
+
+/// Whether `open` lets new pods come to `node` at its end.
+pub(super) fn returns(open: &Plan, node: &str) -> bool {
+    let mut steps = open.tasks.iter().flat_map(|task| &task.steps);
+    steps.any(|step| matches!(&step.action, StepKind::Uncordoned(step) if step.node == node))
 }

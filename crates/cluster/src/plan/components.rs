@@ -14,14 +14,12 @@ use serde::Serialize;
 
 use super::prepare::RUNTIME;
 use super::versions::{check_versions, oldest};
-use super::waves::{Becoming, Draining, LOOK, Waves};
+use super::waves::{Becoming, CHANGE, Draining, LOOK, Waves};
 use super::{Intent, Plan, PlanError, Purpose, Task};
 use crate::inventory::{Inventory, Observation};
 use crate::release::{Program, ReleaseView};
 use crate::spec::{Cluster, Host};
 
-/// The name of the task in which a node's components change.
-const CHANGE: &str = "components";
 /// What tells on a host whether a plan is through with it: its components, and the look from it.
 const ON_HOSTS: [&str; 2] = [CHANGE, LOOK];
 

@@ -166,6 +166,29 @@ pub enum PlanError {
     /// Taking over was begun, and is not finished.
     #[error("taking the cluster over was begun and is not finished yet")]
     AdoptionOpen,
+    /// The upgrade is finished: what it made of the nodes is what they are.
+    #[error("no upgrade of cluster {cluster} is unfinished: it runs Kubernetes {version}, and a cluster does not go back{}", told(.lost))]
+    NothingToTakeBack {
+        /// The cluster.
+        cluster: String,
+        /// What runs.
+        version: String,
+        /// What a restore would lose, where that is known.
+        lost: Option<String>,
+    },
+    /// The upgrade was begun by a Sealock that keeps nothing of before.
+    #[error("what is not finished was begun by an older Sealock, which keeps nothing of what the nodes were")]
+    NothingKept,
+    /// etcd has gone on to a version that the older program does not start from.
+    #[error("control plane {host} does not go back: {}, and then etcd {older} does not start from its data any more", raised(.runs))]
+    EtcdRaised {
+        /// The control plane.
+        host: String,
+        /// The oldest version that a member runs, without a patch; nothing where none answers.
+        runs: Option<String>,
+        /// The version before.
+        older: String,
+    },
     /// A restore was begun, and is not finished.
     #[error("a restore of the cluster was begun and is not finished yet")]
     RestoreOpen,
@@ -236,6 +259,19 @@ fn things(number: usize) -> String {
     if number == 1 { "1 thing is".to_owned() } else { format!("{number} things are") }
 }
 
+fn raised(runs: &Option<String>) -> String {
+    match runs {
+        Some(runs) => format!(
+            "every member of etcd that answers runs {runs} or newer, by which etcd has raised the version of the cluster"
+        ),
+        None => "no member of etcd answers to show that etcd has not raised the version of the cluster".to_owned(),
+    }
+}
+
+fn told(lost: &Option<String>) -> String {
+    lost.as_ref().map_or_else(String::new, |lost| format!("; {lost}"))
+}
+
 fn count(number: usize) -> String {
     if number == 1 { "1 artifact".to_owned() } else { format!("{number} artifacts") }
 }
@@ -260,6 +296,7 @@ impl PlanError {
             | Self::OtherSpec
             | Self::OtherBackup { .. }
             | Self::ComponentsAlone { .. } => Some(Code::Spec),
+            Self::NothingToTakeBack { .. } | Self::NothingKept | Self::EtcdRaised { .. } => Some(Code::OneWay),
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
@@ -319,8 +356,21 @@ impl PlanError {
             }
             Self::OtherBackup { what: "Kubernetes", found, .. } => format!("restore with `version: {found}` in the spec, and upgrade afterwards"),
             Self::OtherBackup { .. } => "use the backup of this cluster, or its own spec".into(),
-            Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`".into(),
-            Self::ComponentsOpen => "finish it: `sealock cluster upgrade --components`".into(),
+            Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`; or take it back: `sealock cluster rollback`".into(),
+            Self::ComponentsOpen => {
+                "finish it: `sealock cluster upgrade --components`; or take it back: `sealock cluster rollback`".into()
+            }
+            Self::NothingToTakeBack { .. } => {
+                "two ways are left: forward, to a patch that mends it (`sealock cluster upgrade`; for components `release rollback` and `cluster upgrade --components`); or back to a backup from before, which loses all that was written since (`sealock cluster reset`, then `sealock cluster restore`)"
+                    .into()
+            }
+            Self::NothingKept => {
+                "finish it: `sealock cluster upgrade`, with `--components` where components were being brought".into()
+            }
+            Self::EtcdRaised { .. } => {
+                "two ways are left: forward (mend what failed, and `sealock cluster upgrade`); or back to a backup from before, which loses all that was written since. etcd's own way back, which `sealock etcd downgrade` begins, is not part of a rollback"
+                    .into()
+            }
             Self::ComponentsAlone { runs, wanted } => format!(
                 "write `version: {runs}` into the spec; or, where no components were begun, go to {wanted} by `sealock cluster upgrade` without `--components`: those of the release come along"
             ),

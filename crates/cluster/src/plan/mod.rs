@@ -28,6 +28,7 @@ mod rescue;
 mod reset;
 mod restore;
 mod revoked;
+mod rollback;
 mod upgrade;
 mod versions;
 mod waves;
@@ -51,9 +52,12 @@ pub(crate) use reset::give_back;
 pub use reset::plan_reset;
 pub use restore::{Seed, plan_restore};
 pub(crate) use restore::{restores, takes_from_backup};
+pub use rollback::{Extent, plan_rollback};
+pub(crate) use rollback::{kept_under, looks};
 pub use upgrade::plan_upgrade;
 pub use versions::{Way, oldest};
 pub use waves::Draining;
+pub(crate) use waves::changed_by;
 
 use crate::inventory::{Binding, Inventory};
 use crate::spec::{Cluster, Deviation, Role};
@@ -133,6 +137,8 @@ pub enum Purpose {
     Upgrade,
     /// To bring the components below Kubernetes to what the release has.
     Components,
+    /// To make nodes again what they were before an upgrade.
+    Rollback,
     /// To tell the hosts that stay who is still there.
     Neighbours,
     /// To bring a cluster back whose certificates have ended.
@@ -154,6 +160,7 @@ impl Purpose {
             Self::Renew => "renew",
             Self::Upgrade => "upgrade",
             Self::Components => "components",
+            Self::Rollback => "rollback",
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
             Self::Restore => "restore",

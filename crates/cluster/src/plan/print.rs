@@ -155,6 +155,13 @@ impl Printed<'_> {
                     plan.cluster, plan.kubernetes
                 )?;
             }
+            Purpose::Rollback => {
+                writeln!(
+                    f,
+                    "Plan to take back what an upgrade has made of nodes of cluster {} (Kubernetes {} again)",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
             Purpose::Neighbours => {
                 writeln!(f, "Plan to tell the hosts of cluster {} who is still there", plan.cluster)?;
             }

@@ -12,15 +12,12 @@ use sealock_node::step::{
 use sealock_trust::Digest;
 
 use super::apply::steps_of;
-use super::waves::{Becoming, Draining, Waves, id, programs_of, task};
+use super::waves::{Becoming, Draining, KUBEADM, KUBELET, ROLL_OUT_SECONDS, Waves, id, programs_of, task};
 use super::{Intent, Plan, PlanError, Purpose, Task, prepare};
 use crate::inventory::Inventory;
 use crate::release::Program;
 use crate::render::kubeadm;
 use crate::spec::Host;
-
-/// How long an add-on may take to run everywhere.
-const ROLL_OUT_SECONDS: u32 = 600;
 
 /// The plan that brings the hosts of `inventory` from what they are to the version of the spec in `intent`: the next one on their
 /// way.
@@ -57,7 +54,7 @@ impl Upgrade<'_> {
             looked.push(look.id.clone());
             tasks.push(look);
         }
-        let workers: Vec<&Host> = cluster.workers().collect();
+        let workers = self.waves.away_first(cluster.workers());
         tasks.extend(self.waves.workers(&workers, &looked, |host, after| self.worker(host, after))?);
         Ok(tasks)
     }
@@ -69,18 +66,19 @@ impl Upgrade<'_> {
     /// kubeadm while all goes on, then runtime and kubelet while the node is empty.
     fn control_plane(&self, host: &Host, first: bool, before: String) -> Result<Vec<Task>, PlanError> {
         let name = host.name.as_str();
-        let mut kubeadm = vec![self.waves.context.wanted(host)?.program(Program::Kubeadm)?];
+        let mut kubeadm: Vec<Step> = self.waves.kept().into_iter().collect();
+        kubeadm.push(self.waves.context.wanted(host)?.program(Program::Kubeadm)?);
         let (command, phases) = if first {
             (KubeadmCommand::UpgradeApply, UPGRADE_APPLY_PHASES)
         } else {
             (KubeadmCommand::UpgradeNode, UPGRADE_CONTROL_PLANE_PHASES)
         };
         kubeadm.extend(self.phases(command, phases, host)?);
-        let mut tasks = vec![task(name, "kubeadm", vec![before], kubeadm)];
-        let emptied = self.waves.empty(host, vec![id(name, "kubeadm")], &mut tasks);
-        tasks.push(task(name, "kubelet", emptied, self.kubelet(host)?));
+        let mut tasks = vec![task(name, KUBEADM, vec![before], kubeadm)];
+        let emptied = self.waves.empty(host, vec![id(name, KUBEADM)], &mut tasks);
+        tasks.push(task(name, KUBELET, emptied, self.kubelet(host)?));
         let ready = [Some(self.waves.ready(host)?), self.waves.uncordon(host)].into_iter().flatten().collect();
-        tasks.push(task(self.speaker(), &format!("ready-{name}"), vec![id(name, "kubelet")], ready));
+        tasks.push(task(self.speaker(), &format!("ready-{name}"), vec![id(name, KUBELET)], ready));
         Ok(tasks)
     }
 
@@ -88,7 +86,7 @@ impl Upgrade<'_> {
         let mut steps = vec![self.waves.context.wanted(host)?.program(Program::Kubeadm)?];
         steps.extend(self.phases(KubeadmCommand::UpgradeNode, UPGRADE_WORKER_PHASES, host)?);
         steps.extend(self.kubelet(host)?);
-        self.waves.round(host, after, ("kubelet", steps))
+        self.waves.round(host, after, (KUBELET, steps))
     }
 
     fn phases(&self, command: KubeadmCommand, phases: &[&str], host: &Host) -> Result<Vec<Step>, PlanError> {

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use sealock_node::step::{Component, Drained, EtcdSnapshot, Images, NodeReady, ServicesAnswer, Uncordoned};
+use sealock_node::step::{
+    Component, Drained, EtcdSnapshot, Images, Kept, NodeReady, ObjectsKept, ServicesAnswer, Uncordoned,
+};
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
 
-use super::apply::Context;
+use super::apply::{Context, check_owners};
 use super::gate::check_fit;
 use super::places::Places;
 use super::{Intent, PlanError, Task};
@@ -18,12 +20,20 @@ use crate::release::Program;
 use crate::spec::{Host, SpecError};
 
 /// How long a node may take to be Ready as what it has become.
-const READY_SECONDS: u32 = 600;
+pub(super) const READY_SECONDS: u32 = 600;
+/// How long an add-on may take to run everywhere.
+pub(super) const ROLL_OUT_SECONDS: u32 = 600;
 
 /// The name of the task that looks from a node at what has become of it.
 pub(super) const LOOK: &str = "upgraded";
+/// The name of the task in which kubeadm changes a control plane.
+pub(super) const KUBEADM: &str = "kubeadm";
+/// The name of the task in which a node's kubelet becomes another one.
+pub(super) const KUBELET: &str = "kubelet";
+/// The name of the task in which a node's components change.
+pub(super) const CHANGE: &str = "components";
 
-/// How nodes are emptied before they become something else.
+/// How nodes are emptied before they become something else, and under which name is kept what they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draining {
     /// Whether pods go, too, that nothing starts anew.
@@ -38,6 +48,9 @@ pub struct Draining {
     pub cordoned: BTreeSet<String>,
     /// Nodes that an earlier attempt emptied and did not give back: they are ended with before another one is begun.
     pub away: BTreeSet<String>,
+    /// What the cluster is before anything of it is done, like `v1.36.3 of release 1, plan 3f2a91c0d4e7`: what the nodes are then is kept under that name.
+    /// Empty where it was begun without keeping anything: by now nodes are something in between.
+    pub since: String,
 }
 
 /// What nodes become.
@@ -65,8 +78,22 @@ impl<'a> Waves<'a> {
         becoming: Becoming,
         inventory: &'a Inventory,
     ) -> Result<Self, PlanError> {
+        check_fit(intent.cluster, inventory)?;
+        Self::back(intent, draining, becoming, inventory)
+    }
+
+    /// The same on the way back: what has failed need not be fit.
+    ///
+    /// # Errors
+    /// A host is another's, or none yet.
+    pub(super) fn back(
+        intent: &'a Intent<'a>,
+        draining: &'a Draining,
+        becoming: Becoming,
+        inventory: &'a Inventory,
+    ) -> Result<Self, PlanError> {
         let cluster = intent.cluster;
-        check_fit(cluster, inventory)?;
+        check_owners(cluster, inventory)?;
         let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
         let places = Places::of(cluster, inventory, intent.earlier_speaker);
         if places.beginning {
@@ -80,16 +107,26 @@ impl<'a> Waves<'a> {
         &self.context.places.speaker
     }
 
-    /// Whoever speaks for the cluster comes first.
+    /// The name under which is kept what nodes are.
+    pub(super) fn since(&self) -> &str {
+        &self.draining.since
+    }
+
+    /// Whether an earlier attempt has emptied `host` and not given it back.
+    pub(super) fn is_away(&self, host: &Host) -> bool {
+        self.draining.away.contains(host.name.as_str())
+    }
+
+    /// Whoever speaks for the cluster comes first, and then who is away already.
     pub(super) fn control_planes(&self) -> Vec<&'a Host> {
-        let mut planes: Vec<&Host> = self.context.intent.cluster.control_planes().collect();
+        let mut planes = self.away_first(self.context.intent.cluster.control_planes());
         planes.sort_by_key(|host| host.name.as_str() != self.speaker());
         planes
     }
 
     /// Whoever is away already, and then the others in their order.
     pub(super) fn away_first(&self, hosts: impl Iterator<Item = &'a Host>) -> Vec<&'a Host> {
-        let (away, here): (Vec<_>, Vec<_>) = hosts.partition(|host| self.draining.away.contains(host.name.as_str()));
+        let (away, here): (Vec<_>, Vec<_>) = hosts.partition(|host| self.is_away(host));
         [away, here].concat()
     }
 
@@ -117,11 +154,21 @@ impl<'a> Waves<'a> {
         Ok(steps)
     }
 
-    /// A snapshot of etcd before the cluster becomes `before`; `config` is kubeadm's, where kubeadm changes it.
+    /// A snapshot of etcd, and of what kubeadm changes in it, before the cluster becomes `before`; `config` is kubeadm's, where kubeadm changes it.
     pub(super) fn snapshot(&self, before: String, config: Option<Digest>, after: Vec<String>) -> Task {
         let program = self.context.intent.program.to_owned();
-        let step = Step::new("etcd/snapshot", EtcdSnapshot { program, before, config });
-        task(self.speaker(), "snapshot", after, vec![step])
+        let mut steps = Vec::new();
+        if self.becoming == Becoming::Kubernetes && !self.since().is_empty() {
+            steps.push(Step::new("objects-kept", ObjectsKept { since: self.since().to_owned() }));
+        }
+        steps.push(Step::new("etcd/snapshot", EtcdSnapshot { program, before, config }));
+        task(self.speaker(), "snapshot", after, steps)
+    }
+
+    /// The first step of whatever changes a node.
+    pub(super) fn kept(&self) -> Option<Step> {
+        let since = self.since().to_owned();
+        (!since.is_empty()).then(|| Step::new("kept", Kept { since }))
     }
 
     /// Each by its `round`, as many at a time as may be away; the first ones wait for the tasks in `after`.
@@ -150,6 +197,7 @@ impl<'a> Waves<'a> {
         let name = host.name.as_str();
         let mut tasks = Vec::new();
         let emptied = self.empty(host, after, &mut tasks);
+        let steps = self.kept().into_iter().chain(steps).collect();
         tasks.push(task(name, change, emptied, steps));
         let ready = self.ready(host)?;
         tasks.push(task(self.speaker(), &format!("ready-{name}"), vec![id(name, change)], vec![ready]));
@@ -197,7 +245,7 @@ impl<'a> Waves<'a> {
     /// Nothing for a node that was not emptied, or took no new pods before.
     pub(super) fn uncordon(&self, host: &Host) -> Option<Step> {
         let node = host.name.to_string();
-        let was_emptied = self.context.intent.cluster.hosts().len() > 1 || self.draining.away.contains(&node);
+        let was_emptied = self.context.intent.cluster.hosts().len() > 1 || self.is_away(host);
         let takes_pods = was_emptied && !self.draining.cordoned.contains(&node);
         takes_pods.then(|| Step::new("uncordon", Uncordoned { node }))
     }
@@ -225,6 +273,13 @@ impl<'a> Waves<'a> {
     pub(super) fn kubernetes(&self) -> String {
         self.context.intent.cluster.spec().kubernetes.version.to_string()
     }
+}
+
+/// The node that `task` is about, where it may fail because of what the node has become.
+pub(crate) fn changed_by(task: &Task) -> Option<&str> {
+    const ON_THE_NODE: [&str; 4] = [KUBEADM, KUBELET, CHANGE, LOOK];
+    let (_, name) = task.id.rsplit_once('/')?;
+    name.strip_prefix("ready-").or_else(|| ON_THE_NODE.contains(&name).then_some(task.host.as_str()))
 }
 
 pub(super) fn programs_of(host: &Host) -> &'static [Program] {

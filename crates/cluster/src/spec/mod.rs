@@ -44,6 +44,9 @@ pub struct ClusterSpec {
     pub network: Network,
     /// The machines.
     pub hosts: Vec<Host>,
+    /// What is done where an upgrade fails.
+    #[serde(default, skip_serializing_if = "Upgrade::is_default")]
+    pub upgrade: Upgrade,
     /// What is done differently from what Sealock would do, each printed as a deviation by `plan`.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub overrides: Overrides,
@@ -55,6 +58,31 @@ pub struct ClusterSpec {
 pub struct Kubernetes {
     /// An exact version that the release carries, like `v1.36.3`.
     pub version: KubernetesVersion,
+}
+
+/// How the cluster is upgraded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Upgrade {
+    /// What is done with a node that fails to become what it is to be.
+    pub on_failure: OnFailure,
+}
+
+impl Upgrade {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What is done with a node that fails in an upgrade; the others wait in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It becomes again what it was, where that can be had on the node alone, and is given back.
+    #[default]
+    Rollback,
+    /// It stays as it is, for somebody to look at.
+    Halt,
 }
 
 /// Where the API is reached.

@@ -226,6 +226,7 @@ pub(crate) fn draining() -> Draining {
         max_unavailable: 1,
         cordoned: BTreeSet::new(),
         away: BTreeSet::new(),
+        since: "v1.36.3 of release 2".into(),
     }
 }
 

@@ -14,5 +14,6 @@ mod plan;
 mod rescue;
 mod restore;
 mod revoked;
+mod rollback;
 mod spec;
 mod upgrade;

@@ -88,6 +88,31 @@ fn a_node_that_takes_no_pods_goes_on_like_that() {
     assert_eq!(uncordoned, ["cp1"]);
 }
 
+/// After a command that was killed: no other node is emptied while one is away.
+#[test]
+fn nodes_that_are_away_are_ended_with_first() {
+    let text = spec(&THREE_AND_THREE).replace("endpoint: 10.77.0.11:6443", "endpoint: 10.77.0.10:6443");
+    let away = BTreeSet::from(["cp3".to_owned(), "w2".to_owned()]);
+    let plan = upgrade(&text, &Draining { away, ..draining() }, &nodes(&text, "v1.36.3")).unwrap();
+    let after = |task: &str| plan.task(task).unwrap().after.join(" ");
+    assert_eq!(after("cp3/kubeadm"), "cp1/ready-cp1", "whoever speaks for the cluster changes it, and comes first");
+    assert_eq!(after("cp2/kubeadm"), "cp1/ready-cp3");
+    assert!(after("cp1/drain-w2").contains("w1/services"), "the first one to be emptied");
+    assert_eq!((after("cp1/drain-w1"), after("cp1/drain-w3")), ("cp1/return-w2".into(), "cp1/return-w1".into()));
+}
+
+/// What has been begun without keeping what nodes were is not kept half way.
+#[test]
+fn nodes_that_are_something_in_between_are_not_kept() {
+    let keeps = |since: &str| {
+        let how = Draining { since: since.into(), ..draining() };
+        let plan = upgrade(ONE_AND_ONE, &how, &nodes(ONE_AND_ONE, "v1.36.3")).unwrap();
+        let steps = plan.tasks.iter().flat_map(|task| &task.steps);
+        steps.filter(|step| matches!(step.action, StepKind::Kept(_) | StepKind::ObjectsKept(_))).count()
+    };
+    assert_eq!((keeps("v1.36.3 of release 1"), keeps("")), (3, 0));
+}
+
 /// While versions are mixed, a host that leaves changes routes on the others, and nothing else.
 #[test]
 fn whoever_stays_is_told_and_not_touched_otherwise() {

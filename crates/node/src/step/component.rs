@@ -257,21 +257,11 @@ pub(crate) fn damaged(host: &dyn Host, changes: &Changes) -> Result<Vec<String>,
     for change in changes.iter() {
         let Subject::Link { path } = &change.subject else { continue };
         match host.inspect(path)? {
+            Entry::Link { target } if folder_of(&target).is_none() => {
+                found.push(format!("{path} points to {target}, which Sealock did not install"));
+            }
             Entry::Link { target } => {
-                let Some((name, version)) = folder_of(&target) else {
-                    found.push(format!("{path} points to {target}, which Sealock did not install"));
-                    continue;
-                };
-                let folder = format!("{FOLDER}/{name}/{version}");
-                let record = host::read(host, &format!("{folder}/{RECORD}"), 1 << 20)?;
-                // A program that came from a file of this machine has no record of where it was fetched.
-                let Some(record) = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok()) else {
-                    continue;
-                };
-                let member = target.strip_prefix(&folder).map(|member| member.trim_start_matches('/'));
-                let fetched = member.and_then(|member| record.files.get(member));
-                let there = host::exists(host, &target)?;
-                if !there || fetched != Some(&host::digest(host, &target)?) {
+                if !is_intact(host, &target)? {
                     found.push(format!("{target} is missing or damaged"));
                 }
             }
@@ -280,6 +270,20 @@ pub(crate) fn damaged(host: &dyn Host, changes: &Changes) -> Result<Vec<String>,
         }
     }
     Ok(found)
+}
+
+/// Whether the program at `target` is what was fetched.
+pub(crate) fn is_intact(host: &dyn Host, target: &str) -> Result<bool, HostError> {
+    let Some((name, version)) = folder_of(target) else { return Ok(false) };
+    let folder = format!("{FOLDER}/{name}/{version}");
+    let record = host::read(host, &format!("{folder}/{RECORD}"), 1 << 20)?;
+    // A program that came from a file of this machine has no record of where it was fetched.
+    let Some(record) = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok()) else {
+        return host::exists(host, target);
+    };
+    let member = target.strip_prefix(&folder).map(|member| member.trim_start_matches('/'));
+    let fetched = member.and_then(|member| record.files.get(member));
+    Ok(host::exists(host, target)? && fetched == Some(&host::digest(host, target)?))
 }
 
 /// Hashes what is read through it.

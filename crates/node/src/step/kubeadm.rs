@@ -395,6 +395,11 @@ pub(crate) fn ran_with(
     Ok(mark.is_some_and(|mark| mark.trim() == config.to_string()))
 }
 
+/// From now on `phase` of `command` counts as one that did not run.
+pub(crate) fn forget(host: &dyn Host, command: KubeadmCommand, phase: &str) -> Result<(), HostError> {
+    host.alter(Alteration::RemoveFile { path: &mark_of(command, phase) })
+}
+
 /// The marks that the phases of `command` have left on the host.
 pub(crate) fn marks(host: &dyn Host, command: KubeadmCommand) -> Result<Vec<String>, HostError> {
     let prefix = format!("{}-", name_of(command, "").trim_end_matches('-'));

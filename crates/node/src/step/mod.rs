@@ -41,7 +41,9 @@ pub use authorities::{Authorities, AuthoritiesMade, AuthoritiesPublished, Stage}
 pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as RESTORES, KubeletRegistered, StaleNodes};
 pub use claim::{BY_ITSELF, belongs_to};
 pub(crate) use claim::{claimed, evidence};
-pub(crate) use component::{damaged as damaged_components, folder_of as component_folder};
+pub(crate) use component::{
+    damaged as damaged_components, folder_of as component_folder, is_intact as component_is_intact,
+};
 pub use etcd::{
     EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, SetAside, certificate_files,
 };
@@ -56,7 +58,10 @@ pub use ran_before::RanBefore;
 pub use restarted::Restarted;
 pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
-pub use upgrade::{BEFORE_ADOPTION, Drained, EtcdSnapshot, RolledOut, RunAs, ServicesAnswer, Uncordoned, Workload};
+pub use upgrade::{
+    BEFORE_ADOPTION, Drained, EtcdSnapshot, Kept, ObjectsBack, ObjectsKept, RolledOut, RunAs, ServicesAnswer,
+    TakenBack, Uncordoned, Workload,
+};
 
 /// One repeatable action on one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +164,14 @@ step_kinds! {
     Restarted: Compensable,
     /// A snapshot of etcd, before the control plane changes.
     EtcdSnapshot: Reversible,
+    /// What the node is, kept before an upgrade changes it.
+    Kept: Reversible,
+    /// Objects that kubeadm changes, kept before an upgrade; runs on a control plane host.
+    ObjectsKept: Reversible,
+    /// The node as it was kept before an upgrade changed it.
+    TakenBack: Compensable,
+    /// Objects as they were kept before an upgrade; runs on a control plane host.
+    ObjectsBack: Compensable,
     /// Empties a node; runs on a control plane host.
     Drained: Compensable,
     /// Lets new pods come to a node again; runs on a control plane host.

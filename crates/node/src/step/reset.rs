@@ -74,7 +74,9 @@ impl Act for Reset {
             host.alter(Alteration::RemoveTree { path })?;
         }
         host.alter(Alteration::RemoveFile { path: super::authorities::RECORD })?;
-        host.alter(Alteration::RemoveFile { path: &upgrade::snapshot_record() })?;
+        for path in [upgrade::snapshot_record(), upgrade::kept_node(), upgrade::kept_objects()] {
+            host.alter(Alteration::RemoveFile { path: &path })?;
+        }
         host.alter(Alteration::RemoveFile { path: super::images::ARCHIVE })?;
         // The next site to have this host brings its own.
         host.alter(Alteration::RemoveFile { path: crate::admission::SITE_ROOT })?;

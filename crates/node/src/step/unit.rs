@@ -49,7 +49,7 @@ impl Act for Unit {
         Command::new("systemctl", ["enable", &self.name]).must(host)?;
         if self.running {
             let reads = self.reads(host)?;
-            self.start(host)?;
+            start(host, &self.name)?;
             self.keep_started(host, &reads)?;
         }
         Ok(())
@@ -111,17 +111,24 @@ impl Unit {
         let text = serde_json::to_vec(reads).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
         Ok(host::write(host, &self.started_path(), Mode::PRIVATE, &text)?)
     }
+}
 
-    fn start(&self, host: &dyn Host) -> Result<(), StepError> {
-        let started = Command::new("systemctl", ["restart", &self.name]).timeout(START_TIMEOUT);
-        let Err(error) = started.must(host) else { return Ok(()) };
-        let log = Command::new("journalctl", ["-u", &self.name, "-n", "12", "-o", "cat", "--no-pager"]);
-        let detail = host.run(&log).map(|output| output.complaint()).unwrap_or_default();
-        match error {
-            HostError::Command { line, status, .. } => Err(HostError::Command { line, status, detail }.into()),
-            error => Err(error.into()),
-        }
+/// Starts a unit anew, whatever it was before; with the end of its log where it does not start.
+fn start(host: &dyn Host, name: &str) -> Result<(), StepError> {
+    let started = Command::new("systemctl", ["restart", name]).timeout(START_TIMEOUT);
+    let Err(error) = started.must(host) else { return Ok(()) };
+    let log = Command::new("journalctl", ["-u", name, "-n", "12", "-o", "cat", "--no-pager"]);
+    let detail = host.run(&log).map(|output| output.complaint()).unwrap_or_default();
+    match error {
+        HostError::Command { line, status, .. } => Err(HostError::Command { line, status, detail }.into()),
+        error => Err(error.into()),
     }
+}
+
+/// The same for a unit that may have failed so often that systemd does not start it any more.
+pub(crate) fn start_after_failures(host: &dyn Host, name: &str) -> Result<(), StepError> {
+    Command::new("systemctl", ["reset-failed", name]).must(host)?;
+    start(host, name)
 }
 
 fn collect(host: &dyn Host, path: &str, reads: &mut BTreeMap<String, Digest>) -> Result<(), HostError> {

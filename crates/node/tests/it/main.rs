@@ -20,4 +20,5 @@ mod renewal;
 mod reset;
 mod run;
 mod stick;
+mod taken_back;
 mod unit;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealock_node::step::{
     Artifact, Authorities, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim, Component,
     ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images,
-    KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady, Packing, Peer,
-    RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, Sysctl,
-    Uncordoned, Unit, Workload,
+    Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady,
+    ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs,
+    ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -117,6 +117,10 @@ fn every_kind() -> Vec<Step> {
             timeout_seconds: 300,
         }
         .into(),
+        Kept { since: "v1.36.3 of release 1".into() }.into(),
+        ObjectsKept { since: "v1.36.3 of release 1".into() }.into(),
+        TakenBack { since: "v1.36.3 of release 1".into() }.into(),
+        ObjectsBack { since: "v1.36.3 of release 1".into() }.into(),
         EtcdSnapshot {
             program: "/opt/sealock/sealock/0.1.0/sealock".into(),
             before: "v1.37.2".into(),

@@ -7,8 +7,9 @@ use sealock_cluster::Cluster;
 use sealock_cluster::plan::{Behind, Draining};
 use serde::Serialize;
 
-use super::carry_out::{carry_out, review};
+use super::carry_out::review;
 use super::plan::show;
+use super::taking_back::Upgrading;
 use super::target::Target;
 use crate::context::Context;
 use crate::error::Result;
@@ -26,9 +27,9 @@ struct Outcome {
     changed: usize,
 }
 
-pub fn run(target: &Target, cluster: &Cluster, draining: Draining, context: &Context) -> Result<()> {
+pub fn run(target: &Target, cluster: &Cluster, draining: &Draining, context: &Context) -> Result<()> {
     let operator = target.operator();
-    let found = context.runtime()?.block_on(operator.plan_components(cluster, draining))?;
+    let found = context.runtime()?.block_on(operator.plan_components(cluster, draining.clone()))?;
     let release = operator.release.release.number;
     let mut outcome = Outcome { cluster: cluster.name().to_string(), release, behind: found.behind, changed: 0 };
     let nothing =
@@ -43,7 +44,9 @@ pub fn run(target: &Target, cluster: &Cluster, draining: Draining, context: &Con
     }
     review(planned, "Bring these components?", context)?;
     let started = Instant::now();
-    outcome.changed = carry_out(&target.operator_now(context)?, planned, context)?.changed;
+    let again = "sealock cluster upgrade --components";
+    let upgrading = Upgrading { target, cluster, draining, again };
+    outcome.changed = upgrading.carry_out(planned, context)?.changed;
     let text = match outcome.changed {
         0 => nothing,
         changed => format!(

@@ -23,8 +23,10 @@ pub mod renew;
 pub mod rescue;
 pub mod reset;
 pub mod restore;
+pub mod rollback;
 pub mod running;
 pub mod status;
+mod taking_back;
 pub mod target;
 pub mod uncordon;
 pub mod upgrade;
@@ -44,6 +46,7 @@ pub enum ClusterCommand {
     Renew(renew::RenewArgs),
     Rescue(rescue::RescueArgs),
     Upgrade(upgrade::UpgradeArgs),
+    Rollback(rollback::RollbackArgs),
     Cordon(cordon::CordonArgs),
     Drain(drain::DrainArgs),
     Uncordon(uncordon::UncordonArgs),
@@ -67,6 +70,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Renew(args) => renew::run(args, context),
         ClusterCommand::Rescue(args) => rescue::run(args, context),
         ClusterCommand::Upgrade(args) => upgrade::run(args, context),
+        ClusterCommand::Rollback(args) => rollback::run(args, context),
         ClusterCommand::Cordon(args) => cordon::run(args, context),
         ClusterCommand::Drain(args) => drain::run(args, context),
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),

@@ -41,8 +41,12 @@ pub fn run(args: &StatusArgs, context: &Context) -> Result<()> {
     if status.is_well() {
         return Ok(());
     }
-    Err(CommandError::failed(format!("cluster {} is not what its spec says", status.cluster))
-        .hint("`sealock cluster plan` says what is missing, `sealock cluster apply` does it."))
+    let message = format!("cluster {} is not what its spec says", status.cluster);
+    match target.operator().open_upgrade()? {
+        Some(open) => Err(CommandError::from(open).context(message)),
+        None => Err(CommandError::failed(message)
+            .hint("`sealock cluster plan` says what is missing, `sealock cluster apply` does it.")),
+    }
 }
 
 fn text(status: &Status) -> String {

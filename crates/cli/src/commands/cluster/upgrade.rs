@@ -9,10 +9,11 @@ use sealock_cluster::plan::Draining;
 use sealock_cluster::spec::KubernetesVersion;
 use serde::Serialize;
 
-use super::carry_out::{carry_out, review};
+use super::carry_out::review;
 use super::components;
 use super::drain::HowArgs;
 use super::plan::{print, show};
+use super::taking_back::Upgrading;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
 use crate::error::Result;
@@ -22,7 +23,8 @@ use crate::ui::took;
 ///
 /// Minor versions are taken one after the other, each by its newest patch in the release. Images and programs are on every host before anything changes;
 /// then a snapshot of etcd, the control planes one by one, a look at the services from every node, and the workers, each emptied
-/// before its kubelet becomes another one. Run again it finishes what was cut off. `--dry-run` shows the plan.
+/// before its kubelet becomes another one. Run again it finishes what was cut off. `--dry-run` shows the plan. A node that fails becomes
+/// again what it was, where that can be had on the node alone, and the others wait; `cluster rollback` takes all of it back.
 ///
 /// A patch of Kubernetes, v1.36.3 to v1.36.4, goes by the same command: write its version into the spec. What brings another containerd, runc or
 /// CNI plugins alone, for the Kubernetes that runs, is `--components`: `cluster apply` leaves those of nodes as they are.
@@ -58,7 +60,7 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let written = target.cluster.spec().kubernetes.version;
     let cluster = target.cluster.with_version(args.to.unwrap_or(written));
     if args.components {
-        return components::run(&target, &cluster, draining(args), context);
+        return components::run(&target, &cluster, &draining(args), context);
     }
     let wanted = cluster.spec().kubernetes.version;
     let mut upgrade = plan(&target, &cluster, args, context)?;
@@ -70,6 +72,9 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
         }
         return Ok(());
     }
+    let draining = draining(args);
+    let upgrading =
+        Upgrading { target: &target, cluster: &cluster, draining: &draining, again: "sealock cluster upgrade" };
     let (mut changed, mut asked) = (0, false);
     while let Some(planned) = &upgrade.next {
         target.check_mirrors(planned, context)?;
@@ -80,7 +85,7 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
             review(planned, "Upgrade?", context)?;
             asked = true;
         }
-        changed += carry_out(&target.operator_now(context)?, planned, context)?.changed;
+        changed += upgrading.carry_out(planned, context)?.changed;
         upgrade = plan(&target, &cluster, args, context)?;
     }
     let outcome = Outcome { cluster: cluster.name().to_string(), from, to: wanted, changed };
@@ -117,6 +122,7 @@ fn draining(args: &UpgradeArgs) -> Draining {
         max_unavailable: args.max_unavailable.into(),
         cordoned: BTreeSet::new(),
         away: BTreeSet::new(),
+        since: String::new(),
     }
 }
 

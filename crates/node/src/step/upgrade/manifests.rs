@@ -32,6 +32,11 @@ pub(crate) fn put_back(host: &dyn Host, context: &Context<'_>) -> Result<(), Ste
         return Ok(());
     }
     (context.progress)(&format!("put back {}, which an earlier run moved away", back.join(", ")));
+    await_api(host)
+}
+
+/// Waits until the API server of this very host serves.
+pub(super) fn await_api(host: &dyn Host) -> Result<(), StepError> {
     let mut last = String::new();
     let serves = wait::until(SERVES, Duration::from_secs(1), || {
         let output = host.run(&api_ready())?;

@@ -48,6 +48,15 @@ struct Record {
     path: String,
     digest: Digest,
     at: Timestamp,
+    /// Of etcd, where it was told: what comes after it is not in the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revision: Option<i64>,
+}
+
+/// What `sealock etcd snapshot` says.
+#[derive(Deserialize)]
+struct Taken {
+    revision: i64,
 }
 
 impl fmt::Display for EtcdSnapshot {
@@ -83,8 +92,9 @@ impl Act for EtcdSnapshot {
         let path = format!("{FOLDER}/{}-before-{}.db", at.strftime("%Y-%m-%dT%H%M%SZ"), self.before);
         host.alter(Alteration::MakeDirectory { path: FOLDER, mode: Mode::new(0o700) })?;
         (context.progress)("taking a snapshot of etcd");
-        self.command(&path).must(host)?;
-        let record = Record { before: self.before.clone(), digest: host::digest(host, &path)?, path, at };
+        let said = self.command(&path).must(host)?;
+        let revision = serde_json::from_str::<Taken>(&said).ok().map(|taken| taken.revision);
+        let record = Record { before: self.before.clone(), digest: host::digest(host, &path)?, path, at, revision };
         let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
         host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
         host::write(host, &record_path(), Mode::PRIVATE, &text)?;
@@ -102,7 +112,7 @@ impl EtcdSnapshot {
         let [ca, certificate, key] =
             ["ca.crt", "healthcheck-client.crt", "healthcheck-client.key"].map(|name| format!("{PKI}/{name}"));
         let mut args = vec!["etcd", "snapshot", path, "--endpoint", "127.0.0.1:2379"];
-        args.extend(["--cacert", &ca, "--cert", &certificate, "--key", &key]);
+        args.extend(["--cacert", &ca, "--cert", &certificate, "--key", &key, "--output", "json"]);
         Command::new(&self.program, args).timeout(TAKES)
     }
 }

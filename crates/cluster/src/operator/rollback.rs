@@ -1,0 +1,322 @@
+//! Takes an upgrade back that is not finished: all of it, or only nodes that failed in it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::upgrade::{returns, took_none};
+use super::{Operator, OperatorError, Planned, files, short};
+use crate::execute::{self, Connection, ExecuteError};
+use crate::inventory::Inventory;
+use crate::journal::{self, Journal};
+use crate::nodes::{self, Rules};
+use crate::plan::{self, Draining, Extent, Plan, PlanError, Purpose};
+use crate::spec::{Cluster, Host};
+use crate::tools;
+
+/// Where hosts keep what they know of the snapshot that was taken before an upgrade.
+const SNAPSHOT: &str = "/var/lib/sealock/node/snapshot.json";
+
+/// What takes an unfinished upgrade back.
+#[derive(Debug)]
+pub struct Rollback {
+    /// The version that was begun, where it is another Kubernetes.
+    pub begun: Option<String>,
+    /// What the cluster is afterwards.
+    pub version: String,
+    /// The plan.
+    pub planned: Planned,
+}
+
+#[derive(Deserialize)]
+struct Snapshot {
+    path: String,
+    at: String,
+    revision: Option<i64>,
+}
+
+/// What the hosts say of an upgrade that was begun.
+struct Begun {
+    open: Plan,
+    /// The cluster as it was.
+    cluster: Cluster,
+    since: String,
+    connections: Vec<Arc<Connection>>,
+    inventory: Inventory,
+    /// Hosts that keep what they were.
+    kept: BTreeSet<String>,
+    /// Hosts that were emptied and not given back.
+    away: BTreeSet<String>,
+}
+
+impl Operator<'_> {
+    /// The plan that takes the unfinished upgrade of `cluster` back. No host is changed.
+    ///
+    /// # Errors
+    /// [`PlanError::NothingToTakeBack`], [`PlanError::EtcdRaised`]; the release lacks what the cluster was; pods would be lost by emptying
+    /// a node.
+    pub async fn plan_rollback(&self, cluster: &Cluster, draining: Draining) -> Result<Rollback, OperatorError> {
+        self.check_site(cluster)?;
+        self.check_no_restore()?;
+        self.check_only_version_differs(cluster)?;
+        let Some(open) = self.open_waves()? else { return Err(self.nothing_to_take_back(cluster).await?.into()) };
+        let begun = self.begun(cluster, open).await?;
+        let hosts: BTreeSet<String> = begun.kept.union(&begun.away).cloned().collect();
+        let extent = match begun.open.purpose {
+            Purpose::Components => Extent::Components,
+            _ => Extent::Kubernetes,
+        };
+        let to_empty: BTreeSet<String> = begun.kept.difference(&begun.away).cloned().collect();
+        let rules = Rules { force: draining.force, delete_emptydir_data: draining.delete_emptydir_data };
+        self.look_before_emptying(&begun, &to_empty, rules).await?;
+        let planned = self.back(&begun, draining, (extent, hosts)).await?;
+        let version = begun.open.kubernetes.clone();
+        let begun_with = (extent == Extent::Kubernetes).then_some(version);
+        Ok(Rollback { begun: begun_with, version: begun.cluster.spec().kubernetes.version.to_string(), planned })
+    }
+
+    /// The plan that puts back nodes that failed in the last attempt at `upgrade`; nothing where none of them keeps what it was. The upgrade
+    /// stays open.
+    ///
+    /// # Errors
+    /// [`PlanError::EtcdRaised`]; a host cannot be asked.
+    pub async fn plan_taking_back(
+        &self,
+        cluster: &Cluster,
+        draining: Draining,
+        upgrade: &Plan,
+    ) -> Result<Option<Planned>, OperatorError> {
+        let failed = self.failed_nodes(upgrade)?;
+        if failed.is_empty() {
+            return Ok(None);
+        }
+        let begun = self.begun(cluster, upgrade.clone()).await?;
+        let hosts: BTreeSet<String> = failed.intersection(&begun.kept).cloned().collect();
+        if hosts.is_empty() {
+            return Ok(None);
+        }
+        let extent = match upgrade.purpose {
+            Purpose::Components => Extent::Components,
+            _ => Extent::Nodes,
+        };
+        self.back(&begun, draining, (extent, hosts)).await.map(Some)
+    }
+
+    /// The upgrade that was taken back is open no longer.
+    ///
+    /// # Errors
+    /// Somebody carries it out right now; a file of the station.
+    pub fn close_taken_back(&self) -> Result<(), OperatorError> {
+        for open in self.open_plans()?.iter().filter(|open| open.purpose.goes_by_waves()) {
+            let digest = open.digest().map_err(OperatorError::Unwritable)?;
+            // Where nothing was to be taken back yet, nobody has looked whether it goes on.
+            let _held = Journal::open(&self.folder.join("journal"), &digest)?;
+            files::set_aside(&self.plan_path(&digest))?;
+        }
+        Ok(())
+    }
+
+    /// Nodes that failed in the last attempt at `upgrade` because of what they have become.
+    fn failed_nodes(&self, upgrade: &Plan) -> Result<BTreeSet<String>, OperatorError> {
+        let digest = upgrade.digest().map_err(OperatorError::Unwritable)?;
+        let failed = journal::failed(&self.folder.join("journal"), &digest)?;
+        let tasks = failed.iter().filter_map(|id| upgrade.task(id));
+        Ok(tasks.filter_map(plan::changed_by).map(str::to_owned).collect())
+    }
+
+    async fn begun(&self, cluster: &Cluster, open: Plan) -> Result<Begun, OperatorError> {
+        let missing = || OperatorError::NoCluster { folder: self.folder.clone() };
+        let applied = self.applied()?.ok_or_else(missing)?;
+        let version = applied.kubernetes.parse().unwrap_or(cluster.spec().kubernetes.version);
+        let cluster = cluster.with_version(version);
+        let Some(since) = plan::kept_under(&open).map(str::to_owned) else {
+            return Err(PlanError::NothingKept.into());
+        };
+        let (connections, inventory) = self.look(&cluster).await?;
+        let names = cluster.hosts().iter().map(|host| host.name.to_string());
+        let looks = plan::looks(names, &since);
+        let look = Plan { tasks: looks, ..open.clone() };
+        let assessment = execute::assess(&connections, &self.kit()?, &look).await?;
+        let kept = look.tasks.iter().filter(|look| !assessment.is_done(look)).map(|look| look.host.clone()).collect();
+        let away = self.away(&cluster, &open).await;
+        Ok(Begun { open, cluster, since, connections, inventory, kept, away })
+    }
+
+    /// Hosts that `open` has emptied and not given back. A cluster that does not say is asked again by the steps.
+    pub(super) async fn away(&self, cluster: &Cluster, open: &Plan) -> BTreeSet<String> {
+        let reach = self.reach(cluster.name().as_str(), open.kubernetes.clone());
+        let target = reach.target();
+        let mut away = BTreeSet::new();
+        for host in cluster.hosts().iter().map(|host| host.name.to_string()) {
+            if returns(open, &host) && nodes::is_cordoned(&host, &target).await.unwrap_or(true) {
+                away.insert(host);
+            }
+        }
+        away
+    }
+
+    /// Which of `hosts` took no new pods before the upgrade. One that it was through with when it was begun once more is what it was.
+    async fn took_none_before(
+        &self,
+        begun: &Begun,
+        hosts: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, OperatorError> {
+        if begun.cluster.hosts().len() == 1 {
+            return Ok(BTreeSet::new());
+        }
+        let reach = self.reach(begun.cluster.name().as_str(), begun.open.kubernetes.clone());
+        let target = reach.target();
+        let mut took_none_before = BTreeSet::new();
+        for host in hosts {
+            let takes_none = match took_none(&begun.open, host) {
+                Some(before) => before,
+                None => nodes::is_cordoned(host, &target).await?,
+            };
+            took_none_before.extend(takes_none.then(|| host.clone()));
+        }
+        Ok(took_none_before)
+    }
+
+    async fn look_before_emptying(
+        &self,
+        begun: &Begun,
+        hosts: &BTreeSet<String>,
+        rules: Rules,
+    ) -> Result<(), OperatorError> {
+        if begun.cluster.hosts().len() == 1 {
+            return Ok(());
+        }
+        let reach = self.reach(begun.cluster.name().as_str(), begun.open.kubernetes.clone());
+        let target = reach.target();
+        for host in hosts {
+            nodes::look(host, rules, &target).await?;
+        }
+        Ok(())
+    }
+
+    async fn back(
+        &self,
+        begun: &Begun,
+        mut draining: Draining,
+        (extent, hosts): (Extent, BTreeSet<String>),
+    ) -> Result<Planned, OperatorError> {
+        let Begun { open, cluster, connections, inventory, .. } = begun;
+        let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
+        if extent != Extent::Components {
+            self.check_etcd_goes_back(begun, &hosts, &images).await?;
+        }
+        draining.since.clone_from(&begun.since);
+        draining.away.clone_from(&begun.away);
+        draining.cordoned = self.took_none_before(begun, &hosts).await?;
+        let ground = self.ground(images)?;
+        let intent = ground.intent(cluster, &open.speaker);
+        let plan = plan::plan_rollback(&intent, &draining, (extent, &hosts), inventory)?;
+        self.assess(plan, inventory.clone(), false, connections.clone()).await
+    }
+
+    /// etcd starts from data of its own minor version as long as the cluster's version was not raised, and that waits for the last member.
+    /// Whoever runs the older version and answers proves that it was not.
+    async fn check_etcd_goes_back(
+        &self,
+        begun: &Begun,
+        hosts: &BTreeSet<String>,
+        images: &[String],
+    ) -> Result<(), OperatorError> {
+        let plane = begun.cluster.control_planes().find(|host| hosts.contains(host.name.as_str()));
+        let speaker = begun.connections.iter().find(|connection| connection.host() == begun.open.speaker);
+        let (Some(plane), Some(speaker)) = (plane, speaker) else { return Ok(()) };
+        let Some(older) = images.iter().find_map(|image| minor(image.rsplit_once("/etcd:")?.1)) else { return Ok(()) };
+        let members = self.members_by_any(begun, speaker).await?;
+        let versions: Vec<_> = members.versions().filter_map(minor).collect();
+        if versions.iter().any(|runs| *runs <= older) {
+            return Ok(());
+        }
+        let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+        let runs = versions.into_iter().min().map(dotted);
+        Err(PlanError::EtcdRaised { host: plane.name.to_string(), runs, older: dotted(older) }.into())
+    }
+
+    /// What the host that speaks for the cluster says of etcd, or another control plane where that one does not serve.
+    async fn members_by_any(
+        &self,
+        begun: &Begun,
+        speaker: &Arc<Connection>,
+    ) -> Result<execute::EtcdMembers, ExecuteError> {
+        let program = self.binary.path_there();
+        let first = speaker.etcd_members(&program).await;
+        if first.is_ok() {
+            return first;
+        }
+        let is_plane = |one: &&Arc<Connection>| begun.cluster.host(one.host()).is_some_and(Host::is_control_plane);
+        for other in begun.connections.iter().filter(is_plane) {
+            if let Ok(members) = other.etcd_members(&program).await {
+                return Ok(members);
+            }
+        }
+        first
+    }
+
+    /// Why nothing is taken back, with what a restore would lose where hosts tell it.
+    async fn nothing_to_take_back(&self, cluster: &Cluster) -> Result<PlanError, OperatorError> {
+        let applied = self.applied()?.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;
+        let lost = match cluster.host(&applied.speaker) {
+            Some(speaker) => {
+                let connections = execute::connect([speaker], &self.ssh).await?;
+                execute::observe(&connections, &self.binary).await?;
+                self.gap(connections.first()).await
+            }
+            None => None,
+        };
+        let (cluster, version) = (cluster.name().to_string(), applied.kubernetes);
+        Ok(PlanError::NothingToTakeBack { cluster, version, lost })
+    }
+
+    /// How far etcd has come since the snapshot that was taken before the last upgrade.
+    async fn gap(&self, speaker: Option<&Arc<Connection>>) -> Option<String> {
+        let speaker = speaker?;
+        let snapshot = speaker.read_root_file(SNAPSHOT).await.ok()?;
+        let Snapshot { path, at, revision } = serde_json::from_slice(&snapshot).ok()?;
+        let now = speaker.etcd_members(&self.binary.path_there()).await.ok()?.revision()?;
+        let then = revision?;
+        Some(format!(
+            "the snapshot of before, {path} on {} of {at}, has revision {then}, and etcd is at {now}: a restore would lose these {} revisions",
+            speaker.host(),
+            now - then
+        ))
+    }
+
+    /// The name under which an upgrade keeps what nodes are; empty where `open` was begun without keeping it, for they are something in
+    /// between by now.
+    pub(super) fn kept_under(&self, open: Option<&Plan>) -> Result<String, OperatorError> {
+        match open {
+            Some(open) => Ok(plan::kept_under(open).unwrap_or_default().to_owned()),
+            None => self.since(),
+        }
+    }
+
+    /// What the cluster is while nothing of an upgrade is done. By the plan that was carried out last: what an upgrade has kept that is
+    /// finished goes by another name, even where version and release are the same.
+    fn since(&self) -> Result<String, OperatorError> {
+        let applied = self.applied()?.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;
+        Ok(format!("{} of release {}, plan {}", applied.kubernetes, applied.release.number, short(&applied)))
+    }
+}
+
+/// Major and minor version of what begins like `3.6.8`.
+fn minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_etcd_are_compared_by_their_minor_version() {
+        assert_eq!(minor("3.6.8-0"), Some((3, 6)));
+        assert!(minor("3.10.0") > minor("3.6.8") && minor("v3.7.0") > minor("3.6.99"));
+        assert_eq!(minor("latest"), None);
+    }
+}
