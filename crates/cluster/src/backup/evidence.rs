@@ -48,6 +48,9 @@ pub struct Shelf {
 pub struct Standing {
     /// The newest backup that was taken at this station.
     pub backup: Option<Last>,
+    /// The newest backup that was, where it holds other authorities than the cluster has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier_backup: Option<Last>,
     /// The newest drill that was passed.
     pub drill: Option<Last>,
     /// The newest drill, where it was not passed.
@@ -113,7 +116,7 @@ impl Shelf {
     /// # Errors
     /// A folder or file cannot be read.
     pub fn standing(&self, whose: Whose<'_>, site: &SiteRoot, now: Timestamp) -> Result<Standing, BackupError> {
-        let mut standing = Standing { backup: self.last_backup(whose, site, now)?, ..Standing::default() };
+        let mut standing = self.last_backup(whose, site, now)?;
         for path in newest_first(&self.drills_of(whose))? {
             let Some(evidence) = read(&path)?.and_then(|bytes| Evidence::open(&bytes, site).ok()) else { continue };
             let digest = evidence.record.backup.as_ref().map(|backup| backup.digest.clone());
@@ -127,16 +130,22 @@ impl Shelf {
         Ok(standing)
     }
 
-    fn last_backup(&self, whose: Whose<'_>, site: &SiteRoot, now: Timestamp) -> Result<Option<Last>, BackupError> {
-        let Some(table) = read(&self.backup_of(whose))? else { return Ok(None) };
-        let taken = match whose {
-            Whose::Cluster { name, ca_hash } => Manifest::open(&table, site).ok().and_then(|manifest| {
-                let is_it = manifest.cluster == name && ca_hash.is_none_or(|hash| hash == manifest.state.ca_hash);
-                is_it.then_some(manifest.taken)
-            }),
-            Whose::Station => StationManifest::open(&table, site).ok().map(|manifest| manifest.taken),
+    /// With the last backup, and no drill.
+    fn last_backup(&self, whose: Whose<'_>, site: &SiteRoot, now: Timestamp) -> Result<Standing, BackupError> {
+        let Some(table) = read(&self.backup_of(whose))? else { return Ok(Standing::default()) };
+        let last = |taken| Some(Last::new(Some(Digest::sha256(&table)), taken, now));
+        let of_station = || StationManifest::open(&table, site).ok().and_then(|manifest| last(manifest.taken));
+        let Whose::Cluster { name, ca_hash } = whose else {
+            return Ok(Standing { backup: of_station(), ..Standing::default() });
         };
-        Ok(taken.map(|taken| Last::new(Some(Digest::sha256(&table)), taken, now)))
+        let manifest = Manifest::open(&table, site).ok().filter(|manifest| manifest.cluster == name);
+        Ok(match manifest {
+            None => Standing::default(),
+            Some(manifest) if ca_hash.is_none_or(|hash| hash == manifest.state.ca_hash) => {
+                Standing { backup: last(manifest.taken), ..Standing::default() }
+            }
+            Some(manifest) => Standing { earlier_backup: last(manifest.taken), ..Standing::default() },
+        })
     }
 
     fn backup_of(&self, whose: Whose<'_>) -> PathBuf {
@@ -249,8 +258,9 @@ mod tests {
         let digest = written_as(&file, (&site, &key), |manifest| manifest.taken = at("2026-11-26T02:00:00Z"));
         shelf.keep_backup(PLANT, &file).unwrap();
         let last = Last { digest: Some(digest), at: at("2026-11-26T02:00:00Z"), age_seconds: 86_400 };
-        assert_eq!(standing(PLANT).backup, Some(last));
-        assert_eq!(standing(Whose::Cluster { name: "plant-7", ca_hash: Some("sha256:00") }).backup, None);
+        assert_eq!(standing(PLANT).backup, Some(last.clone()));
+        let replaced = standing(Whose::Cluster { name: "plant-7", ca_hash: Some("sha256:00") });
+        assert_eq!((replaced.backup, replaced.earlier_backup), (None, Some(last)), "it is there, and holds others");
         assert_eq!(standing(Whose::Cluster { name: "plant-8", ca_hash: None }), Standing::default());
         assert_eq!(standing(Whose::Station), Standing::default());
 
