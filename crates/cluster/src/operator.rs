@@ -328,11 +328,11 @@ impl Operator<'_> {
         Ok(self.open_plans()?.into_iter().find(same))
     }
 
-    /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade stays open while a
-    /// host leaves, or certificates are made anew that have ended.
+    /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade, or a change of
+    /// authorities, stays open while a host leaves, or certificates are made anew that have ended.
     fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
         let goes_on = matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue);
-        let stays_open = |other: &Plan| goes_on && other.purpose.goes_by_waves();
+        let stays_open = |other: &Plan| goes_on && other.purpose.stays_open();
         for other in self.open_plans()?.iter().filter(|other| *other != plan && !stays_open(other)) {
             let digest = other.digest().map_err(OperatorError::Unwritable)?;
             files::set_aside(&self.plan_path(&digest))?;
@@ -458,6 +458,49 @@ mod tests {
         Plan { tasks: vec![task], ..plan::example() }
     }
 
+    fn operator<'a>(folder: &Path, (store, release, site): (&'a Store, &'a Published, &'a SiteRoot)) -> Operator<'a> {
+        Operator {
+            store,
+            release,
+            revoked: Revoked::default(),
+            trust_mirror: None,
+            site,
+            binary: Binary::read(Path::new("/proc/self/exe"), "0.1.0").unwrap(),
+            ssh: SshSettings::new(folder.to_owned()),
+            folder: folder.join("plant-7"),
+        }
+    }
+
+    #[test]
+    fn what_goes_from_host_to_host_stays_open_while_one_of_them_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, release) = (Store::init(&folder.path().join("store")).unwrap(), release());
+        let site = crate::site_of_tests::keys().root().clone();
+        let operator = operator(folder.path(), (&store, &release, &site));
+        let of = |purpose| Plan { purpose, ..plan::example() };
+        for (purpose, stays) in [
+            (Purpose::Authorities, true),
+            (Purpose::Upgrade, true),
+            (Purpose::Components, true),
+            (Purpose::Renew, false),
+            (Purpose::Apply, false),
+        ] {
+            for other in [Purpose::Remove, Purpose::Neighbours, Purpose::Rescue, Purpose::Restore] {
+                let begun = of(purpose);
+                let digest = begun.digest().unwrap();
+                files::save(&operator.plan_path(&digest), &operator.encode(&begun).unwrap()).unwrap();
+                let journals = operator.folder.join("journal");
+                Journal::open(&journals, &digest).unwrap().begun(1).unwrap();
+                assert_eq!(operator.open_plans().unwrap(), [begun]);
+                operator.supersede_all_but(&of(other)).unwrap();
+                let left = operator.open_plans().unwrap().len();
+                let wanted = usize::from(stays && other != Purpose::Restore);
+                assert_eq!(left, wanted, "{} while {}", purpose.as_str(), other.as_str());
+                fs::remove_dir_all(&operator.folder).unwrap();
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a26_what_came_to_be_known_since_planning_stops_the_apply_before_anything_is_done() {
         let folder = tempfile::tempdir().unwrap();
@@ -466,16 +509,8 @@ mod tests {
         let image = Digest::sha256(b"an image");
         let (name, reason) = ("quay.io/team/app:v1".to_owned(), "it calls home".to_owned());
         let fact = Fact { name, reference: image.clone(), digest: image.clone(), reason, blocked: true };
-        let operator = Operator {
-            store: &store,
-            release: &release,
-            revoked: [fact].into_iter().collect(),
-            trust_mirror: None,
-            site: &site,
-            binary: Binary::read(Path::new("/proc/self/exe"), "0.1.0").unwrap(),
-            ssh: SshSettings::new(folder.path().to_owned()),
-            folder: folder.path().join("plant-7"),
-        };
+        let revoked = [fact].into_iter().collect();
+        let operator = Operator { revoked, ..operator(folder.path(), (&store, &release, &site)) };
         let planned = Planned {
             plan: plan(&image),
             inventory: Inventory::default(),
