@@ -356,12 +356,12 @@ impl Operator<'_> {
         Ok(self.open_plans()?.into_iter().find(same))
     }
 
-    /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade stays open while a
-    /// host leaves, certificates are made anew that have ended, or nodes are put back as they were.
+    /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade, or a change of
+    /// authorities, stays open while a host leaves, certificates are made anew that have ended, or nodes are put back as they were.
     fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
         let goes_on =
             matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback);
-        let stays_open = |other: &Plan| goes_on && other.purpose.goes_by_waves();
+        let stays_open = |other: &Plan| goes_on && other.purpose.stays_open();
         for other in self.open_plans()?.iter().filter(|other| *other != plan && !stays_open(other)) {
             let digest = other.digest().map_err(OperatorError::Unwritable)?;
             files::set_aside(&self.plan_path(&digest))?;
@@ -513,6 +513,36 @@ mod tests {
             behind: Vec::new(),
             alarms: Vec::new(),
             connections: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_goes_from_host_to_host_stays_open_while_one_of_them_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, release) = (Store::init(&folder.path().join("store")).unwrap(), release());
+        let site = crate::site_of_tests::keys().root().clone();
+        let operator = operator(folder.path(), (&store, &release, &site), Revoked::default());
+        let of = |purpose| Plan { purpose, ..plan::example() };
+        for (purpose, stays) in [
+            (Purpose::Authorities, true),
+            (Purpose::Upgrade, true),
+            (Purpose::Components, true),
+            (Purpose::Renew, false),
+            (Purpose::Apply, false),
+        ] {
+            for other in [Purpose::Remove, Purpose::Neighbours, Purpose::Rescue, Purpose::Restore] {
+                let begun = of(purpose);
+                let digest = begun.digest().unwrap();
+                files::save(&operator.plan_path(&digest), &operator.encode(&begun).unwrap()).unwrap();
+                let journals = operator.folder.join("journal");
+                Journal::open(&journals, &digest).unwrap().begun(1).unwrap();
+                assert_eq!(operator.open_plans().unwrap(), [begun]);
+                operator.supersede_all_but(&of(other)).unwrap();
+                let left = operator.open_plans().unwrap().len();
+                let wanted = usize::from(stays && other != Purpose::Restore);
+                assert_eq!(left, wanted, "{} while {}", purpose.as_str(), other.as_str());
+                fs::remove_dir_all(&operator.folder).unwrap();
+            }
         }
     }
 

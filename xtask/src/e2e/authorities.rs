@@ -29,10 +29,11 @@ const CASES: &[Case] = &[
     Case { name: "authorities: pods that read the old one are named", run: old_readers },
     Case { name: "authorities: certificates are renewed while two are believed", run: renewed },
     Case { name: "authorities: a worker joins while two are believed", run: worker_joins },
-    Case { name: "authorities: the new ones issue", run: issued },
+    Case { name: "authorities: the new ones issue, cut off before certificates are made and finished", run: issued },
     Case { name: "authorities: the old ones are dropped", run: dropped },
     Case { name: "authorities: a worker joins afterwards", run: worker_joins },
     Case { name: "authorities: certificates are renewed afterwards", run: renewed },
+    Case { name: "authorities: they are replaced a second time, and who is held back is told", run: a_second_time },
     Case { name: "authorities: reset", run: super::cases::cluster::reset },
 ];
 
@@ -91,7 +92,9 @@ fn old_readers(desk: &Desk) -> Result<()> {
 }
 
 fn renewed(desk: &Desk) -> Result<()> {
-    expect(&mut desk.station(&["cluster", "renew", "--yes"]), 0, &["serves new certificates"])?;
+    expect(&mut desk.station(&["cluster", "renew", "--yes"]), 0, &["serves new certificates: 3 control planes"])?;
+    let snapshots = story::text(&mut desk.lab.exec("cp1", &["ls", "/var/lib/sealock/snapshots"]))?;
+    ensure!(snapshots.contains("-before-renewal.db"), "no snapshot was taken before: {snapshots}");
     etcd_gets_well(desk)?;
     desk_works(desk)
 }
@@ -108,6 +111,7 @@ fn worker_joins(desk: &Desk) -> Result<()> {
 fn issued(desk: &Desk) -> Result<()> {
     let before = leaves(desk)?;
     while_asked(desk, |desk| {
+        cut_off_before_certificates(desk)?;
         let done = ["serves certificates of its new authorities"];
         expect(&mut desk.station(&stage("issue", &["--restart-workloads", "--leave-workloads"])), 0, &done).map(drop)
     })?;
@@ -124,6 +128,60 @@ fn issued(desk: &Desk) -> Result<()> {
     old_kubeconfig(desk, &[], false)?;
     old_kubeconfig(desk, &["--insecure-skip-tls-verify"], true)?;
     expect(&mut desk.station(&stage("issue", &[])), 0, &["nothing to do"]).map(drop)
+}
+
+/// kubeadm fails on cp2 where it is to make certificates, as it does on a full disk: the new authorities stand first there by then, and what
+/// is shown is still issued by the old ones.
+fn cut_off_before_certificates(desk: &Desk) -> Result<()> {
+    let fails = "cat > /usr/local/bin/kubeadm <<'END'
+#!/bin/sh
+case \"$1 $2\" in 'certs renew') echo 'no space left on device' >&2; exit 1;; esac
+exec /usr/bin/kubeadm \"$@\"
+END
+chmod 0755 /usr/local/bin/kubeadm";
+    story::text(&mut desk.lab.exec("cp2", &["sh", "-c", fails]))?;
+    let issue = stage("issue", &["--restart-workloads", "--leave-workloads"]);
+    expect(&mut desk.station(&issue), 4, &["no space left on device"])?;
+    let of_cp2 = |one: &&Value| one["host"] == "cp2" && one["path"] == CA && one["issues"] == true;
+    let first = authorities(desk)?.iter().find(of_cp2).map(|one| one["digest"].clone());
+    let shown = leaves(desk)?.into_iter().find(|one| one["host"] == "cp2" && one["path"] == APISERVER);
+    ensure!(
+        first.is_some() && shown.is_some_and(|leaf| Some(&leaf["issuedBy"]) != first.as_ref()),
+        "it was not in between"
+    );
+    let open = ["begun and not finished: issue", "sealock cluster remove HOST --lost"];
+    expect(&mut desk.station(&["cluster", "renew", "--yes"]), 1, &open)?;
+    // What starts by itself in between comes up: nothing of it waits for the rest of the stage.
+    until("the control plane of cp2 goes on", || is_ready(desk, "cp2"))?;
+    story::text(&mut desk.lab.exec("cp2", &["rm", "/usr/local/bin/kubeadm"])).map(drop)
+}
+
+const APISERVER: &str = "/etc/kubernetes/pki/apiserver.crt";
+
+/// What reads its authority at its start alone is started anew this time, too, but for whom somebody has told not to.
+fn a_second_time(desk: &Desk) -> Result<()> {
+    let before = add_ons(desk)?;
+    expect(&mut desk.station(&stage("trust", &[])), 0, &["believes new authorities beside the old ones"])?;
+    let after = add_ons(desk)?;
+    ensure!(before.len() >= 5 && before.iter().all(|pod| !after.contains(pod)), "{before:?} became {after:?}");
+    story::text(&mut desk.kubectl(&["-n", "demo", "rollout", "pause", "deployment/podinfo"]))?;
+    let said = ["error[PREFLIGHT]", "demo/podinfo-", "(Deployment podinfo: it is paused)"];
+    expect(&mut desk.station(&stage("issue", &["--restart-workloads"])), 3, &said)?;
+    let issue = stage("issue", &["--restart-workloads", "--leave-workloads"]);
+    expect(&mut desk.station(&issue), 0, &["serves certificates of its new authorities"])?;
+    story::text(&mut desk.kubectl(&["-n", "demo", "rollout", "resume", "deployment/podinfo"]))?;
+    expect(&mut desk.station(&stage("drop", &[])), 0, &["believes its new authorities alone"])?;
+    ensure!(authorities(desk)?.iter().all(|one| one["issues"] == true), "an authority is left that does not issue");
+    desk_works(desk)?;
+    etcd_gets_well(desk)
+}
+
+/// The pods of kube-proxy and CoreDNS, by their ids.
+fn add_ons(desk: &Desk) -> Result<Vec<String>> {
+    let ids = "jsonpath={range .items[*]}{.metadata.uid}{\"\\n\"}{end}";
+    let selector = "k8s-app in (kube-proxy,kube-dns)";
+    let listed = story::text(&mut desk.kubectl(&["-n", "kube-system", "get", "pods", "-l", selector, "-o", ids]))?;
+    Ok(listed.lines().map(ToOwned::to_owned).collect())
 }
 
 fn dropped(desk: &Desk) -> Result<()> {

@@ -20,30 +20,41 @@ pub fn standing(whose: Whose<'_>, station: &Station, context: &Context) -> Resul
 
 /// As it stands beside other facts: the last backup, and the last drill that was passed.
 pub fn text(standing: &Standing) -> [(&'static str, String); 2] {
-    [("last backup", in_words(standing.backup.as_ref())), ("last drill", in_words(standing.drill.as_ref()))]
+    let backup = match (&standing.backup, &standing.earlier_backup) {
+        (None, Some(earlier)) => format!("{}, with other authorities", in_words(Some(earlier))),
+        (last, _) => in_words(last.as_ref()),
+    };
+    [("last backup", backup), ("last drill", in_words(standing.drill.as_ref()))]
 }
 
 fn in_words(last: Option<&Last>) -> String {
     last.map_or_else(|| "none".to_owned(), |last| format!("{}, {} ago", last.at, age(last.age_seconds)))
 }
 
-/// Warns of what is older than the settings bear, where no backup was taken, and where the newest drill failed.
-pub fn warn(what: &str, standing: &Standing, context: &Context) {
-    for warning in warnings(what, standing, (context.settings.backup_hours.value, context.settings.drill_days.value)) {
+/// Warns of what is older than the settings bear, where no backup was taken, and where the newest drill failed. Another backup is taken with
+/// `command`.
+pub fn warn((what, command): (&str, &str), standing: &Standing, context: &Context) {
+    for warning in
+        warnings((what, command), standing, (context.settings.backup_hours.value, context.settings.drill_days.value))
+    {
         context.ui.warn(warning);
     }
 }
 
-fn warnings(what: &str, standing: &Standing, (hours, days): (u32, u32)) -> Vec<String> {
+fn warnings((what, command): (&str, &str), standing: &Standing, (hours, days): (u32, u32)) -> Vec<String> {
     let is_older = |last: &Last, limit: i64| last.age_seconds > limit;
     let mut warnings = Vec::new();
-    match &standing.backup {
-        None => warnings.push(format!("no backup of {what} was taken at this station")),
-        Some(last) if is_older(last, i64::from(hours) * HOUR) => warnings.push(format!(
-            "the last backup of {what} is {} old, and after {hours} h another one was to be taken (`backupHours`)",
+    match (&standing.backup, &standing.earlier_backup) {
+        (None, None) => warnings.push(format!("no backup of {what} was taken at this station: `{command}` takes one")),
+        (None, Some(earlier)) => warnings.push(format!(
+            "the last backup of {what} is {} old, and holds other authorities than it has now: from before they were replaced, which restoring it would bring back, or of another cluster that was called so. `{command}` takes one with these",
+            age(earlier.age_seconds)
+        )),
+        (Some(last), _) if is_older(last, i64::from(hours) * HOUR) => warnings.push(format!(
+            "the last backup of {what} is {} old, and after {hours} h another one was to be taken (`backupHours`): `{command}`",
             age(last.age_seconds)
         )),
-        Some(_) => {}
+        (Some(_), _) => {}
     }
     match &standing.drill {
         Some(last) if is_older(last, i64::from(days) * DAY) => warnings.push(format!(
@@ -74,18 +85,29 @@ mod tests {
     #[test]
     fn what_is_older_than_it_may_be_is_warned_of_and_nothing_else() {
         let said = |backup, drill, failed_drill| {
-            let standing = Standing { backup, drill, failed_drill, ahead: None };
-            warnings("cluster plant-7", &standing, (48, 90)).join("\n")
+            let standing = Standing { backup, drill, failed_drill, ..Standing::default() };
+            warnings(("cluster plant-7", "sealock cluster backup"), &standing, (48, 90)).join("\n")
         };
         assert_eq!(said(last(48 * HOUR), last(90 * DAY), None), "");
         assert_eq!(said(last(60), None, None), "", "who never drilled is shown so, and not nagged");
         insta::assert_snapshot!(said(last(50 * HOUR), last(91 * DAY), last(DAY)), @r"
-        the last backup of cluster plant-7 is 2 days old, and after 48 h another one was to be taken (`backupHours`)
+        the last backup of cluster plant-7 is 2 days old, and after 48 h another one was to be taken (`backupHours`): `sealock cluster backup`
         the last drill of a backup of cluster plant-7 that was passed is 91 days old, and after 90 days another one was to be (`drillDays`)
         the last drill of a backup of cluster plant-7, 24 h ago, failed
         ");
-        assert_eq!(said(None, None, None), "no backup of cluster plant-7 was taken at this station");
+        assert_eq!(
+            said(None, None, None),
+            "no backup of cluster plant-7 was taken at this station: `sealock cluster backup` takes one"
+        );
         let ahead = Standing { backup: last(60), ahead: Some(jiff::Timestamp::UNIX_EPOCH), ..Standing::default() };
-        insta::assert_snapshot!(warnings("cluster plant-7", &ahead, (48, 90)).join("\n"), @"what is remembered of the backups of cluster plant-7 says 1970-01-01T00:00:00Z, which has not come yet by this machine's clock: it counts for nothing until then");
+        insta::assert_snapshot!(warnings(("cluster plant-7", "sealock cluster backup"), &ahead, (48, 90)).join("\n"), @"what is remembered of the backups of cluster plant-7 says 1970-01-01T00:00:00Z, which has not come yet by this machine's clock: it counts for nothing until then");
+    }
+
+    #[test]
+    fn a_backup_from_before_authorities_were_replaced_is_there_and_does_not_count() {
+        let standing = Standing { earlier_backup: last(50 * HOUR), ..Standing::default() };
+        let said = warnings(("cluster plant-7", "sealock cluster backup"), &standing, (48, 90)).join("\n");
+        insta::assert_snapshot!(said, @"the last backup of cluster plant-7 is 2 days old, and holds other authorities than it has now: from before they were replaced, which restoring it would bring back, or of another cluster that was called so. `sealock cluster backup` takes one with these");
+        assert!(text(&standing)[0].1.ends_with(" ago, with other authorities"), "{:?}", text(&standing));
     }
 }

@@ -50,6 +50,9 @@ pub struct Shelf {
 pub struct Standing {
     /// The newest backup that was taken at this station.
     pub backup: Option<Last>,
+    /// The newest backup that was, where it holds other authorities than the cluster has now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earlier_backup: Option<Last>,
     /// The newest drill that was passed.
     pub drill: Option<Last>,
     /// The newest drill, where it was not passed.
@@ -111,6 +114,13 @@ impl Whose<'_> {
     }
 }
 
+/// The newest backup that is remembered.
+struct Found {
+    digest: Digest,
+    taken: Timestamp,
+    has_these_authorities: bool,
+}
+
 impl Shelf {
     /// That in `folder`, which need not be there yet.
     pub fn new(folder: PathBuf) -> Self {
@@ -143,10 +153,10 @@ impl Shelf {
     /// A folder or file cannot be read.
     pub fn standing(&self, whose: Whose<'_>, site: &SiteRoot, now: Timestamp) -> Result<Standing, BackupError> {
         let mut standing = Standing::default();
-        let backup = self.last_backup(whose, site)?;
-        standing.backup = backup
-            .filter(|(_, taken)| standing.counts(*taken, now))
-            .map(|(digest, taken)| Last::new(Some(digest), taken, now));
+        if let Some(found) = self.last_backup(whose, site)?.filter(|found| standing.counts(found.taken, now)) {
+            let last = Some(Last::new(Some(found.digest), found.taken, now));
+            if found.has_these_authorities { standing.backup = last } else { standing.earlier_backup = last }
+        }
         for path in newest_first(&self.drills_of(whose))? {
             let Some(evidence) = read(&path)?.and_then(|bytes| Evidence::open(&bytes, site).ok()) else { continue };
             let record = &evidence.record;
@@ -164,21 +174,25 @@ impl Shelf {
         Ok(standing)
     }
 
-    /// What names the newest backup, and when it was taken.
-    fn last_backup(&self, whose: Whose<'_>, site: &SiteRoot) -> Result<Option<(Digest, Timestamp)>, BackupError> {
+    fn last_backup(&self, whose: Whose<'_>, site: &SiteRoot) -> Result<Option<Found>, BackupError> {
         let Some(table) = read(&self.backup_of(whose))? else { return Ok(None) };
         let is_here = |named: &str| named == site.id().as_str();
-        let taken = match whose {
-            Whose::Cluster { name, ca_hash } => Manifest::open(&table, site).ok().and_then(|manifest| {
-                let is_it = manifest.cluster == name && ca_hash.is_none_or(|hash| hash == manifest.state.ca_hash);
-                (is_it && is_here(&manifest.site)).then_some(manifest.taken)
-            }),
+        let digest = Digest::sha256(&table);
+        Ok(match whose {
+            Whose::Cluster { name, ca_hash } => {
+                let manifest = Manifest::open(&table, site).ok();
+                manifest.filter(|manifest| manifest.cluster == name && is_here(&manifest.site)).map(|manifest| Found {
+                    digest,
+                    taken: manifest.taken,
+                    has_these_authorities: ca_hash.is_none_or(|hash| hash == manifest.state.ca_hash),
+                })
+            }
             Whose::Station => {
                 let manifest = StationManifest::open(&table, site).ok();
-                manifest.filter(|manifest| is_here(&manifest.site)).map(|manifest| manifest.taken)
+                let found = |taken| Found { digest, taken, has_these_authorities: true };
+                manifest.filter(|manifest| is_here(&manifest.site)).map(|manifest| found(manifest.taken))
             }
-        };
-        Ok(taken.map(|taken| (Digest::sha256(&table), taken)))
+        })
     }
 
     fn backup_of(&self, whose: Whose<'_>) -> PathBuf {
@@ -296,8 +310,9 @@ mod tests {
         let digest = written_as(&file, (&site, &key), |manifest| manifest.taken = at("2026-11-26T02:00:00Z"));
         shelf.keep_backup(PLANT, &file).unwrap();
         let last = Last { digest: Some(digest), at: at("2026-11-26T02:00:00Z"), age_seconds: 86_400 };
-        assert_eq!(standing(PLANT).backup, Some(last));
-        assert_eq!(standing(Whose::Cluster { name: "plant-7", ca_hash: Some("sha256:00") }).backup, None);
+        assert_eq!(standing(PLANT).backup, Some(last.clone()));
+        let replaced = standing(Whose::Cluster { name: "plant-7", ca_hash: Some("sha256:00") });
+        assert_eq!((replaced.backup, replaced.earlier_backup), (None, Some(last)), "it is there, and holds others");
         assert_eq!(standing(Whose::Cluster { name: "plant-8", ca_hash: None }), Standing::default());
         assert_eq!(standing(Whose::Station), Standing::default());
 

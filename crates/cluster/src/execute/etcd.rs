@@ -29,10 +29,15 @@ pub(crate) struct EtcdMembers {
     states: Vec<EtcdState>,
 }
 
-/// What one member says of itself.
+/// How a member was found, and what it says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct EtcdState {
+    /// Its id.
+    member: String,
     status: Option<EtcdStatus>,
+    /// Why it does not serve.
+    problem: Option<String>,
+    alarms: Vec<serde_json::Value>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -73,6 +78,16 @@ impl EtcdMembers {
 
     fn answers(&self) -> impl Iterator<Item = &EtcdStatus> {
         self.states.iter().filter_map(|state| state.status.as_ref())
+    }
+
+    /// Whether every member serves, votes, and has raised no alarm, but for that of `host`.
+    pub(crate) fn are_well_but(&self, host: Option<&Host>) -> bool {
+        let left_out = host.and_then(|host| self.of(host)).map(|member| member.id.as_str());
+        let is_well = |member: &EtcdMember| {
+            let mut states = self.states.iter().filter(|state| state.member == member.id);
+            !member.learner && states.any(|state| state.problem.is_none() && state.alarms.is_empty())
+        };
+        self.members.iter().filter(|member| Some(member.id.as_str()) != left_out).all(is_well)
     }
 
     /// The member of `host`: by its name, or by the address of one that has never started.
@@ -121,8 +136,10 @@ mod tests {
         let cluster = Cluster::load(std::path::Path::new("cluster.yaml"), SPEC).unwrap();
         let host = cluster.host("cp1").unwrap();
         let members = |member: &str| -> EtcdMembers {
-            serde_json::from_str(&format!(r#"{{"well":false,"agreed":true,"members":[{member}],"leader":null}}"#))
-                .unwrap()
+            serde_json::from_str(&format!(
+                r#"{{"well":false,"agreed":true,"members":[{member}],"leader":null,"states":[]}}"#
+            ))
+            .unwrap()
         };
         let nameless =
             r#"{"id":"8e9e","name":"","peerUrls":["https://10.77.0.11:2380"],"clientUrls":[],"learner":true}"#;
@@ -133,5 +150,25 @@ mod tests {
         let other =
             r#"{"id":"8e9e","name":"cp11","peerUrls":["https://10.77.0.110:2380"],"clientUrls":[],"learner":false}"#;
         assert!(members(other).of(host).is_none());
+    }
+
+    #[test]
+    fn a_member_that_is_away_counts_unless_it_is_the_one_that_is_brought_up_again() {
+        let cluster = Cluster::load(std::path::Path::new("cluster.yaml"), SPEC).unwrap();
+        let host = cluster.host("cp1").unwrap();
+        let member = |id: &str, name: &str| serde_json::json!({"id": id, "name": name, "peerUrls": [], "clientUrls": [], "learner": false});
+        let survey = |problems: [Option<&str>; 2], alarms: &[&str]| -> EtcdMembers {
+            let state = |id: &str, problem: Option<&str>, alarms: &[&str]| serde_json::json!({"member": id, "endpoint": null, "status": null, "problem": problem, "alarms": alarms});
+            let states = [state("a", problems[0], &[]), state("b", problems[1], alarms)];
+            let members = [member("a", "cp1"), member("b", "cp2")];
+            let survey = serde_json::json!({"well": false, "agreed": true, "members": members, "states": states});
+            serde_json::from_value(survey).unwrap()
+        };
+        let away = Some("connection refused");
+        assert!(survey([None, None], &[]).are_well_but(None));
+        assert!(!survey([away, None], &[]).are_well_but(None));
+        assert!(survey([away, None], &[]).are_well_but(Some(host)));
+        assert!(!survey([None, away], &[]).are_well_but(Some(host)), "then none of two would be there");
+        assert!(!survey([None, None], &["NOSPACE"]).are_well_but(Some(host)));
     }
 }

@@ -46,11 +46,13 @@ impl Operator<'_> {
         self.check_nothing_open_but(Some(stage))?;
         let (connections, inventory) = self.look(cluster).await?;
         let begun = self.open_authorities()?;
+        let is_begun = begun.is_some();
         let (plan, resumed) = match begun {
             Some(open) if open.spec == cluster.digest() => {
                 open.check_resumable(&inventory)?;
                 (open, true)
             }
+            // A host has left since, or come: what is left to do is in the files of the others.
             _ => {
                 let program = self.binary.path_there();
                 let order = Order { stage, program: &program, restart: Vec::new() };
@@ -61,11 +63,18 @@ impl Operator<'_> {
                     restart if restart.is_empty() => plan,
                     restart => plan::plan_authorities(cluster, site, &inventory, &Order { restart, ..order })?,
                 };
-                self.check_etcd_for_upgrade(&plan, &connections).await?;
+                if !is_begun {
+                    self.check_etcd_for_upgrade(&plan, &connections).await?;
+                }
                 (plan, false)
             }
         };
-        self.assess(plan, inventory, resumed, connections).await
+        let planned = self.assess(plan, inventory, resumed, connections).await?;
+        if is_begun && !planned.is_done() {
+            let under_way = plan::plane_under_way(&planned.plan, &planned.assessment);
+            self.check_etcd_but(cluster, under_way, &planned.connections).await?;
+        }
+        Ok(planned)
     }
 
     /// Pods that may believe an authority which the cluster does not publish any more.
@@ -91,7 +100,7 @@ impl Operator<'_> {
         let restart: BTreeSet<Workloads> =
             old.iter().filter_map(|reader| reader.of.clone()).filter(|_| readers.restart).collect();
         let left = old.iter().filter(|reader| reader.of.is_none() || !readers.restart);
-        let left: Vec<String> = left.map(|reader| reader.pod.to_string()).collect();
+        let left: Vec<String> = left.map(ToString::to_string).collect();
         if !left.is_empty() && !readers.leave {
             return Err(PlanError::from(AuthoritiesError::OldReaders { pods: left }).into());
         }

@@ -1,12 +1,18 @@
 //! What etcd has to say before its members are touched.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Operator, OperatorError};
 use crate::execute::Connection;
 use crate::inventory::{Inventory, Observation};
 use crate::plan::{Plan, PlanError};
 use crate::spec::{Cluster, Host};
+
+/// How long a member may take to serve again.
+const STARTS: Duration = Duration::from_secs(60);
 
 impl Operator<'_> {
     /// No control plane host that is bare has a member in etcd: kubeadm would take that member's place there, without its log.
@@ -46,6 +52,50 @@ impl Operator<'_> {
             Some(2) => Err(PlanError::TwoMembers.into()),
             _ => Ok(()),
         }
+    }
+
+    /// Every member of etcd is well but that of the host `under_way`: a plan was cut off there that brings it up again, and no other one may
+    /// be away meanwhile. Of one member nobody else has to be there. A host may go on by itself after its operator was cut off, so one that
+    /// is just starting is waited for.
+    pub(super) async fn check_etcd_but(
+        &self,
+        cluster: &Cluster,
+        under_way: Option<&str>,
+        connections: &[Arc<Connection>],
+    ) -> Result<(), OperatorError> {
+        if cluster.control_planes().count() == 1 {
+            return Ok(());
+        }
+        let under_way = under_way.and_then(|name| cluster.host(name));
+        let deadline = Instant::now() + STARTS;
+        let mut looks = tokio::time::interval(Duration::from_secs(1));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            if self.others_are_well(cluster, under_way, connections).await {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(PlanError::EtcdUnwell.into());
+            }
+        }
+    }
+
+    /// By the word of a control plane host that is not `under_way`: that one's own member may not serve.
+    async fn others_are_well(
+        &self,
+        cluster: &Cluster,
+        under_way: Option<&Host>,
+        connections: &[Arc<Connection>],
+    ) -> bool {
+        let others = cluster.control_planes().filter(|host| under_way.is_none_or(|one| one.name != host.name));
+        for host in others {
+            let Some(connection) = connections.iter().find(|one| one.host() == host.name.as_str()) else { continue };
+            if let Ok(members) = connection.etcd_members(&self.binary.path_there()).await {
+                return members.agreed && members.are_well_but(under_way);
+            }
+        }
+        false
     }
 
     /// How many members etcd has, all of them well; nothing where nobody speaks for the cluster.

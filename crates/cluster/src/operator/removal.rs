@@ -53,8 +53,7 @@ impl Operator<'_> {
         if let Some(member) = plane.as_ref().and_then(|plane| members.of(plane)) {
             speaker.etcd_remove(&program, &member.id, true).await?;
         }
-        let others =
-            if self.open_waves()?.is_some() { self.plan_neighbours(&rest).await? } else { self.plan(&rest).await? };
+        let others = self.plan_rest(&rest).await?;
         Ok(Removal { host: host.to_owned(), plane, rest, give_back, others, speaker, program })
     }
 
@@ -85,13 +84,11 @@ impl Operator<'_> {
     /// # Errors
     /// As [`Operator::plan`].
     pub async fn plan_rest(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
-        match self.open_waves()? {
-            Some(_) => self.plan_neighbours(rest).await,
-            None => self.plan(rest).await,
-        }
+        let is_under_way = self.open_plans()?.iter().any(|plan| plan.purpose.stays_open());
+        if is_under_way { self.plan_neighbours(rest).await } else { self.plan(rest).await }
     }
 
-    /// While an upgrade is under way, the others are told who has left, and go on as they are.
+    /// While an upgrade or a change of authorities is under way, the others are told who has left, and go on as they are.
     async fn plan_neighbours(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
         let applied = self.applied()?.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;
         let before = rest.with_version(applied.kubernetes.parse().unwrap_or(rest.spec().kubernetes.version));

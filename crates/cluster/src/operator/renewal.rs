@@ -24,7 +24,8 @@ impl Operator<'_> {
                 (open, true)
             }
             _ => {
-                let plan = plan::plan_renewal(&planes, self.release, &self.registry(), &inventory)?;
+                let site = (self.release, &self.registry());
+                let plan = plan::plan_renewal(&planes, site, &inventory, &self.binary.path_there())?;
                 self.check_etcd(&plan, &connections).await?;
                 (plan, false)
             }

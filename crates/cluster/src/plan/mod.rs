@@ -37,7 +37,7 @@ pub(crate) use adopt::check_adoptable;
 pub use adopt::{Taken, plan_adoption};
 pub use apply::plan;
 pub(crate) use apply::steps_of;
-pub use authorities::{AuthoritiesError, Order, Workloads, plan_authorities};
+pub use authorities::{AuthoritiesError, Order, Workloads, plan_authorities, plane_under_way};
 pub(crate) use authorities::{check_alone, is_issuing, stage_of};
 pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
@@ -171,6 +171,11 @@ impl Purpose {
     /// Whether nodes become something else one after the other, so that a plan that was begun is to be finished before anything else is.
     pub fn goes_by_waves(self) -> bool {
         matches!(self, Self::Upgrade | Self::Components)
+    }
+
+    /// Whether a plan that was begun stays open while a host leaves, or certificates are made anew that have ended.
+    pub fn stays_open(self) -> bool {
+        self.goes_by_waves() || self == Self::Authorities
     }
 }
 

@@ -1,11 +1,13 @@
 //! Plans that replace the authorities of a cluster: what each stage asks for, and what it does where.
 
-use sealock_cluster::plan::{AuthoritiesError, Order, Printed, SecretKind, Workloads, plan_authorities};
+use sealock_cluster::plan::{
+    Assessment, AuthoritiesError, Order, Printed, SecretKind, Task, Workloads, plan_authorities, plane_under_way,
+};
 use sealock_cluster::{Inventory, Plan, PlanError};
-use sealock_node::StepKind;
 use sealock_node::facts::{CertificateFact, Kubernetes};
 use sealock_node::kubernetes_certificates::{AUTHORITIES, KUBELET_CLIENT};
 use sealock_node::step::{Stage, Workload};
+use sealock_node::{Probe, StepKind};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
@@ -152,10 +154,57 @@ fn a_control_plane_that_has_joined_since_gets_the_keys_and_does_not_hide_what_wa
     set(&mut hosts, "cp3", &["old", "new"], (None, "old"));
     let plan = plan(Stage::Issue, &hosts).unwrap();
     assert_eq!(plan.task("cp3/trust").unwrap().secrets, [SecretKind::Authorities]);
-    // The one that would be asked is the newcomer: nobody knows the key there, and what waits elsewhere is not dropped in its place.
+    // The first one is a newcomer: whoever keeps them speaks, and sends them.
     set(&mut hosts, "cp1", &["old", "new"], (None, "old"));
-    assert!(matches!(refusal(Stage::Issue, &hosts), AuthoritiesError::NotTrusted { .. }));
+    let plan = self::plan(Stage::Issue, &hosts).unwrap();
+    assert_eq!((plan.speaker.as_str(), &*plan.tasks[0].host), ("cp2", "cp2"));
     assert!(matches!(refusal(Stage::Drop, &hosts), AuthoritiesError::NotIssued { .. }));
+    // Nobody keeps them any more.
+    set(&mut hosts, "cp2", &["old", "new"], (None, "old"));
+    assert!(matches!(refusal(Stage::Issue, &hosts), AuthoritiesError::NotTrusted { .. }));
+}
+
+/// As after a plan that was cut off, and given up for another one.
+#[test]
+fn old_ones_that_no_host_believes_any_more_are_dropped_until_nothing_is_kept_of_them() {
+    let dropped = all(&["new"], (Some("new"), "new"));
+    let plan = plan(Stage::Drop, &dropped).unwrap();
+    let StepKind::Authorities(step) = &plan.task("cp2/drop").unwrap().steps[0].action else { panic!() };
+    assert!(step.control_plane && step.old.is_empty(), "{step:?}");
+    let is_there =
+        |action: fn(&StepKind) -> bool| plan.tasks.iter().any(|task| task.steps.iter().any(|one| action(&one.action)));
+    assert!(is_there(|action| matches!(action, StepKind::AuthoritiesPublished(published) if published.alone)));
+    assert!(is_there(|action| matches!(action, StepKind::Restarted(_))));
+    assert_eq!(plan.tasks.last().unwrap().after, ["cp1/forgotten", "cp2/forgotten", "cp3/forgotten"]);
+    // No other change begins before.
+    assert!(matches!(refusal(Stage::Trust, &dropped), AuthoritiesError::Issues { .. }));
+    let forgotten = all(&["new"], (None, "new"));
+    assert!(matches!(refusal(Stage::Drop, &forgotten), AuthoritiesError::NothingToDrop { .. }));
+    self::plan(Stage::Trust, &forgotten).unwrap();
+}
+
+#[test]
+fn what_comes_to_be_believed_is_not_waited_for_where_it_is_about_to_issue() {
+    let plan = plan(Stage::Issue, &all(&["old", "new"], (Some("new"), "old"))).unwrap();
+    let looks = |stage: &str| plan.tasks.iter().filter(|task| task.id.starts_with(&format!("cp1/{stage}-"))).count();
+    assert_eq!(
+        (looks("trust"), looks("issue")),
+        (0, 3),
+        "a control plane that was cut off would not be Ready before its turn"
+    );
+}
+
+#[test]
+fn a_plan_is_at_the_first_control_plane_that_is_not_as_far() {
+    let plan = plan(Stage::Issue, &all(&["old", "new"], (Some("new"), "old"))).unwrap();
+    let mut assessment = Assessment::default();
+    assert_eq!(plane_under_way(&plan, &assessment), Some("cp1"));
+    let done = |task: &Task| ["cp1", "w1"].contains(&&*task.host) || task.id.ends_with("/trust");
+    for task in plan.tasks.iter().filter(|task| done(task)) {
+        let steps = task.steps.iter().map(|step| (step.id.clone(), Probe::Done)).collect();
+        assessment.tasks.insert(task.id.clone(), steps);
+    }
+    assert_eq!(plane_under_way(&plan, &assessment), Some("cp2"));
 }
 
 #[test]

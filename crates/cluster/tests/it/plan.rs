@@ -117,7 +117,9 @@ fn where_the_first_control_plane_has_left_whoever_comes_joins_the_others() {
 #[test]
 fn certificates_are_renewed_on_one_control_plane_after_the_other() {
     let mut hosts = four_hosts();
-    let renewal = |hosts: &Inventory| plan_renewal(&cluster(&three_planes()), &release(), &registry(), hosts);
+    let renewal = |hosts: &Inventory| {
+        plan_renewal(&cluster(&three_planes()), (&release(), &registry()), hosts, "/opt/sealock/sealock")
+    };
     let nothing = renewal(&hosts).unwrap_err();
     assert!(matches!(nothing, PlanError::NoCertificates { .. }), "{nothing}");
     for name in ["cp1", "cp2", "cp3", "w1"] {
@@ -139,6 +141,15 @@ fn certificates_are_renewed_on_one_control_plane_after_the_other() {
     let plan = renewal(&hosts).unwrap();
     let tasks: Vec<String> = plan.tasks.iter().map(|task| format!("{} {}", task.id, task.after.join(" "))).collect();
     assert_eq!(tasks, ["cp1/renew ", "cp2/renew cp1/renew", "cp3/renew cp2/renew"]);
+    // Certificates have ended: etcd takes nobody's word, and no snapshot is to be had.
+    let mut holding = hosts.clone();
+    for host in holding.hosts.values_mut() {
+        let until = host.facts.clock + jiff::SignedDuration::from_hours(24);
+        host.facts.certificates.iter_mut().for_each(|one| one.not_after = until);
+    }
+    let tasks: Vec<String> =
+        renewal(&holding).unwrap().tasks.iter().map(|task| format!("{} {}", task.id, task.after.join(" "))).collect();
+    assert_eq!(tasks, ["cp1/snapshot ", "cp1/renew cp1/snapshot", "cp2/renew cp1/renew", "cp3/renew cp2/renew"]);
     let StepKind::Renewal(renewal) = &plan.tasks[1].steps[0].action else { panic!("{:?}", plan.tasks[1]) };
     let serials: Vec<_> = renewal.serials.iter().map(|(path, serial)| (path.as_str(), serial.as_str())).collect();
     assert_eq!(serials, [("/etc/kubernetes/pki/apiserver.crt", "01:cp2")]);

@@ -37,7 +37,7 @@ mod unit;
 mod upgrade;
 
 pub(crate) use act::Act;
-pub use authorities::{Authorities, AuthoritiesMade, AuthoritiesPublished, Stage};
+pub use authorities::{Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, Stage};
 pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as RESTORES, KubeletRegistered, StaleNodes};
 pub use claim::{BY_ITSELF, belongs_to};
 pub(crate) use claim::{claimed, evidence};
@@ -55,7 +55,7 @@ pub use kubeadm::{
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
 pub use ran_before::RanBefore;
-pub use restarted::Restarted;
+pub use restarted::{Restarted, held_back};
 pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
 pub use upgrade::{
@@ -160,6 +160,8 @@ step_kinds! {
     Authorities: OneWay,
     /// What the cluster says of its authorities; runs on a control plane host.
     AuthoritiesPublished: Compensable,
+    /// Keys of authorities that were dropped, removed.
+    AuthoritiesForgotten: OneWay,
     /// Pods of a workload started anew; runs on a control plane host.
     Restarted: Compensable,
     /// A snapshot of etcd, before the control plane changes.

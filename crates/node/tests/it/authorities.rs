@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use sealock_node::certificates::{Authority, Facts, Purpose};
 use sealock_node::kubernetes_certificates::{AUTHORITIES, KUBELET_CLIENT};
 use sealock_node::request::Secrets;
-use sealock_node::step::{Authorities, AuthoritiesMade, KubeletCertificate, Stage};
+use sealock_node::step::{
+    Authorities, AuthoritiesForgotten, AuthoritiesMade, KubeletCertificate, Restarted, Stage, Workload,
+};
 use sealock_node::{Context, Probe, Step, StepError};
 use sealock_trust::Digest;
 
@@ -51,7 +53,12 @@ fn worker(old: &Authority) -> Machine {
 }
 
 fn step(stage: Stage, old: &BTreeMap<String, Digest>) -> Step {
-    Step::new("authorities", Authorities { stage, old: old.clone(), lost: BTreeSet::new(), config: String::new() })
+    authorities(stage, old, old.len() > 1)
+}
+
+fn authorities(stage: Stage, old: &BTreeMap<String, Digest>, control_plane: bool) -> Step {
+    let (lost, config) = (BTreeSet::new(), String::new());
+    Step::new("authorities", Authorities { stage, control_plane, old: old.clone(), lost, config })
 }
 
 fn of_worker(stage: Stage, old: &Authority) -> Step {
@@ -122,6 +129,7 @@ fn an_authority_whose_key_is_lost_is_forgotten_for_the_next_one() {
     let old_by_file = BTreeMap::from([(CA.to_owned(), digest(&old))]);
     let again = Authorities {
         stage: Stage::Trust,
+        control_plane: false,
         old: old_by_file,
         lost: BTreeSet::from([digest(&lost)]),
         config: String::new(),
@@ -220,6 +228,128 @@ fn a_control_plane_keeps_the_new_keys_and_signs_with_one_certificate() {
         assert_ne!(machine.text(files.replaced_key), machine.text(files.key));
     }
     assert_eq!(held(&machine, "/etc/kubernetes/pki/ca-signer.crt"), held(&machine, CA)[..1]);
+}
+
+/// A control plane that believes both, and keeps the new ones' keys; and what is replaced.
+fn trusting_plane() -> (Machine, BTreeMap<String, Digest>) {
+    let (machine, old) = plane();
+    apply(&Step::new("authorities", AuthoritiesMade { old: old.clone() }), &machine).unwrap();
+    let mut sent = BTreeMap::new();
+    for files in AUTHORITIES {
+        sent.extend([(files.next, machine.text(files.next)), (files.next_key, machine.text(files.next_key))]);
+    }
+    cut_off(&machine, &step(Stage::Trust, &old), &sent);
+    (machine, old)
+}
+
+/// What is served is the old ones', and what issues stands first: waiting for the servers would be in vain.
+#[test]
+fn a_control_plane_that_was_cut_off_while_new_ones_begin_to_issue_is_beyond_believing_them() {
+    let (machine, old) = trusting_plane();
+    assert!(matches!(probe(&step(Stage::Trust, &old), &machine), Probe::NotDone { .. }), "nothing was started anew");
+    // The key comes first, and then what the files hold, one after the other: cut off after each change.
+    for changes in 2..20 {
+        let (machine, old) = trusting_plane();
+        machine.fail_after(changes);
+        let _ = apply(&step(Stage::Issue, &old), &machine);
+        machine.heal();
+        assert_eq!(probe(&step(Stage::Trust, &old), &machine), Probe::Done, "after {changes} changes");
+        cut_off(&machine, &step(Stage::Issue, &old), &BTreeMap::new());
+        for files in AUTHORITIES {
+            assert!(Facts::all(&machine.text(files.certificate))[0].has_key(&machine.text(files.key)).unwrap());
+        }
+    }
+}
+
+/// What comes late gets the keys, also where another file of it is further.
+#[test]
+fn a_key_that_is_missing_is_kept_though_another_one_issues_already() {
+    let (machine, old) = trusting_plane();
+    let [_, front_proxy, _] = AUTHORITIES;
+    let sent: BTreeMap<&str, String> = AUTHORITIES
+        .iter()
+        .flat_map(|files| [files.next, files.next_key])
+        .map(|path| (path, machine.text(path)))
+        .collect();
+    machine.fail_after(4);
+    let _ = apply(&step(Stage::Issue, &old), &machine);
+    machine.heal();
+    machine.put(front_proxy.next_key, "torn");
+    let late = missing(&step(Stage::Trust, &old), &machine);
+    assert_eq!(late, format!("{} is not the key of the new authority", front_proxy.next_key));
+    let texts = sent.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    trust(&machine, &step(Stage::Trust, &old), &texts).unwrap();
+    assert_eq!(machine.text(front_proxy.next_key), sent[front_proxy.next_key]);
+}
+
+#[test]
+fn old_ones_that_are_dropped_leave_nothing_behind_wherever_it_was_cut_off() {
+    let signer = "/etc/kubernetes/pki/ca-signer.crt";
+    for changes in 0..16 {
+        let (machine, old) = trusting_plane();
+        cut_off(&machine, &step(Stage::Issue, &old), &BTreeMap::new());
+        let kubelet =
+            Authority::from_pem(&Facts::all(&machine.text(CA))[0].pem(), &machine.text(AUTHORITIES[0].key)).unwrap();
+        let kubelet = kubelet.issue(Purpose::Client, "system:node:cp1", &[], (Timestamp::now(), 9)).unwrap();
+        machine.put(KUBELET_CLIENT, &format!("{}{}", kubelet.certificate, kubelet.key.as_str()));
+        machine.fail_after(changes);
+        let _ = apply(&step(Stage::Drop, &old), &machine);
+        machine.heal();
+        // The same plan goes on; and so does another one, made where no file tells any more what was dropped.
+        let believed = AUTHORITIES.iter().map(|files| held(&machine, files.certificate).len()).max();
+        let known = if believed == Some(1) { BTreeMap::new() } else { old };
+        cut_off(&machine, &authorities(Stage::Drop, &known, true), &BTreeMap::new());
+        let text = machine.text(MANIFEST);
+        assert!(text.contains(&format!("--cluster-signing-cert-file={CA}\n")), "after {changes} changes: {text}");
+        assert!(!machine.path().join(&signer[1..]).exists(), "after {changes} changes");
+        for files in AUTHORITIES {
+            assert_eq!(held(&machine, files.certificate).len(), 1);
+        }
+        let forgotten = Step::new("authorities", AuthoritiesForgotten {});
+        assert!(missing(&forgotten, &machine).contains("is still there"), "whoever plans sees that it is not over");
+        apply(&forgotten, &machine).unwrap();
+        assert_eq!(probe(&forgotten, &machine), Probe::Done);
+    }
+}
+
+#[test]
+fn pods_are_started_anew_once_for_each_set_of_authorities() {
+    let [first, second, third] = [(); 3].map(|()| authority("kubernetes"));
+    let machine = worker(&first);
+    let step = Step::new(
+        "restart",
+        Restarted {
+            workload: Workload::Deployment,
+            namespace: "shop".into(),
+            name: "web".into(),
+            because: "trust".into(),
+            timeout_seconds: 1,
+        },
+    );
+    assert_eq!(missing(&step, &machine), "there is no kubectl");
+    machine.put("/run/api/deployment/other.json", "{}");
+    assert_eq!(probe(&step, &machine), Probe::Done, "it was deleted meanwhile");
+    let deployed = |mark: &str| {
+        let annotations = serde_json::json!({"sealock/restarted-for": mark});
+        let status =
+            serde_json::json!({"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
+        let template = serde_json::json!({"metadata": {"annotations": annotations}});
+        let spec = serde_json::json!({"replicas": 2, "template": template});
+        serde_json::json!({"metadata": {"generation": 1}, "spec": spec, "status": status}).to_string()
+    };
+    let believe = |some: [&Authority; 2]| machine.put(CA, &some.map(Authority::certificate).concat());
+    let mark = |some: [&Authority; 2]| {
+        let mut digests = some.map(|one| digest(one).to_string());
+        digests.sort();
+        format!("trust-{}", &Digest::sha256(digests.join(" ").as_bytes()).hex()[..12])
+    };
+    believe([&first, &second]);
+    machine.put("/run/api/deployment/web.json", &deployed(&mark([&first, &second])));
+    assert_eq!(probe(&step, &machine), Probe::Done);
+    believe([&second, &first]);
+    assert_eq!(probe(&step, &machine), Probe::Done, "which of them issues does not matter");
+    believe([&first, &third]);
+    assert_eq!(missing(&step, &machine), "web has not been started anew");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::step::{
-    Artifact, Authorities, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim, Component,
-    ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images,
-    Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady,
+    Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim,
+    Component, ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image,
+    Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady,
     ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs,
     ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
 };
@@ -19,12 +19,18 @@ fn authorities(count: usize) -> BTreeMap<String, Digest> {
     files.iter().take(count).map(|file| (format!("/etc/kubernetes/pki/{file}"), Digest::sha256(b"old"))).collect()
 }
 
+fn on_worker(stage: Stage) -> StepKind {
+    let (lost, config) = (BTreeSet::new(), String::new());
+    Authorities { stage, control_plane: false, old: authorities(1), lost, config }.into()
+}
+
 /// What replaces the authorities of a cluster.
 fn of_authorities(digest: &Digest) -> Vec<StepKind> {
     vec![
         AuthoritiesMade { old: authorities(3) }.into(),
         Authorities {
             stage: Stage::Trust,
+            control_plane: true,
             old: authorities(3),
             lost: BTreeSet::from([digest.clone()]),
             config: String::new(),
@@ -32,20 +38,22 @@ fn of_authorities(digest: &Digest) -> Vec<StepKind> {
         .into(),
         Authorities {
             stage: Stage::Issue,
+            control_plane: true,
             old: authorities(3),
             lost: BTreeSet::new(),
             config: "kind: InitConfiguration\n".into(),
         }
         .into(),
-        Authorities { stage: Stage::Issue, old: authorities(1), lost: BTreeSet::new(), config: String::new() }.into(),
-        Authorities { stage: Stage::Drop, old: authorities(1), lost: BTreeSet::new(), config: String::new() }.into(),
+        on_worker(Stage::Issue),
+        on_worker(Stage::Drop),
         AuthoritiesPublished { alone: false, timeout_seconds: 300 }.into(),
         AuthoritiesPublished { alone: true, timeout_seconds: 300 }.into(),
+        AuthoritiesForgotten {}.into(),
         Restarted {
             workload: Workload::StatefulSet,
             namespace: "shop".into(),
             name: "db".into(),
-            because: "issue-0123456789ab".into(),
+            because: "issue".into(),
             timeout_seconds: 600,
         }
         .into(),

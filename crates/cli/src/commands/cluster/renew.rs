@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+use sealock_cluster::Plan;
+use sealock_node::StepKind;
+
 use super::authorities::{self, AuthoritiesArgs};
 use super::carry_out::{Outcome, carry_out, review};
 use super::plan::show;
@@ -12,7 +15,7 @@ use crate::ui::took;
 
 /// Make the certificates of the control planes anew, and start what uses them anew
 ///
-/// One control plane after the other. Done means that etcd and the API server show the new certificates to whoever connects. kubelets
+/// Behind a snapshot of etcd, one control plane after the other. Done means that etcd and the API server show the new certificates to whoever connects. kubelets
 /// renew theirs by themselves, and authorities stay. Run again it finishes what was cut off.
 ///
 /// With `--authorities` the authorities are replaced by new ones, in three stages, each a plan of its own: `trust`, `issue`, and `drop`.
@@ -44,11 +47,18 @@ pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
             "an earlier run has made the certificates of cluster {} anew; run it again to make them anew once more",
             outcome.cluster
         ),
-        changed => format!(
-            "cluster {} serves new certificates: {changed} control planes, in {}",
+        _ => format!(
+            "cluster {} serves new certificates: {} control planes, in {}",
             outcome.cluster,
+            renewed(&planned.plan),
             took(started.elapsed())
         ),
     };
     context.ui.result(&outcome, text)
+}
+
+/// On how many control planes certificates are made anew.
+fn renewed(plan: &Plan) -> usize {
+    let steps = plan.tasks.iter().flat_map(|task| &task.steps);
+    steps.filter(|step| matches!(step.action, StepKind::Renewal(_))).count()
 }

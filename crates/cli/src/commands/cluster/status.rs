@@ -37,7 +37,8 @@ pub fn run(args: &StatusArgs, context: &Context) -> Result<()> {
     let standing = backup_age::standing(whose, target.station(), context)?;
     let backups = facts(backup_age::text(&standing));
     context.ui.result(&Told { status: &status, backups: &standing }, format!("{}\n{backups}", text(&status)))?;
-    backup_age::warn(&format!("cluster {}", status.cluster), &standing, context);
+    let whose = format!("cluster {}", status.cluster);
+    backup_age::warn((&whose, "sealock cluster backup"), &standing, context);
     if status.is_well() {
         return Ok(());
     }

@@ -80,7 +80,7 @@ pub fn run(_args: &ShowArgs, context: &Context) -> Result<()> {
     context.ui.result(&Shown { description: &description, backups: &standing }, described)?;
     // A station that has served nothing yet has nothing to lose.
     if description.release.is_some() {
-        backup_age::warn("the station", &standing, context);
+        backup_age::warn(("the station", "sealock site backup"), &standing, context);
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ pub enum AuthoritiesError {
     /// Pods that have not read the new authorities since they are published.
     #[error("{} have not been started since the new authorities are published:{}", count(.pods.len()), lines(.pods))]
     OldReaders {
-        /// The pods, as `namespace/name`.
+        /// The pods, as `namespace/name`, with what keeps their workload from starting them anew.
         pods: Vec<String>,
     },
     /// A server does not show what it should.
@@ -109,11 +109,13 @@ impl AuthoritiesError {
             Self::NotIssued { .. } => "run `sealock cluster renew --authorities issue` first".into(),
             Self::NothingToDrop { .. } => "`sealock cluster renew --authorities trust` begins to replace them".into(),
             Self::ServingKubelets => "take it out of `overrides.kubelet`, apply, and begin again".into(),
-            Self::Open { stage } => format!("finish it: `sealock cluster renew --authorities {stage}`"),
+            Self::Open { stage } => format!(
+                "finish it: `sealock cluster renew --authorities {stage}`. A host that was lost meanwhile is taken out first: `sealock cluster remove HOST --lost`"
+            ),
             Self::Overlap { .. } => {
                 "finish that first: `sealock cluster renew --authorities issue`, and then `--authorities drop`".into()
             }
-            Self::OldReaders { .. } => "whatever reads the authority at its start alone does not believe the API server afterwards: `--restart-workloads` starts these anew first; `--leave-workloads` goes on without, where they do not ask the API server".into(),
+            Self::OldReaders { .. } => "whatever reads the authority at its start alone does not believe the API server afterwards: `--restart-workloads` starts those anew first that a workload brings back, and where one is held back you delete its pods; `--leave-workloads` goes on without, where they do not ask the API server".into(),
             Self::Unseen { .. } => "look at the host (`sealock cluster status`), and run the same again".into(),
         }
     }

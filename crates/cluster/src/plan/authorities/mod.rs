@@ -9,8 +9,8 @@ use sealock_node::facts::{CertificateFact, HostFacts};
 use sealock_node::kubernetes_certificates::{AUTHORITIES, AuthorityFiles, KUBELET_CLIENT, authority_of};
 use sealock_node::request::Registry;
 use sealock_node::step::{
-    Authorities, AuthoritiesMade, AuthoritiesPublished, EtcdSnapshot, KubeletCertificate, NodeReady, Restarted, Stage,
-    Unit, Workload,
+    Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, EtcdSnapshot, KubeletCertificate,
+    NodeReady, Restarted, Stage, Unit, Workload,
 };
 use sealock_store::release::Published;
 use sealock_trust::Digest;
@@ -25,7 +25,7 @@ use super::components::check_nodes;
 use super::gate::check_fit;
 use super::places::Places;
 use super::waves::{id, task};
-use super::{Plan, PlanError, Purpose, SecretKind, Task, prepare};
+use super::{Assessment, Plan, PlanError, Purpose, SecretKind, Task, prepare};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
@@ -76,7 +76,7 @@ pub fn plan_authorities(
     if cluster.spec().overrides.kubelet.get("serverTLSBootstrap") == Some(&Value::Bool(true)) {
         return Err(AuthoritiesError::ServingKubelets.into());
     }
-    let speaker = Places::of(cluster, inventory, "").speaker;
+    let speaker = speaker(cluster, inventory);
     let standing = Standing::of(cluster, inventory, &speaker)?;
     let old = match order.stage {
         Stage::Trust => standing.before_trust()?,
@@ -93,6 +93,30 @@ pub fn plan_authorities(
         speaker,
         ..Plan::of(cluster, release, registry, Purpose::Authorities)
     })
+}
+
+/// Who speaks for the cluster; where authorities wait to issue, a control plane that keeps them: one that has joined since does not.
+fn speaker(cluster: &Cluster, inventory: &Inventory) -> String {
+    let usual = Places::of(cluster, inventory, "").speaker;
+    let keeps = |name: &str| {
+        let facts = inventory.hosts.get(name).map(|one| &one.facts);
+        facts.is_some_and(|facts| AUTHORITIES.iter().all(|files| !held(facts, files.next).is_empty()))
+    };
+    if keeps(&usual) {
+        return usual;
+    }
+    let keeper = cluster.control_planes().map(|host| host.name.as_str()).find(|name| keeps(name));
+    keeper.map_or(usual, ToOwned::to_owned)
+}
+
+/// Which control plane `plan` is at, by what was found of its steps: the first one where authorities are not as far as its stage.
+pub fn plane_under_way<'a>(plan: &'a Plan, assessment: &Assessment) -> Option<&'a str> {
+    let changes_plane = |task: &&Task| {
+        let is_plane = |step: &Step| matches!(&step.action, StepKind::Authorities(change) if change.control_plane);
+        task.steps.iter().any(is_plane)
+    };
+    let under_way = plan.tasks.iter().filter(changes_plane).find(|task| !assessment.is_done(task));
+    under_way.map(|task| task.host.as_str())
 }
 
 /// How far `plan` replaces authorities, where it does.
@@ -187,7 +211,8 @@ impl<'a> Standing<'a> {
         Ok(old)
     }
 
-    /// The authorities that are to be believed no more, where nothing is theirs.
+    /// The authorities that are to be believed no more, where nothing is theirs. None, where no host believes them, and a change that was
+    /// cut off has not told the cluster.
     fn before_drop(&self, cluster: &Cluster) -> Result<ByFile, AuthoritiesError> {
         let (issuing, mut old) = (first_of(self.speaker), ByFile::new());
         for (host, facts) in &self.hosts {
@@ -208,7 +233,10 @@ impl<'a> Standing<'a> {
                 return Err(AuthoritiesError::NotIssued { host: host.name.to_string(), path: leaf.path.clone() });
             }
         }
-        match old.is_empty() {
+        // What is kept of them goes at the very end.
+        let forgotten =
+            self.hosts.iter().all(|(_, facts)| AUTHORITIES.iter().all(|files| held(facts, files.next).is_empty()));
+        match old.is_empty() && forgotten {
             true => Err(AuthoritiesError::NothingToDrop { cluster: cluster.name().to_string() }),
             false => Ok(old),
         }
@@ -284,9 +312,10 @@ impl Change<'_> {
                 self.everywhere(&mut tasks, Stage::Drop)?;
                 self.publish(&mut tasks, true);
                 self.restart(&mut tasks, &self.add_ons());
+                self.forget(&mut tasks);
             }
         }
-        let all = tasks.last().map(|task| task.id.clone()).into_iter().collect();
+        let all = ends_of(&tasks);
         tasks.push(ready(self.cluster, self.speaker, all, (true, READY_SECONDS)));
         Ok(tasks)
     }
@@ -311,7 +340,8 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// One after the other, and each is looked at before the next one.
+    /// One after the other, and each is looked at before the next one. Not where those that come to be believed are made sure of, before
+    /// they issue: what was cut off in between is brought up by the stage alone, and each step waits for its host's servers by itself.
     fn planes(&self, tasks: &mut Vec<Task>, stage: Stage) -> Result<(), PlanError> {
         let mut planes: Vec<&Host> = self.cluster.control_planes().collect();
         planes.sort_by_key(|host| host.name.as_str() != self.speaker);
@@ -324,6 +354,9 @@ impl Change<'_> {
             let secrets = if stage == Stage::Trust { vec![SecretKind::Authorities] } else { Vec::new() };
             let behind = ends_of(tasks);
             tasks.push(Task { secrets, ..task(name, stage.as_str(), behind, steps) });
+            if stage != self.order.stage {
+                continue;
+            }
             let look = NodeReady {
                 node: name.to_owned(),
                 control_plane: true,
@@ -340,10 +373,11 @@ impl Change<'_> {
 
     fn authorities(&self, host: &Host, stage: Stage) -> Result<Step, PlanError> {
         let old = self.old.iter().filter(|(path, _)| files_of(host).iter().any(|files| files.certificate == **path));
-        let makes = stage == Stage::Issue && host.is_control_plane();
+        let control_plane = host.is_control_plane();
+        let makes = stage == Stage::Issue && control_plane;
         let config = if makes { kubeadm::init(self.cluster, host)? } else { String::new() };
         let old = old.map(|(path, digest)| (path.clone(), digest.clone())).collect();
-        Ok(Step::new("authorities", Authorities { stage, old, lost: self.lost.clone(), config }))
+        Ok(Step::new("authorities", Authorities { stage, control_plane, old, lost: self.lost.clone(), config }))
     }
 
     /// Every kubelet gets a certificate of the new authority, which issues on all control planes by then.
@@ -371,19 +405,26 @@ impl Change<'_> {
     }
 
     fn restart(&self, tasks: &mut Vec<Task>, workloads: &[Workloads]) {
-        let [kubernetes, ..] = AUTHORITIES;
-        let of = self.old.get(kubernetes.certificate).map(|old| old.hex()[..12].to_owned()).unwrap_or_default();
         let restart = |one: &Workloads| {
             let restarted = Restarted {
                 workload: one.kind,
                 namespace: one.namespace.clone(),
                 name: one.name.clone(),
-                because: format!("{}-{of}", self.order.stage),
+                because: self.order.stage.to_string(),
                 timeout_seconds: RESTART_SECONDS,
             };
             Step::new(format!("{}/{}/{}", one.namespace, one.kind.as_str(), one.name), restarted)
         };
         self.then(tasks, "restarted", workloads.iter().map(restart).collect());
+    }
+
+    /// The very last: until then the files say that the old ones are not dropped everywhere.
+    fn forget(&self, tasks: &mut Vec<Task>) {
+        let behind = ends_of(tasks);
+        for host in self.cluster.control_planes() {
+            let steps = vec![Step::new("authorities", AuthoritiesForgotten {})];
+            tasks.push(task(host.name.as_str(), "forgotten", behind.clone(), steps));
+        }
     }
 
     /// What kubeadm brings and reads the authority at its start alone.

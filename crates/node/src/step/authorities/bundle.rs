@@ -60,21 +60,33 @@ impl Bundle {
             sign_with_alone(host, signer)?;
         }
         host::write(host, self.files.certificate, Mode::FILE, text.as_bytes())?;
-        if signs && certificates.len() == 1 && host::exists(host, MANIFEST)? {
-            sign_with(host, CA)?;
-            host.alter(Alteration::RemoveFile { path: SIGNER })?;
-        }
-        Ok(())
+        if signs { settle_signer(host) } else { Ok(()) }
     }
 }
 
 /// Has the controller manager sign with a certificate by itself, where kubeadm's own file holds two: kubeadm's manifest names that file.
+/// Where it holds one, that file will do again.
 pub(crate) fn settle_signer(host: &dyn Host) -> Result<(), StepError> {
     let certificates = read_all(host, CA)?;
     match certificates.as_slice() {
         [signer, _, ..] => sign_with_alone(host, signer),
-        _ => Ok(()),
+        [_] => sign_with_kubeadms(host),
+        [] => Ok(()),
     }
+}
+
+/// What somebody else has it sign with stays.
+fn sign_with_kubeadms(host: &dyn Host) -> Result<(), StepError> {
+    let Some(manifest) = host::read_text(host, MANIFEST)? else { return Ok(()) };
+    match signer_in(&manifest) {
+        Ok(now) if now == SIGNER => sign_with(host, CA)?,
+        Ok(_) => {}
+        Err(_) => return Ok(()),
+    }
+    if host::exists(host, SIGNER)? {
+        host.alter(Alteration::RemoveFile { path: SIGNER })?;
+    }
+    Ok(())
 }
 
 fn sign_with_alone(host: &dyn Host, signer: &Facts) -> Result<(), StepError> {
@@ -100,6 +112,9 @@ pub(super) fn missigned(host: &dyn Host) -> Result<Option<String>, StepError> {
     let wanted = if certificates.len() > 1 { SIGNER } else { CA };
     if signer_in(&manifest)? != wanted {
         return Ok(Some(format!("the controller manager does not sign with {wanted}")));
+    }
+    if wanted == CA && host::exists(host, SIGNER)? {
+        return Ok(Some(format!("{SIGNER} is still there")));
     }
     let signer = read(host, wanted)?.map(|facts| facts.digest());
     Ok((signer != certificates.first().map(Facts::digest)).then(|| format!("{wanted} holds another authority")))

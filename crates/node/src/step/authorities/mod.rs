@@ -10,9 +10,11 @@ use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 mod bundle;
+mod forgotten;
 mod made;
 mod published;
 
+pub use forgotten::AuthoritiesForgotten;
 pub use made::AuthoritiesMade;
 pub use published::AuthoritiesPublished;
 
@@ -68,7 +70,11 @@ impl fmt::Display for Stage {
 pub struct Authorities {
     /// How far it is to be.
     pub stage: Stage,
-    /// The digests of the authorities that are replaced, by file: on a control plane all of them, on a worker that of Kubernetes.
+    /// Whether it is a control plane: a worker believes Kubernetes' own alone, and nothing on it reads that but kubelet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control_plane: bool,
+    /// The digests of the authorities that are replaced, by file. Where they are believed no more anywhere, and are to be dropped, none is
+    /// known.
     pub old: BTreeMap<String, Digest>,
     /// Authorities that were believed to come next, and whose keys are lost: they are forgotten.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
@@ -82,12 +88,12 @@ impl fmt::Display for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.stage {
             Stage::Trust => "believe the new authorities beside the old ones",
-            Stage::Issue if self.is_plane() => "have the new authorities issue, make the certificates anew",
+            Stage::Issue if self.control_plane => "have the new authorities issue, make the certificates anew",
             Stage::Issue => "name the new authority first",
             Stage::Drop => "believe the old authorities no more",
         };
         f.write_str(what)?;
-        if self.is_plane() { f.write_str(", and start etcd and the control plane anew") } else { Ok(()) }
+        if self.control_plane { f.write_str(", and start etcd and the control plane anew") } else { Ok(()) }
     }
 }
 
@@ -101,11 +107,14 @@ impl Act for Authorities {
                 return Ok(Probe::not_done(because));
             }
         }
+        if self.is_beyond(host)? {
+            return Ok(Probe::Done);
+        }
         Ok(self.unsettled(host)?.map_or(Probe::Done, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        if self.stage == Stage::Drop && self.is_plane() {
+        if self.stage == Stage::Drop && self.control_plane {
             still_shows_old(host)?;
         }
         let next = if self.stage == Stage::Trust { self.revealed(context)? } else { BTreeMap::new() };
@@ -113,13 +122,16 @@ impl Act for Authorities {
             if self.unlike(host, &bundle, old)?.is_some() {
                 match self.stage {
                     Stage::Trust => trust(host, &bundle, old, &next)?,
-                    Stage::Issue => issue(host, &bundle, (old, self.is_plane()))?,
+                    Stage::Issue => issue(host, &bundle, (old, self.control_plane))?,
                     Stage::Drop => drop_old(host, &bundle, old)?,
                 }
             }
         }
+        if self.is_beyond(host)? {
+            return Ok(());
+        }
         believe_all(host)?;
-        if !self.is_plane() {
+        if !self.control_plane {
             return Ok(());
         }
         settle_signer(host)?;
@@ -128,11 +140,7 @@ impl Act for Authorities {
             renew(host, &self.config)?;
             believe_all(host)?;
         }
-        self.anew(host)?.start(host, context)?;
-        if self.stage == Stage::Drop {
-            host.alter(Alteration::RemoveTree { path: NEXT_AUTHORITIES })?;
-        }
-        Ok(())
+        self.anew(host)?.start(host, context)
     }
 
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
@@ -143,10 +151,6 @@ impl Act for Authorities {
 }
 
 impl Authorities {
-    fn is_plane(&self) -> bool {
-        self.old.len() > 1
-    }
-
     /// What of this host is to change, each with the authority that is replaced.
     fn bundles(&self, host: &dyn Host) -> Result<Vec<(Bundle, &Digest)>, StepError> {
         let mut bundles = Vec::new();
@@ -156,6 +160,21 @@ impl Authorities {
             }
         }
         Ok(bundles)
+    }
+
+    /// Whether new authorities have begun to issue here, where they are to be believed. What was cut off then shows certificates of the old
+    /// one beside the name of the new one: only having them made anew settles that, so it is left to the stage that does it.
+    fn is_beyond(&self, host: &dyn Host) -> Result<bool, StepError> {
+        if self.stage != Stage::Trust {
+            return Ok(false);
+        }
+        for (bundle, old) in self.bundles(host)? {
+            let Some(next) = bundle.beside(old) else { continue };
+            if bundle.issuer() == Some(next) || (self.control_plane && has_key(host, bundle.files.key, next)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Why a file is not as far as the stage.
@@ -175,10 +194,10 @@ impl Authorities {
         let issues = issuer.as_ref() != Some(old);
         Ok(match self.stage {
             Stage::Issue if !issues => Some(format!("{path} still names the old authority first")),
-            Stage::Issue if self.is_plane() && !has_key(host, bundle.files.key, next)? => {
+            Stage::Issue if self.control_plane && !has_key(host, bundle.files.key, next)? => {
                 Some(format!("{} is the key of another authority", bundle.files.key))
             }
-            Stage::Trust if !issues && self.is_plane() && !is_in_custody(host, bundle, next)? => {
+            Stage::Trust if !issues && self.control_plane && !is_in_custody(host, bundle, next)? => {
                 Some(format!("{} is not the key of the new authority", bundle.files.next_key))
             }
             _ => None,
@@ -190,7 +209,7 @@ impl Authorities {
         if let Some(because) = unbelieving(host)? {
             return Ok(Some(because));
         }
-        if !self.is_plane() {
+        if !self.control_plane {
             return Ok(None);
         }
         if let Some(because) = missigned(host)? {
@@ -200,9 +219,6 @@ impl Authorities {
             && let Some(because) = issued_before(host)?
         {
             return Ok(Some(because));
-        }
-        if self.stage == Stage::Drop && host::exists(host, NEXT_AUTHORITIES)? {
-            return Ok(Some(format!("{NEXT_AUTHORITIES} is still there")));
         }
         self.anew(host)?.missing(host)
     }
