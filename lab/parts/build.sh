@@ -19,6 +19,8 @@ NEXT=(kubernetes-next coredns-next etcd-next upstream-next)
 BEFORE=(kubernetes-before coredns-before etcd-before upstream-before)
 # For one whose cluster gets another containerd and other CNI plugins.
 PATCHED=(containerd-patched cni-plugins-patched upstream-patched)
+# For one whose bundle has add-ons. Traefik takes longest.
+ADD_ONS=(metrics-server local-path-provisioner traefik upstream-add-ons)
 # No part of the lab, and long to build: programs that judge what we make.
 JUDGES=(oras cosign conformance)
 # What is carried to a station by one scenario.
@@ -74,7 +76,7 @@ build() {
 
 forget_superseded() {
   local part folder
-  for part in "${ALL[@]}" "${NEXT[@]}" "${BEFORE[@]}" "${PATCHED[@]}" "${JUDGES[@]}" "${CARRIED[@]}"; do
+  for part in "${ALL[@]}" "${NEXT[@]}" "${BEFORE[@]}" "${PATCHED[@]}" "${ADD_ONS[@]}" "${JUDGES[@]}" "${CARRIED[@]}"; do
     for folder in "$CACHE/$part"-????????????????*; do
       if [[ ${folder##*/} =~ ^$part-[0-9a-f]{16} ]] && [ -d "$folder" ] && [ "$folder" != "$(path_of "$part")" ] && [ -n "$(find "$folder" -maxdepth 0 -mtime +14)" ]; then
         rm -rf "$folder"

@@ -158,14 +158,19 @@ impl ComponentTable {
 
 /// Versions become parts of URLs, so nothing but what versions are made of may stand in them.
 fn checked_version<'a>(name: &str, version: &'a String) -> Result<&'a String, ComponentsError> {
+    if is_version(version) {
+        return Ok(version);
+    }
+    Err(ComponentsError::Version { name: name.to_owned(), version: version.clone() })
+}
+
+/// Whether `version` is written like `v1.2.3`, and holds nothing that ends a part of a path.
+pub(crate) fn is_version(version: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     let form = version.strip_prefix('v').is_some_and(|rest| {
         rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains('.') && rest.chars().all(legal)
     });
-    if form && !version.contains("..") {
-        return Ok(version);
-    }
-    Err(ComponentsError::Version { name: name.to_owned(), version: version.clone() })
+    form && !version.contains("..")
 }
 
 #[cfg(test)]

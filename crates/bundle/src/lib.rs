@@ -2,6 +2,7 @@
 //!
 //! This crate opens no socket and reads no clock: time is an argument.
 
+pub mod add_ons;
 pub mod archive;
 pub mod artifact;
 pub mod binary;

@@ -153,7 +153,7 @@ pub enum VerdictRule {
     Referrer,
     /// Its SHA-256 equals the one that upstream publishes, or the spec pins.
     Checksum,
-    /// It is a file of the packager's own, beside the spec.
+    /// It is a file of the packager's own, beside the spec, or the manifests of an add-on, which come with Sealock.
     Local,
 }
 

@@ -51,6 +51,9 @@ pub enum FetchError {
     /// The component table, or the spec's choice from it.
     #[error(transparent)]
     Components(#[from] sealock_bundle::components::ComponentsError),
+    /// The table of add-ons, or the spec's choice from it.
+    #[error(transparent)]
+    AddOns(#[from] sealock_bundle::add_ons::AddOnsError),
     /// kubeadm does not tell which images it needs.
     #[error("kubeadm {version} does not tell which images it needs: {said}")]
     Kubeadm {
@@ -413,6 +416,7 @@ impl FetchError {
                 if missing { Some(Code::Unresolved) } else { source.code() }
             }
             Self::Components(source) => source.code(),
+            Self::AddOns(source) => source.code(),
             Self::NoRule { .. } | Self::NoSignature { .. } | Self::NotSigned { .. } => Some(Code::Unsigned),
             Self::BadSignature { code, .. } | Self::Binary { code, .. } => Some(*code),
             Self::Referrers { .. } => Some(Code::Limit),

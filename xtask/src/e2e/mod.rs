@@ -4,6 +4,7 @@
 //! answer. Whatever fails, the lab is taken down again.
 
 mod across_the_gap;
+mod add_ons;
 mod adopt;
 mod ansible;
 mod authorities;
@@ -99,6 +100,7 @@ const SCENARIOS: &[Scenario] = &[
     rescue::SCENARIO,
     authorities::SCENARIO,
     restore::SCENARIO,
+    add_ons::SCENARIO,
     ansible::SCENARIO,
     adopt::SCENARIO,
 ];

@@ -35,12 +35,15 @@ pub enum Upstream {
     WithNext,
     /// Another containerd and other CNI plugins for the one Kubernetes, too.
     WithPatches,
+    /// The next one, and the images of add-ons, too.
+    WithAddOns,
     /// The next one and the one before, too: a cluster is to be upgraded over two minor versions.
     ThreeMinors,
 }
 
 const NEXT: &[&str] = &["kubernetes-next", "coredns-next", "etcd-next", "upstream-next"];
 const PATCHED: &[&str] = &["containerd-patched", "cni-plugins-patched", "upstream-patched"];
+const ADD_ONS: &[&str] = &["metrics-server", "local-path-provisioner", "traefik", "upstream-add-ons"];
 const BEFORE: &[&str] = &["kubernetes-before", "coredns-before", "etcd-before", "upstream-before"];
 
 impl Upstream {
@@ -49,6 +52,7 @@ impl Upstream {
             Self::One => "upstream",
             Self::WithNext => "upstream-next",
             Self::WithPatches => "upstream-patched",
+            Self::WithAddOns => "upstream-add-ons",
             Self::ThreeMinors => "upstream-before",
         }
     }
@@ -59,6 +63,7 @@ impl Upstream {
             Self::One => Vec::new(),
             Self::WithNext => NEXT.to_vec(),
             Self::WithPatches => PATCHED.to_vec(),
+            Self::WithAddOns => [NEXT, ADD_ONS].concat(),
             Self::ThreeMinors => [NEXT, BEFORE].concat(),
         }
     }

@@ -66,6 +66,11 @@ fn slot(steps: &[Step]) -> Option<Slot> {
         [Key(part), Key(field), _] if is_whole && part == "kubernetes" => {
             (field == "versions" || field == "components").then_some(Slot::Word)
         }
+        [Key(part), Key(list), Item(_), Key(field)]
+            if part == "kubernetes" && list == "addOns" && field == "version" =>
+        {
+            Some(Slot::Word)
+        }
         _ => None,
     }
 }

@@ -14,6 +14,7 @@ use super::gpg::{ChartRule, FileRule};
 use super::guesses::GuessRules;
 use super::select::{ComponentSpec, VariantSpec};
 use super::verify::{VerifyMatch, VerifyRule};
+use crate::add_ons::AddOnSpec;
 use crate::document::{ApiVersion, Document};
 use crate::names::{BundleName, KubernetesVersion, Platform, SiteId, Stream};
 use crate::parameters::ParameterSpec;
@@ -193,6 +194,9 @@ pub struct KubernetesSpec {
     /// Versions of components, like `containerd: v2.4.2`, in place of those in the reviewed table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: BTreeMap<String, String>,
+    /// What most clusters want beside Kubernetes itself: their images, and manifests that an app brings to a cluster as `add-ons/NAME.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add_ons: Vec<AddOnSpec>,
 }
 
 /// Where the pod network comes from.

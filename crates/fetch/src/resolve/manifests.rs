@@ -91,13 +91,8 @@ fn add(
     let name = slashed(path);
     let text = std::str::from_utf8(&bytes).map_err(|error| failed(std::io::Error::other(error)))?;
     let filled = context.fill(path, text)?;
-    for object in objects::parse(filled.as_deref().unwrap_or(text), &name)? {
-        secrets::check(&object, "default", &context.request.bundle.spec.accept_secrets)?;
-        for image in objects::images(&object)? {
-            wishes.add(image, object.name.clone());
-        }
-        guesses.add_all(discovery::in_object(&object.value), &object.origin);
-    }
+    look_into(context, filled.as_deref().unwrap_or(text), &name, (wishes, guesses))?;
+    let from = Origin { path: &name, requested_by: "spec.manifests", verdict: Verdict::new(VerdictRule::Local) };
     match filled {
         Some(filled) if filled.len() > FILLED_LIMIT => {
             let problem = format!(
@@ -109,15 +104,41 @@ fn add(
         // What is carried is no file any more, so the lock itself holds it.
         Some(filled) => {
             let blob = artifact::generated(YAML, BlobRole::Layer, filled.as_bytes());
-            carry(context, &name, filled.as_bytes(), blob.source, draft)
+            carry(context, from, filled.as_bytes(), blob.source, draft)
         }
-        None => carry(context, &name, &bytes, BlobSource::File { path: name.clone() }, draft),
+        None => carry(context, from, &bytes, BlobSource::File { path: name.clone() }, draft),
     }
 }
 
-fn carry(
+/// Looks for secrets in the objects of `text`, and for the images that they name.
+pub(super) fn look_into(
     context: Context<'_>,
-    path: &str,
+    text: &str,
+    name: &str,
+    (wishes, guesses): (&mut Wishes, &mut Guesses),
+) -> Result<(), FetchError> {
+    for object in objects::parse(text, name)? {
+        secrets::check(&object, "default", &context.request.bundle.spec.accept_secrets)?;
+        for image in objects::images(&object)? {
+            wishes.add(image, object.name.clone());
+        }
+        guesses.add_all(discovery::in_object(&object.value), &object.origin);
+    }
+    Ok(())
+}
+
+/// Where a file of manifests is from.
+pub(super) struct Origin<'a> {
+    /// Its path, or the one that it gets.
+    pub(super) path: &'a str,
+    pub(super) requested_by: &'a str,
+    pub(super) verdict: Verdict,
+}
+
+/// Adds a file of manifests with these bytes.
+pub(super) fn carry(
+    context: Context<'_>,
+    Origin { path, requested_by, verdict }: Origin<'_>,
     bytes: &[u8],
     source: BlobSource,
     draft: &mut Draft,
@@ -142,8 +163,8 @@ fn carry(
         platform: None,
         subject: None,
         source: path.to_owned(),
-        requested_by: vec!["spec.manifests".to_owned()],
-        verdict: Verdict::new(VerdictRule::Local),
+        requested_by: vec![requested_by.to_owned()],
+        verdict,
     })
 }
 

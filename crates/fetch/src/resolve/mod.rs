@@ -1,5 +1,6 @@
 //! Resolving: a bundle spec becomes a lock, in which everything is a digest.
 
+mod add_ons;
 mod beside;
 mod charts;
 mod components;
@@ -139,6 +140,7 @@ async fn gather(context: Context<'_>) -> Result<Draft, FetchError> {
     wishes.add_images_of_spec(&context.request.bundle.spec);
     let mut guesses = Guesses::default();
     manifests::gather(context, &mut draft, &mut wishes, &mut guesses).await?;
+    add_ons::gather(context, &mut draft, &mut wishes, &mut guesses)?;
     let components = components::gather(context, &mut draft).await?;
     kubernetes::gather(context, &components, &mut wishes).await?;
     charts::gather(context, &components, &mut draft, (&mut wishes, &mut guesses)).await?;

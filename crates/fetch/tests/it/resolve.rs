@@ -106,6 +106,27 @@ async fn a_tool_that_is_not_what_upstream_announces_is_not_run() {
 }
 
 #[tokio::test]
+async fn add_ons_bring_their_manifests_and_their_images() {
+    let world = World::new();
+    let image = Image::new("linux/amd64", &[&[("metrics-server", b"measures")]]);
+    world.upstream.push("registry.k8s.io/metrics-server/metrics-server:v0.9.0", &image);
+    let wanting = |add_on: &str, more: &str| {
+        spec(&format!(
+            "  kubernetes: {{versions: [v1.36.3], addOns: [{add_on}]}}\n  verify: [{{match: '*', unsigned: x}}]\n{more}"
+        ))
+    };
+    let lock = world.lock(&wanting("{name: metrics-server}", "")).await.unwrap();
+    let of = |name: &str| lock.references.iter().find(|reference| reference.name.as_str() == name).unwrap();
+    insta::assert_json_snapshot!(of("manifests/plant-7/add-ons/metrics-server.yaml:7"));
+    assert_eq!(of("registry.k8s.io/metrics-server/metrics-server:v0.9.0").digest, image.digest);
+    insta::assert_snapshot!(world.complaint(&wanting("{name: metrics}", "")).await);
+    // The same path among the packager's own manifests.
+    world.write("add-ons/metrics-server.yaml", DEPLOYMENT);
+    let complaint = world.complaint(&wanting("{name: metrics-server}", "  manifests: [add-ons]\n")).await;
+    assert!(complaint.starts_with("CONFLICT: manifests/plant-7/add-ons/metrics-server.yaml:7"), "{complaint}");
+}
+
+#[tokio::test]
 async fn secrets_stop_the_lock_until_accepted_by_name() {
     let world = World::new();
     world.write("manifests/20-db.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\ndata: {password: eA==}\n");
