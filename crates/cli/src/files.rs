@@ -15,16 +15,42 @@ use crate::error::{CommandError, Result};
 /// # Errors
 /// It cannot be read, or is larger.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let failed = |error: std::io::Error| CommandError::from(error).context(format!("reading {}", path.display()));
+    bounded(fs::File::open(path).map_err(failed)?, path, limit)
+}
+
+fn bounded(file: fs::File, path: &Path, limit: u64) -> Result<Vec<u8>> {
     use std::io::Read as _;
     let failed = |error: std::io::Error| CommandError::from(error).context(format!("reading {}", path.display()));
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
     file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > limit {
         let problem = format!("{} is larger than the {limit} bytes that it may have", path.display());
         return Err(CommandError::failed(problem));
     }
     Ok(bytes)
+}
+
+/// The same of what was carried here: a regular file, and nothing that is waited for, like a pipe on a medium that others have written.
+///
+/// # Errors
+/// As [`read`]; it is something else.
+pub fn read_carried(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    bounded(open_regular(path)?, path, limit)
+}
+
+/// Opens a regular file. A pipe is not waited for.
+///
+/// # Errors
+/// It cannot be opened, or is something else.
+fn open_regular(path: &Path) -> Result<fs::File> {
+    let failed = |error: std::io::Error| CommandError::from(error).context(format!("reading {}", path.display()));
+    let without_waiting = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = fs::OpenOptions::new().read(true).custom_flags(without_waiting).open(path).map_err(failed)?;
+    match file.metadata().map_err(failed)?.is_file() {
+        true => Ok(file),
+        false => Err(CommandError::failed(format!("{} is no regular file", path.display()))),
+    }
 }
 
 /// Reads a text file of at most 4 MiB.
@@ -92,5 +118,18 @@ mod tests {
         assert_eq!(fs::read(&path).expect("the file"), b"a token");
         let again: Result<()> = create_from(&path, 0o600, || panic!("nothing is made"));
         assert!(again.is_err() && path.exists());
+    }
+
+    #[test]
+    fn attack_a_pipe_that_is_carried_in_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("site-root.json");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).expect("a pipe");
+        let refused = read_carried(&path, 1 << 20).expect_err("nothing comes out of it");
+        assert!(refused.chain().join(" ").contains("is no regular file"));
+        assert!(read_carried(folder.path(), 1 << 20).is_err(), "a folder");
+        fs::write(folder.path().join("file"), b"a site root").expect("a file");
+        assert_eq!(read_carried(&folder.path().join("file"), 11).expect("the file"), b"a site root");
+        assert!(read_carried(&folder.path().join("file"), 10).is_err(), "it is longer");
     }
 }

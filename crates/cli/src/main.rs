@@ -14,6 +14,7 @@ mod error;
 mod files;
 mod hsm;
 mod identity;
+mod interrupt;
 mod keys;
 mod mirrors;
 #[cfg(feature = "outside")]

@@ -2,6 +2,7 @@
 //!
 //! Planning is pure ([`plan`]); only [`execute`], [`etcd`], [`nodes`], [`apps`] and [`backup::take`] talk to anything, and only they are async.
 
+pub mod adoption;
 pub mod ansible;
 pub mod apps;
 pub mod backup;
@@ -19,6 +20,7 @@ pub mod release;
 mod render;
 pub mod revoked;
 pub mod schema;
+mod scratch;
 #[cfg(test)]
 mod site_of_tests;
 pub mod spec;

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use sealock_node::facts::Kubernetes;
 use sealock_node::request::Registry;
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
+mod adoption;
 mod authorities;
 mod backup;
 mod components;
@@ -31,6 +33,7 @@ mod rollback;
 mod status;
 mod upgrade;
 
+pub use adoption::{Adoption, look_at_running};
 pub use authorities::Readers;
 pub use backup::{BackedUp, BackupOrder};
 pub use components::Components;
@@ -42,7 +45,7 @@ pub use status::{HostStatus, NodeStatus, Status};
 pub use upgrade::Upgrade;
 
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
 use crate::machine::registry_of;
 use crate::plan::{self, Assessment, Behind, Plan, PlanError, Purpose};
@@ -95,6 +98,13 @@ impl Planned {
     pub fn is_done(&self) -> bool {
         self.assessment.all_done(&self.plan)
     }
+
+    /// Hosts with a Kubernetes that is claimed for nobody: of a cluster that was not taken over to the end, or given back already.
+    pub fn unclaimed(&self) -> Vec<&str> {
+        let foreign = |observation: &Observation| matches!(observation.facts.kubernetes, Kubernetes::Foreign { .. });
+        let hosts = self.inventory.hosts.iter().filter(|(_, observation)| foreign(observation));
+        hosts.map(|(host, _)| host.as_str()).collect()
+    }
 }
 
 /// What carrying out a plan came to.
@@ -142,7 +152,10 @@ impl Operator<'_> {
     pub async fn plan_reset(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
-        let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory)?;
+        let plans = self.open_plans()?;
+        // A host that was taken over has a Kubernetes of others once it is given back, and before it is claimed.
+        let begun = plans.iter().find(|plan| matches!(plan.purpose, Purpose::Adopt | Purpose::Reset));
+        let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory, begun)?;
         self.assess(plan, inventory, false, connections).await
     }
 
@@ -185,17 +198,17 @@ impl Operator<'_> {
         let digest = plan.digest().map_err(OperatorError::Unwritable)?;
         plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
         let journals = self.folder.join("journal");
-        let mut changed = 0;
+        let (mut changed, mut begun) = (0, None);
         if planned.is_done() {
             self.supersede_all_but(plan)?;
             if journal::is_open(&journals, &digest)? {
-                // The hosts went on to the end after the operator was cut off.
-                Journal::open(&journals, &digest)?.finished()?;
+                // The hosts went on to the end after the operator was cut off, or it was cut off behind that.
+                begun = Some(Journal::open(&journals, &digest)?);
             }
         } else {
             // Whoever holds the journal alone takes the place of another plan, and is open before that one is open no longer: killed in
             // between, two are open, and the newer one counts.
-            let mut journal = Journal::open(&journals, &digest)?;
+            let journal = begun.insert(Journal::open(&journals, &digest)?);
             files::save(&self.plan_path(&digest), &self.encode(plan)?)?;
             journal.begun(execute::generation(&planned.inventory))?;
             self.supersede_all_but(plan)?;
@@ -206,13 +219,22 @@ impl Operator<'_> {
                 connections: &planned.connections,
                 kit: &self.kit()?,
             };
-            changed = execute::execute(execution, &mut journal, progress).await?;
+            changed = execute::execute(execution, journal, progress).await?;
         }
+        let applied = self.conclude(planned, changed).await?;
+        // Last: a plan whose end is not written down here is open, and the same command brings it to its end.
+        begun.map_or(Ok(()), |mut journal| journal.finished())?;
+        Ok(applied)
+    }
+
+    /// What a plan that was carried out leaves behind at the station and on the hosts. It may be done again.
+    async fn conclude(&self, planned: &Planned, changed: usize) -> Result<Applied, OperatorError> {
+        let plan = &planned.plan;
         if matches!(plan.purpose, Purpose::Restore | Purpose::Apply) {
             self.forget_backups(planned).await?;
         }
         match plan.purpose {
-            Purpose::Apply | Purpose::Upgrade | Purpose::Components | Purpose::Restore => {
+            Purpose::Apply | Purpose::Adopt | Purpose::Upgrade | Purpose::Components | Purpose::Restore => {
                 self.leave_mirror(&planned.connections).await?;
                 // First, so that nothing that was blocked until now counts as used by a cluster that it is not.
                 files::save(&self.folder.join("blocked.json"), &self.blocked()?)?;
@@ -465,6 +487,35 @@ mod tests {
         Plan { tasks: vec![task], ..plan::example() }
     }
 
+    fn operator<'a>(
+        folder: &Path,
+        (store, release, site): (&'a Store, &'a Published, &'a SiteRoot),
+        revoked: Revoked,
+    ) -> Operator<'a> {
+        Operator {
+            store,
+            release,
+            revoked,
+            trust_mirror: None,
+            site,
+            binary: Binary::read(Path::new("/proc/self/exe"), "0.1.0").unwrap(),
+            ssh: SshSettings::new(folder.to_owned()),
+            folder: folder.join("plant-7"),
+        }
+    }
+
+    fn planned(plan: Plan) -> Planned {
+        Planned {
+            plan,
+            inventory: Inventory::default(),
+            assessment: Assessment::default(),
+            resumed: false,
+            behind: Vec::new(),
+            alarms: Vec::new(),
+            connections: Vec::new(),
+        }
+    }
+
     #[tokio::test]
     async fn a26_what_came_to_be_known_since_planning_stops_the_apply_before_anything_is_done() {
         let folder = tempfile::tempdir().unwrap();
@@ -473,28 +524,39 @@ mod tests {
         let image = Digest::sha256(b"an image");
         let (name, reason) = ("quay.io/team/app:v1".to_owned(), "it calls home".to_owned());
         let fact = Fact { name, reference: image.clone(), digest: image.clone(), reason, blocked: true };
-        let operator = Operator {
-            store: &store,
-            release: &release,
-            revoked: [fact].into_iter().collect(),
-            trust_mirror: None,
-            site: &site,
-            binary: Binary::read(Path::new("/proc/self/exe"), "0.1.0").unwrap(),
-            ssh: SshSettings::new(folder.path().to_owned()),
-            folder: folder.path().join("plant-7"),
-        };
-        let planned = Planned {
-            plan: plan(&image),
-            inventory: Inventory::default(),
-            assessment: Assessment::default(),
-            resumed: false,
-            behind: Vec::new(),
-            alarms: Vec::new(),
-            connections: Vec::new(),
-        };
+        let ground = (&store, &release, &site);
+        let operator = operator(folder.path(), ground, [fact].into_iter().collect());
+        let planned = planned(plan(&image));
         let refused = operator.apply(&planned, &|_| {}).await.unwrap_err();
         assert_eq!(refused.code().unwrap().as_str(), "REVOKED");
         assert!(refused.to_string().contains("cp1/prepare images"), "{refused}");
         assert!(!operator.folder.exists(), "nothing was begun");
+    }
+    /// Cut off between the last step and what is written down of it here, a plan is not through.
+    #[tokio::test]
+    async fn a_plan_is_open_until_all_that_is_kept_of_it_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, release) = (Store::init(&folder.path().join("store")).unwrap(), release());
+        let site = crate::site_of_tests::keys().root().clone();
+        let operator = operator(folder.path(), (&store, &release, &site), Revoked::default());
+        let journals = operator.folder.join("journal");
+        let begin = |purpose| {
+            let plan = Plan { purpose, tasks: Vec::new(), ..plan::example() };
+            let digest = plan.digest().unwrap();
+            files::save(&operator.plan_path(&digest), &operator.encode(&plan).unwrap()).unwrap();
+            Journal::open(&journals, &digest).unwrap().begun(1).unwrap();
+            (planned(plan), digest)
+        };
+        let (done, digest) = begin(Purpose::Components);
+        // Nobody is connected whose kubeconfig could be fetched.
+        operator.apply(&done, &|_| {}).await.unwrap_err();
+        assert_eq!(operator.applied().unwrap().as_ref(), Some(&done.plan));
+        assert_eq!(operator.open_plans().unwrap(), [done.plan], "what is to be done again is found again");
+
+        let (done, digest_of_reset) = begin(Purpose::Reset);
+        operator.apply(&done, &|_| {}).await.unwrap();
+        assert_eq!(operator.applied().unwrap(), None);
+        assert!(!journal::is_open(&journals, &digest_of_reset).unwrap());
+        assert!(journal::is_open(&journals, &digest).unwrap() && operator.open_plans().unwrap().is_empty());
     }
 }

@@ -1,6 +1,8 @@
 //! Helm and kubectl of the release, run with a bare environment: nothing of the station's user leaks into them.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -60,7 +62,8 @@ impl Surroundings {
             let path = path.to_owned();
             move |source| ProgramError::Io { action, path, source }
         };
-        let folder = tempfile::Builder::new().prefix("run-").tempdir_in(parent);
+        let mut builder = tempfile::Builder::new();
+        let folder = builder.prefix("run-").permissions(Permissions::from_mode(0o700)).tempdir_in(parent);
         let folder = folder.map_err(failed("make a folder in", parent))?;
         let copy = folder.path().join("kubeconfig");
         std::fs::copy(kubeconfig, &copy).map_err(failed("read", kubeconfig))?;

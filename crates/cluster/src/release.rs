@@ -136,6 +136,16 @@ impl<'a> ReleaseView<'a> {
         Ok(Image { name: found.name.clone(), digest: found.digest.clone() })
     }
 
+    /// Whether there is an image of this full name, or of this digest.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        let digest = name.split_once('@').map(|(_, digest)| digest);
+        let images = self.references().iter().filter(|reference| reference.kind == ReferenceKind::Image);
+        images.into_iter().any(|image| match digest {
+            Some(digest) => image.digest.to_string() == digest,
+            None => image.name == name,
+        })
+    }
+
     /// `program` for `architecture`, in exactly `version` where one is asked for, else in the newest.
     ///
     /// # Errors

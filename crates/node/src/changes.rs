@@ -8,6 +8,7 @@ use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::host::{self, Alteration, Command, Entry, Host, HostError};
+use crate::mounts;
 use crate::step::Mode;
 
 /// The node's own folder.
@@ -16,7 +17,8 @@ const BACKUP_FOLDER: &str = "/var/lib/sealock/node/backup";
 const RECORDS: &str = "/var/lib/sealock/node/backup/changes.json";
 const FORMAT: &str = format::NODE_CHANGES.current;
 const RECORDS_LIMIT: u64 = 4 << 20;
-const BACKUP_LIMIT: u64 = 64 << 20;
+/// What a file system keeps for itself at its top.
+const LOST_AND_FOUND: &str = "lost+found";
 /// How many earlier contents of a file are recognised as ours.
 const REMEMBERED: usize = 8;
 
@@ -127,6 +129,12 @@ pub enum ChangesError {
     /// A record of another version.
     #[error("{RECORDS} is not of a version that is read here")]
     Format(#[source] UnknownFormat),
+    /// It became another one while it was kept aside.
+    #[error("{path} changes while it is kept aside: nothing was put in its place")]
+    Unsteady {
+        /// The file.
+        path: String,
+    },
     /// What is to be given back is gone.
     #[error("the backup of {path} ({digest}) is missing or damaged")]
     BackupLost {
@@ -189,6 +197,16 @@ impl Changes {
         self.save(host)
     }
 
+    /// Records that a link of ours is about to stand at `path`; a program of others that stands there is kept if this is the first time.
+    pub fn before_link(&mut self, host: &dyn Host, path: &str) -> Result<(), ChangesError> {
+        let subject = Subject::Link { path: path.to_owned() };
+        if self.find(&subject).is_some() {
+            return Ok(());
+        }
+        let was = keep_file(host, path)?;
+        self.before(host, subject, was)
+    }
+
     /// Records and makes the folders that `path` needs and that are not there.
     pub fn before_folder_of(&mut self, host: &dyn Host, path: &str) -> Result<(), ChangesError> {
         let mut missing = Vec::new();
@@ -243,10 +261,14 @@ impl Changes {
 fn keep_file(host: &dyn Host, path: &str) -> Result<Before, ChangesError> {
     match host.inspect(path)? {
         Entry::File { mode, .. } => {
-            let content = host::read(host, path, BACKUP_LIMIT)?.unwrap_or_default();
-            let digest = Digest::sha256(&content);
+            let digest = host::digest(host, path)?;
+            let backup = backup_path(&digest);
             host.alter(Alteration::MakeDirectory { path: BACKUP_FOLDER, mode: Mode::new(0o700) })?;
-            host::write(host, &backup_path(&digest), Mode::PRIVATE, &content)?;
+            // A program is as large as it is, and is never held in memory as a whole.
+            host.write(&backup, Mode::PRIVATE, &mut host.open(path)?)?;
+            if host::digest(host, &backup)? != digest {
+                return Err(ChangesError::Unsteady { path: path.to_owned() });
+            }
             Ok(Before::File { digest, mode })
         }
         Entry::Link { target } => Ok(Before::Link { target }),
@@ -280,11 +302,11 @@ fn give_back_file(host: &dyn Host, path: &str, was: &Before) -> Result<(), Chang
     match was {
         Before::File { digest, mode } => {
             let lost = || ChangesError::BackupLost { path: path.to_owned(), digest: digest.clone() };
-            let content = host::read(host, &backup_path(digest), BACKUP_LIMIT)?.ok_or_else(lost)?;
-            if Digest::sha256(&content) != *digest {
+            let backup = backup_path(digest);
+            if !host::exists(host, &backup)? || host::digest(host, &backup)? != *digest {
                 return Err(lost());
             }
-            Ok(host::write(host, path, *mode, &content)?)
+            Ok(host.write(path, *mode, &mut host.open(&backup)?)?)
         }
         Before::Link { target } => Ok(host.alter(Alteration::Link { path, target })?),
         Before::Absent | Before::Directory | Before::Value { .. } => Ok(host.alter(Alteration::RemoveFile { path })?),
@@ -292,9 +314,26 @@ fn give_back_file(host: &dyn Host, path: &str, was: &Before) -> Result<(), Chang
 }
 
 fn give_back_tree(host: &dyn Host, path: &str, was: &Before) -> Result<(), ChangesError> {
+    let points = mounts::points(host)?;
+    if *was == Before::Directory && points.iter().any(|point| point == path) {
+        return empty(host, path, &points);
+    }
     host.alter(Alteration::RemoveTree { path })?;
     if *was == Before::Directory {
         host.alter(Alteration::MakeDirectory { path, mode: Mode::EXECUTABLE })?;
+    }
+    Ok(())
+}
+
+/// The top of a file system is not removed: what is in it goes.
+fn empty(host: &dyn Host, path: &str, points: &[String]) -> Result<(), ChangesError> {
+    let within = format!("{path}/");
+    if let Some(point) = points.iter().find(|point| point.starts_with(&within)) {
+        let another = std::io::Error::other("it is another file system");
+        return Err(HostError::io("remove folder", point)(another).into());
+    }
+    for name in host.list(path)?.iter().filter(|name| *name != LOST_AND_FOUND) {
+        host.alter(Alteration::RemoveTree { path: &format!("{within}{name}") })?;
     }
     Ok(())
 }

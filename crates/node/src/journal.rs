@@ -3,6 +3,7 @@
 //! One file per plan digest, append-only. An intent is durable before the effect, a done after the check. An incomplete
 //! last record, as a power cut leaves it, is dropped; any other damage refuses.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,6 +13,9 @@ use jiff::Timestamp;
 use sealock_trust::Digest;
 use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
+
+use crate::changes::NODE_FOLDER;
+use crate::host::{self, Host, HostError};
 
 /// The first bytes of a journal: name, and version 1 of the format.
 pub const MAGIC: &[u8; 8] = b"SLKJRNL\x01";
@@ -155,12 +159,49 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Removes the journals of all other plans beside this one. Other files stay.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn forget_others(&self) -> Result<(), JournalError> {
+        let (own, folder) = (self.path.file_name(), self.path.parent().unwrap_or(&self.path));
+        let is_journal =
+            |name: &OsStr| name.to_str().is_some_and(|name| format!("sha256:{name}").parse::<Digest>().is_ok());
+        for entry in fs::read_dir(folder).map_err(failed("read the folder of", folder))? {
+            let entry = entry.map_err(failed("read the folder of", folder))?;
+            let name = entry.file_name();
+            if Some(&*name) != own && is_journal(&name) {
+                fs::remove_file(entry.path()).map_err(failed("remove", &entry.path()))?;
+            }
+        }
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync the folder of", folder))
+    }
+}
+
 /// What stands in the journal at `path`.
 pub fn read(path: &Path) -> Result<Vec<Record>, JournalError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed("open", path))?;
     file.take(JOURNAL_LIMIT).read_to_end(&mut bytes).map_err(failed("read", path))?;
     parse(&bytes).map(|parsed| parsed.records).map_err(|damage| damage.at(path))
+}
+
+/// Whether `step` was begun on `host` by a run that has not come to its end. A journal that is damaged says nothing.
+///
+/// # Errors
+/// The host does not let it be read.
+pub fn is_under_way(host: &dyn Host, step: &str) -> Result<bool, HostError> {
+    let folder = format!("{NODE_FOLDER}/journal");
+    for name in host.list(&folder)? {
+        let bytes = host::read(host, &format!("{folder}/{name}"), JOURNAL_LIMIT)?.unwrap_or_default();
+        let Ok(parsed) = parse(&bytes) else { continue };
+        let begun = |record: &Record| matches!(&record.what, RecordKind::Intent { step: begun } if begun == step);
+        if is_open(&parsed.records) && parsed.records.iter().any(begun) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the plan was begun and its last run did not finish.

@@ -19,6 +19,7 @@ pub mod image_programs;
 pub mod journal;
 pub mod kubernetes_certificates;
 pub mod local_proxy;
+mod mounts;
 pub mod pull;
 pub mod request;
 pub mod runner;

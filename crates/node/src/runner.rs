@@ -211,6 +211,14 @@ impl Begun {
         Ok(self.journal.append(Timestamp::now(), what)?)
     }
 
+    /// What was done here by other plans is taken back, and their journals tell of nothing that is still there: they go, and this one stays.
+    ///
+    /// # Errors
+    /// One cannot be removed.
+    pub fn forget_earlier(&self) -> Result<(), RunError> {
+        Ok(self.journal.forget_others()?)
+    }
+
     /// All is done.
     ///
     /// # Errors

@@ -19,7 +19,9 @@ const PLACES: &str = "/dev/shm/sealock-drill-* /var/lib/sealock/sealock-drill-*"
 /// The backup `file` of the cluster is drilled, and one of the station; `key` opens both.
 pub(super) fn drilled(desk: &Desk, file: &str, key: &str) -> Result<()> {
     let drill = ["cluster", "drill", file, "--recovery-key", key];
-    killed(desk, &drill)?;
+    ended_by(desk, &drill, "TERM")?;
+    nothing_stays(desk)?;
+    ended_by(desk, &drill, "KILL")?;
     let begun = Instant::now();
     let told = json(desk, &[&drill[..], &["-o", "json"]].concat())?;
     println!("      drilled in {:.1} s", begun.elapsed().as_secs_f64());
@@ -41,8 +43,8 @@ pub(super) fn drilled(desk: &Desk, file: &str, key: &str) -> Result<()> {
     station(desk, key)
 }
 
-/// One that is killed while etcd's data lies there leaves no etcd, and nothing that the next one does not remove.
-fn killed(desk: &Desk, drill: &[&str]) -> Result<()> {
+/// One that gets `signal` while etcd's data lies there leaves no etcd; what one that is killed leaves else, the next one removes.
+fn ended_by(desk: &Desk, drill: &[&str], signal: &str) -> Result<()> {
     let mut child = desk.station(drill).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let deadline = Instant::now() + Duration::from_secs(120);
     let laid = format!("find {PLACES} -path '*/data/member' 2>/dev/null; true");
@@ -53,12 +55,12 @@ fn killed(desk: &Desk, drill: &[&str]) -> Result<()> {
         ensure!(Instant::now() < deadline, "after 120 s a drill has laid out nothing");
         std::thread::park_timeout(Duration::from_millis(50));
     }
-    let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -KILL $p; done", drill.join(" "));
+    let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -{signal} $p; done", drill.join(" "));
     on_station(desk, &["sh", "-c", &kill])?;
-    ensure!(!child.wait()?.success(), "it was through before it was killed");
+    ensure!(!child.wait()?.success(), "it was through before it got SIG{signal}");
     let deadline = Instant::now() + Duration::from_secs(10);
     while !on_station(desk, &["sh", "-c", "pgrep etcd; true"])?.trim().is_empty() {
-        ensure!(Instant::now() < deadline, "an etcd outlived the drill that was killed");
+        ensure!(Instant::now() < deadline, "an etcd outlived the drill that got SIG{signal}");
         std::thread::park_timeout(Duration::from_millis(50));
     }
     Ok(())

@@ -4,6 +4,7 @@
 //! answer. Whatever fails, the lab is taken down again.
 
 mod across_the_gap;
+mod adopt;
 mod ansible;
 mod authorities;
 pub(crate) mod cases;
@@ -99,6 +100,7 @@ const SCENARIOS: &[Scenario] = &[
     authorities::SCENARIO,
     restore::SCENARIO,
     ansible::SCENARIO,
+    adopt::SCENARIO,
 ];
 
 /// Whether `scenario` has a case of this name.

@@ -146,6 +146,8 @@ fn member_leaves(desk: &Desk) -> Result<()> {
     ensure!(members(desk, "cp1")?.len() == 2, "a member has left under another run's hands");
     sealock(desk, "cp2", &["node", "reset", "--yes"], 0, &["has left its etcd", "this machine is what it was"])?;
     is_bare(desk, "cp2")?;
+    let journals = story::text(&mut desk.lab.exec("cp2", &["ls", "/var/lib/sealock/node/journal"]))?;
+    ensure!(journals.lines().count() == 1, "journals of what was taken back stay: {journals}");
     ensure!(members(desk, "cp1")? == [false], "one member is left: {:?}", members(desk, "cp1")?);
     story::text(&mut desk.kubectl(&["delete", "node", "cp2"])).map(drop)
 }

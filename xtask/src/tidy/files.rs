@@ -47,7 +47,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "lab/",
         &["go", "sh", "py", "c", "md", "env", "toml", "conf", "yaml", "json", "service", "in", "sum", "mod", "yml"],
     ),
-    ("e2e/", &["yaml", "md", "json", "ini", "conf"]),
+    ("e2e/", &["yaml", "md", "json", "ini", "toml", "conf", "service"]),
     ("integrations/", &["py", "yml", "md"]),
     ("bench/", &["md", "yaml", "json", "rs", "toml", "lock", "go", "mod"]),
     ("fuzz/", &["rs", "toml", "md", "lock"]),

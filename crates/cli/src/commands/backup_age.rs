@@ -55,6 +55,11 @@ fn warnings(what: &str, standing: &Standing, (hours, days): (u32, u32)) -> Vec<S
     if let Some(failed) = &standing.failed_drill {
         warnings.push(format!("the last drill of a backup of {what}, {} ago, failed", age(failed.age_seconds)));
     }
+    if let Some(ahead) = &standing.ahead {
+        warnings.push(format!(
+            "what is remembered of the backups of {what} says {ahead}, which has not come yet by this machine's clock: it counts for nothing until then"
+        ));
+    }
     warnings
 }
 
@@ -69,7 +74,8 @@ mod tests {
     #[test]
     fn what_is_older_than_it_may_be_is_warned_of_and_nothing_else() {
         let said = |backup, drill, failed_drill| {
-            warnings("cluster plant-7", &Standing { backup, drill, failed_drill }, (48, 90)).join("\n")
+            let standing = Standing { backup, drill, failed_drill, ahead: None };
+            warnings("cluster plant-7", &standing, (48, 90)).join("\n")
         };
         assert_eq!(said(last(48 * HOUR), last(90 * DAY), None), "");
         assert_eq!(said(last(60), None, None), "", "who never drilled is shown so, and not nagged");
@@ -79,5 +85,7 @@ mod tests {
         the last drill of a backup of cluster plant-7, 24 h ago, failed
         ");
         assert_eq!(said(None, None, None), "no backup of cluster plant-7 was taken at this station");
+        let ahead = Standing { backup: last(60), ahead: Some(jiff::Timestamp::UNIX_EPOCH), ..Standing::default() };
+        insta::assert_snapshot!(warnings("cluster plant-7", &ahead, (48, 90)).join("\n"), @"what is remembered of the backups of cluster plant-7 says 1970-01-01T00:00:00Z, which has not come yet by this machine's clock: it counts for nothing until then");
     }
 }

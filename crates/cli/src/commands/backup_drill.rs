@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sealock_cluster::backup::Identities;
-use sealock_cluster::backup::drill::{Evidence, Order, Outcome, Verdict, in_memory};
+use sealock_cluster::backup::drill::{Evidence, Order, Outcome, Places, Verdict};
 use sealock_cluster::backup::evidence::{Shelf, Whose};
+use sealock_cluster::backup::{Identities, Interrupt};
 use sealock_trust::reason::Code;
 use sealock_trust::site::SiteKeys;
 use serde::Serialize;
@@ -44,12 +44,11 @@ pub struct Ready {
     keys: SiteKeys,
     identities: Identities,
     file: PathBuf,
-    scratch: PathBuf,
+    places: Places,
 }
 
 impl DrillFileArgs {
-    /// Opens the keys, before anything else is done. `newest` finds the newest backup in a folder, and `room` is how much the drill of one takes, in
-    /// bytes.
+    /// Opens the keys, before anything else is done. `newest` finds the newest backup in a folder.
     ///
     /// # Errors
     /// A key cannot be opened; there is no backup in the folder.
@@ -57,7 +56,6 @@ impl DrillFileArgs {
         &self,
         station: &Station,
         newest: impl FnOnce(&Path) -> Result<Option<PathBuf>>,
-        room: impl FnOnce(u64) -> u64,
         context: &Context,
     ) -> Result<Ready> {
         let file = if self.backup.is_dir() {
@@ -66,29 +64,22 @@ impl DrillFileArgs {
         } else {
             self.backup.clone()
         };
-        let size =
-            fs::metadata(&file).map_err(|error| CommandError::from(error).context(file.display().to_string()))?.len();
-        let usual = || in_memory(room(size)).unwrap_or_else(|| context.paths.state().to_owned());
-        let scratch = self.scratch.clone().unwrap_or_else(usual);
+        let places = Places::new(self.scratch.as_deref(), context.paths.state());
         let keys = station.keys(context, &Passphrases::new(context, self.passphrase_file.as_deref()))?;
         let identities = identities(&self.recovery_key, self.recovery_passphrase_file.as_deref(), context)?;
-        Ok(Ready { keys, identities, file, scratch })
+        Ok(Ready { keys, identities, file, places })
     }
 }
 
 impl Ready {
-    /// The file.
-    pub fn file(&self) -> &Path {
-        &self.file
-    }
-
-    /// What is to be done.
-    pub fn order<'a>(&'a self, station: &'a Station) -> Order<'a> {
+    /// What is to be done, until `interrupt`.
+    pub fn order<'a>(&'a self, station: &'a Station, interrupt: &'a Interrupt) -> Order<'a> {
         Order {
             file: &self.file,
             site: &station.site,
             identities: &self.identities,
-            scratch: &self.scratch,
+            places: &self.places,
+            interrupt,
             sealock: identity::version(),
         }
     }
@@ -147,8 +138,14 @@ fn text(evidence: &Evidence, kept: &Path) -> String {
 }
 
 /// What would be done.
-pub fn foretell(ready: &Ready, context: &Context) {
-    let size = fs::metadata(ready.file()).map_or(0, |found| found.len());
-    let (file, scratch) = (ready.file().display(), ready.scratch.display());
-    context.ui.note(format_args!("would drill {file} ({}) in {scratch}", bytes(size)));
+///
+/// # Errors
+/// The file cannot be looked at; there is no room.
+pub fn foretell(ready: &Ready, context: &Context) -> Result<()> {
+    let path = ready.file.display();
+    let size = fs::metadata(&ready.file).map_err(|error| CommandError::from(error).context(path.to_string()))?.len();
+    // It is not opened: of what it holds it has at least the size.
+    let scratch = ready.places.choose(size)?.display();
+    context.ui.note(format_args!("would drill {path} ({}) in {scratch}", bytes(size)));
+    Ok(())
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::packager::Packager;
 use crate::revocations::station_of_two;
 use crate::sandbox::{Sandbox, steady};
+use crate::strace::{making_of, signalled};
 
 const BUNDLE: &str = "plant/plant-1.tar";
 
@@ -83,6 +84,30 @@ fn a_drill_of_a_stations_backup_leaves_a_signed_record_whatever_it_comes_to_and_
     assert_eq!(shown()["drill"]["at"], told["record"]["begun"]);
     let warned = sandbox.see(&["site", "show"]);
     assert!(warned.contains("the last drill of a backup of the station, 0 min ago, failed"), "{warned}");
+}
+
+/// The signal comes while the folder for what is opened is made.
+#[test]
+fn a_drill_that_is_interrupted_leaves_nothing_of_what_it_opened_and_no_record() {
+    let (packager, _) = backed_up();
+    let sandbox = &packager.sandbox;
+    std::fs::create_dir(sandbox.join("scratch")).expect("a folder");
+    let drill = ["site", "drill", "a.backup", "--recovery-key", "a.key", "--scratch", "scratch"];
+    let call = making_of(sandbox, &drill, "sealock-drill-");
+    let count = |folder: &str| std::fs::read_dir(sandbox.join(folder)).expect("a folder").count();
+    // What one has left that was killed.
+    std::fs::create_dir_all(sandbox.join("scratch/sealock-drill-killed/station")).expect("a folder");
+    sandbox.write("scratch/sealock-drill-killed/station/key", "a key");
+    for signal in ["SIGINT", "SIGTERM", "SIGHUP"] {
+        let output = sandbox.command_under(&signalled(&call, signal), &drill).output();
+        let output = output.unwrap_or_else(|error| panic!("strace (Debian package strace) is needed here: {error}"));
+        let said = sandbox.seen(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("the drill was interrupted"), "{said}");
+        assert_eq!(count("scratch"), 0, "{signal}");
+        assert_eq!(count("state/evidence/station/drills"), 1, "it has kept a record");
+    }
+    sandbox.must(&drill);
 }
 
 fn lose(sandbox: &Sandbox) {

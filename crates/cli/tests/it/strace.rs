@@ -83,6 +83,18 @@ pub fn read_of(sandbox: &Sandbox, args: &[&str], (name, at): (&str, u64)) -> Cal
     found.unwrap_or_else(|| panic!("nothing reads byte {at} of {name}")).0
 }
 
+/// The call by which `sealock ARGS…` makes the folder whose name begins with `name`.
+pub fn making_of(sandbox: &Sandbox, args: &[&str], name: &str) -> Call {
+    let calls = traced(sandbox, "mkdir,mkdirat", args);
+    let found = calls.into_iter().find(|(_, line)| line.contains(&format!("/{name}")));
+    found.unwrap_or_else(|| panic!("no folder {name} is made")).0
+}
+
+/// The words before a command so that `signal` comes at a call, which takes so long that it is there before anything else is done.
+pub fn signalled(call: &Call, signal: &str) -> Vec<String> {
+    injecting(&[], Path::new("/dev/null"), call, &format!("signal={signal}:delay_exit=300000"))
+}
+
 /// `pread64(3</a/b>, ""..., 4096, 512) = 4096`
 fn length_and_offset(line: &str) -> Option<(u64, u64)> {
     let (arguments, _) = line.rsplit_once(')')?;

@@ -14,8 +14,10 @@ use tar::{EntryType, Header};
 use tempfile::NamedTempFile;
 
 use super::error::in_words;
+use super::interrupt::Watched;
 use super::manifest::Payload;
-use super::{BackupError, Identities};
+use super::whole::Whole;
+use super::{BackupError, Identities, Interrupt};
 
 /// The table of contents and what pads it: so much, whatever it says, so that the encrypted content can be written before; in bytes.
 const HEAD: u64 = 64 << 10;
@@ -31,7 +33,7 @@ const SUM: Range<usize> = 148..156;
 const END: u64 = 2 * BLOCK;
 const AT_ONCE: usize = 1 << 20;
 /// etcd's data, and some more.
-const LARGEST: u64 = 160 << 30;
+pub(super) const LARGEST: u64 = 160 << 30;
 
 /// A file in the making: first the encrypted content, then the table. It gets its name when it is whole.
 #[derive(Debug)]
@@ -131,6 +133,7 @@ pub(super) struct Container {
     payload: Payload,
     digest: Digest,
     identity: Identity,
+    interrupt: Option<Interrupt>,
 }
 
 impl Container {
@@ -143,20 +146,29 @@ impl Container {
         path: &Path,
         judge: impl FnOnce(&[u8]) -> Result<(T, Payload), BackupError>,
     ) -> Result<(T, Self), BackupError> {
-        let failed = |error| BackupError::io("read", path)(error);
-        let file = File::open(path).map_err(failed)?;
+        Self::of(&mut Whole::open(path)?, judge)
+    }
+
+    /// The same of a file that is open, from its beginning to its end.
+    pub(super) fn of<T>(
+        whole: &mut Whole,
+        judge: impl FnOnce(&[u8]) -> Result<(T, Payload), BackupError>,
+    ) -> Result<(T, Self), BackupError> {
+        let path = whole.path().to_owned();
+        let failed = |error| BackupError::io("read", &path)(error);
+        let file = whole.file().try_clone().map_err(failed)?;
         let identity = Identity::of(&file.metadata().map_err(failed)?);
         let mut found = Vec::new();
-        (&file).take(HEAD + BLOCK).read_to_end(&mut found).map_err(failed)?;
+        whole.take(HEAD + BLOCK).read_to_end(&mut found).map_err(failed)?;
         let envelope = table_in(&found)?;
         let (table, payload) = judge(envelope)?;
         if head(envelope, &payload)? != found {
             return Err(BackupError::layout("what stands around its table of contents is not as Sealock writes it"));
         }
         let digest = Digest::sha256(envelope);
-        let container = Self { path: path.to_owned(), file, payload, digest, identity };
-        container.check_payload(identity.size)?;
-        Ok((table, container))
+        check_payload(whole, &payload, identity.size)?;
+        let interrupt = whole.interrupt().cloned();
+        Ok((table, Self { path, file, payload, digest, identity, interrupt }))
     }
 
     /// The digest of its signed table of contents: what names it.
@@ -178,43 +190,44 @@ impl Container {
         let closed = |error| BackupError::Closed { said: in_words(&error) };
         let mut file = self.file.try_clone().map_err(failed)?;
         file.seek(SeekFrom::Start(HEAD + BLOCK)).map_err(failed)?;
-        let sealed = BufReader::with_capacity(AT_ONCE, file.take(self.payload.size));
+        let watched = Watched { inner: file, interrupt: self.interrupt.clone() };
+        let sealed = BufReader::with_capacity(AT_ONCE, watched.take(self.payload.size));
         let decryptor = Decryptor::new_buffered(sealed).map_err(closed)?;
         decryptor.decrypt(identities.iter()).map_err(closed)
     }
+}
 
-    fn check_payload(&self, length: u64) -> Result<(), BackupError> {
-        let Payload { digest, size } = &self.payload;
-        if *size > LARGEST {
-            return Err(BackupError::Limit { what: "its content".into(), limit: LARGEST });
-        }
-        let wanted = HEAD + BLOCK + size + padding(*size) + END;
-        if length != wanted {
-            return Err(BackupError::Size { found: length, wanted });
-        }
-        let failed = |error| BackupError::io("read", &self.path)(error);
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(HEAD + BLOCK)).map_err(failed)?;
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let mut buffer = vec![0; AT_ONCE];
-        let mut content = file.take(*size);
-        loop {
-            match content.read(&mut buffer).map_err(failed)? {
-                0 => break,
-                length => hasher.update(&buffer[..length]),
-            }
-        }
-        let found = hasher.finish();
-        if found != *digest {
-            return Err(BackupError::Digest { what: "its content".into(), found, wanted: digest.clone() });
-        }
-        let mut end = Vec::new();
-        file.take(padding(*size) + END + 1).read_to_end(&mut end).map_err(failed)?;
-        if end.iter().any(|byte| *byte != 0) {
-            return Err(BackupError::layout("something stands behind its content"));
-        }
-        Ok(())
+/// What stands in `whole` from the encrypted content on is what the table of contents says, in a file of `length` bytes.
+fn check_payload(whole: &mut Whole, payload: &Payload, length: u64) -> Result<(), BackupError> {
+    let Payload { digest, size } = payload;
+    if *size > LARGEST {
+        return Err(BackupError::Limit { what: "its content".into(), limit: LARGEST });
     }
+    let wanted = HEAD + BLOCK + size + padding(*size) + END;
+    if length != wanted {
+        return Err(BackupError::Size { found: length, wanted });
+    }
+    let path = whole.path().to_owned();
+    let failed = |error| BackupError::io("read", &path)(error);
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut buffer = vec![0; AT_ONCE];
+    let mut content = (&mut *whole).take(*size);
+    loop {
+        match content.read(&mut buffer).map_err(failed)? {
+            0 => break,
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+    let found = hasher.finish();
+    if found != *digest {
+        return Err(BackupError::Digest { what: "its content".into(), found, wanted: digest.clone() });
+    }
+    let mut end = Vec::new();
+    whole.take(padding(*size) + END + 1).read_to_end(&mut end).map_err(failed)?;
+    if end.iter().any(|byte| *byte != 0) {
+        return Err(BackupError::layout("something stands behind its content"));
+    }
+    Ok(())
 }
 
 /// Everything before the encrypted content.

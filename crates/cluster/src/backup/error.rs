@@ -49,6 +49,19 @@ pub enum BackupError {
         /// Bytes that may be needed.
         needed: u64,
     },
+    /// Nowhere is room for a drill.
+    #[error("{free} bytes are free in {path}, and this drill may take {needed}", path = .path.display())]
+    NoRoomToDrill {
+        /// The folder.
+        path: PathBuf,
+        /// Free bytes.
+        free: u64,
+        /// Bytes that may be needed.
+        needed: u64,
+    },
+    /// Somebody ended it.
+    #[error("the drill was interrupted; what it had opened is removed again")]
+    Interrupted,
     /// Something of a station that is not taken into a backup.
     #[error("{path} is not taken into a backup: {why}", path = .path.display())]
     NotTaken {
@@ -254,6 +267,8 @@ impl BackupError {
             Self::NoOwner { what, name, .. } => format!("make the {what} {name} first, as the other machine had it, and run the command again"),
             Self::Busy { .. } => "wait for it, and run the command again".into(),
             Self::NoRoom { .. } => "make room on that host: its etcd would be the first to suffer".into(),
+            Self::NoRoomToDrill { .. } => "name a folder with more room: `--scratch DIR`".into(),
+            Self::Interrupted => "run the command again: no record is kept of a drill that did not come to its end".into(),
             Self::Plan(error) => return error.hint(),
             Self::Envelope(_) => "it was made by another site, or changed since: use another copy".into(),
             Self::Digest { .. } | Self::Size { .. } => "the file is damaged: use another copy".into(),

@@ -15,12 +15,14 @@ use serde::Serialize;
 use super::BackupError;
 use super::container::table_of;
 use super::disk::{look, sync};
-use super::drill::Evidence;
+use super::drill::{Evidence, Record};
 use super::manifest::Manifest;
 use super::station::StationManifest;
 
 /// What is remembered is a few kilobytes; in bytes.
 const LARGEST: u64 = 4 << 20;
+/// By so much clocks may differ, in seconds: what is further ahead says nothing of today.
+const SKEW: i64 = 300;
 
 /// Whose backups.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,9 @@ pub struct Standing {
     /// The newest drill, where it was not passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed_drill: Option<Last>,
+    /// The latest time in what is remembered that has not come yet by this machine's clock: of that nothing counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Timestamp>,
 }
 
 /// The last of its kind.
@@ -70,7 +75,18 @@ pub struct Last {
 
 impl Last {
     fn new(digest: Option<Digest>, at: Timestamp, now: Timestamp) -> Self {
-        Self { digest, at, age_seconds: now.duration_since(at).as_secs() }
+        Self { digest, at, age_seconds: now.duration_since(at).as_secs().max(0) }
+    }
+}
+
+impl Standing {
+    /// Whether something that says it is of `at` counts at `now`.
+    fn counts(&mut self, at: Timestamp, now: Timestamp) -> bool {
+        let has_come = at.duration_since(now).as_secs() <= SKEW;
+        if !has_come {
+            self.ahead = self.ahead.max(Some(at));
+        }
+        has_come
     }
 }
 
@@ -79,6 +95,18 @@ impl Whose<'_> {
         match self {
             Self::Cluster { name, .. } => Path::new("clusters").join(name),
             Self::Station => PathBuf::from("station"),
+        }
+    }
+
+    /// Whether it was a backup of these that was drilled. Of which one nobody knows it counts for each: it has failed.
+    fn was_drilled(self, record: &Record) -> bool {
+        match self {
+            Self::Station => record.cluster.is_none(),
+            Self::Cluster { name, ca_hash } => {
+                let found = record.backup.as_ref().map(|backup| backup.ca_hash.as_deref());
+                let is_it = ca_hash.is_none() || found.is_none_or(|found| found == ca_hash);
+                record.cluster.as_deref() == Some(name) && is_it
+            }
         }
     }
 }
@@ -108,16 +136,25 @@ impl Shelf {
         add(&self.drills_of(whose), &stem, signed)
     }
 
-    /// How the backups stand at `now`, by what `site` has signed. A record that is not the site's counts for nothing.
+    /// How the backups stand at `now`, by what `site` has signed. A record that is not the site's counts for nothing, nor one of another cluster
+    /// that had the name.
     ///
     /// # Errors
     /// A folder or file cannot be read.
     pub fn standing(&self, whose: Whose<'_>, site: &SiteRoot, now: Timestamp) -> Result<Standing, BackupError> {
-        let mut standing = Standing { backup: self.last_backup(whose, site, now)?, ..Standing::default() };
+        let mut standing = Standing::default();
+        let backup = self.last_backup(whose, site)?;
+        standing.backup = backup
+            .filter(|(_, taken)| standing.counts(*taken, now))
+            .map(|(digest, taken)| Last::new(Some(digest), taken, now));
         for path in newest_first(&self.drills_of(whose))? {
             let Some(evidence) = read(&path)?.and_then(|bytes| Evidence::open(&bytes, site).ok()) else { continue };
-            let digest = evidence.record.backup.as_ref().map(|backup| backup.digest.clone());
-            let last = Last::new(digest, evidence.record.begun, now);
+            let record = &evidence.record;
+            if !whose.was_drilled(record) || !standing.counts(record.begun, now) {
+                continue;
+            }
+            let digest = record.backup.as_ref().map(|backup| backup.digest.clone());
+            let last = Last::new(digest, record.begun, now);
             if evidence.is_passed() {
                 standing.drill = Some(last);
                 break;
@@ -127,16 +164,21 @@ impl Shelf {
         Ok(standing)
     }
 
-    fn last_backup(&self, whose: Whose<'_>, site: &SiteRoot, now: Timestamp) -> Result<Option<Last>, BackupError> {
+    /// What names the newest backup, and when it was taken.
+    fn last_backup(&self, whose: Whose<'_>, site: &SiteRoot) -> Result<Option<(Digest, Timestamp)>, BackupError> {
         let Some(table) = read(&self.backup_of(whose))? else { return Ok(None) };
+        let is_here = |named: &str| named == site.id().as_str();
         let taken = match whose {
             Whose::Cluster { name, ca_hash } => Manifest::open(&table, site).ok().and_then(|manifest| {
                 let is_it = manifest.cluster == name && ca_hash.is_none_or(|hash| hash == manifest.state.ca_hash);
-                is_it.then_some(manifest.taken)
+                (is_it && is_here(&manifest.site)).then_some(manifest.taken)
             }),
-            Whose::Station => StationManifest::open(&table, site).ok().map(|manifest| manifest.taken),
+            Whose::Station => {
+                let manifest = StationManifest::open(&table, site).ok();
+                manifest.filter(|manifest| is_here(&manifest.site)).map(|manifest| manifest.taken)
+            }
         };
-        Ok(taken.map(|taken| Last::new(Some(Digest::sha256(&table)), taken, now)))
+        Ok(taken.map(|taken| (Digest::sha256(&table), taken)))
     }
 
     fn backup_of(&self, whose: Whose<'_>) -> PathBuf {
@@ -204,7 +246,7 @@ mod tests {
 
     use super::*;
     use crate::backup::RecoveryKey;
-    use crate::backup::drill::{Drilled, Record, Verdict};
+    use crate::backup::drill::{Drilled, Verdict};
     use crate::backup::tests::written_as;
     use crate::site_of_tests::keys;
 
@@ -226,7 +268,12 @@ mod tests {
                 sealock: "1.0.0".into(),
                 begun: at(begun),
                 took_ms: 1200,
-                backup: Some(Drilled { digest: Digest::sha256(b"a table"), taken, age_seconds: 86_400 }),
+                backup: Some(Drilled {
+                    digest: Digest::sha256(b"a table"),
+                    taken,
+                    age_seconds: 86_400,
+                    ca_hash: Some("sha256:11".into()),
+                }),
                 verdict,
                 code: None,
                 checks: Vec::new(),
@@ -270,5 +317,53 @@ mod tests {
         let again = keep(&shelf, &drilled("2026-11-26T08:00:00Z", Verdict::Failed), &site);
         assert!(again != path && Evidence::open(&fs::read(&path).unwrap(), site.root()).unwrap().is_passed());
         assert!(standing(PLANT).failed_drill.is_some(), "the later one counts");
+    }
+
+    /// Only the name was the same; or somebody has copied it there.
+    #[test]
+    fn attack_a_record_of_another_cluster_or_site_counts_for_nothing() {
+        let (folder, site) = (tempfile::tempdir().unwrap(), keys());
+        let shelf = Shelf::new(folder.path().join("evidence"));
+        let now = at("2026-11-27T02:00:00Z");
+        let standing = |whose| shelf.standing(whose, site.root(), now).unwrap();
+        let known_by = |hash| Whose::Cluster { name: "plant-7", ca_hash: Some(hash) };
+        keep(&shelf, &drilled("2026-11-20T02:00:00Z", Verdict::Passed), &site);
+        assert!(standing(known_by("sha256:11")).drill.is_some());
+        assert_eq!(standing(known_by("sha256:22")), Standing::default(), "it had the name before");
+        let mut nameless = drilled("2026-11-21T02:00:00Z", Verdict::Failed);
+        nameless.record.backup = None;
+        keep(&shelf, &nameless, &site);
+        assert!(standing(known_by("sha256:22")).failed_drill.is_some(), "whose backup that was nobody knows");
+        nameless.record.verdict = Verdict::Passed;
+        assert!(!nameless.is_passed(), "of no backup at all");
+
+        let of_station = folder.path().join("evidence/station/drills");
+        fs::create_dir_all(folder.path().join("evidence/station")).unwrap();
+        let cluster = folder.path().join("evidence/clusters/plant-7/drills");
+        fs::rename(&cluster, &of_station).unwrap();
+        assert_eq!(standing(Whose::Station), Standing::default(), "a cluster's is none of the station's");
+        let mut elsewhere = drilled("2026-11-22T02:00:00Z", Verdict::Passed);
+        elsewhere.record.site = "plant-8".into();
+        keep(&shelf, &elsewhere, &site);
+        assert_eq!(standing(PLANT), Standing::default(), "it is about another site");
+    }
+
+    #[test]
+    fn what_has_not_come_yet_is_not_fresh() {
+        let (folder, site, key) = (tempfile::tempdir().unwrap(), keys(), RecoveryKey::generate());
+        let shelf = Shelf::new(folder.path().join("evidence"));
+        let file = folder.path().join("a.backup");
+        written_as(&file, (&site, &key), |manifest| manifest.taken = at("2027-11-27T02:00:00Z"));
+        shelf.keep_backup(PLANT, &file).unwrap();
+        keep(&shelf, &drilled("2026-11-20T02:00:00Z", Verdict::Passed), &site);
+        keep(&shelf, &drilled("2026-12-27T02:00:00Z", Verdict::Passed), &site);
+        keep(&shelf, &drilled("2027-01-27T02:00:00Z", Verdict::Failed), &site);
+        let seen = shelf.standing(PLANT, site.root(), at("2026-11-27T02:00:00Z")).unwrap();
+        assert_eq!((seen.backup, seen.failed_drill), (None, None));
+        assert_eq!(seen.drill.unwrap().at, at("2026-11-20T02:00:00Z"));
+        assert_eq!(seen.ahead, Some(at("2027-11-27T02:00:00Z")));
+        // Two clocks are never the same.
+        let seen = shelf.standing(PLANT, site.root(), at("2026-12-27T01:58:00Z")).unwrap();
+        assert_eq!(seen.drill.unwrap().age_seconds, 0);
     }
 }

@@ -8,6 +8,7 @@ use sealock_trust::site::{SiteKeys, SiteRoot};
 
 use super::container::{Container, Draft};
 use super::manifest::{Content, Manifest};
+use super::whole::Whole;
 use super::{BackupError, Identities, payload};
 
 impl Draft {
@@ -34,7 +35,12 @@ impl Backup {
     /// # Errors
     /// It is not `site`'s, is damaged, or is no backup.
     pub fn open(path: &Path, site: &SiteRoot) -> Result<Self, BackupError> {
-        let (manifest, container) = Container::open(path, |envelope| {
+        Self::of(&mut Whole::open(path)?, site)
+    }
+
+    /// The same of a file that is open.
+    pub(super) fn of(whole: &mut Whole, site: &SiteRoot) -> Result<Self, BackupError> {
+        let (manifest, container) = Container::of(whole, |envelope| {
             let manifest = Manifest::open(envelope, site)?;
             manifest.state.check()?;
             let payload = manifest.payload.clone();

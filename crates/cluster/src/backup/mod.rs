@@ -11,6 +11,7 @@ mod error;
 pub mod evidence;
 mod file;
 mod folder;
+mod interrupt;
 mod keys;
 mod manifest;
 mod payload;
@@ -21,11 +22,13 @@ mod take;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod whole;
 
 pub use container::Draft;
 pub use error::BackupError;
 pub use file::Backup;
 pub use folder::{Folder, Found, Subject};
+pub use interrupt::{Interrupt, Interrupter};
 pub use keys::{Identities, Recipients, RecoveryKey};
 pub use manifest::{Content, EtcdState, Manifest, Payload, Taken};
 pub use retention::Retention;

@@ -222,15 +222,23 @@ impl Connection {
         Ok(self.range(prefix, &end, true).await?.count)
     }
 
-    /// The first `limit` keys that begin with `prefix`, with their values.
+    /// At most `limit` keys that begin with `prefix`, with their values, in their order: those behind the key `after`, or the first ones; and
+    /// whether there are more.
     ///
     /// # Errors
     /// No answer.
-    pub async fn first_below(&self, prefix: &[u8], limit: i64) -> Result<Vec<Pair>, CallError> {
-        let (key, range_end) = (prefix.to_vec(), behind(prefix));
-        let request = proto::RangeRequest { key, range_end, limit, ..proto::RangeRequest::default() };
+    pub async fn page_below(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: i64,
+    ) -> Result<(Vec<Pair>, bool), CallError> {
+        // No key lies between one and the same with a zero byte behind it.
+        let key = after.map_or_else(|| prefix.to_vec(), |after| [after, b"\0"].concat());
+        let request = proto::RangeRequest { key, range_end: behind(prefix), limit, ..proto::RangeRequest::default() };
         let answer: proto::RangeResponse = self.unary("reading", "/etcdserverpb.KV/Range", request, ANSWER).await?;
-        Ok(answer.kvs.into_iter().map(|pair| Pair { key: pair.key, value: pair.value.into() }).collect())
+        let pairs = answer.kvs.into_iter().map(|pair| Pair { key: pair.key, value: pair.value.into() });
+        Ok((pairs.collect(), answer.more))
     }
 
     async fn range(&self, key: &[u8], end: &[u8], count_only: bool) -> Result<proto::RangeResponse, CallError> {

@@ -11,13 +11,13 @@ use jiff::Timestamp;
 use sealock_node::certificates::{Authority, Purpose};
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::client::{Endpoints, Etcd};
 use super::connection::{Connection, Credentials, KeyCount};
 use super::error::{CallError, EtcdError};
 use super::snapshot::{self, Snapshot};
+use crate::scratch::{self, Scratch};
 
 /// By how much a restore raises the revision: more than any cluster writes between its last snapshot and its end, so that no
 /// revision is given out twice (etcd's own advice).
@@ -105,9 +105,12 @@ pub async fn rehearse_and<T>(
     let snapshot = snapshot::check(path, wanted.digest)?;
     let content = content(programs, path).await?;
     let started = Instant::now();
-    remove_abandoned(scratch);
-    let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
-    let scene = Scene::new(folder.map_err(EtcdError::io("make a folder in", scratch))?)?;
+    // All that a cluster held lies in what rehearsals that were killed have left; but nobody who restores waits for it to be gone.
+    if let Err(error) = scratch::clear(scratch, PREFIX) {
+        tracing::warn!(%error, folder = %scratch.display(), "what an earlier rehearsal left stays");
+    }
+    let folder = Scratch::new(scratch, PREFIX).map_err(EtcdError::io("make a folder in", scratch))?;
+    let scene = Scene::new(folder)?;
     scene.restore(programs, path, bump).await?;
     let (read, version, seen) = scene.read(programs, look).await?;
     let expected = content.revision.saturating_add(i64::try_from(bump).unwrap_or(i64::MAX));
@@ -124,7 +127,7 @@ pub async fn rehearse_and<T>(
 /// # Errors
 /// The program is missing, or says no.
 pub async fn content(programs: &Programs, path: &Path) -> Result<Content, EtcdError> {
-    let mut command = Command::new(&programs.etcdutl);
+    let mut command = ending_with_us(&programs.etcdutl);
     command.args(["snapshot", "status", "--write-out", "json"]).arg(path);
     let said = run(&programs.etcdutl, command).await?;
     let failed = |said: String| EtcdError::Program { program: "etcdutl snapshot status".into(), said };
@@ -133,19 +136,16 @@ pub async fn content(programs: &Programs, path: &Path) -> Result<Content, EtcdEr
 
 /// A folder for everything, and two ports on loopback.
 struct Scene {
-    folder: TempDir,
+    folder: Scratch,
     client: SocketAddr,
     peer: SocketAddr,
     credentials: Credentials,
-    _lock: fs::File,
 }
 
 impl Scene {
     /// The data of a cluster is in it for a while: nobody but its own authority's client reads it over the network.
-    fn new(folder: TempDir) -> Result<Self, EtcdError> {
+    fn new(folder: Scratch) -> Result<Self, EtcdError> {
         let (client, peer) = free_ports().map_err(EtcdError::io("find a free port for", folder.path()))?;
-        let lock = fs::File::open(folder.path()).and_then(|file| held(&file).map(|()| file));
-        let lock = lock.map_err(EtcdError::io("lock", folder.path()))?;
         let now = Timestamp::now();
         let authority = Authority::generate("rehearsal", now)?;
         let names = [Ipv4Addr::LOCALHOST.to_string()];
@@ -167,7 +167,7 @@ impl Scene {
             certificate: read("client.crt")?,
             key: read("client.key")?.into(),
         };
-        Ok(Self { folder, client, peer, credentials, _lock: lock })
+        Ok(Self { folder, client, peer, credentials })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -179,7 +179,7 @@ impl Scene {
     }
 
     async fn restore(&self, programs: &Programs, snapshot: &Path, bump: u64) -> Result<(), EtcdError> {
-        let mut command = Command::new(&programs.etcdutl);
+        let mut command = ending_with_us(&programs.etcdutl);
         command.args(["snapshot", "restore", "--name", NAME, "--initial-cluster-token", NAME]);
         command.arg("--initial-cluster").arg(format!("{NAME}={}", self.peer_url()));
         command.arg("--initial-advertise-peer-urls").arg(self.peer_url());
@@ -224,13 +224,7 @@ impl Scene {
         let log = self.path("log");
         let file = fs::File::create(&log).map_err(EtcdError::io("write", log))?;
         let client = format!("https://{}", self.client);
-        let mut command = if Path::new(SETPRIV).exists() {
-            let mut command = Command::new(SETPRIV);
-            command.args(["--pdeathsig", "KILL"]).arg(&programs.etcd);
-            command
-        } else {
-            Command::new(&programs.etcd)
-        };
+        let mut command = ending_with_us(&programs.etcd);
         command.args(["--name", NAME, "--initial-cluster-token", NAME, "--log-level", "warn"]);
         command.arg("--data-dir").arg(self.path("data"));
         command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
@@ -253,6 +247,20 @@ impl Scene {
     }
 }
 
+/// A command that runs `program`, and ends when this process does. What a terminal sends to all that run in it, like Ctrl-C, reaches this process alone:
+/// that a program has ended by it would be taken for its failure.
+fn ending_with_us(program: &Path) -> Command {
+    let mut command = if Path::new(SETPRIV).exists() {
+        let mut command = Command::new(SETPRIV);
+        command.args(["--pdeathsig", "KILL"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.process_group(0);
+    command
+}
+
 async fn run(program: &Path, mut command: Command) -> Result<Vec<u8>, EtcdError> {
     let name = || program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
@@ -263,27 +271,6 @@ async fn run(program: &Path, mut command: Command) -> Result<Vec<u8>, EtcdError>
         return Err(EtcdError::Program { program: name(), said: end_of(&output.stderr) });
     }
     Ok(output.stdout)
-}
-
-fn held(file: &fs::File) -> std::io::Result<()> {
-    use rustix::fs::{FlockOperation, flock};
-    Ok(flock(file, FlockOperation::NonBlockingLockExclusive)?)
-}
-
-/// Removes what rehearsals that were killed left behind: all that a cluster held lies in it. One that goes on holds a lock on its folder
-/// itself, so there is no moment at which a folder has no lock that anybody could look at.
-fn remove_abandoned(scratch: &Path) {
-    let Ok(entries) = fs::read_dir(scratch) else { return };
-    for entry in entries.filter_map(Result::ok) {
-        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            continue;
-        }
-        let free = fs::File::open(entry.path()).is_ok_and(|folder| held(&folder).is_ok());
-        if free {
-            // Somebody else's, where that fails; the rehearsal itself does not need it gone.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 /// The last lines of what a program wrote.

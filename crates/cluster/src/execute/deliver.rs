@@ -19,6 +19,8 @@ const TAKE: &str = r#"set -e
 mkdir -p "$(dirname "$1")"
 new=$(mktemp "$1.XXXXXX")
 trap 'rm -f "$new"' EXIT
+trap 'exit 129' HUP
+trap 'exit 143' TERM
 cat > "$new"
 if [ "$(sha256sum "$new" | cut -d' ' -f1)" != "$2" ]; then exit 65; fi
 chmod 0755 "$new"
@@ -26,19 +28,23 @@ mv -f "$new" "$1"
 trap - EXIT
 sync -f "$1" 2>/dev/null || sync"#;
 
-/// Keeps standard input as `$1`, in place of what was there; the same again changes nothing.
+/// Keeps standard input, which has `$2` bytes, as `$1`, in place of what was there; the same again changes nothing. A station that dies on the way
+/// ends what it sends as one does that has sent all.
 const KEEP: &str = r#"set -e
 mkdir -p "$(dirname "$1")"
 new=$(mktemp "$1.XXXXXX")
 trap 'rm -f "$new"' EXIT
+trap 'exit 129' HUP
+trap 'exit 143' TERM
 cat > "$new"
+if [ "$(wc -c < "$new")" -ne "$2" ]; then exit 65; fi
 if [ "$(cat "$1" 2>/dev/null)" = "$(cat "$new")" ]; then exit 0; fi
 sync "$new"
 mv -f "$new" "$1"
 trap - EXIT
 sync -f "$1" 2>/dev/null || sync"#;
 
-/// The exit code by which [`TAKE`] says that the digest is wrong (`EX_DATAERR`).
+/// The exit code by which [`TAKE`] says that the digest is wrong, and [`KEEP`] that not all came (`EX_DATAERR`).
 const WRONG_DIGEST: i32 = 65;
 
 /// A binary to bring to hosts.
@@ -114,9 +120,19 @@ rmdir /opt/sealock 2>/dev/null || true"#;
     connection.script(script, &[], b"").await.map(|_| ())
 }
 
+/// The same, on a host that nobody has claimed: on others the binary belongs to what runs there.
+pub(crate) async fn take_back_unclaimed(connection: &Connection) -> Result<(), ExecuteError> {
+    let claimed = "test -e /var/lib/sealock/node/claim.json && echo claimed || true";
+    match connection.script(claimed, &[], b"").await?.trim_ascii() {
+        b"" => take_back(connection).await,
+        _ => Ok(()),
+    }
+}
+
 /// Puts what the site signed of its trust state where [`sealock_node::facts`] finds it.
 pub(crate) async fn leave_mirror(connection: &Connection, mirror: &[u8]) -> Result<(), ExecuteError> {
-    connection.script(KEEP, &[sealock_node::facts::TRUST_MIRROR], mirror).await.map(|_| ())
+    let words = [sealock_node::facts::TRUST_MIRROR, &mirror.len().to_string()];
+    connection.script(KEEP, &words, mirror).await.map(|_| ())
 }
 
 async fn check_machine(connection: &Connection) -> Result<(), ExecuteError> {
@@ -139,9 +155,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let there = folder.path().join("node/trust-mirror.json");
         for content in [b"first".as_slice(), b"second", b"second"] {
-            assert!(shell(KEEP, &[there.to_str().unwrap()], content).status.success());
+            let length = content.len().to_string();
+            assert!(shell(KEEP, &[there.to_str().unwrap(), &length], content).status.success());
             assert_eq!(std::fs::read(&there).unwrap(), content);
         }
+        assert_eq!(shell(KEEP, &[there.to_str().unwrap(), "5"], b"thi").status.code(), Some(65), "it was cut short");
+        assert_eq!(std::fs::read(&there).unwrap(), b"second");
         assert_eq!(std::fs::read_dir(there.parent().unwrap()).unwrap().count(), 1);
     }
 

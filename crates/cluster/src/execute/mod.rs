@@ -25,12 +25,13 @@ mod observe;
 mod pool;
 mod remote;
 mod run;
+mod running;
 mod schedule;
 
 pub use connection::Connection;
 pub(crate) use connection::last_words;
 pub use deliver::Binary;
-pub(crate) use deliver::{forget_backups, leave_mirror, take_back};
+pub(crate) use deliver::{forget_backups, leave_mirror, take_back, take_back_unclaimed};
 pub use error::ExecuteError;
 pub(crate) use etcd::{EtcdMember, EtcdMembers};
 pub use gap::gap;
@@ -38,6 +39,7 @@ pub use observe::{assess, observe};
 pub use remote::Kit;
 pub(crate) use run::generation;
 pub use run::{Execution, Progress, execute};
+pub(crate) use running::tell;
 
 use crate::spec::Host;
 

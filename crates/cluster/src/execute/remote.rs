@@ -28,14 +28,27 @@ const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Takes standard input as files in the folder `$1`: each further argument up to `--` is the name of one and its length. What stands after that is
 /// left to what follows. One command brings all: each is a process at the station and a session on the host.
 ///
-/// It is cut from a file, and not from a pipe, of which programs may read more than they are asked to write.
+/// It is cut from a file, and not from a pipe, of which programs may read more than they are asked to write. A station that dies on the way ends
+/// what it sends as one does that has sent all: so much as was announced comes, or nothing is begun with it.
 const PUT: &str = r#"set -e
 umask 077
 mkdir -p "$1"
 cd "$1"
-trap 'rm -f .all secrets' EXIT
+trap 'rm -f .all .new secrets' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 cat > .all
 shift
+all=0
+for one in "$@"; do
+  if [ "$one" = -- ]; then break; fi
+  all=$((all + ${one#*:}))
+done
+if [ "$(wc -c < .all)" -ne "$all" ]; then
+  echo "$(wc -c < .all) of $all bytes came" >&2
+  exit 65
+fi
 from=1
 while [ "$1" != -- ]; do
   tail -c +"$from" .all | head -c "${1#*:}" > .new
@@ -46,6 +59,10 @@ done
 shift
 rm .all
 "#;
+
+/// The exit code by which [`PUT`] says that not all came (`EX_DATAERR`).
+#[cfg(test)]
+const SHORT: i32 = 65;
 
 /// Then lets `$1` look at the steps of the request in `$2`, which goes away again.
 const PROBE: &str = r#"cd /
@@ -252,6 +269,35 @@ mod tests {
             !there.join("secrets").exists() && !there.join(".all").exists(),
             "secrets are left where nothing was started"
         );
+    }
+
+    /// The secrets come last: a run would begin without them.
+    #[test]
+    fn what_comes_short_or_long_is_begun_with_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("a-run");
+        let words = [there.to_str().unwrap(), "request:5", "secrets:6", "--", "a"];
+        let after = format!("{PUT}echo begun");
+        for sent in [b"".as_slice(), b"one", b"one\0\n", b"one\0\nhidde", b"one\0\nhidden!"] {
+            let said = shell(&after, &words, sent);
+            assert_eq!((said.status.code(), &*said.stdout), (Some(SHORT), b"".as_slice()), "{sent:?}");
+            let told = String::from_utf8(said.stderr).unwrap();
+            assert_eq!(told.trim_ascii(), format!("{} of 11 bytes came", sent.len()));
+            assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0, "something stays");
+        }
+        assert_eq!(shell(&after, &words, b"one\0\nhidden").stdout, b"begun\n");
+    }
+
+    /// A full disk, or a host that goes down: the one file that is being cut may hold secrets.
+    #[test]
+    fn what_is_ended_between_two_files_leaves_none_of_them_half() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("a-run");
+        let words = [there.to_str().unwrap(), "request:5", "secrets:6", "--"];
+        let ended = PUT.replace("  mv -f", "  kill -TERM $$\n  mv -f");
+        assert_ne!(ended, PUT);
+        assert_eq!(shell(&ended, &words, b"one\0\nhidden").status.code(), Some(143));
+        assert_eq!(std::fs::read_dir(&there).unwrap().count(), 0, "something stays");
     }
 
     /// A connection that was lost is followed again from the first byte that was not understood yet.

@@ -169,13 +169,7 @@ impl Run<'_> {
                 }
             }
         }
-        match failure {
-            Some(error) => Err(error),
-            None => {
-                journal.finished()?;
-                Ok(changed)
-            }
-        }
+        failure.map_or(Ok(changed), Err)
     }
 
     /// Whether it was found done, and nothing was carried out since that it comes after. What takes secrets changes nothing that was

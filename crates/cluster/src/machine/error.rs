@@ -79,6 +79,9 @@ pub enum MachineError {
     /// etcd refused, or did not answer.
     #[error(transparent)]
     Etcd(#[from] EtcdError),
+    /// The cluster's etcd takes no further member as it is.
+    #[error("the etcd of the cluster takes no further member now")]
+    NoNewcomer(#[source] Refusal),
     /// The overrides are none.
     #[error("{} holds no overrides", path.display())]
     Overrides {
@@ -154,6 +157,12 @@ pub enum MachineError {
     /// It is a node already, and came to it in another way.
     #[error("this machine is a node of a cluster already")]
     AlreadyNode,
+    /// An authority is there, and no cluster was begun here.
+    #[error("an authority lies in {path} that `sealock node init` has not made")]
+    OtherAuthority {
+        /// Its file.
+        path: &'static str,
+    },
     /// The authority on the machine is not that of the join file.
     #[error(
         "this machine is in a cluster that is known by {found}, and the join file is for the one that is known by {wanted}"
@@ -223,6 +232,7 @@ impl MachineError {
             Self::Store(error) => error.code(),
             Self::Plan(error) => error.code(),
             Self::Etcd(error) => error.code(),
+            Self::NoNewcomer(_) => Some(Code::Quorum),
             Self::SiteRoot(error) => error.code().or(Some(Code::Format)),
             Self::Admission(error) => error.code(),
             Self::OtherSiteRoot { .. } | Self::UnnamedSiteRoot { .. } => Some(Code::NotEnrolled),
@@ -232,7 +242,10 @@ impl MachineError {
             }
             // What a blob's reader says when the content is not what its digest promised.
             Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidData => Some(Code::Digest),
-            Self::AlreadyNode | Self::OtherCluster { .. } | Self::MadeOtherwise { .. } => Some(Code::Foreign),
+            Self::AlreadyNode
+            | Self::OtherAuthority { .. }
+            | Self::OtherCluster { .. }
+            | Self::MadeOtherwise { .. } => Some(Code::Foreign),
             Self::NotPrepared { .. } | Self::NoPlane => Some(Code::Preflight),
             Self::OtherVersion { .. }
             | Self::PreparedForOther { .. }
@@ -261,6 +274,11 @@ impl MachineError {
             Self::Run(error) => error.hint().map(str::to_owned),
             Self::Pull(error) => error.hint().map(str::to_owned),
             Self::Etcd(error) => error.hint().map(str::to_owned),
+            Self::NoNewcomer(Refusal::NameTaken { .. }) => Some(
+                "Remove the member that has the name from etcd where its machine is gone, or give this one another name: --node-name."
+                    .to_owned(),
+            ),
+            Self::NoNewcomer(refusal) => Some(refusal.hint().to_owned()),
             own => own.own_hint().map(str::to_owned),
         }
     }
@@ -292,6 +310,9 @@ impl MachineError {
                 "Run it with a join file of the cluster that it is in; or take it out of that one first: `sealock node reset`.",
             ),
             Self::AlreadyNode => Some("`sealock node reset` takes it out of its cluster."),
+            Self::OtherAuthority { .. } => Some(
+                "Where a join was cut off here, `sealock node reset` takes back what it left. Where you have laid it there, move /etc/kubernetes/pki away first, for a reset deletes it: `sealock node init` makes authorities of its own.",
+            ),
             Self::MadeOtherwise { .. } => Some(
                 "Run it with the flags that the machine was made a node with; or reset it first: `sealock node reset`.",
             ),

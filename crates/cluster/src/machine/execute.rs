@@ -103,18 +103,7 @@ pub async fn carry_out(
     match means.supply {
         None => {
             let mut begun = runner::Begun::begin(&request, folder)?;
-            if matches!(plan.purpose, Purpose::Init | Purpose::Join) {
-                forget(host)?;
-            }
-            let (before, after) = plan.steps.split_at(plan.before_leaving().len());
-            begun.steps(before, host, (secrets, &hear))?;
-            if let Some(member) = &plan.leaves_etcd {
-                asked(&mut begun, LEAVES, member.leave(host)).await?;
-            }
-            begun.steps(after, host, (secrets, &hear))?;
-            if plan.awaits_vote {
-                asked(&mut begun, VOTES, await_vote(host)).await?;
-            }
+            by_itself(plan, &mut begun, host, (secrets, &hear)).await?;
             begun.finish()?;
         }
         Some(supply) => {
@@ -130,6 +119,37 @@ pub async fn carry_out(
         }
     }
     Ok(changed.get())
+}
+
+/// What is done where nothing is fetched: steps, and between them what is asked of others.
+async fn by_itself(
+    plan: &MachinePlan,
+    begun: &mut runner::Begun,
+    host: &dyn Host,
+    means: (&Secrets, &dyn Fn(Event)),
+) -> Result<(), MachineError> {
+    if matches!(plan.purpose, Purpose::Init | Purpose::Join) {
+        forget(host)?;
+    }
+    let before = if plan.joins_etcd.is_some() { plan.before_newcomer() } else { plan.before_leaving() };
+    begun.steps(before, host, means)?;
+    let after = &plan.steps[before.len()..];
+    if let (Some(newcomer), Some(brings_it)) = (&plan.joins_etcd, after.first())
+        && !probe(plan, host)?.get(&brings_it.id).is_some_and(Probe::is_done)
+    {
+        newcomer.check(host).await?;
+    }
+    if let Some(member) = &plan.leaves_etcd {
+        asked(begun, LEAVES, member.leave(host)).await?;
+    }
+    begun.steps(after, host, means)?;
+    if plan.joins_etcd.is_some() {
+        asked(begun, VOTES, await_vote(host)).await?;
+    }
+    if plan.purpose == Purpose::Reset {
+        begun.forget_earlier()?;
+    }
+    Ok(())
 }
 
 /// Has the journal hold that `ask` is begun, and what it came to.

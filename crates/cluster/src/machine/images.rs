@@ -11,8 +11,12 @@ use sealock_node::source::Source;
 use super::error::MachineError;
 use super::supply::Supply;
 use crate::release::{Program, ReleaseView};
+use crate::scratch::{self, Scratch};
 use crate::spec::KubernetesVersion;
 use crate::tools;
+
+/// How the name begins of the folder that it lies in for a while.
+const PREFIX: &str = "kubeadm-";
 
 /// The images that `version`'s kubeadm asks for, by full name. kubeadm is taken out of the release for this once, into `folder`, which
 /// must allow execution; it is verified before it runs.
@@ -29,8 +33,8 @@ pub fn kubernetes_images(
         move |source| MachineError::Io { action, path, source }
     };
     fs::create_dir_all(folder).map_err(failed("make the folder", folder))?;
-    let scratch = tempfile::Builder::new().prefix("kubeadm-").tempdir_in(folder);
-    let scratch = scratch.map_err(failed("make a folder in", folder))?;
+    scratch::clear(folder, PREFIX).map_err(failed("remove what an earlier run left in", folder))?;
+    let scratch = Scratch::new(folder, PREFIX).map_err(failed("make a folder in", folder))?;
     let program = scratch.path().join("kubeadm");
     take(supply, version, &program)?;
     let output = Command::new(&program)

@@ -9,12 +9,16 @@ use sealock_node::step::{BY_ITSELF, CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, Kube
 
 use super::error::MachineError;
 use super::join_file::JoinFile;
+use super::newcomer::Newcomer;
 use super::plan::{Joins, MachinePlan, Purpose, empty};
 use crate::plan::{PlanError, gate, steps_of};
 use crate::render::kubeadm::{self, Node, Terms};
 use crate::spec::{
     API_PORT, Endpoint, KubernetesVersion, Name, Network, Overrides, SpecError, Taint, check_ranges, check_within,
 };
+
+/// What an authority is known by.
+const AUTHORITY: &str = "/etc/kubernetes/pki/ca.crt";
 
 /// The node that a machine is to be.
 #[derive(Clone, Copy, Debug)]
@@ -48,9 +52,11 @@ pub struct Founding<'a> {
 /// The machine is not prepared, is a node of another cluster, or is not fit; networks or endpoint make no sense.
 pub fn init(founding: &Founding<'_>, own: &OwnNode<'_>, facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let (version, node) = prepared(facts, true)?;
-    // An authority that was not made here is that of a join which was cut off.
-    if (node.joined || node.ca_hash.is_some()) && !node.founded {
-        return Err(MachineError::AlreadyNode);
+    match (node.founded, node.joined, &node.ca_hash) {
+        (false, true, _) => return Err(MachineError::AlreadyNode),
+        // That of a join which was cut off; or of somebody who wants it for the cluster.
+        (false, false, Some(_)) => return Err(MachineError::OtherAuthority { path: AUTHORITY }),
+        _ => {}
     }
     check_ranges(founding.network)?;
     let within = |problem| SpecError::new("--apiserver-advertise-address", problem);
@@ -119,7 +125,7 @@ pub fn join(
         kubernetes: Some(version.to_string()),
         cluster: Some(file.cluster.clone()),
         joins: Some(Joins { endpoint: file.endpoint.clone(), ca_hash: file.ca_hash.clone() }),
-        awaits_vote: control_plane,
+        joins_etcd: control_plane.then(|| Newcomer::new(own.name.as_str(), own.address)),
         deviations: own.overrides.deviations(),
         steps,
         ..empty(Purpose::Join, facts)

@@ -14,7 +14,7 @@ use super::join_file::{Authorities, JoinFile, Secret};
 use super::member::flag_in;
 use crate::spec::{Endpoint, KubernetesVersion, Name};
 
-const ADMIN: [&str; 2] = ["--kubeconfig", "/etc/kubernetes/admin.conf"];
+pub(super) const ADMIN: [&str; 2] = ["--kubeconfig", "/etc/kubernetes/admin.conf"];
 const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const CONFIG_FOLDER: &str = "/run/sealock";
 const CONFIG: &str = "/run/sealock/kubeadm-upload-certs.yaml";
@@ -116,7 +116,7 @@ fn kubectl(host: &dyn Host, arguments: &[&str]) -> Result<String, MachineError> 
     run(host, &Command::new("kubectl", ADMIN.into_iter().chain(arguments.iter().copied()).chain(output)))
 }
 
-fn run(host: &dyn Host, command: &Command) -> Result<String, MachineError> {
+pub(super) fn run(host: &dyn Host, command: &Command) -> Result<String, MachineError> {
     // What it prints may be a secret: of a failure only the errors are told.
     let output = host.run(&command.clone().timeout(LIMIT)).map_err(without_words)?;
     if output.status == 0 { Ok(output.stdout) } else { Err(said(&command.program, &output.stderr)) }

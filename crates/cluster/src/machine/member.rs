@@ -7,7 +7,7 @@ use std::time::Duration;
 use sealock_node::changes::{Changes, Subject};
 use sealock_node::host::{self, Host};
 use sealock_node::step::{File, Mode, SetAside, unit_is_active};
-use sealock_node::{Step, StepError};
+use sealock_node::{Step, StepError, journal};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -27,6 +27,8 @@ const VOTES: Duration = Duration::from_secs(120);
 /// The member's peer URL, and below it where the others answer: cut off after etcd has ended here, the next run asks them whether the member
 /// is gone. No other lines where there are no others.
 const OTHERS: &str = "/var/lib/sealock/node/plane-etcd-others";
+/// The step that takes the machine back.
+pub(super) const RESET: &str = "reset";
 
 /// A member of the etcd of a control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,7 +62,7 @@ pub async fn etcd_member(host: &dyn Host) -> Result<Option<EtcdMember>, MachineE
         Ok(survey) => member_in(&survey, &peer_url)?,
         Err(MachineError::Etcd(silent @ EtcdError::Silent(_))) => {
             return match remembered {
-                Some(remembered) if remembered.is_alone() && kubelet_runs(host)? => Err(unknown(silent)),
+                Some(remembered) if remembered.is_alone() && !is_ending(host)? => Err(unknown(silent)),
                 Some(remembered) => remembered.gone(host).await,
                 None => Err(unknown(silent)),
             };
@@ -81,7 +83,7 @@ async fn without_manifest(host: &dyn Host, remembered: Option<Remembered>) -> Re
         Some(remembered) if !remembered.is_alone() && host::exists(host, &format!("{PKI}/{KEY}"))? => {
             remembered.gone(host).await
         }
-        Some(_) if !kubelet_runs(host)? => Ok(None),
+        Some(_) if is_ending(host)? => Ok(None),
         _ if host::exists(host, &format!("{DATA}/member"))? => {
             Err(MachineError::MemberNotFound(format!("{DATA} holds data, and {MANIFEST} is not there")))
         }
@@ -133,9 +135,10 @@ pub fn forget(host: &dyn Host) -> Result<(), MachineError> {
     changes.map_err(StepError::from).map_err(MachineError::Forgetting)
 }
 
-/// It is the first thing that a reset stops.
-fn kubelet_runs(host: &dyn Host) -> Result<bool, MachineError> {
-    Ok(unit_is_active(host, "kubelet.service")?)
+/// Whether a reset is what has ended etcd: it has begun to take the machine back, and kubelet, the first thing that it stops, has not come back
+/// since. What was written down before that may have been given up: since then a machine may have joined by a file that was made earlier.
+fn is_ending(host: &dyn Host) -> Result<bool, MachineError> {
+    Ok(journal::is_under_way(host, RESET)? && !unit_is_active(host, "kubelet.service")?)
 }
 
 fn member_in(survey: &Survey, peer_url: &str) -> Result<Option<EtcdMember>, MachineError> {
@@ -150,7 +153,7 @@ fn member_in(survey: &Survey, peer_url: &str) -> Result<Option<EtcdMember>, Mach
     }
 }
 
-async fn survey(host: &dyn Host, seeds: &[String]) -> Result<Survey, MachineError> {
+pub(super) async fn survey(host: &dyn Host, seeds: &[String]) -> Result<Survey, MachineError> {
     let seeds = seeds.iter().map(|url| url.parse()).collect::<Result<_, EtcdError>>()?;
     Ok(etcd(host, seeds)?.survey().await?)
 }
@@ -256,7 +259,7 @@ fn others(survey: &Survey, own: MemberId) -> Vec<String> {
     others.filter_map(|state| Some(state.endpoint.as_ref()?.to_string())).collect()
 }
 
-fn etcd(host: &dyn Host, seeds: Vec<Endpoint>) -> Result<Etcd, MachineError> {
+pub(super) fn etcd(host: &dyn Host, seeds: Vec<Endpoint>) -> Result<Etcd, MachineError> {
     let read = |name: &str| {
         let text = host::read_text(host, &format!("{PKI}/{name}"))?;
         Ok::<_, MachineError>(text.unwrap_or_default())
@@ -272,6 +275,7 @@ fn etcd(host: &dyn Host, seeds: Vec<Endpoint>) -> Result<Etcd, MachineError> {
 #[cfg(test)]
 mod tests {
     use sealock_node::host::{Alteration, Command, Entry, HostError, Local, Output};
+    use sealock_node::journal::RecordKind;
 
     use super::*;
 
@@ -290,6 +294,13 @@ mod tests {
                 std::fs::write(path, text).unwrap();
             }
             machine
+        }
+
+        /// What a run has written down.
+        fn journals(&self, records: &[RecordKind]) {
+            let folder = self.root.path().join("var/lib/sealock/node/journal");
+            let (mut journal, _) = journal::Journal::open(&folder, &sealock_trust::Digest::sha256(b"a plan")).unwrap();
+            records.iter().for_each(|what| journal.append(jiff::Timestamp::UNIX_EPOCH, what.clone()).unwrap());
         }
 
         fn local(&self) -> Local {
@@ -327,6 +338,7 @@ mod tests {
     const PEER: &str = "https://10.77.0.11:2380";
     const ALONE: &str = "https://10.77.0.11:2380\n";
     const OF_TWO: &str = "https://10.77.0.11:2380\nhttps://127.0.0.1:1\n";
+    const ETCD: &str = "    - --initial-advertise-peer-urls=https://10.77.0.11:2380\n";
     const HAS_DATA: (&str, &str) = ("/var/lib/etcd/member/wal", "");
 
     /// A reset wrote it down and was given up; since then kubelet runs as before, and another member may have come.
@@ -334,26 +346,48 @@ mod tests {
     fn what_was_written_down_by_a_reset_that_was_given_up_says_nothing() {
         let stale = Machine::new("active", &[(OTHERS, ALONE), HAS_DATA]);
         assert!(matches!(stale.asked(), Err(MachineError::MemberNotFound(_))));
-        let begun = Machine::new("inactive", &[(OTHERS, ALONE), HAS_DATA]);
-        assert_eq!(begun.asked().unwrap(), None);
+        // kubelet may have ended for another reason.
+        let given_up = Machine::new("inactive", &[(OTHERS, ALONE), HAS_DATA]);
+        assert!(matches!(given_up.asked(), Err(MachineError::MemberNotFound(_))));
+        given_up.journals(&[RecordKind::Intent { step: "etcd/others".into() }]);
+        assert!(matches!(given_up.asked(), Err(MachineError::MemberNotFound(_))));
+        let pki = pki();
+        let pki: Vec<(&str, &str)> = pki.iter().map(|(path, text)| (&**path, &**text)).collect();
+        let files = [&pki[..], &[(OTHERS, ALONE), HAS_DATA, (MANIFEST, ETCD)]].concat();
+        let silent = Machine::new("inactive", &files);
+        assert!(matches!(silent.asked(), Err(MachineError::MemberUnknown(_))), "{:?}", silent.asked());
+
+        let begun = RecordKind::Intent { step: RESET.into() };
+        for machine in [&given_up, &silent] {
+            machine.journals(std::slice::from_ref(&begun));
+            assert_eq!(machine.asked().unwrap(), None, "it goes on where it was cut off");
+        }
+        silent.journals(&[RecordKind::RunFinished]);
+        assert!(silent.asked().is_err(), "that one came to its end");
+        stale.journals(&[begun]);
+        assert!(stale.asked().is_err(), "kubelet was started again");
     }
 
     /// While there is anything to ask them with.
     #[test]
     fn the_others_are_asked_where_the_manifest_is_gone() {
-        let (key, certificate) = key_and_certificate();
-        let path = |name: &str| format!("{PKI}/{name}");
-        let (key_path, client, authority) = (path(KEY), path("healthcheck-client.crt"), path("ca.crt"));
-        let pki = [(&*key_path, &*key), (&*client, &*certificate), (&*authority, &*certificate)];
+        let pki = pki();
+        let pki: Vec<(&str, &str)> = pki.iter().map(|(path, text)| (&**path, &**text)).collect();
         let silent = Machine::new("inactive", &[&pki[..], &[(OTHERS, OF_TWO), HAS_DATA]].concat());
         assert!(matches!(silent.asked(), Err(MachineError::MemberUnknown(_))), "{:?}", silent.asked());
         let gone = Machine::new("inactive", &[(OTHERS, OF_TWO)]);
         assert_eq!(gone.asked().unwrap(), None);
     }
 
-    fn key_and_certificate() -> (String, String) {
+    /// What etcd is asked with.
+    fn pki() -> [(String, String); 3] {
         let made = rcgen::generate_simple_self_signed(["etcd".to_owned()]).unwrap();
-        (made.signing_key.serialize_pem(), made.cert.pem())
+        let path = |name: &str| format!("{PKI}/{name}");
+        [
+            (path(KEY), made.signing_key.serialize_pem()),
+            (path("healthcheck-client.crt"), made.cert.pem()),
+            (path("ca.crt"), made.cert.pem()),
+        ]
     }
 
     #[test]

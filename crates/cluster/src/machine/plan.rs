@@ -11,7 +11,8 @@ use sealock_trust::Digest;
 use serde::Serialize;
 
 use super::error::MachineError;
-use super::member::EtcdMember;
+use super::member::{EtcdMember, RESET};
+use super::newcomer::{Newcomer, brings_it};
 use crate::plan::prepare::{self, Wanted};
 use crate::plan::{PlanError, ReleaseId, gate};
 use crate::release::ReleaseView;
@@ -62,9 +63,10 @@ pub struct MachinePlan {
     /// A member that leaves its etcd before the machine is given back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaves_etcd: Option<EtcdMember>,
-    /// Whether at the end the machine's own member of etcd is waited for, until it votes.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub awaits_vote: bool,
+    /// The member that the machine brings to its cluster's etcd: none comes unless all the others are well, and at the end it is waited for
+    /// until it votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joins_etcd: Option<Newcomer>,
     /// What is done differently from what Sealock would do.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<Deviation>,
@@ -79,6 +81,12 @@ impl MachinePlan {
     pub(super) fn before_leaving(&self) -> &[Step] {
         let reset = self.steps.iter().position(|step| matches!(step.action, StepKind::Reset(_)));
         &self.steps[..reset.unwrap_or(0)]
+    }
+
+    /// The steps that come before kubeadm brings a member to etcd.
+    pub(super) fn before_newcomer(&self) -> &[Step] {
+        let brought = self.steps.iter().position(brings_it);
+        &self.steps[..brought.unwrap_or(self.steps.len())]
     }
 }
 
@@ -118,7 +126,8 @@ impl fmt::Display for MachinePlan {
             let leaves = format!("{member} leaves its etcd, and another member confirms it");
             lines.insert(self.before_leaving().len(), leaves);
         }
-        if self.awaits_vote {
+        if self.joins_etcd.is_some() {
+            lines.insert(self.before_newcomer().len(), "look whether every member of etcd is well".to_owned());
             lines.push("wait until this machine's member of etcd votes".to_owned());
         }
         for (n, line) in lines.iter().enumerate() {
@@ -186,6 +195,8 @@ pub fn prepare(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, Ma
         images: intent.images,
         overrides: intent.overrides,
         running: is_joined(facts).then_some(&facts.components),
+        others: &facts.foreign,
+        takes_over: None,
     };
     let steps = prepare::alone(&wanted)?;
     let release = ReleaseId { number: intent.release.release.number, digest: intent.release.digest.clone() };
@@ -238,7 +249,7 @@ pub fn reset(facts: &HostFacts, etcd: EtcdFate) -> Result<MachinePlan, MachineEr
         }
         EtcdFate::KeptAside(aside) => etcd_aside = Some(aside),
     }
-    steps.push(Step::new("reset", Reset { cluster: BY_ITSELF.to_owned(), etcd_aside }));
+    steps.push(Step::new(RESET, Reset { cluster: BY_ITSELF.to_owned(), etcd_aside }));
     Ok(MachinePlan { leaves_etcd, steps, warnings, ..empty(Purpose::Reset, facts) })
 }
 
@@ -253,7 +264,7 @@ pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
         release: None,
         site: None,
         leaves_etcd: None,
-        awaits_vote: false,
+        joins_etcd: None,
         deviations: Vec::new(),
         steps: Vec::new(),
         warnings: Vec::new(),

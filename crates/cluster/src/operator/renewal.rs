@@ -40,6 +40,7 @@ impl Operator<'_> {
     pub async fn plan_rescue(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
+        self.check_no_adoption()?;
         let (connections, inventory) = self.look(cluster).await?;
         let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Rescue);
         let (plan, resumed) = match begun {

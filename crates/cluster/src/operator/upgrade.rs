@@ -34,6 +34,7 @@ impl Operator<'_> {
     pub async fn plan_upgrade(&self, cluster: &Cluster, draining: Draining) -> Result<Upgrade, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
+        self.check_no_adoption()?;
         self.check_no_authorities(None)?;
         let applied = self.check_only_version_differs(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
@@ -71,6 +72,7 @@ impl Operator<'_> {
     pub(super) fn check_nothing_open_but(&self, stage: Option<Stage>) -> Result<(), OperatorError> {
         self.check_no_restore()?;
         self.check_no_authorities(stage)?;
+        self.check_no_adoption()?;
         self.open_upgrade()?.map_or(Ok(()), |open| Err(open.into()))
     }
 

@@ -96,7 +96,16 @@ pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanErro
 
 /// Every host of `cluster` is free or ours.
 pub(super) fn check_owners(cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
-    for host in cluster.hosts() {
+    check_owners_of(cluster.hosts(), cluster, inventory)
+}
+
+/// The same of some of the hosts.
+pub(super) fn check_owners_of<'a>(
+    hosts: impl IntoIterator<Item = &'a Host>,
+    cluster: &Cluster,
+    inventory: &Inventory,
+) -> Result<(), PlanError> {
+    for host in hosts {
         let name = host.name.to_string();
         let Some(observation) = inventory.hosts.get(&name) else {
             return Err(PlanError::NotObserved { host: name });

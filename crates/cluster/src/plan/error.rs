@@ -5,6 +5,7 @@ use sealock_trust::json;
 use sealock_trust::reason::Code;
 
 use super::{AuthoritiesError, GateFailure};
+use crate::adoption::Mismatch;
 use crate::release::NotInRelease;
 use crate::render::RenderError;
 use crate::revoked::Needed;
@@ -64,6 +65,37 @@ pub enum PlanError {
         host: String,
         /// What was found.
         evidence: Vec<String>,
+    },
+    /// A cluster that runs is not what the spec says, or not what can be taken over.
+    #[error("{} in the way of taking the cluster over:{}", things(.found.len()), mismatches(.found))]
+    NotAdoptable {
+        /// Every difference.
+        found: Vec<Mismatch>,
+        /// Whether an adoption was begun, so that hosts may be taken over already.
+        begun: bool,
+    },
+    /// An adoption that was begun cannot go on.
+    #[error("taking the cluster over cannot go on: on host {host} {}", .changes.join("; "))]
+    AdoptionStuck {
+        /// The host.
+        host: String,
+        /// What no step of the plan explains.
+        changes: Vec<String>,
+    },
+    /// The station has a cluster of that name.
+    #[error("this station has a cluster called {cluster} already, and its hosts are not what it left")]
+    NameTaken {
+        /// The cluster.
+        cluster: String,
+    },
+    /// What a cluster says of itself makes no sense.
+    #[error("{what} cannot be read")]
+    NotUnderstood {
+        /// Which part of it.
+        what: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Hosts are not fit.
     #[error("{} of the hosts' conditions are not met:{}", .0.len(), lines(.0))]
@@ -154,6 +186,9 @@ pub enum PlanError {
         /// The version before.
         older: String,
     },
+    /// Taking over was begun, and is not finished.
+    #[error("taking the cluster over was begun and is not finished yet")]
+    AdoptionOpen,
     /// A restore was begun, and is not finished.
     #[error("a restore of the cluster was begun and is not finished yet")]
     RestoreOpen,
@@ -229,6 +264,14 @@ fn told(lost: &Option<String>) -> String {
     lost.as_ref().map_or_else(String::new, |lost| format!("; {lost}"))
 }
 
+fn mismatches(all: &[Mismatch]) -> String {
+    all.iter().map(|one| format!("\n  {one}")).collect()
+}
+
+fn things(number: usize) -> String {
+    if number == 1 { "1 thing is".to_owned() } else { format!("{number} things are") }
+}
+
 fn count(number: usize) -> String {
     if number == 1 { "1 artifact".to_owned() } else { format!("{number} artifacts") }
 }
@@ -241,8 +284,10 @@ impl PlanError {
             Self::Authorities(error) => error.code(),
             Self::NotInRelease(_) => Some(Code::NotInRelease),
             Self::Revoked(_) => Some(Code::Revoked),
-            Self::Foreign { .. } | Self::Occupied { .. } => Some(Code::Foreign),
-            Self::Stale { .. } => Some(Code::StalePlan),
+            Self::Foreign { .. } | Self::Occupied { .. } | Self::NotAdoptable { .. } | Self::NameTaken { .. } => {
+                Some(Code::Foreign)
+            }
+            Self::Stale { .. } | Self::AdoptionStuck { .. } => Some(Code::StalePlan),
             Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell | Self::TwoMembers => {
                 Some(Code::Quorum)
             }
@@ -255,7 +300,8 @@ impl PlanError {
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
-            Self::NoPauseImage { .. }
+            Self::NotUnderstood { .. }
+            | Self::NoPauseImage { .. }
             | Self::NoImage { .. }
             | Self::NoCertificates { .. }
             | Self::NotANode { .. }
@@ -263,6 +309,7 @@ impl PlanError {
             | Self::AuthorityEnded { .. }
             | Self::UpgradeOpen { .. }
             | Self::ComponentsOpen
+            | Self::AdoptionOpen
             | Self::RestoreOpen
             | Self::Render(_)
             | Self::NotObserved { .. } => None,
@@ -282,8 +329,15 @@ impl PlanError {
                 "import a bundle that carries it: outside, add it to sealock.yaml, lock, build, and carry the bundle in".into()
             }
             Self::Foreign { .. } => {
-                "Sealock never takes over what it did not make: choose another host, or remove that cluster by its own means".into()
+                "nothing of others is changed by an apply. A whole cluster that kubeadm made is taken over by `sealock cluster adopt`; else choose another host, or remove that cluster by its own means".into()
             }
+            Self::NotAdoptable { begun: true, .. } | Self::AdoptionStuck { .. } => {
+                "what was taken over before stays so, and nothing more was changed. Put right what is named, and run `sealock cluster adopt` again: with the spec and the release that it was begun with it goes on where it was. Or give those hosts back with `sealock cluster reset`".into()
+            }
+            Self::NotAdoptable { .. } => {
+                "nothing was changed on any host. Write into the spec what the cluster is; what Sealock cannot take over, change in the cluster first, or bring a bundle that has it".into()
+            }
+            Self::NameTaken { .. } => "give the hosts of that cluster back first (`sealock cluster reset`), or choose another name".into(),
             Self::Revoked(_) => {
                 "no step was carried out. Import the publisher's newest bundle, and plan again with what takes its place; `sealock release show` marks what is revoked".into()
             }
@@ -295,6 +349,7 @@ impl PlanError {
                 (Ok(runs), Ok(wanted)) if runs > wanted => format!("write `version: {runs}` into the spec"),
                 _ => format!("`sealock cluster upgrade` leads to {wanted}, step by step"),
             },
+            Self::AdoptionOpen => "finish it: `sealock cluster adopt`, or give the hosts that are taken over back with `sealock cluster reset`".into(),
             Self::RestoreOpen => "finish it: `sealock cluster restore`, or give the hosts back with `sealock cluster reset`".into(),
             Self::Occupied { .. } => {
                 "give its hosts back first (`sealock cluster reset`), or write other hosts into the spec; workers that were in the cluster may stay".into()

@@ -13,6 +13,7 @@ use sealock_trust::format;
 use sealock_trust::json::{self, jcs};
 use serde::{Deserialize, Serialize};
 
+mod adopt;
 mod apply;
 mod authorities;
 mod components;
@@ -32,6 +33,8 @@ mod upgrade;
 mod versions;
 mod waves;
 
+pub(crate) use adopt::check_adoptable;
+pub use adopt::{Taken, plan_adoption};
 pub use apply::plan;
 pub(crate) use apply::steps_of;
 pub use authorities::{AuthoritiesError, Order, Workloads, plan_authorities};
@@ -122,6 +125,8 @@ pub struct Plan {
 pub enum Purpose {
     /// To make the cluster what the spec says.
     Apply,
+    /// To take over a cluster that others made.
+    Adopt,
     /// To give the hosts back.
     Reset,
     /// To take one host out of a cluster that goes on.
@@ -149,6 +154,7 @@ impl Purpose {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",
+            Self::Adopt => "adopt",
             Self::Reset => "reset",
             Self::Remove => "remove",
             Self::Renew => "renew",

@@ -8,6 +8,7 @@ use sealock_node::step::{
     Claim, Component, ComponentFile, File, HostsEntry, Image, Images, KernelModule, Mode, Packing, Peer, RoutedNetwork,
     Sysctl, Unit,
 };
+use sealock_trust::Digest;
 
 use super::apply::Context;
 use super::{Intent, PlanError};
@@ -17,6 +18,12 @@ use crate::spec::{API_PORT, Cni, Host, Overrides};
 
 const CONTAINERD: &str = "/usr/local/bin/containerd";
 const CONTAINERD_CONFIG: &str = "/etc/containerd/config.toml";
+const CONTAINERD_UNIT: &str = "/etc/systemd/system/containerd.service";
+const KUBELET_FILES: [&str; 2] =
+    ["/etc/systemd/system/kubelet.service", "/etc/systemd/system/kubelet.service.d/10-kubeadm.conf"];
+/// By these files kubelet is what it is: it is started anew where one of them changes.
+pub(super) const KUBELET_READS: [&str; 3] =
+    ["/usr/bin/kubelet", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
 /// What a machine is to be prepared for, whoever asks: a cluster's plan, or the machine's own operator.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +46,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) overrides: &'a Overrides,
     /// The versions of components on a machine where pods run already: no runtime becomes another one under them.
     pub(crate) running: Option<&'a BTreeMap<String, String>>,
+    /// Files that others put where Sealock's would stand, by digest.
+    pub(crate) others: &'a BTreeMap<String, Digest>,
+    /// Whether a node is taken over that others made: where to look for its authority, and what stands in the way is kept aside.
+    pub(crate) takes_over: Option<&'a str>,
 }
 
 /// A component below Kubernetes, and where its files are looked for.
@@ -103,12 +114,20 @@ pub(super) fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
         drop_ins: BTreeMap::new(),
         running: true,
         restart_on: vec![intent.program.into()],
+        replaces: BTreeMap::new(),
     };
     let name = HostsEntry { address: units::LOCAL_PROXY_ADDRESS.into(), names: vec![endpoint.host().into()] };
     vec![Step::new("local-proxy/unit", unit), Step::new("local-proxy/name", name)]
 }
 
 impl Context<'_> {
+    /// What others put where Sealock's files would stand.
+    fn others(&self, host: &Host) -> Result<&BTreeMap<String, Digest>, PlanError> {
+        let observation = self.inventory.hosts.get(host.name.as_str());
+        let observation = observation.ok_or_else(|| PlanError::NotObserved { host: host.name.to_string() })?;
+        Ok(&observation.facts.foreign)
+    }
+
     /// What `host` is to be prepared for.
     pub(super) fn wanted(&self, host: &Host) -> Result<Wanted<'_>, PlanError> {
         let Intent { cluster, registry, kubernetes_images, .. } = *self.intent;
@@ -123,17 +142,19 @@ impl Context<'_> {
             images: kubernetes_images,
             overrides: &cluster.spec().overrides,
             running: node.map(|one| &one.facts.components),
+            others: self.others(host)?,
+            takes_over: None,
         })
     }
 }
 
 impl Wanted<'_> {
-    fn foundation(&self) -> Vec<Step> {
+    pub(super) fn foundation(&self) -> Vec<Step> {
         let registry = self.registry;
         let host_name = registry.name.rsplit_once(':').map_or(registry.name.as_str(), |(name, _)| name);
         let forwarding = BTreeMap::from([("net.ipv4.ip_forward".to_owned(), "1".to_owned())]);
         let mut steps = vec![
-            Step::new("claim", Claim { cluster: self.claim.to_owned() }),
+            Step::new("claim", Claim { cluster: self.claim.to_owned(), running: self.takes_over.map(str::to_owned) }),
             Step::new("kernel-modules", KernelModule { modules: vec!["overlay".into()] }),
             Step::new("sysctl", Sysctl { settings: forwarding }),
         ];
@@ -144,7 +165,7 @@ impl Wanted<'_> {
         steps
     }
 
-    fn software(&self) -> Result<Vec<Step>, PlanError> {
+    pub(super) fn software(&self) -> Result<Vec<Step>, PlanError> {
         let mut steps = self.runtime_that_stays()?;
         steps.push(self.program(Program::Kubelet)?);
         steps.push(self.program(Program::Kubeadm)?);
@@ -153,20 +174,20 @@ impl Wanted<'_> {
         }
         steps.extend(self.container_runtime()?);
         steps.push(Step::new("images", Images { images: self.images()? }));
-        steps.push(kubelet_unit());
+        steps.push(Step::new("kubelet/unit", self.kubelet()));
         Ok(steps)
     }
 
     /// What runs containers, as the release has it.
     pub(super) fn runtime_of_release(&self) -> Result<Vec<Step>, PlanError> {
-        RUNTIME.iter().map(|part| self.part(part, None)).collect()
+        RUNTIME.iter().filter(|part| !self.is_others(part)).map(|part| self.part(part, None)).collect()
     }
 
     /// What runs containers, as it is where pods run already, and as the release has it elsewhere. What the release has no more stays as it
     /// is, too.
     fn runtime_that_stays(&self) -> Result<Vec<Step>, PlanError> {
         let mut steps = Vec::new();
-        for part in &RUNTIME {
+        for part in RUNTIME.iter().filter(|part| !self.is_others(part)) {
             let runs = self.running.and_then(|running| running.get(part.program.as_str()));
             match self.part(part, runs.map(String::as_str)) {
                 Ok(step) => steps.push(step),
@@ -177,11 +198,37 @@ impl Wanted<'_> {
         Ok(steps)
     }
 
+    /// The plugins of a pod network that somebody else brought to a node go on being theirs: they are called by it, and changed by it.
+    fn is_others(&self, part: &Part) -> bool {
+        let is_there = |(_, link): &(&str, &str)| self.others.contains_key(*link);
+        part.program == Program::CniPlugins && self.running.is_some() && part.files.iter().any(is_there)
+    }
+
+    /// What stands at `paths` and is kept aside.
+    fn aside<'p>(&self, paths: impl IntoIterator<Item = &'p str>) -> BTreeMap<String, Digest> {
+        let paths = paths.into_iter().filter(|_| self.takes_over.is_some());
+        paths.filter_map(|path| Some((path.to_owned(), self.others.get(path)?.clone()))).collect()
+    }
+
+    /// kubelet's unit: it runs once kubeadm has configured it. Of a node that is taken over it runs already, and is started anew.
+    fn kubelet(&self) -> Unit {
+        let unit = kubelet();
+        if self.takes_over.is_none() {
+            return unit;
+        }
+        Unit {
+            running: true,
+            restart_on: KUBELET_READS.map(ToOwned::to_owned).to_vec(),
+            replaces: self.aside(KUBELET_FILES),
+            ..unit
+        }
+    }
+
     /// `program` of Kubernetes, where people look for it.
     pub(super) fn program(&self, program: Program) -> Result<Step, PlanError> {
         let name = program.as_str();
         let found = self.release.program(program, self.architecture, Some(self.kubernetes))?;
-        Ok(component(program, found, Packing::Plain, &[(name, &format!("/usr/bin/{name}"))]))
+        Ok(self.component(program, found, Packing::Plain, &[(name, &format!("/usr/bin/{name}"))]))
     }
 
     /// The newest version of `program` that the release has.
@@ -189,22 +236,41 @@ impl Wanted<'_> {
         Ok(self.release.program(program, self.architecture, None)?.version)
     }
 
+    fn component(&self, program: Program, found: Found, packing: Packing, files: &[(&str, &str)]) -> Step {
+        let replaces = self.aside(files.iter().map(|(_, link)| *link));
+        let files = files.iter().map(|(member, link)| ComponentFile { member: (*member).into(), link: (*link).into() });
+        let component = Component {
+            name: program.as_str().into(),
+            version: found.version,
+            artifact: found.artifact,
+            packing,
+            files: files.collect(),
+            staged: false,
+            replaces,
+        };
+        Step::new(format!("component/{}", program.as_str()), component)
+    }
+
     /// In `version` where one is asked for, else in the newest.
     fn part(&self, part: &Part, version: Option<&str>) -> Result<Step, PlanError> {
         let found = self.release.program(part.program, self.architecture, version)?;
-        Ok(component(part.program, found, part.packing, part.files))
+        Ok(self.component(part.program, found, part.packing, part.files))
     }
 
     /// containerd's configuration and unit.
     pub(super) fn container_runtime(&self) -> Result<Vec<Step>, PlanError> {
         let registry = self.registry;
-        let file = |path: &str, content: String| File { path: path.into(), content, mode: Mode::FILE, replaces: None };
+        let file = |path: &str, content: String| {
+            let replaces = self.aside([path]).remove(path);
+            File { path: path.into(), content, mode: Mode::FILE, replaces }
+        };
         let unit = Unit {
             name: "containerd.service".into(),
             content: units::CONTAINERD.into(),
             drop_ins: BTreeMap::new(),
             running: true,
             restart_on: vec![CONTAINERD_CONFIG.into(), CONTAINERD.into()],
+            replaces: self.aside([CONTAINERD_UNIT]),
         };
         let config = containerd::config(self.pause()?, self.overrides)?;
         Ok(vec![
@@ -231,23 +297,6 @@ impl Wanted<'_> {
     }
 }
 
-fn component(program: Program, found: Found, packing: Packing, files: &[(&str, &str)]) -> Step {
-    let files = files.iter().map(|(member, link)| ComponentFile { member: (*member).into(), link: (*link).into() });
-    let component = Component {
-        name: program.as_str().into(),
-        version: found.version,
-        artifact: found.artifact,
-        packing,
-        files: files.collect(),
-        staged: false,
-    };
-    Step::new(format!("component/{}", program.as_str()), component)
-}
-
-fn kubelet_unit() -> Step {
-    Step::new("kubelet/unit", kubelet())
-}
-
 /// kubelet's unit: it runs once kubeadm has configured it.
 pub(super) fn kubelet() -> Unit {
     Unit {
@@ -256,6 +305,7 @@ pub(super) fn kubelet() -> Unit {
         drop_ins: BTreeMap::from([("10-kubeadm.conf".to_owned(), units::KUBEADM_DROP_IN.to_owned())]),
         running: false,
         restart_on: Vec::new(),
+        replaces: BTreeMap::new(),
     }
 }
 

@@ -132,6 +132,13 @@ impl Printed<'_> {
                     plan.cluster, plan.kubernetes
                 )?;
             }
+            Purpose::Adopt => {
+                writeln!(
+                    f,
+                    "Plan to take over cluster {} as it runs (Kubernetes {}, release {release})",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
             Purpose::Reset => writeln!(f, "Plan to give back the hosts of cluster {}", plan.cluster)?,
             Purpose::Renew => writeln!(f, "Plan to make the certificates of cluster {} anew", plan.cluster)?,
             Purpose::Upgrade => {

@@ -1,16 +1,18 @@
 //! The plan that gives the hosts back.
 
 use sealock_node::Step;
+use sealock_node::facts::Kubernetes;
 use sealock_node::request::Registry;
 use sealock_node::step::Reset;
 use sealock_store::release::Published;
 
-use super::apply::{check_owners, planned_hosts};
+use super::apply::{check_owners, check_owners_of, planned_hosts};
 use super::{Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
-use crate::spec::Cluster;
+use crate::spec::{Cluster, Host};
 
-/// The plan that returns every host of `cluster` to what it was: workers first, the first control plane last.
+/// The plan that returns every host of `cluster` to what it was: workers first, the first control plane last. Hosts of `begun`, which
+/// took a cluster over or gave it back, and not to the end, stay what they are where they are claimed for nobody, but for what was left there.
 ///
 /// # Errors
 /// A host that is another's.
@@ -19,8 +21,16 @@ pub fn plan_reset(
     release: &Published,
     registry: &Registry,
     inventory: &Inventory,
+    begun: Option<&Plan>,
 ) -> Result<Plan, PlanError> {
-    give_back(cluster, Purpose::Reset, release, registry, inventory)
+    let unclaimed = |host: &Host| {
+        let facts = &inventory.hosts.get(host.name.as_str())?.facts;
+        let planned = begun?.host(host.name.as_str())?;
+        let is_it = planned.binding.machine_id == facts.machine_id;
+        Some(is_it && matches!(facts.kubernetes, Kubernetes::Foreign { .. }))
+    };
+    check_owners_of(cluster.hosts().iter().filter(|host| unclaimed(host) != Some(true)), cluster, inventory)?;
+    returned(cluster, Purpose::Reset, release, registry, inventory)
 }
 
 /// The plan that returns every host of `cluster` to what it was. Where the purpose is to remove, the cluster goes on elsewhere.
@@ -35,6 +45,16 @@ pub(crate) fn give_back(
     inventory: &Inventory,
 ) -> Result<Plan, PlanError> {
     check_owners(cluster, inventory)?;
+    returned(cluster, purpose, release, registry, inventory)
+}
+
+fn returned(
+    cluster: &Cluster,
+    purpose: Purpose,
+    release: &Published,
+    registry: &Registry,
+    inventory: &Inventory,
+) -> Result<Plan, PlanError> {
     let mut before: Vec<String> = Vec::new();
     let mut tasks = Vec::new();
     for host in cluster.workers() {

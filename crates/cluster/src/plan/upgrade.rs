@@ -19,10 +19,6 @@ use crate::release::Program;
 use crate::render::kubeadm;
 use crate::spec::Host;
 
-/// By these files kubelet is what it is: it is started anew where one of them changes.
-const KUBELET_READS: [&str; 3] =
-    ["/usr/bin/kubelet", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
-
 /// The plan that brings the hosts of `inventory` from what they are to the version of the spec in `intent`: the next one on their
 /// way.
 ///
@@ -120,7 +116,7 @@ impl Upgrade<'_> {
         for program in programs_of(host).iter().filter(|program| **program != Program::Kubeadm) {
             steps.push(wanted.program(*program)?);
         }
-        let restart_on = KUBELET_READS.map(ToOwned::to_owned).to_vec();
+        let restart_on = prepare::KUBELET_READS.map(ToOwned::to_owned).to_vec();
         steps.push(Step::new("kubelet/unit", Unit { running: true, restart_on, ..prepare::kubelet() }));
         Ok(steps)
     }

@@ -50,6 +50,9 @@ ExecStart=
 ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 ";
 
+/// The drop-in of what a unit of others said, and goes on to say.
+pub(crate) const KEPT: &str = "/20-kept.conf";
+
 /// Where the local proxy listens: an address of loopback that nobody else's lines in `/etc/hosts` name.
 pub(crate) const LOCAL_PROXY_ADDRESS: &str = "127.0.0.64";
 

@@ -104,6 +104,9 @@ impl Overrides {
             ("clusterConfiguration", &self.cluster_configuration, "imageRepository", "the names of the release"),
             ("kubeProxy", &self.kube_proxy, "mode", "spec.network.proxy"),
             ("containerd", &self.containerd, "version", "Sealock: containerd 2 takes version 3"),
+            // Images are hashed and mended where containerd keeps them: elsewhere nobody would look.
+            ("containerd", &self.containerd, "root", "Sealock, which looks at images in /var/lib/containerd"),
+            ("containerd", &self.containerd, "state", "Sealock, which looks after containers in /run/containerd"),
         ];
         let patched = reserved.into_iter().filter(|(_, patch, field, _)| patch.contains_key(*field));
         patched.map(|(what, _, field, owner)| (what, field, owner))
@@ -194,7 +197,10 @@ mod tests {
             let error = Overrides::from_yaml(&format!("clusterConfiguration: {{{field}: x}}")).unwrap_err();
             assert_eq!(error.place, format!("overrides.clusterConfiguration.{field}"));
         }
-        assert!(Overrides::from_yaml("containerd: {version: 2}").is_err());
+        for patch in ["version: 2", "root: /srv/containerd", "state: /srv/state", "root: null"] {
+            let error = Overrides::from_yaml(&format!("containerd: {{{patch}}}")).unwrap_err();
+            assert_eq!(error.place, format!("overrides.containerd.{}", patch.split(':').next().unwrap()));
+        }
         Overrides::from_yaml("kubeProxy: {mode: iptables}").unwrap();
         Overrides::from_yaml("clusterConfiguration: {certificateValidityPeriod: 1h}").unwrap();
     }
@@ -204,5 +210,18 @@ mod tests {
         let overrides = Overrides { kube_proxy: object(json!({"mode": "ipvs"})), ..Overrides::default() };
         let error = overrides.check().unwrap_err();
         assert_eq!(error.place, "spec.overrides.kubeProxy.mode");
+    }
+
+    /// What is kept elsewhere would never be hashed again.
+    #[test]
+    fn containerd_keeps_its_content_where_it_is_looked_at() {
+        for field in ["root", "state"] {
+            let overrides = Overrides { containerd: object(json!({field: "/srv/containerd"})), ..Overrides::default() };
+            assert_eq!(overrides.check().unwrap_err().place, format!("spec.overrides.containerd.{field}"));
+        }
+        // Deeper down a folder of that name is another one.
+        let overrides =
+            Overrides { containerd: object(json!({"plugins": {"x": {"root": "/x"}}})), ..Overrides::default() };
+        overrides.check().unwrap();
     }
 }

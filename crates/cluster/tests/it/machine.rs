@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use jiff::Timestamp;
 use sealock_cluster::machine::plan::EtcdFate;
 use sealock_cluster::machine::{
     self, EtcdMember, Founding, JoinFile, MachineError, MachinePlan, Means, OwnNode, carry_out, plan,
@@ -191,6 +192,23 @@ fn a_machine_joins_by_a_file_whose_secrets_stand_in_no_plan() {
     }
 }
 
+/// Nobody answers here: then kubeadm is not let near etcd.
+#[test]
+fn no_member_comes_to_etcd_before_the_others_were_asked() {
+    let mut plan = join(&join_file(true), true, &prepared(true)).unwrap();
+    plan.steps.retain(|step| step.id == "kubeadm/join/etcd-join");
+    assert_eq!(plan.steps.len(), 1);
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("var/lib/sealock/node");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let host = Local::rooted(root.path());
+    let refused = runtime.block_on(carry_out(&plan, Means::default(), &host, &folder, &|_| {})).unwrap_err();
+    assert!(matches!(refused, MachineError::Host(_) | MachineError::Refused { .. }), "{refused}");
+    let files = std::fs::read_dir(folder.join("journal")).unwrap();
+    let records: Vec<_> = files.flat_map(|file| journal::read(&file.unwrap().path()).unwrap()).collect();
+    assert!(!format!("{records:?}").contains("etcd-join"), "{records:?}");
+}
+
 #[test]
 fn what_a_machine_cannot_begin_or_join_is_told() {
     let ready = || prepared(true);
@@ -237,7 +255,15 @@ fn a_machine_of_one_cluster_does_not_go_on_into_another() {
         assert_eq!(error.code(), Some(Code::Foreign));
         assert!(error.hint().unwrap().contains("node reset"));
         let begin = init(&known_by("a1", is_joined), "api.plant-7.lab:6443", "10.244.0.0/16").unwrap_err();
-        assert!(matches!(begin, MachineError::AlreadyNode), "{begin}");
+        assert_eq!(begin.code(), Some(Code::Foreign));
+        let hint = begin.hint().unwrap();
+        match is_joined {
+            true => assert!(matches!(begin, MachineError::AlreadyNode), "{begin}"),
+            // It may be somebody's own, and a reset would delete it.
+            false => {
+                assert!(begin.to_string().contains("/etc/kubernetes/pki/ca.crt") && hint.contains("move"), "{hint}");
+            }
+        }
     }
     let mut founded = known_by("a1", false);
     let Kubernetes::Sealock(node) = &mut founded.kubernetes else { panic!("it is prepared") };
@@ -358,4 +384,29 @@ fn a_leaving_that_is_cut_off_is_in_the_journal() {
     assert!(place("Done { step: \"etcd/others\"") < place("Intent { step: \"etcd/leave\""), "{all:?}");
     let remembered = leaving.root.path().join("var/lib/sealock/node/plane-etcd-others");
     assert!(std::fs::read_to_string(remembered).unwrap().starts_with("https://10.77.0.11:2380\nhttp://127.0.0.1:"));
+}
+
+/// What the other plans did is taken back: their journals tell of nothing that is there.
+#[test]
+fn a_machine_that_was_given_back_has_the_journal_of_that_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("var/lib/sealock/node");
+    let journals = folder.join("journal");
+    let (mut earlier, _) = journal::Journal::open(&journals, &Digest::sha256(b"an earlier plan")).unwrap();
+    earlier.append(Timestamp::UNIX_EPOCH, journal::RecordKind::RunBegun { generation: 1 }).unwrap();
+    std::fs::write(journals.join("notes"), "somebody's").unwrap();
+    let plan = plan::reset(&facts(Kubernetes::None), EtcdFate::Absent).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let host = Local::rooted(root.path());
+    for _ in 0..2 {
+        runtime.block_on(carry_out(&plan, Means::default(), &host, &folder, &|_| {})).unwrap();
+        let mut names: Vec<String> = std::fs::read_dir(&journals)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        let own = Digest::sha256(&serde_json::to_vec(&plan).unwrap());
+        assert_eq!(names, [own.hex(), "notes"]);
+        assert!(!journal::is_open(&journal::read(&journals.join(own.hex())).unwrap()));
+    }
 }

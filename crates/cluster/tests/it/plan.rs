@@ -78,7 +78,7 @@ fn nothing_is_to_be_done_where_every_step_is() {
 
 #[test]
 fn a_reset_takes_the_workers_first() {
-    let plan = plan_reset(&cluster(ONE_AND_ONE), &release(), &registry(), &bare_hosts()).unwrap();
+    let plan = plan_reset(&cluster(ONE_AND_ONE), &release(), &registry(), &bare_hosts(), None).unwrap();
     insta::assert_snapshot!("reset", printed(&plan, None));
 }
 

@@ -61,7 +61,7 @@ fn what_the_cluster_itself_uses_raises_an_alarm_and_nobody_elses_use_counts() {
 
 #[test]
 fn hosts_can_be_given_back_whatever_is_revoked() {
-    let reset = plan_reset(&cluster(ONE_AND_ONE), &release(), &registry(), &bare_hosts()).unwrap();
+    let reset = plan_reset(&cluster(ONE_AND_ONE), &release(), &registry(), &bare_hosts(), None).unwrap();
     assert_eq!(reset.check_revoked(&revoked(true), None).unwrap(), []);
 }
 

@@ -28,8 +28,12 @@ pub(super) fn observe(host: &dyn Host) -> Result<Kubernetes, FactsError> {
 /// # Errors
 /// The host does not let it be read.
 pub fn ca_hash(host: &dyn Host) -> Result<Option<String>, HostError> {
-    let Some(pem) = host::read(host, "/etc/kubernetes/pki/ca.crt", 1 << 20)? else { return Ok(None) };
-    let Ok((_, pem)) = parse_x509_pem(&pem) else { return Ok(None) };
-    let Ok(certificate) = pem.parse_x509() else { return Ok(None) };
-    Ok(Some(Digest::sha256(certificate.public_key().raw).to_string()))
+    Ok(host::read(host, "/etc/kubernetes/pki/ca.crt", 1 << 20)?.and_then(|pem| ca_hash_of(&pem)))
+}
+
+/// The same of the first certificate in `pem`; nothing where there is none.
+pub fn ca_hash_of(pem: &[u8]) -> Option<String> {
+    let (_, pem) = parse_x509_pem(pem).ok()?;
+    let certificate = pem.parse_x509().ok()?;
+    Some(Digest::sha256(certificate.public_key().raw).to_string())
 }

@@ -13,13 +13,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use sealock_trust::Digest;
 
-pub use cluster::ca_hash;
+pub use cluster::{ca_hash, ca_hash_of};
 pub use model::*;
 pub(crate) use network::{default_routes, nameservers};
 pub use standing::{HeldImage, Standing, UnitFact, standing};
 
 use crate::StepError;
-use crate::changes::{Changes, ChangesError, Subject};
+use crate::changes::{Before, Change, Changes, ChangesError, Subject};
 use crate::fence::{self, FenceError};
 use crate::host::{self, Entry, Host, HostError};
 use crate::journal::{self, JournalError};
@@ -45,6 +45,17 @@ const LIKELY: &[&str] = &[
     "/etc/systemd/system/sealock-network.service",
     "/etc/sysctl.d/90-sealock.conf",
     "/etc/modules-load.d/sealock.conf",
+    "/usr/bin/kubelet",
+    "/usr/bin/kubeadm",
+    "/usr/bin/kubectl",
+    "/usr/local/sbin/runc",
+    "/usr/local/bin/containerd",
+    "/usr/local/bin/containerd-shim-runc-v2",
+    "/usr/local/bin/ctr",
+    "/opt/cni/bin/ptp",
+    "/opt/cni/bin/host-local",
+    "/opt/cni/bin/loopback",
+    "/opt/cni/bin/portmap",
 ];
 
 /// Why a host could not be looked at.
@@ -163,13 +174,20 @@ fn owned(host: &dyn Host, changes: &Changes) -> Result<BTreeMap<String, OwnedFil
 fn foreign(host: &dyn Host, changes: &Changes) -> Result<BTreeMap<String, Digest>, HostError> {
     let mut foreign = BTreeMap::new();
     for path in LIKELY {
-        if changes.find(&Subject::File { path: (*path).to_owned() }).is_none()
-            && let Some(digest) = found(host, path)?
-        {
+        let (as_file, as_link) =
+            (Subject::File { path: (*path).to_owned() }, Subject::Link { path: (*path).to_owned() });
+        let change = changes.find(&as_file).or_else(|| changes.find(&as_link));
+        let Some(digest) = found(host, path)? else { continue };
+        if change.is_none_or(|change| is_untouched(change, &digest)) {
             foreign.insert((*path).to_owned(), digest);
         }
     }
     Ok(foreign)
+}
+
+/// Whether `found` is still what was there before: kept aside, and cut off before anything of ours took its place.
+fn is_untouched(change: &Change, found: &Digest) -> bool {
+    matches!(&change.was, Before::File { digest, .. } if digest == found) && !change.written.contains(found)
 }
 
 fn found(host: &dyn Host, path: &str) -> Result<Option<Digest>, HostError> {

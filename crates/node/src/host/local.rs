@@ -86,9 +86,7 @@ impl Host for Local {
 
     fn write(&self, path: &str, mode: Mode, content: &mut dyn Read) -> Result<(), HostError> {
         let place = self.at(path);
-        let mut name = place.file_name().unwrap_or_default().to_os_string();
-        name.push(TEMPORARY);
-        let temporary = place.with_file_name(name);
+        let temporary = temporary_beside(&place);
         let result = fill(&temporary, mode, content).and_then(|()| {
             fs::rename(&temporary, &place)?;
             sync_parent(&place)
@@ -109,11 +107,7 @@ impl Host for Local {
             Alteration::Move { path, target } => {
                 rename(&self.at(path), &self.at(target)).map_err(HostError::io("move", path))
             }
-            Alteration::RemoveFile { path } => {
-                let place = self.at(path);
-                unless_absent(fs::remove_file(&place).and_then(|()| sync_parent(&place)))
-                    .map_err(HostError::io("remove", path))
-            }
+            Alteration::RemoveFile { path } => remove_file(&self.at(path)).map_err(HostError::io("remove", path)),
             Alteration::RemoveEmptyDirectory { path } => match fs::remove_dir(self.at(path)) {
                 Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
                 result => unless_absent(result).map_err(HostError::io("remove folder", path)),
@@ -212,6 +206,19 @@ fn text_of(handle: JoinHandle<Vec<u8>>) -> String {
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(OUTPUT_LIMIT)..]).into_owned()
 }
 
+/// Where a file lies while it is written.
+fn temporary_beside(place: &Path) -> PathBuf {
+    let mut name = place.file_name().unwrap_or_default().to_os_string();
+    name.push(TEMPORARY);
+    place.with_file_name(name)
+}
+
+/// With what a run that was killed while it wrote the file has left beside it.
+fn remove_file(place: &Path) -> io::Result<()> {
+    unless_absent(fs::remove_file(temporary_beside(place)))?;
+    unless_absent(fs::remove_file(place).and_then(|()| sync_parent(place)))
+}
+
 fn fill(temporary: &Path, mode: Mode, content: &mut dyn Read) -> io::Result<()> {
     unless_absent(fs::remove_file(temporary))?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
@@ -237,9 +244,7 @@ fn make_directory(place: &Path, mode: Mode) -> io::Result<()> {
 }
 
 fn link(place: &Path, target: &str) -> io::Result<()> {
-    let mut name = place.file_name().unwrap_or_default().to_os_string();
-    name.push(TEMPORARY);
-    let temporary = place.with_file_name(name);
+    let temporary = temporary_beside(place);
     unless_absent(fs::remove_file(&temporary))?;
     symlink(target, &temporary)?;
     fs::rename(&temporary, place)?;

@@ -1,13 +1,18 @@
 //! Takes the host for one cluster.
 
+use std::collections::BTreeMap;
+
 use sealock_trust::format::{self, UnknownFormat};
 use serde::{Deserialize, Serialize};
 
+use super::unit::State;
 use super::{Act, Claim, Mode, Probe, rules};
 use crate::changes::{Before, Changes, NODE_FOLDER, Subject};
 use crate::context::Context;
 use crate::error::StepError;
+use crate::facts::ca_hash;
 use crate::host::{self, Alteration, Entry, Host, HostError};
+use crate::mounts;
 
 /// Whom a machine is claimed for that its own operator prepares, without a station: no cluster can be called so.
 pub const BY_ITSELF: &str = "(by itself)";
@@ -33,6 +38,14 @@ const TREES: &[&str] = &[
     "/var/log/containers",
     "/root/.kube",
 ];
+
+/// Those of them that hold a cluster and nothing else: of a node that is taken over they are full, and go at a reset all the same. Programs,
+/// images, plugins and the pod network's settings were put there by whoever made the cluster, and stay.
+const OF_A_CLUSTER: &[&str] =
+    &["/etc/kubernetes", "/var/lib/kubelet", "/var/lib/etcd", "/var/lib/cni", "/var/log/pods", "/var/log/containers"];
+
+/// Units of a node that are Sealock's as long as it is.
+const UNITS_OF_A_NODE: [&str; 2] = ["containerd.service", "kubelet.service"];
 
 /// Folders that pods make on the host for their mounts; they go at a reset if they are empty.
 const FOLDERS: &[&str] = &["/lib/modules"];
@@ -76,6 +89,17 @@ struct Record {
     /// The tables that nftables had before.
     #[serde(default)]
     tables: Vec<String>,
+    /// What the units of a node were that was taken over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    units: BTreeMap<String, UnitBefore>,
+}
+
+/// What a unit was before the claim.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnitBefore {
+    pub(super) enabled: bool,
+    pub(super) active: bool,
 }
 
 impl Act for Claim {
@@ -83,6 +107,7 @@ impl Act for Claim {
         Ok(match claimed(host)? {
             Some(cluster) if cluster == self.cluster => Probe::Done,
             Some(cluster) => Probe::foreign(belongs_to(&cluster)),
+            None if self.running.is_some() => self.probe_running(host)?,
             None => match evidence(host)?.as_slice() {
                 [] => Probe::not_done("the host is free"),
                 found => Probe::foreign(format!(
@@ -101,7 +126,7 @@ impl Act for Claim {
         }
         let mut changes = Changes::load(host)?;
         for tree in TREES {
-            if let Some(was) = empty_or_absent(host, tree)? {
+            if let Some(was) = self.before_of(host, tree)? {
                 changes.before(host, Subject::Tree { path: (*tree).to_owned() }, was)?;
             }
         }
@@ -111,7 +136,9 @@ impl Act for Claim {
             }
         }
         host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
-        let record = Record { format: FORMAT.to_owned(), cluster: self.cluster.clone(), tables: rules::tables(host)? };
+        let units = if self.running.is_some() { units(host)? } else { BTreeMap::new() };
+        let (format, cluster) = (FORMAT.to_owned(), self.cluster.clone());
+        let record = Record { format, cluster, tables: rules::tables(host)?, units };
         let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
         Ok(host::write(host, CLAIM, Mode::PRIVATE, &text)?)
     }
@@ -122,9 +149,37 @@ impl Act for Claim {
             changes.undo(host, &Subject::Directory { path: (*folder).to_owned() })?;
         }
         for tree in TREES.iter().rev() {
-            changes.undo(host, &Subject::Tree { path: (*tree).to_owned() })?;
+            let tree = Subject::Tree { path: (*tree).to_owned() };
+            // What was there before the claim is there for others.
+            if self.running.is_some() { changes.forget(host, &tree)? } else { changes.undo(host, &tree)? }
         }
         release(host)
+    }
+}
+
+impl Claim {
+    /// What becomes of `tree` at a reset; nothing where it stays what it is then.
+    fn before_of(&self, host: &dyn Host, tree: &str) -> Result<Option<Before>, HostError> {
+        if self.running.is_none() || !OF_A_CLUSTER.contains(&tree) {
+            return empty_or_absent(host, tree);
+        }
+        // The top of a file system of its own stays.
+        let is_mounted = mounts::points(host)?.iter().any(|point| point == tree);
+        Ok(Some(if is_mounted { Before::Directory } else { Before::Absent }))
+    }
+
+    /// A node of the very cluster that is taken over, and of no other.
+    fn probe_running(&self, host: &dyn Host) -> Result<Probe, StepError> {
+        let found = ca_hash(host)?;
+        Ok(match found {
+            Some(found) if Some(&found) == self.running.as_ref() => {
+                Probe::not_done("it is a node of the cluster, and claimed for nobody")
+            }
+            Some(_) => {
+                Probe::foreign("it is a node of another cluster: /etc/kubernetes/pki/ca.crt is another authority")
+            }
+            None => Probe::foreign("it is no node of the cluster: /etc/kubernetes/pki/ca.crt is not there"),
+        })
     }
 }
 
@@ -144,6 +199,19 @@ pub(crate) fn claimed(host: &dyn Host) -> Result<Option<String>, StepError> {
 /// The tables that nftables had before the claim.
 pub(super) fn tables_before(host: &dyn Host) -> Result<Vec<String>, StepError> {
     Ok(record(host)?.map(|record| record.tables).unwrap_or_default())
+}
+
+/// What the units were before the claim; none where the host was no node then.
+pub(super) fn units_before(host: &dyn Host) -> Result<BTreeMap<String, UnitBefore>, StepError> {
+    Ok(record(host)?.map(|record| record.units).unwrap_or_default())
+}
+
+fn units(host: &dyn Host) -> Result<BTreeMap<String, UnitBefore>, HostError> {
+    let state = |name: &str| {
+        let State { enabled, active, .. } = State::of(host, name)?;
+        Ok((name.to_owned(), UnitBefore { enabled, active }))
+    };
+    UNITS_OF_A_NODE.into_iter().map(state).collect()
 }
 
 fn record(host: &dyn Host) -> Result<Option<Record>, StepError> {

@@ -107,6 +107,9 @@ impl Component {
                     probe = Probe::not_done(format!("{} points to {target}", file.link));
                 }
                 Entry::Missing => probe = Probe::not_done(format!("{} is not there", file.link)),
+                Entry::File { .. } if self.is_replaced(host, &file.link)? => {
+                    probe = Probe::not_done(format!("{} is the program that the plan replaces", file.link));
+                }
                 Entry::Link { target } => {
                     return Ok(Probe::foreign(format!(
                         "{} points to {target}, which Sealock did not install",
@@ -123,6 +126,12 @@ impl Component {
             }
         }
         Ok(probe)
+    }
+
+    /// Whether what stands at `link` is what the plan keeps aside.
+    fn is_replaced(&self, host: &dyn Host, link: &str) -> Result<bool, HostError> {
+        let Some(replaced) = self.replaces.get(link) else { return Ok(false) };
+        Ok(host::digest(host, link)? == *replaced)
     }
 
     fn probe_files(&self, host: &dyn Host) -> Result<Probe, StepError> {
@@ -225,7 +234,7 @@ impl Component {
     fn link(&self, host: &dyn Host, changes: &mut Changes) -> Result<(), StepError> {
         for file in &self.files {
             changes.before_folder_of(host, &file.link)?;
-            changes.before(host, Subject::Link { path: file.link.clone() }, Before::Absent)?;
+            changes.before_link(host, &file.link)?;
             host.alter(Alteration::Link { path: &file.link, target: &self.place(file) })?;
         }
         Ok(())

@@ -48,6 +48,7 @@ impl Act for Images {
         for image in &self.images {
             context.admit(&image.name, &image.digest)?;
         }
+        archive::forget(host)?;
         let unanswered = || StepError::Unknown { because: "containerd does not answer".to_owned() };
         let listed = Listed::read(host)?.ok_or_else(unanswered)?;
         let mut content = Content::default();

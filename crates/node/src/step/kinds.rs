@@ -14,6 +14,10 @@ use super::{Mode, SetAside};
 pub struct Claim {
     /// The cluster's name.
     pub cluster: String,
+    /// Where a node is taken over that runs already: what the public key of its cluster's authority hashes to. A node of any other
+    /// cluster is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
 }
 
 /// A file with exactly this content.
@@ -95,6 +99,9 @@ pub struct Component {
     /// Only fetched: the links stay what they are, for a later step to turn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub staged: bool,
+    /// Programs of others in the places of links, by digest: they are kept aside, and given back at a reset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaces: BTreeMap<String, Digest>,
 }
 
 /// How the layer of a component's artifact is packed.
@@ -133,6 +140,9 @@ pub struct Unit {
     /// Files and folders that the unit reads at its start: it is restarted when one differs from what it was started with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restart_on: Vec<String>,
+    /// Files of others in the place of the unit's, by digest: they are kept aside, and given back at a reset.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaces: BTreeMap<String, Digest>,
 }
 
 /// Images preloaded into containerd by digest, and pinned against kubelet's garbage collection.
@@ -284,6 +294,7 @@ impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.cluster.as_str() {
             super::BY_ITSELF => f.write_str("claim the host, for no cluster of a station"),
+            cluster if self.running.is_some() => write!(f, "claim the node as it runs for cluster {cluster}"),
             cluster => write!(f, "claim the host for cluster {cluster}"),
         }
     }
@@ -330,13 +341,15 @@ impl fmt::Display for Component {
         }
         write!(f, "install {} {} (", self.name, self.version)?;
         list(f, self.files.iter().map(|file| &file.link))?;
-        f.write_str(")")
+        f.write_str(")")?;
+        aside(f, &self.replaces)
     }
 }
 
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", if self.running { "enable and start" } else { "enable" }, self.name)
+        write!(f, "{} {}", if self.running { "enable and start" } else { "enable" }, self.name)?;
+        aside(f, &self.replaces)
     }
 }
 
@@ -397,6 +410,15 @@ impl fmt::Display for Reset {
             Some(aside) => write!(f, "; its cluster's etcd is not asked: {aside}"),
         }
     }
+}
+
+/// Says what of others is kept aside.
+fn aside(f: &mut fmt::Formatter<'_>, replaces: &BTreeMap<String, Digest>) -> fmt::Result {
+    if replaces.is_empty() {
+        return Ok(());
+    }
+    f.write_str(", keeping aside ")?;
+    list(f, replaces.keys())
 }
 
 fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>) -> fmt::Result {

@@ -118,29 +118,7 @@ enum Trace {
 
 impl Act for KubeadmPhase {
     fn probe(&self, host: &dyn Host, context: &Context<'_>) -> Result<Probe, StepError> {
-        let missing = match self.trace(context)? {
-            Trace::Mark => None,
-            Trace::Files(files) => missing_file(host, files)?,
-            Trace::Kubelet => match missing_file(host, KUBELET)? {
-                None if !State::of(host, "kubelet.service")?.active => Some("kubelet is not running".to_owned()),
-                None => self.earlier_token(host, context)?,
-                missing => missing,
-            },
-            Trace::Text(path, text) => {
-                let found = host::read_text(host, &absolute(path))?.is_some_and(|content| content.contains(text));
-                (!found).then(|| format!("{} does not say {text}", absolute(path)))
-            }
-            Trace::Api => unanswered(host, &api_ready())?,
-            Trace::Credentials => match missing_file(host, CREDENTIALS)? {
-                None if host::exists(host, BOOTSTRAP)? => Some(format!("{BOOTSTRAP} still holds the bootstrap token")),
-                missing => missing,
-            },
-            Trace::Objects(args) => {
-                let found = unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?;
-                found.map(|_| format!("the cluster does not show {}", args.join(" ")))
-            }
-        };
-        if let Some(because) = missing {
+        if let Some(because) = self.missing(host, context)? {
             return Ok(Probe::not_done(because));
         }
         match host::read_text(host, &self.mark_path())? {
@@ -209,6 +187,47 @@ impl Act for KubeadmPhase {
 }
 
 impl KubeadmPhase {
+    /// What of the phase's trace is not there.
+    pub(super) fn missing(&self, host: &dyn Host, context: &Context<'_>) -> Result<Option<String>, StepError> {
+        Ok(match self.trace(context)? {
+            Trace::Mark => None,
+            Trace::Files(files) => missing_file(host, files)?,
+            Trace::Kubelet => match missing_file(host, KUBELET)? {
+                None if !State::of(host, "kubelet.service")?.active => Some("kubelet is not running".to_owned()),
+                None => self.earlier_token(host, context)?,
+                missing => missing,
+            },
+            Trace::Text(path, text) => {
+                let found = host::read_text(host, &absolute(path))?.is_some_and(|content| content.contains(text));
+                (!found).then(|| format!("{} does not say {text}", absolute(path)))
+            }
+            Trace::Api => unanswered(host, &api_ready())?,
+            Trace::Credentials => match missing_file(host, CREDENTIALS)? {
+                None if host::exists(host, BOOTSTRAP)? => Some(format!("{BOOTSTRAP} still holds the bootstrap token")),
+                missing => missing,
+            },
+            Trace::Objects(args) => {
+                let found = unanswered(host, &kubectl(["get"].into_iter().chain(args.iter().map(String::as_str))))?;
+                found.map(|_| format!("the cluster does not show {}", args.join(" ")))
+            }
+        })
+    }
+
+    /// Whether nobody answers for the phase's trace: kubelet, or this host's API server, is down. What is missing then may be there.
+    pub(super) fn is_away(&self, host: &dyn Host, context: &Context<'_>) -> Result<bool, StepError> {
+        Ok(away(host, &self.trace(context)?)?.is_some())
+    }
+
+    /// Waits for whoever answers for the phase's trace.
+    pub(super) fn await_answer(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        let trace = self.trace(context)?;
+        if away(host, &trace)?.is_some() {
+            (context.progress)("waiting for the node to run again");
+            self.await_trace(host, "the node does not answer", || away(host, &trace))?;
+        }
+        Ok(())
+    }
+
     fn trace(&self, context: &Context<'_>) -> Result<Trace, StepError> {
         let namespaced =
             |kind: &str, name: &str| vec!["-n".to_owned(), "kube-system".to_owned(), kind.to_owned(), name.to_owned()];
@@ -316,8 +335,13 @@ impl KubeadmPhase {
     }
 
     fn mark(&self, host: &dyn Host) -> Result<(), StepError> {
+        self.mark_as(host, &self.config_digest())
+    }
+
+    /// The phase counts as run with the configuration of this digest.
+    pub(super) fn mark_as(&self, host: &dyn Host, config: &str) -> Result<(), StepError> {
         host.alter(Alteration::MakeDirectory { path: MARKS, mode: Mode::new(0o700) })?;
-        Ok(host::write(host, &self.mark_path(), Mode::FILE, self.config_digest().as_bytes())?)
+        Ok(host::write(host, &self.mark_path(), Mode::FILE, config.as_bytes())?)
     }
 
     fn command(&self, config: &str) -> Command {
@@ -339,7 +363,7 @@ impl KubeadmPhase {
         name_of(self.command, &self.phase)
     }
 
-    fn mark_path(&self) -> String {
+    pub(super) fn mark_path(&self) -> String {
         mark_of(self.command, &self.phase)
     }
 
@@ -410,9 +434,12 @@ pub(crate) fn kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     unlimited_kubectl(["--request-timeout", "10s"].into_iter().chain(args))
 }
 
+/// Whoever only looks at a host leaves nothing in root's home: kubectl goes without where it cannot keep anything.
+const NO_CACHE: &str = "/dev/null/none";
+
 /// The same for what takes as long as it takes.
 pub(crate) fn unlimited_kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
-    let flags = ["--kubeconfig", "/etc/kubernetes/admin.conf"];
+    let flags = ["--kubeconfig", "/etc/kubernetes/admin.conf", "--cache-dir", NO_CACHE];
     Command::new("kubectl", flags.into_iter().chain(args))
 }
 
@@ -435,6 +462,19 @@ fn missing_file(host: &dyn Host, files: &[&str]) -> Result<Option<String>, HostE
         }
     }
     Ok(None)
+}
+
+/// Why nobody answers for `trace`; nothing where somebody does, or nobody has to.
+fn away(host: &dyn Host, trace: &Trace) -> Result<Option<String>, HostError> {
+    match trace {
+        Trace::Kubelet if missing_file(host, KUBELET)?.is_some() => Ok(None),
+        Trace::Kubelet => {
+            let runs = State::of(host, "kubelet.service")?.active;
+            Ok((!runs).then(|| "kubelet is not running".to_owned()))
+        }
+        Trace::Api | Trace::Objects(_) => unanswered(host, &api_ready()),
+        Trace::Mark | Trace::Files(_) | Trace::Text(..) | Trace::Credentials => Ok(None),
+    }
 }
 
 fn unanswered(host: &dyn Host, command: &Command) -> Result<Option<String>, HostError> {

@@ -26,6 +26,7 @@ mod kinds;
 mod kubeadm;
 mod kubelet_certificate;
 mod node_ready;
+mod ran_before;
 mod renewal;
 mod reset;
 mod restarted;
@@ -53,12 +54,13 @@ pub use kubeadm::{
 };
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
+pub use ran_before::RanBefore;
 pub use restarted::Restarted;
 pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
 pub use upgrade::{
-    Drained, EtcdSnapshot, Kept, ObjectsBack, ObjectsKept, RolledOut, RunAs, ServicesAnswer, TakenBack, Uncordoned,
-    Workload,
+    BEFORE_ADOPTION, Drained, EtcdSnapshot, Kept, ObjectsBack, ObjectsKept, RolledOut, RunAs, ServicesAnswer,
+    TakenBack, Uncordoned, Workload,
 };
 
 /// One repeatable action on one node.
@@ -144,6 +146,8 @@ step_kinds! {
     Images: Reversible,
     /// One phase of `kubeadm init`, `join` or `upgrade`.
     KubeadmPhase: Compensable,
+    /// The phases of kubeadm that ran before Sealock came.
+    RanBefore: Reversible,
     /// The pod network that comes built in.
     RoutedNetwork: Reversible,
     /// Waits until a node is Ready; runs on a control plane host.

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::claim::{belongs_to, claimed, release, tables_before};
+use super::claim::{belongs_to, claimed, release, tables_before, units_before};
 use super::unit::{STARTED, State};
 use super::{Act, Probe, Reset, SetAside, rules, upgrade};
 use crate::changes::{Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::{self, Alteration, Command, Entry, Host, HostError};
+use crate::host::{Alteration, Command, Entry, Host, HostError};
 use crate::kubernetes_certificates::NEXT_AUTHORITIES;
+use crate::mounts;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(180);
 /// What runs in the cluster mounts below these; and a restore that was cut off, an image.
@@ -32,6 +33,9 @@ impl Act for Reset {
             Some(cluster) => Probe::not_done(belongs_to(&cluster)),
             None if changed > 0 => Probe::not_done(format!("{changed} changes are still to be taken back")),
             None if unpacked => Probe::not_done(format!("{} holds what a backup or a restore left", super::RESTORES)),
+            None if !upgrade::snapshots_before_adoption(host)?.is_empty() => {
+                Probe::not_done("a snapshot was taken here before a cluster was to be taken over")
+            }
             None => Probe::Done,
         })
     }
@@ -44,8 +48,9 @@ impl Act for Reset {
         }
         let is_ours = claimed(host)?.is_some() || Changes::load(host)?.iter().count() > 0;
         if !is_ours {
-            // A backup was laid out here, and nothing else was done.
+            // A backup was laid out here, or a snapshot taken, and nothing else was done: whatever runs is not ours.
             unmount(host)?;
+            upgrade::forget_snapshots_before_adoption(host)?;
             return Ok(host.alter(Alteration::RemoveTree { path: super::RESTORES })?);
         }
         self.stop_workloads(host, context)?;
@@ -60,6 +65,7 @@ impl Act for Reset {
         Command::new("systemctl", ["daemon-reload"]).must(host)?;
         // Names of units that are gone; none that failed is an error for systemctl, and fine here.
         host.run(&Command::new("systemctl", ["reset-failed"]))?;
+        give_back_units(host, context)?;
         for path in [super::etcd::restored_mark(), super::backup::kubelet_mark()] {
             host.alter(Alteration::RemoveFile { path: &path })?;
         }
@@ -131,13 +137,29 @@ fn set_aside(aside: &SetAside, host: &dyn Host, context: &Context<'_>) -> Result
     Ok(())
 }
 
-/// Pods outlive a containerd that has ended; only a running one can end them.
+/// Pods outlive a containerd that has ended; only a running one can end them. Of a node that is half taken over it may be another's.
 fn wake_containerd(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-    let installed = host::exists(host, "/etc/systemd/system/containerd.service")?;
-    if installed && !State::of(host, "containerd.service")?.active {
-        let start = host.run(&Command::new("systemctl", ["start", "containerd.service"]).timeout(STOP_TIMEOUT))?;
-        if start.status != 0 {
-            (context.progress)(&format!("containerd does not start: {}", start.complaint()));
+    let installed = Command::new("systemctl", ["cat", "containerd.service"]).succeeds(host)?;
+    if installed && !State::of(host, "containerd.service")?.active { start_containerd(host, context) } else { Ok(()) }
+}
+
+fn start_containerd(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    let start = host.run(&Command::new("systemctl", ["start", "containerd.service"]).timeout(STOP_TIMEOUT))?;
+    if start.status != 0 {
+        (context.progress)(&format!("containerd does not start: {}", start.complaint()));
+    }
+    Ok(())
+}
+
+/// Units of a node that was taken over are what they were. kubelet is enabled and does not run: there is no cluster for it, as after
+/// `kubeadm reset`.
+fn give_back_units(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    for (name, before) in units_before(host)? {
+        if before.enabled {
+            Command::new("systemctl", ["enable", &name]).must(host)?;
+        }
+        if before.active && name == "containerd.service" {
+            start_containerd(host, context)?;
         }
     }
     Ok(())
@@ -195,16 +217,9 @@ fn remove_group(host: &dyn Host, group: &str) -> Result<(), HostError> {
 
 /// Unmounts what pods left, the innermost first.
 fn unmount(host: &dyn Host) -> Result<(), StepError> {
-    let mounts = host::read_text(host, "/proc/self/mounts")?.unwrap_or_default();
-    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(unescape);
     let ours = |point: &String| MOUNT_ROOTS.iter().any(|root| point.starts_with(root));
-    for point in points.filter(ours).collect::<Vec<_>>().into_iter().rev() {
+    for point in mounts::points(host)?.into_iter().filter(ours).rev() {
         Command::new("umount", [point]).must(host)?;
     }
     Ok(())
-}
-
-/// `/proc/self/mounts` writes space, tab, newline and backslash in octal.
-fn unescape(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }

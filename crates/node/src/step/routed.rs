@@ -80,6 +80,7 @@ impl RoutedNetwork {
             drop_ins: Default::default(),
             running: true,
             restart_on: vec![ROUTES.to_owned(), MASQUERADE.to_owned()],
+            replaces: Default::default(),
         };
         Ok(vec![
             file(ROUTES, routes),

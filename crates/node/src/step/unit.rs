@@ -75,7 +75,8 @@ impl Unit {
 
     fn files(&self) -> Vec<StepKind> {
         let file = |path: String, content: &String| {
-            StepKind::File(File { path, content: content.clone(), mode: Mode::FILE, replaces: None })
+            let replaces = self.replaces.get(&path).cloned();
+            StepKind::File(File { path, content: content.clone(), mode: Mode::FILE, replaces })
         };
         let unit = file(format!("{FOLDER}/{}", self.name), &self.content);
         let drop_in = |(name, content)| file(format!("{FOLDER}/{}.d/{name}", self.name), content);

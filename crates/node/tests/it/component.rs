@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -10,6 +11,7 @@ use sealock_node::request::Secrets;
 use sealock_node::source::Source;
 use sealock_node::step::{Artifact, Component, ComponentFile, Packing};
 use sealock_node::{Context, Probe, Step, StepError, StepKind};
+use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
 use crate::machine::{Machine, apply, probe, undo};
@@ -38,6 +40,7 @@ fn component(artifact: Artifact, packing: Packing, files: &[(&str, &str)]) -> St
             packing,
             files: files.collect(),
             staged: false,
+            replaces: Default::default(),
         },
     )
 }
@@ -153,4 +156,37 @@ fn a_binary_of_someone_else_is_foreign() {
     assert!(matches!(install(&step, &machine, &registry, &[&artifact]), Err(StepError::Foreign { .. })));
     assert!(matches!(apply(&step, &machine), Err(StepError::Foreign { .. })));
     assert_eq!(machine.text("/usr/bin/tool"), "the distribution's");
+}
+
+/// A program of others makes room where the plan names its very bytes, is kept, and comes back.
+#[test]
+fn a_program_of_others_is_kept_aside_and_given_back() {
+    let (machine, registry) = (Machine::new(), Registry::start());
+    machine.put("/usr/bin/tool", "the owner's");
+    fs::set_permissions(machine.path().join("usr/bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+    let before = machine.tree();
+    let artifact = registry.artifact("dl.k8s.io/tool", b"ours", vec![Answer::Whole(b"ours".to_vec())]);
+    let step = |replaced: Option<&[u8]>| {
+        let mut step = component(artifact.clone(), Packing::Plain, &[("tool", "/usr/bin/tool")]);
+        let StepKind::Component(component) = &mut step.action else { panic!("{step}") };
+        component.replaces =
+            replaced.map(|bytes| ("/usr/bin/tool".to_owned(), Digest::sha256(bytes))).into_iter().collect();
+        step
+    };
+    for others in [None, Some(&b"another's"[..])] {
+        assert!(matches!(probe(&step(others), &machine), Probe::Foreign { .. }), "{others:?}");
+        assert!(matches!(install(&step(others), &machine, &registry, &[&artifact]), Err(StepError::Foreign { .. })));
+    }
+    assert_eq!(machine.tree(), before);
+    let step = step(Some(b"the owner's"));
+    install(&step, &machine, &registry, &[&artifact]).unwrap();
+    let link = fs::read_link(machine.path().join("usr/bin/tool")).unwrap();
+    assert_eq!(link.to_str(), Some("/opt/sealock/tool/v1.0.0/tool"));
+    assert_eq!(machine.text("/opt/sealock/tool/v1.0.0/tool"), "ours");
+    let kept = format!("/var/lib/sealock/node/backup/{}", Digest::sha256(b"the owner's").hex());
+    assert_eq!(machine.text(&kept), "the owner's");
+    install(&step, &machine, &registry, &[&artifact]).unwrap();
+    undo(&step, &machine);
+    assert_eq!(machine.text("/usr/bin/tool"), "the owner's");
+    assert_eq!(machine.tree()["usr/bin/tool"], before["usr/bin/tool"]);
 }

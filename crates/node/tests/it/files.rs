@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sealock_node::host::{Alteration, Host as _};
 use sealock_node::step::{Directory, File, HostsEntry, KernelModule, Mode, Sysctl};
 use sealock_node::{Probe, Step, StepError};
 use sealock_trust::Digest;
@@ -31,6 +32,24 @@ fn a_file_is_written_once_changed_by_us_and_taken_back_with_its_folders() {
     undo(&Step::new("d", Directory { path: "/etc/some/where".into(), mode: Mode::EXECUTABLE }), &machine);
     undo(&Step::new("d", Directory { path: "/etc/some".into(), mode: Mode::EXECUTABLE }), &machine);
     assert_eq!(machine.tree(), before);
+}
+
+/// Killed while it wrote, a run leaves the half of it beside the file.
+#[test]
+fn what_a_run_that_was_killed_has_half_written_goes_with_the_file() {
+    let machine = Machine::new();
+    let before = machine.tree();
+    apply(&file("one", None), &machine).unwrap();
+    machine.put("/etc/some/where/file.conf.sealock-new", "tw");
+    undo(&file("one", None), &machine);
+    for path in ["/etc/some/where", "/etc/some"] {
+        undo(&Step::new("d", Directory { path: path.into(), mode: Mode::EXECUTABLE }), &machine);
+    }
+    assert_eq!(machine.tree(), before);
+    // Also where the file itself never came to be.
+    machine.put("/var/lib/sealock/node/image.tar.sealock-new", "half of it");
+    machine.alter(Alteration::RemoveFile { path: "/var/lib/sealock/node/image.tar" }).unwrap();
+    assert!(!machine.path().join("var/lib/sealock/node/image.tar.sealock-new").exists());
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn records_of_changes_of_another_major_are_refused_by_name() {
 
 #[test]
 fn a_claim_of_another_major_is_nobody_elses_and_not_ours() {
-    let claim = Step::new("claim", Claim { cluster: "plant-7".into() });
+    let claim = Step::new("claim", Claim { cluster: "plant-7".into(), running: None });
     let machine = Machine::new();
     machine.put(CLAIM, CLAIM_1);
     apply(&claim, &machine).unwrap();

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use sealock_node::host::{Command, Host};
 use sealock_node::request::Secrets;
-use sealock_node::step::{KubeadmCommand, KubeadmPhase, RunAs};
+use sealock_node::step::{KubeadmCommand, KubeadmPhase, RanBefore, RunAs};
 use sealock_node::{Context, Probe, Step, StepError};
 use sealock_trust::Digest;
 
@@ -200,4 +201,34 @@ fn a_kubelet_without_credentials_starts_again_with_the_token_of_this_run() {
     machine.put("/var/lib/kubelet/pki/kubelet-client-current.pem", "x");
     machine.put("/etc/kubernetes/kubelet.conf", "x");
     assert_eq!(found("222222.0123456789abcdef"), Probe::Done, "kubelet needs no token any more");
+}
+
+/// What others made by kubeadm counts as made, once all that its phases leave was seen.
+#[test]
+fn phases_that_ran_before_count_only_where_all_of_their_traces_are_there() {
+    let machine = Machine::new();
+    let phases = ["preflight", "kubelet-start", "kubelet-wait-bootstrap"].map(str::to_owned).to_vec();
+    let config = Digest::sha256(b"a");
+    let step = Step::new("r", RanBefore { command: KubeadmCommand::Join, phases, node: "w1".into(), config });
+    let Probe::Foreign { found } = probe(&step, &machine) else { panic!("nothing is there") };
+    assert!(
+        found.contains("kubeadm join phase kubelet-start") && found.contains("config.yaml is not there"),
+        "{found}"
+    );
+    assert!(matches!(apply(&step, &machine), Err(StepError::Foreign { .. })));
+    let files = ["/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env", "/etc/kubernetes/kubelet.conf"];
+    for file in files.into_iter().chain(["/var/lib/kubelet/pki/kubelet-client-current.pem"]) {
+        machine.put(file, "theirs");
+    }
+    // A node whose kubelet is down, as after a cut: earlier steps start it, and then it is looked at.
+    let Probe::NotDone { because } = probe(&step, &machine) else { panic!("kubelet does not run") };
+    assert_eq!(because, "kubelet is not running");
+    machine.put("/etc/systemd/system/kubelet.service", "[Service]\n");
+    machine.run(&Command::new("systemctl", ["restart", "kubelet.service"])).unwrap();
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { .. }));
+    apply(&step, &machine).unwrap();
+    assert_eq!(probe(&step, &machine), Probe::Done);
+    // To an apply with the same configuration the node is like one of its own.
+    assert_eq!(probe(&phase("kubelet-start", "a"), &machine), Probe::Done);
+    assert!(matches!(probe(&phase("kubelet-start", "b"), &machine), Probe::Foreign { .. }));
 }

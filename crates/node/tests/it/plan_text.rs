@@ -6,8 +6,8 @@ use sealock_node::step::{
     Artifact, Authorities, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim, Component,
     ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image, Images,
     Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady,
-    ObjectsBack, ObjectsKept, Packing, Peer, Reset, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage,
-    StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
+    ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs,
+    ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -56,7 +56,7 @@ fn of_authorities(digest: &Digest) -> Vec<StepKind> {
 fn every_kind() -> Vec<Step> {
     let digest = Digest::sha256(b"");
     let kinds: Vec<StepKind> = vec![
-        Claim { cluster: "plant-7".into() }.into(),
+        Claim { cluster: "plant-7".into(), running: None }.into(),
         File { path: "/etc/a".into(), content: "text\n".into(), mode: Mode::FILE, replaces: Some(digest.clone()) }
             .into(),
         Directory { path: "/etc/b".into(), mode: Mode::EXECUTABLE }.into(),
@@ -70,6 +70,7 @@ fn every_kind() -> Vec<Step> {
             packing: Packing::Plain,
             files: vec![ComponentFile { member: "runc".into(), link: "/usr/local/sbin/runc".into() }],
             staged: false,
+            replaces: BTreeMap::from([("/usr/local/sbin/runc".into(), digest.clone())]),
         }
         .into(),
         Unit {
@@ -78,6 +79,7 @@ fn every_kind() -> Vec<Step> {
             drop_ins: BTreeMap::new(),
             running: true,
             restart_on: vec!["/etc/containerd/config.toml".into()],
+            replaces: BTreeMap::new(),
         }
         .into(),
         Images { images: vec![Image { name: "registry.k8s.io/pause:3.10.2".into(), digest: digest.clone() }] }.into(),
@@ -151,8 +153,16 @@ fn every_kind() -> Vec<Step> {
         .into(),
         Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
-    let kinds = [kinds, of_a_backup(&digest), of_authorities(&digest)].concat();
+    let kinds = [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest)].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
+}
+
+fn of_an_adoption(digest: &Digest) -> Vec<StepKind> {
+    let phases = vec!["preflight".into(), "kubelet-start".into()];
+    vec![
+        Claim { cluster: "plant-7".into(), running: Some(digest.to_string()) }.into(),
+        RanBefore { command: KubeadmCommand::Join, phases, node: "w1".into(), config: digest.clone() }.into(),
+    ]
 }
 
 fn of_a_backup(digest: &Digest) -> Vec<StepKind> {

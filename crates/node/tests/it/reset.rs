@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sealock_node::host::{Command, Host};
 use sealock_node::step::{Claim, File, HostsEntry, Mode, Reset, SetAside, Sysctl, Unit};
 use sealock_node::{Probe, Step};
 use sealock_trust::Digest;
@@ -15,11 +16,12 @@ fn steps() -> Vec<Step> {
         drop_ins: BTreeMap::new(),
         running: true,
         restart_on: vec!["/etc/containerd".into()],
+        replaces: Default::default(),
     };
     let replaces = Some(Digest::sha256(b"the owner's"));
     let file = |path: &str, replaces| File { path: path.into(), content: "ours".into(), mode: Mode::FILE, replaces };
     vec![
-        Step::new("claim", Claim { cluster: "plant-7".into() }),
+        Step::new("claim", Claim { cluster: "plant-7".into(), running: None }),
         Step::new("sysctl", Sysctl { settings: BTreeMap::from([("net.ipv4.ip_forward".into(), "1".into())]) }),
         Step::new("hosts", HostsEntry { address: "10.77.0.2".into(), names: vec!["registry.lab".into()] }),
         Step::new("config", file("/etc/containerd/config.toml", None)),
@@ -98,7 +100,7 @@ fn apply_and_reset_cut_off_at_any_change_are_finished_by_repeating_them() {
 #[test]
 fn another_clusters_host_is_foreign() {
     let machine = Machine::new();
-    apply(&Step::new("claim", Claim { cluster: "plant-8".into() }), &machine).unwrap();
+    apply(&Step::new("claim", Claim { cluster: "plant-8".into(), running: None }), &machine).unwrap();
     assert!(matches!(probe(&reset(), &machine), Probe::Foreign { .. }));
     assert!(matches!(probe(&steps()[0], &machine), Probe::Foreign { .. }));
     assert!(apply(&reset(), &machine).is_err());
@@ -158,4 +160,117 @@ fn where_etcd_is_not_asked_its_data_stays_aside() {
     assert_eq!(machine.tree(), expected);
     apply(&step, &machine).unwrap();
     assert_eq!(machine.tree(), expected);
+}
+
+/// A node is taken over by the authority of its cluster, and by no name of files.
+#[test]
+fn a_node_that_runs_is_claimed_for_its_own_cluster_only() {
+    let machine = fresh();
+    let certificate = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem();
+    let (own, other) = (certificate("kubernetes"), certificate("kubernetes"));
+    let hash = |pem: &str| sealock_node::facts::ca_hash_of(pem.as_bytes()).unwrap();
+    let claim = |pem: &str| Step::new("claim", Claim { cluster: "plant-7".into(), running: Some(hash(pem)) });
+    assert!(matches!(probe(&claim(&own), &machine), Probe::Foreign { .. }), "it is no node");
+    machine.put("/etc/kubernetes/pki/ca.crt", &own);
+    machine.put("/etc/kubernetes/kubelet.conf", "theirs");
+    let Probe::Foreign { found } = probe(&claim(&other), &machine) else { panic!("it would be claimed") };
+    assert!(found.contains("a node of another cluster"), "{found}");
+    let plain = Step::new("claim", Claim { cluster: "plant-7".into(), running: None });
+    assert!(matches!(probe(&plain, &machine), Probe::Foreign { .. }), "nothing else takes it over");
+    apply(&claim(&own), &machine).unwrap();
+    assert_eq!(probe(&plain, &machine), Probe::Done);
+    let another = Step::new("claim", Claim { cluster: "plant-8".into(), running: Some(hash(&own)) });
+    assert!(matches!(probe(&another, &machine), Probe::Foreign { .. }));
+    assert_eq!(machine.text("/etc/kubernetes/kubelet.conf"), "theirs");
+}
+
+/// What a node of others is, made by hand.
+fn node_of_others() -> (Machine, Claim) {
+    let machine = Machine::new();
+    let authority = rcgen::generate_simple_self_signed(["kubernetes".to_owned()]).unwrap().cert.pem();
+    for unit in ["containerd.service", "kubelet.service"] {
+        machine.put(&format!("/etc/systemd/system/{unit}"), "theirs");
+        for verb in ["enable", "restart"] {
+            machine.run(&Command::new("systemctl", [verb, unit])).unwrap();
+        }
+    }
+    for path in ["/etc/containerd/config.toml", "/etc/cni/net.d/10-own.conflist", "/var/lib/containerd/images"] {
+        machine.put(path, "theirs");
+    }
+    let kept = machine.tree();
+    machine.put("/etc/kubernetes/pki/ca.crt", &authority);
+    for path in ["/var/lib/kubelet/config.yaml", "/var/lib/etcd/member/wal/0.wal", "/var/log/pods/a/0.log"] {
+        machine.put(path, "the cluster's");
+    }
+    assert!(kept.len() < machine.tree().len());
+    let running = sealock_node::facts::ca_hash_of(authority.as_bytes());
+    (machine, Claim { cluster: "plant-7".into(), running })
+}
+
+/// The cluster ends with all that is its own; what somebody put on the machine before is there, and enabled, as it was.
+#[test]
+fn a_node_that_was_taken_over_is_given_back_without_its_cluster() {
+    for half in [true, false] {
+        let (machine, claim) = node_of_others();
+        let owners = |machine: &Machine| {
+            let cluster = ["etc/kubernetes", "var/lib/kubelet", "var/lib/etcd", "var/log"];
+            let mut tree = machine.tree();
+            tree.retain(|path, _| !cluster.iter().any(|part| path.starts_with(part)));
+            tree
+        };
+        let before = owners(&machine);
+        apply(&Step::new("claim", claim), &machine).unwrap();
+        if !half {
+            let theirs = |path: &str| (path.to_owned(), Digest::sha256(b"theirs"));
+            let unit = |name: &str| Unit {
+                name: name.into(),
+                content: "[Service]\n".into(),
+                drop_ins: BTreeMap::new(),
+                running: true,
+                restart_on: Vec::new(),
+                replaces: [theirs(&format!("/etc/systemd/system/{name}"))].into(),
+            };
+            apply(&Step::new("containerd", unit("containerd.service")), &machine).unwrap();
+            apply(&Step::new("kubelet", unit("kubelet.service")), &machine).unwrap();
+        }
+        apply(&reset(), &machine).unwrap();
+        let mut after = machine.tree();
+        assert!(after.remove("var/log").is_some(), "the folder itself is not the cluster's");
+        assert_eq!(after, before, "half taken over: {half}");
+        let calls = machine.calls();
+        for unit in ["containerd.service", "kubelet.service"] {
+            let last = calls.iter().rfind(|call| call.contains(unit) && call.contains("able")).unwrap();
+            assert_eq!(*last, format!("systemctl enable {unit}"), "{calls:?}");
+        }
+        assert!(machine.is_active("containerd.service") && !machine.is_active("kubelet.service"));
+        apply(&reset(), &machine).unwrap();
+        assert_eq!(probe(&reset(), &machine), Probe::Done);
+    }
+}
+
+#[test]
+fn the_top_of_a_file_system_of_a_cluster_is_emptied_and_stays() {
+    let (machine, claim) = node_of_others();
+    machine.put("/var/lib/etcd/lost+found/1", "the file system's");
+    machine.put("/proc/self/mounts", "/dev/vdb /var/lib/etcd ext4 rw 0 0\n");
+    apply(&Step::new("claim", claim), &machine).unwrap();
+    apply(&reset(), &machine).unwrap();
+    assert!(!machine.path().join("var/lib/etcd/member").exists());
+    assert_eq!(machine.text("/var/lib/etcd/lost+found/1"), "the file system's");
+    assert!(!machine.path().join("var/lib/kubelet").exists());
+}
+
+/// An adoption that was cut off before it claimed anything.
+#[test]
+fn a_snapshot_of_a_cluster_that_nobody_claimed_goes_and_nothing_else() {
+    let (machine, _) = node_of_others();
+    let before = machine.tree();
+    assert_eq!(probe(&reset(), &machine), Probe::Done);
+    machine.put("/var/lib/sealock/snapshots/2026-11-27T090000Z-before-adoption.db", "what the cluster knows");
+    machine.put("/var/lib/sealock/node/snapshot.json", "{}");
+    assert!(matches!(probe(&reset(), &machine), Probe::NotDone { .. }));
+    apply(&reset(), &machine).unwrap();
+    assert_eq!(machine.tree(), before);
+    assert!(!machine.path().join("var/lib/sealock/snapshots").exists());
+    assert!(machine.is_active("kubelet.service") && machine.is_active("containerd.service"));
 }

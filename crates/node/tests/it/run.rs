@@ -79,7 +79,7 @@ fn request(generation: u64, steps: Vec<Step>) -> RunRequest {
 fn steps() -> Vec<Step> {
     let file = |path: &str| File { path: path.into(), content: "ours".into(), mode: Mode::FILE, replaces: None };
     vec![
-        Step::new("claim", Claim { cluster: "plant-7".into() }),
+        Step::new("claim", Claim { cluster: "plant-7".into(), running: None }),
         Step::new("a", file("/etc/a")),
         Step::new("b", file("/etc/b")),
     ]

@@ -51,7 +51,18 @@ fn step(artifact: &Artifact) -> Step {
     let files = vec![ComponentFile { member: "tool".into(), link: "/usr/bin/tool".into() }];
     let (name, version) = ("tool".into(), "v1.0.0".into());
     let packing = Packing::Plain;
-    Step::new("tool", Component { name, version, artifact: artifact.clone(), packing, files, staged: false })
+    Step::new(
+        "tool",
+        Component {
+            name,
+            version,
+            artifact: artifact.clone(),
+            packing,
+            files,
+            staged: false,
+            replaces: Default::default(),
+        },
+    )
 }
 
 fn install(artifact: &Artifact, machine: &Machine, store: &Path, admitted: bool) -> Result<(), StepError> {

@@ -28,6 +28,7 @@ fn unit(name: &str, version: &str) -> Step {
         content: format!("[Service]\n# {version}\n"),
         drop_ins: BTreeMap::new(),
         running: true,
+        replaces: BTreeMap::new(),
         restart_on: vec!["/usr/bin/kubelet".into(), CONTAINERD_CONFIG.into()],
     };
     Step::new(format!("{name}/unit"), unit)

@@ -10,7 +10,17 @@ use crate::machine::{Machine, apply, probe, undo};
 fn unit(content: &str) -> Step {
     let drop_ins = BTreeMap::from([("10-x.conf".to_owned(), "[Service]\n".to_owned())]);
     let restart_on = vec!["/etc/tool.conf".to_owned()];
-    Step::new("u", Unit { name: "tool.service".into(), content: content.into(), drop_ins, running: true, restart_on })
+    Step::new(
+        "u",
+        Unit {
+            name: "tool.service".into(),
+            content: content.into(),
+            drop_ins,
+            running: true,
+            restart_on,
+            replaces: Default::default(),
+        },
+    )
 }
 
 fn restarts(machine: &Machine) -> usize {

@@ -1,5 +1,7 @@
 //! `sealock cluster`
 
+pub mod adopt;
+mod adopt_draft;
 mod ansible_inventory;
 pub mod apply;
 mod authorities;
@@ -37,6 +39,7 @@ pub enum ClusterCommand {
     Hosts(hosts::HostsArgs),
     Plan(plan::PlanArgs),
     Apply(apply::ApplyArgs),
+    Adopt(adopt::AdoptArgs),
     Status(status::StatusArgs),
     Diff(diff::DiffArgs),
     Certificates(certificates::CertificatesArgs),
@@ -60,6 +63,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Hosts(args) => hosts::run(args, context),
         ClusterCommand::Plan(args) => plan::run(args, context),
         ClusterCommand::Apply(args) => apply::run(args, context),
+        ClusterCommand::Adopt(args) => adopt::run(args, context),
         ClusterCommand::Status(args) => status::run(args, context),
         ClusterCommand::Diff(args) => diff::run(args, context),
         ClusterCommand::Certificates(args) => certificates::run(args, context),

@@ -22,6 +22,9 @@ pub fn run(args: &ResetArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
     let planned = context.runtime()?.block_on(operator.plan_reset(&target.cluster))?;
+    if !planned.unclaimed().is_empty() {
+        context.ui.warn(format!("{}: claimed for nobody, and left as they are", planned.unclaimed().join(", ")));
+    }
     if context.dry_run {
         return show(&planned, context);
     }

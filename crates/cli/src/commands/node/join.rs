@@ -33,7 +33,8 @@ pub struct JoinArgs {
 }
 
 pub fn run(args: &JoinArgs, context: &Context) -> Result<()> {
-    let file = JoinFile::from_json(&files::read(&args.join_file, MAX_JOIN_FILE)?).map_err(MachineError::from)?;
+    let file =
+        JoinFile::from_json(&files::read_carried(&args.join_file, MAX_JOIN_FILE)?).map_err(MachineError::from)?;
     args.ca_hash.as_deref().map_or(Ok(()), |named| file.check_hash(named)).map_err(MachineError::from)?;
     let facts = facts::observe(&Local::new(), Path::new(runner::FOLDER))?;
     let own = args.own.read(&facts)?;

@@ -51,7 +51,7 @@ pub struct PrepareArgs {
 const MAX_SITE_ROOT: u64 = 1 << 20;
 
 pub fn run(args: &PrepareArgs, context: &Context) -> Result<()> {
-    let site_root = files::read(&args.site_root, MAX_SITE_ROOT)?;
+    let site_root = files::read_carried(&args.site_root, MAX_SITE_ROOT)?;
     let mut supply = Supply::open(&site_root, args.release.as_deref(), args.from.as_deref())?;
     if let Some(address) = args.registry_address {
         supply.registry.address = address.to_string();

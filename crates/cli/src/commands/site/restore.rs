@@ -97,7 +97,7 @@ pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
 
 fn open(args: &RestoreArgs) -> Result<StationBackup> {
     let root = args.meant.site_root.as_ref().map(|path| -> Result<SiteRoot> {
-        let opened = SiteRoot::open(&files::read(path, MAX_ROOT)?);
+        let opened = SiteRoot::open(&files::read_carried(path, MAX_ROOT)?);
         opened.map_err(|error| CommandError::from(error).context(format!("reading {}", path.display())))
     });
     let backup = match (root.transpose()?, &args.meant.digest) {

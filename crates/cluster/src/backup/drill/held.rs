@@ -1,16 +1,19 @@
 //! What an etcd over the restored data holds, and whether it is what a cluster cannot be without.
 
+use super::secrets::{Configured, Secrets};
 use crate::backup::{BackupError, EtcdState};
 use crate::etcd::restore::Rehearsal;
-use crate::etcd::{CallError, Connection, Pair};
+use crate::etcd::{CallError, Connection};
 
 /// Where the API server keeps its objects.
 const NODES: &[u8] = b"/registry/minions/";
 const SECRETS: &[u8] = b"/registry/secrets/";
 const SYSTEM: &[u8] = b"/registry/namespaces/kube-system";
 const KUBEADM: &[u8] = b"/registry/configmaps/kube-system/kubeadm-config";
-/// How many Secrets are looked at. They come in one answer, and the largest that etcd takes (1.5 MiB each) have to fit in it.
-const SECRETS_READ: i64 = 5;
+/// How many Secrets are read at a time. They come in one answer, and the largest that etcd takes (1.5 MiB each) have to fit in it.
+const AT_A_TIME: i64 = 5;
+/// How many are looked at; no cluster that is known has near as many.
+const MOST: u64 = 1 << 20;
 
 /// What was read over gRPC.
 #[derive(Debug)]
@@ -19,20 +22,35 @@ pub(super) struct Held {
     nodes: i64,
     has_system: bool,
     has_kubeadm: bool,
-    /// Some Secrets, in the order of their names.
-    pub(super) secrets: Vec<Pair>,
+    /// What became of the Secrets.
+    pub(super) secrets: Secrets,
 }
 
-/// Reads what is there.
-pub(super) async fn read(etcd: &Connection) -> Result<Held, CallError> {
+/// Reads what is there, and every Secret by what the backup says of their encryption.
+pub(super) async fn read(etcd: &Connection, configured: &Configured) -> Result<Held, CallError> {
     let (hash, _) = etcd.hash(0).await?;
     Ok(Held {
         hash,
         nodes: etcd.count_below(NODES).await?,
         has_system: etcd.value(SYSTEM).await?.is_some(),
         has_kubeadm: etcd.value(KUBEADM).await?.is_some(),
-        secrets: etcd.first_below(SECRETS, SECRETS_READ).await?,
+        secrets: look_at_secrets(etcd, configured).await?,
     })
+}
+
+/// A few at a time, and none of them is kept.
+async fn look_at_secrets(etcd: &Connection, configured: &Configured) -> Result<Secrets, CallError> {
+    let mut secrets = Secrets::default();
+    let mut last: Option<Vec<u8>> = None;
+    loop {
+        let (page, more) = etcd.page_below(SECRETS, last.as_deref(), AT_A_TIME).await?;
+        page.iter().for_each(|pair| secrets.look(pair, configured));
+        last = page.into_iter().next_back().map(|pair| pair.key);
+        secrets.more = more && secrets.seen >= MOST;
+        if !more || secrets.more || last.is_none() {
+            return Ok(secrets);
+        }
+    }
 }
 
 impl Held {

@@ -1,52 +1,60 @@
 //! A restore drill: a backup of a cluster is opened on this machine, etcd's data restored and served from it on loopback, and what a restore
 //! needs of it looked at. No host is asked, and nothing of it stays.
 //!
-//! Keys are read into memory and never written; etcd's data lies in a folder of its own, for its owner alone, that is removed on every way out.
-//! What a drill that was killed has left, the next one removes.
+//! Keys are read into memory and never written; etcd's data lies in a folder of its own, for its owner alone, that is removed on every way out,
+//! also where somebody interrupts it. What a drill that was killed has left, the next one removes, wherever it begins.
 
 mod authorities;
 mod encryption;
 mod held;
-mod memory;
+mod places;
 mod record;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sealock_node::backup::may_be_put_back;
 use sealock_trust::reason::Code;
 use sealock_trust::site::SiteRoot;
-use sealock_trust::{Algorithm, Digest, Hasher, format};
-use tempfile::TempDir;
+use sealock_trust::{Digest, format};
 use zeroize::Zeroizing;
 
 use self::authorities::Files;
-use self::encryption::{ENCRYPTED, Encryption, Opened};
+use self::encryption::Encryption;
 use self::held::Held;
-use super::disk::{look, remove};
+use self::secrets::{Configured, Judged, Secrets};
+use super::container::LARGEST;
+use super::disk::remove;
 use super::file::Backup;
 use super::manifest::Content;
-use super::station::StationBackup;
-use super::unpack::alone_in;
-use super::{BackupError, Identities, KUBERNETES, SNAPSHOT};
+use super::station::{StationBackup, StationManifest};
+use super::whole::Whole;
+use super::{BackupError, Identities, Interrupt, KUBERNETES, SNAPSHOT};
 use crate::causes::in_one_line;
+use crate::etcd::Connection;
 use crate::etcd::restore::{self, BUMP, Programs, Rehearsal, Wanted};
 use crate::plan::PlanError;
+use crate::scratch::Scratch;
 
-pub use memory::in_memory;
+pub use places::Places;
 pub use record::{Check, Drilled, Evidence, PREDICATE_TYPE, Record, Verdict};
 
 /// How the name begins of a drill's folder.
 const PREFIX: &str = "sealock-drill-";
 /// No file but etcd's snapshot is larger; in bytes.
 const SMALL: u64 = 4 << 20;
-const TRIES: usize = 3;
+/// The unit in which a file takes room; in bytes.
+const BLOCK: u64 = 4096;
+/// How long an etcd that was killed may take to be gone.
+const ENDS: Duration = Duration::from_secs(20);
+const EVERY: Duration = Duration::from_millis(50);
 const SIGNED: &str = "the site has signed it, and every byte is there";
 
 /// What is drilled, and for whom.
@@ -58,8 +66,10 @@ pub struct Order<'a> {
     pub site: &'a SiteRoot,
     /// What opens it.
     pub identities: &'a Identities,
-    /// A folder with room for etcd's data, three times over.
-    pub scratch: &'a Path,
+    /// Where what it holds is laid out for a while.
+    pub places: &'a Places,
+    /// What ends it early.
+    pub interrupt: &'a Interrupt,
     /// The Sealock that drills.
     pub sealock: &'a str,
 }
@@ -79,17 +89,22 @@ pub struct Outcome {
 /// Drills the backup of `cluster` in a file.
 ///
 /// # Errors
-/// The file cannot be read, is a sound backup of another cluster, or there is no room: then nothing was drilled. What a drill finds is in its
-/// outcome.
+/// The file cannot be read, or is a sound backup of another cluster; there is no room; it was interrupted: then nothing was drilled, and nothing
+/// stays. What a drill finds is in its outcome.
 pub async fn drill(order: &Order<'_>, cluster: &str, programs: &ProgramsOf<'_>) -> Result<Outcome, BackupError> {
-    let mut protocol = Protocol::begin(order)?;
-    let opened = Backup::open(order.file, order.site);
-    if let Some(backup) = protocol.note("signature", opened, |_| SIGNED.into()) {
+    let (mut protocol, opened) = Protocol::begin(order, |whole| Backup::of(whole, order.site))?;
+    if let Some(backup) = opened {
         check_of(&backup, order.site, cluster)?;
-        let ground = Ground::new(order.scratch)?;
-        check_room(&ground, &backup)?;
-        protocol.name(backup.digest(), backup.manifest().taken);
-        protocol.of_cluster(&backup, order, (&ground, programs)).await;
+        let manifest = backup.manifest();
+        let ground = Ground::new(order, room_for(manifest.content(SNAPSHOT).map_or(0, |content| content.size)))?;
+        protocol.name(backup.digest(), manifest.taken, Some(&manifest.state.ca_hash));
+        tokio::select! {
+            () = protocol.of_cluster(&backup, order, (&ground, programs)) => {}
+            () = order.interrupt.raised() => {}
+        }
+        if order.interrupt.check().is_err() {
+            return Err(ground.abandoned().await);
+        }
         protocol.cleared(ground);
     }
     Ok(protocol.end(order, Some(cluster)))
@@ -98,15 +113,18 @@ pub async fn drill(order: &Order<'_>, cluster: &str, programs: &ProgramsOf<'_>) 
 /// Drills the backup of the station in a file: it is opened, laid out in a folder, and judged as a restore does.
 ///
 /// # Errors
-/// The file cannot be read, or there is no folder: then nothing was drilled. What a drill finds is in its outcome.
+/// As [`drill`].
 pub fn drill_station(order: &Order<'_>) -> Result<Outcome, BackupError> {
-    let mut protocol = Protocol::begin(order)?;
-    let opened = StationBackup::open(order.file, order.site);
-    if let Some(backup) = protocol.note("signature", opened, |_| SIGNED.into()) {
-        let ground = Ground::new(order.scratch)?;
+    let (mut protocol, opened) = Protocol::begin(order, |whole| StationBackup::of(whole, order.site))?;
+    if let Some(backup) = opened {
         let manifest = backup.manifest();
-        protocol.name(backup.digest(), manifest.taken);
-        let laid = backup.rehearse(order.identities, ground.folder.path());
+        let ground = Ground::new(order, room_for_station(manifest))?;
+        protocol.name(backup.digest(), manifest.taken, None);
+        let laid = backup.rehearse(order.identities, ground.path());
+        if let Err(interrupted) = order.interrupt.check() {
+            ground.close()?;
+            return Err(interrupted);
+        }
         let say = |(): &()| {
             format!("{} files laid out, with the trust state {} that was signed", manifest.files, manifest.generation)
         };
@@ -128,38 +146,41 @@ fn check_of(backup: &Backup, site: &SiteRoot, cluster: &str) -> Result<(), Backu
     }
 }
 
-/// A folder for one drill, held by a lock for as long as it is used.
-struct Ground {
-    folder: TempDir,
-    _lock: File,
-}
+/// A folder for one drill.
+struct Ground(Scratch);
 
 impl Ground {
-    /// A new one in `scratch`. What drills that were killed have left goes first.
-    fn new(scratch: &Path) -> Result<Self, BackupError> {
-        let failed = |action| BackupError::io(action, scratch);
-        for entry in fs::read_dir(scratch).map_err(failed("read"))? {
-            let path = entry.map_err(failed("read"))?.path();
-            let is_ours = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-            if is_ours && alone_in(&path).is_ok() {
-                remove(&path)?;
-            }
-        }
-        for _ in 0..TRIES {
-            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(scratch);
-            let folder = folder.map_err(failed("make a folder in"))?;
-            // Another drill may have taken it for one that was left, in the moment before it had a lock.
-            let Ok(lock) = alone_in(folder.path()) else { continue };
-            let held = lock.metadata().map_err(failed("look into"))?;
-            if look(folder.path())?.is_some_and(|found| (found.dev(), found.ino()) == (held.dev(), held.ino())) {
-                return Ok(Self { folder, _lock: lock });
-            }
-        }
-        Err(BackupError::Busy { path: scratch.into() })
+    /// A new one, where `needed` bytes have room.
+    fn new(order: &Order<'_>, needed: u64) -> Result<Self, BackupError> {
+        let place = order.places.choose(needed)?;
+        Scratch::new(place, PREFIX).map(Self).map_err(BackupError::io("make a folder in", place))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn snapshot(&self) -> PathBuf {
-        self.folder.path().join("snapshot.db")
+        self.path().join("snapshot.db")
+    }
+
+    fn close(self) -> Result<(), BackupError> {
+        let path = self.path().to_owned();
+        self.0.close().map_err(BackupError::io("remove", path))
+    }
+
+    /// Removes it where the drill was interrupted: an etcd that was killed with it may still write for a moment.
+    async fn abandoned(self) -> BackupError {
+        let begun = Instant::now();
+        let mut tries = tokio::time::interval(EVERY);
+        loop {
+            tries.tick().await;
+            match remove(self.path()) {
+                Ok(()) => return BackupError::Interrupted,
+                Err(error) if begun.elapsed() > ENDS => return error,
+                Err(_) => {}
+            }
+        }
     }
 }
 
@@ -174,16 +195,26 @@ struct Protocol {
 }
 
 impl Protocol {
-    fn begin(order: &Order<'_>) -> Result<Self, BackupError> {
+    /// Clears what earlier drills left, and has the file judged by `open`, which reads it once; what it said goes on where it was passed.
+    fn begin<T>(
+        order: &Order<'_>,
+        open: impl FnOnce(&mut Whole) -> Result<T, BackupError>,
+    ) -> Result<(Self, Option<T>), BackupError> {
+        order.places.clear()?;
         let (now, clock) = (Timestamp::now(), Instant::now());
         let begun = Timestamp::from_second(now.as_second()).unwrap_or(now);
-        let file = digest_of(order.file)?;
-        Ok(Self { begun, clock, file, backup: None, checks: Vec::new(), error: None })
+        let mut whole = Whole::hashed(order.file, order.interrupt)?;
+        let opened = open(&mut whole);
+        order.interrupt.check()?;
+        let file = whole.digest(LARGEST)?;
+        let mut protocol = Self { begun, clock, file, backup: None, checks: Vec::new(), error: None };
+        let kept = protocol.note("signature", opened, |_| SIGNED.into());
+        Ok((protocol, kept))
     }
 
-    fn name(&mut self, digest: &Digest, taken: Timestamp) {
+    fn name(&mut self, digest: &Digest, taken: Timestamp, ca_hash: Option<&String>) {
         let age_seconds = self.begun.duration_since(taken).as_secs();
-        self.backup = Some(Drilled { digest: digest.clone(), taken, age_seconds });
+        self.backup = Some(Drilled { digest: digest.clone(), taken, age_seconds, ca_hash: ca_hash.cloned() });
     }
 
     /// Writes down what a check came to; what it found goes on where it was passed.
@@ -210,8 +241,9 @@ impl Protocol {
         let Some(files) = self.note("content", open(backup, order.identities, ground), say) else { return };
         self.note("authorities", authorities::check(&files, &state.ca_hash, self.begun), Clone::clone);
         self.note("service-accounts", authorities::check_service_accounts(&files), Clone::clone);
+        let configured = configured(&files);
         let served = match programs(&state.etcd.version) {
-            Ok(programs) => serve(&programs, ground).await,
+            Ok(programs) => serve(&programs, ground, &configured).await,
             Err(error) => Err(error),
         };
         let say = |(rehearsal, _): &(Rehearsal, Held)| {
@@ -220,49 +252,21 @@ impl Protocol {
         let Some((rehearsal, held)) = self.note("etcd", served, say) else { return };
         self.note("state", held.check_state(&rehearsal, &state.etcd), Clone::clone);
         self.note("objects", held.check_objects(), Clone::clone);
-        self.encryption(&files, &held);
+        self.encryption(&held.secrets, &configured);
     }
 
     /// A folder that cannot be removed holds what a cluster held, and is no success.
     fn cleared(&mut self, ground: Ground) {
-        let path = ground.folder.path().to_owned();
-        let closed = ground.folder.close().map_err(BackupError::io("remove", path));
-        self.note("cleared", closed, |()| "nothing of it stays on this machine".into());
+        self.note("cleared", ground.close(), |()| "nothing of it stays on this machine".into());
     }
 
     /// Whether the keys of the backup open what etcd holds.
-    fn encryption(&mut self, files: &Files, held: &Held) {
+    fn encryption(&mut self, secrets: &Secrets, configured: &Configured) {
         const NAME: &str = "encryption";
-        let is_it = |path: &&String| path.strip_prefix(KUBERNETES).is_some_and(may_be_put_back);
-        let Some(bytes) = files.keys().find(is_it).and_then(|path| files.get(path)) else {
-            // Switched off, and not written anew since: nobody could read them.
-            return match held.secrets.iter().any(|pair| pair.value.starts_with(ENCRYPTED)) {
-                true => {
-                    let why = "Secrets are encrypted, and the backup holds no encryption configuration";
-                    self.note(NAME, Err::<(), _>(BackupError::drill(why)), |()| String::new());
-                }
-                false => self.absent(NAME, "the API server encrypts nothing"),
-            };
-        };
-        let read = Encryption::read(bytes).map_err(BackupError::drill);
-        let Ok(encryption) = read else { return drop(self.note(NAME, read, |_| String::new())) };
-        let all: Result<Vec<Opened>, _> = held.secrets.iter().map(|pair| encryption.open(pair)).collect();
-        let opened = match all {
-            Err(why) => Err(BackupError::drill(format!("a Secret does not open: {why}"))),
-            Ok(all) => Ok(all.into_iter().find(|opened| !matches!(opened, Opened::Clear))),
-        };
-        match opened {
-            Ok(None) => self.absent(NAME, "no Secret that was looked at is encrypted"),
-            Ok(Some(Opened::Elsewhere(provider))) => {
-                self.absent(NAME, &format!("Secrets are encrypted by {provider}, whose key no backup holds"));
-            }
-            opened => {
-                let say = |opened: &Option<Opened>| match opened {
-                    Some(Opened::By(provider)) => format!("Secrets open by {provider}"),
-                    _ => String::new(),
-                };
-                self.note(NAME, opened, say);
-            }
+        match secrets.judge(configured) {
+            Ok(Judged::Absent(why)) => self.absent(NAME, &why),
+            Ok(Judged::Open(opened)) => drop(self.note(NAME, Ok(opened), Clone::clone)),
+            Err(why) => drop(self.note(NAME, Err::<(), _>(BackupError::drill(why)), |()| String::new())),
         }
     }
 
@@ -298,18 +302,21 @@ fn open(backup: &Backup, identities: &Identities, ground: &Ground) -> Result<Fil
     Ok(files)
 }
 
-/// The snapshot, and the restored data of which etcd keeps a copy in its log.
-fn check_room(ground: &Ground, backup: &Backup) -> Result<(), BackupError> {
-    let folder = ground.folder.path();
-    let needed = room_for(backup.manifest().content(SNAPSHOT).map_or(0, |content| content.size));
-    let status = rustix::fs::statvfs(folder).map_err(|error| BackupError::io("look at", folder)(error.into()))?;
-    let free = status.f_bavail.saturating_mul(status.f_frsize);
-    if free < needed { Err(BackupError::NoRoom { path: folder.into(), free, needed }) } else { Ok(()) }
+/// How the API server encrypts, by what lies in the backup.
+fn configured(files: &Files) -> Configured {
+    let is_it = |path: &&String| path.strip_prefix(KUBERNETES).is_some_and(may_be_put_back);
+    let bytes = files.keys().find(is_it).and_then(|path| files.get(path))?;
+    Some(Encryption::read(bytes))
 }
 
 /// How many bytes a drill of a snapshot of `size` bytes takes: three times that, and etcd's log, which is 64 MiB from the first moment.
-pub fn room_for(size: u64) -> u64 {
+fn room_for(size: u64) -> u64 {
     size.saturating_mul(3).saturating_add(192 << 20)
+}
+
+/// How many bytes it takes to lay a station out: each file fills whole blocks.
+fn room_for_station(manifest: &StationManifest) -> u64 {
+    manifest.bytes.saturating_add(manifest.files.saturating_mul(BLOCK))
 }
 
 fn small(content: &Content, bytes: &mut dyn Read) -> Result<Zeroizing<Vec<u8>>, BackupError> {
@@ -327,21 +334,13 @@ fn put(path: &Path, bytes: &mut dyn Read) -> Result<(), BackupError> {
     io::copy(bytes, &mut file).map(drop).map_err(BackupError::io("write", path))
 }
 
-async fn serve(programs: &Programs, ground: &Ground) -> Result<(Rehearsal, Held), BackupError> {
+async fn serve(
+    programs: &Programs,
+    ground: &Ground,
+    configured: &Configured,
+) -> Result<(Rehearsal, Held), BackupError> {
     let snapshot = ground.snapshot();
-    let wanted = Wanted { snapshot: &snapshot, digest: None, scratch: ground.folder.path(), bump: BUMP };
-    Ok(restore::rehearse_and(programs, &wanted, held::read).await?)
-}
-
-fn digest_of(path: &Path) -> Result<Digest, BackupError> {
-    let failed = |error| BackupError::io("read", path)(error);
-    let mut file = File::open(path).map_err(failed)?;
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(hasher.finish()),
-            length => hasher.update(&buffer[..length]),
-        }
-    }
+    let wanted = Wanted { snapshot: &snapshot, digest: None, scratch: ground.path(), bump: BUMP };
+    let read = async |etcd: &Connection| held::read(etcd, configured).await;
+    Ok(restore::rehearse_and(programs, &wanted, read).await?)
 }

@@ -55,6 +55,9 @@ pub struct Drilled {
     pub taken: Timestamp,
     /// How old it was when the drill began, in seconds: what would be lost.
     pub age_seconds: i64,
+    /// By what the cluster is known that it was taken from: the hash of its authority's key. Absent for a backup of the station.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_hash: Option<String>,
 }
 
 /// What a drill, or a check of one, came to.
@@ -105,13 +108,20 @@ impl Evidence {
         Ok(Envelope::sign(PAYLOAD_TYPE, &payload, &[keys.signer()])?.to_json()?)
     }
 
-    /// What the envelope in `bytes` says, if `site` has signed it.
+    /// What the envelope in `bytes` says, if `site` has signed it and it is about that site.
     ///
     /// # Errors
     /// It is not the site's, is malformed, or a statement of another kind.
     pub fn open(bytes: &[u8], site: &SiteRoot) -> Result<Self, BackupError> {
         let envelope = Envelope::from_json(bytes)?;
-        read(envelope.verify(PAYLOAD_TYPE, site.site_keys())?)
+        let evidence = read(envelope.verify(PAYLOAD_TYPE, site.site_keys())?)?;
+        match site.id().as_str() {
+            wanted if evidence.record.site == wanted => Ok(evidence),
+            wanted => Err(BackupError::layout(format!(
+                "it is a record of site {}, and this is {wanted}",
+                evidence.record.site
+            ))),
+        }
     }
 
     /// What the envelope in `bytes` says, whoever has signed it.
@@ -123,9 +133,9 @@ impl Evidence {
         read(envelope.unverified(PAYLOAD_TYPE)?)
     }
 
-    /// Whether the drill was passed.
+    /// Whether the drill was passed: a record that does not say which backup it was says nothing of one.
     pub fn is_passed(&self) -> bool {
-        self.record.verdict == Verdict::Passed
+        self.record.verdict == Verdict::Passed && self.record.backup.is_some()
     }
 }
 

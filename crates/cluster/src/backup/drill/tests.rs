@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sealock_testkit::etcd::{EtcdCluster, programs};
 use sealock_trust::site::SiteKeys;
+use tempfile::TempDir;
 
 use super::*;
 use crate::backup::payload::Part;
@@ -38,7 +39,10 @@ impl Plant {
         for key in ["namespaces/kube-system", "configmaps/kube-system/kubeadm-config", "minions/cp1"] {
             plant.put(key, b"k8s\0 an object").await;
         }
-        plant.put("secrets/demo/clear", b"k8s\0 written before anything was encrypted").await;
+        // More than are read at a time; and the one that counts comes last.
+        for n in 0..11 {
+            plant.put(&format!("secrets/demo/clear-{n}"), b"k8s\0 written before anything was encrypted").await;
+        }
         plant.put("secrets/demo/key", &encrypted()).await;
         plant
     }
@@ -87,27 +91,51 @@ impl Plant {
         fs::create_dir_all(&scratch).unwrap();
         // What a drill that was killed has left.
         fs::create_dir(scratch.join("sealock-drill-killed")).unwrap();
-        let identities = identities(self.folder.path(), key);
-        let order = order(file, &self.site, (&identities, &scratch));
-        let outcome = drill(&order, "plant-7", &|_| Ok(self.programs())).await.unwrap();
-        if outcome.evidence.record.checks.len() > 1 {
-            assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "something stays");
-        } else {
-            fs::remove_dir(scratch.join("sealock-drill-killed")).unwrap();
-        }
+        let means = Means::of(self.folder.path(), key, &scratch);
+        let outcome = drill(&means.order(file, &self.site), "plant-7", &|_| Ok(self.programs())).await.unwrap();
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "something stays");
         outcome
+    }
+
+    /// Drills until etcd's data lies there in clear, and interrupts it then.
+    async fn interrupted(&self, file: &Path) {
+        let scratch = self.folder.path().join("scratch");
+        let means = Means::of(self.folder.path(), &self.key, &scratch);
+        let order = means.order(file, &self.site);
+        let programs = |_: &str| {
+            let drills = fs::read_dir(&scratch).unwrap();
+            assert!(drills.map(|one| one.unwrap().path()).all(|one| one.join("snapshot.db").exists()));
+            means.interrupter.raise();
+            Ok(self.programs())
+        };
+        let ended = drill(&order, "plant-7", &programs).await.unwrap_err();
+        assert!(matches!(ended, BackupError::Interrupted), "{ended}");
+        assert_eq!(fs::read_dir(&scratch).unwrap().count(), 0, "something stays");
     }
 }
 
-fn order<'a>(file: &'a Path, site: &'a SiteKeys, (identities, scratch): (&'a Identities, &'a Path)) -> Order<'a> {
-    Order { file, site: site.root(), identities, scratch, sealock: "1.0.0" }
+/// What a drill is carried out with.
+struct Means {
+    identities: Identities,
+    places: Places,
+    interrupter: crate::backup::Interrupter,
+    interrupt: Interrupt,
 }
 
-fn identities(folder: &Path, key: &RecoveryKey) -> Identities {
-    let path = folder.join(format!("{}.key", key.recipient()));
-    let _ = fs::remove_file(&path);
-    key.save(&path, None).unwrap();
-    Identities::load(&path, None).unwrap()
+impl Means {
+    fn of(folder: &Path, key: &RecoveryKey, scratch: &Path) -> Self {
+        let (interrupter, interrupt) = Interrupt::new();
+        let path = folder.join(format!("{}.key", key.recipient()));
+        let _ = fs::remove_file(&path);
+        key.save(&path, None).unwrap();
+        let places = Places::new(Some(scratch), scratch);
+        Self { identities: Identities::load(&path, None).unwrap(), places, interrupter, interrupt }
+    }
+
+    fn order<'a>(&'a self, file: &'a Path, site: &'a SiteKeys) -> Order<'a> {
+        let Self { identities, places, interrupt, .. } = self;
+        Order { file, site: site.root(), identities, places, interrupt, sealock: "1.0.0" }
+    }
 }
 
 fn bytes(path: &str, text: &str) -> Part {
@@ -191,11 +219,13 @@ async fn a_backup_is_drilled_and_what_is_wrong_with_one_is_found() {
     assert!(record.checks[7].found.contains("aescbc"), "{:?}", record.checks[7]);
     assert!(outcome.evidence.is_passed() && outcome.error.is_none());
     assert_eq!(record.backup.as_ref().unwrap().taken, Timestamp::UNIX_EPOCH);
+    assert_eq!(record.backup.as_ref().unwrap().ca_hash.as_deref(), Some(&*hash));
     assert!(record.backup.as_ref().unwrap().age_seconds > 50 * 365 * 86_400, "by the clock of this machine");
     assert_eq!(outcome.evidence.digest, Digest::sha256(&fs::read(&sound).unwrap()));
     let signed = outcome.evidence.sign(&plant.site).unwrap();
     assert_eq!(Evidence::open(&signed, plant.site.root()).unwrap(), outcome.evidence);
 
+    plant.interrupted(&sound).await;
     let lost = plant.drill(&sound, &RecoveryKey::generate()).await;
     assert_eq!(failed(&lost).len(), 1);
     assert_eq!((failed(&lost)[0].0, lost.evidence.record.code.as_deref()), ("content", Some("DRILL")));
@@ -228,7 +258,7 @@ async fn a_backup_is_drilled_and_what_is_wrong_with_one_is_found() {
     });
     let outcome = plant.drill(&hollow, &plant.key).await;
     // And one whose Secrets nobody could read: they are encrypted, and the backup does not say how.
-    let unread = "Secrets are encrypted, and the backup holds no encryption configuration";
+    let unread = "1 of 12 Secrets are encrypted, and the backup holds no encryption configuration";
     let objects = "the ConfigMap kubeadm-config is not in etcd";
     assert_eq!(failed(&outcome), [("objects", objects), ("encryption", unread)]);
 }
@@ -238,19 +268,19 @@ async fn what_is_no_backup_of_the_cluster_is_told_apart() {
     let (site, key, folder) = (keys(), RecoveryKey::generate(), tempfile::tempdir().unwrap());
     let file = folder.path().join("a.backup");
     let nobody = |_: &str| -> Result<Programs, BackupError> { Err(BackupError::drill("no etcd was needed")) };
-    let ours = identities(folder.path(), &key);
+    let ours = Means::of(folder.path(), &key, folder.path());
     crate::backup::tests::written_as(&file, (&site, &key), |_| {});
-    let other = drill(&order(&file, &site, (&ours, folder.path())), "plant-8", &nobody).await.unwrap_err();
+    let other = drill(&ours.order(&file, &site), "plant-8", &nobody).await.unwrap_err();
     assert_eq!(other.code(), Some(Code::Spec), "{other}");
     let mut bytes = fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&file, bytes).unwrap();
-    let outcome = drill(&order(&file, &site, (&ours, folder.path())), "plant-7", &nobody).await.unwrap();
+    let outcome = drill(&ours.order(&file, &site), "plant-7", &nobody).await.unwrap();
     assert_eq!(outcome.evidence.record.code.as_deref(), Some("DIGEST"));
     assert_eq!(outcome.evidence.record.backup, None, "nobody vouches for what it says of itself");
     assert_eq!(failed(&outcome).len(), 1);
-    let missing = drill(&order(&folder.path().join("b"), &site, (&ours, folder.path())), "plant-7", &nobody).await;
+    let missing = drill(&ours.order(&folder.path().join("b"), &site), "plant-7", &nobody).await;
     assert!(matches!(missing, Err(BackupError::Io { .. })), "a file that is not there is no drill");
 }
 
@@ -273,6 +303,7 @@ fn the_record_is_as_published() {
                 digest: Digest::sha256(b"a table of contents"),
                 taken: "2026-11-26T02:00:00Z".parse().unwrap(),
                 age_seconds: 111_600,
+                ca_hash: Some(format!("sha256:{}", "a1".repeat(32))),
             }),
             verdict: Verdict::Failed,
             code: Some("DRILL".into()),

@@ -10,6 +10,7 @@ use super::manifest::StationManifest;
 use super::place::lay;
 use super::unpack::{self, Entry};
 use crate::backup::container::{Container, Draft};
+use crate::backup::whole::Whole;
 use crate::backup::{BackupError, Identities};
 
 impl Draft {
@@ -40,7 +41,12 @@ impl StationBackup {
     /// # Errors
     /// It is not `site`'s, is damaged, or is no backup of a station.
     pub fn open(path: &Path, site: &SiteRoot) -> Result<Self, BackupError> {
-        Self::judged(path, |envelope| StationManifest::open(envelope, site))
+        Self::of(&mut Whole::open(path)?, site)
+    }
+
+    /// The same of a file that is open.
+    pub(in crate::backup) fn of(whole: &mut Whole, site: &SiteRoot) -> Result<Self, BackupError> {
+        Self::judged(whole, |envelope| StationManifest::open(envelope, site))
     }
 
     /// Reads the file at `path`, which is known by its digest, on a machine that knows no site. Who has signed it is found out by
@@ -49,7 +55,7 @@ impl StationBackup {
     /// # Errors
     /// It has another digest, is damaged, or is no backup of a station.
     pub fn named(path: &Path, digest: &Digest) -> Result<Self, BackupError> {
-        Self::judged(path, |envelope| {
+        Self::judged(&mut Whole::open(path)?, |envelope| {
             let found = Digest::sha256(envelope);
             if found != *digest {
                 return Err(BackupError::Digest { what: "the backup".into(), found, wanted: digest.clone() });
@@ -59,10 +65,10 @@ impl StationBackup {
     }
 
     fn judged(
-        path: &Path,
+        whole: &mut Whole,
         read: impl FnOnce(&[u8]) -> Result<StationManifest, BackupError>,
     ) -> Result<Self, BackupError> {
-        let ((manifest, envelope), container) = Container::open(path, |envelope| {
+        let ((manifest, envelope), container) = Container::of(whole, |envelope| {
             let manifest = read(envelope)?;
             let payload = manifest.payload.clone();
             Ok(((manifest, envelope.to_vec()), payload))

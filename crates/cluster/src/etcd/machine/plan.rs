@@ -390,7 +390,8 @@ fn reads(known: &Known, observed: &Observed) -> Vec<String> {
 }
 
 fn unit(content: String, restart_on: Vec<String>) -> StepKind {
-    Unit { name: UNIT.into(), content, drop_ins: std::collections::BTreeMap::new(), running: true, restart_on }.into()
+    let (drop_ins, replaces) = Default::default();
+    Unit { name: UNIT.into(), content, drop_ins, running: true, restart_on, replaces }.into()
 }
 
 fn await_serving(settings: &Settings, members: usize) -> Stage {

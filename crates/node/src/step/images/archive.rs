@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Image, LOAD_TIMEOUT, by_digest, ctr};
 use crate::error::StepError;
-use crate::host::{Alteration, Host};
+use crate::host::{Alteration, Host, HostError};
 
 use crate::pull::{Descriptor, PullError};
 use crate::source::StoreCopy;
@@ -54,9 +54,14 @@ pub(super) fn load(host: &dyn Host, copy: &StoreCopy, image: &Image) -> Result<(
     let written = host.write(ARCHIVE, Mode::PRIVATE, &mut contents.archive(copy, image)?);
     let imported = written.and_then(|()| ctr(["images", "import", ARCHIVE]).timeout(LOAD_TIMEOUT).must(host));
     // It is as large as the image: it goes, whatever came of it.
-    let removed = host.alter(Alteration::RemoveFile { path: ARCHIVE });
+    let removed = forget(host);
     imported?;
     Ok(removed?)
+}
+
+/// Takes the archive away, whole or half: also that of a run which was killed.
+pub(super) fn forget(host: &dyn Host) -> Result<(), HostError> {
+    host.alter(Alteration::RemoveFile { path: ARCHIVE })
 }
 
 impl Contents {
@@ -201,7 +206,6 @@ mod tests {
     use sealock_trust::reason::Code;
 
     use super::*;
-    use crate::host::HostError;
 
     fn put(store: &Path, content: &str) -> (Digest, String) {
         let digest = Digest::sha256(content.as_bytes());

@@ -21,6 +21,9 @@ pub(super) use rolled_out::unfinished;
 pub use rolled_out::{RolledOut, Workload};
 pub use run_as::RunAs;
 pub use services::ServicesAnswer;
-pub use snapshot::EtcdSnapshot;
-pub(super) use snapshot::{FOLDER as SNAPSHOTS, record_path as snapshot_record};
+pub use snapshot::{BEFORE_ADOPTION, EtcdSnapshot};
+pub(super) use snapshot::{
+    FOLDER as SNAPSHOTS, before_adoption as snapshots_before_adoption,
+    forget_before_adoption as forget_snapshots_before_adoption, record_path as snapshot_record,
+};
 pub use taken_back::TakenBack;

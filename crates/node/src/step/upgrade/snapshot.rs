@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::changes::NODE_FOLDER;
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::{self, Alteration, Command, Host};
+use crate::host::{self, Alteration, Command, Host, HostError};
 use crate::step::kubeadm::ran_with;
 use crate::step::{Act, KubeadmCommand, Mode, Probe};
 
@@ -24,6 +24,9 @@ const TAKES: Duration = Duration::from_secs(1800);
 const FRESH: SignedDuration = SignedDuration::from_hours(1);
 /// How many are kept.
 const KEPT: usize = 3;
+
+/// What a snapshot is called by that is taken before a cluster of others is taken over.
+pub const BEFORE_ADOPTION: &str = "adoption";
 
 /// Takes a snapshot of the etcd of this control plane host, by Sealock itself: size and checksum are looked at before it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +120,21 @@ impl EtcdSnapshot {
 /// What is known of the snapshot that was taken last.
 pub(crate) fn record_path() -> String {
     format!("{NODE_FOLDER}/{RECORD}")
+}
+
+/// Snapshots that were taken before a cluster was to be taken over: their names.
+pub(crate) fn before_adoption(host: &dyn Host) -> Result<Vec<String>, HostError> {
+    let part = format!("-before-{BEFORE_ADOPTION}.db");
+    Ok(host.list(FOLDER)?.into_iter().filter(|name| name.contains(&part)).collect())
+}
+
+/// Takes them away, where nothing else became of it.
+pub(crate) fn forget_before_adoption(host: &dyn Host) -> Result<(), HostError> {
+    host.alter(Alteration::RemoveFile { path: &record_path() })?;
+    for name in before_adoption(host)? {
+        host.alter(Alteration::RemoveFile { path: &format!("{FOLDER}/{name}") })?;
+    }
+    host.alter(Alteration::RemoveEmptyDirectory { path: FOLDER })
 }
 
 /// Names begin with their time: the oldest comes first.
