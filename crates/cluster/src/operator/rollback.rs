@@ -60,7 +60,11 @@ impl Operator<'_> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
         self.check_only_version_differs(cluster)?;
-        let Some(open) = self.open_waves()? else { return Err(self.nothing_to_take_back(cluster).await?.into()) };
+        // What was carried out last is through, also where it was cut off before that was written down.
+        let (open, applied) = (self.open_waves()?, self.applied()?);
+        let Some(open) = open.filter(|open| applied.as_ref() != Some(open)) else {
+            return Err(self.nothing_to_take_back(cluster).await?.into());
+        };
         let begun = self.begun(cluster, open).await?;
         let hosts: BTreeSet<String> = begun.kept.union(&begun.away).cloned().collect();
         let extent = match begun.open.purpose {
