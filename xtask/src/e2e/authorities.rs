@@ -34,6 +34,7 @@ const CASES: &[Case] = &[
     Case { name: "authorities: a worker joins afterwards", run: worker_joins },
     Case { name: "authorities: certificates are renewed afterwards", run: renewed },
     Case { name: "authorities: they are replaced a second time, and who is held back is told", run: a_second_time },
+    Case { name: "authorities: a control plane is lost in the middle, and replaced", run: lost_in_the_middle },
     Case { name: "authorities: reset", run: super::cases::cluster::reset },
 ];
 
@@ -64,13 +65,7 @@ fn not_yet(desk: &Desk) -> Result<()> {
 
 fn trusted(desk: &Desk) -> Result<()> {
     while_asked(desk, |desk| {
-        let mut child = desk.station(&stage("trust", &[]));
-        let mut child = child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        let record = ["test", "-e", "/var/lib/sealock/node/authorities.json"];
-        until("cp2 is being started anew", || Ok(story::output(&mut desk.lab.exec("cp2", &record))?.status.success()))?;
-        let kill = "for p in $(pgrep -xf 'sealock cluster renew --yes --authorities trust'); do kill -KILL $p; done";
-        story::text(&mut desk.lab.exec("station", &["sh", "-c", kill]))?;
-        ensure!(!child.wait()?.success(), "it was through before it was killed");
+        killed_at_cp2(desk, "test -e /var/lib/sealock/node/authorities.json")?;
         expect(&mut desk.station(&["cluster", "renew", "--yes"]), 1, &["begun and not finished: trust"])?;
         expect(&mut desk.station(&["cluster", "apply", "--yes"]), 1, &["begun and not finished: trust"])?;
         expect(&mut desk.station(&stage("trust", &[])), 0, &["believes new authorities beside the old ones"]).map(drop)
@@ -82,6 +77,18 @@ fn trusted(desk: &Desk) -> Result<()> {
     old_kubeconfig(desk, &[], true)?;
     expect(&mut desk.station(&["cluster", "upgrade", "--yes"]), 1, &["are being replaced"])?;
     expect(&mut desk.station(&stage("drop", &[])), 1, &["still issued by the old authority"]).map(drop)
+}
+
+/// Begins to have new ones believed, and kills that once what `seen` says holds on cp2.
+fn killed_at_cp2(desk: &Desk, seen: &str) -> Result<()> {
+    let mut child = desk.station(&stage("trust", &[]));
+    let mut child = child.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let seen = ["sh", "-c", seen];
+    until("cp2 is being started anew", || Ok(story::output(&mut desk.lab.exec("cp2", &seen))?.status.success()))?;
+    let kill = "for p in $(pgrep -xf 'sealock cluster renew --yes --authorities trust'); do kill -KILL $p; done";
+    story::text(&mut desk.lab.exec("station", &["sh", "-c", kill]))?;
+    ensure!(!child.wait()?.success(), "it was through before it was killed");
+    Ok(())
 }
 
 const CA: &str = "/etc/kubernetes/pki/ca.crt";
@@ -172,6 +179,33 @@ fn a_second_time(desk: &Desk) -> Result<()> {
     story::text(&mut desk.kubectl(&["-n", "demo", "rollout", "resume", "deployment/podinfo"]))?;
     expect(&mut desk.station(&stage("drop", &[])), 0, &["believes its new authorities alone"])?;
     ensure!(authorities(desk)?.iter().all(|one| one["issues"] == true), "an authority is left that does not issue");
+    desk_works(desk)?;
+    etcd_gets_well(desk)
+}
+
+/// The one that speaks for the cluster, and made the new ones: whoever has their keys goes on with them, and gives them to who comes in its place.
+fn lost_in_the_middle(desk: &Desk) -> Result<()> {
+    killed_at_cp2(desk, &format!("test $(grep -c BEGIN {CA}) = 2"))?;
+    // cp2 goes on to the end of its part.
+    etcd_gets_well(desk)?;
+    desk.lab.kill_machine("cp1")?;
+    until("the cluster sees that it is gone", || Ok(!is_ready(desk, "cp1")?))?;
+    expect(&mut desk.station(&stage("trust", &[])), 4, &["cp1"])?;
+    let lost = ["cluster", "remove", "cp1", "--lost", "--yes"];
+    expect(&mut desk.station(&lost), 0, &["the others confirm that", "cp1 is out of cluster plant-7"])?;
+    expect(&mut desk.station(&["cluster", "renew", "--yes"]), 1, &["begun and not finished: trust"])?;
+    let without = "cd /root/site && sed '/- name: cp1/,/hostKey/d' cluster.yaml > without-cp1.yaml";
+    story::text(&mut desk.lab.exec("station", &["sh", "-c", without]))?;
+    let trust = stage("trust", &["-f", "without-cp1.yaml"]);
+    expect(&mut desk.station(&trust), 0, &["believes new authorities beside the old ones"])?;
+    desk.lab.boot_machine("cp1")?;
+    expect(&mut desk.station(&["cluster", "remove", "cp1", "--yes"]), 0, &["cp1 is out of cluster plant-7"])?;
+    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["cluster plant-7 is up"])?;
+    etcd_gets_well(desk)?;
+    let issue = stage("issue", &["--restart-workloads", "--leave-workloads"]);
+    expect(&mut desk.station(&issue), 0, &["serves certificates of its new authorities"])?;
+    expect(&mut desk.station(&stage("drop", &[])), 0, &["believes its new authorities alone"])?;
+    ensure!(shows_new(desk)?, "an API server shows a certificate of the old authority");
     desk_works(desk)?;
     etcd_gets_well(desk)
 }
