@@ -125,10 +125,6 @@ fn every_kind() -> Vec<Step> {
             timeout_seconds: 300,
         }
         .into(),
-        Kept { since: "v1.36.3 of release 1".into() }.into(),
-        ObjectsKept { since: "v1.36.3 of release 1".into() }.into(),
-        TakenBack { since: "v1.36.3 of release 1".into() }.into(),
-        ObjectsBack { since: "v1.36.3 of release 1".into() }.into(),
         EtcdSnapshot {
             program: "/opt/sealock/sealock/0.1.0/sealock".into(),
             before: "v1.37.2".into(),
@@ -161,7 +157,8 @@ fn every_kind() -> Vec<Step> {
         .into(),
         Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
-    let kinds = [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest)].concat();
+    let kinds =
+        [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest), of_a_way_back()].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
 }
 
@@ -170,6 +167,16 @@ fn of_an_adoption(digest: &Digest) -> Vec<StepKind> {
     vec![
         Claim { cluster: "plant-7".into(), running: Some(digest.to_string()) }.into(),
         RanBefore { command: KubeadmCommand::Join, phases, node: "w1".into(), config: digest.clone() }.into(),
+    ]
+}
+
+fn of_a_way_back() -> Vec<StepKind> {
+    let since = || "v1.36.3 of release 1, plan 3f2a91c0d4e7".to_owned();
+    vec![
+        Kept { since: since() }.into(),
+        ObjectsKept { since: since() }.into(),
+        TakenBack { since: since() }.into(),
+        ObjectsBack { since: since() }.into(),
     ]
 }
 
