@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::components::is_version;
@@ -78,7 +79,17 @@ pub enum AddOnsError {
         /// As written.
         version: String,
     },
-    /// It was not tried beside this Kubernetes.
+    /// The manifests are not for a version so new.
+    #[error("the add-on {name} is brought in versions below {below}, and not in {version}")]
+    TooNew {
+        /// The add-on.
+        name: String,
+        /// As written.
+        version: String,
+        /// The first that is refused.
+        below: String,
+    },
+    /// It was not reviewed beside this Kubernetes.
     #[error("the add-on {name} runs beside Kubernetes {}, and not beside {version}", .minors.join(", "))]
     Beside {
         /// The add-on.
@@ -103,6 +114,8 @@ struct Entry {
     image: String,
     version: String,
     minors: Vec<String>,
+    /// The first version that the manifests are not for.
+    below: Option<Version>,
 }
 
 /// The reviewed table.
@@ -146,6 +159,13 @@ impl AddOnTable {
         if !is_version(version) {
             return Err(AddOnsError::Version { name: name.clone(), version: version.clone() });
         }
+        if let Some(below) = entry.below.as_ref().filter(|below| is_from(version, below)) {
+            return Err(AddOnsError::TooNew {
+                name: name.clone(),
+                version: version.clone(),
+                below: format!("v{below}"),
+            });
+        }
         let image = format!("{}:{version}", entry.image);
         let broken = |what: &str| AddOnsError::Table(format!("{name}: {what}"));
         let (_, manifests) =
@@ -157,6 +177,11 @@ impl AddOnTable {
             image: image.parse().map_err(|_| broken(&format!("{image} is no reference")))?,
         })
     }
+}
+
+/// Whether `version`, written like `v1.2.3`, is not surely older than `below`.
+fn is_from(version: &str, below: &Version) -> bool {
+    !Version::parse(version.trim_start_matches('v')).is_ok_and(|version| version < *below)
 }
 
 #[cfg(test)]
@@ -209,6 +234,7 @@ mod tests {
         };
         insta::assert_snapshot!(refused("ingress-nginx", None, "v1.36.3"), @r#"there is no add-on "ingress-nginx", only local-path-provisioner, metrics-server, traefik"#);
         insta::assert_snapshot!(refused("traefik", Some("latest"), "v1.36.3"), @r#""latest" is not a version of the add-on traefik, which is written like v1.2.3"#);
+        insta::assert_snapshot!(refused("local-path-provisioner", Some("v0.0.37"), "v1.36.3"), @"the add-on local-path-provisioner is brought in versions below v0.0.37, and not in v0.0.37");
         insta::assert_snapshot!(refused("traefik", None, "v1.30.1"), @"the add-on traefik runs beside Kubernetes v1.35, v1.36, v1.37, and not beside v1.30.1");
         let twice = chosen(&[wanted("traefik", None), wanted("traefik", Some("v3.8.0"))], "v1.36.3").unwrap_err();
         insta::assert_snapshot!(twice, @"the add-on traefik is named twice");
