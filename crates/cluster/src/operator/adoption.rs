@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use sealock_node::facts::Kubernetes;
 
 use super::{Operator, OperatorError, Planned};
 use crate::adoption::{self, Change, Running, Wanted};
@@ -150,11 +151,13 @@ impl Operator<'_> {
             .hosts()
             .iter()
             .all(|host| inventory.hosts.get(host.name.as_str()).is_some_and(Observation::is_complete));
+        let claimed = |observation: &Observation| matches!(&observation.facts.kubernetes, Kubernetes::Sealock(node) if node.cluster == cluster.name().as_str());
+        let is_this_one = inventory.hosts.values().any(claimed);
         match self.applied()? {
             // Written down last: without it the plan is not through.
             None => Ok(false),
             Some(_) if complete => Ok(true),
-            Some(_) => Err(PlanError::NameTaken { cluster: cluster.name().to_string() }.into()),
+            Some(_) => Err(PlanError::NameTaken { cluster: cluster.name().to_string(), is_this_one }.into()),
         }
     }
 

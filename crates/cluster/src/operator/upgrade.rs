@@ -63,8 +63,11 @@ impl Operator<'_> {
         Ok(self.open_plans()?.into_iter().find(|plan| plan.purpose.goes_by_waves()))
     }
 
-    /// While an upgrade, a restore or a change of authorities is under way, nothing else is planned.
-    pub(super) fn check_nothing_open(&self) -> Result<(), OperatorError> {
+    /// While an upgrade, a restore, a change of authorities or an adoption is under way, nothing else is planned.
+    ///
+    /// # Errors
+    /// What is under way, with the way on; a file of the station.
+    pub fn check_nothing_open(&self) -> Result<(), OperatorError> {
         self.check_nothing_open_but(None)
     }
 

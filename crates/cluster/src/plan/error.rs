@@ -83,10 +83,12 @@ pub enum PlanError {
         changes: Vec<String>,
     },
     /// The station has a cluster of that name.
-    #[error("this station has a cluster called {cluster} already, and its hosts are not what it left")]
+    #[error("this station has a cluster called {cluster} already, and {}", if *.is_this_one { "not every host of the spec is a node of it" } else { "its hosts are not what it left" })]
     NameTaken {
         /// The cluster.
         cluster: String,
+        /// Whether hosts are claimed for it: then it is the one that is meant.
+        is_this_one: bool,
     },
     /// What a cluster says of itself makes no sense.
     #[error("{what} cannot be read")]
@@ -336,6 +338,9 @@ impl PlanError {
             }
             Self::NotAdoptable { .. } => {
                 "nothing was changed on any host. Write into the spec what the cluster is; what Sealock cannot take over, change in the cluster first, or bring a bundle that has it".into()
+            }
+            Self::NameTaken { is_this_one: true, .. } => {
+                "it is Sealock's already: `sealock cluster apply` brings further hosts, and mends those that are not what they were".into()
             }
             Self::NameTaken { .. } => "give the hosts of that cluster back first (`sealock cluster reset`), or choose another name".into(),
             Self::Revoked(_) => {

@@ -124,6 +124,9 @@ impl Act for Claim {
             Probe::Foreign { found } => return Err(StepError::Foreign { found }),
             _ => {}
         }
+        // Asked first: between what is written down and the claim nothing is to fail.
+        let units = if self.running.is_some() { units(host)? } else { BTreeMap::new() };
+        let tables = rules::tables(host)?;
         let mut changes = Changes::load(host)?;
         for tree in TREES {
             if let Some(was) = self.before_of(host, tree)? {
@@ -136,9 +139,8 @@ impl Act for Claim {
             }
         }
         host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
-        let units = if self.running.is_some() { units(host)? } else { BTreeMap::new() };
         let (format, cluster) = (FORMAT.to_owned(), self.cluster.clone());
-        let record = Record { format, cluster, tables: rules::tables(host)?, units };
+        let record = Record { format, cluster, tables, units };
         let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
         Ok(host::write(host, CLAIM, Mode::PRIVATE, &text)?)
     }

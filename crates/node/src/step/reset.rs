@@ -13,14 +13,11 @@ use crate::kubernetes_certificates::NEXT_AUTHORITIES;
 use crate::mounts;
 
 const STOP_TIMEOUT: Duration = Duration::from_secs(180);
-/// What runs in the cluster mounts below these; and a restore that was cut off, an image.
-const MOUNT_ROOTS: &[&str] = &[
-    "/var/lib/kubelet/",
-    "/run/containerd/",
-    "/run/netns/cni-",
-    "/var/lib/containerd/",
-    "/var/lib/sealock/node/restore/",
-];
+/// What runs in the cluster mounts below these, and a restore that was cut off.
+const MOUNT_ROOTS: &[&str] =
+    &["/var/lib/kubelet/", "/run/containerd/", "/run/netns/cni-", "/var/lib/containerd/", OWN_MOUNTS];
+/// A restore mounts an image below it.
+const OWN_MOUNTS: &str = "/var/lib/sealock/node/restore/";
 
 const GROUPS: &str = "/sys/fs/cgroup";
 
@@ -46,19 +43,15 @@ impl Act for Reset {
             Probe::Foreign { found } => return Err(StepError::Foreign { found }),
             _ => {}
         }
-        let is_ours = claimed(host)?.is_some() || Changes::load(host)?.iter().count() > 0;
-        if !is_ours {
-            // A backup was laid out here, or a snapshot taken, and nothing else was done: whatever runs is not ours.
-            unmount(host)?;
-            upgrade::forget_snapshots_before_adoption(host)?;
-            return Ok(host.alter(Alteration::RemoveTree { path: super::RESTORES })?);
+        if claimed(host)?.is_none() {
+            return leave_to_others(host);
         }
         self.stop_workloads(host, context)?;
         if let Some(aside) = &self.etcd_aside {
             set_aside(aside, host, context)?;
         }
         forget_groups(host, context)?;
-        unmount(host)?;
+        unmount(host, MOUNT_ROOTS)?;
         rules::clear(host, &tables_before(host)?)?;
         (context.progress)("giving back what was there before");
         Changes::load(host)?.undo_all(host)?;
@@ -215,9 +208,23 @@ fn remove_group(host: &dyn Host, group: &str) -> Result<(), HostError> {
     host.alter(Alteration::RemoveEmptyDirectory { path: group })
 }
 
-/// Unmounts what pods left, the innermost first.
-fn unmount(host: &dyn Host) -> Result<(), StepError> {
-    let ours = |point: &String| MOUNT_ROOTS.iter().any(|root| point.starts_with(root));
+/// Of a host that nobody claimed: a backup was laid out here, or a snapshot taken, or a claim was cut off while it wrote down what is to become
+/// of folders. Whatever runs, and whatever is in those folders, is not ours.
+fn leave_to_others(host: &dyn Host) -> Result<(), StepError> {
+    unmount(host, &[OWN_MOUNTS])?;
+    let mut changes = Changes::load(host)?;
+    let subjects: Vec<Subject> = changes.iter().map(|change| change.subject.clone()).collect();
+    for tree in subjects.iter().filter(|subject| matches!(subject, Subject::Tree { .. })) {
+        changes.forget(host, tree)?;
+    }
+    changes.undo_all(host)?;
+    upgrade::forget_snapshots_before_adoption(host)?;
+    Ok(host.alter(Alteration::RemoveTree { path: super::RESTORES })?)
+}
+
+/// Unmounts what is below `roots`, the innermost first.
+fn unmount(host: &dyn Host, roots: &[&str]) -> Result<(), StepError> {
+    let ours = |point: &String| roots.iter().any(|root| point.starts_with(root));
     for point in mounts::points(host)?.into_iter().filter(ours).rev() {
         Command::new("umount", [point]).must(host)?;
     }

@@ -264,13 +264,39 @@ fn the_top_of_a_file_system_of_a_cluster_is_emptied_and_stays() {
 #[test]
 fn a_snapshot_of_a_cluster_that_nobody_claimed_goes_and_nothing_else() {
     let (machine, _) = node_of_others();
+    machine.put("/proc/self/mounts", "tmpfs /var/lib/kubelet/pods/1/volumes/secret tmpfs rw 0 0\n");
     let before = machine.tree();
     assert_eq!(probe(&reset(), &machine), Probe::Done);
     machine.put("/var/lib/sealock/snapshots/2026-11-27T090000Z-before-adoption.db", "what the cluster knows");
     machine.put("/var/lib/sealock/node/snapshot.json", "{}");
     assert!(matches!(probe(&reset(), &machine), Probe::NotDone { .. }));
+    machine.calls();
     apply(&reset(), &machine).unwrap();
+    let calls = machine.calls();
+    assert!(!calls.iter().any(|call| call.contains("umount")), "what pods have mounted is theirs: {calls:#?}");
     assert_eq!(machine.tree(), before);
     assert!(!machine.path().join("var/lib/sealock/snapshots").exists());
     assert!(machine.is_active("kubelet.service") && machine.is_active("containerd.service"));
+}
+
+/// It has written down what is to become of the cluster's folders, and not yet whose the host is: they are others' still.
+#[test]
+fn a_claim_of_a_running_node_that_was_cut_off_anywhere_takes_nothing_of_it() {
+    let mut cuts = 0;
+    loop {
+        let (machine, claim) = node_of_others();
+        let before = machine.tree();
+        machine.fail_after(cuts);
+        let done = apply(&Step::new("claim", claim), &machine).is_ok();
+        machine.heal();
+        if done {
+            break;
+        }
+        apply(&reset(), &machine).unwrap();
+        assert_eq!(machine.tree(), before, "after {cuts} changes");
+        assert!(machine.is_active("kubelet.service") && machine.is_active("containerd.service"));
+        assert_eq!(probe(&reset(), &machine), Probe::Done);
+        cuts += 1;
+    }
+    assert!(cuts > 3, "{cuts}");
 }

@@ -43,9 +43,9 @@ pub fn run(args: &StatusArgs, context: &Context) -> Result<()> {
         return Ok(());
     }
     let message = format!("cluster {} is not what its spec says", status.cluster);
-    match target.operator().open_upgrade()? {
-        Some(open) => Err(CommandError::from(open).context(message)),
-        None => Err(CommandError::failed(message)
+    match target.operator().check_nothing_open() {
+        Err(open) => Err(CommandError::from(open).context(message)),
+        Ok(()) => Err(CommandError::failed(message)
             .hint("`sealock cluster plan` says what is missing, `sealock cluster apply` does it.")),
     }
 }
