@@ -304,6 +304,14 @@ pub(super) const TABLE: &[Fault] = &[
     },
     Fault {
         line: LEADER,
+        name: "the control plane that speaks for the cluster is lost while authorities are replaced",
+        place: "cp1 without power in the middle of a stage",
+        end: "the stage stays open; with the machine taken out the same command finishes it",
+        invariants: &[],
+        proof: Proof::Tests(&[case("authorities", "authorities: a control plane is lost in the middle, and replaced")]),
+    },
+    Fault {
+        line: LEADER,
         name: "the leader dies during an upgrade",
         place: "-",
         end: "the upgrade goes on elsewhere",

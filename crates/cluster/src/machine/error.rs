@@ -300,7 +300,7 @@ impl MachineError {
             }
             Self::InTheWay { .. } => Some("Move it away, and run the command again: it is never overwritten."),
             Self::OtherVersion { .. } => Some(
-                "Only a machine that is no node yet is prepared with another version. Reset it first, or give the cluster to a station: `sealock cluster upgrade`.",
+                "Only a machine that is no node yet is prepared with another version: reset it first, by `sealock node reset`.",
             ),
             Self::NotPrepared { .. } => Some(
                 "`sealock node prepare --kubernetes VERSION` first, with --control-plane where one is to run here.",
