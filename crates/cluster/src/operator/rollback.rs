@@ -27,6 +27,8 @@ pub struct Rollback {
     pub version: String,
     /// The plan.
     pub planned: Planned,
+    /// Whether it only brings the API server back: the rest is planned by the same call once it is carried out.
+    pub is_first_part: bool,
 }
 
 /// The snapshot that a host has taken last, whatever it was before.
@@ -68,18 +70,34 @@ impl Operator<'_> {
             return Err(self.nothing_to_take_back(cluster).await?.into());
         };
         let begun = self.begun(cluster, open).await?;
-        let hosts: BTreeSet<String> = begun.kept.union(&begun.away).cloned().collect();
-        let extent = match begun.open.purpose {
+        let kind = match begun.open.purpose {
             Purpose::Components => Extent::Components,
             _ => Extent::Kubernetes,
         };
-        let to_empty: BTreeSet<String> = begun.kept.difference(&begun.away).cloned().collect();
+        let first = self.before_all_else(&begun, kind).await;
+        let is_first_part = !first.is_empty();
+        let all = || begun.kept.union(&begun.away).cloned().collect();
+        let (extent, hosts) = if is_first_part { (Extent::Nodes, first) } else { (kind, all()) };
+        let to_empty: BTreeSet<String> =
+            hosts.iter().filter(|host| begun.kept.contains(*host) && !begun.away.contains(*host)).cloned().collect();
         let rules = Rules { force: draining.force, delete_emptydir_data: draining.delete_emptydir_data };
         self.look_before_emptying(&begun, &to_empty, rules).await?;
         let planned = self.back(&begun, draining, (extent, hosts)).await?;
         let version = begun.open.kubernetes.clone();
-        let begun_with = (extent == Extent::Kubernetes).then_some(version);
-        Ok(Rollback { begun: begun_with, version: begun.cluster.spec().kubernetes.version.to_string(), planned })
+        let begun_with = (kind == Extent::Kubernetes).then_some(version);
+        let version = begun.cluster.spec().kubernetes.version.to_string();
+        Ok(Rollback { begun: begun_with, version, planned, is_first_part })
+    }
+
+    /// The control planes that go back before all else, as long as the API server does not answer: without it no node is seen to be Ready, and
+    /// nothing in the cluster is put back.
+    async fn before_all_else(&self, begun: &Begun, extent: Extent) -> BTreeSet<String> {
+        let speaker = begun.connections.iter().find(|connection| connection.host() == begun.open.speaker);
+        let Some(speaker) = speaker.filter(|_| extent == Extent::Kubernetes) else { return BTreeSet::new() };
+        match speaker.admin_kubectl(&["get", "--raw", "/readyz"]).await {
+            Ok(_) => BTreeSet::new(),
+            Err(_) => planes_first(&begun.cluster, &begun.kept),
+        }
     }
 
     /// The plan that puts back nodes that failed in the last attempt at `upgrade`; nothing where none of them keeps what it was. The upgrade
@@ -318,6 +336,14 @@ fn asked_in_turn<'a>(cluster: &'a Cluster, speaker: &str) -> Vec<&'a str> {
     planes
 }
 
+/// The control planes among `changed`; none where a worker is, too, for its kubelet would be newer than the API server that comes back.
+fn planes_first(cluster: &Cluster, changed: &BTreeSet<String>) -> BTreeSet<String> {
+    if cluster.workers().any(|host| changed.contains(host.name.as_str())) {
+        return BTreeSet::new();
+    }
+    changed.clone()
+}
+
 /// Whether a member that runs one of `versions` shows that `older` starts from the data on `host`.
 fn check_not_raised<'a>(
     host: &str,
@@ -369,6 +395,16 @@ mod tests {
         let cluster = three_planes();
         assert_eq!(asked_in_turn(&cluster, "h3"), ["h3", "h1", "h4"]);
         assert_eq!(asked_in_turn(&cluster, "gone"), ["h1", "h3", "h4"]);
+    }
+
+    /// No kubelet is ever newer than an API server, also where that one does not answer.
+    #[test]
+    fn control_planes_go_back_before_all_else_as_long_as_no_worker_has_changed() {
+        let cluster = three_planes();
+        let first = |changed: &[&str]| planes_first(&cluster, &changed.iter().map(ToString::to_string).collect());
+        assert_eq!(first(&["h1", "h3"]).into_iter().collect::<Vec<_>>(), ["h1", "h3"]);
+        assert!(first(&["h1", "h2"]).is_empty());
+        assert!(first(&[]).is_empty(), "no control plane has changed: what is wrong is not of the upgrade");
     }
 
     #[test]
