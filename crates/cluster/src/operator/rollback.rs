@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::upgrade::{returns, took_none};
 use super::{Operator, OperatorError, Planned, files, short};
-use crate::execute::{self, Connection, ExecuteError};
+use crate::execute::{self, Connection};
 use crate::inventory::Inventory;
 use crate::journal::{self, Journal};
 use crate::nodes::{self, Rules};
@@ -27,10 +27,14 @@ pub struct Rollback {
     pub version: String,
     /// The plan.
     pub planned: Planned,
+    /// Whether it only brings the API server back: the rest is planned by the same call once it is carried out.
+    pub is_first_part: bool,
 }
 
+/// The snapshot that a host has taken last, whatever it was before.
 #[derive(Deserialize)]
 struct Snapshot {
+    before: String,
     path: String,
     at: String,
     revision: Option<i64>,
@@ -54,30 +58,46 @@ impl Operator<'_> {
     /// The plan that takes the unfinished upgrade of `cluster` back. No host is changed.
     ///
     /// # Errors
-    /// [`PlanError::NothingToTakeBack`], [`PlanError::EtcdRaised`]; the release lacks what the cluster was; pods would be lost by emptying
-    /// a node.
+    /// [`PlanError::NothingToTakeBack`], [`PlanError::EtcdRaised`], [`PlanError::ObjectsLost`]; the release lacks what the cluster was;
+    /// pods would be lost by emptying a node.
     pub async fn plan_rollback(&self, cluster: &Cluster, draining: Draining) -> Result<Rollback, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
         self.check_only_version_differs(cluster)?;
         // What was carried out last is through, also where it was cut off before that was written down.
         let (open, applied) = (self.open_waves()?, self.applied()?);
-        let Some(open) = open.filter(|open| applied.as_ref() != Some(open)) else {
+        let Some(open) = open.filter(|open| !applied.is_some_and(|applied| is_of(&applied, open))) else {
             return Err(self.nothing_to_take_back(cluster).await?.into());
         };
         let begun = self.begun(cluster, open).await?;
-        let hosts: BTreeSet<String> = begun.kept.union(&begun.away).cloned().collect();
-        let extent = match begun.open.purpose {
+        let kind = match begun.open.purpose {
             Purpose::Components => Extent::Components,
             _ => Extent::Kubernetes,
         };
-        let to_empty: BTreeSet<String> = begun.kept.difference(&begun.away).cloned().collect();
+        let first = self.before_all_else(&begun, kind).await;
+        let is_first_part = !first.is_empty();
+        let all = || begun.kept.union(&begun.away).cloned().collect();
+        let (extent, hosts) = if is_first_part { (Extent::Nodes, first) } else { (kind, all()) };
+        let to_empty: BTreeSet<String> =
+            hosts.iter().filter(|host| begun.kept.contains(*host) && !begun.away.contains(*host)).cloned().collect();
         let rules = Rules { force: draining.force, delete_emptydir_data: draining.delete_emptydir_data };
         self.look_before_emptying(&begun, &to_empty, rules).await?;
         let planned = self.back(&begun, draining, (extent, hosts)).await?;
         let version = begun.open.kubernetes.clone();
-        let begun_with = (extent == Extent::Kubernetes).then_some(version);
-        Ok(Rollback { begun: begun_with, version: begun.cluster.spec().kubernetes.version.to_string(), planned })
+        let begun_with = (kind == Extent::Kubernetes).then_some(version);
+        let version = begun.cluster.spec().kubernetes.version.to_string();
+        Ok(Rollback { begun: begun_with, version, planned, is_first_part })
+    }
+
+    /// The control planes that go back before all else, as long as the API server does not answer: without it no node is seen to be Ready, and
+    /// nothing in the cluster is put back.
+    async fn before_all_else(&self, begun: &Begun, extent: Extent) -> BTreeSet<String> {
+        let speaker = begun.connections.iter().find(|connection| connection.host() == begun.open.speaker);
+        let Some(speaker) = speaker.filter(|_| extent == Extent::Kubernetes) else { return BTreeSet::new() };
+        match speaker.admin_kubectl(&["get", "--raw", "/readyz"]).await {
+            Ok(_) => BTreeSet::new(),
+            Err(_) => planes_first(&begun.cluster, &begun.kept),
+        }
     }
 
     /// The plan that puts back nodes that failed in the last attempt at `upgrade`; nothing where none of them keeps what it was. The upgrade
@@ -206,9 +226,15 @@ impl Operator<'_> {
         (extent, hosts): (Extent, BTreeSet<String>),
     ) -> Result<Planned, OperatorError> {
         let Begun { open, cluster, connections, inventory, .. } = begun;
-        let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
-        if extent != Extent::Components {
-            self.check_etcd_goes_back(begun, &hosts, &images).await?;
+        let plane = cluster.control_planes().find(|host| hosts.contains(host.name.as_str()));
+        let plane = plane.filter(|_| extent != Extent::Components);
+        // What a node was is kept on it: the release need not have that Kubernetes any more where nothing else goes back.
+        let images = match (extent, plane) {
+            (Extent::Nodes | Extent::Components, None) => Vec::new(),
+            _ => tools::kubernetes_images(&self.toolbox(), cluster)?,
+        };
+        if let Some(plane) = plane {
+            self.check_etcd_goes_back(begun, plane, &images).await?;
         }
         draining.since.clone_from(&begun.since);
         draining.away.clone_from(&begun.away);
@@ -221,44 +247,23 @@ impl Operator<'_> {
 
     /// etcd starts from data of its own minor version as long as the cluster's version was not raised, and that waits for the last member.
     /// Whoever runs the older version and answers proves that it was not.
-    async fn check_etcd_goes_back(
-        &self,
-        begun: &Begun,
-        hosts: &BTreeSet<String>,
-        images: &[String],
-    ) -> Result<(), OperatorError> {
-        let plane = begun.cluster.control_planes().find(|host| hosts.contains(host.name.as_str()));
-        let speaker = begun.connections.iter().find(|connection| connection.host() == begun.open.speaker);
-        let (Some(plane), Some(speaker)) = (plane, speaker) else { return Ok(()) };
+    async fn check_etcd_goes_back(&self, begun: &Begun, plane: &Host, images: &[String]) -> Result<(), OperatorError> {
         let Some(older) = images.iter().find_map(|image| minor(image.rsplit_once("/etcd:")?.1)) else { return Ok(()) };
-        let members = self.members_by_any(begun, speaker).await?;
-        let versions: Vec<_> = members.versions().filter_map(minor).collect();
-        if versions.iter().any(|runs| *runs <= older) {
-            return Ok(());
-        }
-        let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-        let runs = versions.into_iter().min().map(dotted);
-        Err(PlanError::EtcdRaised { host: plane.name.to_string(), runs, older: dotted(older) }.into())
+        let members = self.members_by_any(begun).await;
+        let versions = members.iter().flat_map(execute::EtcdMembers::versions);
+        Ok(check_not_raised(plane.name.as_str(), versions, older)?)
     }
 
-    /// What the host that speaks for the cluster says of etcd, or another control plane where that one does not serve.
-    async fn members_by_any(
-        &self,
-        begun: &Begun,
-        speaker: &Arc<Connection>,
-    ) -> Result<execute::EtcdMembers, ExecuteError> {
+    /// What the first control plane that can be asked says of etcd; nothing where none can.
+    async fn members_by_any(&self, begun: &Begun) -> Option<execute::EtcdMembers> {
         let program = self.binary.path_there();
-        let first = speaker.etcd_members(&program).await;
-        if first.is_ok() {
-            return first;
-        }
-        let is_plane = |one: &&Arc<Connection>| begun.cluster.host(one.host()).is_some_and(Host::is_control_plane);
-        for other in begun.connections.iter().filter(is_plane) {
-            if let Ok(members) = other.etcd_members(&program).await {
-                return Ok(members);
+        for name in asked_in_turn(&begun.cluster, &begun.open.speaker) {
+            let Some(plane) = begun.connections.iter().find(|connection| connection.host() == name) else { continue };
+            if let Ok(members) = plane.etcd_members(&program).await {
+                return Some(members);
             }
         }
-        first
+        None
     }
 
     /// Why nothing is taken back, with what a restore would lose where hosts tell it.
@@ -268,7 +273,7 @@ impl Operator<'_> {
             Some(speaker) => {
                 let connections = execute::connect([speaker], &self.ssh).await?;
                 execute::observe(&connections, &self.binary).await?;
-                self.gap(connections.first()).await
+                self.gap(connections.first(), &applied).await
             }
             None => None,
         };
@@ -276,11 +281,13 @@ impl Operator<'_> {
         Ok(PlanError::NothingToTakeBack { cluster, version, lost })
     }
 
-    /// How far etcd has come since the snapshot that was taken before the last upgrade.
-    async fn gap(&self, speaker: Option<&Arc<Connection>>) -> Option<String> {
+    /// How far etcd has come since the snapshot that was taken before the cluster became what was `applied`; nothing where another one was
+    /// taken since.
+    async fn gap(&self, speaker: Option<&Arc<Connection>>, applied: &Plan) -> Option<String> {
         let speaker = speaker?;
         let snapshot = speaker.read_root_file(SNAPSHOT).await.ok()?;
-        let Snapshot { path, at, revision } = serde_json::from_slice(&snapshot).ok()?;
+        let snapshot = serde_json::from_slice(&snapshot).ok().filter(|snapshot| is_before(snapshot, applied))?;
+        let Snapshot { path, at, revision, .. } = snapshot;
         let now = speaker.etcd_members(&self.binary.path_there()).await.ok()?.revision()?;
         let then = revision?;
         Some(format!(
@@ -307,6 +314,50 @@ impl Operator<'_> {
     }
 }
 
+/// Whether `open` is what was carried out last, as it was written down. Where a host has left since, its hosts, its spec and who speaks are
+/// those of the others.
+fn is_of(applied: &Plan, open: &Plan) -> bool {
+    let (hosts, spec, speaker) = (applied.hosts.clone(), applied.spec.clone(), applied.speaker.clone());
+    *applied == Plan { hosts, spec, speaker, ..open.clone() }
+}
+
+/// Whether `snapshot` was taken before the cluster became what was `applied`, and not before certificates or authorities were made anew.
+fn is_before(snapshot: &Snapshot, applied: &Plan) -> bool {
+    match applied.purpose {
+        Purpose::Components => snapshot.before == format!("release-{}", applied.release.number),
+        _ => snapshot.before == applied.kubernetes,
+    }
+}
+
+/// The control planes of `cluster` in the order in which they are asked of etcd: first who spoke for it, where it is there.
+fn asked_in_turn<'a>(cluster: &'a Cluster, speaker: &str) -> Vec<&'a str> {
+    let mut planes: Vec<&str> = cluster.control_planes().map(|host| host.name.as_str()).collect();
+    planes.sort_by_key(|name| *name != speaker);
+    planes
+}
+
+/// The control planes among `changed`; none where a worker is, too, for its kubelet would be newer than the API server that comes back.
+fn planes_first(cluster: &Cluster, changed: &BTreeSet<String>) -> BTreeSet<String> {
+    if cluster.workers().any(|host| changed.contains(host.name.as_str())) {
+        return BTreeSet::new();
+    }
+    changed.clone()
+}
+
+/// Whether a member that runs one of `versions` shows that `older` starts from the data on `host`.
+fn check_not_raised<'a>(
+    host: &str,
+    versions: impl Iterator<Item = &'a str>,
+    older: (u32, u32),
+) -> Result<(), PlanError> {
+    let oldest = versions.filter_map(minor).min();
+    if oldest.is_some_and(|runs| runs <= older) {
+        return Ok(());
+    }
+    let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+    Err(PlanError::EtcdRaised { host: host.to_owned(), runs: oldest.map(dotted), older: dotted(older) })
+}
+
 /// Major and minor version of what begins like `3.6.8`.
 fn minor(version: &str) -> Option<(u32, u32)> {
     let mut parts = version.trim_start_matches('v').split('.');
@@ -322,5 +373,79 @@ mod tests {
         assert_eq!(minor("3.6.8-0"), Some((3, 6)));
         assert!(minor("3.10.0") > minor("3.6.8") && minor("v3.7.0") > minor("3.6.99"));
         assert_eq!(minor("latest"), None);
+    }
+
+    fn three_planes() -> Cluster {
+        let key = "SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8";
+        let host = |(n, role): (u8, &str)| {
+            format!(
+                "    - {{name: h{n}, address: 10.77.0.1{n}, roles: [{role}], ssh: {{user: ops, hostKey: \"{key}\"}}}}\n"
+            )
+        };
+        let hosts =
+            [(1, "control-plane"), (2, "worker"), (3, "control-plane"), (4, "control-plane")].map(host).concat();
+        let head = "apiVersion: sealock/v1alpha1\nkind: Cluster\nmetadata: {name: plant-7}\nspec:\n  site: plant-7\n";
+        let rest = "  kubernetes: {version: v1.36.3}\n  controlPlane: {endpoint: 10.77.0.10:6443}\n  hosts:\n";
+        Cluster::load(std::path::Path::new("cluster.yaml"), &[head, rest, &hosts].concat()).unwrap()
+    }
+
+    /// Whoever spoke for the cluster may be gone: then the others are asked, and not nobody.
+    #[test]
+    fn etcd_is_asked_about_through_any_control_plane() {
+        let cluster = three_planes();
+        assert_eq!(asked_in_turn(&cluster, "h3"), ["h3", "h1", "h4"]);
+        assert_eq!(asked_in_turn(&cluster, "gone"), ["h1", "h3", "h4"]);
+    }
+
+    /// No kubelet is ever newer than an API server, also where that one does not answer.
+    #[test]
+    fn control_planes_go_back_before_all_else_as_long_as_no_worker_has_changed() {
+        let cluster = three_planes();
+        let first = |changed: &[&str]| planes_first(&cluster, &changed.iter().map(ToString::to_string).collect());
+        assert_eq!(first(&["h1", "h3"]).into_iter().collect::<Vec<_>>(), ["h1", "h3"]);
+        assert!(first(&["h1", "h2"]).is_empty());
+        assert!(first(&[]).is_empty(), "no control plane has changed: what is wrong is not of the upgrade");
+    }
+
+    #[test]
+    fn a_control_plane_goes_back_only_where_a_member_shows_that_etcd_was_not_raised() {
+        let check = |versions: &[&str]| check_not_raised("cp1", versions.iter().copied(), (3, 6));
+        assert!(check(&["3.7.0", "3.6.8"]).is_ok());
+        let refused = |runs: Option<&str>, found| match found {
+            Err(PlanError::EtcdRaised { runs: found, .. }) => found.as_deref() == runs,
+            _ => false,
+        };
+        assert!(refused(Some("3.7"), check(&["3.8.1", "3.7.0"])));
+        assert!(refused(None, check(&[])), "nobody answers: nothing is known");
+    }
+
+    /// As after `cluster remove --lost` between its last step and the word that it is through.
+    #[test]
+    fn what_was_carried_out_is_known_by_what_a_host_that_leaves_does_not_change() {
+        let open = Plan { purpose: Purpose::Upgrade, speaker: "cp1".into(), ..plan::example() };
+        let (spec, speaker) = (sealock_trust::Digest::sha256(b"without cp1"), "cp2".to_owned());
+        assert!(is_of(&Plan { spec, speaker, hosts: Vec::new(), ..open.clone() }, &open));
+        assert!(!is_of(&Plan { purpose: Purpose::Apply, ..open.clone() }, &open));
+        assert!(!is_of(&Plan { kubernetes: "v1.0.0".into(), ..open.clone() }, &open));
+        let tasks = plan::looks(["cp1".to_owned()].into_iter(), "before");
+        assert!(!is_of(&Plan { tasks, ..open.clone() }, &open));
+    }
+
+    #[test]
+    fn only_the_snapshot_of_before_the_upgrade_is_told_of() {
+        let of = |purpose| Plan { purpose, ..plan::example() };
+        let snapshot = |before: String| {
+            let record = serde_json::json!({"before": before, "path": "/a.db", "digest": "sha256:00", "at": "2026-11-26T10:00:00Z"});
+            serde_json::from_value::<Snapshot>(record).unwrap()
+        };
+        let (upgrade, components) = (of(Purpose::Upgrade), of(Purpose::Components));
+        let of_release = format!("release-{}", components.release.number);
+        assert!(is_before(&snapshot(upgrade.kubernetes.clone()), &upgrade));
+        assert!(is_before(&snapshot(of_release.clone()), &components));
+        assert!(!is_before(&snapshot(of_release), &upgrade));
+        for other in ["renewal", "adoption", "v1.35.0"] {
+            assert!(!is_before(&snapshot(other.into()), &upgrade), "{other}");
+            assert!(!is_before(&snapshot(other.into()), &components), "{other}");
+        }
     }
 }

@@ -191,6 +191,14 @@ pub enum PlanError {
         /// The version before.
         older: String,
     },
+    /// What the cluster was is kept on a host that is gone.
+    #[error(
+        "what kubeadm has changed in the cluster was kept on {host} alone, which the upgrade was begun with and which is no control plane of it any more"
+    )]
+    ObjectsLost {
+        /// The control plane that spoke for the cluster.
+        host: String,
+    },
     /// A restore was begun, and is not finished.
     #[error("a restore of the cluster was begun and is not finished yet")]
     RestoreOpen,
@@ -298,7 +306,9 @@ impl PlanError {
             | Self::OtherSpec
             | Self::OtherBackup { .. }
             | Self::ComponentsAlone { .. } => Some(Code::Spec),
-            Self::NothingToTakeBack { .. } | Self::NothingKept | Self::EtcdRaised { .. } => Some(Code::OneWay),
+            Self::NothingToTakeBack { .. } | Self::NothingKept | Self::EtcdRaised { .. } | Self::ObjectsLost { .. } => {
+                Some(Code::OneWay)
+            }
             Self::Unreadable(_) | Self::Format(_) => Some(Code::Format),
             Self::OtherSite { .. } => Some(Code::Audience),
             Self::Gates(_) => Some(Code::Preflight),
@@ -371,6 +381,10 @@ impl PlanError {
             }
             Self::NothingKept => {
                 "finish it: `sealock cluster upgrade`, with `--components` where components were being brought".into()
+            }
+            Self::ObjectsLost { .. } => {
+                "two ways are left: forward (`sealock cluster upgrade` goes on with the others); or back to a backup from before, which loses all that was written since (`sealock cluster reset`, then `sealock cluster restore`)"
+                    .into()
             }
             Self::EtcdRaised { .. } => {
                 "two ways are left: forward (mend what failed, and `sealock cluster upgrade`); or back to a backup from before, which loses all that was written since. etcd's own way back, which `sealock etcd downgrade` begins, is not part of a rollback"

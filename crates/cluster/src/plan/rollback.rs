@@ -27,7 +27,7 @@ pub enum Extent {
 /// The plan that makes `hosts` what they were before an upgrade, of the version that the spec in `intent` names.
 ///
 /// # Errors
-/// A host that is another's, or was not observed.
+/// A host that is another's, or was not observed; [`PlanError::ObjectsLost`].
 pub fn plan_rollback(
     intent: &Intent<'_>,
     draining: &Draining,
@@ -37,6 +37,10 @@ pub fn plan_rollback(
     // Where kubelet is what it was, nothing has to leave its node.
     let becoming = if extent == Extent::Components { Becoming::Components } else { Becoming::Kubernetes };
     let waves = Waves::back(intent, draining, becoming, inventory)?;
+    // Another host, which has kept nothing, would take the cluster for what it was before.
+    if extent == Extent::Kubernetes && !intent.earlier_speaker.is_empty() && waves.speaker() != intent.earlier_speaker {
+        return Err(PlanError::ObjectsLost { host: intent.earlier_speaker.to_owned() });
+    }
     let back = Back { waves, extent, hosts };
     let tasks = back.tasks()?;
     back.waves.context.plan(Purpose::Rollback, tasks)

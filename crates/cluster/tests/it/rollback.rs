@@ -3,26 +3,40 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_cluster::plan::{Draining, Extent, Intent, Printed, plan_rollback};
-use sealock_cluster::{Inventory, Plan};
+use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::{Class, StepKind};
+use sealock_trust::reason::Code;
 
 use crate::fixture::{
     ONE_AND_ONE, THREE_AND_THREE, cluster, draining, kubernetes_images, nodes, registry, release, spec,
 };
 
+/// The images of the Kubernetes of before, and who spoke for the cluster in the upgrade.
+type Before<'a> = (&'a [String], &'a str);
+
 fn back(text: &str, draining: &Draining, extent: Extent, hosts: &[&str], inventory: &Inventory) -> Plan {
+    back_from(text, (&kubernetes_images(), ""), draining, (extent, hosts), inventory).unwrap()
+}
+
+fn back_from(
+    text: &str,
+    (images, speaker): Before<'_>,
+    draining: &Draining,
+    (extent, hosts): (Extent, &[&str]),
+    inventory: &Inventory,
+) -> Result<Plan, PlanError> {
     let cluster = cluster(text);
     let intent = Intent {
         cluster: &cluster,
         release: &release(),
         registry: &registry(),
-        kubernetes_images: &kubernetes_images(),
+        kubernetes_images: images,
         earlier_pod_ranges: &BTreeMap::new(),
-        earlier_speaker: "",
+        earlier_speaker: speaker,
         program: "/opt/sealock/sealock/0.1.0/sealock",
     };
     let hosts = hosts.iter().map(ToString::to_string).collect();
-    plan_rollback(&intent, draining, (extent, &hosts), inventory).unwrap()
+    plan_rollback(&intent, draining, (extent, &hosts), inventory)
 }
 
 fn three_and_three() -> String {
@@ -79,4 +93,35 @@ fn components_go_back_on_the_nodes_alone() {
         ["w1", "cp1"].map(|node| [format!("cp1/drain-{node}"), format!("{node}/back"), format!("cp1/return-{node}")]);
     assert_eq!(tasks, [of_worker, of_plane].concat());
     assert_eq!(plan.task("cp1/return-w1").unwrap().steps.len(), 1, "it is not given back");
+}
+
+/// What is kept of the cluster is kept on one host, and another one would take it for what it was.
+#[test]
+fn an_upgrade_is_not_taken_back_without_the_host_that_keeps_what_the_cluster_was() {
+    let (text, images) = (three_and_three(), kubernetes_images());
+    let inventory = nodes(&text, "v1.37.2");
+    let back = |speaker, extent| back_from(&text, (&images, speaker), &draining(), (extent, &["cp2"]), &inventory);
+    assert_eq!(back("cp2", Extent::Kubernetes).unwrap().speaker, "cp2");
+    let refused = back("cp9", Extent::Kubernetes).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::OneWay));
+    insta::assert_snapshot!(
+        format!("{refused}\n{}", refused.hint().unwrap()),
+        @r"
+    what kubeadm has changed in the cluster was kept on cp9 alone, which the upgrade was begun with and which is no control plane of it any more
+    two ways are left: forward (`sealock cluster upgrade` goes on with the others); or back to a backup from before, which loses all that was written since (`sealock cluster reset`, then `sealock cluster restore`)
+    "
+    );
+    assert_eq!(back("cp9", Extent::Nodes).unwrap().speaker, "cp1", "a node goes back by what it keeps itself");
+}
+
+/// A release need not have the Kubernetes of before any more for a node to go back by itself.
+#[test]
+fn nodes_and_components_go_back_by_what_is_kept() {
+    let inventory = nodes(ONE_AND_ONE, "v1.36.3");
+    for extent in [Extent::Nodes, Extent::Components] {
+        let plan = back_from(ONE_AND_ONE, (&[], ""), &draining(), (extent, &["w1"]), &inventory).unwrap();
+        assert!(plan.task("w1/back").is_some(), "{extent:?}");
+    }
+    let whole = back_from(ONE_AND_ONE, (&[], ""), &draining(), (Extent::Kubernetes, &["w1"]), &inventory);
+    assert!(matches!(whole, Err(PlanError::NoImage { .. })));
 }

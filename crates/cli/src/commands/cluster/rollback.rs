@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::carry_out::{carry_out, review};
 use super::drain::HowArgs;
-use super::plan::show;
+use super::plan::{print, show};
 use super::taking_back::nodes_of;
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
@@ -45,19 +45,26 @@ struct Outcome {
 
 pub fn run(args: &RollbackArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
-    let operator = target.operator();
-    let rollback = context.runtime()?.block_on(operator.plan_rollback(&target.cluster, draining(args)))?;
-    target.check_mirrors(&rollback.planned, context)?;
+    let mut rollback = plan(&target, args, context)?;
     context.ui.note(what(&rollback));
     if context.dry_run {
         return show(&rollback.planned, context);
     }
     review(&rollback.planned, "Take this upgrade back?", context)?;
-    let started = Instant::now();
-    let operator = target.operator_now(context)?;
-    let changed = carry_out(&operator, &rollback.planned, context)?.changed;
-    operator.close_taken_back()?;
-    let nodes = nodes_of(&rollback.planned.plan).into_iter().map(str::to_owned).collect();
+    let (started, mut changed, mut nodes) = (Instant::now(), 0, Vec::new());
+    loop {
+        let operator = target.operator_now(context)?;
+        changed += carry_out(&operator, &rollback.planned, context)?.changed;
+        let more = nodes_of(&rollback.planned.plan).into_iter().map(str::to_owned);
+        let more: Vec<String> = more.filter(|node| !nodes.contains(node)).collect();
+        nodes.extend(more);
+        if !rollback.is_first_part {
+            operator.close_taken_back()?;
+            break;
+        }
+        rollback = plan(&target, args, context)?;
+        context.ui.note(print(&rollback.planned).brief());
+    }
     let cluster = target.cluster.name().to_string();
     let text = format!(
         "cluster {cluster} runs Kubernetes {} again, and no upgrade is open: {changed} steps changed something, in {}",
@@ -74,8 +81,18 @@ pub fn run(args: &RollbackArgs, context: &Context) -> Result<()> {
     Ok(())
 }
 
+fn plan(target: &Target, args: &RollbackArgs, context: &Context) -> Result<Rollback> {
+    let rollback = context.runtime()?.block_on(target.operator().plan_rollback(&target.cluster, draining(args)))?;
+    target.check_mirrors(&rollback.planned, context)?;
+    Ok(rollback)
+}
+
 fn what(rollback: &Rollback) -> String {
+    let rest = "the API server does not answer: control planes go back first, and the rest is planned when it does";
     match &rollback.begun {
+        Some(begun) if rollback.is_first_part => {
+            format!("the upgrade to Kubernetes {begun} is taken back: {} again; {rest}", rollback.version)
+        }
         Some(begun) => format!("the upgrade to Kubernetes {begun} is taken back: {} again", rollback.version),
         None => "the components that were brought to nodes are taken back".to_owned(),
     }
