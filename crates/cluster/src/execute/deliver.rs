@@ -122,7 +122,7 @@ rmdir /opt/sealock 2>/dev/null || true"#;
 
 /// The same, on a host that nobody has claimed: on others the binary belongs to what runs there.
 pub(crate) async fn take_back_unclaimed(connection: &Connection) -> Result<(), ExecuteError> {
-    let claimed = "test -e /var/lib/sealock/node/claim.json && echo claimed || true";
+    let claimed = "if [ -e /var/lib/sealock/node/claim.json ]; then echo claimed; fi";
     match connection.script(claimed, &[], b"").await?.trim_ascii() {
         b"" => take_back(connection).await,
         _ => Ok(()),

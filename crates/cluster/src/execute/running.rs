@@ -15,7 +15,7 @@ const IMAGES: &str = r#"jsonpath={range .items[*]}{range .spec.initContainers[*]
 /// The part of the control plane, and its image.
 const PARTS: &str =
     r#"jsonpath={range .items[*]}{.metadata.labels.component}{" "}{.spec.containers[0].image}{"\n"}{end}"#;
-/// A runc that is only named is looked for where containerd looks, whose shims call it.
+/// A runc that is only named is looked for where containerd looks, whose shims call it. One that is not found says nothing.
 const RUNC: &str = r#"pid=$(systemctl show --property=MainPID --value containerd.service)
 [ "${pid:-0}" -gt 0 ] || exit 0
 PATH=$(tr '\0' '\n' < "/proc/$pid/environ" | sed -n 's/^PATH=//p')
@@ -42,6 +42,7 @@ done"#;
 const COMMAND: &str = r#"pid=$(systemctl show --property=MainPID --value "$1")
 [ "${pid:-0}" -gt 0 ] || exit 0
 tr '\0' '\n' < "/proc/$pid/cmdline""#;
+// Most of what is asked for below need not be there: what is not says nothing, and is no failure.
 const UNIT: &str = r#"systemctl cat --no-pager "$1" 2>/dev/null || true"#;
 const KUBELET_CONFIG: &str = "cat /var/lib/kubelet/config.yaml 2>/dev/null || true";
 /// Values stay where they are: they may be secrets.

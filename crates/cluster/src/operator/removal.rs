@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Operator, OperatorError, Planned, files};
 use crate::execute::{self, Connection, EtcdMember, EtcdMembers, ExecuteError};
 use crate::inventory::Observation;
-use crate::plan::{self, Plan, PlanError, Purpose};
+use crate::plan::{self, Plan, PlanError};
 use crate::spec::{Cluster, Host};
 
 /// A host that is to leave, after all that can be known before was looked at.
@@ -108,7 +108,7 @@ impl Operator<'_> {
 
     async fn give_back(&self, leaving: &Cluster) -> Result<Planned, OperatorError> {
         let (connections, inventory) = self.look(leaving).await?;
-        let plan = plan::give_back(leaving, Purpose::Remove, self.release, &self.registry(), &inventory)?;
+        let plan = plan::give_back(leaving, self.release, &self.registry(), &inventory)?;
         self.assess(plan, inventory, false, connections).await
     }
 }

@@ -33,19 +33,18 @@ pub fn plan_reset(
     returned(cluster, Purpose::Reset, release, registry, inventory)
 }
 
-/// The plan that returns every host of `cluster` to what it was. Where the purpose is to remove, the cluster goes on elsewhere.
+/// The plan that returns the hosts of `cluster`, which leave a cluster that goes on elsewhere, to what they were.
 ///
 /// # Errors
 /// A host that is another's.
 pub(crate) fn give_back(
     cluster: &Cluster,
-    purpose: Purpose,
     release: &Published,
     registry: &Registry,
     inventory: &Inventory,
 ) -> Result<Plan, PlanError> {
     check_owners(cluster, inventory)?;
-    returned(cluster, purpose, release, registry, inventory)
+    returned(cluster, Purpose::Remove, release, registry, inventory)
 }
 
 fn returned(

@@ -205,13 +205,7 @@ fn cut_off(machine: &Machine, step: &Step, sent: &BTreeMap<&str, String>) {
 
 #[test]
 fn a_control_plane_keeps_the_new_keys_and_signs_with_one_certificate() {
-    let (machine, old) = plane();
-    apply(&Step::new("authorities", AuthoritiesMade { old: old.clone() }), &machine).unwrap();
-    let mut sent = BTreeMap::new();
-    for files in AUTHORITIES {
-        sent.extend([(files.next, machine.text(files.next)), (files.next_key, machine.text(files.next_key))]);
-    }
-    cut_off(&machine, &step(Stage::Trust, &old), &sent);
+    let (machine, old, sent) = trusting_plane();
     let text = machine.text(MANIFEST);
     assert!(text.contains("--cluster-signing-cert-file=/etc/kubernetes/pki/ca-signer.crt\n"), "{text}");
     assert!(text.contains(&format!("--root-ca-file={CA}\n")), "{text}");
@@ -230,8 +224,8 @@ fn a_control_plane_keeps_the_new_keys_and_signs_with_one_certificate() {
     assert_eq!(held(&machine, "/etc/kubernetes/pki/ca-signer.crt"), held(&machine, CA)[..1]);
 }
 
-/// A control plane that believes both, and keeps the new ones' keys; and what is replaced.
-fn trusting_plane() -> (Machine, BTreeMap<String, Digest>) {
+/// A control plane that believes both, and keeps the new ones' keys; what is replaced, and what was sent to it.
+fn trusting_plane() -> (Machine, BTreeMap<String, Digest>, BTreeMap<&'static str, String>) {
     let (machine, old) = plane();
     apply(&Step::new("authorities", AuthoritiesMade { old: old.clone() }), &machine).unwrap();
     let mut sent = BTreeMap::new();
@@ -239,17 +233,17 @@ fn trusting_plane() -> (Machine, BTreeMap<String, Digest>) {
         sent.extend([(files.next, machine.text(files.next)), (files.next_key, machine.text(files.next_key))]);
     }
     cut_off(&machine, &step(Stage::Trust, &old), &sent);
-    (machine, old)
+    (machine, old, sent)
 }
 
 /// What is served is the old ones', and what issues stands first: waiting for the servers would be in vain.
 #[test]
 fn a_control_plane_that_was_cut_off_while_new_ones_begin_to_issue_is_beyond_believing_them() {
-    let (machine, old) = trusting_plane();
+    let (machine, old, _) = trusting_plane();
     assert!(matches!(probe(&step(Stage::Trust, &old), &machine), Probe::NotDone { .. }), "nothing was started anew");
     // The key comes first, and then what the files hold, one after the other: cut off after each change.
     for changes in 2..20 {
-        let (machine, old) = trusting_plane();
+        let (machine, old, _) = trusting_plane();
         machine.fail_after(changes);
         let _ = apply(&step(Stage::Issue, &old), &machine);
         machine.heal();
@@ -264,7 +258,7 @@ fn a_control_plane_that_was_cut_off_while_new_ones_begin_to_issue_is_beyond_beli
 /// What comes late gets the keys, also where another file of it is further.
 #[test]
 fn a_key_that_is_missing_is_kept_though_another_one_issues_already() {
-    let (machine, old) = trusting_plane();
+    let (machine, old, _) = trusting_plane();
     let [_, front_proxy, _] = AUTHORITIES;
     let sent: BTreeMap<&str, String> = AUTHORITIES
         .iter()
@@ -286,7 +280,7 @@ fn a_key_that_is_missing_is_kept_though_another_one_issues_already() {
 fn old_ones_that_are_dropped_leave_nothing_behind_wherever_it_was_cut_off() {
     let signer = "/etc/kubernetes/pki/ca-signer.crt";
     for changes in 0..16 {
-        let (machine, old) = trusting_plane();
+        let (machine, old, _) = trusting_plane();
         cut_off(&machine, &step(Stage::Issue, &old), &BTreeMap::new());
         let kubelet =
             Authority::from_pem(&Facts::all(&machine.text(CA))[0].pem(), &machine.text(AUTHORITIES[0].key)).unwrap();

@@ -120,9 +120,8 @@ fn static_pods(machine: &Machine, version: &str) {
     }
 }
 
-/// A kubelet that is started anew while it stops etcd and the API server waits for that API server.
-#[test]
-fn static_pods_run_before_kubelet_becomes_another_one() {
+/// A control plane that keeps what it was and has become another one since; and what it was.
+fn upgraded_plane() -> (Machine, BTreeMap<String, String>) {
     let machine = node();
     machine.serve();
     static_pods(&machine, "v1.36.3");
@@ -130,6 +129,13 @@ fn static_pods_run_before_kubelet_becomes_another_one() {
     apply(&kept(), &machine).unwrap();
     upgrade(&machine);
     static_pods(&machine, "v1.37.2");
+    (machine, before)
+}
+
+/// A kubelet that is started anew while it stops etcd and the API server waits for that API server.
+#[test]
+fn static_pods_run_before_kubelet_becomes_another_one() {
+    let (machine, before) = upgraded_plane();
     machine.calls();
     apply(&taken_back(), &machine).unwrap();
     let calls = machine.calls();
@@ -159,13 +165,7 @@ fn what_is_kept_is_not_kept_anew() {
 
 #[test]
 fn cut_off_anywhere_the_same_again_goes_on() {
-    let machine = node();
-    machine.serve();
-    static_pods(&machine, "v1.36.3");
-    let before = tree(&machine);
-    apply(&kept(), &machine).unwrap();
-    upgrade(&machine);
-    static_pods(&machine, "v1.37.2");
+    let (machine, before) = upgraded_plane();
     let mut attempts = 0;
     while probe(&taken_back(), &machine) != Probe::Done {
         // Each attempt comes one change further than the one before it.
