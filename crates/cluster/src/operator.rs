@@ -48,7 +48,7 @@ use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSett
 use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
 use crate::machine::registry_of;
-use crate::plan::{self, Assessment, Behind, Plan, PlanError, Purpose};
+use crate::plan::{self, Assessment, Behind, Phase, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
 use crate::spec::Cluster;
@@ -159,6 +159,17 @@ impl Operator<'_> {
         self.assess(plan, inventory, false, connections).await
     }
 
+    /// The part of `planned` that can be carried out before the hour that the rest is for.
+    ///
+    /// # Errors
+    /// [`PlanError::WholeBegun`] where more than such a part was begun and is not finished.
+    pub fn only(&self, phase: Phase, planned: Planned) -> Result<Planned, OperatorError> {
+        if self.open_plans()?.iter().any(|open| open.purpose != Purpose::Prepare) {
+            return Err(PlanError::WholeBegun.into());
+        }
+        Ok(Planned { plan: planned.plan.only(phase), resumed: false, ..planned })
+    }
+
     /// Takes a plan that was reviewed before, instead of the one that would be made now.
     ///
     /// # Errors
@@ -241,6 +252,10 @@ impl Operator<'_> {
                 files::save(&self.folder.join("applied.json"), &self.encode(plan)?)?;
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied::changed(changed, Some(kubeconfig)))
+            }
+            Purpose::Prepare => {
+                self.leave_mirror(&planned.connections).await?;
+                Ok(Applied::changed(changed, None))
             }
             Purpose::Renew | Purpose::Rescue => {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
@@ -544,6 +559,28 @@ mod tests {
                 fs::remove_dir_all(&operator.folder).unwrap();
             }
         }
+    }
+
+    #[test]
+    fn no_part_of_a_plan_takes_the_place_of_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, release) = (Store::init(&folder.path().join("store")).unwrap(), release());
+        let site = crate::site_of_tests::keys().root().clone();
+        let operator = operator(folder.path(), (&store, &release, &site), Revoked::default());
+        let part = || planned(plan(&Digest::sha256(b"an image")));
+        let begin = |plan: &Plan| {
+            let digest = plan.digest().unwrap();
+            files::save(&operator.plan_path(&digest), &operator.encode(plan).unwrap()).unwrap();
+            Journal::open(&operator.folder.join("journal"), &digest).unwrap().begun(1).unwrap();
+        };
+        let only = operator.only(Phase::Prepare, part()).unwrap();
+        assert_eq!((only.plan.purpose, only.plan.tasks.len()), (Purpose::Prepare, 1));
+        begin(&only.plan);
+        operator.only(Phase::Prepare, part()).unwrap();
+        begin(&part().plan);
+        let refused = operator.only(Phase::Prepare, part()).unwrap_err();
+        assert!(refused.to_string().contains("a whole plan was begun"), "{refused}");
+        assert!(refused.hint().unwrap().contains("without `--phase`"));
     }
 
     #[tokio::test]

@@ -36,6 +36,7 @@ const CASES: &[Case] = &[
     Case { name: "upgrade: the next bundle brings it", run: next_bundle },
     Case { name: "upgrade: apply is not the way", run: apply_is_not_the_way },
     Case { name: "upgrade: shown, and nothing done", run: shown },
+    Case { name: "upgrade: images and programs are there before its hour", run: staged },
     Case { name: "upgrade: killed in the middle, and finished", run: upgraded },
     Case { name: "upgrade: services, DNS, logs and exec", run: all_works },
     Case { name: "upgrade: nothing is left to do", run: nothing_to_do },
@@ -122,6 +123,22 @@ fn shown(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&["cluster", "upgrade", "--yes"]), 3, &["emptyDir", "--delete-emptydir-data"])?;
     ensure!(versions(desk)? == [NOW; 3].join(" "), "something was changed: {}", versions(desk)?);
     Ok(())
+}
+
+/// What an upgrade brings to every host may be brought before: what runs stays, and other commands go on to work.
+fn staged(desk: &Desk) -> Result<()> {
+    let stage = [&UPGRADE[..], &["--phase", "stage"]].concat();
+    expect(&mut desk.station(&stage), 0, &["have what the upgrade to v1.37.2 needs"])?;
+    expect(&mut desk.station(&stage), 0, &["nothing to do"])?;
+    ensure!(versions(desk)? == [NOW; 3].join(" "), "something else runs: {}", versions(desk)?);
+    for node in desk.nodes {
+        let images = story::text(&mut desk.lab.exec(node, &["ctr", "-n", "k8s.io", "images", "list", "-q"]))?;
+        ensure!(images.contains(&format!("kube-proxy:{NEXT}")), "{node} has no kube-proxy {NEXT}:\n{images}");
+    }
+    write_version(desk, NEXT, NOW)?;
+    let applied = expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["nothing to do"]);
+    write_version(desk, NOW, NEXT)?;
+    applied.map(drop)
 }
 
 fn upgraded(desk: &Desk) -> Result<()> {

@@ -154,6 +154,9 @@ pub enum PlanError {
         /// Where it leads.
         version: String,
     },
+    /// A part of a plan was asked for, and a whole one is under way.
+    #[error("a whole plan was begun and is not finished yet, and no part of one is carried out beside it")]
+    WholeBegun,
     /// Components were being brought to the nodes, and not all have them.
     #[error("bringing components to the nodes was begun and is not finished yet")]
     ComponentsOpen,
@@ -320,6 +323,7 @@ impl PlanError {
             | Self::NothingEnded { .. }
             | Self::AuthorityEnded { .. }
             | Self::UpgradeOpen { .. }
+            | Self::WholeBegun
             | Self::ComponentsOpen
             | Self::AdoptionOpen
             | Self::RestoreOpen
@@ -372,6 +376,7 @@ impl PlanError {
             Self::OtherBackup { what: "Kubernetes", found, .. } => format!("restore with `version: {found}` in the spec, and upgrade afterwards"),
             Self::OtherBackup { .. } => "use the backup of this cluster, or its own spec".into(),
             Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`; or take it back: `sealock cluster rollback`".into(),
+            Self::WholeBegun => "finish it first: the same command without `--phase`".into(),
             Self::ComponentsOpen => {
                 "finish it: `sealock cluster upgrade --components`; or take it back: `sealock cluster rollback`".into()
             }

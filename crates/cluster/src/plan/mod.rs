@@ -20,6 +20,7 @@ mod components;
 mod error;
 pub(crate) mod gate;
 mod neighbours;
+mod phase;
 mod places;
 pub(crate) mod prepare;
 mod print;
@@ -44,6 +45,7 @@ pub(crate) use components::{changes, is_change};
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
+pub use phase::Phase;
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use renew::plan_renewal;
 pub(crate) use rescue::covers;
@@ -125,6 +127,8 @@ pub struct Plan {
 pub enum Purpose {
     /// To make the cluster what the spec says.
     Apply,
+    /// To bring to hosts what another plan will need, and nothing else.
+    Prepare,
     /// To take over a cluster that others made.
     Adopt,
     /// To give the hosts back.
@@ -154,6 +158,7 @@ impl Purpose {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",
+            Self::Prepare => "prepare",
             Self::Adopt => "adopt",
             Self::Reset => "reset",
             Self::Remove => "remove",

@@ -132,6 +132,13 @@ impl Printed<'_> {
                     plan.cluster, plan.kubernetes
                 )?;
             }
+            Purpose::Prepare => {
+                writeln!(
+                    f,
+                    "Plan to bring to hosts of cluster {} what Kubernetes {} of release {release} will need, and no more",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
             Purpose::Adopt => {
                 writeln!(
                     f,

@@ -131,8 +131,15 @@ pub fn drain(desk: &Desk) -> Result<()> {
     proof::application_answers(desk)
 }
 
-/// An apply that loses its connections and is killed still ends well.
+/// Hosts are prepared before the hour of the cluster, which loses its connections then, is killed, and still ends well.
 pub fn interrupted_apply(desk: &Desk) -> Result<()> {
+    let prepare = ["cluster", "apply", "--phase", "prepare", "--yes"];
+    expect(&mut desk.station(&prepare), 0, &["the hosts of cluster plant-7 are prepared"])?;
+    expect(&mut desk.station(&prepare), 0, &["nothing to do", "are prepared"])?;
+    let none = "test -x /usr/bin/kubelet && test ! -e /etc/kubernetes/admin.conf && test ! -e /var/lib/etcd";
+    for node in desk.nodes {
+        story::text(&mut desk.lab.exec(node, &["sh", "-c", none])).with_context(|| format!("{node} is prepared"))?;
+    }
     let mut apply = desk.station(&["cluster", "apply", "--yes"]);
     let mut child = apply.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     wait_for(desk, "cp1", "test -e /etc/kubernetes/manifests/etcd.yaml", "etcd's manifest")?;

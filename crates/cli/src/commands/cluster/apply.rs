@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::carry_out::{carry_out, digest, review};
 use super::components;
+use super::phase::{ApplyPhase, part};
 use super::plan::{Summary, print, remark};
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
@@ -27,6 +28,9 @@ pub struct ApplyArgs {
     /// Run exactly this plan, made by `cluster plan --save`; refused where spec, release or hosts changed since
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Only bring to the hosts what they will need, and make or change no cluster yet; without it the same command does the rest
+    #[arg(long)]
+    phase: Option<ApplyPhase>,
 }
 
 /// What applying came to.
@@ -44,6 +48,7 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
     let planned = context.runtime()?.block_on(operator.plan(&target.cluster))?;
+    let planned = part(&operator, planned, args.phase)?;
     target.check_mirrors(&planned, context)?;
     if let Some(path) = &args.plan {
         operator.insist(&planned, &operator::read_plan(path)?)?;
@@ -63,6 +68,12 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
         kubeconfig: applied.kubeconfig,
     };
     let text = match outcome.changed {
+        0 if args.phase.is_some() => format!("nothing to do: the hosts of cluster {} are prepared", outcome.cluster),
+        changed if args.phase.is_some() => format!(
+            "the hosts of cluster {} are prepared: {changed} steps changed something, in {}; `sealock cluster apply` does the rest",
+            outcome.cluster,
+            took(started.elapsed())
+        ),
         0 => format!("nothing to do: cluster {} is what the spec says", outcome.cluster),
         changed => format!(
             "cluster {} is up: {changed} steps changed something, in {}",

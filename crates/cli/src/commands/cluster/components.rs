@@ -8,6 +8,7 @@ use sealock_cluster::plan::{Behind, Draining};
 use serde::Serialize;
 
 use super::carry_out::review;
+use super::phase::{UpgradePhase, stage};
 use super::plan::show;
 use super::taking_back::Upgrading;
 use super::target::Target;
@@ -27,9 +28,17 @@ struct Outcome {
     changed: usize,
 }
 
-pub fn run(target: &Target, cluster: &Cluster, draining: &Draining, context: &Context) -> Result<()> {
+pub fn run(
+    target: &Target,
+    cluster: &Cluster,
+    draining: &Draining,
+    (phase, context): (Option<UpgradePhase>, &Context),
+) -> Result<()> {
     let operator = target.operator();
     let found = context.runtime()?.block_on(operator.plan_components(cluster, draining.clone()))?;
+    if let Some(phase) = phase {
+        return stage(target, found.next, phase, context);
+    }
     let release = operator.release.release.number;
     let mut outcome = Outcome { cluster: cluster.name().to_string(), release, behind: found.behind, changed: 0 };
     let nothing =

@@ -16,6 +16,7 @@ pub mod drill;
 pub mod hosts;
 mod known_hosts;
 pub mod kubeconfig;
+mod phase;
 pub mod plan;
 mod progress;
 pub mod remove;

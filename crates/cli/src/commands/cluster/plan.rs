@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::carry_out::digest;
 use super::components;
+use super::phase::{ApplyPhase, part};
 use super::target::{Target, TargetArgs};
 use crate::commands::trust::revocations;
 use crate::context::Context;
@@ -28,6 +29,9 @@ pub struct PlanArgs {
     /// Also write the plan to this file, for `cluster apply --plan`
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Only the part that brings things to hosts, as `cluster apply --phase` carries it out
+    #[arg(long)]
+    phase: Option<ApplyPhase>,
     /// Show only what it comes to, and not its steps
     #[arg(long)]
     brief: bool,
@@ -58,7 +62,9 @@ impl<'a> Summary<'a> {
 
 pub fn run(args: &PlanArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
-    let planned = context.runtime()?.block_on(target.operator().plan(&target.cluster))?;
+    let operator = target.operator();
+    let planned = context.runtime()?.block_on(operator.plan(&target.cluster))?;
+    let planned = part(&operator, planned, args.phase)?;
     target.check_mirrors(&planned, context)?;
     if let Some(path) = &args.save {
         let mut bytes = encode(&planned.plan)?;

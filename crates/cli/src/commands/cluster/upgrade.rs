@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::carry_out::review;
 use super::components;
 use super::drain::HowArgs;
+use super::phase::{UpgradePhase, stage};
 use super::plan::{print, show};
 use super::taking_back::Upgrading;
 use super::target::{Target, TargetArgs};
@@ -43,6 +44,9 @@ pub struct UpgradeArgs {
     /// Bring containerd, runc and CNI plugins of the release to the nodes, and leave Kubernetes as it is
     #[arg(long)]
     components: bool,
+    /// Only bring images and programs of the first hop to every host, beside those in use; without it the same command does the rest
+    #[arg(long)]
+    phase: Option<UpgradePhase>,
 }
 
 /// What upgrading came to.
@@ -60,10 +64,13 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let written = target.cluster.spec().kubernetes.version;
     let cluster = target.cluster.with_version(args.to.unwrap_or(written));
     if args.components {
-        return components::run(&target, &cluster, &draining(args), context);
+        return components::run(&target, &cluster, &draining(args), (args.phase, context));
     }
     let wanted = cluster.spec().kubernetes.version;
     let mut upgrade = plan(&target, &cluster, args, context)?;
+    if let Some(phase) = args.phase {
+        return stage(&target, upgrade.next, phase, context);
+    }
     let (from, started) = (upgrade.from, Instant::now());
     if context.dry_run {
         show_only(&upgrade, &cluster, context)?;

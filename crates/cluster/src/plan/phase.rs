@@ -1,0 +1,61 @@
+//! The part of a plan that can be carried out before the hour that the rest is for: what only brings things to hosts.
+
+use super::{Plan, Purpose};
+
+/// A part of a plan after which nothing that runs is another, so that the rest may wait for its hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Of a plan to make a cluster: hosts are claimed and get what kubeadm will need.
+    Prepare,
+    /// Of an upgrade: images and programs lie on every host beside those in use.
+    Stage,
+}
+
+impl Phase {
+    /// As its tasks are called, behind the name of the host.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Stage => "stage",
+        }
+    }
+}
+
+impl Plan {
+    /// This part of the plan, as a plan of its own: it has an end, and the rest is planned anew.
+    #[must_use]
+    pub fn only(mut self, phase: Phase) -> Self {
+        self.purpose = Purpose::Prepare;
+        self.tasks.retain(|task| task.id.rsplit('/').next() == Some(phase.as_str()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Task, example};
+
+    #[test]
+    fn what_is_for_a_later_hour_is_left_out() {
+        let task = |id: &str, after: &[&str]| Task {
+            id: id.into(),
+            host: id.split('/').next().unwrap_or_default().into(),
+            after: after.iter().map(|id| (*id).to_owned()).collect(),
+            secrets: Vec::new(),
+            steps: Vec::new(),
+        };
+        let tasks = vec![
+            task("cp1/prepare", &[]),
+            task("w1/prepare", &[]),
+            task("cp1/init", &["cp1/prepare"]),
+            task("w1/join", &["w1/prepare", "cp1/init"]),
+        ];
+        let whole = Plan { tasks, ..example() };
+        let part = whole.clone().only(Phase::Prepare);
+        let ids: Vec<&str> = part.tasks.iter().map(|task| task.id.as_str()).collect();
+        assert_eq!(ids, ["cp1/prepare", "w1/prepare"]);
+        assert_eq!((part.purpose, part.spec.clone()), (Purpose::Prepare, whole.spec.clone()));
+        assert!(whole.only(Phase::Stage).tasks.is_empty());
+    }
+}
