@@ -21,7 +21,7 @@ use crate::spec::Cluster;
 /// An OCI manifest of ours is a few hundred bytes.
 const MAX_MANIFEST: u64 = 1 << 20;
 /// The largest program is a tenth of this.
-const MAX_PROGRAM: u64 = 1 << 30;
+pub(crate) const MAX_PROGRAM: u64 = 1 << 30;
 
 /// Why a program of the release cannot be used at the station.
 #[derive(Debug, thiserror::Error)]
@@ -237,10 +237,16 @@ impl Read for Verifying {
 
 /// Copies all, or one member of a gzipped tar archive, and gives back the digest of all that was read; nothing where the
 /// archive has no such member.
-fn copy(mut blob: Verifying, mut file: &File, member: Option<&str>) -> io::Result<Option<Digest>> {
+fn copy(mut blob: Verifying, file: &File, member: Option<&str>) -> io::Result<Option<Digest>> {
+    let found = copy_member(&mut blob, file, member)?;
+    Ok(found.then(|| blob.hasher.finish()))
+}
+
+/// Copies all of `blob`, or one member of the gzipped tar archive that it is, and reads it to its end: whether there is such a member.
+pub(crate) fn copy_member(mut blob: impl Read, mut file: &File, member: Option<&str>) -> io::Result<bool> {
     let Some(member) = member else {
         io::copy(&mut blob, &mut file)?;
-        return Ok(Some(blob.hasher.finish()));
+        return Ok(true);
     };
     let mut found = false;
     {
@@ -255,7 +261,7 @@ fn copy(mut blob: Verifying, mut file: &File, member: Option<&str>) -> io::Resul
         }
     }
     io::copy(&mut blob, &mut io::sink())?;
-    Ok(found.then(|| blob.hasher.finish()))
+    Ok(found)
 }
 
 /// This machine's architecture, as OCI platforms have it.

@@ -59,10 +59,7 @@ struct Change {
 
 /// In a process of its own, for it becomes root, and the other rows do not.
 pub(super) fn apart() -> Result<()> {
-    let this_program = std::env::current_exe().context("the path of this program")?;
-    let status = Command::new(this_program).args(["bench", "--fan-out"]).status().context("cannot run the fan-out")?;
-    ensure!(status.success(), "the fan-out ended with {status}");
-    Ok(())
+    super::apart("--fan-out")
 }
 
 pub(super) fn run(root: &Path, hosts: u16) -> Result<()> {

@@ -3,6 +3,8 @@
 //!
 //! Ratios count, not seconds: machines differ and are shared. Processor seconds and bytes written come first.
 
+mod by_hand;
+mod cluster;
 mod corpus;
 mod deltas;
 mod fan_out;
@@ -17,8 +19,9 @@ mod volumes;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use self::corpus::Corpus;
 use self::measure::Cost;
@@ -48,6 +51,12 @@ pub struct BenchArgs {
     /// To how many hosts
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(3..=10_000), requires = "fan_out")]
     hosts: u16,
+    /// Only a cluster that is made and upgraded, beside kubeadm by hand; needs root, as the lab does
+    #[arg(long, conflicts_with_all = ["registry", "planner", "fan_out"])]
+    cluster: bool,
+    /// How often
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..), requires = "cluster")]
+    times: u8,
     #[command(flatten)]
     rows: registry::Rows,
 }
@@ -61,12 +70,24 @@ pub fn command(args: &BenchArgs) -> Result<()> {
     if args.fan_out {
         return fan_out::run(&root, args.hosts);
     }
+    if args.cluster {
+        return cluster::run(args.times);
+    }
     if !args.registry {
         archives(&root)?;
         planner::run(&root)?;
         fan_out::apart()?;
+        cluster::apart()?;
     }
     registry::run(&root, &tools::cache()?, &args.rows)
+}
+
+/// Runs the rows behind `flag` in a process of their own.
+fn apart(flag: &str) -> Result<()> {
+    let this_program = std::env::current_exe().context("the path of this program")?;
+    let status = Command::new(this_program).args(["bench", flag]).status().context("cannot run this program")?;
+    ensure!(status.success(), "`bench {flag}` ended with {status}");
+    Ok(())
 }
 
 fn archives(root: &Path) -> Result<()> {

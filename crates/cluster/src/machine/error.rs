@@ -196,6 +196,28 @@ pub enum MachineError {
         /// What it says.
         said: String,
     },
+    /// An artifact of the release is not put together as it should be.
+    #[error("{what} of the release is no artifact of one file")]
+    NotOneFile {
+        /// The program.
+        what: String,
+    },
+    /// An archive of the release lacks the program.
+    #[error("the archive of {what} in the release has no {member}")]
+    NoMember {
+        /// The program.
+        what: String,
+        /// Where it should be.
+        member: String,
+    },
+    /// No program is so large.
+    #[error("{what} of the release is said to have {bytes} bytes")]
+    TooLarge {
+        /// The program.
+        what: String,
+        /// Its size.
+        bytes: u64,
+    },
     /// kubeadm says no.
     #[error("kubeadm does not say which images it needs: {said}")]
     Kubeadm {

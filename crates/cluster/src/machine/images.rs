@@ -1,19 +1,14 @@
 //! Which images a version of Kubernetes needs, by its own kubeadm.
 
-use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use sealock_node::source::Source;
-
 use super::error::MachineError;
 use super::supply::Supply;
-use crate::release::{Program, ReleaseView};
+use crate::release::Program;
 use crate::scratch::{self, Scratch};
 use crate::spec::KubernetesVersion;
-use crate::tools;
 
 /// How the name begins of the folder that it lies in for a while.
 const PREFIX: &str = "kubeadm-";
@@ -36,7 +31,7 @@ pub fn kubernetes_images(
     scratch::clear(folder, PREFIX).map_err(failed("remove what an earlier run left in", folder))?;
     let scratch = Scratch::new(folder, PREFIX).map_err(failed("make a folder in", folder))?;
     let program = scratch.path().join("kubeadm");
-    take(supply, version, &program)?;
+    supply.program(Program::Kubeadm, Some(&version.to_string()), &program)?;
     let output = Command::new(&program)
         .args(["config", "images", "list", "--kubernetes-version", &version.to_string()])
         .env_clear()
@@ -49,21 +44,4 @@ pub fn kubernetes_images(
         return Err(MachineError::Kubeadm { said: said.join("; ") });
     }
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect())
-}
-
-/// Writes kubeadm to `program`: whole and as its digest says, or an error.
-fn take(supply: &Supply, version: KubernetesVersion, program: &Path) -> Result<(), MachineError> {
-    let release = ReleaseView::new(&supply.release);
-    let found = release.program(Program::Kubeadm, tools::oci_architecture(), Some(&version.to_string()))?;
-    let source: Source = supply.source()?;
-    let manifest = source.manifest(&found.artifact.repository, &found.artifact.digest)?;
-    let [layer] = manifest.layers.as_slice() else {
-        let said = format!("{} is no artifact of one file", found.artifact.repository);
-        return Err(MachineError::Kubeadm { said });
-    };
-    let failed = |source| MachineError::Io { action: "write", path: program.to_owned(), source };
-    let mut options = File::options();
-    let mut file = options.write(true).create_new(true).mode(0o700).open(program).map_err(failed)?;
-    io::copy(&mut source.blob(&found.artifact.repository, layer)?, &mut file).map_err(failed)?;
-    Ok(())
 }

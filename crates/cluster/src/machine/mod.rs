@@ -13,6 +13,7 @@ mod join_file;
 mod member;
 mod newcomer;
 pub mod plan;
+mod programs;
 mod status;
 mod supply;
 

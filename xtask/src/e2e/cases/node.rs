@@ -70,6 +70,7 @@ pub fn from_a_stick(desk: &Desk) -> Result<()> {
     let site = site_root(desk)?;
     let first = [&prepare()[..], &["--site-root-digest", &site]].concat();
     refused_when_a_stranger_may_have_written_it(desk, &site)?;
+    etcd_comes_from_it(desk, &site)?;
     refused_when_damaged(desk, &first)?;
     sealock(desk, &first, 0, &["steps changed this machine"])?;
     sealock(desk, &prepare(), 0, &["nothing was to be changed"])?;
@@ -107,6 +108,15 @@ fn refused_when_a_stranger_may_have_written_it(desk: &Desk, site: &str) -> Resul
     sealock(desk, &prepare(), 3, &unknown)?;
     let other = format!("sha256:{}", "1".repeat(64));
     sealock(desk, &[&prepare()[..], &["--site-root-digest", &other]].concat(), 3, &["error[NOT_ENROLLED]", site])?;
+    is_bare(desk, MACHINE)
+}
+
+/// etcd's programs come out of the same release, and are believed as little as the rest of the stick.
+fn etcd_comes_from_it(desk: &Desk, site: &str) -> Result<()> {
+    let words = "etcd init --address 10.77.0.21 --dry-run --from /media/stick/store --site-root /media/stick/site-root.json";
+    let init: Vec<&str> = words.split_whitespace().collect();
+    sealock(desk, &init, 3, &["error[NOT_ENROLLED]", site])?;
+    sealock(desk, &[&init[..], &["--site-root-digest", site]].concat(), 0, &["install etcd v3.", "/usr/local/bin/etcdutl"])?;
     is_bare(desk, MACHINE)
 }
 

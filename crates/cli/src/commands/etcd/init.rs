@@ -63,7 +63,7 @@ fn restore(
     token: &str,
     context: &Context,
 ) -> Result<Restore> {
-    let missing = || CommandError::usage("a snapshot is restored by etcd's own programs: give --binary");
+    let missing = || CommandError::usage("a snapshot is restored by etcd's own programs: give --binary, or --from");
     let programs = programs.ok_or_else(missing)?.for_restore()?;
     let snapshot = absolute(snapshot)?;
     let scratch = Path::new(super::restore::SCRATCH);

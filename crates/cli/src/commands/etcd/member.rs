@@ -1,11 +1,10 @@
 //! What a person says about a new member.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use sealock_cluster::etcd::machine::{Settings, Supervisor};
 
-use super::programs::Programs;
+use super::programs::{ProgramArgs, Programs};
 use super::target::{DATA, HereArgs};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -59,9 +58,8 @@ pub struct MemberArgs {
     /// Where the programs are linked
     #[arg(long, value_name = "DIR", default_value = "/usr/local/bin")]
     install_dir: String,
-    /// The folder with etcd, etcdctl and etcdutl, or etcd itself [default: those of the station's release]
-    #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    programs: ProgramArgs,
     /// Who starts etcd
     #[arg(long, value_enum, default_value = "systemd")]
     run_by: RunBy,
@@ -85,10 +83,10 @@ impl MemberArgs {
     /// # Errors
     /// They are not found.
     pub fn programs(&self, context: &Context) -> Result<Option<Programs>> {
-        if self.run_by == RunBy::StaticPod && self.binary.is_none() {
+        if self.run_by == RunBy::StaticPod && !self.programs.are_named() {
             return Ok(None);
         }
-        Programs::find(self.binary.as_deref(), context).map(Some)
+        self.programs.find(context).map(Some)
     }
 
     /// The settings, with `token` for a new cluster.

@@ -1,22 +1,30 @@
-//! etcd's programs: from a folder that a person names, or from the release of the station that this machine is.
+//! etcd's programs: from a folder that a person names; out of a release that was carried, or is served, and that the site has signed; or from
+//! the release of the station that this machine is.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sealock_cluster::etcd::machine::Program;
 use sealock_cluster::etcd::restore;
+use sealock_cluster::machine::Supply;
 use sealock_cluster::release::{self, ReleaseView};
 use sealock_cluster::revoked::Revoked;
 use sealock_cluster::tools::Toolbox;
 use sealock_node::{Local, host};
+use sealock_trust::Digest;
 use tempfile::TempDir;
 
 use crate::commands::trust::revocations;
 use crate::context::Context;
 use crate::error::{CommandError, Result};
+use crate::files;
 use crate::station::Station;
 
 const NAMES: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
+const OF_RELEASE: [(&str, release::Program); 3] =
+    [("etcd", release::Program::Etcd), ("etcdctl", release::Program::Etcdctl), ("etcdutl", release::Program::Etcdutl)];
+/// No site root is near this long.
+const MAX_SITE_ROOT: u64 = 1 << 20;
 
 /// etcd's programs, ready to run.
 #[derive(Debug)]
@@ -30,18 +38,85 @@ pub struct Programs {
     _taken: Option<TempDir>,
 }
 
-impl Programs {
-    /// Those at `path`, a folder or etcd itself; without it those of the station's release.
+/// The flags that say where etcd's programs are.
+#[derive(Debug, clap::Args)]
+pub struct ProgramArgs {
+    /// The folder with etcd, etcdctl and etcdutl, or etcd itself [default: those that are installed, for a restore; else of a release]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["from", "site_root"])]
+    binary: Option<PathBuf>,
+    /// A copy of the site's store to take the programs from, like one on a USB stick [default: the site registry]
+    #[arg(long, value_name = "FOLDER", requires = "site_root")]
+    from: Option<PathBuf>,
+    /// The site root, as it was brought by hand: the programs come from a release that this site has signed [default: the station's]
+    #[arg(long, value_name = "FILE")]
+    site_root: Option<PathBuf>,
+    /// The digest of the site root, as `sealock site show` prints it at the station; needed while this machine knows no site yet
+    #[arg(long, value_name = "DIGEST", requires = "site_root")]
+    site_root_digest: Option<Digest>,
+    /// The signed release [default: the current one of --from]
+    #[arg(long, value_name = "FILE", requires = "site_root")]
+    release: Option<PathBuf>,
+}
+
+impl ProgramArgs {
+    /// Whether it was said where they are.
+    pub fn are_named(&self) -> bool {
+        self.binary.is_some() || self.site_root.is_some()
+    }
+
+    /// The programs; where nothing was said, those of the station's release.
     ///
     /// # Errors
-    /// They are not there.
-    pub fn find(path: Option<&Path>, context: &Context) -> Result<Self> {
-        match path {
-            Some(path) => Self::at(path),
-            None => Self::of_release(context),
+    /// They are not there, or not what the release says.
+    pub fn find(&self, context: &Context) -> Result<Programs> {
+        match (&self.binary, &self.site_root) {
+            (Some(path), _) => Programs::at(path),
+            (None, Some(site_root)) => self.of_supply(site_root, context),
+            (None, None) => Programs::of_release(context),
         }
     }
 
+    /// Those of a release that the site of `site_root` signed, verified by their digests.
+    fn of_supply(&self, site_root: &Path, context: &Context) -> Result<Programs> {
+        if self.from.is_none() && self.release.is_none() {
+            return Err(CommandError::usage("which release the programs come from must be said")
+                .hint("Give --from FOLDER, a copy of the site's store, or --release FILE for the site registry."));
+        }
+        let site_root = files::read_carried(site_root, MAX_SITE_ROOT)?;
+        let supply = Supply::open(&site_root, self.release.as_deref(), self.from.as_deref())?;
+        supply.check_site(&Local::new(), self.site_root_digest.as_ref())?;
+        let mut taken = Taken::new(context)?;
+        for (name, program) in OF_RELEASE {
+            let place = taken.folder.path().join(name);
+            supply.program(program, None, &place)?;
+            taken.found.push((name, place));
+        }
+        taken.programs()
+    }
+}
+
+/// Programs of a release, in a folder that goes with them.
+struct Taken {
+    folder: TempDir,
+    found: Vec<(&'static str, PathBuf)>,
+}
+
+impl Taken {
+    fn new(context: &Context) -> Result<Self> {
+        let state = context.paths.state();
+        let made =
+            std::fs::create_dir_all(state).and_then(|()| tempfile::Builder::new().prefix("etcd-").tempdir_in(state));
+        let folder = made.map_err(|error| CommandError::from(error).context("making a folder for etcd's programs"))?;
+        Ok(Self { folder, found: Vec::new() })
+    }
+
+    fn programs(self) -> Result<Programs> {
+        let version = version_of(&self.folder.path().join("etcd"))?;
+        Ok(Programs { folder: self.folder.path().to_owned(), found: self.found, version, _taken: Some(self.folder) })
+    }
+}
+
+impl Programs {
     /// All of them, with their digests, to be installed.
     ///
     /// # Errors
@@ -86,23 +161,23 @@ impl Programs {
 
     fn of_release(context: &Context) -> Result<Self> {
         let Some(station) = Station::find(context)? else {
-            return Err(CommandError::usage("where etcd's programs are must be said")
-                .hint("Give --binary DIR; only on a station they come from the release."));
+            return Err(CommandError::usage("where etcd's programs are must be said").hint(
+                "Give --binary DIR, or --site-root FILE with --from FOLDER for a copy of the site's store; only on a station nothing has to be said.",
+            ));
         };
         let release = station.current_release()?;
         let revoked: Revoked = revocations::facts(&station, &release, context)?;
-        let folder = tempfile::Builder::new().prefix("etcd-").tempdir_in(context.paths.state());
-        let folder =
-            folder.map_err(|error| CommandError::from(error).context("making a folder for etcd's programs"))?;
+        let mut taken = Taken::new(context)?;
         let view = ReleaseView::new(&release);
-        let toolbox = Toolbox::new(&station.store, view, &revoked, folder.path().to_owned());
-        let wanted = [release::Program::Etcd, release::Program::Etcdctl, release::Program::Etcdutl];
-        let mut found = Vec::new();
-        for (name, program) in NAMES.into_iter().zip(wanted) {
-            found.push((name, toolbox.program(program, None)?));
+        let toolbox = Toolbox::new(&station.store, view, &revoked, taken.folder.path().to_owned());
+        for (name, program) in OF_RELEASE {
+            let place = taken.folder.path().join(name);
+            let made = toolbox.program(program, None)?;
+            std::fs::rename(made, &place)
+                .map_err(|error| CommandError::from(error).context(format!("writing {}", place.display())))?;
+            taken.found.push((name, place));
         }
-        let version = version_of(&found[0].1)?;
-        Ok(Self { folder: folder.path().to_owned(), found, version, _taken: Some(folder) })
+        taken.programs()
     }
 }
 

@@ -8,7 +8,7 @@ use sealock_node::changes::Subject;
 use sealock_trust::Digest;
 
 use super::carry_out::carry_out;
-use super::programs;
+use super::programs::{self, ProgramArgs};
 use super::target::{HereArgs, date};
 use crate::context::Context;
 use crate::error::{CommandError, Result};
@@ -39,9 +39,8 @@ pub struct RestoreArgs {
     /// Where the rehearsal has room for the database, twice over
     #[arg(long, value_name = "DIR", default_value = SCRATCH)]
     scratch: PathBuf,
-    /// The folder with etcd and etcdutl [default: those that are installed, or of the station's release]
-    #[arg(long, value_name = "PATH")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    programs: ProgramArgs,
     /// All members of the restored cluster, as NAME=PEER-URL separated by commas, where it has several: the same on each
     #[arg(long, value_name = "MEMBERS", requires = "token")]
     initial_cluster: Option<String>,
@@ -89,12 +88,12 @@ struct Found {
 
 impl Found {
     fn new(args: &RestoreArgs, observed: &Observed, context: &Context) -> Result<Self> {
-        if args.binary.is_none()
+        if !args.programs.are_named()
             && let Some(programs) = installed(observed)
         {
             return Ok(Self { programs, _held: None });
         }
-        let held = programs::Programs::find(args.binary.as_deref(), context)?;
+        let held = args.programs.find(context)?;
         Ok(Self { programs: held.for_restore()?, _held: Some(held) })
     }
 }
