@@ -21,6 +21,7 @@ mod authorities;
 mod backup;
 mod components;
 mod drift;
+mod endpoint;
 mod error;
 mod files;
 mod ground;
@@ -137,6 +138,7 @@ impl Operator<'_> {
         // Before any host is touched: kubeadm reads what it will be given.
         let images = tools::kubernetes_images(&toolbox, cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
+        self.check_endpoint(cluster, (&inventory, &connections)).await?;
         let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
         let fresh = plan::plan(&ground.intent(cluster, &speaker), &inventory)?;
         self.check_members(cluster, &fresh, (&inventory, &connections)).await?;

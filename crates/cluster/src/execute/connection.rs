@@ -87,6 +87,15 @@ impl Connection {
         self.script(script, arguments, b"").await
     }
 
+    /// Whether the host finds an IPv4 address under `name`, wherever it looks.
+    ///
+    /// # Errors
+    /// As every command.
+    pub(crate) async fn knows(&self, name: &str) -> Result<bool, ExecuteError> {
+        let script = "getent ahostsv4 \"$1\" > /dev/null && echo yes || test $? = 2";
+        Ok(self.script(script, &[name], b"").await?.starts_with(b"yes"))
+    }
+
     /// This connection, or a new one where it was lost.
     ///
     /// # Errors

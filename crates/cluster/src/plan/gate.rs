@@ -20,6 +20,13 @@ const MINIMUM_MEMORY: u64 = 1700 << 20;
 /// kubeadm backdates by five minutes.
 const MAXIMUM_SKEW_MS: i64 = 60_000;
 
+/// Where kubelet and kube-proxy listen.
+const NODE_PORTS: &[u16] = &[10248, 10249, 10250, 10256];
+/// Where the API server, the controller manager and the scheduler listen.
+const CONTROL_PLANE_PORTS: &[u16] = &[6443, 10257, 10259];
+/// Where a member of etcd listens.
+const ETCD_PORTS: &[u16] = &[2379, 2380, 2381];
+
 /// A condition of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -38,6 +45,12 @@ pub enum Gate {
     Programs,
     /// The address of the spec is the host's.
     Address,
+    /// Nobody else listens where Kubernetes will.
+    Ports,
+    /// The kernel has the modules.
+    Modules,
+    /// The host knows the name by which the API is to be reached.
+    Name,
 }
 
 /// A condition that is not met.
@@ -87,7 +100,11 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
         let (name, address, spec) = (host.name.to_string(), host.address.to_string(), cluster.spec());
         let asked = (host.is_control_plane(), &spec.overrides);
         failures.extend(of_machine(&name, &observation.facts, asked, spec.kubernetes.version));
-        let seen_from_here = [clock(observation), own_address(&address, &observation.facts)];
+        let seen_from_here = [
+            clock(observation),
+            own_address(&address, &observation.facts),
+            etcd_ports(host.is_control_plane(), &spec.overrides, &observation.facts),
+        ];
         failures.extend(seen_from_here.into_iter().flatten().map(failure(&name)));
     }
     failures
@@ -106,6 +123,8 @@ pub(crate) fn of_machine(
         cgroup(overrides, facts, version),
         control_plane.then(|| memory(overrides, facts)).flatten(),
         programs(facts),
+        ports(control_plane, overrides, facts),
+        modules(facts),
     ];
     found.into_iter().flatten().map(failure(name)).collect()
 }
@@ -175,6 +194,46 @@ fn programs(facts: &HostFacts) -> Failed {
     (!facts.missing_programs.is_empty()).then(|| {
         let names = facts.missing_programs.join(", ");
         (Gate::Programs, format!("it lacks {names}"), format!("install the packages that bring {names}"))
+    })
+}
+
+fn ports(control_plane: bool, overrides: &Overrides, facts: &HostFacts) -> Failed {
+    let planes = if control_plane { CONTROL_PLANE_PORTS } else { &[] };
+    taken(NODE_PORTS.iter().chain(planes), overrides, facts)
+}
+
+/// Where the members of etcd listen that a cluster's control planes have.
+fn etcd_ports(control_plane: bool, overrides: &Overrides, facts: &HostFacts) -> Failed {
+    if control_plane { taken(ETCD_PORTS, overrides, facts) } else { None }
+}
+
+fn taken<'a>(ports: impl IntoIterator<Item = &'a u16>, overrides: &Overrides, facts: &HostFacts) -> Failed {
+    let ignored = |port: u16| {
+        let check = format!("Port-{port}");
+        overrides.ignore_preflight_errors.iter().any(|one| *one == check || one == "all")
+    };
+    let taken = ports.into_iter().filter_map(|port| Some((*port, facts.obstacles.ports.get(port)?)));
+    let taken = taken.filter(|(port, _)| !ignored(*port));
+    let taken: Vec<String> = taken.map(|(port, program)| format!("{port} ({})", or_unknown(program))).collect();
+    (!taken.is_empty()).then(|| {
+        let problem = format!("somebody else listens on TCP ports that Kubernetes needs: {}", taken.join(", "));
+        (Gate::Ports, problem, "stop the programs that listen there, or choose another host".into())
+    })
+}
+
+fn or_unknown(program: &str) -> &str {
+    if program.is_empty() { "not said by whom" } else { program }
+}
+
+fn modules(facts: &HostFacts) -> Failed {
+    let missing = &facts.obstacles.missing_modules;
+    (!missing.is_empty()).then(|| {
+        let names = missing.join(", ");
+        let remedy = format!(
+            "install the package with the modules of kernel {}, or boot the kernel that is installed",
+            facts.kernel
+        );
+        (Gate::Modules, format!("its kernel, {}, has no module {names}", facts.kernel), remedy)
     })
 }
 

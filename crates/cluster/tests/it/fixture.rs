@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sealock_cluster::inventory::Observation;
 use sealock_cluster::plan::{Draining, Intent};
 use sealock_cluster::{Cluster, Inventory, Plan, PlanError};
-use sealock_node::facts::{Cgroup, ClusterNode, Disk, FACTS_FORMAT, HostFacts, Kubernetes, Network, Os};
+use sealock_node::facts::{Cgroup, ClusterNode, Disk, FACTS_FORMAT, HostFacts, Kubernetes, Network, Obstacles, Os};
 use sealock_node::request::Registry;
 use sealock_store::Published;
 use sealock_store::release::{Cause, FORMAT, Reference, ReferenceKind, Release, Selection};
@@ -151,6 +151,7 @@ pub(crate) fn host(name: &str, address: &str) -> Observation {
             mtu: 1500,
         },
         missing_programs: Vec::new(),
+        obstacles: Obstacles::default(),
         kubernetes: Kubernetes::None,
         certificates: Vec::new(),
         components: BTreeMap::new(),

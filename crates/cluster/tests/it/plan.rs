@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealock_cluster::plan::{Assessment, Printed, plan_renewal};
+use sealock_cluster::plan::{Assessment, Printed, plan_renewal, remarks};
 use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
 use sealock_node::facts::{CertificateFact, Kubernetes, OwnedFile};
 use sealock_node::{Probe, StepKind};
@@ -314,11 +314,39 @@ fn every_condition_that_is_not_met_is_told_at_once() {
     let w1 = inventory.hosts.get_mut("w1").unwrap();
     w1.clock_ahead_ms = -7_200_000;
     w1.facts.missing_programs = vec!["conntrack".into()];
+    w1.facts.obstacles.ports = BTreeMap::from([(22, "sshd".into()), (2379, "etcd".into()), (10250, String::new())]);
+    w1.facts.obstacles.missing_modules = vec!["overlay".into()];
     w1.facts.network.addresses = vec!["10.77.0.99/24".into()];
     let text = ONE_AND_ONE.replace("failCgroupV1: false, ", "");
     let error = plan_of(&text, &inventory).unwrap_err();
     assert_eq!(error.code(), Some(Code::Preflight));
     insta::assert_snapshot!("gates", error.to_string());
+}
+
+#[test]
+fn who_listens_where_a_control_plane_will_is_in_the_way_unless_the_check_is_ignored() {
+    let inventory = with("cp1", |cp1| {
+        cp1.facts.obstacles.ports = BTreeMap::from([(2379, "etcd".into()), (6443, "haproxy".into())]);
+    });
+    let said = plan_of(ONE_AND_ONE, &inventory).unwrap_err().to_string();
+    assert!(said.contains("2379 (etcd)") && said.contains("6443 (haproxy)"), "{said}");
+    let ignored = ONE_AND_ONE.replace("ignorePreflightErrors: [", "ignorePreflightErrors: [Port-6443, Port-2379, ");
+    assert_ne!(ignored, ONE_AND_ONE);
+    plan_of(&ignored, &inventory).unwrap();
+}
+
+#[test]
+fn what_the_site_alone_can_judge_is_told_of_hosts_that_have_no_cluster() {
+    let mut inventory = with("cp1", |cp1| {
+        cp1.facts.obstacles.filters = vec!["firewalld is active".into()];
+        cp1.facts.network.nameservers = vec!["127.0.0.1".into()];
+    });
+    inventory.hosts.get_mut("w1").unwrap().facts.network.nameservers = Vec::new();
+    insta::assert_snapshot!("remarks", remarks(&inventory).join("\n"));
+    for host in inventory.hosts.values_mut() {
+        host.facts.kubernetes = joined("plant-7");
+    }
+    assert_eq!(remarks(&inventory), [""; 0]);
 }
 
 #[test]

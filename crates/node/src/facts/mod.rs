@@ -5,6 +5,7 @@ mod cluster;
 mod machine;
 mod model;
 mod network;
+mod obstacles;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -105,7 +106,9 @@ impl FactsError {
 /// Looks at `host`, and changes nothing. `folder` holds the node's fence and journals ([`crate::runner::FOLDER`]).
 pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> {
     let changes = Changes::load(host)?;
-    let kernel = machine::kernel(host)?;
+    let (kernel, kubernetes) = (machine::kernel(host)?, cluster::observe(host)?);
+    // A node listens, and filters, by itself.
+    let obstacles = if kubernetes == Kubernetes::None { obstacles::observe(host)? } else { Obstacles::default() };
     Ok(HostFacts {
         format: FACTS_FORMAT.to_owned(),
         sealock: env!("CARGO_PKG_VERSION").to_owned(),
@@ -122,7 +125,8 @@ pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> 
         disk: machine::disk()?,
         network: network::observe(host)?,
         missing_programs: missing_programs(host)?,
-        kubernetes: cluster::observe(host)?,
+        obstacles,
+        kubernetes,
         certificates: certificates::observe(host)?,
         components: components(host, &changes)?,
         owned: owned(host, &changes)?,

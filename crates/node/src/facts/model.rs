@@ -45,6 +45,9 @@ pub struct HostFacts {
     /// Programs that steps or kubeadm need and that are not there.
     #[serde(default)]
     pub missing_programs: Vec<String>,
+    /// What may be in the way of a cluster, where the host has none yet. A gate.
+    #[serde(default)]
+    pub obstacles: Obstacles,
     /// Whose Kubernetes, if any, is on the host. Binding.
     pub kubernetes: Kubernetes,
     /// The certificates of Kubernetes on the host.
@@ -114,6 +117,18 @@ pub struct Network {
     pub nameservers: Vec<String>,
     /// The smallest MTU of the interfaces that carry an address; 1500 where none does.
     pub mtu: u32,
+}
+
+/// What may be in the way of a cluster that is still to come.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Obstacles {
+    /// TCP ports that are listened on, and by which program; empty where that is not said.
+    pub ports: BTreeMap<u16, String>,
+    /// Packet filters of others that keep away what they do not know, in words.
+    pub filters: Vec<String>,
+    /// Modules that the kernel does not have.
+    pub missing_modules: Vec<String>,
 }
 
 /// Whose Kubernetes is on the host.

@@ -12,7 +12,7 @@ impl Act for KernelModule {
     fn probe(&self, host: &dyn Host, context: &Context<'_>) -> Result<Probe, StepError> {
         for name in &self.modules {
             check(name)?;
-            if !loaded(host, name)? {
+            if !is_loaded(host, name)? {
                 return Ok(Probe::not_done(format!("kernel module {name} is not loaded")));
             }
         }
@@ -23,7 +23,7 @@ impl Act for KernelModule {
         self.file().apply(host, context)?;
         let mut changes = Changes::load(host)?;
         for name in &self.modules {
-            if !loaded(host, name)? {
+            if !is_loaded(host, name)? {
                 changes.before(host, Subject::Module { name: name.clone() }, Before::Absent)?;
                 Command::new("modprobe", [name]).must(host)?;
             }
@@ -51,7 +51,8 @@ impl KernelModule {
     }
 }
 
-fn loaded(host: &dyn Host, name: &str) -> Result<bool, HostError> {
+/// Whether the kernel has the module, loaded or built in.
+pub(crate) fn is_loaded(host: &dyn Host, name: &str) -> Result<bool, HostError> {
     if host::exists(host, &format!("/sys/module/{}", name.replace('-', "_")))? {
         return Ok(true);
     }

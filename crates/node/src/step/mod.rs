@@ -47,6 +47,7 @@ pub(crate) use component::{
 pub use etcd::{
     EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, SetAside, certificate_files,
 };
+pub(crate) use kernel_module::is_loaded as module_is_loaded;
 pub use kinds::*;
 pub use kubeadm::{
     CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, UPGRADE_ADD_ONS, UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES,

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::carry_out::{carry_out, digest, review};
 use super::components;
 use super::phase::{ApplyPhase, part};
-use super::plan::{Summary, print, remark};
+use super::plan::{Summary, hosts, print, remark};
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
 use crate::error::Result;
@@ -58,6 +58,7 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
         return context.ui.result(&Summary::of(&planned)?, print(&planned));
     }
     components::remark(&planned.behind, context);
+    hosts(&planned, context);
     review(&planned, "Carry out this plan?", context)?;
     let started = Instant::now();
     let applied = carry_out(&target.operator_now(context)?, &planned, context)?;

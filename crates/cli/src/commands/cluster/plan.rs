@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sealock_cluster::Plan;
 use sealock_cluster::operator::Planned;
-use sealock_cluster::plan::{Printed, Tally};
+use sealock_cluster::plan::{Printed, Tally, remarks};
 use sealock_trust::Digest;
 use serde::Serialize;
 
@@ -90,10 +90,18 @@ pub fn show(planned: &Planned, context: &Context) -> Result<()> {
 /// Says what somebody who looks at the plan should know beside it.
 pub fn remark(planned: &Planned, context: &Context) {
     components::remark(&planned.behind, context);
+    hosts(planned, context);
     if planned.resumed {
         context.ui.note("this plan was begun before and is not finished yet");
     }
     revocations::alarm(&planned.alarms, context);
+}
+
+/// Says of hosts what the site alone can judge.
+pub fn hosts(planned: &Planned, context: &Context) {
+    for remark in remarks(&planned.inventory) {
+        context.ui.warn(remark);
+    }
 }
 
 /// The plan as a person reviews it.
