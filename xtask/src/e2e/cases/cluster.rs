@@ -1,6 +1,7 @@
 //! Clusters: hosts that refuse, runs that are cut off, and the way back.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::e2e::expect::expect;
+use crate::e2e::until;
 use crate::story::{self, Desk, proof};
 
 /// A second apply finds nothing to do.
@@ -101,10 +103,37 @@ pub fn unfit_hosts(desk: &Desk) -> Result<()> {
     for outcome in refused {
         outcome?;
     }
+    in_the_way(desk)?;
+    let spec = fs::read_to_string(in_site(desk, "cluster.yaml"))?;
+    fs::write(in_site(desk, "nameless.yaml"), spec.replace("endpoint: \"10.77.0.11:", "endpoint: \"nowhere.lab:"))?;
+    let unknown = ["error[PREFLIGHT]", "cp1: it does not know nowhere.lab", "w1: it does not know", "/etc/hosts"];
+    expect(&mut desk.station(&["cluster", "plan", "-f", "nameless.yaml"]), 3, &unknown)?;
     for node in desk.nodes {
         is_bare(desk, node)?;
     }
     Ok(())
+}
+
+/// Who listens where kubelet will is named and refused; a filter that drops what passes through is told.
+fn in_the_way(desk: &Desk) -> Result<()> {
+    let come = "systemd-run --quiet --unit=in-the-way nc -l -k 10250 \
+                && nft 'add table inet site; add chain inet site through { type filter hook forward priority 0; policy drop; }'";
+    story::text(&mut desk.lab.exec("w1", &["sh", "-c", come]))?;
+    let listened = "ss -Hltn | grep -q ':10250 '";
+    until("somebody listens on w1", || {
+        Ok(story::output(&mut desk.lab.exec("w1", &["sh", "-c", listened]))?.status.success())
+    })?;
+    let taken = ["error[PREFLIGHT]", "w1: somebody else listens on TCP ports that Kubernetes needs: 10250 (nc)"];
+    let refused = expect(&mut desk.station(&["cluster", "plan"]), 3, &taken);
+    story::text(&mut desk.lab.exec("w1", &["systemctl", "stop", "in-the-way.service"]))?;
+    let filter = ["w1: chain through of table inet site drops what it does not accept"];
+    let told = expect(&mut desk.station(&["cluster", "plan", "--brief"]), 0, &filter);
+    story::text(&mut desk.lab.exec("w1", &["nft", "delete", "table", "inet", "site"]))?;
+    refused.and(told).map(drop)
+}
+
+fn in_site(desk: &Desk, name: &str) -> PathBuf {
+    desk.lab.root_of("station").join("root/site").join(name)
 }
 
 /// A budget holds a pod on its node, and is named; without it the node is emptied, and gets its pods back.
