@@ -16,6 +16,7 @@ use sealock_trust::Digest;
 use sealock_trust::json::jcs;
 use sealock_trust::site::SiteRoot;
 
+mod addition;
 mod adoption;
 mod authorities;
 mod backup;

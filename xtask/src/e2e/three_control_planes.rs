@@ -1,6 +1,7 @@
 //! Three control planes without a load balancer: the first one loses its power, and comes back.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -105,7 +106,15 @@ fn worker_leaves(desk: &Desk) -> Result<()> {
     super::cases::cluster::is_bare(desk, "w1")?;
     let nodes = story::text(&mut kubectl(desk, &["get", "nodes", "-o=name"]))?;
     ensure!(!nodes.contains("w1"), "the cluster still has it: {nodes}");
-    expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["cluster plant-7 is up"])?;
+    // An operator who has changed something else as well does not get that by the way.
+    let cluster = desk.lab.root_of("station").join("root/site/cluster.yaml");
+    let spec = fs::read_to_string(&cluster)?;
+    fs::write(&cluster, spec.replace("    containerd:\n", "    containerd:\n      debug: {level: debug}\n"))?;
+    let more = expect(&mut desk.station(&["cluster", "add", "w1", "--yes"]), 3, &["error[SPEC]", "cp1: containerd/"]);
+    fs::write(&cluster, spec)?;
+    more?;
+    expect(&mut desk.station(&["cluster", "add", "w1", "--yes"]), 0, &["w1 is in cluster plant-7"])?;
+    expect(&mut desk.station(&["cluster", "add", "w1", "--yes"]), 0, &["nothing to do: w1 is in"])?;
     until("w1 is Ready again", || is_ready(desk, "w1"))
 }
 

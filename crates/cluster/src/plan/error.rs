@@ -154,6 +154,12 @@ pub enum PlanError {
         /// Where it leads.
         version: String,
     },
+    /// Hosts were to be taken in, and more would be changed.
+    #[error("more would be changed than that these hosts come:\n  {}", .changes.join("\n  "))]
+    NotOnlyAdded {
+        /// What else, each as `host: what`.
+        changes: Vec<String>,
+    },
     /// A part of a plan was asked for, and a whole one is under way.
     #[error("a whole plan was begun and is not finished yet, and no part of one is carried out beside it")]
     WholeBegun,
@@ -307,6 +313,7 @@ impl PlanError {
             Self::OtherVersion { .. }
             | Self::Downgrade { .. }
             | Self::OtherSpec
+            | Self::NotOnlyAdded { .. }
             | Self::OtherBackup { .. }
             | Self::ComponentsAlone { .. } => Some(Code::Spec),
             Self::NothingToTakeBack { .. } | Self::NothingKept | Self::EtcdRaised { .. } | Self::ObjectsLost { .. } => {
@@ -376,6 +383,9 @@ impl PlanError {
             Self::OtherBackup { what: "Kubernetes", found, .. } => format!("restore with `version: {found}` in the spec, and upgrade afterwards"),
             Self::OtherBackup { .. } => "use the backup of this cluster, or its own spec".into(),
             Self::UpgradeOpen { .. } => "finish it: `sealock cluster upgrade`; or take it back: `sealock cluster rollback`".into(),
+            Self::NotOnlyAdded { .. } => {
+                "take what else was changed out of the spec, or name those hosts, too; or carry all of it out: `sealock cluster apply`".into()
+            }
             Self::WholeBegun => "finish it first: the same command without `--phase`".into(),
             Self::ComponentsOpen => {
                 "finish it: `sealock cluster upgrade --components`; or take it back: `sealock cluster rollback`".into()

@@ -13,6 +13,7 @@ use sealock_trust::format;
 use sealock_trust::json::{self, jcs};
 use serde::{Deserialize, Serialize};
 
+mod addition;
 mod adopt;
 mod apply;
 mod authorities;
@@ -35,6 +36,7 @@ mod upgrade;
 mod versions;
 mod waves;
 
+pub(crate) use addition::beyond;
 pub(crate) use adopt::check_adoptable;
 pub use adopt::{Taken, plan_adoption};
 pub use apply::plan;

@@ -113,10 +113,16 @@ fn refused_when_a_stranger_may_have_written_it(desk: &Desk, site: &str) -> Resul
 
 /// etcd's programs come out of the same release, and are believed as little as the rest of the stick.
 fn etcd_comes_from_it(desk: &Desk, site: &str) -> Result<()> {
-    let words = "etcd init --address 10.77.0.21 --dry-run --from /media/stick/store --site-root /media/stick/site-root.json";
+    let words =
+        "etcd init --address 10.77.0.21 --dry-run --from /media/stick/store --site-root /media/stick/site-root.json";
     let init: Vec<&str> = words.split_whitespace().collect();
     sealock(desk, &init, 3, &["error[NOT_ENROLLED]", site])?;
-    sealock(desk, &[&init[..], &["--site-root-digest", site]].concat(), 0, &["install etcd v3.", "/usr/local/bin/etcdutl"])?;
+    sealock(
+        desk,
+        &[&init[..], &["--site-root-digest", site]].concat(),
+        0,
+        &["install etcd v3.", "/usr/local/bin/etcdutl"],
+    )?;
     is_bare(desk, MACHINE)
 }
 

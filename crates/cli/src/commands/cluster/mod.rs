@@ -1,5 +1,6 @@
 //! `sealock cluster`
 
+pub mod add;
 pub mod adopt;
 mod adopt_draft;
 mod ansible_inventory;
@@ -51,6 +52,7 @@ pub enum ClusterCommand {
     Cordon(cordon::CordonArgs),
     Drain(drain::DrainArgs),
     Uncordon(uncordon::UncordonArgs),
+    Add(add::AddArgs),
     Remove(remove::RemoveArgs),
     Backup(backup::BackupArgs),
     Drill(drill::DrillArgs),
@@ -75,6 +77,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Cordon(args) => cordon::run(args, context),
         ClusterCommand::Drain(args) => drain::run(args, context),
         ClusterCommand::Uncordon(args) => uncordon::run(args, context),
+        ClusterCommand::Add(args) => add::run(args, context),
         ClusterCommand::Remove(args) => remove::run(args, context),
         ClusterCommand::Backup(args) => backup::run(args, context),
         ClusterCommand::Drill(args) => drill::run(args, context),
