@@ -39,6 +39,16 @@ pub fn read_carried(path: &Path, limit: u64) -> Result<Vec<u8>> {
     bounded(open_regular(path)?, path, limit)
 }
 
+/// A site root that was carried here.
+///
+/// # Errors
+/// As [`read_carried`].
+pub fn read_site_root(path: &Path) -> Result<Vec<u8>> {
+    /// No site root is near this long.
+    const LIMIT: u64 = 1 << 20;
+    read_carried(path, LIMIT)
+}
+
 /// Opens a regular file. A pipe is not waited for.
 ///
 /// # Errors

@@ -1,5 +1,5 @@
 //! One machine that its own operator prepares, without a station: what kubeadm needs, put there, looked at, given back; and kubeadm itself,
-//! phase by phase, where the machine begins a cluster or joins one.
+//! phase by phase, where the machine begins a cluster or joins one, and where it is upgraded.
 //!
 //! [`Supply`] is what it is prepared from, [`plan`] decides (pure), [`carry_out`] does, under the same steps, journal and fence as a
 //! cluster's plan.
@@ -16,6 +16,7 @@ pub mod plan;
 mod programs;
 mod status;
 mod supply;
+pub mod upgrade;
 
 pub use error::MachineError;
 pub use execute::{Means, carry_out, check_free, hold, probe};
@@ -26,6 +27,8 @@ pub use join_file::{JoinFile, JoinFileError, MAX_JOIN_FILE};
 pub use member::{EtcdMember, check_etcd, data_aside, etcd_member, forget};
 pub use newcomer::Newcomer;
 pub use plan::{MachinePlan, Purpose};
+pub use programs::{TakenProgram, take_program};
 pub use status::{Status, status};
 pub use supply::Supply;
 pub(crate) use supply::registry_of;
+pub use upgrade::{BegunUpgrade, UpgradeError};

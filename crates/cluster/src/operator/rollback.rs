@@ -248,7 +248,9 @@ impl Operator<'_> {
     /// etcd starts from data of its own minor version as long as the cluster's version was not raised, and that waits for the last member.
     /// Whoever runs the older version and answers proves that it was not.
     async fn check_etcd_goes_back(&self, begun: &Begun, plane: &Host, images: &[String]) -> Result<(), OperatorError> {
-        let Some(older) = images.iter().find_map(|image| minor(image.rsplit_once("/etcd:")?.1)) else { return Ok(()) };
+        let Some(older) = images.iter().find_map(|image| plan::etcd_minor(image.rsplit_once("/etcd:")?.1)) else {
+            return Ok(());
+        };
         let members = self.members_by_any(begun).await;
         let versions = members.iter().flat_map(execute::EtcdMembers::versions);
         Ok(check_not_raised(plane.name.as_str(), versions, older)?)
@@ -350,23 +352,16 @@ fn check_not_raised<'a>(
     versions: impl Iterator<Item = &'a str>,
     older: (u32, u32),
 ) -> Result<(), PlanError> {
-    let oldest = versions.filter_map(minor).min();
-    if oldest.is_some_and(|runs| runs <= older) {
-        return Ok(());
-    }
-    let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-    Err(PlanError::EtcdRaised { host: host.to_owned(), runs: oldest.map(dotted), older: dotted(older) })
-}
-
-/// Major and minor version of what begins like `3.6.8`.
-fn minor(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.trim_start_matches('v').split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    plan::shows_older(versions, older).map_err(|runs| {
+        let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+        PlanError::EtcdRaised { host: host.to_owned(), runs: runs.map(dotted), older: dotted(older) }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::etcd_minor as minor;
 
     #[test]
     fn versions_of_etcd_are_compared_by_their_minor_version() {

@@ -435,7 +435,7 @@ pub(crate) fn kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 }
 
 /// Whoever only looks at a host leaves nothing in root's home: kubectl goes without where it cannot keep anything.
-const NO_CACHE: &str = "/dev/null/none";
+pub(super) const NO_CACHE: &str = "/dev/null/none";
 
 /// The same for what takes as long as it takes.
 pub(crate) fn unlimited_kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {

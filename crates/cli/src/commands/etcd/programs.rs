@@ -23,8 +23,6 @@ use crate::station::Station;
 const NAMES: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
 const OF_RELEASE: [(&str, release::Program); 3] =
     [("etcd", release::Program::Etcd), ("etcdctl", release::Program::Etcdctl), ("etcdutl", release::Program::Etcdutl)];
-/// No site root is near this long.
-const MAX_SITE_ROOT: u64 = 1 << 20;
 
 /// etcd's programs, ready to run.
 #[derive(Debug)]
@@ -82,7 +80,7 @@ impl ProgramArgs {
             return Err(CommandError::usage("which release the programs come from must be said")
                 .hint("Give --from FOLDER, a copy of the site's store, or --release FILE for the site registry."));
         }
-        let site_root = files::read_carried(site_root, MAX_SITE_ROOT)?;
+        let site_root = files::read_site_root(site_root)?;
         let supply = Supply::open(&site_root, self.release.as_deref(), self.from.as_deref())?;
         supply.check_site(&Local::new(), self.site_root_digest.as_ref())?;
         let mut taken = Taken::new(context)?;
