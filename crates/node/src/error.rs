@@ -78,6 +78,12 @@ pub enum StepError {
         /// What is wrong.
         problem: String,
     },
+    /// The host is not what the plan was made for.
+    #[error("the host is not what the plan was made for: {found}")]
+    OtherThanPlanned {
+        /// What is different.
+        found: String,
+    },
     /// Something that was waited for did not happen.
     #[error("{what} after {seconds} s: {state}")]
     Late {
@@ -102,6 +108,7 @@ impl StepError {
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::NotInRelease { .. } => Some(Code::NotInRelease),
             Self::WrongImage { .. } => Some(Code::Digest),
+            Self::OtherThanPlanned { .. } => Some(Code::StalePlan),
             Self::Malformed { .. } | Self::Invalid { .. } => Some(Code::Format),
             Self::Pull(error) => error.code(),
             // What a blob's reader says when the content is not what its digest promised.
@@ -124,6 +131,9 @@ impl StepError {
             }
             Self::Host(HostError::NoProgram { .. }) => {
                 Some("Install the package that brings it from the site's own repository.")
+            }
+            Self::OtherThanPlanned { .. } => {
+                Some("Nothing was changed. Plan again, and review what has changed since.")
             }
             Self::Pull(error) => error.hint(),
             Self::NoSecret { .. } => Some("Run the plan with `sealock cluster apply`, which sends it."),

@@ -17,6 +17,7 @@ mod kept;
 mod machines;
 mod one_machine;
 mod own_etcd;
+mod patch_os;
 mod rescue;
 mod restore;
 mod rollback;
@@ -97,6 +98,7 @@ const SCENARIOS: &[Scenario] = &[
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,
     components::SCENARIO,
+    patch_os::SCENARIO,
     rescue::SCENARIO,
     authorities::SCENARIO,
     restore::SCENARIO,

@@ -155,6 +155,13 @@ impl Printed<'_> {
                     plan.cluster, plan.kubernetes
                 )?;
             }
+            Purpose::OsPackages => {
+                writeln!(
+                    f,
+                    "Plan to bring OS packages of release {release} to cluster {} (Kubernetes stays {})",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
             Purpose::Rollback => {
                 writeln!(
                     f,
