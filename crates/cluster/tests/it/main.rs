@@ -10,6 +10,7 @@ mod fan_out;
 mod fixture;
 mod large;
 mod machine;
+mod os_packages;
 mod plan;
 mod rescue;
 mod restore;
