@@ -56,18 +56,12 @@ pub enum StanzaError {
 impl Stanza {
     /// The value of the field `name`, whose case does not matter; further lines behind line feeds, without the blank before them.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.fields().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// All fields, in their order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
-
-impl FromIterator<(String, String)> for Stanza {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(fields: I) -> Self {
-        Self { fields: fields.into_iter().collect() }
     }
 }
 

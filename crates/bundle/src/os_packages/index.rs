@@ -55,7 +55,8 @@ pub struct Packaged {
     pub digest: Digest,
     /// Its length, in bytes.
     pub size: u64,
-    stanza: Stanza,
+    /// The fields that are kept, one a line: an index of everything there is takes little memory so.
+    kept: Box<str>,
 }
 
 /// Why an index cannot be used.
@@ -151,7 +152,7 @@ impl Packaged {
             path: path.to_owned(),
             digest,
             size: size_of.ok_or_else(|| wrong("Size", size))?,
-            stanza: kept(stanza),
+            kept: kept(stanza),
         })
     }
 
@@ -162,13 +163,11 @@ impl Packaged {
 
     /// A field that is kept, such as `Depends`.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.stanza.get(name)
+        self.kept.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     fn write(&self, text: &mut String) {
-        for (name, value) in self.stanza.fields() {
-            push_field(text, name, &value.replace('\n', "\n "));
-        }
+        text.push_str(&self.kept);
         push_field(text, "Filename", &format!("./{}", self.file_name()));
         push_field(text, "Size", &self.size.to_string());
         push_field(text, "SHA256", self.digest.hex());
@@ -183,15 +182,17 @@ fn push_field(text: &mut String, name: &str, value: &str) {
     text.push('\n');
 }
 
-/// What is kept of a stanza, so that an index of everything there is takes little memory.
-fn kept(stanza: &Stanza) -> Stanza {
-    let value = |name: &str| {
-        let value = stanza.get(name).filter(|value| !value.is_empty())?;
-        // The rest of a description tells people more, and `apt` nothing.
-        let value = if name == "Description" { value.lines().next().unwrap_or_default() } else { value };
-        Some((name.to_owned(), value.to_owned()))
-    };
-    KEPT.iter().filter_map(|name| value(name)).collect()
+/// What is kept of a stanza: of a description the first line, since the rest tells `apt` nothing, and other values on one line.
+fn kept(stanza: &Stanza) -> Box<str> {
+    let mut text = String::new();
+    for name in KEPT {
+        let Some(value) = stanza.get(name).filter(|value| !value.is_empty()) else { continue };
+        match name {
+            "Description" => push_field(&mut text, name, value.lines().next().unwrap_or_default()),
+            _ => push_field(&mut text, name, &value.replace('\n', " ")),
+        }
+    }
+    text.into()
 }
 
 /// The file of a package in the folder of a set: as pools of archives name it, without the epoch.
@@ -299,8 +300,7 @@ mod tests {
         Version: 3.134-3
         Architecture: amd64
         Multi-Arch: foreign
-        Depends: libc6 (>= 2.34),
-         libx
+        Depends: libc6 (>= 2.34), libx
         Description: says adduser
         Filename: ./adduser_3.134-3_amd64.deb
         Size: 53080
@@ -310,8 +310,7 @@ mod tests {
         Version: 1:2.10-3
         Architecture: amd64
         Multi-Arch: foreign
-        Depends: libc6 (>= 2.34),
-         libx
+        Depends: libc6 (>= 2.34), libx
         Description: says hello
         Filename: ./hello_2.10-3_amd64.deb
         Size: 53080

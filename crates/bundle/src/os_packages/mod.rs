@@ -6,12 +6,18 @@
 mod config;
 mod control;
 mod index;
+mod relation;
+mod release;
+mod sbom;
 mod set;
 mod version;
 
 pub use config::{ArchiveFacts, SetFacts};
 pub use control::{Stanza, StanzaError, StanzaLimits, Stanzas};
 pub use index::{IndexError, MAX_INDEX, MAX_PACKAGES, Packaged, file_name, index_of, packages_of};
+pub use relation::{Dependency, ParseRelationError, Provided, Relation, dependencies, provided};
+pub use release::{IndexFile, ReleaseError, ReleaseFile};
+pub use sbom::{Described, spdx};
 pub use set::{OsPackage, OsPackages, OsPackagesError, PackageFile, in_release};
 pub use version::{ParseVersionError, Version};
 

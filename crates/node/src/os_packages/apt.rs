@@ -86,7 +86,8 @@ impl<'a> Apt<'a> {
         let words: Vec<&str> = ["-q", "-y", "install"].into_iter().chain(words.iter().map(String::as_str)).collect();
         let mut command = self.command(&words).timeout(INSTALLS);
         command.env.extend(quiet());
-        Ok(command.must(self.host).map(drop)?)
+        let output = self.host.run(&command)?;
+        if output.status == 0 { Ok(()) } else { Err(refusal(&command, &output)) }
     }
 
     fn resolve(&self, words: &[&str]) -> Result<Resolved, StepError> {
@@ -235,7 +236,7 @@ fn refusal(command: &Command, output: &Output) -> StepError {
         return StepError::Unknown { because: because.to_owned() };
     }
     // Of the settings only apt itself wants to hear.
-    let words: Vec<&str> = command.args.iter().map(String::as_str).skip_while(|word| *word != "-s").collect();
+    let words: Vec<&str> = command.args.iter().map(String::as_str).skip_while(|word| !["-s", "-q"].contains(word)).collect();
     let line = format!("apt-get {}", words.iter().take(4).copied().collect::<Vec<_>>().join(" "));
     StepError::Host(HostError::Command { line, status: output.status, detail: said })
 }

@@ -30,7 +30,7 @@ impl System {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
         for folder in
-            ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/apt", "run", "etc"]
+            ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/apt", "var/log/apt", "run", "etc"]
         {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
