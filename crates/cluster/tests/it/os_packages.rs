@@ -122,7 +122,8 @@ fn the_only_node_is_not_emptied_and_what_dpkg_does_has_no_way_back() {
     let plan = patching(&text, &draining(), (&all(&["cp1"]), None), &nodes(&text, RUNS)).unwrap();
     let steps = || plan.tasks.iter().flat_map(|task| &task.steps);
     assert!(!steps().any(|step| matches!(step.action, StepKind::Drained(_) | StepKind::Uncordoned(_))));
-    let one_way: Vec<&str> = steps().filter(|step| step.class() == Class::OneWay).map(|step| step.id.as_str()).collect();
+    let one_way: Vec<&str> =
+        steps().filter(|step| step.class() == Class::OneWay).map(|step| step.id.as_str()).collect();
     assert_eq!(one_way, ["os-packages/installed"]);
 }
 

@@ -236,7 +236,8 @@ fn refusal(command: &Command, output: &Output) -> StepError {
         return StepError::Unknown { because: because.to_owned() };
     }
     // Of the settings only apt itself wants to hear.
-    let words: Vec<&str> = command.args.iter().map(String::as_str).skip_while(|word| !["-s", "-q"].contains(word)).collect();
+    let words: Vec<&str> =
+        command.args.iter().map(String::as_str).skip_while(|word| !["-s", "-q"].contains(word)).collect();
     let line = format!("apt-get {}", words.iter().take(4).copied().collect::<Vec<_>>().join(" "));
     StepError::Host(HostError::Command { line, status: output.status, detail: said })
 }

@@ -9,13 +9,17 @@ use std::path::Path;
 use sealock_node::changes::NODE_FOLDER;
 use sealock_node::host::{Alteration, Command, Entry, Host, HostError, Local, Output};
 use sealock_node::os_packages::{self, INDEX, OsLook, OsLookRequest, OsSetIndex, PackageChange};
+use sealock_node::pull::Client;
 use sealock_node::request::Secrets;
+use sealock_node::source::Source;
 use sealock_node::step::{
     Artifact, MachineRestarted, Mode, OsPackageFile, OsPackageSet, OsPackagesInstalled, OsPackagesLaidDown, RestartWhen,
 };
 use sealock_node::{Context, Probe, Step, StepError};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
+
+use crate::registry::{Answer, Registry};
 
 const SET: &str = "debian-12";
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
@@ -29,9 +33,15 @@ struct System {
 impl System {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        for folder in
-            ["var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/apt", "var/log/apt", "run", "etc"]
-        {
+        for folder in [
+            "var/lib/dpkg/info",
+            "var/lib/dpkg/updates",
+            "var/lib/dpkg/triggers",
+            "var/lib/apt",
+            "var/log/apt",
+            "run",
+            "etc",
+        ] {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
         let system = Self { local: Local::rooted(root.path()), root };
@@ -348,4 +358,48 @@ fn names_that_are_more_than_names_are_refused() {
     }
     let brought = os_packages::look(&system, &request(SET, "unasked")).unwrap();
     assert!(brought.changes.contains(&change("unasked", None, Some("1.0"))));
+}
+
+/// A set of one file, as the site registry has it.
+fn fetched(registry: &Registry, content: &[u8], layer: Vec<Answer>) -> (Step, Artifact) {
+    let artifact = registry.artifact("os-packages/debian-12", content, layer);
+    let files = vec![OsPackageFile { name: INDEX.into(), digest: Digest::sha256(content) }];
+    let sets = vec![OsPackageSet { name: SET.into(), artifact: artifact.clone(), files }];
+    (Step::new("os-packages/laid-down", OsPackagesLaidDown { sets }), artifact)
+}
+
+fn fetch(step: &Step, system: &System, (registry, admitted): (&Registry, &[&Artifact])) -> Result<(), StepError> {
+    let source = Source::Registry(Client::new(&registry.endpoint).unwrap());
+    let admitted: BTreeSet<_> = admitted.iter().map(|artifact| artifact.digest.clone()).collect();
+    let secrets = Secrets::default();
+    let context = Context { source: Some(&source), admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+    step.apply(system, &context)?;
+    step.verify(system, &context)
+}
+
+#[test]
+fn packages_are_laid_down_by_digest_and_nothing_else_stays_beside_them() {
+    let (system, registry) = (System::new(), Registry::start());
+    let (step, artifact) = fetched(&registry, b"index", vec![Answer::Whole(b"index".to_vec())]);
+    let folder = "/var/lib/sealock/os-packages/debian-12";
+    system.put(&format!("{folder}/earlier_1.0_all.deb"), "of an earlier release");
+    assert!(matches!(probe(&step, &system), Probe::NotDone { .. }));
+    fetch(&step, &system, (&registry, &[&artifact])).unwrap();
+    assert_eq!(system.list(folder).unwrap(), [INDEX]);
+    let asked = registry.asked();
+    assert_eq!(probe(&step, &system), Probe::Done);
+    assert_eq!(registry.asked(), asked, "a look asks nobody");
+    system.put(&format!("{folder}/{INDEX}"), "flipped");
+    assert!(matches!(probe(&step, &system), Probe::NotDone { .. }));
+}
+
+#[test]
+fn what_the_release_does_not_hold_or_what_is_damaged_is_not_laid_down() {
+    let (system, registry) = (System::new(), Registry::start());
+    let (step, artifact) = fetched(&registry, b"index", vec![Answer::Whole(b"ondex".to_vec())]);
+    let refused = fetch(&step, &system, (&registry, &[])).unwrap_err();
+    assert_eq!((refused.code(), registry.asked()), (Some(Code::NotInRelease), 0), "{refused}");
+    let refused = fetch(&step, &system, (&registry, &[&artifact])).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::Digest), "{refused}");
+    assert_eq!(system.list("/var/lib/sealock/os-packages/debian-12").unwrap(), [""; 0]);
 }
