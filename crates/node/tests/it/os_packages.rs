@@ -60,10 +60,9 @@ impl System {
     /// What only makes sense below the root: paths in arguments, in variables, and in the settings that they name.
     fn below(&self, text: &str) -> String {
         let root = self.root.path().to_str().unwrap();
-        let moved = ["/var/lib/sealock", "/run/sealock"]
+        ["/var/lib/sealock", "/run/sealock"]
             .iter()
-            .fold(text.to_owned(), |text, folder| text.replace(folder, &format!("{root}{folder}")));
-        moved
+            .fold(text.to_owned(), |text, folder| text.replace(folder, &format!("{root}{folder}")))
     }
 
     /// Puts packages into a set on the host, as if they had been fetched; gives back what the plan says of it.
