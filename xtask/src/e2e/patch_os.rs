@@ -136,7 +136,7 @@ fn power_lost(desk: &Desk) -> Result<()> {
     desk.lab.kill_machine("w1")?;
     fs::remove_file(&slow)?;
     desk.lab.boot_machine("w1")?;
-    patching.ends(4, "run the same command again")?;
+    patching.ends(4, "the same command again")?;
     watch.end(desk)?.ensure_answered()?;
     ensure!(boot(desk, "cp1")? != before, "cp1 was not restarted");
     ensure!(versions(desk, "cp1")? == on_all(VERSIONS[1]), "cp1 has {:?}", versions(desk, "cp1")?);
