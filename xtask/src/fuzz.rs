@@ -33,6 +33,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("break_glass", &["trust/testdata/vectors"]),
     ("trust_state", &["trust/testdata/vectors"]),
     ("convert", &["bundle/tests/fixtures/convert"]),
+    ("os_packages", &[]),
     ("sbom", &["fetch/testdata"]),
     ("chart", &["bundle/testdata"]),
     ("reference", &[]),
@@ -64,6 +65,10 @@ const TRUST_STATE: &str = concat!(
     r#""roots":{"sha256:0000000000000000000000000000000000000000000000000000000000000000":{"digest":"#,
     r#""sha256:0000000000000000000000000000000000000000000000000000000000000000","version":1}},"streams":[]}"#,
 );
+
+const PACKAGES: &str = "Package: hello\nVersion: 1:2.10-3+deb12u1\nArchitecture: amd64\nPre-Depends: dpkg (>= 1.17) | base\nDepends: libc6 (>= 2.34),\n words:any\nProvides: greeting (= 2.0)\nDescription: says hello\n in more words\nFilename: pool/main/h/hello/hello_2.10-3+deb12u1_amd64.deb\nSize: 53080\nSHA256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n\n";
+
+const RELEASE: &str = "Origin: Debian\nSuite: stable\nCodename: bookworm\nDate: Sat, 07 Nov 2026 09:12:03 UTC\nValid-Until: Sat, 14 Nov 2026 09:12:03 UTC\nAcquire-By-Hash: yes\nArchitectures: all amd64\nComponents: main\nSHA256:\n e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0 main/binary-amd64/Packages.xz\n";
 
 const SPDX: &str = r#"{"spdxVersion":"SPDX-2.3","packages":[{"name":"zlib","versionInfo":"1.3","licenseConcluded":"Zlib","externalRefs":[]}]}"#;
 
@@ -162,6 +167,7 @@ impl Desk {
             "want_list" => vec![WANT_LIST.into()],
             "trust_state" => vec![TRUST_STATE.into()],
             "ansible" => vec![ANSIBLE.into()],
+            "os_packages" => [PACKAGES, RELEASE].map(Into::into).to_vec(),
             "sbom" => [SPDX, CYCLONEDX].map(Into::into).to_vec(),
             "chart" => vec![chart()?],
             "key_uri" => ["pkcs11:token=a;serial=1;slot-id=7;object=b;id=%01?module-path=/c&pin-source=file:/d"]

@@ -103,6 +103,16 @@ pub(crate) fn of_binary(content: &Content, config: &Value) -> Artifact {
     generate(Some(BINARY), BINARY_CONFIG, sorted(config).to_string().as_bytes(), &[layer])
 }
 
+/// The artifact of this type with this config, and layers by their media types.
+pub(crate) fn of_layers(
+    artifact_type: &str,
+    (config_type, config): (&str, &Value),
+    layers: &[(&str, &Content)],
+) -> Artifact {
+    let layers: Vec<Value> = layers.iter().map(|(media_type, content)| descriptor(media_type, content)).collect();
+    generate(Some(artifact_type), config_type, sorted(config).to_string().as_bytes(), &layers)
+}
+
 /// The artifact of an attestation: an in-toto statement, whose content is generated too.
 pub fn of_attestation(statement: &[u8], title: &str) -> Artifact {
     let content = Content { digest: Digest::sha256(statement), size: statement.len() as u64, title: title.to_owned() };

@@ -19,6 +19,7 @@ pub mod lock;
 pub mod manifest;
 pub mod media;
 pub mod names;
+pub mod os_packages;
 pub mod parameters;
 pub mod patch;
 pub mod plain;

@@ -90,6 +90,12 @@ name! {
 }
 
 name! {
+    /// The name of a set of OS packages, like `debian-12`: a DNS label (RFC 1123).
+    OsPackageSetName, "name of a set of OS packages", is_dns_label,
+    "lower-case letters, digits and '-', beginning and ending with a letter or digit, at most 63 characters"
+}
+
+name! {
     /// A Kubernetes release, like `v1.36.3`.
     KubernetesVersion, "Kubernetes version", is_kubernetes_version,
     "written v1.MINOR.PATCH, like v1.36.3"

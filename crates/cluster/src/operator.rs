@@ -28,6 +28,7 @@ mod files;
 mod ground;
 pub mod kubeconfig;
 mod members;
+mod os_packages;
 mod reach;
 mod removal;
 mod renewal;
@@ -41,6 +42,7 @@ pub use backup::{BackedUp, BackupOrder};
 pub use components::Components;
 pub use drift::Difference;
 pub use error::OperatorError;
+pub use os_packages::{Patches, Patching, Waiting, Without};
 pub use removal::{Left, Removal};
 pub use rollback::Rollback;
 pub use status::{HostStatus, NodeStatus, Status};
@@ -282,7 +284,8 @@ impl Operator<'_> {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied::changed(changed, Some(kubeconfig)))
             }
-            Purpose::Rollback => {
+            // What the cluster is made of has not changed.
+            Purpose::Rollback | Purpose::OsPackages => {
                 self.leave_mirror(&planned.connections).await?;
                 Ok(Applied::changed(changed, None))
             }
@@ -553,6 +556,7 @@ mod tests {
             (Purpose::Authorities, true),
             (Purpose::Upgrade, true),
             (Purpose::Components, true),
+            (Purpose::OsPackages, true),
             (Purpose::Renew, false),
             (Purpose::Apply, false),
         ] {

@@ -1,7 +1,8 @@
 //! Everything that can go wrong while gathering.
 
+mod words;
+
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,9 @@ use sealock_bundle::{ArchiveError, ArtifactName, Reference};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
+use crate::source::apt::AptError;
 use crate::upstream::{Failure, UpstreamError};
+use words::{decisions, known_versions, list, list_guesses};
 
 /// Why gathering failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +57,9 @@ pub enum FetchError {
     /// The table of add-ons, or the spec's choice from it.
     #[error(transparent)]
     AddOns(#[from] sealock_bundle::add_ons::AddOnsError),
+    /// An archive of Debian packages, or what the spec wants of it.
+    #[error(transparent)]
+    Apt(#[from] AptError),
     /// kubeadm does not tell which images it needs.
     #[error("kubeadm {version} does not tell which images it needs: {said}")]
     Kubeadm {
@@ -341,46 +347,6 @@ pub struct UndecidedGuess {
     pub places: Vec<String>,
 }
 
-/// Places of one guess that are told; the rest is counted.
-const PLACES: usize = 3;
-
-fn list_guesses(guesses: &[UndecidedGuess]) -> String {
-    let mut text = String::new();
-    for UndecidedGuess { image, places } in guesses {
-        let _ = write!(text, "\n{image}");
-        places.iter().take(PLACES).for_each(|place| {
-            let _ = write!(text, "\n  {place}");
-        });
-        if places.len() > PLACES {
-            let _ = write!(text, "\n  and {} more", places.len() - PLACES);
-        }
-    }
-    text
-}
-
-/// The lines of YAML that decide on the guesses, one way or the other.
-fn decisions(guesses: &[UndecidedGuess]) -> String {
-    let mut text = "decide on each under `spec`. What is needed:\nguesses:\n  accept:\n".to_owned();
-    for guess in guesses {
-        let _ = writeln!(text, "    - \"{}\"", guess.image);
-    }
-    text.push_str("What is not needed, each with the reason in words:\nguesses:\n  refuse:\n");
-    for guess in guesses {
-        let _ = writeln!(text, "    - {{match: \"{}\", reason: \"\"}}", guess.image);
-    }
-    text.push_str("Patterns may hold `*` and `?`");
-    text
-}
-
-fn list(images: &[Unruled]) -> String {
-    let one = |unruled: &Unruled| format!("{} (asked for by {})", unruled.image, unruled.requested_by.join(", "));
-    images.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn known_versions(known: &[String]) -> String {
-    if known.is_empty() { String::new() } else { format!(", but {}", known.join(", ")) }
-}
-
 impl FetchError {
     pub(crate) fn panicked(source: tokio::task::JoinError) -> Self {
         Self::Panicked { source }
@@ -417,6 +383,7 @@ impl FetchError {
             }
             Self::Components(source) => source.code(),
             Self::AddOns(source) => source.code(),
+            Self::Apt(source) => Some(source.code()),
             Self::NoRule { .. } | Self::NoSignature { .. } | Self::NotSigned { .. } => Some(Code::Unsigned),
             Self::BadSignature { code, .. } | Self::Binary { code, .. } => Some(*code),
             Self::Referrers { .. } => Some(Code::Limit),
@@ -447,6 +414,7 @@ impl FetchError {
         let hint = match self {
             Self::Upstream(error) => error.failure.hint(),
             Self::Image { source, .. } | Self::Chart { source, .. } => return source.hint(),
+            Self::Apt(source) => source.hint()?,
             Self::Undecided { guesses } => return Some(decisions(guesses)),
             Self::Archive(ArchiveError::DiskFull { .. }) => {
                 "make room on the disk and run the same command again; what was fetched is kept"

@@ -21,4 +21,5 @@ pub use error::{FetchError, UndecidedGuess, Unruled};
 pub use progress::{Event, Progress};
 pub use resolve::{LockRequest, resolve};
 pub use settings::{Patience, ProxySettings, Retry, Settings};
+pub use source::apt::AptError;
 pub use upstream::{Failure, UpstreamError};

@@ -86,6 +86,12 @@ pub enum StepError {
         /// The pods, and why.
         pods: Vec<String>,
     },
+    /// The host is not what the plan was made for.
+    #[error("the host is not what the plan was made for: {found}")]
+    OtherThanPlanned {
+        /// What is different.
+        found: String,
+    },
     /// Something that was waited for did not happen.
     #[error("{what} after {seconds} s: {state}")]
     Late {
@@ -110,6 +116,7 @@ impl StepError {
             Self::Foreign { .. } => Some(Code::Foreign),
             Self::NotInRelease { .. } => Some(Code::NotInRelease),
             Self::WrongImage { .. } => Some(Code::Digest),
+            Self::OtherThanPlanned { .. } => Some(Code::StalePlan),
             Self::Malformed { .. } | Self::Invalid { .. } => Some(Code::Format),
             Self::Pull(error) => error.code(),
             // What a blob's reader says when the content is not what its digest promised.
@@ -132,6 +139,9 @@ impl StepError {
             }
             Self::Host(HostError::NoProgram { .. }) => {
                 Some("Install the package that brings it from the site's own repository.")
+            }
+            Self::OtherThanPlanned { .. } => {
+                Some("Nothing was changed. Plan again, and review what has changed since.")
             }
             Self::Pull(error) => error.hint(),
             Self::Held { .. } => Some("Where that may be, say so by --force or --delete-emptydir-data."),

@@ -20,6 +20,7 @@ pub mod journal;
 pub mod kubernetes_certificates;
 pub mod local_proxy;
 mod mounts;
+pub mod os_packages;
 pub mod pull;
 pub mod request;
 pub mod runner;

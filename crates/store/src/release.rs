@@ -131,6 +131,8 @@ pub enum ReferenceKind {
     Attestation,
     /// Sealock's own binary, for the station.
     Sealock,
+    /// A set of packages for the hosts themselves.
+    OsPackages,
 }
 
 impl Release {

@@ -58,6 +58,11 @@ impl Gpg {
         self.run(&["--armor", "--detach-sign"], content)
     }
 
+    /// A detached signature of `content`, without armour: several may stand one behind the other.
+    pub fn bare(&self, content: &[u8]) -> Vec<u8> {
+        self.run(&["--detach-sign"], content)
+    }
+
     /// A signature of SHA-1, which nobody should believe.
     pub fn weakly_detached(&self, content: &[u8]) -> Vec<u8> {
         self.run(&["--armor", "--digest-algo", "SHA1", "--detach-sign"], content)

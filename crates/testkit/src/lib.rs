@@ -4,6 +4,7 @@
 //! wrong goes wrong on the wire. A helper fails by panicking, as a test does.
 #![expect(clippy::unwrap_used, reason = "a test's helper fails by panicking")]
 
+pub mod apt;
 pub mod chart;
 pub mod corpus;
 pub mod cosign;

@@ -18,6 +18,7 @@ mod machines;
 mod node_upgrade;
 mod one_machine;
 mod own_etcd;
+mod patch_os;
 mod rescue;
 mod restore;
 mod rollback;
@@ -99,6 +100,7 @@ const SCENARIOS: &[Scenario] = &[
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,
     components::SCENARIO,
+    patch_os::SCENARIO,
     rescue::SCENARIO,
     authorities::SCENARIO,
     restore::SCENARIO,

@@ -47,6 +47,8 @@ enum Verb {
     },
     /// Only build or download the parts
     Parts,
+    /// Publish the Debian packages of the outside's archive in this version, like 2.0
+    Publish { version: String },
     /// Make a way out on purpose, or close it again
     Hole { state: HoleState },
     /// Take a machine's power away
@@ -76,6 +78,7 @@ pub fn command(args: LabArgs) -> Result<()> {
             become_command(&lab, &machine, &["bash".to_owned(), "-i".to_owned(), "-l".to_owned()])
         }
         Verb::Parts => parts::build(Upstream::default()).map(drop),
+        Verb::Publish { version } => lab.publish_packages(&version),
         Verb::Hole { state: HoleState::Open } => lab.open_hole(),
         Verb::Hole { state: HoleState::Close } => lab.close_hole(),
         Verb::Kill { machine } => lab.kill_machine(&machine),

@@ -142,7 +142,7 @@ impl Lab {
         nspawn::leader(self, machine).map(|leader| PathBuf::from(format!("/proc/{leader}/root")))
     }
 
-    /// The lab's folder. `outside/` holds `ca.crt` (who vouches for the upstream), `cosign.pub`, `mirrors.yaml`
+    /// The lab's folder. `outside/` holds `ca.crt` (who vouches for the upstream), `cosign.pub`, `archive.asc` (who signs its Debian packages), `mirrors.yaml`
     /// (real host to upstream URL) and `images.txt` (name, tag and digest of every upstream image).
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -153,6 +153,17 @@ impl Lab {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Publishes the packages of the archive `https://archive.lab.example/debian` (suite `lab`, component `main`, key `outside/archive.asc`) in this
+    /// version: `lab/outside/archive.sh` says which there are. A lab begins with `1.0`; what it had stays in
+    /// `outside/www/archive.lab.example/debian/pool/`.
+    ///
+    /// # Errors
+    /// The lab is not running, or a program fails.
+    pub fn publish_packages(&self, version: &str) -> Result<()> {
+        become_root()?;
+        outside::publish_packages(self, version)
     }
 
     /// Opens a way out on purpose: afterwards every machine reaches the outside, over IPv4 and IPv6.

@@ -14,6 +14,22 @@ use super::{Lab, cgroup};
 /// Joins the control groups named before `--`, then becomes the program named after it.
 const JOIN_AND_RUN: &str = r#"while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@""#;
 
+/// Does what `$0` says with all arguments, and does it again for as long as it ends with 133: by that systemd-nspawn says that the machine
+/// restarts itself. Meanwhile it waits in groups of its own below the machine's, so that it ends with the machine's power; those that the
+/// machine has made are gone when it comes up again.
+const RUN_AND_RESTART: &str = r#"for door in "$@"; do
+  if [ "$door" = -- ]; then break; fi
+  group=${door%/*}
+  mkdir -p "$group/restarter"
+  echo $$ > "$group/restarter/cgroup.procs" || exit 1
+  groups="$groups $group"
+done
+while sh -c "$0" join "$@"; [ $? -eq 133 ]; do
+  for group in $groups; do
+    find "$group" -mindepth 1 -depth -type d ! -name restarter -exec rmdir {} \;
+  done
+done"#;
+
 /// Starts a machine that is not running. What is left of an earlier run is removed first.
 ///
 /// # Errors
@@ -25,7 +41,11 @@ pub(super) fn boot(lab: &Lab, machine: &Machine) -> Result<()> {
     let console = console(lab, machine);
     let log = File::create(&console).with_context(|| format!("{}: cannot be written", console.display()))?;
     let mut command = Command::new("setsid");
-    command.args(["--fork", "sh", "-c", JOIN_AND_RUN, "join"]).args(doors).arg("--").args(container(lab, machine)?);
+    command
+        .args(["--fork", "sh", "-c", RUN_AND_RESTART, JOIN_AND_RUN])
+        .args(doors)
+        .arg("--")
+        .args(container(lab, machine)?);
     // Without it the container could write neither sysctls nor control groups, and a kubelet must.
     command.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "1");
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

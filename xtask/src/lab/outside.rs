@@ -8,9 +8,12 @@ use anyhow::{Context, Result, bail};
 
 use super::machine::text;
 use super::network::{self, UPSTREAM, UPSTREAM_V6};
-use super::parts::Parts;
+use super::parts::{Parts, scripts};
 use super::run::{finish, run, run_with_us, wait_until, write};
 use super::{Lab, machine};
+
+/// Where the archive of Debian packages stands, by its real name, below the folder with the lab's own files.
+const ARCHIVE: &str = "archive.lab.example/debian";
 
 /// Sets the outside up as far as it is not, and starts of its three servers what is not running.
 ///
@@ -24,6 +27,14 @@ pub(super) fn start(lab: &Lab, parts: &Parts) -> Result<()> {
     outside.lay_out(parts)?;
     outside.start_servers(parts)?;
     outside.wait_until_it_answers()
+}
+
+/// Publishes the packages of the archive in another version.
+///
+/// # Errors
+/// A program that fails.
+pub(super) fn publish_packages(lab: &Lab, version: &str) -> Result<()> {
+    Outside { lab, dir: lab.dir().join("outside") }.publish_packages(version)
 }
 
 /// The servers that run in the outside: program name and process id.
@@ -95,8 +106,12 @@ impl Outside<'_> {
             fs::copy(parts.upstream.join(file), self.dir.join(file))
                 .with_context(|| format!("{file}: cannot be copied"))?;
         }
+        if !self.dir.join("www").join(ARCHIVE).join("dists/lab/InRelease").exists() {
+            self.publish_packages("1.0")?;
+        }
         let shared = parts.upstream.join("www");
-        write(&self.dir.join("mirrors.yaml"), mirrors(&self.dir.join("images.txt"), &shared)?)?;
+        let files = [shared.clone(), self.dir.join("www")];
+        write(&self.dir.join("mirrors.yaml"), mirrors(&self.dir.join("images.txt"), &files)?)?;
         write(
             &self.dir.join("nginx.conf"),
             include_str!("../../../lab/outside/nginx.conf").replace("@SHARED@", text(&shared)?),
@@ -106,6 +121,12 @@ impl Outside<'_> {
             include_str!("../../../lab/outside/registry.yaml").replace("@DIR@", text(&self.dir)?),
         )?;
         write(&self.dir.join("coredns.conf"), include_str!("../../../lab/outside/coredns.conf"))
+    }
+
+    fn publish_packages(&self, version: &str) -> Result<()> {
+        let script = scripts().join("outside/archive.sh");
+        let (folder, key) = (self.dir.join("www").join(ARCHIVE), self.dir.join("archive"));
+        run(text(&script)?, &[text(&folder)?, version, text(&key)?]).map(drop)
     }
 
     fn start_servers(&self, parts: &Parts) -> Result<()> {
@@ -179,11 +200,13 @@ impl Outside<'_> {
 }
 
 /// Each real host that the upstream stands for, and where it is found.
-fn mirrors(images: &Path, shared: &Path) -> Result<String> {
+fn mirrors(images: &Path, folders: &[PathBuf]) -> Result<String> {
     let listed = fs::read_to_string(images).with_context(|| format!("{}", images.display()))?;
     let mut hosts: Vec<String> = listed.lines().filter_map(|line| Some(line.split_once('/')?.0.to_owned())).collect();
-    for entry in fs::read_dir(shared).with_context(|| format!("{}", shared.display()))? {
-        hosts.push(entry?.file_name().to_string_lossy().into_owned());
+    for folder in folders {
+        for entry in fs::read_dir(folder).with_context(|| format!("{}", folder.display()))? {
+            hosts.push(entry?.file_name().to_string_lossy().into_owned());
+        }
     }
     hosts.sort_unstable();
     hosts.dedup();
@@ -199,11 +222,12 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("lab-mirrors-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("www/get.helm.sh")).unwrap();
         std::fs::create_dir_all(folder.join("www/quay.io")).unwrap();
+        std::fs::create_dir_all(folder.join("own/archive.lab.example")).unwrap();
         let images = folder.join("images.txt");
         std::fs::write(&images, "quay.io/a/b:1@sha256:00\nregistry.k8s.io/pause:3@sha256:11\n").unwrap();
-        let text = mirrors(&images, &folder.join("www")).unwrap();
+        let text = mirrors(&images, &[folder.join("www"), folder.join("own")]).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
-        let expected = ["get.helm.sh", "quay.io", "registry.k8s.io"]
+        let expected = ["archive.lab.example", "get.helm.sh", "quay.io", "registry.k8s.io"]
             .map(|host| format!("  {host}: https://198.51.100.10/{host}\n"));
         assert_eq!(text, format!("mirrors:\n{}", expected.concat()));
     }

@@ -198,11 +198,13 @@ pub enum Kind {
     Attestation,
     /// Sealock's own binary, for the station.
     Sealock,
+    /// A set of packages for hosts.
+    OsPackages,
 }
 
 impl Kind {
     /// Every kind, in the order they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Image,
         Self::Chart,
         Self::Manifest,
@@ -211,6 +213,7 @@ impl Kind {
         Self::Referrer,
         Self::Attestation,
         Self::Sealock,
+        Self::OsPackages,
     ];
 
     /// What several are called.
@@ -224,6 +227,7 @@ impl Kind {
             Self::Referrer => "referrers",
             Self::Attestation => "attestations",
             Self::Sealock => "binaries of Sealock",
+            Self::OsPackages => "sets of OS packages",
         }
     }
 }

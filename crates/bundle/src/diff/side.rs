@@ -178,6 +178,7 @@ fn kind(kind: ReferenceKind, for_one_platform: bool) -> Kind {
         ReferenceKind::Referrer => Kind::Referrer,
         ReferenceKind::Attestation => Kind::Attestation,
         ReferenceKind::Sealock => Kind::Sealock,
+        ReferenceKind::OsPackages => Kind::OsPackages,
     }
 }
 

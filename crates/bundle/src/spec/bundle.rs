@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::duration::Days;
 use super::gpg::{ChartRule, FileRule};
 use super::guesses::GuessRules;
+use super::os_packages::OsPackageSet;
 use super::select::{ComponentSpec, VariantSpec};
 use super::verify::{VerifyMatch, VerifyRule};
 use crate::add_ons::AddOnSpec;
@@ -96,6 +97,9 @@ pub struct BundleSpec {
     /// Sealock's own inside binaries, which a site takes with `sealock site update` once the bundle is accepted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sealock: Vec<SealockSpec>,
+    /// Sets of packages for the hosts themselves, from archives of Debian packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub os_packages: Vec<OsPackageSet>,
     /// Parts that may be optional.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentSpec>,

@@ -4,6 +4,7 @@ mod bundle;
 mod duration;
 mod gpg;
 mod guesses;
+mod os_packages;
 mod select;
 mod site;
 mod verify;
@@ -15,6 +16,7 @@ pub use bundle::{
 pub use duration::{Days, ParseDaysError};
 pub use gpg::{ChartRule, FileRule};
 pub use guesses::{GuessDecision, GuessRules, RefusedGuess};
+pub use os_packages::{AptArchive, OsPackageSet, OsPackageSetName};
 pub use select::{Choice, ComponentSpec, SelectError, Selection, VariantSpec};
 pub use site::{EnrolledRoot, ExpiryPolicy, Registry, Retention, Site, SiteKind, SiteMetadata, SiteSpec};
 pub use verify::{

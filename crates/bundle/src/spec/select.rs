@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{Audience, Bundle, BundleSpec, ChartSpec, FileSpec, ImageSpec};
+use super::os_packages::OsPackageSet;
 use crate::names::Platform;
 use crate::parameters::ParameterValue;
 
@@ -32,6 +33,9 @@ pub struct ComponentSpec {
     /// As `files` of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileSpec>,
+    /// As `osPackages` of the spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub os_packages: Vec<OsPackageSet>,
 }
 
 /// What is different for some sites.
@@ -125,6 +129,7 @@ impl Bundle {
             spec.charts.extend(component.charts);
             spec.manifests.extend(component.manifests);
             spec.files.extend(component.files);
+            spec.os_packages.extend(component.os_packages);
             components.insert(component.name);
         }
         if let Some(variant) = variant {

@@ -111,7 +111,7 @@ fn unsigned(reason: &str) -> Verdict {
     Verdict { rule: VerdictRule::Unsigned, key: None, identity: None, issuer: None, reason: Some(reason.to_owned()) }
 }
 
-fn compare(old: &Archive, new: &Archive) -> Result<Diff, ArchiveError> {
+pub(crate) fn compare(old: &Archive, new: &Archive) -> Result<Diff, ArchiveError> {
     let manifests = [old, new].map(|archive| archive.unverified_manifest().unwrap());
     let read = |at: usize, archive: &Archive, digest: &Digest, limit: u64| {
         let blob = manifests[at].blobs.iter().find(|blob| blob.digest == *digest);

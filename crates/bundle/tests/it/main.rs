@@ -13,6 +13,7 @@ mod hostile_tar;
 mod imports;
 mod in_place;
 mod memory;
+mod os_packages;
 mod patches;
 mod readers;
 mod revocations;

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use sealock_bundle::archive::{ArchiveError, Writer};
-use sealock_bundle::artifact::{self, Content, OCI_MANIFEST};
+use sealock_bundle::artifact::{self, Artifact, Content, OCI_MANIFEST};
 use sealock_bundle::binary::Description;
 use sealock_bundle::import::{ImportError, ImportOutcome, Station, Terms, import};
 use sealock_bundle::lock::{
     self, BlobRole, BlobSource, Lock, LockedBlob, LockedReference, ReferenceKind, Verdict, VerdictRule,
 };
 use sealock_bundle::names::Platform;
+use sealock_bundle::os_packages::{INDEX, PACKAGE};
 use sealock_bundle::spec::Audience;
 use sealock_bundle::verify::Against;
 use sealock_store::Store;
@@ -148,6 +149,35 @@ impl Cargo {
             source: BlobSource::File { path: "dist/sealock".to_owned() },
         });
         self.contents.insert(digest, bytes.to_vec());
+        self.lock.sort();
+    }
+
+    /// Adds a set of OS packages: `artifact`, made of this index and of packages with these contents.
+    pub(crate) fn add_packages(&mut self, artifact: Artifact, index: &[u8], packages: &[Vec<u8>]) {
+        self.lock.references.push(LockedReference {
+            name: "os-packages/debian-12:amd64".parse().unwrap(),
+            kind: ReferenceKind::OsPackages,
+            digest: artifact.digest,
+            media_type: OCI_MANIFEST.to_owned(),
+            platform: Some(Platform::linux_amd64()),
+            subject: None,
+            source: "https://deb.example/debian stable main".to_owned(),
+            requested_by: vec!["spec.osPackages".to_owned()],
+            verdict: Verdict::new(VerdictRule::Gpg),
+        });
+        self.lock.blobs.extend(artifact.blobs);
+        self.lock.blobs.push(artifact::generated(INDEX, BlobRole::Layer, index));
+        for bytes in packages {
+            let (digest, size) = (Digest::sha256(bytes), bytes.len() as u64);
+            self.lock.blobs.push(LockedBlob {
+                digest: digest.clone(),
+                size,
+                media_type: PACKAGE.to_owned(),
+                role: BlobRole::Layer,
+                source: BlobSource::Http { url: format!("https://deb.example/{}", digest.hex()), inner: None },
+            });
+            self.contents.insert(digest, bytes.clone());
+        }
         self.lock.sort();
     }
 

@@ -180,6 +180,7 @@ impl LibraryError for sealock_cluster::etcd::EtcdError {
 }
 library_error!(never sealock_node::gap::ResponderError);
 library_error!(never sealock_node::facts::FactsError);
+library_error!(sealock_node::StepError, hint);
 library_error!(sealock_node::runner::RunError, hint);
 library_error!(never sealock_server::TlsError);
 library_error!(never sealock_trust::signer::KeyFileError);

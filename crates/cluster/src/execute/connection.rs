@@ -112,17 +112,52 @@ impl Connection {
     /// # Errors
     /// As [`Connection::open`], where the last attempt failed; a changed host key at once.
     pub(super) async fn reopen(&self) -> Result<Self, ExecuteError> {
-        let deadline = tokio::time::Instant::now() + self.settings.reconnect_timeout;
+        self.open_anew(self.settings.reconnect_timeout).await
+    }
+
+    /// The same, tried until `time` is over.
+    ///
+    /// # Errors
+    /// As [`Connection::reopen`].
+    pub(super) async fn open_anew(&self, time: Duration) -> Result<Self, ExecuteError> {
+        Self::open_within(&self.host, &self.settings, time).await
+    }
+
+    /// As [`Connection::open`], tried until `time` is over.
+    ///
+    /// # Errors
+    /// As [`Connection::open`], where the last attempt failed; a changed host key at once.
+    pub(super) async fn open_within(host: &Host, settings: &SshSettings, time: Duration) -> Result<Self, ExecuteError> {
+        let deadline = tokio::time::Instant::now() + time;
         let mut attempts = tokio::time::interval(Duration::from_secs(1));
+        attempts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             attempts.tick().await;
-            match Self::open(&self.host, &self.settings).await {
+            match Self::open(host, settings).await {
                 Err(error) if error.is_retryable() && tokio::time::Instant::now() < deadline => {
-                    tracing::info!(host = self.host(), %error, "connecting again");
+                    tracing::info!(host = host.name.as_str(), %error, "connecting again");
                 }
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Which start of its machine the host is in.
+    ///
+    /// # Errors
+    /// As every command.
+    pub(super) async fn boot(&self) -> Result<String, ExecuteError> {
+        let said = self.script("exec cat /proc/sys/kernel/random/boot_id", &[], b"").await?;
+        Ok(String::from_utf8_lossy(said.trim_ascii()).into_owned())
+    }
+
+    /// Whether the host's machine is on its way down.
+    ///
+    /// # Errors
+    /// As every command.
+    pub(super) async fn is_going_down(&self) -> Result<bool, ExecuteError> {
+        let said = self.script("systemctl is-system-running || true", &[], b"").await?;
+        Ok(said.trim_ascii() == b"stopping")
     }
 
     /// Runs a shell script as root, with `arguments` as `$1`, `$2`, …, and gives back its standard output.

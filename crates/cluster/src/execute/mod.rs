@@ -22,8 +22,10 @@ mod host_key;
 mod local;
 mod mint;
 mod observe;
+mod os_packages;
 mod pool;
 mod remote;
+mod restart;
 mod run;
 mod running;
 mod schedule;
@@ -36,6 +38,7 @@ pub use error::ExecuteError;
 pub(crate) use etcd::{EtcdMember, EtcdMembers};
 pub use gap::gap;
 pub use observe::{assess, observe};
+pub(crate) use os_packages::look_at_os_packages;
 pub use remote::Kit;
 pub(crate) use run::generation;
 pub use run::{Execution, Progress, execute};
@@ -93,5 +96,19 @@ pub async fn connect<'a>(
     settings: &SshSettings,
 ) -> Result<Vec<Arc<Connection>>, ExecuteError> {
     let opened = hosts.into_iter().map(async |host| Connection::open(host, settings).await.map(Arc::new));
+    of_all(opened).await
+}
+
+/// As [`connect`], with hosts that do not answer yet tried again, as long as a lost connection is: their machines may be coming up.
+///
+/// # Errors
+/// The first host that cannot be reached in that time, with the reason.
+pub(crate) async fn connect_patiently<'a>(
+    hosts: impl IntoIterator<Item = &'a Host>,
+    settings: &SshSettings,
+) -> Result<Vec<Arc<Connection>>, ExecuteError> {
+    let opened = hosts
+        .into_iter()
+        .map(async |host| Connection::open_within(host, settings, settings.reconnect_timeout).await.map(Arc::new));
     of_all(opened).await
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Connection, ExecuteError};
 
@@ -23,10 +24,22 @@ impl Pool {
 
     /// Connects to `host` again, as long as it takes.
     pub(super) async fn renew(&self, host: &str) -> Result<(), ExecuteError> {
-        let new = Arc::new(self.current(host)?.reopen().await?);
+        let new = self.current(host)?.reopen().await?;
+        self.put(host, new);
+        Ok(())
+    }
+
+    /// The same, for as long as `time`.
+    pub(super) async fn renew_within(&self, host: &str, time: Duration) -> Result<(), ExecuteError> {
+        let new = self.current(host)?.open_anew(time).await?;
+        self.put(host, new);
+        Ok(())
+    }
+
+    fn put(&self, host: &str, new: Connection) {
+        let new = Arc::new(new);
         if let Some(slot) = self.0.get(host) {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = new;
         }
-        Ok(())
     }
 }

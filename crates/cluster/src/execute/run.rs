@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sealock_node::request::{Event, EventKind, Failure};
 use tokio::io::BufReader;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connection::last_words;
 use super::events::{self, Next};
@@ -14,7 +16,7 @@ use super::observe::{digest_of, request};
 use super::pool::Pool;
 use super::remote::{self, FOLLOW, Kit, Remote, folder, unit};
 use super::schedule::Schedule;
-use super::{Connection, ExecuteError, HOSTS_AT_ONCE, mint};
+use super::{Connection, ExecuteError, HOSTS_AT_ONCE, mint, restart};
 use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::plan::{Assessment, Plan, Task};
@@ -41,6 +43,11 @@ pub enum Progress<'a> {
     },
     /// Something that an earlier attempt has begun still runs on a host, and is waited for.
     Occupied {
+        /// The host.
+        host: &'a str,
+    },
+    /// The host's machine is started anew by the task, and waited for.
+    Restarting {
         /// The host.
         host: &'a str,
     },
@@ -181,19 +188,67 @@ impl Run<'_> {
 
     async fn task(&self, n: usize, task: &Task) -> Result<usize, ExecuteError> {
         let unit = unit(self.plan.purpose.as_str(), &self.digest, n);
-        self.persist(async || self.begin(&unit, task).await).await?;
-        let mut follower = Follower { run: self, unit: &unit, task, read: 0, changed: 0, step: None };
-        let outcome = loop {
-            match follower.follow(&*self.pool.current(&task.host)?).await {
-                Err(ExecuteError::Lost { host, source }) => self.reconnect(&host, &source).await?,
-                outcome => break outcome,
-            }
+        let outcome = match restart::of(task) {
+            None => self.carried_out(&unit, task).await,
+            Some(time) => self.through_restart(&unit, task, time).await,
         };
         if outcome.is_ok() {
             // Only a courtesy: the folder lies in memory, and the next run of the same name empties it.
             let _ = remote::forget(&*self.pool.current(&task.host)?, &unit).await;
         }
         outcome
+    }
+
+    /// Begins `task` as `unit`, or finds it begun, and follows it to its end.
+    async fn carried_out(&self, unit: &str, task: &Task) -> Result<usize, ExecuteError> {
+        self.persist(async || self.begin(unit, task).await).await?;
+        let mut follower = Follower { run: self, unit, task, read: 0, changed: 0, step: None };
+        loop {
+            match follower.follow(&*self.pool.current(&task.host)?).await {
+                Err(ExecuteError::Lost { host, source }) if restart::of(task).is_none() => {
+                    self.reconnect(&host, &source).await?;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// The same for a task that ends with its machine, which may be away for `time`.
+    async fn through_restart(&self, unit: &str, task: &Task, time: Duration) -> Result<usize, ExecuteError> {
+        let before = self.persist(async || self.pool.current(&task.host)?.boot().await).await?;
+        match self.carried_out(unit, task).await {
+            Err(error) if restart::may_have_ended(&error) => {
+                self.until_restarted(task, (&before, time), error).await?;
+                // What it came to is found done now.
+                self.carried_out(unit, task).await.map(|changed| changed + 1)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Waits until the machine of `task` answers in another start than `before`. Where it is not on its way down and never was, that is what
+    /// `error` says.
+    async fn until_restarted(
+        &self,
+        task: &Task,
+        (before, time): (&str, Duration),
+        error: ExecuteError,
+    ) -> Result<(), ExecuteError> {
+        (self.progress)(&Progress::Restarting { host: &task.host });
+        let deadline = Instant::now() + time;
+        let mut looks = tokio::time::interval(Duration::from_secs(1));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            match restart::state(&self.pool, &task.host, (before, left)).await {
+                Ok(restart::State::Again) => return Ok(()),
+                Ok(restart::State::Up) => return Err(error),
+                Ok(restart::State::GoingDown) if left.is_zero() => return Err(error),
+                Err(error) if left.is_zero() || !error.is_retryable() => return Err(error),
+                Ok(restart::State::GoingDown) | Err(_) => {}
+            }
+        }
     }
 
     /// Does `what`, and does it again where a connection was lost meanwhile: it must bear repetition.

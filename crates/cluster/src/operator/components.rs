@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::upgrade::returns;
+use super::upgrade::{returns, still_open};
 use super::{Operator, OperatorError, Planned};
 use crate::execute::{self, Connection};
 use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose, Task};
@@ -35,8 +35,8 @@ impl Operator<'_> {
         self.check_no_adoption()?;
         self.check_no_authorities(None)?;
         let open = self.open_waves()?;
-        if let Some(open) = open.as_ref().filter(|open| open.purpose == Purpose::Upgrade) {
-            return Err(PlanError::UpgradeOpen { version: open.kubernetes.clone() }.into());
+        if let Some(other) = open.as_ref().filter(|open| open.purpose != Purpose::Components) {
+            return Err(still_open(other).into());
         }
         let (runs, wanted) = (self.check_only_version_differs(cluster)?, cluster.spec().kubernetes.version);
         if runs != wanted {

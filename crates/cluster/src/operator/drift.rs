@@ -49,6 +49,7 @@ impl Operator<'_> {
             all.iter_mut().for_each(|one| one.is_repairable = false);
         }
         all.extend(planned.behind.iter().map(waiting));
+        all.extend(self.os_packages_waiting(planned).await);
         if let Some(speaker) = speaker.filter(|_| is_there) {
             let strangers = self.strangers(cluster, speaker).await;
             all.extend(strangers.unwrap_or_else(|error| vec![beyond(speaker, error.to_string())]));

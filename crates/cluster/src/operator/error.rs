@@ -32,6 +32,9 @@ pub enum OperatorError {
     /// A backup that cannot be made, or is not believed.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// A set of OS packages in the release cannot be read.
+    #[error(transparent)]
+    OsPackages(#[from] sealock_bundle::os_packages::OsPackagesError),
     /// The journal of the plan.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -77,6 +80,7 @@ impl OperatorError {
             Self::Tool(error) => error.code(),
             Self::Node(error) => error.code(),
             Self::Backup(error) => error.code(),
+            Self::OsPackages(error) => error.code(),
             Self::Journal(JournalError::File(sealock_node::journal::JournalError::Damaged { .. })) => {
                 Some(Code::Format)
             }
@@ -94,6 +98,7 @@ impl OperatorError {
         match self {
             Self::Execute(error) => error.is_retryable(),
             Self::Node(error) => error.is_retryable(),
+            Self::OsPackages(error) => error.is_environment(),
             Self::Journal(JournalError::Busy { .. } | JournalError::Lock { .. }) | Self::Io { .. } => true,
             Self::StillMember { .. } => true,
             _ => false,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::upgrade::{returns, took_none};
+use super::upgrade::{returns, still_open, took_none};
 use super::{Operator, OperatorError, Planned, files, short};
 use crate::execute::{self, Connection};
 use crate::inventory::Inventory;
@@ -64,6 +64,9 @@ impl Operator<'_> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
         self.check_only_version_differs(cluster)?;
+        if let Some(open) = self.open_waves()?.filter(|open| open.purpose == Purpose::OsPackages) {
+            return Err(still_open(&open).into());
+        }
         // What was carried out last is through, also where it was cut off before that was written down.
         let (open, applied) = (self.open_waves()?, self.applied()?);
         let Some(open) = open.filter(|open| !applied.is_some_and(|applied| is_of(&applied, open))) else {

@@ -41,8 +41,8 @@ impl Operator<'_> {
         plan::check_alone(cluster, &inventory)?;
         let from = plan::oldest(cluster, &inventory, cluster.spec().kubernetes.version)?;
         let open = self.open_waves()?;
-        if open.as_ref().is_some_and(|open| open.purpose == Purpose::Components) {
-            return Err(PlanError::ComponentsOpen.into());
+        if let Some(other) = open.as_ref().filter(|open| open.purpose != Purpose::Upgrade) {
+            return Err(still_open(other).into());
         }
         let behind = plan::behind(cluster, &inventory, self.release);
         let begun = open.as_ref().and_then(|open| open.kubernetes.parse().ok());
@@ -84,10 +84,7 @@ impl Operator<'_> {
     /// # Errors
     /// A file of the station.
     pub fn open_upgrade(&self) -> Result<Option<PlanError>, OperatorError> {
-        Ok(self.open_waves()?.map(|open| match open.purpose {
-            Purpose::Components => PlanError::ComponentsOpen,
-            _ => PlanError::UpgradeOpen { version: open.kubernetes },
-        }))
+        Ok(self.open_waves()?.as_ref().map(still_open))
     }
 
     /// What was applied last is this spec, but for the version: that one.
@@ -147,6 +144,15 @@ impl Operator<'_> {
             cordoned.extend(takes_none.then(|| node.clone()));
         }
         Ok(cordoned)
+    }
+}
+
+/// What `open`, which goes by waves, has to say to whatever else is wanted.
+pub(super) fn still_open(open: &Plan) -> PlanError {
+    match open.purpose {
+        Purpose::Components => PlanError::ComponentsOpen,
+        Purpose::OsPackages => PlanError::OsPackagesOpen,
+        _ => PlanError::UpgradeOpen { version: open.kubernetes.clone() },
     }
 }
 

@@ -174,6 +174,61 @@ pub enum PlanError {
         /// What was asked for.
         wanted: String,
     },
+    /// OS packages were being brought to the nodes, and not all have them.
+    #[error("bringing OS packages to the nodes was begun and is not finished yet")]
+    OsPackagesOpen,
+    /// OS packages alone, and another version of Kubernetes.
+    #[error("OS packages come alone: the cluster runs Kubernetes {runs}, and the spec says {wanted}")]
+    OsPackagesAlone {
+        /// What runs.
+        runs: String,
+        /// What the spec says.
+        wanted: String,
+    },
+    /// The release has no OS packages for any of the nodes.
+    #[error("release {release} carries no OS packages for {}", .systems.iter().cloned().collect::<Vec<_>>().join(", "))]
+    NoOsPackages {
+        /// The number of the release.
+        release: u64,
+        /// Systems and architectures, like `debian-12 (amd64)`.
+        systems: std::collections::BTreeSet<String>,
+    },
+    /// The index of a set is not in the store.
+    #[error("the index {digest} of the OS packages {set} is missing from the store, or damaged")]
+    IndexLost {
+        /// The set.
+        set: String,
+        /// What the release names.
+        digest: sealock_trust::Digest,
+    },
+    /// apt on a host wants what no set has.
+    #[error("host {host}: apt wants {package}, which the release does not have")]
+    NoSuchPackage {
+        /// The host.
+        host: String,
+        /// The package.
+        package: String,
+    },
+    /// apt on a host says no.
+    #[error("host {host}: what the OS packages of the release would change cannot be told: {said}")]
+    AptRefuses {
+        /// The host.
+        host: String,
+        /// What it says.
+        said: String,
+    },
+    /// A dpkg was cut off on a host.
+    #[error("host {host}: a dpkg was cut off there, and has left packages half done")]
+    DpkgInterrupted {
+        /// The host.
+        host: String,
+    },
+    /// A host that the spec does not have.
+    #[error("the spec has no host {host}")]
+    NoSuchHost {
+        /// The name.
+        host: String,
+    },
     /// Taking over was begun, and is not finished.
     #[error("taking the cluster over was begun and is not finished yet")]
     AdoptionOpen,
@@ -301,7 +356,8 @@ impl PlanError {
         match self {
             Self::Spec(_) => Some(Code::Spec),
             Self::Authorities(error) => error.code(),
-            Self::NotInRelease(_) => Some(Code::NotInRelease),
+            Self::NotInRelease(_) | Self::NoOsPackages { .. } | Self::NoSuchPackage { .. } => Some(Code::NotInRelease),
+            Self::IndexLost { .. } => Some(Code::Digest),
             Self::Revoked(_) => Some(Code::Revoked),
             Self::Foreign { .. } | Self::Occupied { .. } | Self::NotAdoptable { .. } | Self::NameTaken { .. } => {
                 Some(Code::Foreign)
@@ -315,6 +371,8 @@ impl PlanError {
             | Self::OtherSpec
             | Self::NotOnlyAdded { .. }
             | Self::OtherBackup { .. }
+            | Self::OsPackagesAlone { .. }
+            | Self::NoSuchHost { .. }
             | Self::ComponentsAlone { .. } => Some(Code::Spec),
             Self::NothingToTakeBack { .. } | Self::NothingKept | Self::EtcdRaised { .. } | Self::ObjectsLost { .. } => {
                 Some(Code::OneWay)
@@ -332,6 +390,9 @@ impl PlanError {
             | Self::UpgradeOpen { .. }
             | Self::WholeBegun
             | Self::ComponentsOpen
+            | Self::OsPackagesOpen
+            | Self::AptRefuses { .. }
+            | Self::DpkgInterrupted { .. }
             | Self::AdoptionOpen
             | Self::RestoreOpen
             | Self::Render(_)
@@ -390,6 +451,23 @@ impl PlanError {
             Self::ComponentsOpen => {
                 "finish it: `sealock cluster upgrade --components`; or take it back: `sealock cluster rollback`".into()
             }
+            Self::OsPackagesOpen => {
+                "finish it: `sealock cluster patch-os`. dpkg keeps nothing of what was there before, so there is no way back".into()
+            }
+            Self::OsPackagesAlone { wanted, .. } => {
+                format!("`sealock cluster upgrade` leads to {wanted}; bring OS packages before it or after it")
+            }
+            Self::NoOsPackages { .. } => {
+                "import a bundle that carries a set called after the system of the hosts, like `debian-12`: outside, name it in `spec.osPackages`".into()
+            }
+            Self::NoSuchPackage { .. } => {
+                "outside, run `sealock lock` again with the list of what is installed on the hosts, and carry the bundle in".into()
+            }
+            Self::IndexLost { .. } => "`sealock store check` tells what else is missing; import the bundle again".into(),
+            Self::AptRefuses { .. } => {
+                "nothing was changed. Where packages would have to go for others, `--allow-removals` lets them; where apt lacks a dependency, outside, run `sealock lock` again with the list of what is installed on the hosts".into()
+            }
+            Self::DpkgInterrupted { .. } => "finish it there: `dpkg --configure -a`, and plan again".into(),
             Self::NothingToTakeBack { .. } => {
                 "two ways are left: forward, to a patch that mends it (`sealock cluster upgrade`; for components `release rollback` and `cluster upgrade --components`); or back to a backup from before, which loses all that was written since (`sealock cluster reset`, then `sealock cluster restore`)"
                     .into()

@@ -192,8 +192,9 @@ fn memory(overrides: &Overrides, facts: &HostFacts) -> Failed {
 
 fn programs(facts: &HostFacts) -> Failed {
     (!facts.missing_programs.is_empty()).then(|| {
-        let names = facts.missing_programs.join(", ");
-        (Gate::Programs, format!("it lacks {names}"), format!("install the packages that bring {names}"))
+        let (names, packages) = (facts.missing_programs.join(", "), packages_of(&facts.missing_programs));
+        let remedy = format!("install {packages} there (the packages of Debian and Ubuntu that bring {names})");
+        (Gate::Programs, format!("it lacks {names}"), remedy)
     })
 }
 
@@ -235,6 +236,26 @@ fn modules(facts: &HostFacts) -> Failed {
         );
         (Gate::Modules, format!("its kernel, {}, has no module {names}", facts.kernel), remedy)
     })
+}
+
+/// The packages of Debian and Ubuntu that bring `programs`, each once.
+fn packages_of(programs: &[String]) -> String {
+    let package = |program: &String| {
+        match program.as_str() {
+            "ip" => "iproute2",
+            "nft" => "nftables",
+            "umount" | "losetup" => "mount",
+            "modprobe" => "kmod",
+            "sysctl" => "procps",
+            "systemctl" | "journalctl" => "systemd",
+            "nsenter" => "util-linux",
+            // What is called like its package.
+            _ => return program.clone(),
+        }
+        .to_owned()
+    };
+    let packages: std::collections::BTreeSet<String> = programs.iter().map(package).collect();
+    packages.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn own_address(address: &str, facts: &HostFacts) -> Failed {

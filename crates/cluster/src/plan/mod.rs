@@ -21,6 +21,7 @@ mod components;
 mod error;
 pub(crate) mod gate;
 mod neighbours;
+mod os_packages;
 mod phase;
 mod places;
 pub(crate) mod prepare;
@@ -48,6 +49,8 @@ pub(crate) use components::{changes, is_change};
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
+pub(crate) use os_packages::patches;
+pub use os_packages::{HostPackages, plan_os_packages, sets_of};
 pub use phase::Phase;
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use remarks::remarks;
@@ -144,6 +147,8 @@ pub enum Purpose {
     Upgrade,
     /// To bring the components below Kubernetes to what the release has.
     Components,
+    /// To bring OS packages of the release to nodes.
+    OsPackages,
     /// To make nodes again what they were before an upgrade.
     Rollback,
     /// To tell the hosts that stay who is still there.
@@ -168,6 +173,7 @@ impl Purpose {
             Self::Renew => "renew",
             Self::Upgrade => "upgrade",
             Self::Components => "components",
+            Self::OsPackages => "os-packages",
             Self::Rollback => "rollback",
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
@@ -178,7 +184,7 @@ impl Purpose {
 
     /// Whether nodes become something else one after the other, so that a plan that was begun is to be finished before anything else is.
     pub fn goes_by_waves(self) -> bool {
-        matches!(self, Self::Upgrade | Self::Components)
+        matches!(self, Self::Upgrade | Self::Components | Self::OsPackages)
     }
 
     /// Whether a plan that was begun stays open while a host leaves, or certificates are made anew that have ended.

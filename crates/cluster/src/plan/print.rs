@@ -162,6 +162,13 @@ impl Printed<'_> {
                     plan.cluster, plan.kubernetes
                 )?;
             }
+            Purpose::OsPackages => {
+                writeln!(
+                    f,
+                    "Plan to bring OS packages of release {release} to cluster {} (Kubernetes stays {})",
+                    plan.cluster, plan.kubernetes
+                )?;
+            }
             Purpose::Rollback => {
                 writeln!(
                     f,

@@ -14,6 +14,7 @@ impl Plan {
                 let digests: Vec<&Digest> = match &step.action {
                     StepKind::Component(component) => vec![&component.artifact.digest],
                     StepKind::Images(images) => images.images.iter().map(|image| &image.digest).collect(),
+                    StepKind::OsPackagesLaidDown(laid) => laid.sets.iter().map(|set| &set.artifact.digest).collect(),
                     _ => Vec::new(),
                 };
                 digests.into_iter().map(move |digest| (digest, format!("{} {}", task.id, step.id)))

@@ -59,6 +59,8 @@ pub(super) enum Becoming {
     Kubernetes,
     /// The same one, on other components.
     Components,
+    /// The same one, on a machine with other OS packages.
+    Patched,
 }
 
 /// What the tasks of a plan are made from that changes nodes one after the other.
@@ -218,12 +220,13 @@ impl<'a> Waves<'a> {
     pub(super) fn ready(&self, host: &Host) -> Result<Step, PlanError> {
         let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
         let containerd = match self.becoming {
-            Becoming::Kubernetes => None,
+            Becoming::Kubernetes | Becoming::Patched => None,
             Becoming::Components => Some(self.context.wanted(host)?.newest(Program::Containerd)?),
         };
         let version = Some(self.kubernetes());
-        let ready =
-            NodeReady { node, control_plane, version, containerd, lately: false, timeout_seconds: READY_SECONDS };
+        // A machine that was started anew counts as Ready for a while by what its kubelet said before.
+        let lately = self.becoming == Becoming::Patched;
+        let ready = NodeReady { node, control_plane, version, containerd, lately, timeout_seconds: READY_SECONDS };
         Ok(Step::new("ready", ready))
     }
 

@@ -11,6 +11,7 @@ mod fixture;
 mod large;
 mod machine;
 mod node_upgrade;
+mod os_packages;
 mod plan;
 mod rescue;
 mod restore;

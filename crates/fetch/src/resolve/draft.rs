@@ -9,11 +9,12 @@ use sealock_trust::Digest;
 
 use crate::error::FetchError;
 
-/// References and blobs so far. Whoever adds a blob first determines where it is fetched, so additions come in a fixed order.
+/// References, blobs and notes so far. Whoever adds a blob first determines where it is fetched, so additions come in a fixed order.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     references: BTreeMap<ArtifactName, LockedReference>,
     blobs: BTreeMap<Digest, LockedBlob>,
+    pub(crate) annotations: BTreeMap<String, String>,
 }
 
 impl Draft {
@@ -44,7 +45,7 @@ impl Draft {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (Vec<LockedReference>, Vec<LockedBlob>) {
-        (self.references.into_values().collect(), self.blobs.into_values().collect())
+    pub(crate) fn into_parts(self) -> (Vec<LockedReference>, Vec<LockedBlob>, BTreeMap<String, String>) {
+        (self.references.into_values().collect(), self.blobs.into_values().collect(), self.annotations)
     }
 }

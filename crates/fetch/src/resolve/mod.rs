@@ -13,6 +13,7 @@ mod kubernetes;
 mod manifests;
 mod notation;
 pub(crate) mod objects;
+mod os_packages;
 mod provenance;
 mod sboms;
 mod sealock;
@@ -22,7 +23,7 @@ mod tool_cache;
 mod tools;
 mod wishes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -60,6 +61,8 @@ pub struct LockRequest {
     pub sequence: u64,
     /// The digest of the manifest of the bundle before.
     pub previous: Option<Digest>,
+    /// The annotations of the lock that is there, which say how far each archive of OS packages had come.
+    pub annotations: BTreeMap<String, String>,
     /// The issue time.
     pub issued: Timestamp,
     /// How many publisher keys there are.
@@ -147,13 +150,14 @@ async fn gather(context: Context<'_>) -> Result<Draft, FetchError> {
     guesses.settle(context, &mut wishes)?;
     files::gather(context, &mut draft).await?;
     sealock::gather(context, &mut draft)?;
+    os_packages::gather(context, &mut draft).await?;
     images::gather(context, wishes.ruled(&context.request.bundle.spec)?, &mut draft).await?;
     Ok(draft)
 }
 
 fn lock_of(request: &LockRequest, draft: Draft) -> Lock {
     let Bundle { metadata, spec, .. } = &request.bundle;
-    let (references, blobs) = draft.into_parts();
+    let (references, blobs, annotations) = draft.into_parts();
     let mut platforms = spec.platforms.clone();
     platforms.sort();
     platforms.dedup();
@@ -176,7 +180,7 @@ fn lock_of(request: &LockRequest, draft: Draft) -> Lock {
         tool: request.tool.clone(),
         references,
         blobs,
-        annotations: std::collections::BTreeMap::new(),
+        annotations,
     };
     lock.sort();
     lock

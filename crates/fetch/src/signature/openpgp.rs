@@ -2,6 +2,7 @@
 //!
 //! The signatures themselves are checked by `gpgv` (GnuPG), which knows nothing but the keyring that it is given.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -97,10 +98,45 @@ pub(crate) fn judge(status: &str) -> Result<String, Unfit> {
     }
 }
 
+/// Whether among what `status` reports there is a signature that holds, and none that does not: the fingerprints of the
+/// primary keys of those that do. Signatures that cannot be checked, or no longer count, stand beside it as if they were not there.
+pub(crate) fn judge_several(status: &str) -> Result<Vec<String>, Unfit> {
+    let (mut signers, mut good, mut valid) = (BTreeSet::new(), 0, 0);
+    let mut reason = Unfit::new(Code::Format, "it holds no OpenPGP signature");
+    for report in status.lines().filter_map(|line| line.strip_prefix("[GNUPG:] ")) {
+        let words: Vec<&str> = report.split_ascii_whitespace().collect();
+        let (kind, words) = words.split_first().map_or(("", &[][..]), |(kind, words)| (*kind, words));
+        match kind {
+            "GOODSIG" => good += 1,
+            // Behind those of expired and revoked keys this stands as well.
+            "VALIDSIG" if good > valid => {
+                if is_weak(words) {
+                    return Err(Unfit::new(Code::Alg, "it is signed by an algorithm that is too weak"));
+                }
+                valid += 1;
+                signers.extend(words.last().map(|signer| (*signer).to_owned()));
+            }
+            "BADSIG" => return Err(Unfit::new(Code::Sig, "the signature does not fit the content")),
+            "REVKEYSIG" => return Err(Unfit::new(Code::Revoked, "the key that signed was revoked by its owner")),
+            "ERRSIG" => reason = Unfit::new(Code::Sig, unchecked(words)),
+            "EXPSIG" => reason = Unfit::new(Code::Expired, "the signature has expired"),
+            "EXPKEYSIG" => reason = Unfit::new(Code::Expired, "the key that signed has expired"),
+            _ => {}
+        }
+    }
+    if signers.is_empty() || good != valid { Err(reason) } else { Ok(signers.into_iter().collect()) }
+}
+
+/// Whether the digest algorithm, the eighth word of `VALIDSIG`, is none of SHA-2 (RFC 9580, section 9.5).
+fn is_weak(words: &[&str]) -> bool {
+    !words.get(7).is_some_and(|algorithm| ["8", "9", "10", "11"].contains(algorithm))
+}
+
 /// Why a signature could not be checked: the sixth word of `ERRSIG` (GnuPG, doc/DETAILS).
 fn unchecked(words: &[&str]) -> String {
     let key = words.first().copied().unwrap_or("?");
     match words.get(5).copied() {
+        Some("5") => format!("the signature by the key {key} is made with an algorithm that is too weak, or unknown"),
         Some("9") => format!("the key {key} signed it, which is not in the keyring"),
         _ => format!("the signature by the key {key} is of a kind that is not checked"),
     }
@@ -175,6 +211,34 @@ mod tests {
         }
         // A name cannot forge a report: gpgv writes one line for each, and escapes line ends.
         assert_eq!(judged(&["NEWSIG x%0a[GNUPG:] GOODSIG", &valid]), Err(Code::Format));
+    }
+
+    #[test]
+    fn of_several_signatures_one_is_enough_and_a_bad_one_too_many() {
+        let several = |reports: &[&str]| {
+            let lines: String = reports.iter().map(|report| format!("[GNUPG:] {report}\n")).collect();
+            judge_several(&lines).map_err(|unfit| unfit.code)
+        };
+        let valid = |key: &str| format!("VALIDSIG {key}F 2026-11-26 1795660932 0 4 0 22 8 01 {key}");
+        let (a, b) = (valid("AA"), valid("BB"));
+        let unknown = "ERRSIG 99D0B8C318AEA493 22 8 01 1795660932 9 -";
+        assert_eq!(several(&["NEWSIG", "GOODSIG x A", &a, "NEWSIG", unknown]), Ok(vec!["AA".to_owned()]));
+        assert_eq!(several(&["GOODSIG y B", &b, "GOODSIG x A", &a]), Ok(vec!["AA".to_owned(), "BB".to_owned()]));
+        assert_eq!(several(&["GOODSIG x A", &a, "GOODSIG x A", &a]), Ok(vec!["AA".to_owned()]));
+        assert_eq!(several(&["EXPKEYSIG y B", &b, "GOODSIG x A", &a]), Ok(vec!["AA".to_owned()]));
+        for (reports, code) in [
+            (&["GOODSIG x A", &a, "BADSIG y B"][..], Code::Sig),
+            (&["GOODSIG x A", &a, "REVKEYSIG y B", &b], Code::Revoked),
+            (&["EXPKEYSIG x A", &a], Code::Expired),
+            (&["EXPSIG x A", &a], Code::Expired),
+            (&[unknown], Code::Sig),
+            (&["GOODSIG x A"], Code::Format),
+            (&[&a], Code::Format),
+            (&[], Code::Format),
+            (&["GOODSIG x A", &a.replace(" 8 01", " 2 01")], Code::Alg),
+        ] {
+            assert_eq!(several(reports), Err(code), "{reports:?}");
+        }
     }
 
     #[test]

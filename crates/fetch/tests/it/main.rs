@@ -5,6 +5,7 @@ mod build;
 mod discovery;
 mod gpg;
 mod notation;
+mod os_packages;
 mod programs;
 mod referrers;
 mod resolve;

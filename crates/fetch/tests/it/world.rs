@@ -15,8 +15,17 @@ use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
 /// Hosts that the upstream stands in for.
-const HOSTS: [&str; 8] =
-    ["dl.k8s.io", "docker.io", "files.example", "get.helm.sh", "ghcr.io", "github.com", "quay.io", "registry.k8s.io"];
+const HOSTS: [&str; 9] = [
+    "deb.example",
+    "dl.k8s.io",
+    "docker.io",
+    "files.example",
+    "get.helm.sh",
+    "ghcr.io",
+    "github.com",
+    "quay.io",
+    "registry.k8s.io",
+];
 
 /// Says its images as kubeadm does. The real one is asked in the lab.
 const KUBEADM: &str = "#!/bin/sh
@@ -145,6 +154,7 @@ impl World {
             folder: self.folder.path().to_owned(),
             sequence: 7,
             previous: None,
+            annotations: std::collections::BTreeMap::new(),
             issued: "2026-11-23T00:00:00Z".parse().unwrap(),
             publisher_keys: 1,
             tool: "sealock test".to_owned(),

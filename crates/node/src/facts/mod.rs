@@ -17,6 +17,7 @@ use sealock_trust::Digest;
 pub use cluster::{ca_hash, ca_hash_of};
 pub use model::*;
 pub(crate) use network::{default_routes, nameservers};
+pub(crate) use standing::differences;
 pub use standing::{HeldImage, Standing, UnitFact, standing};
 
 use crate::StepError;

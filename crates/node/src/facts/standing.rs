@@ -41,12 +41,26 @@ pub struct UnitFact {
 /// # Errors
 /// The host refuses.
 pub fn standing(host: &dyn Host) -> Result<Standing, FactsError> {
+    let mut differences = differences(host)?;
+    let mut units = BTreeMap::new();
+    for name in UNITS {
+        let state = UnitState::of(host, name)?;
+        units.insert(name.to_owned(), UnitFact { active: state.active, enabled: state.enabled });
+    }
+    let images = images::held(host)?;
+    for image in images.iter().flatten().filter(|image| !image.complete) {
+        differences.push(format!("image {} is not complete", image.name));
+    }
+    Ok(Standing { units, images, differences })
+}
+
+/// Where files, programs and units are not what Sealock left, in words; images are not looked at.
+pub(crate) fn differences(host: &dyn Host) -> Result<Vec<String>, FactsError> {
     let changes = Changes::load(host)?;
     let is_ours = |name: &str| changes.find(&Subject::Unit { name: name.to_owned() }).is_some();
     let joined = matches!(cluster::observe(host)?, Kubernetes::Sealock(node) if node.joined);
     let mut differences = differing_files(host, &changes)?;
     differences.extend(damaged_components(host, &changes)?);
-    let mut units = BTreeMap::new();
     for name in UNITS {
         let state = UnitState::of(host, name)?;
         // kubelet has nothing to do before kubeadm has configured it.
@@ -57,13 +71,8 @@ pub fn standing(host: &dyn Host) -> Result<Standing, FactsError> {
         if is_ours(name) && !state.enabled {
             differences.push(format!("{name} is not started with the machine"));
         }
-        units.insert(name.to_owned(), UnitFact { active: state.active, enabled: state.enabled });
     }
-    let images = images::held(host)?;
-    for image in images.iter().flatten().filter(|image| !image.complete) {
-        differences.push(format!("image {} is not complete", image.name));
-    }
-    Ok(Standing { units, images, differences })
+    Ok(differences)
 }
 
 fn differing_files(host: &dyn Host, changes: &Changes) -> Result<Vec<String>, FactsError> {

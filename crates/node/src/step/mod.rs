@@ -27,6 +27,7 @@ mod kubeadm;
 mod kubectl_here;
 mod kubelet_certificate;
 mod node_ready;
+mod os_packages;
 mod ran_before;
 mod renewal;
 mod reset;
@@ -56,6 +57,10 @@ pub use kubeadm::{
 };
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
+pub use os_packages::{
+    EtcdWell, MachineRestarted, OsPackageFile, OsPackageSet, OsPackagesInstalled, OsPackagesLaidDown, RestartWhen,
+    StandsAsBefore,
+};
 pub use ran_before::RanBefore;
 pub use restarted::{Restarted, held_back};
 pub(crate) use unit::State as UnitState;
@@ -186,6 +191,16 @@ step_kinds! {
     RolledOut: Reversible,
     /// The cluster's services are reached from the node.
     ServicesAnswer: Reversible,
+    /// OS packages of the release, in a folder of the host.
+    OsPackagesLaidDown: Reversible,
+    /// OS packages changed, from what was laid down.
+    OsPackagesInstalled: OneWay,
+    /// The machine started anew, where its packages want that.
+    MachineRestarted: Compensable,
+    /// The host is what it was before its packages changed.
+    StandsAsBefore: Reversible,
+    /// Waits until etcd is well; runs on a control plane host.
+    EtcdWell: Reversible,
     /// A certificate for a kubelet whose own has ended.
     KubeletCertificate: Compensable,
     /// Programs that lie on the host already, brought to their place by digest.

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sealock_node::os_packages::PackageChange;
 use sealock_node::step::{
     Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim,
-    Component, ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image,
-    Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady,
-    ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs,
-    ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
+    Component, ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell, File,
+    HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered,
+    MachineRestarted, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet, OsPackagesInstalled,
+    OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut, RoutedNetwork, RunAs,
+    ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -22,6 +24,33 @@ fn authorities(count: usize) -> BTreeMap<String, Digest> {
 fn on_worker(stage: Stage) -> StepKind {
     let (lost, config) = (BTreeSet::new(), String::new());
     Authorities { stage, control_plane: false, old: authorities(1), lost, config }.into()
+}
+
+/// What changes the OS packages of a host.
+fn of_os_packages(digest: &Digest) -> Vec<StepKind> {
+    let change = |package: &str, from: Option<&str>, to: Option<&str>| PackageChange {
+        package: package.into(),
+        architecture: "amd64".into(),
+        from: from.map(str::to_owned),
+        to: to.map(str::to_owned),
+    };
+    let artifact = Artifact { repository: "os-packages/debian-12".into(), digest: digest.clone() };
+    let file = |name: &str| OsPackageFile { name: name.into(), digest: digest.clone() };
+    let files = vec![file("Packages"), file("libc6_2.36-9+deb12u9_amd64.deb")];
+    let laid = OsPackagesLaidDown { sets: vec![OsPackageSet { name: "debian-12".into(), artifact, files }] };
+    let changes = vec![
+        change("libc6", Some("2.36-9+deb12u8"), Some("2.36-9+deb12u9")),
+        change("new", None, Some("1.0")),
+        change("old", Some("0.9"), None),
+    ];
+    vec![
+        OsPackagesInstalled { sets: vec!["debian-12".into()], contents: laid.contents(), changes }.into(),
+        laid.into(),
+        MachineRestarted { when: RestartWhen::Required, timeout_seconds: 1800 }.into(),
+        MachineRestarted { when: RestartWhen::Always, timeout_seconds: 1800 }.into(),
+        StandsAsBefore { differed: BTreeSet::from(["/etc/a was changed".to_owned()]), timeout_seconds: 600 }.into(),
+        EtcdWell { program: "/opt/sealock/sealock/0.1.0/sealock".into(), members: 3, timeout_seconds: 300 }.into(),
+    ]
 }
 
 /// What replaces the authorities of a cluster.
@@ -157,8 +186,15 @@ fn every_kind() -> Vec<Step> {
         .into(),
         Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
-    let kinds =
-        [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest), of_a_way_back()].concat();
+    let kinds = [
+        kinds,
+        of_a_backup(&digest),
+        of_authorities(&digest),
+        of_an_adoption(&digest),
+        of_a_way_back(),
+        of_os_packages(&digest),
+    ]
+    .concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
 }
 

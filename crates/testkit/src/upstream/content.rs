@@ -78,6 +78,11 @@ impl Content {
         self.files.insert(path.trim_matches('/').to_owned(), bytes);
     }
 
+    /// Takes a file away.
+    pub fn remove(&mut self, path: &str) {
+        self.files.remove(path.trim_matches('/'));
+    }
+
     /// Takes a tag, a manifest or a blob away.
     pub fn forget(&mut self, repository: &str, what: &str) {
         let Some(here) = self.repositories.get_mut(repository) else { return };

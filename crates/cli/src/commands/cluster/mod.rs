@@ -17,6 +17,7 @@ pub mod drill;
 pub mod hosts;
 mod known_hosts;
 pub mod kubeconfig;
+pub mod patch_os;
 mod phase;
 pub mod plan;
 mod progress;
@@ -48,6 +49,7 @@ pub enum ClusterCommand {
     Renew(renew::RenewArgs),
     Rescue(rescue::RescueArgs),
     Upgrade(upgrade::UpgradeArgs),
+    PatchOs(patch_os::PatchOsArgs),
     Rollback(rollback::RollbackArgs),
     Cordon(cordon::CordonArgs),
     Drain(drain::DrainArgs),
@@ -73,6 +75,7 @@ pub fn run(command: &ClusterCommand, context: &Context) -> Result<()> {
         ClusterCommand::Renew(args) => renew::run(args, context),
         ClusterCommand::Rescue(args) => rescue::run(args, context),
         ClusterCommand::Upgrade(args) => upgrade::run(args, context),
+        ClusterCommand::PatchOs(args) => patch_os::run(args, context),
         ClusterCommand::Rollback(args) => rollback::run(args, context),
         ClusterCommand::Cordon(args) => cordon::run(args, context),
         ClusterCommand::Drain(args) => drain::run(args, context),

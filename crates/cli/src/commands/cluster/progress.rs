@@ -19,6 +19,9 @@ pub fn tell(live: &Live<'_>, progress: &Progress<'_>) {
         Progress::Occupied { host } => {
             live.note(format_args!("  {host}: what an earlier run has begun still runs there, waiting for it"));
         }
+        Progress::Restarting { host } => {
+            live.note(format_args!("  {host}: the machine is restarting, waiting until it answers again"));
+        }
         Progress::Reconnecting { host } => {
             live.note(format_args!("  {host}: the connection was lost; the host goes on, connecting again"));
         }

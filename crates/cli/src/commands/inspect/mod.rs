@@ -234,6 +234,7 @@ fn contents(manifest: &Manifest) -> String {
         (ReferenceKind::Referrer, "referrer"),
         (ReferenceKind::Attestation, "attestation"),
         (ReferenceKind::Sealock, "own binary"),
+        (ReferenceKind::OsPackages, "OS package set"),
     ];
     let in_words = |(kind, name): (ReferenceKind, &str)| match count(kind) {
         0 => None,

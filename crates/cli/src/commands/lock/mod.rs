@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sealock_bundle::document::DocumentError;
 use sealock_bundle::lock::LockedReference;
+use sealock_bundle::os_packages::REPOSITORY;
 use sealock_bundle::spec::{Choice, SelectError, Selection};
 use sealock_bundle::{Bundle, Lock, summary};
 use sealock_fetch::LockRequest;
@@ -152,6 +153,7 @@ fn request(args: &LockArgs, before: Option<&Lock>, path: &Path) -> Result<LockRe
         folder: if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder },
         sequence,
         previous,
+        annotations: before.map(|before| before.annotations.clone()).unwrap_or_default(),
         issued: time::issued()?,
         publisher_keys: publisher_keys(&root)?,
         tool: concat!("sealock ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -198,6 +200,7 @@ fn is_same(before: &Lock, now: &Lock) -> bool {
         soft_expiry: now.soft_expiry,
         expires: now.expires,
         tool: now.tool.clone(),
+        annotations: lock.annotations.iter().filter(|(name, _)| !is_progress(name)).map(owned).collect(),
         references: Vec::new(),
         ..lock.clone()
     };
@@ -209,6 +212,15 @@ fn is_same(before: &Lock, now: &Lock) -> bool {
         lock.references.iter().map(reference).collect()
     };
     aside(before) == aside(now) && references(before) == references(now)
+}
+
+/// Whether an annotation says how far an archive had come: another date alone makes no other lock.
+fn is_progress(name: &str) -> bool {
+    name.strip_prefix(REPOSITORY).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
 }
 
 fn check(differs: bool, changes: &Changes, path: &Path, context: &Context) -> Result<()> {

@@ -9,6 +9,7 @@ mod invite;
 mod join;
 mod local_proxy;
 mod observe;
+mod os_packages;
 mod own_node;
 mod prepare;
 mod probe;
@@ -45,6 +46,8 @@ pub enum NodeCommand {
     #[command(hide = true)]
     Gap(gap::GapArgs),
     #[command(hide = true)]
+    OsPackages(os_packages::OsPackagesArgs),
+    #[command(hide = true)]
     LocalProxy(local_proxy::LocalProxyArgs),
     #[command(hide = true)]
     CredentialProvider(credential_provider::CredentialProviderArgs),
@@ -67,6 +70,7 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
         NodeCommand::Probe(args) => probe::run(args, context),
         NodeCommand::Run(args) => run::run(args, context),
         NodeCommand::Gap(args) => gap::run(args, context),
+        NodeCommand::OsPackages(args) => os_packages::run(args, context),
         NodeCommand::LocalProxy(args) => local_proxy::run(args, context),
         NodeCommand::CredentialProvider(args) => credential_provider::run(args, context),
         NodeCommand::Backup(args) => backup::run(args, context),

@@ -128,6 +128,7 @@ fn kind(kind: ReferenceKind) -> &'static str {
         ReferenceKind::Referrer => "referrer",
         ReferenceKind::Attestation => "attestation",
         ReferenceKind::Sealock => "sealock",
+        ReferenceKind::OsPackages => "OS packages",
     }
 }
 

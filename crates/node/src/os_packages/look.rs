@@ -1,0 +1,86 @@
+//! What the packages of a release would change on this machine: apt is asked, and nothing is changed.
+
+use serde::{Deserialize, Serialize};
+
+use super::apt::{self, Apt, Interrupted};
+use super::{FOLDER, INDEX, PackageChange, is_file_name, is_package_name, restart_reason};
+use crate::error::StepError;
+use crate::facts;
+use crate::host::{self, Alteration, Host};
+use crate::step::Mode;
+
+/// Below the folder of runs, in memory.
+const SCRATCH: &str = "/run/sealock/os-packages";
+
+/// Which packages are asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OsLookRequest {
+    /// The sets that are for this machine.
+    pub sets: Vec<OsSetIndex>,
+    /// Whether packages may go that are in the way of others.
+    pub allow_removals: bool,
+    /// Packages that are to be there besides what is installed.
+    #[serde(default)]
+    pub install: Vec<String>,
+}
+
+/// A set of OS packages by its index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OsSetIndex {
+    /// Like `debian-12`.
+    pub name: String,
+    /// Its `Packages`.
+    pub index: String,
+}
+
+/// What this machine says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OsLook {
+    /// What would change.
+    pub changes: Vec<PackageChange>,
+    /// Why the machine is to be started anew as it is, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
+    /// Whether a dpkg was cut off here: then nobody can say what would change.
+    #[serde(default)]
+    pub interrupted: bool,
+    /// Where something is not what Sealock left, in words.
+    #[serde(default)]
+    pub differences: Vec<String>,
+}
+
+/// Asks apt on `host`.
+///
+/// # Errors
+/// There is no apt here, or it says no.
+pub fn look(host: &dyn Host, request: &OsLookRequest) -> Result<OsLook, StepError> {
+    let restart = restart_reason(host, false)?;
+    let differences = facts::differences(host).map_err(|error| StepError::Unknown { because: error.to_string() })?;
+    if apt::is_interrupted(host)? != Interrupted::Not {
+        return Ok(OsLook { restart, interrupted: true, differences, ..OsLook::default() });
+    }
+    let resolved = resolve(host, request);
+    host.alter(Alteration::RemoveTree { path: SCRATCH })?;
+    Ok(OsLook { changes: resolved?.changes, restart, interrupted: false, differences })
+}
+
+fn resolve(host: &dyn Host, request: &OsLookRequest) -> Result<apt::Resolved, StepError> {
+    host.alter(Alteration::RemoveTree { path: SCRATCH })?;
+    let mut folders = Vec::new();
+    for set in &request.sets {
+        if !is_file_name(&set.name) {
+            return Err(StepError::Invalid { problem: format!("{FOLDER}/{:?} is no folder of a set", set.name) });
+        }
+        let folder = format!("{SCRATCH}/{}", set.name);
+        host.alter(Alteration::MakeDirectory { path: &folder, mode: Mode::new(0o700) })?;
+        host::write(host, &format!("{folder}/{INDEX}"), Mode::FILE, set.index.as_bytes())?;
+        folders.push(folder);
+    }
+    if let Some(name) = request.install.iter().find(|name| !is_package_name(name)) {
+        return Err(StepError::Invalid { problem: format!("{name:?} is no name of a package") });
+    }
+    Apt::on(host, format!("{SCRATCH}/.apt"), &folders)?.upgrade(&request.install, request.allow_removals)
+}

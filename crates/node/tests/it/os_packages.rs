@@ -1,0 +1,404 @@
+//! OS packages, by the real apt and dpkg on a system below a temporary folder: resolved, installed, cut off, and gone on with.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use sealock_node::changes::NODE_FOLDER;
+use sealock_node::host::{Alteration, Command, Entry, Host, HostError, Local, Output};
+use sealock_node::os_packages::{self, INDEX, OsLook, OsLookRequest, OsSetIndex, PackageChange};
+use sealock_node::pull::Client;
+use sealock_node::request::Secrets;
+use sealock_node::source::Source;
+use sealock_node::step::{
+    Artifact, MachineRestarted, Mode, OsPackageFile, OsPackageSet, OsPackagesInstalled, OsPackagesLaidDown, RestartWhen,
+};
+use sealock_node::{Context, Probe, Step, StepError};
+use sealock_trust::Digest;
+use sealock_trust::reason::Code;
+
+use crate::registry::{Answer, Registry};
+
+const SET: &str = "debian-12";
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A system whose packages the real programs change, below a folder.
+struct System {
+    root: tempfile::TempDir,
+    local: Local,
+}
+
+impl System {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        for folder in [
+            "var/lib/dpkg/info",
+            "var/lib/dpkg/updates",
+            "var/lib/dpkg/triggers",
+            "var/lib/apt",
+            "var/log/apt",
+            "run",
+            "etc",
+        ] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        let system = Self { local: Local::rooted(root.path()), root };
+        system.put("/var/lib/dpkg/status", "");
+        system.put("/var/lib/dpkg/available", "");
+        system.put(BOOT, "first\n");
+        system
+    }
+
+    fn put(&self, path: &str, content: &str) {
+        let place = self.root.path().join(&path[1..]);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::write(place, content).unwrap();
+    }
+
+    /// What only makes sense below the root: paths in arguments, in variables, and in the settings that they name.
+    fn below(&self, text: &str) -> String {
+        let root = self.root.path().to_str().unwrap();
+        ["/var/lib/sealock", "/run/sealock"]
+            .iter()
+            .fold(text.to_owned(), |text, folder| text.replace(folder, &format!("{root}{folder}")))
+    }
+
+    /// Puts packages into a set on the host, as if they had been fetched; gives back what the plan says of it.
+    fn lay_down(&self, debs: &Path) -> OsPackagesLaidDown {
+        let mut files = Vec::new();
+        for deb in fs::read_dir(debs).unwrap().map(Result::unwrap) {
+            let name = deb.file_name().to_str().unwrap().to_owned();
+            let content = fs::read(deb.path()).unwrap();
+            let place = self.root.path().join("var/lib/sealock/os-packages").join(SET).join(&name);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            fs::write(place, &content).unwrap();
+            files.push(OsPackageFile { name, digest: Digest::sha256(&content) });
+        }
+        files.sort();
+        let artifact = Artifact { repository: format!("os-packages/{SET}"), digest: Digest::sha256(b"set") };
+        OsPackagesLaidDown { sets: vec![OsPackageSet { name: SET.into(), artifact, files }] }
+    }
+
+    fn look(&self, index: &Path, allow_removals: bool) -> Result<OsLook, StepError> {
+        let index = fs::read_to_string(index.join(INDEX)).unwrap();
+        let sets = vec![OsSetIndex { name: SET.into(), index }];
+        os_packages::look(self, &OsLookRequest { sets, allow_removals, install: Vec::new() })
+    }
+
+    fn installed(&self) -> String {
+        let said = Command::new("dpkg-query", ["-W", "-f", "${Package} ${Version} ${db:Status-Abbrev}\n"]).must(self);
+        said.unwrap()
+    }
+}
+
+impl Host for System {
+    fn inspect(&self, path: &str) -> Result<Entry, HostError> {
+        self.local.inspect(path)
+    }
+
+    fn open(&self, path: &str) -> Result<Box<dyn Read>, HostError> {
+        self.local.open(path)
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<String>, HostError> {
+        self.local.list(path)
+    }
+
+    fn write(&self, path: &str, mode: Mode, content: &mut dyn Read) -> Result<(), HostError> {
+        if !path.ends_with("/sources.list") {
+            return self.local.write(path, mode, content);
+        }
+        let mut text = String::new();
+        content.read_to_string(&mut text).unwrap();
+        self.local.write(path, mode, &mut self.below(&text).as_bytes())
+    }
+
+    fn alter(&self, alteration: Alteration<'_>) -> Result<(), HostError> {
+        self.local.alter(alteration)
+    }
+
+    fn run(&self, command: &Command) -> Result<Output, HostError> {
+        let root = self.root.path().to_str().unwrap();
+        let dpkg = [format!("--root={root}"), "--force-not-root".into(), "--force-script-chrootless".into()];
+        let mut real = command.clone();
+        real.args = match command.program.as_str() {
+            "dpkg" => dpkg.to_vec(),
+            "dpkg-query" => vec![format!("--admindir={root}/var/lib/dpkg")],
+            "apt-get" => {
+                let state = [
+                    format!("Dir::State={root}/var/lib/apt"),
+                    format!("Dir::State::status={root}/var/lib/dpkg/status"),
+                    format!("Dir::Log={root}/var/log"),
+                    "APT::Architecture=amd64".to_owned(),
+                ];
+                let options = dpkg.iter().map(|option| format!("DPkg::Options::={option}"));
+                state.into_iter().chain(options).flat_map(|one| ["-o".to_owned(), one]).collect()
+            }
+            "systemctl" => {
+                let said = "ActiveState=inactive\nUnitFileState=disabled\nNeedDaemonReload=no\n";
+                return Ok(Output { stdout: said.into(), ..Output::default() });
+            }
+            _ => Vec::new(),
+        };
+        real.args.extend(command.args.iter().map(|arg| self.below(arg)));
+        real.env.values_mut().for_each(|value| *value = self.below(value));
+        self.local.run(&real)
+    }
+}
+
+/// A folder with an index and these packages for all architectures: name, version, and further fields.
+fn archive(packages: &[(&str, &str, &str)]) -> tempfile::TempDir {
+    let (folder, trees) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut index = String::new();
+    for (name, version, more) in packages {
+        let tree = trees.path().join(format!("{name}-{version}"));
+        fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+        fs::create_dir_all(tree.join("usr/share").join(name)).unwrap();
+        fs::write(tree.join("usr/share").join(name).join("version"), version).unwrap();
+        fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).unwrap();
+        let control = format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Test <test@example>\n{more}Description: a test\n"
+        );
+        fs::write(tree.join("DEBIAN/control"), &control).unwrap();
+        let file = format!("{name}_{version}_all.deb");
+        let (from, to) = (tree.to_str().unwrap(), folder.path().join(&file));
+        let built = Command::new("dpkg-deb", ["--root-owner-group", "--build", from, to.to_str().unwrap()]);
+        built.must(&Local::new()).expect("dpkg-deb of the package dpkg is needed");
+        let content = fs::read(&to).unwrap();
+        let digest = Digest::sha256(&content);
+        index.push_str(&format!("{control}Filename: ./{file}\nSize: {}\nSHA256: {}\n\n", content.len(), digest.hex()));
+    }
+    fs::write(folder.path().join(INDEX), index).unwrap();
+    folder
+}
+
+fn change(package: &str, from: Option<&str>, to: Option<&str>) -> PackageChange {
+    let [from, to] = [from, to].map(|version| version.map(str::to_owned));
+    let architecture = if to.is_some() { "all".into() } else { String::new() };
+    PackageChange { package: package.into(), architecture, from, to }
+}
+
+fn installed(laid: &OsPackagesLaidDown, changes: &[PackageChange]) -> Step {
+    let step = OsPackagesInstalled { sets: vec![SET.into()], contents: laid.contents(), changes: changes.into() };
+    Step::new("os-packages/installed", step)
+}
+
+fn with<T>(work: impl FnOnce(&Context<'_>) -> T) -> T {
+    let (admitted, secrets) = (BTreeSet::new(), Secrets::default());
+    work(&Context { source: None, admitted: &admitted, secrets: &secrets, progress: &|_| {} })
+}
+
+fn carried_out(step: &Step, system: &System) -> Result<(), StepError> {
+    with(|context| {
+        step.apply(system, context)?;
+        step.verify(system, context)
+    })
+}
+
+fn probe(step: &Step, system: &System) -> Probe {
+    with(|context| step.probe(system, context)).unwrap()
+}
+
+/// A system with `tool` 1.0, `kubelet` 1.0 and `other` 1.0.
+fn system() -> System {
+    let system = System::new();
+    let first = archive(&[("tool", "1.0", ""), ("kubelet", "1.0", ""), ("other", "1.0", "")]);
+    let files = ["tool", "kubelet", "other"].map(|name| first.path().join(format!("{name}_1.0_all.deb")));
+    let args = ["--install".to_owned()].into_iter().chain(files.map(|file| file.to_str().unwrap().to_owned()));
+    Command::new("dpkg", args).must(&system).unwrap();
+    system
+}
+
+fn second() -> tempfile::TempDir {
+    archive(&[
+        ("tool", "1.0+b1", "Depends: base\n"),
+        ("base", "0.1~rc1", ""),
+        ("kubelet", "9.0", ""),
+        ("unasked", "1.0", ""),
+    ])
+}
+
+#[test]
+fn what_would_change_is_told_by_apt_and_nothing_is_changed() {
+    let (system, second) = (system(), second());
+    let before = system.installed();
+    let look = system.look(second.path(), false).unwrap();
+    assert_eq!(look.changes, [change("base", None, Some("0.1~rc1")), change("tool", Some("1.0"), Some("1.0+b1"))]);
+    assert_eq!((look.restart, look.interrupted), (None, false));
+    assert_eq!(system.installed(), before);
+    assert!(
+        !system.root.path().join("run/sealock/os-packages").exists()
+            && !system.root.path().join("var/lib/sealock").exists()
+    );
+}
+
+#[test]
+fn what_is_planned_is_installed_and_found_done() {
+    let (system, second) = (system(), second());
+    let laid = system.lay_down(second.path());
+    let changes = system.look(second.path(), false).unwrap().changes;
+    let step = installed(&laid, &changes);
+    assert!(matches!(probe(&step, &system), Probe::NotDone { .. }));
+    carried_out(&step, &system).unwrap();
+    assert_eq!(system.installed(), "base 0.1~rc1 ii \nkubelet 1.0 ii \nother 1.0 ii \ntool 1.0+b1 ii \n");
+    carried_out(&step, &system).unwrap();
+    assert_eq!(system.look(second.path(), false).unwrap().changes, []);
+}
+
+/// An index of somebody else beside the packages, a package too many, or one that was changed.
+#[test]
+fn a_folder_that_is_not_what_the_plan_says_is_not_used() {
+    let (system, second) = (system(), second());
+    let laid = system.lay_down(second.path());
+    let step = installed(&laid, &system.look(second.path(), false).unwrap().changes);
+    let before = system.installed();
+    let folder = format!("/var/lib/sealock/os-packages/{SET}");
+    for (file, content) in [("zz_1.0_all.deb", "one too many"), ("tool_1.0+b1_all.deb", "another one"), (INDEX, "")] {
+        let path = format!("{folder}/{file}");
+        let kept = fs::read(system.root.path().join(&path[1..])).ok();
+        system.put(&path, content);
+        let refused = carried_out(&step, &system).unwrap_err();
+        assert!(refused.to_string().contains("does not hold what was laid down"), "{refused}");
+        assert_eq!(system.installed(), before);
+        let place = system.root.path().join(&path[1..]);
+        kept.map_or_else(|| fs::remove_file(&place).unwrap(), |kept| fs::write(&place, kept).unwrap());
+    }
+    carried_out(&step, &system).unwrap();
+}
+
+/// Between plan and apply somebody has installed what is in the way.
+#[test]
+fn where_apt_would_do_more_than_was_planned_nothing_is_done() {
+    let system = system();
+    let second = archive(&[("tool", "2.0", "Depends: base\nConflicts: other\n"), ("base", "1.0", "")]);
+    let laid = system.lay_down(second.path());
+    let changes = [change("base", None, Some("1.0")), change("tool", Some("1.0"), Some("2.0"))];
+    let before = system.installed();
+    let refused = carried_out(&installed(&laid, &changes), &system).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::StalePlan), "{refused}");
+    assert!(refused.to_string().contains("other 1.0 (goes)"), "{refused}");
+    assert_eq!(system.installed(), before);
+    // With what goes in the plan it is made.
+    assert_eq!(system.look(second.path(), false).unwrap().changes, [], "what would take others away is held back");
+    let changes = system.look(second.path(), true).unwrap().changes;
+    assert!(changes.contains(&change("other", Some("1.0"), None)), "{changes:?}");
+    carried_out(&installed(&laid, &changes), &system).unwrap();
+    assert_eq!(system.installed(), "base 1.0 ii \nkubelet 1.0 ii \ntool 2.0 ii \n");
+}
+
+#[test]
+fn what_a_dpkg_has_left_half_done_is_finished_first() {
+    let (system, second) = (system(), second());
+    let laid = system.lay_down(second.path());
+    let changes = system.look(second.path(), false).unwrap().changes;
+    let deb = second.path().join("base_0.1~rc1_all.deb");
+    Command::new("dpkg", ["--unpack", deb.to_str().unwrap()]).must(&system).unwrap();
+    assert!(system.installed().contains("base 0.1~rc1 iU "), "{}", system.installed());
+    let look = system.look(second.path(), false).unwrap();
+    assert!(look.interrupted && look.changes.is_empty());
+    let step = installed(&laid, &changes);
+    assert!(
+        matches!(probe(&step, &system), Probe::NotDone { because } if because.contains("base is not installed whole"))
+    );
+    carried_out(&step, &system).unwrap();
+    assert!(!system.look(second.path(), false).unwrap().interrupted);
+}
+
+#[test]
+fn a_kernel_or_a_package_that_asks_for_it_wants_a_restart_until_there_was_one() {
+    let system = system();
+    let second = archive(&[
+        ("tool", "2.0", "Depends: linux-image-6.1.0-99-amd64\n"),
+        ("linux-image-6.1.0-99-amd64", "6.1.9-1", ""),
+    ]);
+    let restarted = |when| Step::new("restarted", MachineRestarted { when, timeout_seconds: 60 });
+    let (required, always) = (restarted(RestartWhen::Required), restarted(RestartWhen::Always));
+    assert_eq!((probe(&required, &system), probe(&always, &system)), (Probe::Done, Probe::Done));
+    let laid = system.lay_down(second.path());
+    carried_out(&installed(&laid, &system.look(second.path(), false).unwrap().changes), &system).unwrap();
+    let wanted = "linux-image-6.1.0-99-amd64 6.1.9-1 was installed since it was started";
+    assert_eq!(probe(&required, &system), Probe::not_done(wanted));
+    assert_eq!(system.look(second.path(), false).unwrap().restart.as_deref(), Some(wanted));
+    system.put(BOOT, "second\n");
+    assert_eq!((probe(&required, &system), probe(&always, &system)), (Probe::Done, Probe::Done));
+    system.put("/run/reboot-required", "");
+    system.put("/run/reboot-required.pkgs", "libc6\ndbus\nlibc6\n");
+    assert_eq!(probe(&required, &system), Probe::not_done("it is asked for by dbus, libc6 (/run/reboot-required)"));
+    assert!(system.root.path().join(&NODE_FOLDER[1..]).join("os-packages.json").exists());
+}
+
+/// Whatever was installed is a reason where machines are always restarted.
+#[test]
+fn always_is_always() {
+    let (system, second) = (system(), second());
+    let laid = system.lay_down(second.path());
+    carried_out(&installed(&laid, &system.look(second.path(), false).unwrap().changes), &system).unwrap();
+    let restarted = |when| Step::new("restarted", MachineRestarted { when, timeout_seconds: 60 });
+    assert_eq!(probe(&restarted(RestartWhen::Required), &system), Probe::Done);
+    assert!(matches!(probe(&restarted(RestartWhen::Always), &system), Probe::NotDone { .. }));
+}
+
+#[test]
+fn names_that_are_more_than_names_are_refused() {
+    let (system, second) = (system(), second());
+    let index = fs::read_to_string(second.path().join(INDEX)).unwrap();
+    let request = |name: &str, install: &str| OsLookRequest {
+        sets: vec![OsSetIndex { name: name.into(), index: index.clone() }],
+        allow_removals: false,
+        install: vec![install.into()],
+    };
+    for (set, package) in
+        [("../x", "tool"), (".apt", "tool"), (SET, "-oDebug=1"), (SET, "tool-"), (SET, "a b"), (SET, "tool/stable")]
+    {
+        let refused = os_packages::look(&system, &request(set, package)).unwrap_err();
+        assert_eq!(refused.code(), Some(Code::Format), "{set} {package}");
+    }
+    let brought = os_packages::look(&system, &request(SET, "unasked")).unwrap();
+    assert!(brought.changes.contains(&change("unasked", None, Some("1.0"))));
+}
+
+/// A set of one file, as the site registry has it.
+fn fetched(registry: &Registry, content: &[u8], layer: Vec<Answer>) -> (Step, Artifact) {
+    let artifact = registry.artifact("os-packages/debian-12", content, layer);
+    let files = vec![OsPackageFile { name: INDEX.into(), digest: Digest::sha256(content) }];
+    let sets = vec![OsPackageSet { name: SET.into(), artifact: artifact.clone(), files }];
+    (Step::new("os-packages/laid-down", OsPackagesLaidDown { sets }), artifact)
+}
+
+fn fetch(step: &Step, system: &System, (registry, admitted): (&Registry, &[&Artifact])) -> Result<(), StepError> {
+    let source = Source::Registry(Client::new(&registry.endpoint).unwrap());
+    let admitted: BTreeSet<_> = admitted.iter().map(|artifact| artifact.digest.clone()).collect();
+    let secrets = Secrets::default();
+    let context = Context { source: Some(&source), admitted: &admitted, secrets: &secrets, progress: &|_| {} };
+    step.apply(system, &context)?;
+    step.verify(system, &context)
+}
+
+#[test]
+fn packages_are_laid_down_by_digest_and_nothing_else_stays_beside_them() {
+    let (system, registry) = (System::new(), Registry::start());
+    let (step, artifact) = fetched(&registry, b"index", vec![Answer::Whole(b"index".to_vec())]);
+    let folder = "/var/lib/sealock/os-packages/debian-12";
+    system.put(&format!("{folder}/earlier_1.0_all.deb"), "of an earlier release");
+    assert!(matches!(probe(&step, &system), Probe::NotDone { .. }));
+    fetch(&step, &system, (&registry, &[&artifact])).unwrap();
+    assert_eq!(system.list(folder).unwrap(), [INDEX]);
+    let asked = registry.asked();
+    assert_eq!(probe(&step, &system), Probe::Done);
+    assert_eq!(registry.asked(), asked, "a look asks nobody");
+    system.put(&format!("{folder}/{INDEX}"), "flipped");
+    assert!(matches!(probe(&step, &system), Probe::NotDone { .. }));
+}
+
+#[test]
+fn what_the_release_does_not_hold_or_what_is_damaged_is_not_laid_down() {
+    let (system, registry) = (System::new(), Registry::start());
+    let (step, artifact) = fetched(&registry, b"index", vec![Answer::Whole(b"ondex".to_vec())]);
+    let refused = fetch(&step, &system, (&registry, &[])).unwrap_err();
+    assert_eq!((refused.code(), registry.asked()), (Some(Code::NotInRelease), 0), "{refused}");
+    let refused = fetch(&step, &system, (&registry, &[&artifact])).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::Digest), "{refused}");
+    assert_eq!(system.list("/var/lib/sealock/os-packages/debian-12").unwrap(), [""; 0]);
+}
