@@ -24,7 +24,9 @@ mod drift;
 mod error;
 mod files;
 mod ground;
+mod kept_images;
 pub mod kubeconfig;
+mod member;
 mod members;
 mod reach;
 mod removal;
@@ -264,7 +266,7 @@ impl Operator<'_> {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied::changed(changed, Some(kubeconfig)))
             }
-            Purpose::Rollback => {
+            Purpose::Rollback | Purpose::Member => {
                 self.leave_mirror(&planned.connections).await?;
                 Ok(Applied::changed(changed, None))
             }

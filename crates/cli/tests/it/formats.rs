@@ -52,8 +52,7 @@ struct Case {
 const WRITTEN_ONLY: [&Format; 2] = [format::DIFF, format::VERDICTS];
 
 /// Kept by nodes: held to in the tests of the crate `node`, which has their readers.
-const OF_NODES: [&Format; 4] =
-    [format::NODE_CHANGES, format::NODE_CLAIM, format::NODE_KEPT, format::NODE_KEPT_OBJECTS];
+const OF_NODES: [&Format; 4] = [format::NODE_CHANGES, format::NODE_CLAIM, format::NODE_KEPT, format::NODE_KEPT_OBJECTS];
 
 /// A version beside each patch in `manifest.json`: the crate `bundle` has the vectors of what it stands for.
 const OF_PATCHES: [&Format; 1] = [format::LAYER_PATCH];

@@ -83,12 +83,7 @@ pub fn take_program(
 }
 
 /// Writes it whole and as its digest says, or an error.
-fn write(
-    program: Program,
-    supply: &Supply,
-    version: KubernetesVersion,
-    place: &Path,
-) -> Result<(), MachineError> {
+fn write(program: Program, supply: &Supply, version: KubernetesVersion, place: &Path) -> Result<(), MachineError> {
     let release = ReleaseView::new(&supply.release);
     let found = release.program(program, tools::oci_architecture(), Some(&version.to_string()))?;
     let source: Source = supply.source()?;

@@ -110,7 +110,8 @@ impl Operator<'_> {
         let (connections, inventory) = self.look(leaving).await?;
         // Cut off behind the giving back, a host that was taken over is nobody's, and has a Kubernetes of others.
         let begun = self.newest_plan(|plan| {
-            plan.purpose == Purpose::Remove && leaving.hosts().iter().any(|host| plan.host(host.name.as_str()).is_some())
+            plan.purpose == Purpose::Remove
+                && leaving.hosts().iter().any(|host| plan.host(host.name.as_str()).is_some())
         })?;
         let plan = plan::plan_giving_back(leaving, self.release, &self.registry(), &inventory, begun.as_ref())?;
         self.assess(plan, inventory, false, connections).await

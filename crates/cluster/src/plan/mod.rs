@@ -19,6 +19,7 @@ mod authorities;
 mod components;
 mod error;
 pub(crate) mod gate;
+mod member;
 mod neighbours;
 mod places;
 pub(crate) mod prepare;
@@ -43,6 +44,8 @@ pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
+pub(crate) use member::brings_member;
+pub use member::{LostMember, plan_member};
 pub use neighbours::plan_neighbours;
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use renew::plan_renewal;
@@ -138,6 +141,8 @@ pub enum Purpose {
     Components,
     /// To make nodes again what they were before an upgrade.
     Rollback,
+    /// To bring one member of etcd back that is lost.
+    Member,
     /// To tell the hosts that stay who is still there.
     Neighbours,
     /// To bring a cluster back whose certificates have ended.
@@ -160,6 +165,7 @@ impl Purpose {
             Self::Upgrade => "upgrade",
             Self::Components => "components",
             Self::Rollback => "rollback",
+            Self::Member => "member",
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
             Self::Restore => "restore",

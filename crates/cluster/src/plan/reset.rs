@@ -44,11 +44,7 @@ pub fn plan_giving_back(
 }
 
 /// Every host is free or ours, but for those of `begun` that are claimed for nobody.
-fn check_owners_but_unclaimed(
-    cluster: &Cluster,
-    inventory: &Inventory,
-    begun: Option<&Plan>,
-) -> Result<(), PlanError> {
+fn check_owners_but_unclaimed(cluster: &Cluster, inventory: &Inventory, begun: Option<&Plan>) -> Result<(), PlanError> {
     let unclaimed = |host: &Host| {
         let facts = &inventory.hosts.get(host.name.as_str())?.facts;
         let planned = begun?.host(host.name.as_str())?;

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use sealock_cluster::adoption::{
     HostTold, Running, Told, Wanted, changes, compare, draft, kept_of, nodes_of, runtime_of,
 };
+use sealock_cluster::plan::plan_giving_back;
 use sealock_cluster::plan::{Intent, Printed, Taken, plan_adoption};
 use sealock_cluster::release::ReleaseView;
-use sealock_cluster::plan::plan_giving_back;
 use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
 use sealock_node::StepKind;
 use sealock_node::facts::{CertificateFact, Kubernetes};
@@ -392,9 +392,8 @@ fn a_cluster_that_is_half_taken_over_is_given_back() {
 #[test]
 fn a_host_that_was_taken_over_and_given_back_leaves_by_the_same_command() {
     let (cluster, release, registry) = (cluster(&spec()), release(), registry());
-    let back = |inventory: &Inventory, begun: Option<&Plan>| {
-        plan_giving_back(&cluster, &release, &registry, inventory, begun)
-    };
+    let back =
+        |inventory: &Inventory, begun: Option<&Plan>| plan_giving_back(&cluster, &release, &registry, inventory, begun);
     let mut ours = hosts();
     for host in ours.hosts.values_mut() {
         host.facts.kubernetes = joined("plant-7");

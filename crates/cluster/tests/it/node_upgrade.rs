@@ -39,6 +39,7 @@ fn begun(node: &str, control_plane: Option<Plane>) -> BegunUpgrade {
         cordoned: false,
         services: "10.96.0.0/12".parse().unwrap(),
         dns_domain: "cluster.local".into(),
+        routed: true,
         kube_proxy: Some(format!("registry.k8s.io/kube-proxy:{NEXT}")),
         control_plane,
     }
@@ -48,8 +49,7 @@ const ONLY: Plane = Plane { first: true, last: true, coredns: true };
 
 fn upgraded(begun: &BegunUpgrade) -> MachinePlan {
     let of_next = !begun.components;
-    let (release, images) =
-        if of_next { (next_release(), next_images()) } else { (release(), kubernetes_images()) };
+    let (release, images) = if of_next { (next_release(), next_images()) } else { (release(), kubernetes_images()) };
     let overrides = cluster(ONE_AND_ONE).spec().overrides.clone();
     let prepared = plan::Intent {
         kubernetes: begun.to,
@@ -109,19 +109,19 @@ fn the_steps_are_those_of_a_clusters_upgrade() {
         };
         let tasks = of_cluster.tasks.iter().filter(|task| task.host == node || task.host == "cp1");
         let own = |task: &&sealock_cluster::plan::Task| {
-            task.host == node || task.steps.iter().any(|step| {
-                matches!(&step.action, StepKind::Drained(step) if step.node == node)
-                    || matches!(&step.action, StepKind::NodeReady(step) if step.node == node)
-                    || matches!(&step.action, StepKind::Uncordoned(step) if step.node == node)
-            })
+            task.host == node
+                || task.steps.iter().any(|step| {
+                    matches!(&step.action, StepKind::Drained(step) if step.node == node)
+                        || matches!(&step.action, StepKind::NodeReady(step) if step.node == node)
+                        || matches!(&step.action, StepKind::Uncordoned(step) if step.node == node)
+                })
         };
         let wanted = tasks.filter(own).flat_map(|task| &task.steps).filter(is_of_node);
         let wanted: BTreeSet<String> = wanted.map(|step| format!("{:?}", step.action)).collect();
         let alone = upgraded(&begun(node, plane)).steps;
         // By kubectl a worker empties itself.
         let is_shared = |step: &&Step| step.id != "begun" && step.id != "component/kubectl";
-        let found: BTreeSet<String> =
-            alone.iter().filter(is_shared).map(|step| format!("{:?}", step.action)).collect();
+        let found: BTreeSet<String> = alone.iter().filter(is_shared).map(|step| format!("{:?}", step.action)).collect();
         let wanted: BTreeSet<String> = wanted
             .into_iter()
             .filter(|step| plane.is_none() || !(step.contains("\"kubectl\"") && !step.contains("staged: true")))
@@ -206,8 +206,11 @@ fn a_control_plane_whose_etcd_does_not_answer_does_not_go_back() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     };
-    let manifest = |version: &str| format!("spec:\n  containers:\n  - image: registry.k8s.io/etcd:{version}\n");
-    let files = serde_json::json!({"/etc/kubernetes/manifests/etcd.yaml": {"mode": "0600", "content": manifest("3.6.8-0")}});
+    let manifest = |version: &str| {
+        format!("spec:\n  containers:\n  - command: [etcd]\n    image: registry.k8s.io/etcd:{version}\n")
+    };
+    let files =
+        serde_json::json!({"/etc/kubernetes/manifests/etcd.yaml": {"mode": "0600", "content": manifest("3.6.8-0")}});
     let kept = serde_json::json!({
         "format": "node-kept/1.0", "since": "v1.36.3 of release 2", "files": files, "links": {}, "marks": {},
     });
@@ -223,11 +226,10 @@ fn a_control_plane_whose_etcd_does_not_answer_does_not_go_back() {
     assert!(matches!(error, MachineError::Upgrade(_)) && error.hint().unwrap().contains("Forward"), "{error}");
 }
 
-/// As after an upgrade, or where the version was prepared from the beginning: no phase of kubeadm runs once more.
+/// Whatever kube-proxy does, a machine without a route does not reach what has addresses of the cluster alone.
 #[test]
-fn a_machine_that_runs_the_version_has_no_phase_of_kubeadm_before_it() {
-    let there = BegunUpgrade { from: NEXT.parse().unwrap(), ..begun("cp1", Some(ONLY)) };
-    let plan = upgraded(&there);
-    assert!(!plan.steps.iter().any(|step| matches!(step.action, StepKind::KubeadmPhase(_))), "{plan}");
-    assert!(plan.steps.iter().any(|step| step.id == "services"));
+fn a_machine_without_a_route_to_services_does_not_look_for_them() {
+    let plan = upgraded(&BegunUpgrade { routed: false, ..begun("w1", None) });
+    assert!(!plan.steps.iter().any(|step| step.id == "services"));
+    assert!(plan.warnings[0].contains("no route to the Services (10.96.0.0/12)"), "{:?}", plan.warnings);
 }

@@ -8,10 +8,7 @@ const ADMIN: &str = "/etc/kubernetes/admin.conf";
 const NODE: &str = "/etc/kubernetes/kubelet.conf";
 
 /// kubectl on `host`.
-pub(crate) fn kubectl_here<'a>(
-    host: &dyn Host,
-    args: impl IntoIterator<Item = &'a str>,
-) -> Result<Command, HostError> {
+pub(crate) fn kubectl_here<'a>(host: &dyn Host, args: impl IntoIterator<Item = &'a str>) -> Result<Command, HostError> {
     if !speaks_as_node(host)? {
         return Ok(kubectl(args));
     }

@@ -1,8 +1,8 @@
 //! What a node keeps, of other major versions: not guessed at, and left alone.
 
-use sealock_node::{Probe, Step};
 use sealock_node::changes::{Changes, ChangesError};
 use sealock_node::step::{Claim, Kept, ObjectsKept};
+use sealock_node::{Probe, Step};
 use sealock_trust::format;
 
 use crate::machine::{Machine, apply, bare};
@@ -52,8 +52,7 @@ const OBJECTS_1: &str = r#"{"format":"node-kept-objects/1.0","since":"v1.36.3","
 #[test]
 fn what_an_upgrade_kept_of_another_major_is_left_alone() {
     let (kept, objects) = (Kept { since: "v1.36.3".into() }, ObjectsKept { since: "v1.36.3".into() });
-    let cases =
-        [(Step::new("kept", kept), KEPT, KEPT_1), (Step::new("objects", objects), OBJECTS, OBJECTS_1)];
+    let cases = [(Step::new("kept", kept), KEPT, KEPT_1), (Step::new("objects", objects), OBJECTS, OBJECTS_1)];
     for (step, path, document) in cases {
         let machine = Machine::new();
         machine.put(path, document);

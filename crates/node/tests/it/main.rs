@@ -14,6 +14,7 @@ mod kubeadm;
 mod kubelet_certificate;
 mod local_proxy;
 mod machine;
+mod member;
 mod plan_text;
 mod pull;
 mod registry;

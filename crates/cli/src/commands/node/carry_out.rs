@@ -97,12 +97,7 @@ pub fn run(
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn told(
-    plan: &MachinePlan,
-    (done, changed): (&str, usize),
-    started: Instant,
-    context: &Context,
-) -> Result<()> {
+pub fn told(plan: &MachinePlan, (done, changed): (&str, usize), started: Instant, context: &Context) -> Result<()> {
     let text = match changed {
         0 => format!("{done}; nothing was to be changed"),
         changed => {

@@ -70,6 +70,10 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let images = kubernetes_images(&supply, node.to, context.paths.state())?;
     let resumed = BegunUpgrade::load(&host, args.goal())?;
     let is_resumed = resumed.is_some();
+    if !is_resumed && args.kubernetes.is_some() && node.from == node.to {
+        let done = format!("{} runs Kubernetes {}", node.node, node.to);
+        return carry_out::told(&upgrade::nothing(&node, &facts), (&done, 0), Instant::now(), context);
+    }
     let begun = resumed.map_or_else(|| begin(args, &node, (&facts, &supply), context), Ok)?;
     let prepared = plan::Intent {
         kubernetes: node.to,
@@ -112,7 +116,8 @@ fn begin(
 ) -> Result<BegunUpgrade> {
     let host = Local::new();
     let is_there = facts.components.contains_key(Program::Kubectl.as_str());
-    let taken = if is_there { None } else { Some(take_program(Program::Kubectl, supply, node.to, context.paths.state())?) };
+    let taken =
+        if is_there { None } else { Some(take_program(Program::Kubectl, supply, node.to, context.paths.state())?) };
     let path = taken.as_ref().map(|taken| taken.path().to_string_lossy().into_owned());
     let kubectl = path.as_deref().unwrap_or(Program::Kubectl.as_str());
     let asking =
@@ -160,9 +165,7 @@ fn after(error: MachineError, begun: &BegunUpgrade, plan: &MachinePlan, context:
         }
         Err(because) => {
             let because = because.chain().join(": ");
-            error.hint(format!(
-                "The node was not taken back: {because}. The same command goes on once it is mended."
-            ))
+            error.hint(format!("The node was not taken back: {because}. The same command goes on once it is mended."))
         }
     }
 }

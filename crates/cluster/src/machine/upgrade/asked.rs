@@ -20,7 +20,8 @@ use crate::spec::{KubernetesVersion, Name};
 
 const AS_NODE: [&str; 2] = ["--kubeconfig", "/etc/kubernetes/kubelet.conf"];
 const NODES: &str = r#"jsonpath={range .items[*]}{.metadata.name}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.spec.unschedulable}{"\n"}{end}"#;
-const NODE: &str = r#"jsonpath={.metadata.name}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.spec.unschedulable}{"\n"}"#;
+const NODE: &str =
+    r#"jsonpath={.metadata.name}{"\t"}{.status.nodeInfo.kubeletVersion}{"\t"}{.spec.unschedulable}{"\n"}"#;
 const SERVERS: &str = r#"jsonpath={range .items[*]}{.spec.nodeName}{"\t"}{.spec.containers[0].image}{"\n"}{end}"#;
 /// Namespace, name, who owns it, the mark of what kubelet runs from a file, phase, label, image, and `emptyDir` volumes: a line for each,
 /// where all of it as JSON can be more than is read.
@@ -79,7 +80,15 @@ pub fn ask(asking: &Asking<'_>, host: &dyn Host) -> Result<BegunUpgrade, Machine
         record: record.map_err(|error| not_understood("kubeadm-config", &error))?,
         pods: lines(&asking.kubectl(host, &["get", "pods", "--all-namespaces", &selector, "-o", PODS])?),
     };
-    said.judge(asking)
+    let mut begun = said.judge(asking)?;
+    begun.routed = is_routed(begun.services, host)?;
+    Ok(begun)
+}
+
+/// Whether the kernel knows a way to these addresses: it looks for one before kube-proxy's rules see a packet.
+fn is_routed(services: Ipv4Net, host: &dyn Host) -> Result<bool, MachineError> {
+    let first = services.hosts().next().unwrap_or(services.addr()).to_string();
+    Ok(Command::new("ip", ["-4", "route", "get", &first]).succeeds(host)?)
 }
 
 impl Asking<'_> {
@@ -151,6 +160,7 @@ impl Said {
             cordoned: own[2] == "true",
             services: self.services()?,
             dns_domain: self.record.networking.dns_domain.clone(),
+            routed: true,
             kube_proxy,
             control_plane: plane,
         })
@@ -209,13 +219,13 @@ impl Said {
 /// The pod as the Kubernetes API has it, as far as it matters for whether it may leave.
 fn as_object(pod: &[String]) -> Value {
     let [namespace, name, owner, mirror, phase, _, _, volumes] = [0, 1, 2, 3, 4, 5, 6, 7].map(|n| pod[n].as_str());
-    let owners: Vec<Value> =
-        Some(owner).filter(|kind| !kind.is_empty()).map(|kind| json!({"kind": kind, "controller": true})).into_iter().collect();
-    let volumes: Vec<Value> = volumes
-        .split(',')
-        .filter(|name| !name.is_empty())
-        .map(|name| json!({"name": name, "emptyDir": {}}))
+    let owners: Vec<Value> = Some(owner)
+        .filter(|kind| !kind.is_empty())
+        .map(|kind| json!({"kind": kind, "controller": true}))
+        .into_iter()
         .collect();
+    let volumes: Vec<Value> =
+        volumes.split(',').filter(|name| !name.is_empty()).map(|name| json!({"name": name, "emptyDir": {}})).collect();
     let mut metadata = json!({"namespace": namespace, "name": name, "ownerReferences": owners});
     if !mirror.is_empty() {
         metadata["annotations"] = json!({"kubernetes.io/config.mirror": mirror});
@@ -258,13 +268,7 @@ mod tests {
     }
 
     fn said_by(version: &str, nodes: &str, servers: &str, pods: &str) -> Said {
-        Said {
-            nodes: lines(nodes),
-            servers: lines(servers),
-            coredns: true,
-            record: record(version),
-            pods: lines(pods),
-        }
+        Said { nodes: lines(nodes), servers: lines(servers), coredns: true, record: record(version), pods: lines(pods) }
     }
 
     fn judged(said: &Said, node: &str, control_plane: bool) -> Result<BegunUpgrade, MachineError> {
@@ -320,9 +324,8 @@ mod tests {
 
     #[test]
     fn versions_are_never_further_apart_than_kubernetes_allows() {
-        let refused = |said: &Said, node: &str, control_plane: bool| {
-            judged(said, node, control_plane).unwrap_err().to_string()
-        };
+        let refused =
+            |said: &Said, node: &str, control_plane: bool| judged(said, node, control_plane).unwrap_err().to_string();
         let old = said_by("v1.36.3", "w1\tv1.36.3\t\n", "", "");
         assert!(refused(&old, "w1", false).contains("kubeadm's record says v1.36.3"));
         let between = said_by(UPGRADE, "w1\tv1.36.3\t\n", "", &format!("{PROXY}v1.36.3\n"));

@@ -17,7 +17,8 @@ use crate::plan::{etcd_minor, shows_older};
 pub fn is_of_the_node(upgrade: &MachinePlan, step: &str) -> bool {
     let place = |is_it: &dyn Fn(&Step) -> bool| upgrade.steps.iter().position(is_it);
     let (Some(failed), Some(kept)) = (place(&|one| one.id == step), place(&|one| one.id == KEPT)) else { return false };
-    let of_the_cluster = |one: &Step| matches!(&one.action, StepKind::KubeadmPhase(phase) if phase.phase == "addon all");
+    let of_the_cluster =
+        |one: &Step| matches!(&one.action, StepKind::KubeadmPhase(phase) if phase.phase == "addon all");
     let end = place(&of_the_cluster).unwrap_or(upgrade.steps.len());
     let is_emptying = matches!(upgrade.steps[failed].action, StepKind::Drained(_) | StepKind::Uncordoned(_));
     (kept + 1..end).contains(&failed) && !is_emptying

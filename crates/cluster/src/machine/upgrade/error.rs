@@ -52,7 +52,9 @@ pub enum UpgradeError {
         found: String,
     },
     /// API servers are at most one minor version apart.
-    #[error("the control plane on {node} runs Kubernetes {runs}: it would be more than one minor version behind {wanted}")]
+    #[error(
+        "the control plane on {node} runs Kubernetes {runs}: it would be more than one minor version behind {wanted}"
+    )]
     PlaneBehind {
         /// Where.
         node: String,
@@ -62,7 +64,9 @@ pub enum UpgradeError {
         wanted: String,
     },
     /// A kubelet is at most three minor versions behind.
-    #[error("kubelet on {node} is {runs}: an API server of {wanted} speaks to kubelets of three minor versions before it, and no older ones")]
+    #[error(
+        "kubelet on {node} is {runs}: an API server of {wanted} speaks to kubelets of three minor versions before it, and no older ones"
+    )]
     KubeletBehind {
         /// Where.
         node: String,
@@ -127,8 +131,12 @@ impl UpgradeError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoNode => "`sealock node init` begins a cluster here, `sealock node join` joins one.",
-            Self::Skips { .. } => "Go to the next minor version first: --kubernetes with one of its patches, which the release must carry.",
-            Self::Other { .. } => "Finish it by the same command as before; it may be another release that it takes it from.",
+            Self::Skips { .. } => {
+                "Go to the next minor version first: --kubernetes with one of its patches, which the release must carry."
+            }
+            Self::Other { .. } => {
+                "Finish it by the same command as before; it may be another release that it takes it from."
+            }
             Self::ClusterNewer { .. } => "Name the version that the cluster runs: --kubernetes.",
             Self::PlanesFirst { .. } => {
                 "`sealock node upgrade` on each control plane first; the last one brings kube-proxy."
