@@ -26,7 +26,6 @@ mod files;
 mod ground;
 mod kept_images;
 pub mod kubeconfig;
-mod member;
 mod members;
 mod reach;
 mod removal;
@@ -266,7 +265,7 @@ impl Operator<'_> {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied::changed(changed, Some(kubeconfig)))
             }
-            Purpose::Rollback | Purpose::Member => {
+            Purpose::Rollback => {
                 self.leave_mirror(&planned.connections).await?;
                 Ok(Applied::changed(changed, None))
             }

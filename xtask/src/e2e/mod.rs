@@ -15,7 +15,6 @@ mod etcd_static_pod;
 mod expect;
 mod kept;
 mod machines;
-mod member_lost;
 mod node_upgrade;
 mod one_machine;
 mod own_etcd;
@@ -92,7 +91,6 @@ const DRILLS: &[Drill] = &[stolen_key::DRILL];
 const SCENARIOS: &[Scenario] = &[
     across_the_gap::SCENARIO,
     three_control_planes::SCENARIO,
-    member_lost::SCENARIO,
     own_etcd::SCENARIO,
     etcd_static_pod::SCENARIO,
     one_machine::SCENARIO,

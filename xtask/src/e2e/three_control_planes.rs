@@ -31,7 +31,7 @@ const CASES: &[Case] = &[
     Case { name: "planes: reset", run: super::cases::cluster::reset },
 ];
 
-pub(super) fn begin(desk: &Desk) -> Result<()> {
+fn begin(desk: &Desk) -> Result<()> {
     for step in STEPS {
         println!("--- {}: {}", step.name, step.what);
         (step.run)(desk)?;

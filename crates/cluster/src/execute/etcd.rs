@@ -90,15 +90,6 @@ impl EtcdMembers {
         self.members.iter().filter(|member| Some(member.id.as_str()) != left_out).all(is_well)
     }
 
-    /// Whether the member of `host` serves, votes, and has raised no alarm.
-    pub(crate) fn is_well(&self, host: &Host) -> bool {
-        let state_of = |member: &EtcdMember| self.states.iter().find(|state| state.member == member.id);
-        let is_well = |member: &EtcdMember| {
-            !member.learner && state_of(member).is_some_and(|state| state.problem.is_none() && state.alarms.is_empty())
-        };
-        self.of(host).is_some_and(is_well)
-    }
-
     /// The member of `host`: by its name, or by the address of one that has never started.
     pub(crate) fn of(&self, host: &Host) -> Option<&EtcdMember> {
         let url = format!("https://{}:2380", host.address);
@@ -179,6 +170,5 @@ mod tests {
         assert!(survey([away, None], &[]).are_well_but(Some(host)));
         assert!(!survey([None, away], &[]).are_well_but(Some(host)), "then none of two would be there");
         assert!(!survey([None, None], &["NOSPACE"]).are_well_but(Some(host)));
-        assert!(survey([None, away], &[]).is_well(host) && !survey([away, None], &[]).is_well(host));
     }
 }

@@ -122,27 +122,6 @@ pub enum PlanError {
     /// Two voters are less safe than one: each that is started anew stops both.
     #[error("etcd has two members: while one of them is started anew, the other one cannot decide anything")]
     TwoMembers,
-    /// The host has no member of etcd that could come back.
-    #[error("host {host} is no control plane of the cluster")]
-    NoMember {
-        /// The host.
-        host: String,
-    },
-    /// There is nobody from whom a member would get the data.
-    #[error("host {host} is the only control plane of the cluster")]
-    OnlyMember {
-        /// The host.
-        host: String,
-    },
-    /// The member is well.
-    #[error("the member of etcd on host {host} serves, votes, and has raised no alarm")]
-    MemberWell {
-        /// The host.
-        host: String,
-    },
-    /// No majority of etcd is up.
-    #[error("no other control plane speaks for a majority of etcd")]
-    EtcdLost,
     /// A host runs another version than the spec names.
     #[error("host {host} runs Kubernetes {found}, and the spec says {wanted}")]
     OtherVersion {
@@ -319,18 +298,13 @@ impl PlanError {
                 Some(Code::Foreign)
             }
             Self::Stale { .. } | Self::AdoptionStuck { .. } => Some(Code::StalePlan),
-            Self::LastControlPlane { .. }
-            | Self::StillMember { .. }
-            | Self::EtcdUnwell
-            | Self::TwoMembers
-            | Self::OnlyMember { .. }
-            | Self::EtcdLost => Some(Code::Quorum),
+            Self::LastControlPlane { .. } | Self::StillMember { .. } | Self::EtcdUnwell | Self::TwoMembers => {
+                Some(Code::Quorum)
+            }
             Self::OtherVersion { .. }
             | Self::Downgrade { .. }
             | Self::OtherSpec
             | Self::OtherBackup { .. }
-            | Self::NoMember { .. }
-            | Self::MemberWell { .. }
             | Self::ComponentsAlone { .. } => Some(Code::Spec),
             Self::NothingToTakeBack { .. } | Self::NothingKept | Self::EtcdRaised { .. } | Self::ObjectsLost { .. } => {
                 Some(Code::OneWay)
@@ -385,9 +359,6 @@ impl PlanError {
             Self::Stale { .. } => "run `cluster plan` again and review what has changed".into(),
             Self::StillMember { host } => format!("take it out first: `sealock cluster remove {host} --lost`, and apply again"),
             Self::EtcdUnwell => "bring the members back that are down, or take out what is lost: `sealock cluster remove HOST --lost`".into(),
-            Self::OnlyMember { .. } | Self::EtcdLost => "without a majority there is nobody who has what was written last: bring members back that are down, or make the cluster again from a backup, `sealock cluster restore BACKUP`, which loses what was written since".into(),
-            Self::MemberWell { .. } => "where its data is to be brought anew all the same, say --force".into(),
-            Self::NoMember { .. } => "name a control plane of the spec; one that is to be new joins by `sealock cluster apply`".into(),
             Self::TwoMembers => "add a third control plane first, or take one out".into(),
             Self::OtherVersion { found, wanted, .. } => match (found.parse::<KubernetesVersion>(), wanted.parse()) {
                 (Ok(runs), Ok(wanted)) if runs > wanted => format!("write `version: {runs}` into the spec"),

@@ -19,7 +19,6 @@ mod authorities;
 mod components;
 mod error;
 pub(crate) mod gate;
-mod member;
 mod neighbours;
 mod places;
 pub(crate) mod prepare;
@@ -44,8 +43,6 @@ pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
 pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
-pub(crate) use member::brings_member;
-pub use member::{LostMember, plan_member};
 pub use neighbours::plan_neighbours;
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use renew::plan_renewal;
@@ -141,8 +138,6 @@ pub enum Purpose {
     Components,
     /// To make nodes again what they were before an upgrade.
     Rollback,
-    /// To bring one member of etcd back that is lost.
-    Member,
     /// To tell the hosts that stay who is still there.
     Neighbours,
     /// To bring a cluster back whose certificates have ended.
@@ -165,7 +160,6 @@ impl Purpose {
             Self::Upgrade => "upgrade",
             Self::Components => "components",
             Self::Rollback => "rollback",
-            Self::Member => "member",
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
             Self::Restore => "restore",

@@ -10,7 +10,6 @@ mod fan_out;
 mod fixture;
 mod large;
 mod machine;
-mod member;
 mod node_upgrade;
 mod plan;
 mod rescue;

@@ -14,7 +14,6 @@ mod kubeadm;
 mod kubelet_certificate;
 mod local_proxy;
 mod machine;
-mod member;
 mod plan_text;
 mod pull;
 mod registry;

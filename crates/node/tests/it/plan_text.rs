@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealock_node::step::{
     Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim,
     Component, ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image,
-    Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, MemberAside,
-    MemberRemoved, MembersAgree, Mode, NodeReady, ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted,
-    RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
+    Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady,
+    ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs,
+    ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -158,8 +158,7 @@ fn every_kind() -> Vec<Step> {
         Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
     let kinds =
-        [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest), of_a_way_back(), of_a_member()]
-            .concat();
+        [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest), of_a_way_back()].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
 }
 
@@ -178,16 +177,6 @@ fn of_a_way_back() -> Vec<StepKind> {
         ObjectsKept { since: since() }.into(),
         TakenBack { since: since() }.into(),
         ObjectsBack { since: since() }.into(),
-    ]
-}
-
-fn of_a_member() -> Vec<StepKind> {
-    let (program, peer_url) = ("/opt/sealock/sealock/0.1.0/sealock".to_owned(), "https://10.77.0.12:2380".to_owned());
-    let removed = MemberRemoved { program: program.clone(), id: "8e9e05c52164694d".into(), peer_url: peer_url.clone() };
-    vec![
-        removed.into(),
-        MemberAside { path: "/var/lib/etcd".into(), name: "etcd.2026-11-26T06-48-02Z".into() }.into(),
-        MembersAgree { program, peer_url, timeout_seconds: 600 }.into(),
     ]
 }
 

@@ -82,13 +82,7 @@ impl SetAside {
         Ok(())
     }
 
-    /// Whether it was moved, wherever it went.
-    pub(super) fn is_there(&self, host: &dyn Host) -> Result<bool, StepError> {
-        self.check()?;
-        Ok(host::exists(host, &self.beside())? || host::exists(host, &self.inside())?)
-    }
-
-    pub(super) fn beside(&self) -> String {
+    fn beside(&self) -> String {
         format!("{}/{}", host::parent(&self.path).trim_end_matches('/'), self.name)
     }
 
