@@ -26,6 +26,7 @@ mod endpoint;
 mod error;
 mod files;
 mod ground;
+mod kept_images;
 pub mod kubeconfig;
 mod members;
 mod os_packages;

@@ -46,7 +46,7 @@ impl Upgrade<'_> {
             tasks.extend(self.control_plane(host, n == 0, before)?);
             before = tasks.last().map(|task| task.id.clone()).unwrap_or_default();
         }
-        tasks.push(task(self.speaker(), "add-ons", vec![before], self.add_ons()?));
+        tasks.push(task(self.speaker(), "cluster", vec![before], self.in_cluster()?));
         let rolled_out = tasks.last().map(|task| task.id.clone()).unwrap_or_default();
         let mut looked = Vec::new();
         for host in cluster.hosts() {
@@ -113,7 +113,7 @@ impl Upgrade<'_> {
     }
 
     /// kubeadm's last phase, on the host that speaks for the cluster, and what becomes of it on all.
-    fn add_ons(&self) -> Result<Vec<Step>, PlanError> {
+    fn in_cluster(&self) -> Result<Vec<Step>, PlanError> {
         let cluster = self.waves.context.intent.cluster;
         let speaker = cluster.host(self.speaker());
         let speaker = speaker.ok_or_else(|| PlanError::NotObserved { host: self.speaker().to_owned() })?;

@@ -70,6 +70,10 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let images = kubernetes_images(&supply, node.to, context.paths.state())?;
     let resumed = BegunUpgrade::load(&host, args.goal())?;
     let is_resumed = resumed.is_some();
+    if !is_resumed && args.kubernetes.is_some() && node.from == node.to {
+        let done = format!("{} runs Kubernetes {}", node.node, node.to);
+        return carry_out::told(&upgrade::nothing(&node, &facts), (&done, 0), Instant::now(), context);
+    }
     let begun = resumed.map_or_else(|| begin(args, &node, (&facts, &supply), context), Ok)?;
     let prepared = plan::Intent {
         kubernetes: node.to,

@@ -80,7 +80,15 @@ pub fn ask(asking: &Asking<'_>, host: &dyn Host) -> Result<BegunUpgrade, Machine
         record: record.map_err(|error| not_understood("kubeadm-config", &error))?,
         pods: lines(&asking.kubectl(host, &["get", "pods", "--all-namespaces", &selector, "-o", PODS])?),
     };
-    said.judge(asking)
+    let mut begun = said.judge(asking)?;
+    begun.routed = is_routed(begun.services, host)?;
+    Ok(begun)
+}
+
+/// Whether the kernel knows a way to these addresses: it looks for one before kube-proxy's rules see a packet.
+fn is_routed(services: Ipv4Net, host: &dyn Host) -> Result<bool, MachineError> {
+    let first = services.hosts().next().unwrap_or(services.addr()).to_string();
+    Ok(Command::new("ip", ["-4", "route", "get", &first]).succeeds(host)?)
 }
 
 impl Asking<'_> {
@@ -152,6 +160,7 @@ impl Said {
             cordoned: own[2] == "true",
             services: self.services()?,
             dns_domain: self.record.networking.dns_domain.clone(),
+            routed: true,
             kube_proxy,
             control_plane: plane,
         })

@@ -43,6 +43,8 @@ pub struct BegunUpgrade {
     pub services: Ipv4Net,
     /// The domain of the cluster's own names.
     pub dns_domain: String,
+    /// Whether the machine has a route to these addresses: then they are looked at from it.
+    pub routed: bool,
     /// The image of the kube-proxy on this node, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kube_proxy: Option<String>,
@@ -131,6 +133,7 @@ mod tests {
             cordoned: false,
             services: "10.96.0.0/12".parse().unwrap(),
             dns_domain: "cluster.local".into(),
+            routed: true,
             kube_proxy: None,
             control_plane: Some(Plane { first: true, last: true, coredns: true }),
         };

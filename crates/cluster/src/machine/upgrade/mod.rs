@@ -16,6 +16,6 @@ pub use back::{back, check_goes_back, is_of_the_node};
 pub use begun::{BegunUpgrade, Plane};
 pub use error::UpgradeError;
 pub use etcd::check_pausable;
-pub use plan::{Emptying, Goal, Intent, Upgradable, is_through, upgradable, upgrade};
+pub use plan::{Emptying, Goal, Intent, Upgradable, is_through, nothing, upgradable, upgrade};
 
 pub(super) use begun::forget;

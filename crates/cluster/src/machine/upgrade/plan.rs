@@ -151,6 +151,11 @@ pub fn upgrade(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, Ma
     })
 }
 
+/// The plan for a `node` that is what it is to be: nothing is done.
+pub fn nothing(node: &Upgradable, facts: &HostFacts) -> MachinePlan {
+    MachinePlan { kubernetes: Some(node.to.to_string()), ..empty(Purpose::Upgrade, facts) }
+}
+
 /// Whether all that `plan` makes of the machine is there, by what the machine says of each step.
 pub fn is_through(plan: &MachinePlan, probes: &BTreeMap<String, Probe>) -> bool {
     let only_keeps = |step: &&Step| {
@@ -170,6 +175,10 @@ fn warnings(begun: &BegunUpgrade) -> Vec<String> {
             "this is the only node: its pods stay and go on to run, and the API is away for moments while it becomes another one"
                 .to_owned(),
         );
+    }
+    if !begun.routed {
+        warnings
+            .push(format!("this machine has no route to the Services ({}): they are not looked at", begun.services));
     }
     if !begun.components && begun.control_plane.is_some_and(|plane| !plane.last) {
         warnings
@@ -240,7 +249,7 @@ impl Steps<'_> {
         steps.push(self.ready()?);
         steps.extend(self.uncordon());
         if plane.last {
-            steps.extend(self.add_ons(plane)?);
+            steps.extend(self.in_cluster(plane)?);
         }
         steps.extend(self.services(plane.last)?);
         Ok(())
@@ -273,15 +282,8 @@ impl Steps<'_> {
 
     fn kubeadm(&self, command: KubeadmCommand, phases: &[&str]) -> Result<Vec<Step>, MachineError> {
         let mut steps = vec![self.wanted.program(Program::Kubeadm)?];
-        steps.extend(self.phases(command, phases)?);
+        steps.extend(steps_of(command, phases, &self.intent.begun.node, &self.config()?));
         Ok(steps)
-    }
-
-    /// None where the machine runs that version: kubeadm was through with it, whichever way it came to it.
-    fn phases(&self, command: KubeadmCommand, phases: &[&str]) -> Result<Vec<Step>, MachineError> {
-        let begun = self.intent.begun;
-        let phases = if begun.from == begun.to { &[] } else { phases };
-        Ok(steps_of(command, phases, &begun.node, &self.config()?))
     }
 
     fn drain(&self) -> Option<Step> {
@@ -312,10 +314,10 @@ impl Steps<'_> {
         Ok(Step::new("ready", ready))
     }
 
-    /// kubeadm's last phase, and what becomes of it on all nodes.
-    fn add_ons(&self, plane: Plane) -> Result<Vec<Step>, MachineError> {
+    /// kubeadm's last phase, kube-proxy and CoreDNS, and what becomes of it on all nodes.
+    fn in_cluster(&self, plane: Plane) -> Result<Vec<Step>, MachineError> {
         let Intent { prepared, begun, .. } = self.intent;
-        let mut steps = self.phases(KubeadmCommand::UpgradeApply, UPGRADE_ADD_ONS)?;
+        let mut steps = steps_of(KubeadmCommand::UpgradeApply, UPGRADE_ADD_ONS, &begun.node, &self.config()?);
         let all = [
             (begun.kube_proxy.is_some(), Workload::DaemonSet, "kube-proxy"),
             (plane.coredns, Workload::Deployment, "coredns"),
@@ -328,10 +330,10 @@ impl Steps<'_> {
         Ok(steps)
     }
 
-    /// Nothing where the cluster's services are not kube-proxy's.
+    /// Nothing where the cluster's services are not kube-proxy's, or the machine has no way to them by itself, whatever kube-proxy does.
     fn services(&self, is_new: bool) -> Result<Option<Step>, MachineError> {
         let Intent { prepared, begun, .. } = self.intent;
-        let Some(runs) = &begun.kube_proxy else { return Ok(None) };
+        let Some(runs) = begun.kube_proxy.as_ref().filter(|_| begun.routed) else { return Ok(None) };
         let image = if is_new { image_of(prepared.images, "kube-proxy", &begun.to.to_string())? } else { runs.clone() };
         Ok(Some(services(begun.services, &begun.dns_domain, image)?))
     }

@@ -1,6 +1,6 @@
 //! Objects of the cluster that kubeadm changes in an upgrade, kept before and put back; on a control plane host.
 //!
-//! They are what kubeadm itself reads again (its own configuration, kubelet's) and its add-ons. Rights that kubeadm gives in an upgrade stay:
+//! They are what kubeadm itself reads again (its own configuration, kubelet's), and kube-proxy and CoreDNS. Rights that kubeadm gives in an upgrade stay:
 //! they only ever grow, and the older version does not ask for them.
 
 use std::fmt;
@@ -58,13 +58,13 @@ struct Record {
 
 impl fmt::Display for ObjectsKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "keep kubeadm's configuration and add-ons as they are in the cluster ({})", self.since)
+        write!(f, "keep kubeadm's configuration, kube-proxy and CoreDNS as they are in the cluster ({})", self.since)
     }
 }
 
 impl fmt::Display for ObjectsBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "put back kubeadm's configuration and add-ons of before in the cluster ({})", self.since)
+        write!(f, "put back kubeadm's configuration, kube-proxy and CoreDNS of before in the cluster ({})", self.since)
     }
 }
 
