@@ -109,9 +109,7 @@ fn control_plane(desk: &Desk) -> Result<()> {
 fn restored(desk: &Desk) -> Result<()> {
     etcd(desk, "w1", &["snapshot", "/root/one.db"])?;
     note(desk, "after")?;
-    // The machine knows the site since it was prepared; the programs come from the site registry.
-    let release = ["--site-root", "/media/kit/site-root.json", "--release", "/media/kit/release.json"];
-    etcd(desk, "w1", &[&["restore", "/root/one.db", "--yes"], &release[..]].concat())?;
+    etcd(desk, "w1", &["restore", "/root/one.db", "--binary", "/media/etcd", "--yes"])?;
     etcd(desk, "w2", &["reset", "--skip-remove-member", "--yes"])?;
     ensure!(!desk.lab.root_of("w2").join(MANIFEST).exists(), "the manifest is left on w2");
     bring(desk, "w2", &["ca.crt", "ca.key"])?;

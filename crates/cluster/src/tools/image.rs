@@ -19,6 +19,8 @@ use crate::release::{Program, compare_versions};
 /// Where images of etcd have their programs.
 const PROGRAMS: &str = "usr/local/bin/";
 const NAMES: [&str; 2] = ["etcd", "etcdutl"];
+/// Nothing needs it, but a person may.
+const CTL: &str = "etcdctl";
 /// What stands in a layer where one below it had a file (OCI image layer specification, "Whiteouts").
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
@@ -59,31 +61,55 @@ impl Toolbox<'_> {
     /// # Errors
     /// The release lacks both, or the store does not hold what the release names.
     pub fn etcd(&self, version: &str) -> Result<Programs, ToolError> {
-        let Some(image) = self.image_of(version) else {
+        let is_it = |tag: &str| tag.strip_prefix(version).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        let Some(image) = self.image_of(is_it) else {
             let tag = format!("v{version}");
             let program = |program| self.program(program, Some(&tag));
             return Ok(Programs { etcd: program(Program::Etcd)?, etcdutl: program(Program::Etcdutl)? });
         };
+        self.all_out_of(image, &mut NAMES.into())?;
+        Ok(Programs { etcd: self.place_of(image, "etcd"), etcdutl: self.place_of(image, "etcdutl") })
+    }
+
+    /// `etcd`, `etcdutl` and, where there is one, `etcdctl`, in the newest version that the release has: out of etcd's own archive, else out of
+    /// the image that a cluster's etcd runs from.
+    ///
+    /// # Errors
+    /// As [`Self::etcd`].
+    pub fn newest_etcd(&self) -> Result<Vec<(&'static str, PathBuf)>, ToolError> {
+        let archived = [(NAMES[0], Program::Etcd), (NAMES[1], Program::Etcdutl), (CTL, Program::Etcdctl)];
+        let of_archive = || archived.map(|(name, program)| self.program(program, None).map(|path| (name, path)));
+        let is_archived = self.release.program(Program::Etcd, oci_architecture(), None).is_ok();
+        let Some(image) = self.image_of(|_| true).filter(|_| !is_archived) else {
+            return of_archive().into_iter().collect();
+        };
         let mut wanted: BTreeSet<&str> = NAMES.into();
+        wanted.insert(CTL);
+        self.all_out_of(image, &mut wanted)?;
+        let has = [NAMES[0], NAMES[1], CTL].into_iter().filter(|name| !wanted.contains(name));
+        Ok(has.map(|name| (name, self.place_of(image, name))).collect())
+    }
+
+    /// Takes those of the `wanted` that are in `image`, and leaves in them what it does not have.
+    fn all_out_of(&self, image: &Reference, wanted: &mut BTreeSet<&str>) -> Result<(), ToolError> {
         for layer in self.layers_of(image)?.iter().rev() {
             if wanted.is_empty() {
                 break;
             }
-            self.out_of(image, layer, &mut wanted)?;
+            self.out_of(image, layer, wanted)?;
         }
-        match wanted.is_empty() {
-            true => Ok(Programs { etcd: self.place_of(image, "etcd"), etcdutl: self.place_of(image, "etcdutl") }),
-            false => Err(ToolError::Artifact { what: image.name.clone() }),
+        match NAMES.iter().any(|name| wanted.contains(name)) {
+            true => Err(ToolError::Artifact { what: image.name.clone() }),
+            false => Ok(()),
         }
     }
 
-    /// The image of that version; of several builds the newest.
-    fn image_of(&self, version: &str) -> Option<&Reference> {
+    /// The newest image of etcd whose tag, without a `v`, `fits`.
+    fn image_of(&self, fits: impl Fn(&str) -> bool) -> Option<&Reference> {
         let images = self.release.references().iter().filter(|reference| reference.kind == ReferenceKind::Image);
         let fitting = images.filter_map(|reference| {
             let tag = reference.name.rsplit('/').next()?.strip_prefix("etcd:")?;
-            let rest = tag.strip_prefix('v').unwrap_or(tag).strip_prefix(version)?;
-            (rest.is_empty() || rest.starts_with('-')).then_some((tag, reference))
+            fits(tag.strip_prefix('v').unwrap_or(tag)).then_some((tag, reference))
         });
         fitting.max_by(|(a, _), (b, _)| compare_versions(a, b)).map(|(_, reference)| reference)
     }

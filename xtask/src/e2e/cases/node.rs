@@ -117,12 +117,7 @@ fn etcd_comes_from_it(desk: &Desk, site: &str) -> Result<()> {
         "etcd init --address 10.77.0.21 --dry-run --from /media/stick/store --site-root /media/stick/site-root.json";
     let init: Vec<&str> = words.split_whitespace().collect();
     sealock(desk, &init, 3, &["error[NOT_ENROLLED]", site])?;
-    sealock(
-        desk,
-        &[&init[..], &["--site-root-digest", site]].concat(),
-        0,
-        &["install etcd v3.", "/usr/local/bin/etcdutl"],
-    )?;
+    sealock(desk, &[&init[..], &["--site-root-digest", site]].concat(), 0, &["install etcd v3.", "etcdutl"])?;
     is_bare(desk, MACHINE)
 }
 

@@ -11,6 +11,7 @@ use sealock_cluster::release::{self, ReleaseView};
 use sealock_cluster::revoked::Revoked;
 use sealock_cluster::tools::Toolbox;
 use sealock_node::{Local, host};
+use sealock_store::{Published, Store};
 use sealock_trust::Digest;
 use tempfile::TempDir;
 
@@ -21,7 +22,8 @@ use crate::files;
 use crate::station::Station;
 
 const NAMES: [&str; 3] = ["etcd", "etcdctl", "etcdutl"];
-const OF_RELEASE: [(&str, release::Program); 3] =
+/// In the archive that etcd itself publishes.
+const ARCHIVED: [(&str, release::Program); 3] =
     [("etcd", release::Program::Etcd), ("etcdctl", release::Program::Etcdctl), ("etcdutl", release::Program::Etcdutl)];
 
 /// etcd's programs, ready to run.
@@ -84,7 +86,12 @@ impl ProgramArgs {
         let supply = Supply::open(&site_root, self.release.as_deref(), self.from.as_deref())?;
         supply.check_site(&Local::new(), self.site_root_digest.as_ref())?;
         let mut taken = Taken::new(context)?;
-        for (name, program) in OF_RELEASE {
+        if let Some(folder) = &self.from {
+            let store = Store::open(folder)?;
+            taken.out_of(&store, &supply.release, &Revoked::default())?;
+            return taken.programs();
+        }
+        for (name, program) in ARCHIVED {
             let place = taken.folder.path().join(name);
             supply.program(program, None, &place)?;
             taken.found.push((name, place));
@@ -106,6 +113,18 @@ impl Taken {
             std::fs::create_dir_all(state).and_then(|()| tempfile::Builder::new().prefix("etcd-").tempdir_in(state));
         let folder = made.map_err(|error| CommandError::from(error).context("making a folder for etcd's programs"))?;
         Ok(Self { folder, found: Vec::new() })
+    }
+
+    /// Those that a store has.
+    fn out_of(&mut self, store: &Store, release: &Published, revoked: &Revoked) -> Result<()> {
+        let toolbox = Toolbox::new(store, ReleaseView::new(release), revoked, self.folder.path().to_owned());
+        for (name, made) in toolbox.newest_etcd()? {
+            let place = self.folder.path().join(name);
+            let failed = |error| CommandError::from(error).context(format!("writing {}", place.display()));
+            std::fs::rename(made, &place).map_err(failed)?;
+            self.found.push((name, place));
+        }
+        Ok(())
     }
 
     fn programs(self) -> Result<Programs> {
@@ -166,15 +185,7 @@ impl Programs {
         let release = station.current_release()?;
         let revoked: Revoked = revocations::facts(&station, &release, context)?;
         let mut taken = Taken::new(context)?;
-        let view = ReleaseView::new(&release);
-        let toolbox = Toolbox::new(&station.store, view, &revoked, taken.folder.path().to_owned());
-        for (name, program) in OF_RELEASE {
-            let place = taken.folder.path().join(name);
-            let made = toolbox.program(program, None)?;
-            std::fs::rename(made, &place)
-                .map_err(|error| CommandError::from(error).context(format!("writing {}", place.display())))?;
-            taken.found.push((name, place));
-        }
+        taken.out_of(&station.store, &release, &revoked)?;
         taken.programs()
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn read_index(
         }
         match Packaged::of(&stanza?) {
             Ok(package) if [architecture, "all"].contains(&package.architecture.as_str()) => {
-                index.packages.push(package)
+                index.packages.push(package);
             }
             Ok(_) => {}
             Err(error) if error.is_of_one_package() => match &mut index.unreadable {
