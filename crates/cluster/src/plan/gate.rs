@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::PlanError;
 use super::apply::check_owners;
+use super::external::check_not_moved;
 use crate::inventory::{Inventory, Observation};
 use crate::spec::{Cluster, KubernetesVersion, Overrides};
 
@@ -72,6 +73,7 @@ pub enum Strictness {
 /// Every host is free or ours, and fit to be changed.
 pub(super) fn check_fit(cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
     check_owners(cluster, inventory)?;
+    check_not_moved(cluster, inventory)?;
     let failures = check_gates(cluster, inventory, Strictness::Change);
     if failures.is_empty() { Ok(()) } else { Err(PlanError::Gates(failures)) }
 }

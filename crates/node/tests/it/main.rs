@@ -7,6 +7,7 @@ mod authorities;
 mod backup;
 mod component;
 mod etcd;
+mod external;
 mod files;
 mod formats;
 mod kubeadm;

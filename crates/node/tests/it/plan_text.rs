@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::step::{
     Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim,
-    Component, ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, File, HostsEntry, Image,
-    Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, Mode, NodeReady,
-    ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted, RolledOut, RoutedNetwork, RunAs,
-    ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
+    Component, ComponentFile, Directory, Drained, EtcdClaim, EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot,
+    File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
+    KubeletRegistered, Mode, NodeReady, ObjectsBack, ObjectsKept, Packing, Peer, RanBefore, Reset, Restarted,
+    RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, Sysctl, TakenBack, Uncordoned, Unit, Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -22,6 +22,36 @@ fn authorities(count: usize) -> BTreeMap<String, Digest> {
 fn on_worker(stage: Stage) -> StepKind {
     let (lost, config) = (BTreeSet::new(), String::new());
     Authorities { stage, control_plane: false, old: authorities(1), lost, config }.into()
+}
+
+/// A certificate that ends on a day, without its key: whatever is written of a step shows which it is.
+const SHOWN: &str = concat!(
+    "-----BEGIN CERTIFICATE-----\n",
+    "MIIBhzCCAS6gAwIBAgIBKjAKBggqhkjOPQQDAjAjMSEwHwYDVQQDDBhwbGFudC03\n",
+    "LWFwaXNlcnZlci1jbGllbnQwHhcNMjYxMTI3MTc1MzQ0WhcNMzYxMTI0MTc1MzQ0\n",
+    "WjAjMSEwHwYDVQQDDBhwbGFudC03LWFwaXNlcnZlci1jbGllbnQwWTATBgcqhkjO\n",
+    "PQIBBggqhkjOPQMBBwNCAATlF3NXWd2veOOJQN74Ca1kjJQircEKJEWH+cU0Pl50\n",
+    "HGDbaB7dMzRqpMBWJeS8P80pbfAj5RDHVmgyKzrlHvHmo1MwUTAdBgNVHQ4EFgQU\n",
+    "PyEB3GJBKo0j1ZcvY4To2e5lH1YwHwYDVR0jBBgwFoAUPyEB3GJBKo0j1ZcvY4To\n",
+    "2e5lH1YwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiB5jhK5i5YX\n",
+    "fbhvvzHklL6DXdFY60UlOmWb73gVsd0N4gIgIlEpgeHAC+YO/HxGem3uEnZvcDJm\n",
+    "m8E3IsEVMW3qCIg=\n",
+    "-----END CERTIFICATE-----\n",
+);
+
+/// What a control plane has whose etcd is elsewhere.
+fn of_external_etcd() -> Vec<StepKind> {
+    let client = |laid_only| EtcdClient { authority: "the authority\n".into(), certificate: SHOWN.into(), laid_only };
+    vec![
+        client(false).into(),
+        client(true).into(),
+        EtcdClaim {
+            program: "/opt/sealock/sealock/0.1.0/sealock".into(),
+            cluster: "plant-7".into(),
+            endpoints: vec!["https://10.77.0.31:2379".into(), "https://10.77.0.32:2379".into()],
+        }
+        .into(),
+    ]
 }
 
 /// What replaces the authorities of a cluster.
@@ -157,8 +187,8 @@ fn every_kind() -> Vec<Step> {
         .into(),
         Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
-    let kinds =
-        [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest), of_a_way_back()].concat();
+    let more = [of_a_backup(&digest), of_authorities(&digest), of_external_etcd(), of_an_adoption(&digest)].concat();
+    let kinds = [kinds, more, of_a_way_back()].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
 }
 
