@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use sealock_node::facts::Kubernetes;
-use sealock_node::request::Registry;
+use sealock_node::request::{Registry, Secrets};
 use sealock_store::{Published, Store};
 use sealock_trust::Digest;
 use sealock_trust::json::jcs;
@@ -24,6 +24,7 @@ mod components;
 mod drift;
 mod endpoint;
 mod error;
+mod external;
 mod files;
 mod ground;
 mod kept_images;
@@ -46,14 +47,15 @@ pub use error::OperatorError;
 pub use os_packages::{Patches, Patching, Waiting, Without};
 pub use removal::{Left, Removal};
 pub use rollback::Rollback;
-pub use status::{HostStatus, NodeStatus, Status};
+pub use status::{HostStatus, MemberStatus, NodeStatus, Status};
 pub use upgrade::Upgrade;
 
+use self::external::{Asked, ClientFiles};
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
 use crate::machine::registry_of;
-use crate::plan::{self, Assessment, Behind, Phase, Plan, PlanError, Purpose};
+use crate::plan::{self, Assessment, Behind, Intent, Phase, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
 use crate::spec::Cluster;
@@ -96,6 +98,8 @@ pub struct Planned {
     /// What it needs and the cluster uses already, although it was revoked: the site has to confirm that.
     pub alarms: Vec<Needed>,
     connections: Vec<Arc<Connection>>,
+    /// What hosts get of the station's own secrets.
+    held: Arc<Secrets>,
 }
 
 impl Planned {
@@ -143,12 +147,20 @@ impl Operator<'_> {
         let images = tools::kubernetes_images(&toolbox, cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
         self.check_endpoint(cluster, (&inventory, &connections)).await?;
+        let files = ClientFiles::read(cluster)?;
         let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
-        let fresh = plan::plan(&ground.intent(cluster, &speaker), &inventory)?;
+        let intent =
+            Intent { etcd_client: files.as_ref().map(|files| &files.client), ..ground.intent(cluster, &speaker) };
+        let fresh = plan::plan(&intent, &inventory)?;
+        if let Some(files) = &files {
+            let (inventory, connections) = (&inventory, connections.as_slice());
+            self.check_external(cluster, Asked { files, inventory, connections, authority: None }).await?;
+        }
         self.check_members(cluster, &fresh, (&inventory, &connections)).await?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         let behind = plan::behind(cluster, &inventory, self.release);
-        Ok(Planned { behind, ..self.assess(plan, inventory, resumed, connections).await? })
+        let held = files.map(|files| files.secrets()).unwrap_or_default();
+        Ok(Planned { behind, held, ..self.assess(plan, inventory, resumed, connections).await? })
     }
 
     /// The plan that gives the hosts of `cluster` back.
@@ -222,6 +234,7 @@ impl Operator<'_> {
         let plan = &planned.plan;
         let digest = plan.digest().map_err(OperatorError::Unwritable)?;
         plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
+        let kit = Kit { held: Arc::clone(&planned.held), ..self.kit()? };
         let journals = self.folder.join("journal");
         let (mut changed, mut begun) = (0, None);
         if planned.is_done() {
@@ -242,7 +255,7 @@ impl Operator<'_> {
                 inventory: &planned.inventory,
                 assessment: &planned.assessment,
                 connections: &planned.connections,
-                kit: &self.kit()?,
+                kit: &kit,
             };
             changed = execute::execute(execution, journal, progress).await?;
         }
@@ -349,7 +362,8 @@ impl Operator<'_> {
     ) -> Result<Planned, OperatorError> {
         let alarms = plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
         let assessment = execute::assess(&connections, &self.kit()?, &plan).await?;
-        Ok(Planned { plan, inventory, assessment, resumed, behind: Vec::new(), alarms, connections })
+        let (behind, held) = (Vec::new(), Arc::default());
+        Ok(Planned { plan, inventory, assessment, resumed, behind, alarms, connections, held })
     }
 
     fn registry(&self) -> Registry {
@@ -359,7 +373,8 @@ impl Operator<'_> {
     fn kit(&self) -> Result<Kit, OperatorError> {
         let path = self.store.path().join("releases").join(format!("{}.json", self.release.release.number));
         let release = files::read(&path)?.unwrap_or_default();
-        Ok(Kit { binary: self.binary.clone(), site_root: self.site.as_bytes().to_vec(), release })
+        let (binary, site_root) = (self.binary.clone(), self.site.as_bytes().to_vec());
+        Ok(Kit { binary, site_root, release, held: Arc::default() })
     }
 
     fn earlier_pod_ranges(&self) -> Result<BTreeMap<String, Ipv4Net>, OperatorError> {
@@ -543,6 +558,7 @@ mod tests {
             behind: Vec::new(),
             alarms: Vec::new(),
             connections: Vec::new(),
+            held: Arc::default(),
         }
     }
 

@@ -279,6 +279,17 @@ pub fn oci_architecture() -> &'static str {
 /// # Errors
 /// The release lacks kubeadm, or kubeadm refuses the configuration.
 pub fn kubernetes_images(toolbox: &Toolbox<'_>, cluster: &Cluster) -> Result<Vec<String>, ToolError> {
+    let mut images = images_for(toolbox, cluster)?;
+    if cluster.external_etcd().is_some() {
+        // kubeadm names none then; whoever takes a backup rehearses its restore, with etcd's own programs.
+        let own = images_for(toolbox, &cluster.with_own_etcd())?;
+        images.extend(own.into_iter().filter(|image| image.contains("/etcd:")));
+    }
+    Ok(images)
+}
+
+/// The same, as kubeadm says them.
+fn images_for(toolbox: &Toolbox<'_>, cluster: &Cluster) -> Result<Vec<String>, ToolError> {
     let version = cluster.spec().kubernetes.version.to_string();
     let kubeadm = toolbox.program(Program::Kubeadm, Some(&version))?;
     let Some(first) = cluster.control_planes().next() else { return Ok(Vec::new()) };

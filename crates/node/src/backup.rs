@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::error::StepError;
+use crate::external_etcd::is_external;
 use crate::host::{self, Host};
 
 /// Where kubeadm keeps what a cluster is made of.
@@ -19,6 +20,9 @@ pub const AUTHORITIES: [&str; 8] = [
     "pki/sa.key",
     "pki/sa.pub",
 ];
+
+/// Those of [`AUTHORITIES`] that are not there where etcd is elsewhere: whoever runs it has its authority.
+pub const OF_ETCD: [&str; 2] = ["pki/etcd/ca.crt", "pki/etcd/ca.key"];
 
 const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const ENCRYPTION: &str = "--encryption-provider-config";
@@ -38,7 +42,9 @@ pub struct ControlPlaneFile {
 /// # Errors
 /// One is missing; the encryption of the API server is configured outside of [`KUBERNETES`], where a restore would not put it.
 pub fn control_plane_files(host: &dyn Host) -> Result<Vec<ControlPlaneFile>, StepError> {
-    let mut paths: Vec<String> = AUTHORITIES.map(ToOwned::to_owned).to_vec();
+    let is_external = is_external(host)?;
+    let ours = AUTHORITIES.iter().filter(|path| !(is_external && OF_ETCD.contains(path)));
+    let mut paths: Vec<String> = ours.map(|path| (*path).to_owned()).collect();
     let manifest = host::read_text(host, API_SERVER)?;
     let missing = || StepError::Invalid { problem: format!("{API_SERVER} is not there: nobody says how it encrypts") };
     if let Some(path) = encryption(&manifest.ok_or_else(missing)?)? {

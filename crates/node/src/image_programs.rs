@@ -55,6 +55,19 @@ fn unmount(mount: &str) -> Command {
     ctr(["images", "unmount", "--rm", mount]).timeout(TAKES)
 }
 
+/// Every image that containerd holds of the repository called `name`, by whole name with a tag.
+///
+/// # Errors
+/// containerd does not answer.
+pub fn images_of(host: &dyn Host, name: &str) -> Result<Vec<String>, StepError> {
+    let said = ctr(["images", "ls", "-q"]).must(host)?;
+    let is_it = |image: &&str| {
+        let last = image.rsplit('/').next().unwrap_or_default();
+        !last.contains('@') && last.split_once(':').is_some_and(|(repository, _)| repository == name)
+    };
+    Ok(said.lines().map(str::trim).filter(is_it).map(ToOwned::to_owned).collect())
+}
+
 /// The image of the running container `name` of a pod in `kube-system`, by the name that its pod gives it.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::certificates::Facts;
+use crate::external_etcd;
 use crate::host::{self, Host, HostError};
 
 /// What `kubeadm certs renew all` makes anew, in `/etc/kubernetes`. The administrator's second kubeconfig is on the host of
@@ -21,6 +22,9 @@ pub const RENEWED: &[&str] = &[
     "/etc/kubernetes/pki/etcd/peer.crt",
     "/etc/kubernetes/pki/etcd/server.crt",
 ];
+
+/// What whoever runs an etcd elsewhere makes anew: what the API server shows to it, and whom it believes.
+pub const BROUGHT: &[&str] = &[external_etcd::CERTIFICATE, external_etcd::AUTHORITY];
 
 /// What kubelet renews by itself. (Its `kubelet.crt` is no matter: it is self-signed, made once, and verified by nobody.)
 pub const KEPT: &[&str] = &[KUBELET_CLIENT];

@@ -11,6 +11,7 @@ pub mod changes;
 pub mod context;
 pub mod credential;
 pub mod error;
+pub mod external_etcd;
 pub mod facts;
 pub mod fence;
 pub mod gap;

@@ -13,6 +13,7 @@ mod components;
 mod drill;
 mod etcd_static_pod;
 mod expect;
+mod external_etcd;
 mod kept;
 mod machines;
 mod node_upgrade;
@@ -94,6 +95,7 @@ const SCENARIOS: &[Scenario] = &[
     three_control_planes::SCENARIO,
     own_etcd::SCENARIO,
     etcd_static_pod::SCENARIO,
+    external_etcd::SCENARIO,
     one_machine::SCENARIO,
     node_upgrade::SCENARIO,
     upgrade::SCENARIO,

@@ -102,6 +102,10 @@ fn of_shape(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
         let wanted = "only a cluster with one is taken over";
         all.push(mismatch(CLUSTER, "the number of control planes", wanted, planes));
     }
+    if cluster.external_etcd().is_some() {
+        let wanted = "only an etcd that kubeadm runs on the control plane is taken over: leave it out";
+        all.push(mismatch(CLUSTER, "spec.etcd.external", wanted, "it is there"));
+    }
     if spec.control_plane.local_proxy {
         let wanted = "the endpoint of a cluster that runs stays what it is: leave it out";
         all.push(mismatch(CLUSTER, "spec.controlPlane.localProxy", wanted, true));

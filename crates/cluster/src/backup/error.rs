@@ -33,6 +33,11 @@ pub enum BackupError {
     /// No etcd of the cluster runs on the host.
     #[error("no etcd runs on this host")]
     NoEtcd,
+    /// No image of etcd is on a host whose cluster has its etcd elsewhere.
+    #[error(
+        "no image of etcd is on this host, by whose programs the restore would be rehearsed: `sealock cluster apply` brings it"
+    )]
+    NoPrograms,
     /// Another backup or restore is at work on the host.
     #[error("another backup or restore is at work in {path} right now", path = .path.display())]
     Busy {

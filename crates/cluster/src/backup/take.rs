@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sealock_node::host::{Alteration, Command};
-use sealock_node::{Host, StepError, backup as control_plane, facts, image_programs};
+use sealock_node::{Host, StepError, backup as control_plane, external_etcd, facts, image_programs};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -16,14 +16,13 @@ use super::unpack::alone_in;
 use super::{BackupError, KUBERNETES, Recipients, SNAPSHOT, SPEC};
 use crate::etcd::machine::credentials;
 use crate::etcd::restore::{self, BUMP, Programs, Wanted};
-use crate::etcd::{Endpoint, Endpoints, Etcd};
+use crate::etcd::{Endpoint, Endpoints, Etcd, external};
+use crate::release::compare_versions;
 
 /// Where kubeadm keeps etcd's authority.
 const PKI: &str = "/etc/kubernetes/pki/etcd";
 const ENDPOINT: &str = "https://127.0.0.1:2379";
 const PREFIX: &str = "taking-";
-/// Where kubeadm has etcd keep its database where nothing else is said.
-const DATABASE: &str = "/var/lib/etcd/member/snap/db";
 /// What stays free; in bytes.
 const HEADROOM: u64 = 1 << 30;
 
@@ -47,8 +46,7 @@ pub async fn take(order: &Order, host: &dyn Host, scratch: &Path, mut out: impl 
     std::fs::create_dir_all(scratch).map_err(BackupError::io("make", scratch))?;
     let _alone = alone_in(scratch)?;
     let folder = folder_in(host, scratch)?;
-    check_room(scratch)?;
-    let (mut parts, etcd) = snapshot(host, folder.path()).await?;
+    let (mut parts, etcd) = snapshot(host, (scratch, folder.path())).await?;
     for file in control_plane::control_plane_files(host)? {
         parts.push(Part::of_bytes(format!("{KUBERNETES}{}", file.path), file.content));
     }
@@ -82,18 +80,17 @@ fn folder_in(host: &dyn Host, scratch: &Path) -> Result<TempDir, BackupError> {
 }
 
 /// The snapshot, and the rehearsal's copy of it twice: a control plane's disk is not filled for it.
-fn check_room(scratch: &Path) -> Result<(), BackupError> {
-    let database = std::fs::metadata(DATABASE).map_or(0, |found| found.len());
+fn check_room(scratch: &Path, database: u64) -> Result<(), BackupError> {
     let needed = database.saturating_mul(3).saturating_add(HEADROOM);
     let status = rustix::fs::statvfs(scratch).map_err(|error| BackupError::io("look at", scratch)(error.into()))?;
     let free = status.f_bavail.saturating_mul(status.f_frsize);
     if free < needed { Err(BackupError::NoRoom { path: scratch.into(), free, needed }) } else { Ok(()) }
 }
 
-async fn snapshot(host: &dyn Host, folder: &Path) -> Result<(Vec<Part>, EtcdState), BackupError> {
-    let seeds = vec![ENDPOINT.parse::<Endpoint>()?];
-    let etcd = Etcd::new(&Endpoints { seeds, credentials: Some(credentials(host, PKI)?) })?;
-    let image = image_programs::image_of_running(host, "etcd")?.ok_or(BackupError::NoEtcd)?;
+async fn snapshot(host: &dyn Host, (scratch, folder): (&Path, &Path)) -> Result<(Vec<Part>, EtcdState), BackupError> {
+    let (endpoints, image) = source(host)?;
+    let etcd = Etcd::new(&endpoints)?;
+    check_room(scratch, database(&etcd).await)?;
     let path = folder.join("snapshot.db");
     let taken = etcd.snapshot(&path, &|_, _| {}).await?.snapshot;
     let programs = folder.join("programs");
@@ -108,6 +105,31 @@ async fn snapshot(host: &dyn Host, folder: &Path) -> Result<(Vec<Part>, EtcdStat
         rehearsed_keys: rehearsal.read.keys,
     };
     Ok((vec![part], state))
+}
+
+/// Where the cluster's etcd is, and the image with etcd's programs: of the member that runs here, or where none does of what was laid in
+/// beside the control plane.
+fn source(host: &dyn Host) -> Result<(Endpoints, String), BackupError> {
+    let servers = external_etcd::external_servers(host).map_err(StepError::from)?;
+    if servers.is_empty() {
+        let seeds = vec![ENDPOINT.parse::<Endpoint>()?];
+        let endpoints = Endpoints { seeds, credentials: Some(credentials(host, PKI)?) };
+        return Ok((endpoints, image_programs::image_of_running(host, "etcd")?.ok_or(BackupError::NoEtcd)?));
+    }
+    let images = image_programs::images_of(host, "etcd")?;
+    let newest = images.into_iter().max_by(|a, b| compare_versions(tag(a), tag(b)));
+    Ok((external::at(host, &servers)?, newest.ok_or(BackupError::NoPrograms)?))
+}
+
+fn tag(image: &str) -> &str {
+    image.rsplit_once(':').map_or(image, |(_, tag)| tag)
+}
+
+/// Bytes of the largest database of a member; 0 where none says.
+async fn database(etcd: &Etcd) -> u64 {
+    let Ok(survey) = etcd.survey().await else { return 0 };
+    let sizes = survey.states.iter().filter_map(|state| state.status.as_ref()).map(|status| status.db_size);
+    sizes.max().and_then(|size| u64::try_from(size).ok()).unwrap_or(0)
 }
 
 fn version(host: &dyn Host) -> Result<String, BackupError> {

@@ -13,6 +13,7 @@ mod connector;
 mod downgrade;
 mod endpoint;
 mod error;
+pub mod external;
 pub mod machine;
 mod member;
 mod membership;

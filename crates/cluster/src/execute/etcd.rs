@@ -1,19 +1,22 @@
-//! etcd's members, asked on a control plane host with kubeadm's own certificates: etcd is reached by its own machines only.
+//! etcd's members, asked on a control plane host with what its API server shows to them: etcd is reached by those machines only.
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{Connection, ExecuteError};
+use crate::etcd::external::{Look, Order};
 use crate::spec::Host;
 
 /// `$1` is Sealock there, the rest are words of `sealock etcd`. Exit code 1 of `status` says that not all is well, which is why
 /// somebody is being removed.
-const ASK: &str = r#"cd /etc/kubernetes/pki/etcd
-program="$1"
+const ASK: &str = r#"program="$1"
 shift
-"$program" etcd "$@" --endpoint 127.0.0.1:2379 --cacert ca.crt --cert healthcheck-client.crt --key healthcheck-client.key
+"$program" etcd "$@" --of-control-plane
 code=$?
 if [ "$1" = status ] && [ "$code" = 1 ]; then exit 0; fi
 exit "$code""#;
+/// `$1` is Sealock there; standard input says which etcd it is that nobody else there knows of yet.
+const LOOK: &str = r#"exec "$1" node etcd-look"#;
 /// The exit code of a refusal (DESIGN §4).
 const REFUSED: i32 = 3;
 
@@ -61,6 +64,19 @@ pub(crate) struct EtcdMember {
 }
 
 impl EtcdMembers {
+    /// Each member with its version, where it answers, and with why it is not well.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<String>)> {
+        self.members.iter().map(|member| {
+            let state = self.states.iter().find(|state| state.member == member.id);
+            let version = state.and_then(|state| state.status.as_ref()).map(|status| status.version.as_str());
+            let alarm =
+                || state.is_some_and(|state| !state.alarms.is_empty()).then(|| "it has raised an alarm".to_owned());
+            let problem = state.and_then(|state| state.problem.clone()).or_else(alarm);
+            let name = if member.name.is_empty() { &member.id } else { &member.name };
+            (name.as_str(), version, problem.or_else(|| member.learner.then(|| "it has no vote yet".to_owned())))
+        })
+    }
+
     /// How many they are.
     pub(crate) fn count(&self) -> usize {
         self.members.len()
@@ -105,6 +121,17 @@ impl Connection {
     pub(crate) async fn etcd_members(&self, program: &str) -> Result<EtcdMembers, ExecuteError> {
         let said = self.script(ASK, &[program, "status", "-o", "json"], b"").await?;
         serde_json::from_slice(&said).map_err(|source| self.not_understood("sealock etcd status", source))
+    }
+
+    /// What this host sees of an etcd that somebody else runs.
+    ///
+    /// # Errors
+    /// As every command; the order goes by standard input, and stands in none of them.
+    pub(crate) async fn look_at_external(&self, program: &str, order: &Order<'_>) -> Result<Look, ExecuteError> {
+        let order = serde_json::to_vec(order).map(Zeroizing::new);
+        let order = order.map_err(|source| self.not_understood("sealock node etcd-look", source))?;
+        let said = self.script(LOOK, &[program], &order).await?;
+        serde_json::from_slice(&said).map_err(|source| self.not_understood("sealock node etcd-look", source))
     }
 
     /// Takes the member with this id out of the etcd of this control plane host, or looks whether it may be.

@@ -8,21 +8,21 @@ use sealock_node::facts::Kubernetes;
 use sealock_node::kubernetes_certificates::AUTHORITIES;
 use zeroize::Zeroizing;
 
-use super::remote::Remote;
+use super::remote::{Kit, Remote};
 use super::{Binary, Connection, ExecuteError};
 use crate::plan::SecretKind;
 
-/// The secrets called `wanted`, as the JSON object that `sealock node run` reads.
+/// The secrets called `wanted`, of those that the station does not hold itself made on `first`, as the JSON object that `sealock node run` reads.
 ///
 /// # Errors
 /// The first control plane cannot be reached, or does not make them.
 pub(super) async fn mint(
     first: &Connection,
-    binary: &Binary,
+    kit: &Kit,
     wanted: &[SecretKind],
     joining: &str,
 ) -> Result<Vec<u8>, ExecuteError> {
-    let mut secrets = BTreeMap::new();
+    let (binary, mut secrets) = (&kit.binary, BTreeMap::new());
     for kind in wanted {
         let value = match kind {
             SecretKind::BootstrapToken => bootstrap_token(first, joining).await?,
@@ -31,10 +31,17 @@ pub(super) async fn mint(
             SecretKind::KubeletCertificate => kubelet_certificate(first, joining).await?,
             SecretKind::Authorities => next_authorities(first, true).await?,
             SecretKind::NextAuthority => next_authorities(first, false).await?,
+            SecretKind::EtcdClientKey => held(kit, *kind)?,
         };
         secrets.insert(kind.as_str(), value);
     }
     serde_json::to_vec(&secrets).map_err(|error| ExecuteError::InvalidPlan { problem: error.to_string() })
+}
+
+fn held(kit: &Kit, kind: SecretKind) -> Result<String, ExecuteError> {
+    let problem = || format!("the station does not hold the secret {}", kind.as_str());
+    let value = kit.held.find(kind.as_str()).map(ToOwned::to_owned);
+    value.ok_or_else(|| ExecuteError::InvalidPlan { problem: problem() })
 }
 
 /// Makes a token, and waits until the cluster has signed its own description with it: kubeadm looks for the signature as soon

@@ -9,8 +9,10 @@
 //! `run` runs in a transient systemd unit of its own. Its request, its events and what it writes to standard error stand
 //! in a folder below [`RUNS`], in memory: what has to survive a reboot is the node's journal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use sealock_node::request::Secrets;
 use sealock_node::{HostFacts, RunRequest};
 use sealock_trust::Digest;
 use sealock_trust::format::{self, Format};
@@ -103,6 +105,8 @@ pub struct Kit {
     pub site_root: Vec<u8>,
     /// The signed release's file.
     pub release: Vec<u8>,
+    /// Secrets that the station has by itself, and that are not made on a host.
+    pub held: Arc<Secrets>,
 }
 
 /// A host with the binary on it.

@@ -284,7 +284,7 @@ impl Run<'_> {
             ([], _) | (_, None) => b"{}".to_vec(),
             (wanted, Some(speaker)) => {
                 let speaker = self.pool.current(&speaker.name)?;
-                mint::mint(&speaker, &self.kit.binary, wanted, &task.host).await?
+                mint::mint(&speaker, self.kit, wanted, &task.host).await?
             }
         };
         let request = request(self.plan, &self.digest, task, self.generation, &self.nonce);

@@ -72,6 +72,7 @@ pub fn init(founding: &Founding<'_>, own: &OwnNode<'_>, facts: &HostFacts) -> Re
         endpoint: founding.endpoint,
         cert_sans: founding.cert_sans,
         network: founding.network,
+        etcd: None,
         overrides: own.overrides,
     };
     let config = with_node(own, true, |node| kubeadm::init_on(&terms, node)).map_err(PlanError::from)?;

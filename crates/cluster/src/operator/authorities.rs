@@ -43,6 +43,10 @@ impl Operator<'_> {
         readers: Readers,
     ) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
+        if cluster.external_etcd().is_some() {
+            let cluster = cluster.name().to_string();
+            return Err(PlanError::from(AuthoritiesError::ExternalEtcd { cluster }).into());
+        }
         self.check_nothing_open_but(Some(stage))?;
         let (connections, inventory) = self.look(cluster).await?;
         let begun = self.open_authorities()?;
@@ -64,7 +68,7 @@ impl Operator<'_> {
                     restart => plan::plan_authorities(cluster, site, &inventory, &Order { restart, ..order })?,
                 };
                 if !is_begun {
-                    self.check_etcd_for_upgrade(&plan, &connections).await?;
+                    self.check_etcd_for_upgrade(cluster, &plan, &connections).await?;
                 }
                 (plan, false)
             }

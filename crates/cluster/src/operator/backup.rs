@@ -12,11 +12,12 @@ use sealock_trust::format;
 use sealock_trust::site::SiteKeys;
 use tokio::sync::mpsc;
 
+use super::external::{Asked, ClientFiles};
 use super::{Operator, OperatorError, Planned};
 use crate::backup::{Backup, BackupError, Delivery, Draft, Identities, Manifest, Order, Recipients};
 use crate::execute::{self, Connection};
 use crate::inventory::Inventory;
-use crate::plan::{self, Plan, PlanError, Purpose, ReleaseId, Seed};
+use crate::plan::{self, Intent, Plan, PlanError, Purpose, ReleaseId, Seed};
 use crate::spec::Cluster;
 use crate::tools;
 
@@ -107,6 +108,7 @@ impl Operator<'_> {
         if let Some(done) = self.restored_before(cluster, backup, (&inventory, &connections)).await? {
             return Ok(done);
         }
+        let files = ClientFiles::read(cluster)?;
         let (plan, resumed) = match self.open_restore()?.filter(|plan| plan::restores(plan, cluster, backup.digest())) {
             Some(open) => {
                 open.check_resumable(&inventory)?;
@@ -114,10 +116,19 @@ impl Operator<'_> {
             }
             None => {
                 let seed = Seed { backup: backup.digest(), manifest: backup.manifest() };
-                (plan::plan_restore(&self.ground(images)?.intent(cluster, ""), seed, &inventory)?, false)
+                let (ground, etcd_client) = (self.ground(images)?, files.as_ref().map(|files| &files.client));
+                let intent = Intent { etcd_client, ..ground.intent(cluster, "") };
+                (plan::plan_restore(&intent, seed, &inventory)?, false)
             }
         };
-        self.assess(plan, inventory, resumed, connections).await
+        if let Some(files) = &files {
+            // Whatever of etcd is to be restored is restored by now: only API servers that know it begin there.
+            let authority = Some(backup.manifest().state.ca_hash.as_str());
+            let (inventory, connections) = (&inventory, connections.as_slice());
+            self.check_external(cluster, Asked { files, inventory, connections, authority }).await?;
+        }
+        let held = files.map(|files| files.secrets()).unwrap_or_default();
+        Ok(Planned { held, ..self.assess(plan, inventory, resumed, connections).await? })
     }
 
     /// The restore of this very backup that was carried out, where all of it still holds: then there is nothing to do. Where it does not,

@@ -64,7 +64,7 @@ impl Operator<'_> {
         let fresh = plan::plan_components(&intent, &draining, &hosts, &inventory)?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
-            self.well(&plan, &connections).await?;
+            self.check_all_well(cluster, &plan, &connections).await?;
         }
         let planned = self.assess(plan, inventory, resumed, connections).await?;
         Ok(Components { behind, next: Some(planned) })

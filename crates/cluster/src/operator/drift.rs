@@ -66,6 +66,13 @@ impl Operator<'_> {
             .map(|name| beyond(speaker, format!("the cluster has a node {name}, and the spec does not")))
             .collect();
         let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        if cluster.external_etcd().is_some() {
+            let unwell = members.seen().filter_map(|(name, _, problem)| Some((name, problem?)));
+            all.extend(
+                unwell.map(|(name, problem)| beyond(speaker, format!("member {name} of the external etcd: {problem}"))),
+            );
+            return Ok(all);
+        }
         let known = cluster.control_planes().filter(|host| members.of(host).is_some()).count();
         if members.count() > known {
             let more = members.count() - known;

@@ -31,6 +31,7 @@ impl Ground<'_> {
             earlier_pod_ranges: &self.pod_ranges,
             earlier_speaker: speaker,
             program: &self.program,
+            etcd_client: None,
         }
     }
 }

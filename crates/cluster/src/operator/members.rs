@@ -8,7 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::{Operator, OperatorError};
 use crate::execute::Connection;
 use crate::inventory::{Inventory, Observation};
-use crate::plan::{Plan, PlanError};
+use crate::plan::{self, ExternalEtcdError, Plan, PlanError};
 use crate::spec::{Cluster, Host};
 
 /// How long a member may take to serve again.
@@ -22,6 +22,10 @@ impl Operator<'_> {
         plan: &Plan,
         (inventory, connections): (&Inventory, &[Arc<Connection>]),
     ) -> Result<(), OperatorError> {
+        // Somebody else's members are on no control plane.
+        if cluster.external_etcd().is_some() {
+            return Ok(());
+        }
         let joined = |host: &&Host| inventory.hosts.get(host.name.as_str()).is_some_and(Observation::has_joined);
         let newcomers: Vec<&Host> = cluster.control_planes().filter(|host| !joined(host)).collect();
         let speaker = cluster.host(&plan.speaker).filter(joined);
@@ -35,23 +39,61 @@ impl Operator<'_> {
     }
 
     /// Every member of etcd is well: only then another one may be away for a moment.
-    pub(super) async fn check_etcd(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
-        if connections.len() == 1 {
-            return Ok(());
-        }
-        self.well(plan, connections).await.map(drop)
-    }
-
-    /// The same, and an alarm of the only member counts, too. Of two members neither may be away.
-    pub(super) async fn check_etcd_for_upgrade(
+    pub(super) async fn check_etcd(
         &self,
+        cluster: &Cluster,
         plan: &Plan,
         connections: &[Arc<Connection>],
     ) -> Result<(), OperatorError> {
+        if connections.len() == 1 {
+            return Ok(());
+        }
+        self.check_all_well(cluster, plan, connections).await
+    }
+
+    /// The same, and an alarm of the only member counts, too.
+    pub(super) async fn check_all_well(
+        &self,
+        cluster: &Cluster,
+        plan: &Plan,
+        connections: &[Arc<Connection>],
+    ) -> Result<(), OperatorError> {
+        match cluster.external_etcd() {
+            Some(_) => self.check_external_members(plan, connections).await,
+            None => self.well(plan, connections).await.map(drop),
+        }
+    }
+
+    /// The same, and an alarm of the only member counts, too. Of two members neither may be away, where they are on control planes; where they
+    /// are not, none is, and each has to be new enough for what is to come.
+    pub(super) async fn check_etcd_for_upgrade(
+        &self,
+        cluster: &Cluster,
+        plan: &Plan,
+        connections: &[Arc<Connection>],
+    ) -> Result<(), OperatorError> {
+        if cluster.external_etcd().is_some() {
+            return self.check_external_members(plan, connections).await;
+        }
         match self.well(plan, connections).await? {
             Some(2) => Err(PlanError::TwoMembers.into()),
             _ => Ok(()),
         }
+    }
+
+    /// By what the control plane that speaks sees: its API server's files are there.
+    async fn check_external_members(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
+        let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
+        let Some(speaker) = speaker else { return Ok(()) };
+        let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        if !members.well {
+            let problems = members.seen().filter_map(|(name, _, problem)| Some(format!("member {name}: {}", problem?)));
+            let (host, found) = (plan.speaker.clone(), problems.collect());
+            return Err(PlanError::from(ExternalEtcdError::Unwell { host, found }).into());
+        }
+        let versions = members.seen().filter_map(|(name, version, _)| Some((name, version?)));
+        let kubernetes = plan.kubernetes.parse().map_err(|_| PlanError::NotObserved { host: plan.speaker.clone() })?;
+        Ok(plan::check_not_old(kubernetes, versions).map_err(PlanError::from)?)
     }
 
     /// Every member of etcd is well but that of the host `under_way`: a plan was cut off there that brings it up again, and no other one may

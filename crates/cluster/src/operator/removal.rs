@@ -16,7 +16,7 @@ use crate::spec::{Cluster, Host};
 #[derive(Debug)]
 pub struct Removal {
     host: String,
-    /// The host, where it carries a control plane.
+    /// The host, where it carries a control plane with a member of etcd.
     plane: Option<Host>,
     /// The cluster without it.
     pub rest: Cluster,
@@ -46,7 +46,8 @@ impl Operator<'_> {
     pub async fn removal(&self, cluster: &Cluster, host: &str, lost: bool) -> Result<Removal, OperatorError> {
         self.check_site(cluster)?;
         let (leaving, rest) = (cluster.only(host), cluster.without(host));
-        let plane = leaving.control_planes().next().cloned();
+        // Of an etcd that somebody else runs no member is a host's, whatever it is called.
+        let plane = leaving.control_planes().next().filter(|_| cluster.external_etcd().is_none()).cloned();
         let (speaker, members) = self.speaker_of(&rest, host).await?;
         let give_back = if lost { None } else { Some(self.give_back(&leaving).await?) };
         let program = self.binary.path_there();

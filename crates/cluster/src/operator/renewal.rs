@@ -2,6 +2,7 @@
 
 use sealock_node::facts::CertificateFact;
 
+use super::external::ClientFiles;
 use super::{Operator, OperatorError, Planned};
 use crate::execute::{self, ExecuteError};
 use crate::plan::{self, Purpose};
@@ -26,7 +27,7 @@ impl Operator<'_> {
             _ => {
                 let site = (self.release, &self.registry());
                 let plan = plan::plan_renewal(&planes, site, &inventory, &self.binary.path_there())?;
-                self.check_etcd(&plan, &connections).await?;
+                self.check_etcd(&planes, &plan, &connections).await?;
                 (plan, false)
             }
         };
@@ -43,6 +44,7 @@ impl Operator<'_> {
         self.check_no_restore()?;
         self.check_no_adoption()?;
         let (connections, inventory) = self.look(cluster).await?;
+        let files = ClientFiles::read(cluster)?;
         let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Rescue);
         let (plan, resumed) = match begun {
             Some(open) if open.spec == cluster.digest() && plan::covers(&open, cluster, &inventory) => {
@@ -51,10 +53,12 @@ impl Operator<'_> {
             }
             begun => {
                 let site = (self.release, &self.registry());
-                (plan::plan_rescue(cluster, site, &inventory, begun.as_ref())?, false)
+                let client = files.as_ref().map(|files| &files.client);
+                (plan::plan_rescue(cluster, site, &inventory, (begun.as_ref(), client))?, false)
             }
         };
-        self.assess(plan, inventory, resumed, connections).await
+        let held = files.map(|files| files.secrets()).unwrap_or_default();
+        Ok(Planned { held, ..self.assess(plan, inventory, resumed, connections).await? })
     }
 
     /// When the certificates of each host of `cluster` end, or why it cannot be asked.

@@ -236,6 +236,8 @@ impl Operator<'_> {
             (Extent::Nodes | Extent::Components, None) => Vec::new(),
             _ => self.kept_images(begun, plane).await,
         };
+        // No upgrade changes an etcd that somebody else runs.
+        let plane = plane.filter(|_| cluster.external_etcd().is_none());
         if !suffice(&images, extent, plane.is_some()) {
             images.extend(tools::kubernetes_images(&self.toolbox(), cluster)?);
         }

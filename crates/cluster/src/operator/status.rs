@@ -25,6 +25,9 @@ pub struct Status {
     pub ca_hash: Option<String>,
     /// Its hosts, in the order of the spec.
     pub hosts: Vec<HostStatus>,
+    /// The members of an etcd that somebody else runs, where the cluster keeps its state there and one of its control planes sees them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external_etcd: Vec<MemberStatus>,
     /// Why the cluster's own view is missing, where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_problem: Option<String>,
@@ -50,6 +53,20 @@ pub struct HostStatus {
     pub node: Option<NodeStatus>,
 }
 
+/// A member of an etcd that somebody else runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberStatus {
+    /// Its name.
+    pub name: String,
+    /// Like `3.6.8`, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Why it is not well, where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 /// What the cluster says about a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,7 +86,8 @@ impl Status {
     /// Whether every host is reached, a Ready node, and as we wrote it.
     pub fn is_well(&self) -> bool {
         let well = |host: &HostStatus| host.drift.is_empty() && host.node.as_ref().is_some_and(|node| node.ready);
-        self.open_plans.is_empty() && self.hosts.iter().all(well)
+        let etcd_is = self.external_etcd.iter().all(|member| member.problem.is_none());
+        self.open_plans.is_empty() && self.hosts.iter().all(well) && etcd_is
     }
 }
 
@@ -128,9 +146,15 @@ impl Operator<'_> {
             connection = connection.or(connected);
             hosts.push(status);
         }
+        let mut external_etcd = Vec::new();
         let api_problem = match connection {
             None => Some("no control plane can be asked".into()),
-            Some(connection) => add_nodes(&connection, &mut hosts).await.err().map(|error| error.to_string()),
+            Some(connection) => {
+                if cluster.external_etcd().is_some() {
+                    external_etcd = self.external_members(&connection).await;
+                }
+                add_nodes(&connection, &mut hosts).await.err().map(|error| error.to_string())
+            }
         };
         let open_plans = self.open_plans()?;
         Ok(Status {
@@ -139,8 +163,21 @@ impl Operator<'_> {
             open_plans: open_plans.iter().filter_map(|plan| Some(plan.digest().ok()?.to_string())).collect(),
             ca_hash,
             hosts,
+            external_etcd,
             api_problem,
         })
+    }
+
+    async fn external_members(&self, plane: &Connection) -> Vec<MemberStatus> {
+        let member = |name: &str, version: Option<&str>, problem: Option<String>| MemberStatus {
+            name: name.to_owned(),
+            version: version.map(ToOwned::to_owned),
+            problem,
+        };
+        match plane.etcd_members(&self.binary.path_there()).await {
+            Ok(members) => members.seen().map(|(name, version, problem)| member(name, version, problem)).collect(),
+            Err(error) => vec![member("-", None, Some(error.to_string()))],
+        }
     }
 
     pub(super) async fn ask(&self, host: &Host) -> Result<(Arc<Connection>, HostFacts), ExecuteError> {

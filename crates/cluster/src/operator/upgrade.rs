@@ -52,7 +52,7 @@ impl Operator<'_> {
         let fresh = self.hop(&cluster.with_version(*first), draining, open.as_ref(), &inventory).await?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
-            self.check_etcd_for_upgrade(&plan, &connections).await?;
+            self.check_etcd_for_upgrade(cluster, &plan, &connections).await?;
         }
         let planned = self.assess(plan, inventory, resumed, connections).await?;
         Ok(Upgrade { from, hops, behind, next: Some(planned) })

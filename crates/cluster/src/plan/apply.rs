@@ -6,7 +6,8 @@ use ipnet::Ipv4Net;
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
 use sealock_node::step::{
-    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES, belongs_to,
+    CONTROL_PLANE_JOIN_PHASES, EXTERNAL_INIT_PHASES, EXTERNAL_JOIN_PHASES, EtcdClaim, INIT_PHASES, KubeadmCommand,
+    KubeadmPhase, NodeReady, WORKER_JOIN_PHASES, belongs_to,
 };
 
 use super::gate::check_fit;
@@ -160,12 +161,13 @@ pub(super) fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
             steps,
         });
     }
+    tasks.extend(etcd_clients(context));
     let founder = context.places.founder.as_deref().and_then(|name| cluster.host(name));
     if let Some(founder) = founder {
-        tasks.push(init(cluster, founder)?);
+        tasks.push(init(context, founder)?);
     }
     let founded = founder.map(init_of);
-    // One after the other: etcd takes one new member at a time.
+    // One after the other: etcd takes one new member at a time, and kubeadm changes what all of them read.
     let mut before = founded.clone();
     for host in cluster.control_planes().filter(|host| founder != Some(host)) {
         let task = join(cluster, host, before)?;
@@ -190,14 +192,51 @@ pub(super) fn init_of(host: &Host) -> String {
     format!("{}/init", host.name)
 }
 
-fn init(cluster: &Cluster, host: &Host) -> Result<Task, PlanError> {
+/// What the API servers show to an etcd that somebody else runs, one control plane after the other: where it has changed each of them is
+/// started anew.
+fn etcd_clients(context: &Context<'_>) -> Vec<Task> {
+    let Some(client) = context.intent.etcd_client else { return Vec::new() };
+    let mut tasks: Vec<Task> = Vec::new();
+    for host in context.intent.cluster.control_planes() {
+        let before = tasks.last().map(|before| before.id.clone());
+        tasks.push(Task {
+            id: etcd_of(host),
+            host: host.name.to_string(),
+            after: std::iter::once(prepare_of(host)).chain(before).collect(),
+            secrets: vec![SecretKind::EtcdClientKey],
+            steps: vec![Step::new("etcd/client", client.clone())],
+        });
+    }
+    tasks
+}
+
+fn etcd_of(host: &Host) -> String {
+    format!("{}/etcd", host.name)
+}
+
+/// What kubeadm wants to find on `host`.
+fn before_kubeadm(cluster: &Cluster, host: &Host) -> String {
+    if cluster.external_etcd().is_some() && host.is_control_plane() { etcd_of(host) } else { prepare_of(host) }
+}
+
+fn init(context: &Context<'_>, host: &Host) -> Result<Task, PlanError> {
+    let cluster = context.intent.cluster;
     let config = kubeadm::init(cluster, host)?;
+    let phases = if cluster.external_etcd().is_some() { EXTERNAL_INIT_PHASES } else { INIT_PHASES };
+    let mut steps = steps_of(KubeadmCommand::Init, phases, host.name.as_str(), &config);
+    if let Some(etcd) = cluster.external_etcd() {
+        // As soon as there is an authority by which it is told from any other, and before anything is written there.
+        let at = steps.iter().position(|step| step.id == "kubeadm/init/certs-all").map_or(0, |at| at + 1);
+        let endpoints = etcd.endpoints.iter().map(ToString::to_string).collect();
+        let (program, cluster) = (context.intent.program.to_owned(), cluster.name().to_string());
+        steps.insert(at, Step::new("etcd/claim", EtcdClaim { program, cluster, endpoints }));
+    }
     Ok(Task {
         id: init_of(host),
         host: host.name.to_string(),
-        after: vec![prepare_of(host)],
+        after: vec![before_kubeadm(cluster, host)],
         secrets: Vec::new(),
-        steps: steps_of(KubeadmCommand::Init, INIT_PHASES, host.name.as_str(), &config),
+        steps,
     })
 }
 
@@ -206,14 +245,14 @@ fn join(cluster: &Cluster, host: &Host, before: Option<String>) -> Result<Task, 
     let mut secrets = vec![SecretKind::BootstrapToken, SecretKind::CaHash];
     let phases = if host.is_control_plane() {
         secrets.push(SecretKind::CertificateKey);
-        CONTROL_PLANE_JOIN_PHASES
+        if cluster.external_etcd().is_some() { EXTERNAL_JOIN_PHASES } else { CONTROL_PLANE_JOIN_PHASES }
     } else {
         WORKER_JOIN_PHASES
     };
     Ok(Task {
         id: format!("{}/join", host.name),
         host: host.name.to_string(),
-        after: std::iter::once(prepare_of(host)).chain(before).collect(),
+        after: std::iter::once(before_kubeadm(cluster, host)).chain(before).collect(),
         secrets,
         steps: steps_of(KubeadmCommand::Join, phases, host.name.as_str(), &config),
     })

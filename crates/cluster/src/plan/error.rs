@@ -4,7 +4,7 @@ use sealock_trust::format::UnknownFormat;
 use sealock_trust::json;
 use sealock_trust::reason::Code;
 
-use super::{AuthoritiesError, GateFailure};
+use super::{AuthoritiesError, ExternalEtcdError, GateFailure};
 use crate::adoption::Mismatch;
 use crate::release::NotInRelease;
 use crate::render::RenderError;
@@ -21,6 +21,9 @@ pub enum PlanError {
     /// Authorities cannot be replaced, or are being.
     #[error(transparent)]
     Authorities(#[from] AuthoritiesError),
+    /// An etcd that somebody else runs does not keep the cluster.
+    #[error(transparent)]
+    External(#[from] ExternalEtcdError),
     /// The spec is for another site.
     #[error("the cluster spec is for site {spec}, and this is site {here}")]
     OtherSite {
@@ -356,6 +359,7 @@ impl PlanError {
         match self {
             Self::Spec(_) => Some(Code::Spec),
             Self::Authorities(error) => error.code(),
+            Self::External(error) => error.code(),
             Self::NotInRelease(_) | Self::NoOsPackages { .. } | Self::NoSuchPackage { .. } => Some(Code::NotInRelease),
             Self::IndexLost { .. } => Some(Code::Digest),
             Self::Revoked(_) => Some(Code::Revoked),
@@ -409,6 +413,7 @@ impl PlanError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Authorities(error) => error.hint(),
+            Self::External(error) => error.hint(),
             Self::NotInRelease(_) => {
                 "import a bundle that carries it: outside, add it to sealock.yaml, lock, build, and carry the bundle in".into()
             }

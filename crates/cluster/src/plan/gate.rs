@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::PlanError;
 use super::apply::check_owners;
+use super::external::check_not_moved;
 use crate::inventory::{Inventory, Observation};
 use crate::spec::{Cluster, KubernetesVersion, Overrides};
 
@@ -85,6 +86,7 @@ pub enum Strictness {
 /// Every host is free or ours, and fit to be changed.
 pub(super) fn check_fit(cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
     check_owners(cluster, inventory)?;
+    check_not_moved(cluster, inventory)?;
     let failures = check_gates(cluster, inventory, Strictness::Change);
     if failures.is_empty() { Ok(()) } else { Err(PlanError::Gates(failures)) }
 }
@@ -103,7 +105,11 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
         let seen_from_here = [
             clock(observation),
             own_address(&address, &observation.facts),
-            etcd_ports(host.is_control_plane(), &spec.overrides, &observation.facts),
+            etcd_ports(
+                host.is_control_plane() && cluster.external_etcd().is_none(),
+                &spec.overrides,
+                &observation.facts,
+            ),
         ];
         failures.extend(seen_from_here.into_iter().flatten().map(failure(&name)));
     }

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use sealock_node::Step;
 use sealock_node::request::Registry;
+use sealock_node::step::EtcdClient;
+use sealock_node::{Step, external_etcd};
 use sealock_store::release::Published;
 use sealock_trust::Digest;
 use sealock_trust::format;
@@ -19,6 +20,7 @@ mod apply;
 mod authorities;
 mod components;
 mod error;
+mod external;
 pub(crate) mod gate;
 mod neighbours;
 mod os_packages;
@@ -47,6 +49,8 @@ pub(crate) use authorities::{check_alone, is_issuing, stage_of};
 pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
 pub use error::PlanError;
+pub use external::ExternalEtcdError;
+pub(crate) use external::{Holds, Wellness, check_external, check_not_old};
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
 pub(crate) use os_packages::patches;
@@ -90,6 +94,8 @@ pub struct Intent<'a> {
     pub earlier_speaker: &'a str,
     /// Where Sealock itself is on every host.
     pub program: &'a str,
+    /// What the API servers show to an etcd that somebody else runs, where the cluster keeps its state there.
+    pub etcd_client: Option<&'a EtcdClient>,
 }
 
 /// Which steps, on which hosts, in which order.
@@ -254,6 +260,8 @@ pub enum SecretKind {
     Authorities,
     /// The certificate of Kubernetes' authority that comes next: no secret, but unknown before it is made.
     NextAuthority,
+    /// The private key to what the API servers show to an etcd that somebody else runs; the station holds it.
+    EtcdClientKey,
 }
 
 impl SecretKind {
@@ -265,6 +273,7 @@ impl SecretKind {
             Self::CertificateKey => crate::render::kubeadm::CERTIFICATE_KEY,
             Self::KubeletCertificate => "kubelet-certificate",
             Self::Authorities | Self::NextAuthority => "authorities",
+            Self::EtcdClientKey => external_etcd::KEY_SECRET,
         }
     }
 }

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::facts::{CertificateFact, HostFacts};
-use sealock_node::kubernetes_certificates::KUBELET_CLIENT;
+use sealock_node::kubernetes_certificates::{BROUGHT, KUBELET_CLIENT};
 use sealock_node::request::Registry;
-use sealock_node::step::{KubeletCertificate, Renewal};
+use sealock_node::step::{EtcdClient, KubeletCertificate, Renewal};
 use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
@@ -15,7 +15,7 @@ use super::apply::{Context, ready};
 use super::gate::check_fit;
 use super::places::Places;
 use super::renew::renewable;
-use super::{Intent, Plan, PlanError, Purpose, SecretKind, Task};
+use super::{ExternalEtcdError, Intent, Plan, PlanError, Purpose, SecretKind, Task};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
@@ -28,7 +28,7 @@ const READY_SECONDS: u32 = 600;
 /// All control planes get their certificates before any of them is waited for: etcd serves when a majority is back.
 ///
 /// Which version a host has does not matter: an upgrade may have been cut off. What an earlier rescue has `begun` on a control plane,
-/// this one ends, too.
+/// this one ends, too. What an API server shows to an external etcd comes from its owner: `client`.
 ///
 /// # Errors
 /// A host that is another's; a clock that is off; an authority that has ended; nothing has.
@@ -36,7 +36,7 @@ pub fn plan_rescue(
     cluster: &Cluster,
     (release, registry): (&Published, &Registry),
     inventory: &Inventory,
-    begun: Option<&Plan>,
+    (begun, client): (Option<&Plan>, Option<&EtcdClient>),
 ) -> Result<Plan, PlanError> {
     check_fit(cluster, inventory)?;
     if cluster.control_planes().next().is_none() {
@@ -47,7 +47,7 @@ pub fn plan_rescue(
     for host in cluster.hosts() {
         let Some(facts) = facts(host) else { continue };
         check_authorities(host, facts)?;
-        tasks.extend(made_anew(cluster, host, facts)?);
+        tasks.extend(made_anew(cluster, host, (facts, client))?);
     }
     // A worker that is in a bad way keeps no control plane from coming back.
     let of_planes = |task: &&Task| cluster.control_planes().any(|host| host.name.as_str() == task.host);
@@ -59,6 +59,7 @@ pub fn plan_rescue(
         }
     }
     if tasks.is_empty() {
+        check_client(cluster, inventory)?;
         return Err(PlanError::NothingEnded { cluster: cluster.name().to_string() });
     }
     let intent = Intent {
@@ -69,6 +70,7 @@ pub fn plan_rescue(
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: "",
+        etcd_client: client,
     };
     let places = Places::of(cluster, inventory, "");
     let all = tasks.iter().map(|task| task.id.clone()).collect();
@@ -79,7 +81,8 @@ pub fn plan_rescue(
 /// Authorities cannot be made anew from what is there. Of those in one file the first one issues.
 fn check_authorities(host: &Host, facts: &HostFacts) -> Result<(), PlanError> {
     let mut seen = BTreeSet::new();
-    let mut issuing = facts.certificates.iter().filter(|one| one.authority && seen.insert(&one.path));
+    let ours = facts.certificates.iter().filter(|one| !is_brought(one));
+    let mut issuing = ours.filter(|one| one.authority && seen.insert(&one.path));
     match issuing.find(|one| has_ended(one, facts)) {
         Some(ended) => Err(PlanError::AuthorityEnded { host: host.name.to_string(), path: ended.path.clone() }),
         None => Ok(()),
@@ -87,9 +90,19 @@ fn check_authorities(host: &Host, facts: &HostFacts) -> Result<(), PlanError> {
 }
 
 /// What has ended on a host, made anew; nothing where nothing has.
-fn made_anew(cluster: &Cluster, host: &Host, facts: &HostFacts) -> Result<Option<Task>, PlanError> {
+fn made_anew(
+    cluster: &Cluster,
+    host: &Host,
+    (facts, client): (&HostFacts, Option<&EtcdClient>),
+) -> Result<Option<Task>, PlanError> {
     let (mut steps, mut secrets) = (Vec::new(), Vec::new());
     if host.is_control_plane() && control_plane_has_ended(facts) {
+        if let Some(client) =
+            client.filter(|_| facts.certificates.iter().any(|one| is_brought(one) && has_ended(one, facts)))
+        {
+            steps.push(Step::new("etcd/client", EtcdClient { laid_only: true, ..client.clone() }));
+            secrets.push(SecretKind::EtcdClientKey);
+        }
         let config = kubeadm::init(cluster, host)?;
         steps.push(Step::new("certificates", Renewal { serials: renewable(facts), config, made_only: true }));
     }
@@ -121,7 +134,9 @@ pub(crate) fn covers(plan: &Plan, cluster: &Cluster, inventory: &Inventory) -> b
         let Some(facts) = inventory.hosts.get(host.name.as_str()).map(|one| &one.facts) else { return false };
         let serials = serials_in(plan, host).unwrap_or_default();
         facts.certificates.iter().filter(|one| has_ended(one, facts)).all(|one| {
-            if one.path == KUBELET_CLIENT {
+            if is_brought(one) {
+                steps_on(plan, host).any(|step| matches!(step.action, StepKind::EtcdClient(_)))
+            } else if one.path == KUBELET_CLIENT {
                 steps_on(plan, host).any(|step| matches!(step.action, StepKind::KubeletCertificate(_)))
             } else {
                 !one.renewable || serials.get(&one.path) == Some(&one.serial)
@@ -140,6 +155,22 @@ fn serials_in(plan: &Plan, host: &Host) -> Option<BTreeMap<String, String>> {
 
 fn steps_on<'a>(plan: &'a Plan, host: &'a Host) -> impl Iterator<Item = &'a Step> {
     plan.tasks.iter().filter(|task| task.host == host.name.as_str()).flat_map(|task| &task.steps)
+}
+
+/// Whether whoever runs an external etcd makes it anew.
+fn is_brought(certificate: &CertificateFact) -> bool {
+    BROUGHT.contains(&certificate.path.as_str())
+}
+
+/// Nothing has ended that comes from the owner of an external etcd: an apply brings that.
+fn check_client(cluster: &Cluster, inventory: &Inventory) -> Result<(), ExternalEtcdError> {
+    for host in cluster.control_planes() {
+        let Some(facts) = inventory.hosts.get(host.name.as_str()).map(|one| &one.facts) else { continue };
+        if let Some(ended) = facts.certificates.iter().find(|one| is_brought(one) && has_ended(one, facts)) {
+            return Err(ExternalEtcdError::Ended { host: host.name.to_string(), path: ended.path.clone() });
+        }
+    }
+    Ok(())
 }
 
 fn control_plane_has_ended(facts: &HostFacts) -> bool {

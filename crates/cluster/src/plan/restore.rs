@@ -79,6 +79,11 @@ fn check_seed(cluster: &Cluster, manifest: &Manifest) -> Result<(), PlanError> {
             return Err(PlanError::OtherBackup { what, found: found.clone(), wanted: wanted.clone() });
         }
     }
+    let kind = |external: bool| if external { "external etcd" } else { "etcd on its control planes" }.to_owned();
+    let (found, wanted) = (!manifest.state.holds_etcds_authority(), cluster.external_etcd().is_some());
+    if found != wanted {
+        return Err(PlanError::OtherBackup { what: "a cluster with", found: kind(found), wanted: kind(wanted) });
+    }
     Ok(())
 }
 
@@ -108,8 +113,11 @@ fn seed_with(init: &mut Task, founder: &Host, seed: Seed<'_>, context: &Context<
     };
     let at = place_of("preflight", init) + 1;
     init.steps.insert(at, Step::new("backup/authorities", files(seed)));
-    let at = place_of("etcd-local", init);
-    init.steps.insert(at, Step::new("backup/etcd", etcd(founder, seed, context)?));
+    // An etcd that somebody else runs has its data, or gets it back by its own means.
+    if context.intent.cluster.external_etcd().is_none() {
+        let at = place_of("etcd-local", init);
+        init.steps.insert(at, Step::new("backup/etcd", etcd(founder, seed, context)?));
+    }
     let at = place_of("wait-control-plane", init) + 1;
     init.steps.insert(at, Step::new("backup/nodes", stale_nodes(founder, seed, context)));
     Ok(())

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use sealock_node::external_etcd;
 use serde_json::{Map, Value, json};
 
 use super::{RenderError, object};
-use crate::spec::{API_PORT, Cluster, Endpoint, Host, KubernetesVersion, Network, Overrides, Taint, merge};
+use crate::spec::{
+    API_PORT, Cluster, Endpoint, ExternalEtcd, Host, KubernetesVersion, Network, Overrides, Taint, merge,
+};
 
 /// The name of the secret that a joining node shows: minted at the step, never in a plan.
 pub(crate) const TOKEN: &str = "bootstrap-token";
@@ -26,6 +29,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) cert_sans: &'a [String],
     pub(crate) network: &'a Network,
+    pub(crate) etcd: Option<&'a ExternalEtcd>,
     pub(crate) overrides: &'a Overrides,
 }
 
@@ -38,6 +42,7 @@ impl<'a> Terms<'a> {
             endpoint: &spec.control_plane.endpoint,
             cert_sans: &spec.control_plane.cert_sans,
             network: &spec.network,
+            etcd: cluster.external_etcd(),
             overrides: &spec.overrides,
         }
     }
@@ -177,6 +182,15 @@ fn cluster_configuration(terms: &Terms<'_>) -> Map<String, Value> {
         // The plan gives every node its part of the pod network; a second opinion would disagree.
         let arguments = json!({"extraArgs": [{"name": "allocate-node-cidrs", "value": "false"}]});
         configuration.insert("controllerManager".into(), arguments);
+    }
+    if let Some(etcd) = terms.etcd {
+        let external = json!({
+            "endpoints": etcd.endpoints,
+            "caFile": external_etcd::AUTHORITY,
+            "certFile": external_etcd::CERTIFICATE,
+            "keyFile": external_etcd::KEY,
+        });
+        configuration.insert("etcd".into(), json!({"external": external}));
     }
     if !terms.cert_sans.is_empty() {
         configuration.insert("apiServer".into(), json!({"certSANs": terms.cert_sans}));

@@ -18,10 +18,10 @@ pub(super) fn check(spec: &ClusterSpec) -> Result<(), SpecError> {
     checked.map_err(|problem| SpecError::new(ENDPOINT, problem))
 }
 
-/// Two of them are what is left of three until the next one comes, and nothing to begin with.
+/// Two of them are what is left of three until the next one comes, and nothing to begin with. With an etcd elsewhere they need no majority.
 pub(crate) fn check_beginning(spec: &ClusterSpec) -> Result<(), SpecError> {
     match spec.hosts.iter().filter(|host| host.is_control_plane()).count() {
-        2 => Err(SpecError::new(
+        2 if spec.etcd.external.is_none() => Err(SpecError::new(
             "spec.hosts",
             "two control planes lose etcd's majority with either of them: begin with one or three",
         )),

@@ -79,7 +79,8 @@ impl Cluster {
     /// The text is no YAML, has no document of kind `Cluster` or several, or one that makes no sense.
     pub fn load(path: &Path, text: &str) -> Result<Self, LoadError> {
         let document: ClusterDocument = document::load_document(path, text)?;
-        Self::new(document.metadata.name, document.spec)
-            .map_err(|source| LoadError::Spec { path: path.display().to_string(), source })
+        let cluster = Self::new(document.metadata.name, document.spec)
+            .map_err(|source| LoadError::Spec { path: path.display().to_string(), source })?;
+        Ok(Self { folder: path.parent().map(Path::to_path_buf).unwrap_or_default(), ..cluster })
     }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use schemars::JsonSchema;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 mod control_plane;
 mod document;
 mod endpoint;
+mod etcd;
 mod host;
 mod name;
 mod overrides;
@@ -22,6 +24,7 @@ mod version;
 pub(crate) use control_plane::{API_PORT, check_beginning};
 pub use document::{ClusterDocument, ClusterKind, LoadError, Metadata};
 pub use endpoint::{Endpoint, ParseEndpointError};
+pub use etcd::{Etcd, EtcdUrl, ExternalEtcd, ParseEtcdUrlError};
 pub(crate) use host::fingerprint;
 pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
 pub use name::{Name, ParseNameError};
@@ -39,6 +42,9 @@ pub struct ClusterSpec {
     pub kubernetes: Kubernetes,
     /// Where the API is reached.
     pub control_plane: ControlPlane,
+    /// Where the cluster keeps its state; where absent, each control plane runs a member of etcd.
+    #[serde(default, skip_serializing_if = "Etcd::is_stacked")]
+    pub etcd: Etcd,
     /// Pod and service networks.
     #[serde(default)]
     pub network: Network,
@@ -187,6 +193,8 @@ impl SpecError {
 pub struct Cluster {
     name: Name,
     spec: ClusterSpec,
+    /// Where the spec's file is: relative paths begin there.
+    folder: PathBuf,
 }
 
 impl Cluster {
@@ -198,8 +206,9 @@ impl Cluster {
         check_hosts(&spec.hosts)?;
         control_plane::check(&spec)?;
         check_network(&spec)?;
+        etcd::check(&spec)?;
         spec.overrides.check()?;
-        Ok(Self { name, spec })
+        Ok(Self { name, spec, folder: PathBuf::new() })
     }
 
     /// The cluster's name.
@@ -257,12 +266,27 @@ impl Cluster {
 
     fn keeping(&self, keep: impl Fn(&Host) -> bool) -> Self {
         let hosts = self.spec.hosts.iter().filter(|host| keep(host)).cloned().collect();
-        Self { name: self.name.clone(), spec: ClusterSpec { hosts, ..self.spec.clone() } }
+        Self { spec: ClusterSpec { hosts, ..self.spec.clone() }, ..self.clone() }
     }
 
     /// The endpoint that each host has to itself, where it is one.
     pub fn local_endpoint(&self) -> Option<&Endpoint> {
         self.spec.control_plane.local_proxy.then_some(&self.spec.control_plane.endpoint)
+    }
+
+    /// The etcd that somebody else runs, where the cluster keeps its state there.
+    pub fn external_etcd(&self) -> Option<&ExternalEtcd> {
+        self.spec.etcd.external.as_ref()
+    }
+
+    /// The file at the station that the spec calls `path`.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// The same cluster as it would be with a member of etcd on each control plane.
+    pub(crate) fn with_own_etcd(&self) -> Self {
+        Self { spec: ClusterSpec { etcd: Etcd::default(), ..self.spec.clone() }, ..self.clone() }
     }
 
     /// The digest of name and spec, whatever comments and layout the file has.

@@ -172,6 +172,7 @@ fn adoption(text: &str, inventory: &Inventory) -> Result<Plan, PlanError> {
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
+        etcd_client: None,
     };
     plan_adoption(&intent, &taken(runtimes), inventory)
 }

@@ -41,6 +41,7 @@ fn components(text: &str, draining: &Draining, inventory: &Inventory) -> Result<
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
+        etcd_client: None,
     };
     plan_components(&intent, draining, &hosts, inventory)
 }

@@ -35,7 +35,7 @@ fn many_hosts_are_asked_and_changed_over_ssh() {
     let cluster = cluster(&large::spec_of(hosts, &told("SEALOCK_FAN_OUT_HOST_KEY")));
     let site = Site::new();
     let binary = Binary::read(Path::new(&told("SEALOCK_FAN_OUT_BINARY")), env!("CARGO_PKG_VERSION")).unwrap();
-    let kit = Kit { binary, site_root: site.root.as_bytes().to_vec(), release: site.release() };
+    let kit = Kit { binary, site_root: site.root.as_bytes().to_vec(), release: site.release(), held: Arc::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(ask_and_change(&cluster, &site, &kit));
 }

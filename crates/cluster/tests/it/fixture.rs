@@ -185,6 +185,7 @@ pub(crate) fn joined(cluster: &str) -> Kubernetes {
         complete: true,
         kubelet_active: true,
         ca_hash: None,
+        etcd: Vec::new(),
     })
 }
 
@@ -206,6 +207,7 @@ pub(crate) fn plan_with(
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
+        etcd_client: None,
     };
     sealock_cluster::plan(&intent, inventory)
 }

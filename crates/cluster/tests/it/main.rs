@@ -6,6 +6,7 @@ mod adopt;
 mod authorities;
 mod components;
 mod etcd;
+mod external;
 mod fan_out;
 mod fixture;
 mod large;

@@ -40,7 +40,7 @@ fn nodes(cp1: &[(&str, i64)], w1: &[(&str, i64)]) -> Inventory {
 }
 
 fn rescue(hosts: &Inventory) -> Result<Plan, PlanError> {
-    plan_rescue(&cluster(ONE_AND_ONE), (&release(), &registry()), hosts, None)
+    plan_rescue(&cluster(ONE_AND_ONE), (&release(), &registry()), hosts, (None, None))
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn what_was_begun_is_ended_also_without_a_host_that_was_in_the_way() {
     let begun = rescue(&nodes(&ended, &[(KUBELET, -1)])).unwrap();
     let now = nodes(&[(APISERVER, 1), (CA, 1), (KUBELET, 1)], &[]);
     let rest = cluster(ONE_AND_ONE).without("w1");
-    let plan = plan_rescue(&rest, (&release(), &registry()), &now, Some(&begun)).unwrap();
+    let plan = plan_rescue(&rest, (&release(), &registry()), &now, (Some(&begun), None)).unwrap();
     let tasks: Vec<&str> = plan.tasks.iter().map(|task| task.id.as_str()).collect();
     assert_eq!(tasks, ["cp1/serve", "cp1/ready"]);
 }

@@ -16,7 +16,14 @@ const CA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991
 
 fn manifest() -> Manifest {
     let content = |path: &str| Content { path: path.into(), digest: Digest::sha256(path.as_bytes()), size: 100 };
-    let contents = ["etcd/snapshot.db", "kubernetes/pki/ca.crt", "kubernetes/pki/ca.key", "spec/cluster.yaml"];
+    let contents = [
+        "etcd/snapshot.db",
+        "kubernetes/pki/ca.crt",
+        "kubernetes/pki/ca.key",
+        "kubernetes/pki/etcd/ca.crt",
+        "kubernetes/pki/etcd/ca.key",
+        "spec/cluster.yaml",
+    ];
     Manifest {
         format: "backup/1.0".into(),
         site: "plant-7".into(),
@@ -45,6 +52,7 @@ fn restore(manifest: &Manifest, hosts: &Inventory) -> Result<Plan, PlanError> {
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
+        etcd_client: None,
     };
     let backup = Digest::sha256(b"backup");
     plan_restore(&intent, Seed { backup: &backup, manifest }, hosts)

@@ -34,6 +34,7 @@ fn back_from(
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: speaker,
         program: "/opt/sealock/sealock/0.1.0/sealock",
+        etcd_client: None,
     };
     let hosts = hosts.iter().map(ToString::to_string).collect();
     plan_rollback(&intent, draining, (extent, &hosts), inventory)

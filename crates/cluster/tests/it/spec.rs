@@ -58,3 +58,35 @@ fn mistakes_are_told_with_their_place() {
     }
     insta::assert_snapshot!(text);
 }
+
+/// An etcd of somebody else's before the hosts.
+fn external(endpoint: &str, ca: &str) -> String {
+    let files = "certFile: client.crt, keyFile: client.key";
+    let etcd = format!("  etcd: {{external: {{endpoints: [\"{endpoint}\"], caFile: {ca}, {files}}}}}\n  hosts:");
+    ONE_AND_ONE.replacen("  hosts:", &etcd, 1)
+}
+
+#[test]
+fn an_etcd_of_somebody_elses_is_named_whole_and_once() {
+    const URL: &str = "https://10.77.0.31:2379";
+    Cluster::load(Path::new("cluster.yaml"), &external(URL, "ca.crt")).unwrap();
+    let arguments =
+        "  overrides:\n    clusterConfiguration: {apiServer: {extraArgs: [{name: etcd-prefix, value: /other}]}}";
+    let patch = "  overrides:\n    clusterConfiguration: {etcd: {local: {dataDir: /srv}}}";
+    let patched = |with: &str| external(URL, "ca.crt").replacen("  overrides:", with, 1);
+    let mistakes = [
+        ("without TLS", external("http://10.77.0.31:2379", "ca.crt")),
+        ("without a port", external("https://10.77.0.31", "ca.crt")),
+        ("on a host of the cluster", external("https://10.77.0.21:2379", "ca.crt")),
+        ("twice", external(&format!("{URL}\", \"{URL}"), "ca.crt")),
+        ("without a file", external(URL, "\"\"")),
+        ("nowhere", external(URL, "ca.crt").replace(&format!("[\"{URL}\"]"), "[]")),
+        ("in a patch, too", patched(patch)),
+        ("at another place in it", patched(arguments)),
+    ];
+    let mut text = String::new();
+    for (what, spec) in mistakes {
+        writeln!(text, "--- {what}\n{}", refused(&spec)).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}

@@ -3,7 +3,7 @@
 use super::CertificateFact;
 use crate::certificates::Facts;
 use crate::host::{Host, HostError};
-use crate::kubernetes_certificates::{AUTHORITIES, KEPT, RENEWED, authority_of, read, read_all};
+use crate::kubernetes_certificates::{AUTHORITIES, BROUGHT, KEPT, RENEWED, authority_of, read, read_all};
 
 pub(super) fn observe(host: &dyn Host) -> Result<Vec<CertificateFact>, HostError> {
     let mut found = Vec::new();
@@ -14,6 +14,9 @@ pub(super) fn observe(host: &dyn Host) -> Result<Vec<CertificateFact>, HostError
             let issuer = authorities.iter().find(|authority| facts.is_issued_by(authority));
             found.push(CertificateFact { renewable, ..fact(path, &facts, issuer) });
         }
+    }
+    for path in BROUGHT {
+        found.extend(read_all(host, path)?.iter().map(|facts| fact(path, facts, None)));
     }
     for path in AUTHORITIES.iter().flat_map(|files| [files.certificate, files.next]) {
         found.extend(read_all(host, path)?.iter().map(|facts| fact(path, facts, None)));

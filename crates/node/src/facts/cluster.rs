@@ -4,6 +4,7 @@ use sealock_trust::Digest;
 use x509_parser::pem::parse_x509_pem;
 
 use super::{ClusterNode, FactsError, Kubernetes};
+use crate::external_etcd;
 use crate::host::{self, Host, HostError};
 use crate::step::{KubeadmCommand, claimed, evidence, kubeadm_began, kubeadm_ended, unit_is_active};
 
@@ -17,6 +18,7 @@ pub(super) fn observe(host: &dyn Host) -> Result<Kubernetes, FactsError> {
             complete: kubeadm_ended(host)?,
             kubelet_active: unit_is_active(host, "kubelet.service")?,
             ca_hash: ca_hash(host)?,
+            etcd: external_etcd::servers(host)?,
         }));
     }
     let evidence = evidence(host)?;

@@ -167,6 +167,9 @@ pub struct ClusterNode {
     /// `sha256:…` of the cluster CA's public key, as kubeadm's discovery wants it; where the CA is on this host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_hash: Option<String>,
+    /// Where the API server of this host keeps the cluster's state; empty where there is no API server.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub etcd: Vec<String>,
 }
 
 impl ClusterNode {

@@ -393,7 +393,7 @@ impl fmt::Display for Renewal {
         }
         write!(
             f,
-            "renew {} and start etcd and the control plane anew with them",
+            "renew {} and start the control plane anew with them, and etcd where it runs there",
             count(self.serials.len(), "certificate")
         )
     }

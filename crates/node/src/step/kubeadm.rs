@@ -8,57 +8,15 @@ use std::time::Duration;
 use sealock_trust::Digest;
 
 use super::authorities::settle_signer;
+use super::phases::{CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, WORKER_JOIN_PHASES};
 use super::unit::State;
 use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe, upgrade};
 use crate::context::Context;
 use crate::error::StepError;
+use crate::external_etcd::is_external;
 use crate::host::{self, Alteration, Command, Host, HostError};
 use crate::kubernetes_certificates::KUBELET_CLIENT;
 use crate::wait;
-
-/// The phases of `kubeadm init` in their order, as kubeadm 1.35 to 1.37 name them. `upload-certs` is left out: the
-/// certificates are uploaded when a further control plane joins, since the key to them is a secret of that join.
-pub const INIT_PHASES: &[&str] = &[
-    "preflight",
-    "certs all",
-    "kubeconfig all",
-    "etcd local",
-    "control-plane all",
-    "kubelet-start",
-    "wait-control-plane",
-    "upload-config all",
-    "mark-control-plane",
-    "bootstrap-token",
-    "kubelet-finalize all",
-    "addon all",
-];
-
-/// The phases of `kubeadm join` on a worker.
-pub const WORKER_JOIN_PHASES: &[&str] = &["preflight", "kubelet-start", "kubelet-wait-bootstrap"];
-
-/// The phases of `kubeadm join` on a further control plane with stacked etcd.
-pub const CONTROL_PLANE_JOIN_PHASES: &[&str] = &[
-    "preflight",
-    "control-plane-prepare all",
-    "kubelet-start",
-    "etcd-join",
-    "kubelet-wait-bootstrap",
-    "control-plane-join all",
-    "wait-control-plane",
-];
-
-/// The phases of `kubeadm upgrade apply`: on the first control plane.
-pub const UPGRADE_APPLY_PHASES: &[&str] =
-    &["preflight", "control-plane", "upload-config all", "kubelet-config", "bootstrap-token", "post-upgrade"];
-
-/// The phase of `kubeadm upgrade apply` that comes when every control plane is new: before, kubeadm passes it over.
-pub const UPGRADE_ADD_ONS: &[&str] = &["addon all"];
-
-/// The phases of `kubeadm upgrade node` on a further control plane.
-pub const UPGRADE_CONTROL_PLANE_PHASES: &[&str] = &["preflight", "control-plane", "kubelet-config", "post-upgrade"];
-
-/// The phases of `kubeadm upgrade node` on a worker.
-pub const UPGRADE_WORKER_PHASES: &[&str] = &["preflight", "kubelet-config", "post-upgrade"];
 
 /// Marks of the phases that ran.
 pub(crate) const MARKS: &str = "/var/lib/sealock/node/phases";
@@ -192,6 +150,7 @@ impl KubeadmPhase {
     pub(super) fn missing(&self, host: &dyn Host, context: &Context<'_>) -> Result<Option<String>, StepError> {
         Ok(match self.trace(context)? {
             Trace::Mark => None,
+            Trace::Files(files) if files == STATIC_PODS && is_external(host)? => missing_file(host, CONTROL_PLANE)?,
             Trace::Files(files) => missing_file(host, files)?,
             Trace::Kubelet => match missing_file(host, KUBELET)? {
                 None if !State::of(host, "kubelet.service")?.active => Some("kubelet is not running".to_owned()),

@@ -18,6 +18,7 @@ mod component;
 pub(crate) mod containers;
 mod directory;
 mod etcd;
+mod external;
 mod file;
 pub(crate) mod hosts;
 pub(crate) mod images;
@@ -28,6 +29,7 @@ mod kubectl_here;
 mod kubelet_certificate;
 mod node_ready;
 mod os_packages;
+mod phases;
 mod ran_before;
 mod renewal;
 mod reset;
@@ -49,18 +51,16 @@ pub(crate) use component::{
 pub use etcd::{
     EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, SetAside, certificate_files,
 };
+pub use external::{EtcdClaim, EtcdClient};
 pub(crate) use kernel_module::is_loaded as module_is_loaded;
 pub use kinds::*;
-pub use kubeadm::{
-    CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, UPGRADE_ADD_ONS, UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES,
-    UPGRADE_WORKER_PHASES, WORKER_JOIN_PHASES,
-};
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
 pub use os_packages::{
     EtcdWell, MachineRestarted, OsPackageFile, OsPackageSet, OsPackagesInstalled, OsPackagesLaidDown, RestartWhen,
     StandsAsBefore,
 };
+pub use phases::*;
 pub use ran_before::RanBefore;
 pub use restarted::{Restarted, held_back};
 pub(crate) use unit::State as UnitState;
@@ -157,6 +157,10 @@ step_kinds! {
     RanBefore: Reversible,
     /// The pod network that comes built in.
     RoutedNetwork: Reversible,
+    /// What an API server shows to an etcd that is elsewhere.
+    EtcdClient: Compensable,
+    /// An etcd that is elsewhere, taken for the cluster.
+    EtcdClaim: Compensable,
     /// Waits until a node is Ready; runs on a control plane host.
     NodeReady: Reversible,
     /// Certificates of a control plane made anew, and in use.

@@ -9,6 +9,7 @@ use super::kubectl_here::kubectl_here;
 use super::{Act, NodeReady, Probe};
 use crate::context::Context;
 use crate::error::StepError;
+use crate::external_etcd::is_external;
 use crate::host::{Host, HostError};
 use crate::wait;
 
@@ -37,7 +38,9 @@ impl Act for NodeReady {
         let pods = ask(host, &["get", "pods", "-n", "kube-system", "-l", "tier=control-plane", &selector])?;
         let pods = pods.as_ref().and_then(|pods| pods["items"].as_array()).map(Vec::as_slice).unwrap_or_default();
         let reported = |component: &&&str| pods.iter().any(|pod| pod["metadata"]["labels"]["component"] == **component);
-        if let Some(missing) = CONTROL_PLANE.iter().find(|component| !reported(component)) {
+        // What is elsewhere is no pod of the node's. All control planes of a cluster have it in one place, this one, too.
+        let components = if is_external(host)? { &CONTROL_PLANE[1..] } else { CONTROL_PLANE };
+        if let Some(missing) = components.iter().find(|component| !reported(component)) {
             return Ok(Probe::not_done(format!("{missing} on {} has not reported yet", self.node)));
         }
         let because = pods.iter().find_map(|pod| unready(pod, pod["metadata"]["name"].as_str().unwrap_or_default()));

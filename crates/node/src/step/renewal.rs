@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::anew::Anew;
+use super::anew::{Anew, of_control_plane};
 use super::authorities::believe_all;
 use super::{Act, Mode, Probe, Renewal};
 use crate::context::Context;
@@ -26,7 +26,7 @@ impl Act for Renewal {
         if self.made_only {
             return Ok(Probe::Done);
         }
-        Ok(anew(serials).missing(host)?.map_or(Probe::Done, Probe::not_done))
+        Ok(anew(host, serials)?.missing(host)?.map_or(Probe::Done, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
@@ -39,7 +39,7 @@ impl Act for Renewal {
         if self.made_only {
             return Ok(());
         }
-        anew(serials(host)?).start(host, context)
+        anew(host, serials(host)?)?.start(host, context)
     }
 
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
@@ -54,8 +54,8 @@ impl Renewal {
     }
 }
 
-fn anew(serials: BTreeMap<String, String>) -> Anew {
-    Anew { path: RECORD, reads: serials }
+fn anew(host: &dyn Host, serials: BTreeMap<String, String>) -> Result<Anew, StepError> {
+    Ok(Anew { path: RECORD, reads: serials, components: of_control_plane(host)? })
 }
 
 /// Has kubeadm make the certificates of this control plane anew, with its configuration `config`.

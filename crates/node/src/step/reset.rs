@@ -66,7 +66,9 @@ impl Act for Reset {
         for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES, NEXT_AUTHORITIES] {
             host.alter(Alteration::RemoveTree { path })?;
         }
-        host.alter(Alteration::RemoveFile { path: super::authorities::RECORD })?;
+        for path in [super::authorities::RECORD, super::external::RECORD, super::external::MARK] {
+            host.alter(Alteration::RemoveFile { path })?;
+        }
         for path in [upgrade::snapshot_record(), upgrade::kept_node(), upgrade::kept_objects()] {
             host.alter(Alteration::RemoveFile { path: &path })?;
         }

@@ -8,6 +8,7 @@ mod backup;
 mod component;
 mod drained;
 mod etcd;
+mod external;
 mod files;
 mod formats;
 mod kubeadm;

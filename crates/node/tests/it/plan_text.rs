@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealock_node::os_packages::PackageChange;
 use sealock_node::step::{
     Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim,
-    Component, ComponentFile, Directory, Drained, EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell, File,
-    HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered,
-    MachineRestarted, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet, OsPackagesInstalled,
-    OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut, RoutedNetwork, RunAs,
-    ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, Uncordoned, Unit, Workload,
+    Component, ComponentFile, Directory, Drained, EtcdClaim, EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot,
+    EtcdWell, File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
+    KubeletRegistered, MachineRestarted, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet,
+    OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut,
+    RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, Uncordoned, Unit,
+    Workload,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -50,6 +51,36 @@ fn of_os_packages(digest: &Digest) -> Vec<StepKind> {
         MachineRestarted { when: RestartWhen::Always, timeout_seconds: 1800 }.into(),
         StandsAsBefore { differed: BTreeSet::from(["/etc/a was changed".to_owned()]), timeout_seconds: 600 }.into(),
         EtcdWell { program: "/opt/sealock/sealock/0.1.0/sealock".into(), members: 3, timeout_seconds: 300 }.into(),
+    ]
+}
+
+/// A certificate that ends on a day, without its key: whatever is written of a step shows which it is.
+const SHOWN: &str = concat!(
+    "-----BEGIN CERTIFICATE-----\n",
+    "MIIBhzCCAS6gAwIBAgIBKjAKBggqhkjOPQQDAjAjMSEwHwYDVQQDDBhwbGFudC03\n",
+    "LWFwaXNlcnZlci1jbGllbnQwHhcNMjYxMTI3MTc1MzQ0WhcNMzYxMTI0MTc1MzQ0\n",
+    "WjAjMSEwHwYDVQQDDBhwbGFudC03LWFwaXNlcnZlci1jbGllbnQwWTATBgcqhkjO\n",
+    "PQIBBggqhkjOPQMBBwNCAATlF3NXWd2veOOJQN74Ca1kjJQircEKJEWH+cU0Pl50\n",
+    "HGDbaB7dMzRqpMBWJeS8P80pbfAj5RDHVmgyKzrlHvHmo1MwUTAdBgNVHQ4EFgQU\n",
+    "PyEB3GJBKo0j1ZcvY4To2e5lH1YwHwYDVR0jBBgwFoAUPyEB3GJBKo0j1ZcvY4To\n",
+    "2e5lH1YwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiB5jhK5i5YX\n",
+    "fbhvvzHklL6DXdFY60UlOmWb73gVsd0N4gIgIlEpgeHAC+YO/HxGem3uEnZvcDJm\n",
+    "m8E3IsEVMW3qCIg=\n",
+    "-----END CERTIFICATE-----\n",
+);
+
+/// What a control plane has whose etcd is elsewhere.
+fn of_external_etcd() -> Vec<StepKind> {
+    let client = |laid_only| EtcdClient { authority: "the authority\n".into(), certificate: SHOWN.into(), laid_only };
+    vec![
+        client(false).into(),
+        client(true).into(),
+        EtcdClaim {
+            program: "/opt/sealock/sealock/0.1.0/sealock".into(),
+            cluster: "plant-7".into(),
+            endpoints: vec!["https://10.77.0.31:2379".into(), "https://10.77.0.32:2379".into()],
+        }
+        .into(),
     ]
 }
 
@@ -190,6 +221,7 @@ fn every_kind() -> Vec<Step> {
         kinds,
         of_a_backup(&digest),
         of_authorities(&digest),
+        of_external_etcd(),
         of_an_adoption(&digest),
         of_a_way_back(),
         of_os_packages(&digest),

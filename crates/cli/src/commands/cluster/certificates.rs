@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sealock_node::facts::CertificateFact;
-use sealock_node::kubernetes_certificates::NEXT_AUTHORITIES;
+use sealock_node::kubernetes_certificates::{BROUGHT, NEXT_AUTHORITIES};
 use sealock_trust::Digest;
 use serde::Serialize;
 
@@ -80,14 +80,23 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
         ended => format!("and {ended} have ended"),
     };
     let problem = format!("{} of {} certificates end within {SOON} days, {when}", soon.len(), certificates.len());
-    let hint = if first.days_left < 0 {
+    let hint = if first.days_left < 0 && !first.is_brought() {
         "`sealock cluster rescue` makes anew what has ended, with no API server."
+    } else if first.is_brought() {
+        "Whoever runs the external etcd issues it anew; put the new files where the spec says, and `sealock cluster apply` lays them down."
     } else if soon.iter().any(|certificate| certificate.renewable) {
         "`sealock cluster renew` makes those of the control planes anew."
     } else {
         "kubelet renews its own while it reaches an API server; `sealock cluster renew --authorities trust` begins to replace an authority."
     };
     Err(CommandError::failed(problem).hint(hint))
+}
+
+impl Certificate {
+    /// Whether it comes from whoever runs an external etcd.
+    fn is_brought(&self) -> bool {
+        BROUGHT.contains(&self.path.as_str())
+    }
 }
 
 /// What a host says of itself goes to a terminal: without what moves its cursor.
@@ -111,11 +120,13 @@ fn table(certificates: &[Certificate]) -> Table {
     let mut table = Table::new(["ends in", "host", "certificate", "of", "renewed by"]);
     for certificate in certificates {
         let by = match (certificate.authority, certificate.renewable) {
+            _ if certificate.is_brought() => "who runs etcd, and cluster apply",
             (true, _) => "cluster renew --authorities",
             (_, true) => "cluster renew",
             _ => "kubelet",
         };
-        let name = match certificate.authority && !certificate.issues {
+        let waits = certificate.authority && !certificate.issues && !certificate.is_brought();
+        let name = match waits {
             true => format!("{}, which does not issue", certificate.name),
             false => certificate.name.clone(),
         };

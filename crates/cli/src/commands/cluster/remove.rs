@@ -79,7 +79,7 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     context.ui.result(&outcome, text)?;
     let file = args.target.file.display();
     context.ui.note(format_args!("take {} out of {file} now, or apply again to take it in anew", args.host));
-    if removal.rest.control_planes().count() == 2 {
+    if removal.rest.control_planes().count() == 2 && removal.rest.external_etcd().is_none() {
         context.ui.warn("two control planes are left: without either of them etcd has no majority. Add a third");
     }
     Ok(())

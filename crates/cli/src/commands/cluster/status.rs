@@ -62,6 +62,14 @@ fn text(status: &Status) -> String {
         table.row(cells.map(str::to_owned));
     }
     let _ = write!(text, "{table}");
+    if !status.external_etcd.is_empty() {
+        let mut table = Table::new(["member of the external etcd", "version", "state"]);
+        for member in &status.external_etcd {
+            let state = member.problem.as_deref().unwrap_or("serves");
+            table.row([&member.name, member.version.as_deref().unwrap_or("-"), state].map(str::to_owned));
+        }
+        let _ = write!(text, "\n{table}");
+    }
     for remark in remarks(status) {
         let _ = write!(text, "\n{remark}");
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealock_cluster::etcd::machine::{self, Known, Observed};
-use sealock_cluster::etcd::{Credentials, Endpoint, Endpoints, Etcd};
+use sealock_cluster::etcd::{Credentials, Endpoint, Endpoints, Etcd, external};
 use sealock_node::Local;
 
 use crate::error::{CommandError, Result};
@@ -40,6 +40,9 @@ pub struct ClusterArgs {
     /// Its private key
     #[arg(long, value_name = "FILE", requires = "cacert")]
     key: Option<PathBuf>,
+    /// The etcd that the API server of this control plane host writes to, whoever runs it
+    #[arg(long, hide = true, conflicts_with_all = ["endpoints", "cacert"])]
+    of_control_plane: bool,
 }
 
 impl HereArgs {
@@ -69,6 +72,9 @@ impl ClusterArgs {
     /// # Errors
     /// Neither says how it is reached.
     pub fn etcd(&self) -> Result<Etcd> {
+        if self.of_control_plane {
+            return Ok(Etcd::new(&external::of_control_plane(&Local::new())?)?);
+        }
         let (seeds, credentials) = match self.given()? {
             Some(credentials) if !self.endpoints.is_empty() => (self.seeds()?, Some(credentials)),
             Some(_) => return Err(CommandError::usage("certificates were given, and no --endpoint")),

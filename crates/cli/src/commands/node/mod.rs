@@ -3,6 +3,8 @@
 mod backup;
 mod carry_out;
 mod credential_provider;
+mod etcd_claim;
+mod etcd_look;
 mod gap;
 mod init;
 mod invite;
@@ -52,6 +54,10 @@ pub enum NodeCommand {
     #[command(hide = true)]
     CredentialProvider(credential_provider::CredentialProviderArgs),
     #[command(hide = true)]
+    EtcdLook(etcd_look::EtcdLookArgs),
+    #[command(hide = true)]
+    EtcdClaim(etcd_claim::EtcdClaimArgs),
+    #[command(hide = true)]
     Backup(backup::BackupArgs),
     #[command(hide = true)]
     Unpack(unpack::UnpackArgs),
@@ -73,6 +79,8 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
         NodeCommand::OsPackages(args) => os_packages::run(args, context),
         NodeCommand::LocalProxy(args) => local_proxy::run(args, context),
         NodeCommand::CredentialProvider(args) => credential_provider::run(args, context),
+        NodeCommand::EtcdLook(args) => etcd_look::run(args, context),
+        NodeCommand::EtcdClaim(args) => etcd_claim::run(args, context),
         NodeCommand::Backup(args) => backup::run(args, context),
         NodeCommand::Unpack(args) => unpack::run(args, context),
     };

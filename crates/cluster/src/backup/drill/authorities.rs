@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 use crate::backup::{BackupError, KUBERNETES};
 
 /// The authorities, without the ending of their files.
-const AUTHORITIES: [&str; 3] = ["pki/ca", "pki/etcd/ca", "pki/front-proxy-ca"];
+const AUTHORITIES: [&str; 3] = ["pki/ca", OF_ETCD, "pki/front-proxy-ca"];
+/// Not in a backup of a cluster whose etcd is external.
+const OF_ETCD: &str = "pki/etcd/ca";
 
 /// The small files of a backup, by their paths in it.
 pub(super) type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
@@ -20,7 +22,7 @@ pub(super) type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
 /// One does not.
 pub(super) fn check(files: &Files, ca_hash: &str, now: Timestamp) -> Result<String, BackupError> {
     let mut said = Vec::new();
-    for name in AUTHORITIES {
+    for name in AUTHORITIES.into_iter().filter(|name| *name != OF_ETCD || holds(files, name)) {
         let wrong = |why: String| BackupError::drill(format!("{KUBERNETES}{name}.crt: {why}"));
         let certificate = text(files, &format!("{name}.crt"))?;
         let key = text(files, &format!("{name}.key"))?;
@@ -50,6 +52,11 @@ pub(super) fn check_service_accounts(files: &Files) -> Result<String, BackupErro
         Ok(false) => Err(BackupError::drill("the keys of service accounts are not each other's")),
         Err(error) => Err(BackupError::drill(format!("the keys of service accounts: {error}"))),
     }
+}
+
+/// Whether any of an authority is there.
+fn holds(files: &Files, name: &str) -> bool {
+    ["crt", "key"].iter().any(|end| files.contains_key(&format!("{KUBERNETES}{name}.{end}")))
 }
 
 fn text<'a>(files: &'a Files, below: &str) -> Result<&'a str, BackupError> {

@@ -15,6 +15,12 @@ pub enum AuthoritiesError {
         /// The file.
         path: String,
     },
+    /// Whoever runs etcd has one of the authorities.
+    #[error("the etcd of cluster {cluster} is external: Sealock replaces authorities only where it keeps all of them")]
+    ExternalEtcd {
+        /// The cluster.
+        cluster: String,
+    },
     /// The new ones issue already.
     #[error("on host {host} the new authority issues already")]
     Issues {
@@ -92,7 +98,7 @@ impl AuthoritiesError {
     /// Its reason code, where it is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::ServingKubelets => Some(Code::Spec),
+            Self::ServingKubelets | Self::ExternalEtcd { .. } => Some(Code::Spec),
             Self::OldReaders { .. } => Some(Code::Preflight),
             _ => None,
         }
@@ -102,6 +108,9 @@ impl AuthoritiesError {
     pub fn hint(&self) -> String {
         match self {
             Self::Elsewhere { .. } => "an external etcd or an external authority is rotated by its own means".into(),
+            Self::ExternalEtcd { .. } => {
+                "certificates are made anew by `sealock cluster renew`, and etcd's come from its owner. For new authorities take a backup of what runs there, and make a cluster anew beside this one".into()
+            }
             Self::Issues { .. } => {
                 "go on: `sealock cluster renew --authorities issue`, and then `--authorities drop`".into()
             }

@@ -1,6 +1,7 @@
 //! etcd, the real one: three members on loopback, killed, replaced, cut off and restored.
 
 mod ambiguous;
+mod external;
 mod members;
 mod plans;
 mod snapshots;

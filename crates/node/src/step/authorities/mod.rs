@@ -21,7 +21,7 @@ pub use published::AuthoritiesPublished;
 pub(super) use bundle::{believe_all, settle_signer};
 
 use self::bundle::{Bundle, foreign_signer, issued_before, marks, missigned, unbelieving};
-use super::anew::Anew;
+use super::anew::{Anew, of_control_plane};
 use super::renewal::renew;
 use super::{Act, Mode, Probe};
 use crate::certificates::Facts;
@@ -224,7 +224,7 @@ impl Authorities {
     }
 
     fn anew(&self, host: &dyn Host) -> Result<Anew, StepError> {
-        Ok(Anew { path: RECORD, reads: marks(host)? })
+        Ok(Anew { path: RECORD, reads: marks(host)?, components: of_control_plane(host)? })
     }
 
     fn revealed(&self, context: &Context<'_>) -> Result<BTreeMap<String, String>, StepError> {

@@ -17,7 +17,6 @@ use crate::step::{Act, KubeadmCommand, Mode, Probe};
 /// Where snapshots are kept.
 pub(crate) const FOLDER: &str = "/var/lib/sealock/snapshots";
 const RECORD: &str = "snapshot.json";
-const PKI: &str = "/etc/kubernetes/pki/etcd";
 /// 8 GiB to a slow disk.
 const TAKES: Duration = Duration::from_secs(1800);
 /// A snapshot that is older says too little about what an upgrade changes.
@@ -28,7 +27,8 @@ const KEPT: usize = 3;
 /// What a snapshot is called by that is taken before a cluster of others is taken over.
 pub const BEFORE_ADOPTION: &str = "adoption";
 
-/// Takes a snapshot of the etcd of this control plane host, by Sealock itself: size and checksum are looked at before it counts.
+/// Takes a snapshot of the etcd of this control plane host, or of the one that is elsewhere, by Sealock itself: size and checksum are
+/// looked at before it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct EtcdSnapshot {
@@ -109,10 +109,7 @@ impl Act for EtcdSnapshot {
 
 impl EtcdSnapshot {
     fn command(&self, path: &str) -> Command {
-        let [ca, certificate, key] =
-            ["ca.crt", "healthcheck-client.crt", "healthcheck-client.key"].map(|name| format!("{PKI}/{name}"));
-        let mut args = vec!["etcd", "snapshot", path, "--endpoint", "127.0.0.1:2379"];
-        args.extend(["--cacert", &ca, "--cert", &certificate, "--key", &key, "--output", "json"]);
+        let args = ["etcd", "snapshot", path, "--of-control-plane", "--output", "json"];
         Command::new(&self.program, args).timeout(TAKES)
     }
 }
