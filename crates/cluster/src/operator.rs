@@ -175,15 +175,19 @@ impl Operator<'_> {
         self.assess(plan, inventory, false, connections).await
     }
 
-    /// The part of `planned` that can be carried out before the hour that the rest is for.
+    /// The part of `planned` that can be carried out before the hour that the rest is for. A node that runs is not prepared: a changed
+    /// setting would start anew what runs on it.
     ///
     /// # Errors
     /// [`PlanError::WholeBegun`] where more than such a part was begun and is not finished.
     pub fn only(&self, phase: Phase, planned: Planned) -> Result<Planned, OperatorError> {
-        if self.open_plans()?.iter().any(|open| open.purpose != Purpose::Prepare) {
+        let is_whole = |open: &Plan| open.purpose == Purpose::Apply || open.purpose.stays_open();
+        if self.open_plans()?.iter().any(is_whole) {
             return Err(PlanError::WholeBegun.into());
         }
-        Ok(Planned { plan: planned.plan.only(phase), resumed: false, ..planned })
+        let runs = |host: &str| planned.inventory.hosts.get(host).is_some_and(Observation::is_complete);
+        let plan = planned.plan.only(phase, |host| phase == Phase::Stage || !runs(host));
+        Ok(Planned { plan, resumed: false, ..planned })
     }
 
     /// The adoption or the reset that is not finished; or the reset that was, where nothing was taken over since: a host that was taken over has

@@ -10,9 +10,9 @@ impl Operator<'_> {
     /// # Errors
     /// There is no cluster yet; others would be changed, too, by what else has changed in spec or release; as [`Operator::plan`].
     pub async fn plan_addition(&self, cluster: &Cluster, hosts: &[String]) -> Result<Planned, OperatorError> {
-        if self.applied()?.is_none() {
+        let Some(applied) = self.applied()? else {
             return Err(OperatorError::NoCluster { folder: self.folder.clone() });
-        }
+        };
         let planned = self.plan(cluster).await?;
         let observed = planned.inventory.hosts.iter();
         let more =
@@ -20,6 +20,9 @@ impl Operator<'_> {
         let more: Vec<String> = more.collect();
         let mut changes: Vec<String> =
             more.iter().map(|host| format!("{host}: is no node yet, and was not named")).collect();
+        // Left out of the file, it would lose its route, and its part of the pod network to whoever comes.
+        let lost = applied.hosts.iter().filter(|host| cluster.host(&host.name).is_none());
+        changes.extend(lost.map(|host| format!("{}: is in the cluster, and not in the spec", host.name)));
         changes.extend(plan::beyond(&planned.plan, &planned.assessment, &[hosts, more.as_slice()].concat()));
         if changes.is_empty() { Ok(planned) } else { Err(PlanError::NotOnlyAdded { changes }.into()) }
     }

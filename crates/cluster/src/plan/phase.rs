@@ -22,11 +22,11 @@ impl Phase {
 }
 
 impl Plan {
-    /// This part of the plan, as a plan of its own: it has an end, and the rest is planned anew.
+    /// This part of the plan, on hosts that it is for, as a plan of its own: it has an end, and the rest is planned anew.
     #[must_use]
-    pub fn only(mut self, phase: Phase) -> Self {
+    pub(crate) fn only(mut self, phase: Phase, is_for: impl Fn(&str) -> bool) -> Self {
         self.purpose = Purpose::Prepare;
-        self.tasks.retain(|task| task.id.rsplit('/').next() == Some(phase.as_str()));
+        self.tasks.retain(|task| task.id.rsplit('/').next() == Some(phase.as_str()) && is_for(&task.host));
         self
     }
 }
@@ -52,10 +52,11 @@ mod tests {
             task("w1/join", &["w1/prepare", "cp1/init"]),
         ];
         let whole = Plan { tasks, ..example() };
-        let part = whole.clone().only(Phase::Prepare);
+        let part = whole.clone().only(Phase::Prepare, |_| true);
         let ids: Vec<&str> = part.tasks.iter().map(|task| task.id.as_str()).collect();
         assert_eq!(ids, ["cp1/prepare", "w1/prepare"]);
         assert_eq!((part.purpose, part.spec.clone()), (Purpose::Prepare, whole.spec.clone()));
-        assert!(whole.only(Phase::Stage).tasks.is_empty());
+        assert_eq!(whole.clone().only(Phase::Prepare, |host| host == "w1").tasks.len(), 1);
+        assert!(whole.only(Phase::Stage, |_| true).tasks.is_empty());
     }
 }

@@ -80,8 +80,9 @@ fn missing_modules(host: &dyn Host) -> Result<Vec<String>, HostError> {
         let could = host.run(&Command::new("modprobe", ["--dry-run", "--quiet", module]));
         match could {
             Ok(output) if output.status == 0 => {}
-            // Without modprobe itself the missing programs say so.
-            Ok(_) | Err(HostError::NoProgram { .. }) => missing.push((*module).to_owned()),
+            Ok(_) => missing.push((*module).to_owned()),
+            // The missing programs say so.
+            Err(HostError::NoProgram { .. }) => {}
             Err(error) => return Err(error),
         }
     }
