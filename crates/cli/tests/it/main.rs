@@ -41,6 +41,8 @@ mod interop;
 mod lock;
 mod node;
 #[cfg(feature = "outside")]
+mod os_packages;
+#[cfg(feature = "outside")]
 mod packager;
 #[cfg(feature = "outside")]
 mod patches;

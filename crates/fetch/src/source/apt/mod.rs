@@ -32,9 +32,10 @@ impl Archive<'_> {
         self.0.uri.trim_end_matches('/').to_owned()
     }
 
-    /// The address of `path` below the archive; none where it makes no address.
+    /// The address of `path` below the archive; none where it makes no address. Some archives have `%` in names of files, which stands for
+    /// itself.
     pub(crate) fn url(self, path: &str) -> Option<Url> {
-        Url::parse(&format!("{}/{path}", self.base())).ok()
+        Url::parse(&format!("{}/{}", self.base(), path.replace('%', "%25"))).ok()
     }
 
     /// The address of `file` of the suite.
@@ -82,6 +83,20 @@ mod tests {
         let components = components.iter().map(|&name| name.to_owned()).collect();
         let archive = AptArchive { uri: uri.into(), suite: suite.into(), components, signed_by: "k".into() };
         Archive(&archive).problem()
+    }
+
+    #[test]
+    fn a_path_is_nothing_but_a_path() {
+        let archive = AptArchive {
+            uri: "https://x/debian/".into(),
+            suite: "bookworm".into(),
+            components: Vec::new(),
+            signed_by: "k".into(),
+        };
+        let url = |path: &str| Archive(&archive).url(path).unwrap().to_string();
+        assert_eq!(url("pool/a_1%3a2~rc1+b1_all.deb"), "https://x/debian/pool/a_1%253a2~rc1+b1_all.deb");
+        assert_eq!(url("pool/%2e%2e/%2e%2e/x"), "https://x/debian/pool/%252e%252e/%252e%252e/x");
+        assert_eq!(url("a:1/b"), "https://x/debian/a:1/b");
     }
 
     #[test]
