@@ -38,6 +38,16 @@ pub enum BackupError {
         "no image of etcd is on this host, by whose programs the restore would be rehearsed: `sealock cluster apply` brings it"
     )]
     NoPrograms,
+    /// The images of etcd on a host are older than the etcd that its cluster has elsewhere.
+    #[error(
+        "the external etcd runs {serves}, and the newest image of etcd on this host is {has}, which does not read what that writes: bring a bundle with a newer Kubernetes, or that image"
+    )]
+    OldPrograms {
+        /// The version of the image.
+        has: String,
+        /// The version that serves.
+        serves: String,
+    },
     /// Another backup or restore is at work on the host.
     #[error("another backup or restore is at work in {path} right now", path = .path.display())]
     Busy {

@@ -16,7 +16,7 @@ use super::unpack::alone_in;
 use super::{BackupError, KUBERNETES, Recipients, SNAPSHOT, SPEC};
 use crate::etcd::machine::credentials;
 use crate::etcd::restore::{self, BUMP, Programs, Wanted};
-use crate::etcd::{Endpoint, Endpoints, Etcd, external};
+use crate::etcd::{Endpoint, Endpoints, Etcd, Survey, external};
 use crate::release::compare_versions;
 
 /// Where kubeadm keeps etcd's authority.
@@ -88,9 +88,10 @@ fn check_room(scratch: &Path, database: u64) -> Result<(), BackupError> {
 }
 
 async fn snapshot(host: &dyn Host, (scratch, folder): (&Path, &Path)) -> Result<(Vec<Part>, EtcdState), BackupError> {
-    let (endpoints, image) = source(host)?;
-    let etcd = Etcd::new(&endpoints)?;
-    check_room(scratch, database(&etcd).await)?;
+    let etcd = Etcd::new(&endpoints(host)?)?;
+    let survey = etcd.survey().await?;
+    check_room(scratch, database(&survey))?;
+    let image = image(host, &survey)?;
     let path = folder.join("snapshot.db");
     let taken = etcd.snapshot(&path, &|_, _| {}).await?.snapshot;
     let programs = folder.join("programs");
@@ -107,18 +108,37 @@ async fn snapshot(host: &dyn Host, (scratch, folder): (&Path, &Path)) -> Result<
     Ok((vec![part], state))
 }
 
-/// Where the cluster's etcd is, and the image with etcd's programs: of the member that runs here, or where none does of what was laid in
-/// beside the control plane.
-fn source(host: &dyn Host) -> Result<(Endpoints, String), BackupError> {
+/// Where the cluster's etcd is: a member that runs here, or what somebody else runs.
+fn endpoints(host: &dyn Host) -> Result<Endpoints, BackupError> {
     let servers = external_etcd::external_servers(host).map_err(StepError::from)?;
-    if servers.is_empty() {
-        let seeds = vec![ENDPOINT.parse::<Endpoint>()?];
-        let endpoints = Endpoints { seeds, credentials: Some(credentials(host, PKI)?) };
-        return Ok((endpoints, image_programs::image_of_running(host, "etcd")?.ok_or(BackupError::NoEtcd)?));
+    if !servers.is_empty() {
+        return Ok(external::at(host, &servers)?);
     }
-    let images = image_programs::images_of(host, "etcd")?;
-    let newest = images.into_iter().max_by(|a, b| compare_versions(tag(a), tag(b)));
-    Ok((external::at(host, &servers)?, newest.ok_or(BackupError::NoPrograms)?))
+    Ok(Endpoints { seeds: vec![ENDPOINT.parse::<Endpoint>()?], credentials: Some(credentials(host, PKI)?) })
+}
+
+/// The image with etcd's programs: of the member that runs here, or where none does of what was laid in beside the control plane.
+fn image(host: &dyn Host, survey: &Survey) -> Result<String, BackupError> {
+    if external_etcd::external_servers(host).map_err(StepError::from)?.is_empty() {
+        return image_programs::image_of_running(host, "etcd")?.ok_or(BackupError::NoEtcd);
+    }
+    let versions = survey.states.iter().filter_map(|state| Some(state.status.as_ref()?.version.as_str()));
+    let serves = versions.max_by(|a, b| compare_versions(a, b)).unwrap_or_default();
+    chosen(image_programs::images_of(host, "etcd")?, serves)
+}
+
+/// The newest of `images` in the minor version that `serves`, else the newest of all: an older one does not read what newer ones write.
+fn chosen(images: Vec<String>, serves: &str) -> Result<String, BackupError> {
+    let minor = |version: &str| version.split('.').take(2).collect::<Vec<_>>().join(".");
+    let of_its_minor = |image: &String| minor(tag(image)) == minor(serves);
+    let newest = images
+        .into_iter()
+        .max_by(|a, b| of_its_minor(a).cmp(&of_its_minor(b)).then_with(|| compare_versions(tag(a), tag(b))));
+    let newest = newest.ok_or(BackupError::NoPrograms)?;
+    match of_its_minor(&newest) || compare_versions(tag(&newest), serves).is_gt() {
+        true => Ok(newest),
+        false => Err(BackupError::OldPrograms { has: tag(&newest).to_owned(), serves: serves.to_owned() }),
+    }
 }
 
 fn tag(image: &str) -> &str {
@@ -126,8 +146,7 @@ fn tag(image: &str) -> &str {
 }
 
 /// Bytes of the largest database of a member; 0 where none says.
-async fn database(etcd: &Etcd) -> u64 {
-    let Ok(survey) = etcd.survey().await else { return 0 };
+fn database(survey: &Survey) -> u64 {
     let sizes = survey.states.iter().filter_map(|state| state.status.as_ref()).map(|status| status.db_size);
     sizes.max().and_then(|size| u64::try_from(size).ok()).unwrap_or(0)
 }
@@ -135,4 +154,20 @@ async fn database(etcd: &Etcd) -> u64 {
 fn version(host: &dyn Host) -> Result<String, BackupError> {
     let said = Command::new("kubeadm", ["version", "--output", "short"]).timeout(Duration::from_secs(60));
     Ok(said.must(host).map_err(StepError::from)?.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_rehearsed_by_the_minor_version_that_wrote_it_or_a_newer_one() {
+        let of = |tags: &[&str]| tags.iter().map(|tag| format!("registry.k8s.io/etcd:{tag}")).collect::<Vec<_>>();
+        let image = |tags: &[&str], serves: &str| chosen(of(tags), serves).map_err(|error| error.to_string());
+        assert_eq!(image(&["3.6.8-0", "3.7.0-0", "3.6.10-0"], "3.6.9").unwrap(), "registry.k8s.io/etcd:3.6.10-0");
+        assert_eq!(image(&["3.6.8-0", "3.7.0-0"], "3.6.12").unwrap(), "registry.k8s.io/etcd:3.6.8-0");
+        assert_eq!(image(&["3.6.8-0", "3.7.0-0"], "3.5.26").unwrap(), "registry.k8s.io/etcd:3.7.0-0");
+        insta::assert_snapshot!(image(&["3.6.8-0"], "3.7.0").unwrap_err(), @"the external etcd runs 3.7.0, and the newest image of etcd on this host is 3.6.8-0, which does not read what that writes: bring a bundle with a newer Kubernetes, or that image");
+        assert!(matches!(chosen(Vec::new(), "3.6.8"), Err(BackupError::NoPrograms)));
+    }
 }
