@@ -27,6 +27,7 @@ mod remote;
 mod run;
 mod running;
 mod schedule;
+mod spare;
 
 pub use connection::Connection;
 pub(crate) use connection::last_words;

@@ -282,6 +282,12 @@ pub(crate) fn changed_by(task: &Task) -> Option<&str> {
     name.strip_prefix("ready-").or_else(|| ON_THE_NODE.contains(&name).then_some(task.host.as_str()))
 }
 
+/// Whether `task` makes its host another node, or starts anew what runs there.
+pub(crate) fn changes_node(task: &Task) -> bool {
+    let name = task.id.rsplit_once('/').map(|(_, name)| name);
+    name.is_some_and(|name| [KUBEADM, KUBELET, CHANGE].contains(&name))
+}
+
 pub(super) fn programs_of(host: &Host) -> &'static [Program] {
     if host.is_control_plane() {
         &[Program::Kubelet, Program::Kubeadm, Program::Kubectl]
