@@ -5,6 +5,7 @@
 
 mod authorities;
 mod backup;
+mod clock;
 mod component;
 mod etcd;
 mod files;
@@ -13,6 +14,7 @@ mod kubeadm;
 mod kubelet_certificate;
 mod local_proxy;
 mod machine;
+mod node_ready;
 mod plan_text;
 mod pull;
 mod registry;
