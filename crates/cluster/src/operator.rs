@@ -251,7 +251,7 @@ impl Operator<'_> {
             // Whoever holds the journal alone takes the place of another plan, and is open before that one is open no longer: killed in
             // between, two are open, and the newer one counts.
             let journal = begun.insert(Journal::open(&journals, &digest)?);
-            files::save(&self.plan_path(&digest), &self.encode(plan)?)?;
+            files::save_newest(&self.plan_path(&digest), &self.encode(plan)?)?;
             journal.begun(execute::generation(&planned.inventory))?;
             self.supersede_all_but(plan)?;
             let execution = Execution {

@@ -15,6 +15,7 @@ mod etcd_static_pod;
 mod expect;
 mod external_etcd;
 mod kept;
+mod lost_members;
 mod machines;
 mod node_upgrade;
 mod one_machine;
@@ -52,6 +53,9 @@ pub struct Selection {
     /// Leave the lab up afterwards, to look around in it
     #[arg(long)]
     keep: bool,
+    /// Go on in the lab that an earlier run of the scenario has left up: only the cases run
+    #[arg(long)]
+    reuse: bool,
     /// Run only the cases whose name contains this
     #[arg(long)]
     case: Option<String>,
@@ -63,7 +67,7 @@ pub struct Selection {
 impl Selection {
     /// What CI runs.
     pub fn for_ci() -> Self {
-        Self { scenarios: Vec::new(), all: false, keep: false, case: None, id: "ci".into() }
+        Self { scenarios: Vec::new(), all: false, keep: false, reuse: false, case: None, id: "ci".into() }
     }
 }
 
@@ -93,6 +97,7 @@ const DRILLS: &[Drill] = &[stolen_key::DRILL];
 const SCENARIOS: &[Scenario] = &[
     across_the_gap::SCENARIO,
     three_control_planes::SCENARIO,
+    lost_members::SCENARIO,
     own_etcd::SCENARIO,
     etcd_static_pod::SCENARIO,
     external_etcd::SCENARIO,
@@ -179,7 +184,6 @@ fn in_folders(drill: &Drill) -> Outcome {
 fn in_a_lab(scenario: &Scenario, selection: &Selection) -> Result<Outcome> {
     let lab = Lab::open(&selection.id)?.with_upstream(scenario.upstream);
     crate::story::prepare(&lab)?;
-    lab.down()?;
     let outcome = run_scenario(scenario, &lab, selection);
     if !selection.keep {
         lab.down()?;
@@ -188,9 +192,7 @@ fn in_a_lab(scenario: &Scenario, selection: &Selection) -> Result<Outcome> {
 }
 
 fn run_scenario(scenario: &Scenario, lab: &Lab, selection: &Selection) -> Result<Outcome> {
-    lab.up(scenario.nodes)?;
-    let desk = Desk::set_up(lab.clone(), scenario.name, scenario.nodes)?;
-    (scenario.story)(&desk)?;
+    let desk = set_up(scenario, lab, selection.reuse)?;
     let mut outcome = Outcome { passed: 1, failed: Vec::new() };
     for case in scenario.cases {
         if selection.case.as_ref().is_none_or(|part| case.name.contains(part.as_str())) {
@@ -198,6 +200,18 @@ fn run_scenario(scenario: &Scenario, lab: &Lab, selection: &Selection) -> Result
         }
     }
     Ok(outcome)
+}
+
+/// The scenario as its cases find it.
+fn set_up(scenario: &Scenario, lab: &Lab, reuse: bool) -> Result<Desk> {
+    if reuse {
+        return Desk::open(lab.clone(), scenario.name, scenario.nodes);
+    }
+    lab.down()?;
+    lab.up(scenario.nodes)?;
+    let desk = Desk::set_up(lab.clone(), scenario.name, scenario.nodes)?;
+    (scenario.story)(&desk)?;
+    Ok(desk)
 }
 
 fn run_case(scenario: &Scenario, case: &Case, desk: &Desk, outcome: &mut Outcome) {

@@ -1,4 +1,4 @@
-//! A `cluster apply` that goes on while faults are set.
+//! A `cluster apply`, or another command, that goes on while faults are set.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -15,22 +15,28 @@ use crate::story::{self, Desk};
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// The command, and what it says.
-pub(super) struct Applying {
+pub(crate) struct Applying {
+    command: &'static [&'static str],
     child: Child,
     said: PathBuf,
 }
 
 impl Applying {
-    pub(super) fn begin(desk: &Desk) -> Result<Self> {
+    pub(crate) fn begin(desk: &Desk) -> Result<Self> {
+        Self::of(desk, &["cluster", "apply", "--yes"])
+    }
+
+    /// The same for another command that changes hosts.
+    pub(crate) fn of(desk: &Desk, words: &'static [&'static str]) -> Result<Self> {
         let said = desk.lab.dir().join("apply.log");
         let log = File::create(&said).with_context(|| format!("cannot write {}", said.display()))?;
-        let mut command = desk.station(&["cluster", "apply", "--yes"]);
+        let mut command = desk.station(words);
         let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
-        Ok(Self { child, said })
+        Ok(Self { command: words, child, said })
     }
 
     /// Goes on until the journal has `at`.
-    pub(super) fn until(&mut self, since: &Since, at: At) -> Result<()> {
+    pub(crate) fn until(&mut self, since: &Since, at: At) -> Result<()> {
         let deadline = Instant::now() + LONGEST;
         while !since.has(at)? {
             if let Some(status) = self.child.try_wait()? {
@@ -43,7 +49,7 @@ impl Applying {
     }
 
     /// `kill -9` for what carries out steps on `node`, as soon as the journal has `at`.
-    pub(super) fn kill_runner(&mut self, desk: &Desk, node: &str, since: &Since, at: At) -> Result<()> {
+    pub(crate) fn kill_runner(&mut self, desk: &Desk, node: &str, since: &Since, at: At) -> Result<()> {
         self.until(since, at)?;
         let deadline = Instant::now() + LONGEST;
         // Where the record is of an earlier run, the next one has yet to begin.
@@ -57,7 +63,7 @@ impl Applying {
     }
 
     /// Its exit code, and what it said.
-    pub(super) fn end(mut self) -> Result<(i32, String)> {
+    pub(crate) fn end(mut self) -> Result<(i32, String)> {
         let deadline = Instant::now() + LONGEST;
         loop {
             if let Some(status) = self.child.try_wait()? {
@@ -73,22 +79,22 @@ impl Applying {
     }
 
     /// Takes the command away from its operator, as a station does that loses its power.
-    pub(super) fn kill(mut self, desk: &Desk) -> Result<()> {
-        let kill = "for p in $(pgrep -xf 'sealock cluster apply --yes'); do kill -KILL $p; done";
-        story::text(&mut desk.lab.exec("station", &["sh", "-c", kill]))?;
+    pub(crate) fn kill(mut self, desk: &Desk) -> Result<()> {
+        let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -KILL $p; done", self.command.join(" "));
+        story::text(&mut desk.lab.exec("station", &["sh", "-c", &kill]))?;
         ensure!(!self.child.wait()?.success(), "apply was through before it was killed");
         Ok(())
     }
 
     /// It must end with exit code 0.
-    pub(super) fn ends_well(self) -> Result<String> {
+    pub(crate) fn ends_well(self) -> Result<String> {
         let (code, said) = self.end()?;
         ensure!(code == 0, "apply ended with {code}, not with 0:\n{said}");
         Ok(said)
     }
 
     /// It must fail, and say each of `sentences`.
-    pub(super) fn fails(self, sentences: &[&str]) -> Result<String> {
+    pub(crate) fn fails(self, sentences: &[&str]) -> Result<String> {
         let (code, said) = self.end()?;
         ensure!(matches!(code, 1 | 4), "apply ended with {code}, not with a failure that may be tried again:\n{said}");
         for sentence in sentences {

@@ -26,8 +26,6 @@ pub(super) enum Proof {
     Lab(fn(&Desk) -> Result<()>),
     /// Tests that stand elsewhere, and are not repeated here.
     Tests(&'static [Test]),
-    /// Nothing yet, and why.
-    Nowhere(&'static str),
 }
 
 /// A test that stands elsewhere.
@@ -43,7 +41,6 @@ impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lab(_) => write!(f, "the lab"),
-            Self::Nowhere(why) => write!(f, "nothing: {why}"),
             Self::Tests(tests) => {
                 let named = tests.iter().map(|test| match test {
                     Test::Crate { name, .. } => (*name).to_owned(),

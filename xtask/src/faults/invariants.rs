@@ -2,9 +2,8 @@
 //! but for the fifth, which is about what it does.
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
 
-use super::stale;
+use super::{members, stale};
 use crate::e2e::cases::cluster;
 use crate::e2e::until;
 use crate::story::{self, Desk, proof};
@@ -23,8 +22,16 @@ pub(super) const INVARIANTS: &[Invariant] = &[
         words: "no byte executes or is imported before digest and signature match",
         look: Some(programs),
     },
-    Invariant { number: 2, words: "after any crash, voters <= intended and quorum >= before", look: Some(voters) },
-    Invariant { number: 3, words: "a voter is only ever a promoted, caught-up learner", look: None },
+    Invariant {
+        number: 2,
+        words: "after any crash, voters <= intended and quorum >= before",
+        look: Some(members::all_vote),
+    },
+    Invariant {
+        number: 3,
+        words: "a voter is only ever a promoted, caught-up learner",
+        look: Some(members::learned_first),
+    },
     Invariant { number: 4, words: "a data directory goes only after another member confirms", look: None },
     Invariant { number: 5, words: "intent before effect; a second apply changes nothing", look: Some(second_apply) },
     Invariant { number: 6, words: "stale plan or lease: no side effects", look: Some(stale::generation) },
@@ -82,24 +89,6 @@ fn programs(desk: &Desk) -> Result<()> {
     let own = own.split_whitespace().next().unwrap_or_default();
     ensure!(known.iter().any(|(_, digest)| digest == own), "no node has the station's own program");
     Ok(())
-}
-
-/// As etcd's own client tells it.
-fn voters(desk: &Desk) -> Result<()> {
-    let certificates = "/etc/kubernetes/pki/etcd";
-    let (ca, cert, key) = (
-        format!("--cacert={certificates}/ca.crt"),
-        format!("--cert={certificates}/healthcheck-client.crt"),
-        format!("--key={certificates}/healthcheck-client.key"),
-    );
-    let own = ["exec", "-n", "kube-system", "etcd-cp1", "--", "etcdctl", "--endpoints=https://127.0.0.1:2379"];
-    let list = [&own[..], &[&ca, &cert, &key, "member", "list", "-w", "json"]].concat();
-    let said: Value = serde_json::from_str(&story::text(&mut desk.kubectl(&list))?)?;
-    let members = said["members"].as_array().context("etcdctl lists no members")?;
-    let learners = members.iter().filter(|member| member["isLearner"] == true).count();
-    ensure!(members.len() == 1 && learners == 0, "{} members, {learners} of them learners", members.len());
-    let healthy = [&own[..], &[&ca, &cert, &key, "endpoint", "health"]].concat();
-    story::text(&mut desk.kubectl(&healthy)).map(drop)
 }
 
 /// As the kernels of the machines and the switch between them have counted it since the lab came up.

@@ -13,7 +13,7 @@ const MAGIC: &[u8] = b"SLKJRNL\x01";
 
 /// A place in the journal.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum At {
+pub(crate) enum At {
     /// A run has begun.
     Begun,
     /// A step's effect is about to begin.
@@ -35,19 +35,24 @@ impl At {
 
 /// How much stands in the journals of a node.
 #[derive(Debug, Clone)]
-pub(super) struct Since {
+pub(crate) struct Since {
     folder: PathBuf,
     seen: BTreeMap<String, usize>,
 }
 
 impl Since {
     /// All that is there now.
-    pub(super) fn now(desk: &Desk, node: &str) -> Result<Self> {
+    pub(crate) fn now(desk: &Desk, node: &str) -> Result<Self> {
         Self::below(desk.lab.root_of(node))
     }
 
+    /// Nothing: all that was ever written counts.
+    pub(crate) fn beginning(desk: &Desk, node: &str) -> Result<Self> {
+        Ok(Self { seen: BTreeMap::new(), ..Self::now(desk, node)? })
+    }
+
     /// The same where something is mounted over the disk, for as long as the machine is not booted anew.
-    pub(super) fn now_as_seen_in(desk: &Desk, node: &str) -> Result<Self> {
+    pub(crate) fn now_as_seen_in(desk: &Desk, node: &str) -> Result<Self> {
         Self::below(desk.lab.view_of(node).with_context(|| format!("{node} does not run"))?)
     }
 
@@ -58,7 +63,7 @@ impl Since {
     }
 
     /// What was written since.
-    pub(super) fn records(&self) -> Result<Vec<Value>> {
+    pub(crate) fn records(&self) -> Result<Vec<Value>> {
         let mut fresh = Vec::new();
         for (name, records) in all(&self.folder)? {
             fresh.extend(records.into_iter().skip(self.seen.get(&name).copied().unwrap_or(0)));
@@ -67,17 +72,17 @@ impl Since {
     }
 
     /// Whether `at` was written since.
-    pub(super) fn has(&self, at: At) -> Result<bool> {
+    pub(crate) fn has(&self, at: At) -> Result<bool> {
         Ok(self.count(at)? > 0)
     }
 
     /// How often `at` was written since.
-    pub(super) fn count(&self, at: At) -> Result<usize> {
+    pub(crate) fn count(&self, at: At) -> Result<usize> {
         Ok(self.records()?.iter().filter(|record| at.is(record)).count())
     }
 
     /// The last record, in a few words.
-    pub(super) fn last(&self) -> Result<String> {
+    pub(crate) fn last(&self) -> Result<String> {
         let last = self.records()?.pop().unwrap_or_default();
         let word = |field: &str| last[field].as_str().unwrap_or_default().to_owned();
         Ok(format!("{} {}", word("record"), word("step")).trim().to_owned())

@@ -3,12 +3,14 @@
 //! One lab of two nodes serves all rows in sequence: each finds a cluster, or hosts without one, and leaves a cluster of which nothing
 //! is to be done. What has to hold afterwards is looked at from outside of the program ([`invariants`]).
 
-mod applying;
+pub(crate) mod applying;
 mod baseline;
 mod fault;
 mod invariants;
-mod journal;
+pub(crate) mod journal;
+pub(crate) mod members;
 mod named;
+pub(crate) mod planes;
 mod report;
 mod rows;
 mod stale;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::fault::{Fault, Proof};
+use super::fault::Fault;
 
 /// What came of one fault.
 pub(super) struct Line {
@@ -45,7 +45,6 @@ pub(super) fn print(faults: &[&Fault], lines: &[Line]) {
         let (word, seconds) = match line {
             Some(line) if line.problem.is_none() => ("passed", format!("{:.1}", line.took.as_secs_f64())),
             Some(line) => ("FAILED", format!("{:.1}", line.took.as_secs_f64())),
-            None if matches!(fault.proof, Proof::Nowhere(_)) => ("open", "-".to_owned()),
             None => ("named", "-".to_owned()),
         };
         println!("{word:<7} {seconds:>7}  {:<10}  {:<62} {}", numbers(fault), fault.name, fault.proof);

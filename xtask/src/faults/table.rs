@@ -37,6 +37,7 @@ const CLUSTER: &str = "sealock-cluster";
 const STORE: &str = "sealock-store";
 const MAIN: &str = "across-the-gap";
 const PLANES: &str = "three-control-planes";
+const LOST: &str = "lost-members";
 
 /// Those in the lab go on from where the one before has ended: the first from bare hosts.
 pub(super) const TABLE: &[Fault] = &[
@@ -154,10 +155,13 @@ pub(super) const TABLE: &[Fault] = &[
     Fault {
         line: PARTITION,
         name: "a further control plane is cut off at each step of its join",
-        place: "-",
-        end: "no quorum is lost; the learner is adopted or removed",
-        invariants: &[],
-        proof: Proof::Nowhere("only the death of members is shown, not their being cut off"),
+        place: "cp3's cable is pulled out of the switch at 5 records of its journal, and the operator is killed; once it does not come back",
+        end: "the others serve and take writes; the same command finishes the join, or cp3 is taken out and joins anew",
+        invariants: &[2, 3, 4, 5, 8],
+        proof: Proof::Tests(&[
+            case(LOST, "lost-members: a joiner is cut off at each step"),
+            case(LOST, "lost-members: a joiner is cut off for good, and replaced"),
+        ]),
     },
     Fault {
         line: FULL,
@@ -258,10 +262,52 @@ pub(super) const TABLE: &[Fault] = &[
     Fault {
         line: CLOCK,
         name: "a clock steps back in mid-run",
-        place: "-",
-        end: "waits and leases do not notice",
+        place: "times that have not come in what was written down: snapshots, leases of nodes, plans, backups; the station's clock set while a host is asked, and the registry's while it serves",
+        end: "waits, leases and what comes first go by what nobody sets; nothing that is needed is taken for old",
         invariants: &[],
-        proof: Proof::Nowhere("there is one clock beneath the lab, and it is not ours to set"),
+        proof: Proof::Tests(&[
+            test(
+                NODE,
+                "crates/node/tests/it/clock.rs",
+                "the_snapshot_that_was_just_taken_stays_though_others_say_that_they_were_taken_later",
+            ),
+            test(NODE, "crates/node/tests/it/clock.rs", "a_snapshot_of_a_time_that_has_not_come_is_none_of_this_hour"),
+            test(
+                NODE,
+                "crates/node/tests/it/clock.rs",
+                "a_node_that_is_silent_has_not_reported_lately_because_a_clock_was_set_back",
+            ),
+            test(
+                NODE,
+                "crates/node/tests/it/clock.rs",
+                "a_node_that_goes_on_to_report_is_waited_for_whatever_its_clock_says",
+            ),
+            test(
+                CLUSTER,
+                "crates/cluster/src/operator/files.rs",
+                "what_was_saved_last_comes_first_though_the_clock_was_set_back",
+            ),
+            test(
+                CLUSTER,
+                "crates/cluster/src/execute/observe.rs",
+                "that_the_stations_clock_was_set_while_a_host_was_asked_is_noticed_and_is_not_the_hosts_fault",
+            ),
+            test(
+                CLUSTER,
+                "crates/cluster/src/backup/folder.rs",
+                "what_says_that_it_was_taken_later_stays_and_counts_for_nothing",
+            ),
+            test(
+                STORE,
+                "crates/store/tests/it/pushed/uploads.rs",
+                "whoever_sets_the_clock_ends_no_upload_and_keeps_none",
+            ),
+            test(
+                "sealock-server",
+                "crates/server/tests/it/clock.rs",
+                "nothing_that_was_promised_goes_and_uploads_go_on",
+            ),
+        ]),
     },
     Fault {
         line: REPLY,
@@ -313,10 +359,10 @@ pub(super) const TABLE: &[Fault] = &[
     Fault {
         line: LEADER,
         name: "the leader dies during an upgrade",
-        place: "-",
-        end: "the upgrade goes on elsewhere",
-        invariants: &[],
-        proof: Proof::Nowhere("upgrades are killed at the station only"),
+        place: "cp3 leads and loses its power as the snapshot is taken; then cp1 leads, which speaks for the cluster, and loses its power when it is through and cp2 is next",
+        end: "none is changed beside the dead one, the others serve and take writes; with the machine back the same command goes on",
+        invariants: &[2, 5, 7, 8],
+        proof: Proof::Tests(&[case(LOST, "lost-members: the leader dies in an upgrade, twice")]),
     },
     Fault {
         line: SECOND,
@@ -547,7 +593,6 @@ mod tests {
             let how = match fault.proof {
                 Proof::Lab(_) => "lab",
                 Proof::Tests(_) => "tests",
-                Proof::Nowhere(_) => "open",
             };
             let row = format!("| {} | {} | {} | {how} |", fault.name, fault.place, fault.end);
             assert!(rows.contains(&row.as_str()), "{PAGE} lacks:\n{row}");

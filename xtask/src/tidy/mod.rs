@@ -2,6 +2,7 @@
 //!
 //! Each rule is one file with one function that returns what it found; nothing is repaired here.
 
+mod clocks;
 mod files;
 mod generated;
 mod imports;
@@ -33,6 +34,7 @@ type Rule = fn(&Path) -> Result<Vec<Finding>>;
 const RULES: &[(&str, Rule)] = &[
     ("crates import only what the table allows", imports::check),
     ("the inside build links no upstream client", inside::check),
+    ("no wait goes by the clock on the wall", clocks::check),
     ("every file has a home and a house size", files::check),
     ("links in the docs lead somewhere", links::check),
     ("no registry host, machine path or forbidden word", words::check),

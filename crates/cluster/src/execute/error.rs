@@ -161,6 +161,12 @@ pub enum ExecuteError {
         /// Why.
         said: String,
     },
+    /// A control plane is not changed while another one's member of etcd is away.
+    #[error("host {host} stays as it is: another member of etcd is not well, and none may be away beside its own")]
+    Unspared {
+        /// The host.
+        host: String,
+    },
     /// Something stands in the way that Sealock did not make.
     #[error("host {host}: {found} stands in the way of step {step}")]
     Obstacle {
@@ -233,7 +239,7 @@ impl ExecuteError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Lost { .. } | Self::Late { .. } | Self::Silent { .. } => true,
-            Self::Login { .. } | Self::Sudo { .. } => true,
+            Self::Login { .. } | Self::Sudo { .. } | Self::Unspared { .. } => true,
             Self::Step { failure, .. } => failure.retryable,
             _ => false,
         }
@@ -254,6 +260,9 @@ impl ExecuteError {
             Self::Sudo { user, .. } => format!("give {user} sudo without a password there: `{user} ALL=(ALL) NOPASSWD: ALL`"),
             Self::Lost { .. } => "run the same command again: the host has gone on, and what is done stays done".into(),
             Self::Silent { .. } => "run the same command again: the host's journal knows how far it came".into(),
+            Self::Unspared { .. } => {
+                "bring the member back, or take out what is lost: `sealock cluster remove HOST --lost`; then the same command goes on".into()
+            }
             Self::Step { failure, .. } => failure.hint.clone()?,
             Self::Plan(error) => error.hint()?,
             Self::Flood { .. } => "look at that machine at its console before anything else is done with it".into(),

@@ -98,7 +98,12 @@ impl EtcdMembers {
 
     /// Whether every member serves, votes, and has raised no alarm, but for that of `host`.
     pub(crate) fn are_well_but(&self, host: Option<&Host>) -> bool {
-        let left_out = host.and_then(|host| self.of(host)).map(|member| member.id.as_str());
+        self.are_well_without(host.and_then(|host| self.of(host)))
+    }
+
+    /// The same, but for `left_out`.
+    pub(super) fn are_well_without(&self, left_out: Option<&EtcdMember>) -> bool {
+        let left_out = left_out.map(|member| member.id.as_str());
         let is_well = |member: &EtcdMember| {
             let mut states = self.states.iter().filter(|state| state.member == member.id);
             !member.learner && states.any(|state| state.problem.is_none() && state.alarms.is_empty())
@@ -108,8 +113,13 @@ impl EtcdMembers {
 
     /// The member of `host`: by its name, or by the address of one that has never started.
     pub(crate) fn of(&self, host: &Host) -> Option<&EtcdMember> {
-        let url = format!("https://{}:2380", host.address);
-        self.members.iter().find(|member| member.name == host.name.as_str() || member.peer_urls.contains(&url))
+        self.at(host.name.as_str(), &host.address.to_string())
+    }
+
+    /// The same for the host called `name` with this `address`.
+    pub(super) fn at(&self, name: &str, address: &str) -> Option<&EtcdMember> {
+        let url = format!("https://{address}:2380");
+        self.members.iter().find(|member| member.name == name || member.peer_urls.contains(&url))
     }
 }
 

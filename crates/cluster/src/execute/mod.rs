@@ -29,6 +29,7 @@ mod restart;
 mod run;
 mod running;
 mod schedule;
+mod spare;
 
 pub use connection::Connection;
 pub(crate) use connection::last_words;

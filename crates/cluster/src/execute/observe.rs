@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sealock_node::request::{Event, EventKind, RUN_FORMAT};
-use sealock_node::{Probe, RunRequest};
+use sealock_node::{HostFacts, Probe, RunRequest};
 use sealock_trust::Digest;
 
 use super::remote::Remote;
@@ -21,17 +22,46 @@ use crate::plan::{Assessment, Plan, Task};
 pub async fn observe(connections: &[Arc<Connection>], binary: &Binary) -> Result<Inventory, ExecuteError> {
     let observations = connections.iter().map(|connection| async move {
         let remote = Remote::prepare(connection, binary).await?;
-        let before = Timestamp::now();
-        let facts = remote.facts().await?;
-        let after = Timestamp::now();
-        // The host read its clock somewhere in between.
-        let station = before.as_millisecond().midpoint(after.as_millisecond());
-        let slack = (after.as_millisecond() - before.as_millisecond()) / 2;
-        let ahead = facts.clock.as_millisecond() - station;
-        let clock_ahead_ms = if ahead.abs() <= slack { 0 } else { ahead };
+        let (mut facts, mut asked) = ask(&remote).await?;
+        if asked.was_clock_set() {
+            (facts, asked) = ask(&remote).await?;
+        }
+        let clock_ahead_ms = asked.ahead_ms(facts.clock);
         Ok::<_, ExecuteError>((connection.host().to_owned(), Observation { facts, clock_ahead_ms }))
     });
     Ok(Inventory { hosts: of_all(observations).await?.into_iter().collect() })
+}
+
+async fn ask(remote: &Remote<'_>) -> Result<(HostFacts, Asked), ExecuteError> {
+    let (before, begun) = (Timestamp::now(), Instant::now());
+    let facts = remote.facts().await?;
+    Ok((facts, Asked { before, took: begun.elapsed(), after: Timestamp::now() }))
+}
+
+/// When a host was asked, by the station's clock, and how long that took by one that nobody sets.
+struct Asked {
+    before: Timestamp,
+    took: Duration,
+    after: Timestamp,
+}
+
+impl Asked {
+    /// Whether the station's clock was set meanwhile, by more than a clock is corrected in steps that nobody feels.
+    fn was_clock_set(&self) -> bool {
+        let by_clock = self.after.as_millisecond() - self.before.as_millisecond();
+        (by_clock - milliseconds(self.took)).abs() > 500
+    }
+
+    /// How far `clock`, which the host read somewhere in between, is ahead of the station's as it is now.
+    fn ahead_ms(&self, clock: Timestamp) -> i64 {
+        let slack = milliseconds(self.took) / 2;
+        let ahead = clock.as_millisecond() - (self.after.as_millisecond() - slack);
+        if ahead.abs() <= slack { 0 } else { ahead }
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What the hosts say about the steps of `plan`. Nothing is changed.
@@ -91,4 +121,27 @@ fn probes(remote: &Remote<'_>, lines: &[u8]) -> Result<BTreeMap<String, Probe>, 
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn that_the_stations_clock_was_set_while_a_host_was_asked_is_noticed_and_is_not_the_hosts_fault() {
+        let took = Duration::from_secs(2);
+        let steady = Asked { before: at(0), took, after: at(2) };
+        assert!(!steady.was_clock_set());
+        assert_eq!((steady.ahead_ms(at(2)), steady.ahead_ms(at(90)), steady.ahead_ms(at(-89))), (0, 89_000, -90_000));
+        for set in [-90_000, 90_000] {
+            let asked = Asked { before: at(0), took, after: at(2 + set) };
+            assert!(asked.was_clock_set());
+            // By what the station's clock says now; the host reads its own, which may have been set with it.
+            assert_eq!(asked.ahead_ms(at(1 + set)), 0);
+        }
+    }
 }

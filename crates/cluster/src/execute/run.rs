@@ -16,7 +16,7 @@ use super::observe::{digest_of, request};
 use super::pool::Pool;
 use super::remote::{self, FOLLOW, Kit, Remote, folder, unit};
 use super::schedule::Schedule;
-use super::{Connection, ExecuteError, HOSTS_AT_ONCE, mint, restart};
+use super::{Connection, ExecuteError, HOSTS_AT_ONCE, mint, restart, spare};
 use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::plan::{Assessment, Plan, Task};
@@ -279,6 +279,7 @@ impl Run<'_> {
             (self.progress)(&Progress::Occupied { host: &task.host });
             remote.outlast(&other).await?;
         }
+        spare::wait(self.plan, task, &self.pool, &self.kit.binary.path_there()).await?;
         (self.progress)(&Progress::TaskStarted { task });
         let secrets = match (task.secrets.as_slice(), self.plan.speaker()) {
             ([], _) | (_, None) => b"{}".to_vec(),

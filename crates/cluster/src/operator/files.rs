@@ -4,12 +4,27 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::OperatorError;
+
+/// What every file system tells apart.
+const TICK: Duration = Duration::from_secs(2);
 
 /// Replaces the file `path`, durably.
 pub(super) fn save(path: &Path, content: &[u8]) -> Result<(), OperatorError> {
     save_as(path, content, 0o644)
+}
+
+/// As [`save`], for a file that [`list`] is to find before all others of its folder, whatever the clock has been set to since they were written.
+pub(super) fn save_newest(path: &Path, content: &[u8]) -> Result<(), OperatorError> {
+    save(path, content)?;
+    let failed = |source| OperatorError::Io { action: "date", path: path.into(), source };
+    let others = dated(path.parent().unwrap_or(Path::new(".")))?.into_iter().filter(|(_, other)| other != path);
+    let file = File::options().write(true).open(path).map_err(failed)?;
+    let own = file.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
+    let Some((newest, _)) = others.max().filter(|(newest, _)| *newest >= own) else { return Ok(()) };
+    file.set_modified(newest + TICK).and_then(|()| file.sync_all()).map_err(failed)
 }
 
 /// As [`save`], readable by its owner only from its first byte on.
@@ -58,6 +73,13 @@ pub(super) fn set_aside(path: &Path) -> Result<(), OperatorError> {
 
 /// The `.json` files in `folder`, if it is there, newest first.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, OperatorError> {
+    let mut found = dated(folder)?;
+    found.sort();
+    Ok(found.into_iter().rev().map(|(_, path)| path).collect())
+}
+
+/// The `.json` files in `folder`, if it is there, and when each was written.
+fn dated(folder: &Path) -> Result<Vec<(SystemTime, PathBuf)>, OperatorError> {
     let failed = |source| OperatorError::Io { action: "read", path: folder.into(), source };
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -71,6 +93,27 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, OperatorError> {
             found.push((changed, entry.path()));
         }
     }
-    found.sort();
-    Ok(found.into_iter().rev().map(|(_, path)| path).collect())
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_last_comes_first_though_the_clock_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let names =
+            || list(folder.path()).unwrap().iter().map(|path| path.file_stem().unwrap().to_owned()).collect::<Vec<_>>();
+        save_newest(&path("a.json"), b"{}").unwrap();
+        // As it was written while the clock was 25 hours ahead.
+        let ahead = SystemTime::now() + Duration::from_secs(25 * 3600);
+        File::options().write(true).open(path("a.json")).unwrap().set_modified(ahead).unwrap();
+        save_newest(&path("b.json"), b"{}").unwrap();
+        save_newest(&path("c.json"), b"{}").unwrap();
+        assert_eq!(names(), ["c", "b", "a"]);
+        save_newest(&path("a.json"), b"{}").unwrap();
+        assert_eq!(names(), ["a", "c", "b"], "what is begun once more is the newest");
+    }
 }

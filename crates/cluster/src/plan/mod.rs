@@ -69,7 +69,7 @@ pub(crate) use rollback::{etcd_minor, kept_under, looks, shows_older};
 pub use upgrade::plan_upgrade;
 pub use versions::{Way, oldest};
 pub use waves::Draining;
-pub(crate) use waves::changed_by;
+pub(crate) use waves::{changed_by, changes_node};
 
 use crate::inventory::{Binding, Inventory};
 use crate::spec::{Cluster, Deviation, Role};
@@ -338,6 +338,11 @@ impl Plan {
     /// The control plane host that speaks for the cluster.
     pub fn speaker(&self) -> Option<&PlannedHost> {
         self.host(&self.speaker).or_else(|| self.hosts.iter().find(|host| host.roles.contains(&Role::ControlPlane)))
+    }
+
+    /// All control plane hosts.
+    pub(crate) fn control_planes(&self) -> impl Iterator<Item = &PlannedHost> {
+        self.hosts.iter().filter(|host| host.roles.contains(&Role::ControlPlane))
     }
 
     /// The parts of the pod network, for the next plan.

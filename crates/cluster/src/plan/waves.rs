@@ -279,6 +279,12 @@ pub(crate) fn image_of(images: &[String], name: &str, version: &str) -> Result<S
     found.cloned().ok_or_else(|| PlanError::NoImage { name: name.to_owned(), version: version.to_owned() })
 }
 
+/// Whether `task` makes its host another node, or starts anew what runs there.
+pub(crate) fn changes_node(task: &Task) -> bool {
+    let name = task.id.rsplit_once('/').map(|(_, name)| name);
+    name.is_some_and(|name| [KUBEADM, KUBELET, CHANGE].contains(&name))
+}
+
 pub(super) fn id(host: &str, name: &str) -> String {
     format!("{host}/{name}")
 }

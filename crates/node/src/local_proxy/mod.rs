@@ -1,13 +1,15 @@
 //! The local proxy: one address on each node, behind which stand all API servers of the cluster.
 //!
 //! It forwards bytes and sees none of them: TLS goes through from the client to the API server. Whoever connects gets an API
-//! server that takes connections; one that does not is left out until it does again. So a cluster of several control planes
-//! needs no load balancer and no address that moves.
+//! server that takes connections and says that it is ready; one that does not is left out until it does again. So a cluster of several
+//! control planes needs no load balancer and no address that moves.
 
+mod readiness;
 mod servers;
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -22,7 +24,7 @@ const MOST_CONNECTIONS: usize = 1024;
 const STACK: usize = 128 << 10;
 /// How long an API server may leave bytes, or a question whether it is there, without an answer.
 const SILENCE: Duration = Duration::from_secs(15);
-/// Between two looks at the API servers that take no connections.
+/// Between two looks at the API servers.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// What the proxy saw happen.
@@ -32,6 +34,10 @@ pub enum Seen {
     Down(SocketAddr),
     /// It takes them again.
     Up(SocketAddr),
+    /// An API server says that it is not ready: it is left out as long as another one is.
+    Unready(SocketAddr),
+    /// It does so no more.
+    Ready(SocketAddr),
     /// Nobody answered a client.
     NobodyAnswers,
     /// There are as many connections as there may be: one was closed.
@@ -47,12 +53,13 @@ pub struct LocalProxy {
 }
 
 impl LocalProxy {
-    /// A proxy at `listen` for the API servers at `servers`.
+    /// A proxy at `listen` for the API servers at `servers`, for which the authority in the file `ca` vouches, if it is there: without it they
+    /// are not asked whether they are ready.
     ///
     /// # Errors
     /// The address is not one of loopback (whoever reached it from outside would come to the API servers from inside), somebody
     /// else has it, or there are no servers.
-    pub fn bind(listen: SocketAddr, servers: &[SocketAddr]) -> io::Result<Self> {
+    pub fn bind(listen: SocketAddr, servers: &[SocketAddr], ca: &Path) -> io::Result<Self> {
         let refused = |problem: String| Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         if !listen.ip().is_loopback() {
             return refused(format!("{listen} is not an address of loopback"));
@@ -60,7 +67,8 @@ impl LocalProxy {
         if servers.is_empty() {
             return refused("there are no API servers".to_owned());
         }
-        Ok(Self { listener: TcpListener::bind(listen)?, servers: Servers::new(servers), open: AtomicUsize::new(0) })
+        let servers = Servers::new(servers, ca.to_owned());
+        Ok(Self { listener: TcpListener::bind(listen)?, servers, open: AtomicUsize::new(0) })
     }
 
     /// Where it listens.
@@ -74,8 +82,8 @@ impl LocalProxy {
     /// Serves until the process ends, and tells what it sees.
     pub fn run(&self, tell: &(dyn Fn(Seen) + Sync)) -> ! {
         thread::scope(|scope| {
-            // Where no thread can be had for it, servers that were down are asked last for good, and still asked.
-            let _ = small_thread("retry").spawn_scoped(scope, || self.watch(tell));
+            // Where no thread can be had for it, servers that were down are asked last for good, and still asked. TLS needs more than a small stack.
+            let _ = thread::Builder::new().name("look".into()).spawn_scoped(scope, || self.watch(tell));
             loop {
                 let Some((client, place)) = self.next_client(tell) else { continue };
                 let serve = move || {
@@ -91,8 +99,8 @@ impl LocalProxy {
 
     fn watch(&self, tell: &(dyn Fn(Seen) + Sync)) {
         loop {
+            self.servers.look(tell);
             thread::park_timeout(RETRY);
-            self.servers.retry(tell);
         }
     }
 

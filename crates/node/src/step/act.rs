@@ -13,6 +13,11 @@ pub(crate) trait Act {
     /// Does what is not done. What was there before is recorded first.
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError>;
 
+    /// Looks whether what was applied just now holds.
+    fn verify(&self, host: &dyn Host, context: &Context<'_>) -> Result<Probe, StepError> {
+        self.probe(host, context)
+    }
+
     /// Takes it back, as far as the step's class allows.
     fn undo(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError>;
 }
@@ -30,7 +35,7 @@ impl Step {
 
     /// Checks that the effect holds: a probe that must say [`Probe::Done`].
     pub fn verify(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        match self.probe(host, context)? {
+        match self.action.act().verify(host, context)? {
             Probe::Done => Ok(()),
             probe => Err(StepError::not_held(probe)),
         }

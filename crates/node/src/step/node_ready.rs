@@ -21,41 +21,20 @@ const CONTROL_PLANE: &[&str] = &["etcd", "kube-apiserver", "kube-controller-mana
 
 impl Act for NodeReady {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        let Some(node) = ask(host, &["get", "node", &self.node])? else {
-            // Looked at before anything was installed, or before it has joined.
-            return Ok(Probe::not_done(format!("there is no node {}", self.node)));
-        };
-        if let Some(because) = self.unfit(&node) {
-            return Ok(Probe::not_done(because));
-        }
-        if self.lately && !reported_lately(host, &self.node)? {
-            return Ok(Probe::not_done(format!("kubelet on {} has not reported since", self.node)));
-        }
-        if !self.control_plane {
-            return Ok(Probe::Done);
-        }
-        let selector = format!("--field-selector=spec.nodeName={}", self.node);
-        let pods = ask(host, &["get", "pods", "-n", "kube-system", "-l", "tier=control-plane", &selector])?;
-        let pods = pods.as_ref().and_then(|pods| pods["items"].as_array()).map(Vec::as_slice).unwrap_or_default();
-        let reported = |component: &&&str| pods.iter().any(|pod| pod["metadata"]["labels"]["component"] == **component);
-        // What is elsewhere is no pod of the node's. All control planes of a cluster have it in one place, this one, too.
-        let components = if is_external(host)? { &CONTROL_PLANE[1..] } else { CONTROL_PLANE };
-        if let Some(missing) = components.iter().find(|component| !reported(component)) {
-            return Ok(Probe::not_done(format!("{missing} on {} has not reported yet", self.node)));
-        }
-        let because = pods.iter().find_map(|pod| unready(pod, pod["metadata"]["name"].as_str().unwrap_or_default()));
-        Ok(because.map_or(Probe::Done, Probe::not_done))
+        self.look(host, is_of_now)
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let timeout = Duration::from_secs(self.timeout_seconds.into());
         let late = format!("node {} is not Ready", self.node);
+        let mut first = None;
+        let mut look = || self.look(host, |renewed| is_of_now(renewed) || *first.get_or_insert(renewed) != renewed);
         if self.version.is_none() {
-            return settle(timeout, context, &late, || self.probe(host, context));
+            return settle(timeout, context, &late, look);
         }
         let mut since: Option<Instant> = None;
         settle(timeout, context, &late, || {
-            let probe = self.probe(host, context)?;
+            let probe = look()?;
             let begun = *since.get_or_insert_with(Instant::now);
             match probe {
                 Probe::Done if begun.elapsed() >= STEADY => Ok(Probe::Done),
@@ -68,6 +47,11 @@ impl Act for NodeReady {
         })
     }
 
+    /// That it reports was seen while it was waited for.
+    fn verify(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        self.look(host, |_| true)
+    }
+
     /// Waiting changes nothing.
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
         Ok(())
@@ -75,6 +59,35 @@ impl Act for NodeReady {
 }
 
 impl NodeReady {
+    /// `reports` is told when the node's lease was renewed last, where it is asked whether the node reports.
+    fn look(&self, host: &dyn Host, reports: impl FnOnce(Timestamp) -> bool) -> Result<Probe, StepError> {
+        let Some(node) = ask(host, &["get", "node", &self.node])? else {
+            // Looked at before anything was installed, or before it has joined.
+            return Ok(Probe::not_done(format!("there is no node {}", self.node)));
+        };
+        if let Some(because) = self.unfit(&node) {
+            return Ok(Probe::not_done(because));
+        }
+        if self.lately && !renewed(host, &self.node)?.is_some_and(reports) {
+            return Ok(Probe::not_done(format!("kubelet on {} has not reported since", self.node)));
+        }
+        if !self.control_plane {
+            return Ok(Probe::Done);
+        }
+        let selector = format!("--field-selector=spec.nodeName={}", self.node);
+        let pods = ask(host, &["get", "pods", "-n", "kube-system", "-l", "tier=control-plane", &selector])?;
+        let pods = pods.as_ref().and_then(|pods| pods["items"].as_array()).map(Vec::as_slice).unwrap_or_default();
+        let pods: Vec<&Value> = pods.iter().filter(|pod| is_of(pod, &node)).collect();
+        let reported = |component: &&&str| pods.iter().any(|pod| pod["metadata"]["labels"]["component"] == **component);
+        // What is elsewhere is no pod of the node's. All control planes of a cluster have it in one place, this one, too.
+        let components = if is_external(host)? { &CONTROL_PLANE[1..] } else { CONTROL_PLANE };
+        if let Some(missing) = components.iter().find(|component| !reported(component)) {
+            return Ok(Probe::not_done(format!("{missing} on {} has not reported yet", self.node)));
+        }
+        let because = pods.iter().find_map(|pod| unready(pod, pod["metadata"]["name"].as_str().unwrap_or_default()));
+        Ok(because.map_or(Probe::Done, Probe::not_done))
+    }
+
     /// Why the node itself is not what it is to be.
     fn unfit(&self, node: &Value) -> Option<String> {
         let unready = unready(node, &format!("node {}", self.node));
@@ -101,12 +114,23 @@ fn number(version: &str) -> &str {
     version.trim_start_matches('v').split('+').next().unwrap_or_default()
 }
 
-/// Whether the node's lease was renewed in the last minutes: kubelet does so every ten seconds, and clocks may be off by one.
-fn reported_lately(host: &dyn Host, node: &str) -> Result<bool, StepError> {
+/// Whether kubelet told of `pod` as this `node`. What a node left that had the same name, and is out of the cluster, stays in the API for a while.
+fn is_of(pod: &Value, node: &Value) -> bool {
+    let owners = pod["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
+    owners.iter().any(|owner| owner["kind"] == "Node" && owner["uid"] == node["metadata"]["uid"])
+}
+
+/// When the node's lease was renewed last, by the clock of its kubelet.
+fn renewed(host: &dyn Host, node: &str) -> Result<Option<Timestamp>, StepError> {
     let lease = ask(host, &["get", "lease", "-n", "kube-node-lease", node])?;
     let renewed = lease.as_ref().and_then(|lease| lease["spec"]["renewTime"].as_str());
-    let renewed = renewed.and_then(|at| at.parse::<Timestamp>().ok());
-    Ok(renewed.is_some_and(|at| Timestamp::now().duration_since(at) < LATELY))
+    Ok(renewed.and_then(|at| at.parse().ok()))
+}
+
+/// Whether that is as good as now: kubelet renews every ten seconds, and clocks may be off by a little. What lies ahead by more was renewed
+/// before a clock was set back, nobody knows when.
+fn is_of_now(renewed: Timestamp) -> bool {
+    Timestamp::now().duration_since(renewed).abs() < LATELY
 }
 
 /// Looks every second until `probe` says that it is done; tells what is missing, whenever that changes.

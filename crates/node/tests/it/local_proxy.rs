@@ -2,15 +2,20 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
 use sealock_node::local_proxy::{LocalProxy, Seen};
 
+use crate::registry::{Answer, Registry};
+
 /// Long enough for a busy machine; what is waited for takes milliseconds, or [`Seen::Up`] two seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 const ANY: &str = "127.0.0.1:0";
+/// As on a node that has not joined yet.
+const NO_CA: &str = "/nonexistent/ca.crt";
 
 /// A server that sends its own name, then what it got, once the client has sent all.
 fn server(listener: TcpListener) -> SocketAddr {
@@ -27,13 +32,29 @@ fn server(listener: TcpListener) -> SocketAddr {
     address
 }
 
+/// A server that sends its own name to whoever comes: it cannot be asked whether it is ready.
+fn greeter() -> SocketAddr {
+    let listener = TcpListener::bind(ANY).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let _ = client.unwrap().write_all(address.to_string().as_bytes());
+        }
+    });
+    address
+}
+
 /// An address at which nobody listens, and the right to it.
 fn nobody() -> SocketAddr {
     TcpListener::bind(ANY).unwrap().local_addr().unwrap()
 }
 
 fn proxy(servers: &[SocketAddr]) -> (SocketAddr, Receiver<Seen>) {
-    let proxy = LocalProxy::bind(ANY.parse().unwrap(), servers).unwrap();
+    proxy_of(servers, Path::new(NO_CA))
+}
+
+fn proxy_of(servers: &[SocketAddr], ca: &Path) -> (SocketAddr, Receiver<Seen>) {
+    let proxy = LocalProxy::bind(ANY.parse().unwrap(), servers, ca).unwrap();
     let (address, (tell, told)) = (proxy.address().unwrap(), mpsc::channel());
     thread::spawn(move || proxy.run(&move |seen| tell.send(seen).unwrap_or_default()));
     (address, told)
@@ -82,6 +103,32 @@ fn a_server_that_is_down_is_left_out_until_it_is_back() {
     assert!(asked.contains(&format!("{away} ")), "{asked:?}");
 }
 
+/// One that has just begun, or whose etcd is no voter yet, takes connections and forbids everything.
+#[test]
+fn a_server_that_is_not_ready_is_left_out_until_it_is_and_serves_where_there_is_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = Registry::start_as("127.0.0.1");
+    let address: SocketAddr = begun.endpoint.name.parse().unwrap();
+    std::fs::write(folder.path().join("ca.crt"), &begun.endpoint.ca).unwrap();
+    begun.serve("/readyz".to_owned(), vec![Answer::Status(500)]);
+    let there = greeter();
+    let (proxy, told) = proxy_of(&[address, there], &folder.path().join("ca.crt"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Seen::Unready(address)));
+    for _ in 0..4 {
+        assert_eq!(ask(proxy, b""), there.to_string());
+    }
+    begun.serve("/readyz".to_owned(), vec![Answer::Whole(b"ok".to_vec())]);
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Seen::Ready(address)));
+    begun.serve("/readyz".to_owned(), vec![Answer::Status(500)]);
+    let (alone, told) = proxy_of(&[address], &folder.path().join("ca.crt"));
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Seen::Unready(address)));
+    let mut client = TcpStream::connect(alone).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let _ = client.read_to_end(&mut Vec::new());
+    assert_eq!(told.try_iter().next(), None, "one that is not ready is better than nobody");
+}
+
 #[test]
 fn where_nobody_answers_the_connection_is_closed() {
     let away = nobody();
@@ -109,8 +156,8 @@ fn a_client_sees_that_its_server_has_ended() {
 #[test]
 fn it_listens_on_loopback_only_and_for_somebody() {
     let there = [nobody()];
-    assert!(LocalProxy::bind("0.0.0.0:0".parse().unwrap(), &there).is_err());
-    assert!(LocalProxy::bind(ANY.parse().unwrap(), &[]).is_err());
+    assert!(LocalProxy::bind("0.0.0.0:0".parse().unwrap(), &there, Path::new(NO_CA)).is_err());
+    assert!(LocalProxy::bind(ANY.parse().unwrap(), &[], Path::new(NO_CA)).is_err());
     let taken = TcpListener::bind(ANY).unwrap();
-    assert!(LocalProxy::bind(taken.local_addr().unwrap(), &there).is_err());
+    assert!(LocalProxy::bind(taken.local_addr().unwrap(), &there, Path::new(NO_CA)).is_err());
 }

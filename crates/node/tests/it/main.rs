@@ -5,6 +5,7 @@
 
 mod authorities;
 mod backup;
+mod clock;
 mod component;
 mod drained;
 mod etcd;
@@ -15,6 +16,7 @@ mod kubeadm;
 mod kubelet_certificate;
 mod local_proxy;
 mod machine;
+mod node_ready;
 mod os_packages;
 mod plan_text;
 mod pull;

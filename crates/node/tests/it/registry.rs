@@ -29,7 +29,12 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        let issued = rcgen::generate_simple_self_signed(vec!["registry.test".to_owned()]).unwrap();
+        Self::start_as("registry.test")
+    }
+
+    /// The same under another name, or under its address.
+    pub(crate) fn start_as(name: &str) -> Self {
+        let issued = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(issued.signing_key.serialize_der());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
@@ -40,7 +45,7 @@ impl Registry {
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = request::Registry {
-            name: format!("registry.test:{}", listener.local_addr().unwrap().port()),
+            name: format!("{name}:{}", listener.local_addr().unwrap().port()),
             address: "127.0.0.1".to_owned(),
             ca: issued.cert.pem(),
         };

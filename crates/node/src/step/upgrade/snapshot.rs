@@ -98,7 +98,7 @@ impl Act for EtcdSnapshot {
         let text = serde_json::to_vec(&record).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
         host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
         host::write(host, &record_path(), Mode::PRIVATE, &text)?;
-        forget_old(host)
+        forget_old(host, &record.path)
     }
 
     /// A snapshot is never in the way.
@@ -134,12 +134,18 @@ pub(crate) fn forget_before_adoption(host: &dyn Host) -> Result<(), HostError> {
     host.alter(Alteration::RemoveEmptyDirectory { path: FOLDER })
 }
 
-/// Names begin with their time: the oldest comes first.
-fn forget_old(host: &dyn Host) -> Result<(), StepError> {
+/// Names begin with their time: the oldest comes first. That one stays which was just taken, also where others were taken by a clock that was
+/// ahead.
+fn forget_old(host: &dyn Host, taken: &str) -> Result<(), StepError> {
     let names = host.list(FOLDER)?;
-    let ours: Vec<&String> = names.iter().filter(|name| name.contains("-before-")).collect();
-    for name in &ours[..ours.len().saturating_sub(KEPT)] {
-        host.alter(Alteration::RemoveFile { path: &format!("{FOLDER}/{name}") })?;
+    let others: Vec<String> = names
+        .iter()
+        .filter(|name| name.contains("-before-"))
+        .map(|name| format!("{FOLDER}/{name}"))
+        .filter(|path| path != taken)
+        .collect();
+    for path in &others[..others.len().saturating_sub(KEPT - 1)] {
+        host.alter(Alteration::RemoveFile { path })?;
     }
     Ok(())
 }
