@@ -24,6 +24,7 @@ mod drift;
 mod error;
 mod files;
 mod ground;
+mod kept_images;
 pub mod kubeconfig;
 mod members;
 mod reach;
@@ -152,11 +153,19 @@ impl Operator<'_> {
     pub async fn plan_reset(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
-        let plans = self.open_plans()?;
-        // A host that was taken over has a Kubernetes of others once it is given back, and before it is claimed.
-        let begun = plans.iter().find(|plan| matches!(plan.purpose, Purpose::Adopt | Purpose::Reset));
-        let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory, begun)?;
+        let begun = self.begun_or_given_back()?;
+        let plan = plan::plan_reset(cluster, self.release, &self.registry(), &inventory, begun.as_ref())?;
         self.assess(plan, inventory, false, connections).await
+    }
+
+    /// The adoption or the reset that is not finished; or the reset that was, where nothing was taken over since: a host that was taken over has
+    /// a Kubernetes of others once it is given back, and before it is claimed.
+    fn begun_or_given_back(&self) -> Result<Option<Plan>, OperatorError> {
+        let is_either = |plan: &Plan| matches!(plan.purpose, Purpose::Adopt | Purpose::Reset);
+        if let Some(open) = self.open_plans()?.into_iter().find(is_either) {
+            return Ok(Some(open));
+        }
+        Ok(self.newest_plan(is_either)?.filter(|plan| plan.purpose == Purpose::Reset))
     }
 
     /// Takes a plan that was reviewed before, instead of the one that would be made now.
@@ -585,6 +594,8 @@ mod tests {
 
         let (done, digest_of_reset) = begin(Purpose::Reset);
         operator.apply(&done, &|_| {}).await.unwrap();
+        // Said again, it goes by what was given back: hosts that were taken over have a Kubernetes of others by now.
+        assert_eq!(operator.begun_or_given_back().unwrap().as_ref(), Some(&done.plan));
         assert_eq!(operator.applied().unwrap(), None);
         assert!(!journal::is_open(&journals, &digest_of_reset).unwrap());
         assert!(journal::is_open(&journals, &digest).unwrap() && operator.open_plans().unwrap().is_empty());

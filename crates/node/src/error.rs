@@ -78,6 +78,14 @@ pub enum StepError {
         /// What is wrong.
         problem: String,
     },
+    /// Pods that would not come back, or would lose what they wrote.
+    #[error("node {node} has pods that are lost by an eviction, or lose data by it: {}", .pods.join("; "))]
+    Held {
+        /// The node.
+        node: String,
+        /// The pods, and why.
+        pods: Vec<String>,
+    },
     /// Something that was waited for did not happen.
     #[error("{what} after {seconds} s: {state}")]
     Late {
@@ -126,6 +134,7 @@ impl StepError {
                 Some("Install the package that brings it from the site's own repository.")
             }
             Self::Pull(error) => error.hint(),
+            Self::Held { .. } => Some("Where that may be, say so by --force or --delete-emptydir-data."),
             Self::NoSecret { .. } => Some("Run the plan with `sealock cluster apply`, which sends it."),
             _ => None,
         }

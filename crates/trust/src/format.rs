@@ -64,8 +64,14 @@ formats! {
     NODE_FENCE = "node-fence" 1 . 0 reads [1], at "/format";
     /// What a machine needs to join a cluster.
     NODE_JOIN = "node-join" 1 . 0 reads [1], at "/format";
+    /// What a node was before an upgrade changed it.
+    NODE_KEPT = "node-kept" 1 . 0 reads [1], at "/format";
+    /// What of the cluster was as it was before an upgrade changed it.
+    NODE_KEPT_OBJECTS = "node-kept-objects" 1 . 0 reads [1], at "/format";
     /// What a node is asked to do.
     NODE_RUN = "node-run" 1 . 0 reads [1], at "/format";
+    /// With what the upgrade of a machine by itself was begun.
+    NODE_UPGRADE = "node-upgrade" 1 . 0 reads [1], at "/format";
     /// Steps for hosts, and what they are bound to.
     PLAN = "plan" 1 . 0 reads [1], at "/format";
     /// What was pushed to a site's registry; its version stands in the file `epoch` beside the log.

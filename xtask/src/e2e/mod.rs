@@ -15,6 +15,7 @@ mod etcd_static_pod;
 mod expect;
 mod kept;
 mod machines;
+mod node_upgrade;
 mod one_machine;
 mod own_etcd;
 mod rescue;
@@ -93,6 +94,7 @@ const SCENARIOS: &[Scenario] = &[
     own_etcd::SCENARIO,
     etcd_static_pod::SCENARIO,
     one_machine::SCENARIO,
+    node_upgrade::SCENARIO,
     upgrade::SCENARIO,
     upgrade::SCENARIO_HA,
     two_minors::SCENARIO,

@@ -45,10 +45,10 @@ const INIT: &[&str] = &[
     "--overrides",
     "/root/overrides.yaml",
 ];
-const OWN: &[&str] = &["--overrides", "/root/overrides.yaml", "--yes"];
+pub(super) const OWN: &[&str] = &["--overrides", "/root/overrides.yaml", "--yes"];
 
 /// A site with a registry; three machines that are prepared from it.
-fn begin(desk: &Desk) -> Result<()> {
+pub(super) fn begin(desk: &Desk) -> Result<()> {
     for step in STEPS.iter().take_while(|step| step.name != "cluster plan") {
         println!("--- {}: {}", step.name, step.what);
         (step.run)(desk)?;
@@ -78,7 +78,7 @@ fn bring(desk: &Desk, machine: &str) -> Result<()> {
     story::text(&mut desk.lab.exec(machine, &["sh", "-c", name])).map(drop)
 }
 
-fn sealock(desk: &Desk, machine: &str, args: &[&str], code: i32, sentences: &[&str]) -> Result<String> {
+pub(super) fn sealock(desk: &Desk, machine: &str, args: &[&str], code: i32, sentences: &[&str]) -> Result<String> {
     expect(&mut desk.lab.exec(machine, &[&["sealock"], args].concat()), code, sentences)
 }
 
@@ -174,7 +174,7 @@ fn members(desk: &Desk, machine: &str) -> Result<Vec<bool>> {
 }
 
 /// The operator's own pod network, and a pod on it.
-fn runs_pods(desk: &Desk, machine: &str, part: u8) -> Result<()> {
+pub(super) fn runs_pods(desk: &Desk, machine: &str, part: u8) -> Result<()> {
     let network = format!(
         r#"{{"cniVersion": "1.0.0", "name": "own", "plugins": [{{"type": "ptp", "ipam": {{"type": "host-local",
             "ranges": [[{{"subnet": "10.244.{part}.0/24"}}]], "routes": [{{"dst": "0.0.0.0/0"}}]}}}}]}}"#

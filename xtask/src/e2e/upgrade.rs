@@ -88,7 +88,7 @@ fn not_in_the_release(desk: &Desk) -> Result<()> {
 }
 
 /// The packager names a second version; all else stays.
-fn next_bundle(desk: &Desk) -> Result<()> {
+pub(super) fn next_bundle(desk: &Desk) -> Result<()> {
     let spec = fs::read_to_string(desk.written("sealock.yaml"))?;
     let spec = spec.replace(&format!("versions: [{NOW}]"), &format!("versions: [{NOW}, {NEXT}]"));
     ensure!(spec.contains(NEXT), "the spec names no {NEXT}");

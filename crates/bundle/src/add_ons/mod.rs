@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use semver::Version;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::components::is_version;
 use crate::names::KubernetesVersion;
@@ -21,6 +22,7 @@ const MANIFESTS: [(&str, &str); 3] = [
     ("metrics-server", include_str!("metrics-server.yaml")),
     ("traefik", include_str!("traefik.yaml")),
 ];
+const NAMES: [&str; 3] = [MANIFESTS[0].0, MANIFESTS[1].0, MANIFESTS[2].0];
 const IMAGE: &str = "${image}";
 
 /// An add-on that a bundle spec wants (`spec.kubernetes.addOns[]`).
@@ -28,10 +30,17 @@ const IMAGE: &str = "${image}";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddOnSpec {
     /// `metrics-server`, `local-path-provisioner` or `traefik`.
+    #[serde(deserialize_with = "known")]
     pub name: String,
     /// Its version, like `v0.9.0`, in place of the one in the reviewed table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+}
+
+/// Told where it stands, with the nearest name that there is.
+fn known<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if NAMES.contains(&name.as_str()) { Ok(name) } else { Err(D::Error::unknown_variant(&name, &NAMES)) }
 }
 
 /// An add-on as it is carried.
@@ -217,6 +226,20 @@ mod tests {
                 assert_eq!(named, [add_on.image.to_string()], "{}", add_on.name);
             }
         }
+    }
+
+    #[test]
+    fn a_mistyped_name_is_told_where_it_stands() {
+        let load = |name: &str| {
+            let text = format!(
+                "apiVersion: sealock/v1alpha1\nkind: Bundle\nmetadata: {{name: plant-7, stream: base}}\nspec:\n  audience: {{sites: [plant-7]}}\n  \
+                 platforms: [linux/amd64]\n  kubernetes:\n    versions: [v1.36.3]\n    addOns:\n      - name: {name}\n"
+            );
+            crate::document::load_document::<crate::spec::Bundle>(std::path::Path::new("sealock.yaml"), &text)
+        };
+        load("metrics-server").unwrap();
+        let error = load("metrics-sever").unwrap_err().to_string();
+        assert_eq!(error, r#"sealock.yaml:10:15: unknown value "metrics-sever", did you mean "metrics-server"?"#);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use sealock_cluster::apps::Revisions;
 use sealock_cluster::backup::Manifest as BackupTable;
 use sealock_cluster::backup::drill::Evidence as DrillRecord;
 use sealock_cluster::backup::station::StationManifest as StationTable;
-use sealock_cluster::machine::JoinFile;
+use sealock_cluster::machine::{BegunUpgrade, JoinFile};
 use sealock_node::gap::{GapReport, GapRequest};
 use sealock_node::{HostFacts, RunRequest, fence, journal};
 use sealock_store::Store;
@@ -52,7 +52,7 @@ struct Case {
 const WRITTEN_ONLY: [&Format; 2] = [format::DIFF, format::VERDICTS];
 
 /// Kept by nodes: held to in the tests of the crate `node`, which has their readers.
-const OF_NODES: [&Format; 2] = [format::NODE_CHANGES, format::NODE_CLAIM];
+const OF_NODES: [&Format; 4] = [format::NODE_CHANGES, format::NODE_CLAIM, format::NODE_KEPT, format::NODE_KEPT_OBJECTS];
 
 /// A version beside each patch in `manifest.json`: the crate `bundle` has the vectors of what it stands for.
 const OF_PATCHES: [&Format; 1] = [format::LAYER_PATCH];
@@ -91,6 +91,7 @@ fn cases() -> Vec<Case> {
         case!(GAP_REQUEST, "gap-request.json", plain, |bytes| looked::<GapRequest>(format::GAP_REQUEST, bytes)),
         case!(GAP_REPORT, "gap-report.json", plain, |bytes| looked::<GapReport>(format::GAP_REPORT, bytes)),
         case!(NODE_JOIN, "node-join.json", plain, |bytes| done(JoinFile::from_json(bytes))),
+        case!(NODE_UPGRADE, "node-upgrade.json", plain, |bytes| done(BegunUpgrade::from_json(bytes))),
         case!(NODE_RUN, "node-run.json", plain, |bytes| looked::<RunRequest>(format::NODE_RUN, bytes)),
         case!(NODE_FENCE, "node-fence.json", plain, node_fence),
         case!(JOURNAL, "journal", eighth_byte, node_journal),

@@ -44,7 +44,7 @@ fn a_gap_request_of_another_version_is_refused() {
 fn what_a_person_may_do_is_in_the_help_and_what_a_station_does_is_not() {
     let help = Sandbox::new().must(&["node", "--help"]);
     let listed = |name: &str| help.lines().any(|line| line.trim_start().split(' ').next() == Some(name));
-    assert!(["prepare", "init", "invite", "join", "status", "reset"].into_iter().all(listed), "{help}");
+    assert!(["prepare", "init", "invite", "join", "upgrade", "status", "reset"].into_iter().all(listed), "{help}");
     let hidden = ["observe", "probe", "run", "gap", "local-proxy", "credential-provider", "backup", "unpack"];
     assert!(!hidden.into_iter().any(listed), "{help}");
 }

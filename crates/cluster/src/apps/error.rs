@@ -47,6 +47,14 @@ pub enum AppError {
         /// Another.
         second: String,
     },
+    /// One object from two files or charts.
+    #[error("{first} comes from {second}, too")]
+    TwoOrigins {
+        /// The object, and where it was found first.
+        first: Place,
+        /// Where else.
+        second: String,
+    },
     /// Images that the release has not.
     #[error("release {release} does not carry {} of the app's images:{}", .images.len(), lines(.images))]
     NotInRelease {
@@ -212,6 +220,7 @@ impl AppError {
             Self::Revisions { source, .. } => Some(source.code()),
             Self::Revoked(_) => Some(Code::Revoked),
             Self::TwoCharts { .. }
+            | Self::TwoOrigins { .. }
             | Self::OtherCluster { .. }
             | Self::NotAnImage { .. }
             | Self::Render { .. }
@@ -247,6 +256,10 @@ impl AppError {
             Self::NotCarried { .. } | Self::NotInRelease { .. } => {
                 "nothing was changed on the cluster. Outside, add it to sealock.yaml, lock, build, and carry the bundle in; \
                  `sealock release show` lists what is here"
+                    .into()
+            }
+            Self::TwoOrigins { .. } => {
+                "nothing was changed on the cluster. Name only one of them in the app: where several bundles carry files of one name, as manifests/BUNDLE/PATH"
                     .into()
             }
             Self::Revoked(_) => {

@@ -1,5 +1,6 @@
 //! Renders an app: every chart and file of manifests of it, out of the release, and the images they name.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::objects::{self, Object};
 use super::programs::Programs;
 use super::revision::Named;
 use super::secrets;
-use super::{App, AppError, Chart, Place};
+use super::{App, AppError, Chart, ObjectId, Place};
 use crate::programs::ProgramError;
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
@@ -102,7 +103,23 @@ pub(super) async fn render(
             )?;
         }
     }
+    check_once(&rendered.objects)?;
     Ok(rendered)
+}
+
+/// No object comes from two files, or two charts: they would take turns, and what takes one of them away takes the other's, too. Hooks are run,
+/// and not kept.
+fn check_once(objects: &[Object]) -> Result<(), AppError> {
+    let mut known: BTreeMap<ObjectId, &Object> = BTreeMap::new();
+    for object in objects.iter().filter(|object| object.hooks().is_empty()) {
+        if let Some(first) = known.insert(object.id(), object)
+            && first.place.origin != object.place.origin
+        {
+            let (first, second) = (first.place.clone(), object.place.origin.clone());
+            return Err(AppError::TwoOrigins { first, second });
+        }
+    }
+    Ok(())
 }
 
 fn add_chart(
@@ -266,8 +283,6 @@ fn manifests<'a>(wanted: &str, release: ReleaseView<'a>) -> Result<Vec<&'a Carri
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use jiff::Timestamp;
     use sealock_store::release::{Cause, FORMAT, Release};
     use sealock_store::{Published, Store};
@@ -328,6 +343,21 @@ spec: {containers: [{name: app, image: 'quay.io/team/app:v1'}, {name: web, image
         let (name, digest) = ("quay.io/team/app:v1".to_owned(), Digest::sha256(b"quay.io/team/app:v1"));
         let reason = "it calls home".to_owned();
         [Fact { name, reference: digest.clone(), digest, reason, blocked }].into_iter().collect()
+    }
+
+    /// As where two bundles carry the same add-on.
+    #[test]
+    fn an_object_comes_from_one_file() {
+        let from = |origin: &str| objects::parse(origin, "default", APP).unwrap();
+        let first = from("manifests/base/add-ons/pumps.yaml");
+        check_once(&first).unwrap();
+        check_once(&[first.clone(), first.clone()].concat()).unwrap();
+        let error = check_once(&[first, from("manifests/more/add-ons/pumps.yaml")].concat()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "manifests/base/add-ons/pumps.yaml: Deployment pumps comes from manifests/more/add-ons/pumps.yaml, too"
+        );
+        assert!(error.is_refusal() && error.hint().unwrap().contains("manifests/BUNDLE/PATH"));
     }
 
     #[test]

@@ -17,8 +17,10 @@ use sealock_trust::reason::Code;
 use sealock_trust::site::SiteRootError;
 
 use super::join_file::JoinFileError;
+use super::upgrade::UpgradeError;
 use crate::etcd::EtcdError;
 use crate::etcd::quorum::Refusal;
+use crate::nodes::NodeError;
 use crate::plan::PlanError;
 use crate::release::NotInRelease;
 use crate::spec::SpecError;
@@ -54,6 +56,15 @@ pub enum MachineError {
     /// The release lacks something.
     #[error("the release cannot prepare this machine")]
     NotInRelease(#[from] NotInRelease),
+    /// No upgrade.
+    #[error(transparent)]
+    Upgrade(#[from] UpgradeError),
+    /// Pods would be lost by emptying the node; it is no node of its cluster.
+    #[error(transparent)]
+    Node(#[from] Box<NodeError>),
+    /// A step outside of a run.
+    #[error(transparent)]
+    Step(#[from] StepError),
     /// The site root is not one.
     #[error("the site root is not valid")]
     SiteRoot(#[from] SiteRootError),
@@ -220,7 +231,7 @@ pub enum MachineError {
 impl MachineError {
     /// Whether trying the same again cannot help.
     pub fn is_refusal(&self) -> bool {
-        self.code().is_some()
+        matches!(self, Self::Node(error) if error.is_refusal()) || self.code().is_some()
     }
 
     /// The reason code of a refusal.
@@ -231,6 +242,9 @@ impl MachineError {
             Self::Pull(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Plan(error) => error.code(),
+            Self::Upgrade(error) => Some(error.code()),
+            Self::Node(error) => error.code(),
+            Self::Step(error) => error.code(),
             Self::Etcd(error) => error.code(),
             Self::NoNewcomer(_) => Some(Code::Quorum),
             Self::SiteRoot(error) => error.code().or(Some(Code::Format)),
@@ -262,6 +276,7 @@ impl MachineError {
         match self {
             Self::MemberUnknown(_) | Self::Refused { .. } => true,
             Self::Etcd(error) => error.can_retry(),
+            Self::Node(error) => error.is_retryable(),
             Self::Pull(error) => matches!(error, PullError::Unreachable { .. } | PullError::Broken { .. }),
             _ => false,
         }
@@ -271,6 +286,9 @@ impl MachineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Plan(error) => error.hint(),
+            Self::Upgrade(error) => error.hint().map(str::to_owned),
+            Self::Node(error) => error.hint(),
+            Self::Step(error) => error.hint().map(str::to_owned),
             Self::Run(error) => error.hint().map(str::to_owned),
             Self::Pull(error) => error.hint().map(str::to_owned),
             Self::Etcd(error) => error.hint().map(str::to_owned),
@@ -300,7 +318,7 @@ impl MachineError {
             }
             Self::InTheWay { .. } => Some("Move it away, and run the command again: it is never overwritten."),
             Self::OtherVersion { .. } => Some(
-                "Only a machine that is no node yet is prepared with another version: reset it first, by `sealock node reset`.",
+                "A node goes to another version by `sealock node upgrade`; only a machine that is none yet is prepared with it.",
             ),
             Self::NotPrepared { .. } => Some(
                 "`sealock node prepare --kubernetes VERSION` first, with --control-plane where one is to run here.",
@@ -351,6 +369,12 @@ fn flag(error: &SpecError) -> &str {
 impl From<Refusal> for MachineError {
     fn from(refusal: Refusal) -> Self {
         Self::Etcd(refusal.into())
+    }
+}
+
+impl From<NodeError> for MachineError {
+    fn from(error: NodeError) -> Self {
+        Self::Node(Box::new(error))
     }
 }
 

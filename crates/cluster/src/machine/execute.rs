@@ -15,6 +15,7 @@ use super::error::MachineError;
 use super::member::{await_vote, forget};
 use super::plan::{MachinePlan, Purpose};
 use super::supply::Supply;
+use super::upgrade;
 
 /// What the machine says about each step of `plan`, by its id. Nothing is changed.
 ///
@@ -46,7 +47,9 @@ pub fn check_free(plan: &MachinePlan, host: &dyn Host) -> Result<(), MachineErro
     match plan.purpose {
         _ if found.is_empty() => Ok(()),
         Purpose::Init | Purpose::Join => Err(MachineError::MadeOtherwise { found }),
-        Purpose::Prepare | Purpose::Reset => Err(MachineError::InTheWay { found }),
+        Purpose::Prepare | Purpose::Reset | Purpose::Upgrade | Purpose::TakeBack => {
+            Err(MachineError::InTheWay { found })
+        }
     }
 }
 
@@ -117,6 +120,9 @@ pub async fn carry_out(
             };
             runner::run(run, host, folder, &hear)?;
         }
+    }
+    if matches!(plan.purpose, Purpose::Upgrade | Purpose::TakeBack) {
+        upgrade::forget(host)?;
     }
     Ok(changed.get())
 }

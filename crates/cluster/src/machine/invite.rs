@@ -136,7 +136,7 @@ fn last_line(text: &str, fits: impl Fn(&str) -> bool) -> Option<Secret> {
     text.lines().map(str::trim).rfind(|line| fits(line)).map(|line| Secret::from(line.to_owned()))
 }
 
-fn said(program: &str, words: &str) -> MachineError {
+pub(super) fn said(program: &str, words: &str) -> MachineError {
     MachineError::Refused { program: program.to_owned(), said: words.trim().to_owned() }
 }
 

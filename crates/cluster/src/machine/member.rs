@@ -15,7 +15,7 @@ use super::error::MachineError;
 use crate::etcd::quorum::{self, Refusal};
 use crate::etcd::{Credentials, Endpoint, Endpoints, Etcd, EtcdError, MemberId, Survey};
 
-const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+pub(super) const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 const PKI: &str = "/etc/kubernetes/pki/etcd";
 const KEY: &str = "healthcheck-client.key";
 const OWN: &str = "https://127.0.0.1:2379";
@@ -158,6 +158,11 @@ pub(super) async fn survey(host: &dyn Host, seeds: &[String]) -> Result<Survey, 
     Ok(etcd(host, seeds)?.survey().await?)
 }
 
+/// What the member on this machine says of its cluster.
+pub(super) async fn own_survey(host: &dyn Host) -> Result<Survey, MachineError> {
+    survey(host, &[OWN.to_owned()]).await
+}
+
 /// Of the member that is to leave, an etcd that refuses tells nothing.
 fn of_member(error: MachineError) -> MachineError {
     match error {
@@ -175,7 +180,7 @@ fn unknown(error: EtcdError) -> MachineError {
 /// # Errors
 /// It is not, or does not answer.
 pub async fn check_etcd(host: &dyn Host) -> Result<(), MachineError> {
-    Ok(quorum::may_pause_each(&survey(host, &[OWN.to_owned()]).await?)?)
+    Ok(quorum::may_pause_each(&own_survey(host).await?)?)
 }
 
 /// Waits until the member on this machine votes, and is well. kubeadm has added it without a vote and given it its vote: what counts is

@@ -31,6 +31,10 @@ pub enum Purpose {
     Init,
     /// The machine is a node of a cluster.
     Join,
+    /// The node runs another Kubernetes, or other components.
+    Upgrade,
+    /// The node is what it was before an upgrade.
+    TakeBack,
     /// The machine is what it was.
     Reset,
 }
@@ -272,7 +276,7 @@ pub(super) fn empty(purpose: Purpose, facts: &HostFacts) -> MachinePlan {
 }
 
 /// What its cluster calls the machine: kubelet's certificate says so.
-fn node_name(facts: &HostFacts) -> &str {
+pub(super) fn node_name(facts: &HostFacts) -> &str {
     let of_node = |name: &'_ str| name.starts_with(NODE);
     let certificate = facts.certificates.iter().find(|certificate| of_node(&certificate.name));
     certificate.map_or(&facts.hostname, |certificate| &certificate.name[NODE.len()..])
@@ -283,7 +287,7 @@ fn is_joined(facts: &HostFacts) -> bool {
 }
 
 /// Nobody's, or prepared here.
-fn free_or_own(facts: &HostFacts) -> Result<(), MachineError> {
+pub(super) fn free_or_own(facts: &HostFacts) -> Result<(), MachineError> {
     match &facts.kubernetes {
         Kubernetes::None => Ok(()),
         Kubernetes::Sealock(node) if node.cluster == BY_ITSELF => Ok(()),

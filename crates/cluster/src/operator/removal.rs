@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Operator, OperatorError, Planned, files};
 use crate::execute::{self, Connection, EtcdMember, EtcdMembers, ExecuteError};
 use crate::inventory::Observation;
-use crate::plan::{self, Plan, PlanError};
+use crate::plan::{self, Plan, PlanError, Purpose};
 use crate::spec::{Cluster, Host};
 
 /// A host that is to leave, after all that can be known before was looked at.
@@ -108,7 +108,12 @@ impl Operator<'_> {
 
     async fn give_back(&self, leaving: &Cluster) -> Result<Planned, OperatorError> {
         let (connections, inventory) = self.look(leaving).await?;
-        let plan = plan::give_back(leaving, self.release, &self.registry(), &inventory)?;
+        // Cut off behind the giving back, a host that was taken over is nobody's, and has a Kubernetes of others.
+        let begun = self.newest_plan(|plan| {
+            plan.purpose == Purpose::Remove
+                && leaving.hosts().iter().any(|host| plan.host(host.name.as_str()).is_some())
+        })?;
+        let plan = plan::plan_giving_back(leaving, self.release, &self.registry(), &inventory, begun.as_ref())?;
         self.assess(plan, inventory, false, connections).await
     }
 }

@@ -41,12 +41,12 @@ struct Snapshot {
 }
 
 /// What the hosts say of an upgrade that was begun.
-struct Begun {
-    open: Plan,
+pub(super) struct Begun {
+    pub(super) open: Plan,
     /// The cluster as it was.
     cluster: Cluster,
-    since: String,
-    connections: Vec<Arc<Connection>>,
+    pub(super) since: String,
+    pub(super) connections: Vec<Arc<Connection>>,
     inventory: Inventory,
     /// Hosts that keep what they were.
     kept: BTreeSet<String>,
@@ -228,11 +228,14 @@ impl Operator<'_> {
         let Begun { open, cluster, connections, inventory, .. } = begun;
         let plane = cluster.control_planes().find(|host| hosts.contains(host.name.as_str()));
         let plane = plane.filter(|_| extent != Extent::Components);
-        // What a node was is kept on it: the release need not have that Kubernetes any more where nothing else goes back.
-        let images = match (extent, plane) {
+        // What nodes and cluster were is kept on them: the release need not have that Kubernetes any more.
+        let mut images = match (extent, plane) {
             (Extent::Nodes | Extent::Components, None) => Vec::new(),
-            _ => tools::kubernetes_images(&self.toolbox(), cluster)?,
+            _ => self.kept_images(begun, plane).await,
         };
+        if !suffice(&images, extent, plane.is_some()) {
+            images.extend(tools::kubernetes_images(&self.toolbox(), cluster)?);
+        }
         if let Some(plane) = plane {
             self.check_etcd_goes_back(begun, plane, &images).await?;
         }
@@ -248,7 +251,9 @@ impl Operator<'_> {
     /// etcd starts from data of its own minor version as long as the cluster's version was not raised, and that waits for the last member.
     /// Whoever runs the older version and answers proves that it was not.
     async fn check_etcd_goes_back(&self, begun: &Begun, plane: &Host, images: &[String]) -> Result<(), OperatorError> {
-        let Some(older) = images.iter().find_map(|image| minor(image.rsplit_once("/etcd:")?.1)) else { return Ok(()) };
+        let Some(older) = images.iter().find_map(|image| plan::etcd_minor(image.rsplit_once("/etcd:")?.1)) else {
+            return Ok(());
+        };
         let members = self.members_by_any(begun).await;
         let versions = members.iter().flat_map(execute::EtcdMembers::versions);
         Ok(check_not_raised(plane.name.as_str(), versions, older)?)
@@ -314,6 +319,13 @@ impl Operator<'_> {
     }
 }
 
+/// Whether `images` name all that is asked of on the way back: etcd of a control plane, and what kubeadm has put into the cluster.
+fn suffice(images: &[String], extent: Extent, of_plane: bool) -> bool {
+    let is_there = |name: &str| images.iter().any(|image| image.contains(&format!("/{name}:")));
+    let in_cluster = extent != Extent::Kubernetes || (is_there("kube-proxy") && is_there("coredns"));
+    in_cluster && (!of_plane || is_there("etcd"))
+}
+
 /// Whether `open` is what was carried out last, as it was written down. Where a host has left since, its hosts, its spec and who speaks are
 /// those of the others.
 fn is_of(applied: &Plan, open: &Plan) -> bool {
@@ -350,29 +362,32 @@ fn check_not_raised<'a>(
     versions: impl Iterator<Item = &'a str>,
     older: (u32, u32),
 ) -> Result<(), PlanError> {
-    let oldest = versions.filter_map(minor).min();
-    if oldest.is_some_and(|runs| runs <= older) {
-        return Ok(());
-    }
-    let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-    Err(PlanError::EtcdRaised { host: host.to_owned(), runs: oldest.map(dotted), older: dotted(older) })
-}
-
-/// Major and minor version of what begins like `3.6.8`.
-fn minor(version: &str) -> Option<(u32, u32)> {
-    let mut parts = version.trim_start_matches('v').split('.');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    plan::shows_older(versions, older).map_err(|runs| {
+        let dotted = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+        PlanError::EtcdRaised { host: host.to_owned(), runs: runs.map(dotted), older: dotted(older) }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::etcd_minor as minor;
 
     #[test]
     fn versions_of_etcd_are_compared_by_their_minor_version() {
         assert_eq!(minor("3.6.8-0"), Some((3, 6)));
         assert!(minor("3.10.0") > minor("3.6.8") && minor("v3.7.0") > minor("3.6.99"));
         assert_eq!(minor("latest"), None);
+    }
+
+    #[test]
+    fn the_release_is_asked_for_images_only_where_hosts_do_not_keep_them() {
+        let images = |names: &[&str]| names.iter().map(|name| format!("harbor/k8s/{name}:v1")).collect::<Vec<_>>();
+        let all = images(&["kube-proxy", "coredns", "etcd"]);
+        assert!(suffice(&all, Extent::Kubernetes, true) && suffice(&[], Extent::Nodes, false));
+        assert!(!suffice(&images(&["kube-proxy", "coredns"]), Extent::Kubernetes, true));
+        assert!(!suffice(&images(&["etcd", "coredns"]), Extent::Kubernetes, true));
+        assert!(suffice(&images(&["etcd"]), Extent::Nodes, true) && !suffice(&[], Extent::Nodes, true));
     }
 
     fn three_planes() -> Cluster {

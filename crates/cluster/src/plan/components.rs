@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use sealock_node::Step;
-use sealock_node::step::Images;
 use sealock_store::Published;
 use serde::Serialize;
 
@@ -125,11 +124,6 @@ fn tasks(waves: &Waves<'_>, hosts: &BTreeSet<String>) -> Result<Vec<Task>, PlanE
     Ok(tasks)
 }
 
-/// containerd is started anew where it has become another one; pods go on meanwhile. Behind it, it has all images that the node needs.
 fn components(waves: &Waves<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
-    let wanted = waves.context.wanted(host)?;
-    let mut steps = wanted.runtime_of_release()?;
-    steps.extend(wanted.container_runtime()?);
-    steps.push(Step::new("images", Images { images: wanted.images()? }));
-    Ok(steps)
+    waves.context.wanted(host)?.components_of_release()
 }

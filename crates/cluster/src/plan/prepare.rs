@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use sealock_node::Step;
 use sealock_node::request::Registry;
 use sealock_node::step::{
     Claim, Component, ComponentFile, File, HostsEntry, Image, Images, KernelModule, Mode, Packing, Peer, RoutedNetwork,
     Sysctl, Unit,
 };
+use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
 
 use super::apply::Context;
@@ -224,15 +224,54 @@ impl Wanted<'_> {
         }
     }
 
+    /// Programs, and where it becomes another Kubernetes images, beside what goes on to run.
+    pub(crate) fn staged(&self, becomes_another: bool) -> Result<Vec<Step>, PlanError> {
+        let mut steps = self.runtime_of_release()?;
+        for program in programs_of(self.control_plane) {
+            steps.push(self.program(*program)?);
+        }
+        for step in &mut steps {
+            if let StepKind::Component(Component { staged, .. }) = &mut step.action {
+                *staged = true;
+            }
+        }
+        // Of the Kubernetes that runs they are there; and a runtime that does not start is to be replaced, not asked.
+        if becomes_another {
+            steps.push(Step::new("images", Images { images: self.images()? }));
+        }
+        Ok(steps)
+    }
+
+    /// Runtime and kubelet of a node that becomes another Kubernetes, behind kubeadm.
+    pub(crate) fn kubelet_of_release(&self) -> Result<Vec<Step>, PlanError> {
+        let mut steps = self.runtime_of_release()?;
+        steps.extend(self.container_runtime()?);
+        for program in programs_of(self.control_plane).iter().filter(|program| **program != Program::Kubeadm) {
+            steps.push(self.program(*program)?);
+        }
+        let restart_on = KUBELET_READS.map(ToOwned::to_owned).to_vec();
+        steps.push(Step::new("kubelet/unit", Unit { running: true, restart_on, ..kubelet() }));
+        Ok(steps)
+    }
+
+    /// What is below a Kubernetes that stays: containerd is started anew where it has become another one; pods go on meanwhile. Behind it,
+    /// it has all images that the node needs.
+    pub(crate) fn components_of_release(&self) -> Result<Vec<Step>, PlanError> {
+        let mut steps = self.runtime_of_release()?;
+        steps.extend(self.container_runtime()?);
+        steps.push(Step::new("images", Images { images: self.images()? }));
+        Ok(steps)
+    }
+
     /// `program` of Kubernetes, where people look for it.
-    pub(super) fn program(&self, program: Program) -> Result<Step, PlanError> {
+    pub(crate) fn program(&self, program: Program) -> Result<Step, PlanError> {
         let name = program.as_str();
         let found = self.release.program(program, self.architecture, Some(self.kubernetes))?;
         Ok(self.component(program, found, Packing::Plain, &[(name, &format!("/usr/bin/{name}"))]))
     }
 
     /// The newest version of `program` that the release has.
-    pub(super) fn newest(&self, program: Program) -> Result<String, PlanError> {
+    pub(crate) fn newest(&self, program: Program) -> Result<String, PlanError> {
         Ok(self.release.program(program, self.architecture, None)?.version)
     }
 
@@ -294,6 +333,15 @@ impl Wanted<'_> {
         let wanted =
             names.filter(|name| self.control_plane || !OF_CONTROL_PLANES.iter().any(|part| name.contains(part)));
         wanted.map(|name| Ok(self.release.image(name)?)).collect()
+    }
+}
+
+/// What a node has of Kubernetes itself.
+fn programs_of(control_plane: bool) -> &'static [Program] {
+    if control_plane {
+        &[Program::Kubelet, Program::Kubeadm, Program::Kubectl]
+    } else {
+        &[Program::Kubelet, Program::Kubeadm]
     }
 }
 

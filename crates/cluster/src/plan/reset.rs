@@ -6,7 +6,7 @@ use sealock_node::request::Registry;
 use sealock_node::step::Reset;
 use sealock_store::release::Published;
 
-use super::apply::{check_owners, check_owners_of, planned_hosts};
+use super::apply::{check_owners_of, planned_hosts};
 use super::{Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
 use crate::spec::{Cluster, Host};
@@ -23,28 +23,35 @@ pub fn plan_reset(
     inventory: &Inventory,
     begun: Option<&Plan>,
 ) -> Result<Plan, PlanError> {
+    check_owners_but_unclaimed(cluster, inventory, begun)?;
+    returned(cluster, Purpose::Reset, release, registry, inventory)
+}
+
+/// The plan that returns the hosts of `cluster`, which leave a cluster that goes on elsewhere, to what they were. Hosts of `begun`, which gave
+/// them back and was cut off behind that, stay what they are, as with [`plan_reset`]: one that was taken over has a Kubernetes of others then.
+///
+/// # Errors
+/// A host that is another's.
+pub fn plan_giving_back(
+    cluster: &Cluster,
+    release: &Published,
+    registry: &Registry,
+    inventory: &Inventory,
+    begun: Option<&Plan>,
+) -> Result<Plan, PlanError> {
+    check_owners_but_unclaimed(cluster, inventory, begun)?;
+    returned(cluster, Purpose::Remove, release, registry, inventory)
+}
+
+/// Every host is free or ours, but for those of `begun` that are claimed for nobody.
+fn check_owners_but_unclaimed(cluster: &Cluster, inventory: &Inventory, begun: Option<&Plan>) -> Result<(), PlanError> {
     let unclaimed = |host: &Host| {
         let facts = &inventory.hosts.get(host.name.as_str())?.facts;
         let planned = begun?.host(host.name.as_str())?;
         let is_it = planned.binding.machine_id == facts.machine_id;
         Some(is_it && matches!(facts.kubernetes, Kubernetes::Foreign { .. }))
     };
-    check_owners_of(cluster.hosts().iter().filter(|host| unclaimed(host) != Some(true)), cluster, inventory)?;
-    returned(cluster, Purpose::Reset, release, registry, inventory)
-}
-
-/// The plan that returns the hosts of `cluster`, which leave a cluster that goes on elsewhere, to what they were.
-///
-/// # Errors
-/// A host that is another's.
-pub(crate) fn give_back(
-    cluster: &Cluster,
-    release: &Published,
-    registry: &Registry,
-    inventory: &Inventory,
-) -> Result<Plan, PlanError> {
-    check_owners(cluster, inventory)?;
-    returned(cluster, Purpose::Remove, release, registry, inventory)
+    check_owners_of(cluster.hosts().iter().filter(|host| unclaimed(host) != Some(true)), cluster, inventory)
 }
 
 fn returned(

@@ -55,6 +55,22 @@ pub(crate) fn kept_under(upgrade: &Plan) -> Option<&str> {
     })
 }
 
+/// Whether a member that runs one of `versions` shows that an etcd of `older` starts from its data: the version of a cluster is raised by its
+/// last member. Else the oldest minor version that one runs, or nothing where none answers.
+pub(crate) fn shows_older<'a>(
+    versions: impl Iterator<Item = &'a str>,
+    older: (u32, u32),
+) -> Result<(), Option<(u32, u32)>> {
+    let oldest = versions.filter_map(etcd_minor).min();
+    if oldest.is_some_and(|runs| runs <= older) { Ok(()) } else { Err(oldest) }
+}
+
+/// Major and minor version of what begins like `3.6.8`.
+pub(crate) fn etcd_minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
 /// Tasks that are only looked at: whether `hosts` keep what they were.
 pub(crate) fn looks(hosts: impl Iterator<Item = String>, since: &str) -> Vec<Task> {
     let look = |host: String| task(&host, "back", Vec::new(), vec![taken_back(since)]);

@@ -7,13 +7,13 @@ use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
 use sealock_node::step::{
     KubeadmCommand, RolledOut, RunAs, UPGRADE_ADD_ONS, UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES,
-    UPGRADE_WORKER_PHASES, Unit, Workload,
+    UPGRADE_WORKER_PHASES, Workload,
 };
 use sealock_trust::Digest;
 
 use super::apply::steps_of;
-use super::waves::{Becoming, Draining, KUBEADM, KUBELET, ROLL_OUT_SECONDS, Waves, id, programs_of, task};
-use super::{Intent, Plan, PlanError, Purpose, Task, prepare};
+use super::waves::{Becoming, Draining, KUBEADM, KUBELET, ROLL_OUT_SECONDS, Waves, id, task};
+use super::{Intent, Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
 use crate::release::Program;
 use crate::render::kubeadm;
@@ -46,7 +46,7 @@ impl Upgrade<'_> {
             tasks.extend(self.control_plane(host, n == 0, before)?);
             before = tasks.last().map(|task| task.id.clone()).unwrap_or_default();
         }
-        tasks.push(task(self.speaker(), "add-ons", vec![before], self.add_ons()?));
+        tasks.push(task(self.speaker(), "cluster", vec![before], self.in_cluster()?));
         let rolled_out = tasks.last().map(|task| task.id.clone()).unwrap_or_default();
         let mut looked = Vec::new();
         for host in cluster.hosts() {
@@ -109,20 +109,11 @@ impl Upgrade<'_> {
     }
 
     fn kubelet(&self, host: &Host) -> Result<Vec<Step>, PlanError> {
-        let context = &self.waves.context;
-        let wanted = context.wanted(host)?;
-        let mut steps = wanted.runtime_of_release()?;
-        steps.extend(wanted.container_runtime()?);
-        for program in programs_of(host).iter().filter(|program| **program != Program::Kubeadm) {
-            steps.push(wanted.program(*program)?);
-        }
-        let restart_on = prepare::KUBELET_READS.map(ToOwned::to_owned).to_vec();
-        steps.push(Step::new("kubelet/unit", Unit { running: true, restart_on, ..prepare::kubelet() }));
-        Ok(steps)
+        self.waves.context.wanted(host)?.kubelet_of_release()
     }
 
     /// kubeadm's last phase, on the host that speaks for the cluster, and what becomes of it on all.
-    fn add_ons(&self) -> Result<Vec<Step>, PlanError> {
+    fn in_cluster(&self) -> Result<Vec<Step>, PlanError> {
         let cluster = self.waves.context.intent.cluster;
         let speaker = cluster.host(self.speaker());
         let speaker = speaker.ok_or_else(|| PlanError::NotObserved { host: self.speaker().to_owned() })?;

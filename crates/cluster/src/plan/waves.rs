@@ -5,10 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use sealock_node::step::{
-    Component, Drained, EtcdSnapshot, Images, Kept, NodeReady, ObjectsKept, ServicesAnswer, Uncordoned,
-};
-use sealock_node::{Step, StepKind};
+use ipnet::Ipv4Net;
+use sealock_node::Step;
+use sealock_node::step::{Drained, EtcdSnapshot, Kept, NodeReady, ObjectsKept, ServicesAnswer, Uncordoned};
 use sealock_trust::Digest;
 
 use super::apply::{Context, check_owners};
@@ -20,9 +19,9 @@ use crate::release::Program;
 use crate::spec::{Host, SpecError};
 
 /// How long a node may take to be Ready as what it has become.
-pub(super) const READY_SECONDS: u32 = 600;
-/// How long an add-on may take to run everywhere.
-pub(super) const ROLL_OUT_SECONDS: u32 = 600;
+pub(crate) const READY_SECONDS: u32 = 600;
+/// How long kube-proxy or CoreDNS may take to run everywhere.
+pub(crate) const ROLL_OUT_SECONDS: u32 = 600;
 
 /// The name of the task that looks from a node at what has become of it.
 pub(super) const LOOK: &str = "upgraded";
@@ -137,21 +136,7 @@ impl<'a> Waves<'a> {
     }
 
     fn staged(&self, host: &Host) -> Result<Vec<Step>, PlanError> {
-        let wanted = self.context.wanted(host)?;
-        let mut steps = wanted.runtime_of_release()?;
-        for program in programs_of(host) {
-            steps.push(wanted.program(*program)?);
-        }
-        for step in &mut steps {
-            if let StepKind::Component(Component { staged, .. }) = &mut step.action {
-                *staged = true;
-            }
-        }
-        // Of the Kubernetes that runs they are there; and a runtime that does not start is to be replaced, not asked.
-        if self.becoming == Becoming::Kubernetes {
-            steps.push(Step::new("images", Images { images: wanted.images()? }));
-        }
-        Ok(steps)
+        self.context.wanted(host)?.staged(self.becoming == Becoming::Kubernetes)
     }
 
     /// A snapshot of etcd, and of what kubeadm changes in it, before the cluster becomes `before`; `config` is kubeadm's, where kubeadm changes it.
@@ -252,21 +237,12 @@ impl<'a> Waves<'a> {
 
     pub(super) fn services(&self) -> Result<Step, PlanError> {
         let network = &self.context.intent.cluster.spec().network;
-        // As kubeadm gives them: the first address is the API server's, and the tenth the DNS's.
-        let nth = |n: usize| {
-            let problem = format!("{} has no {n} addresses", network.services);
-            network.services.hosts().nth(n - 1).ok_or_else(|| SpecError::new("spec.network.services", problem))
-        };
-        let name = format!("kubernetes.default.svc.{}", network.dns_domain);
-        let kube_proxy = self.image("kube-proxy")?;
-        Ok(Step::new("services", ServicesAnswer { kube_proxy, api: nth(1)?, dns: nth(10)?, name }))
+        services(network.services, &network.dns_domain, self.image("kube-proxy")?)
     }
 
-    /// The image of an add-on, by its whole name.
+    /// The image of an add-on of kubeadm, by its whole name.
     pub(super) fn image(&self, name: &str) -> Result<String, PlanError> {
-        let part = format!("/{name}:");
-        let found = self.context.intent.kubernetes_images.iter().find(|image| image.contains(&part));
-        found.cloned().ok_or_else(|| PlanError::NoImage { name: name.to_owned(), version: self.kubernetes() })
+        image_of(self.context.intent.kubernetes_images, name, &self.kubernetes())
     }
 
     /// The version of Kubernetes.
@@ -282,12 +258,22 @@ pub(crate) fn changed_by(task: &Task) -> Option<&str> {
     name.strip_prefix("ready-").or_else(|| ON_THE_NODE.contains(&name).then_some(task.host.as_str()))
 }
 
-pub(super) fn programs_of(host: &Host) -> &'static [Program] {
-    if host.is_control_plane() {
-        &[Program::Kubelet, Program::Kubeadm, Program::Kubectl]
-    } else {
-        &[Program::Kubelet, Program::Kubeadm]
-    }
+/// The look from a node at the cluster's services, through a `kube_proxy` of this image.
+pub(crate) fn services(ranges: Ipv4Net, dns_domain: &str, kube_proxy: String) -> Result<Step, PlanError> {
+    // As kubeadm gives them: the first address is the API server's, and the tenth the DNS's.
+    let nth = |n: usize| {
+        let problem = format!("{ranges} has no {n} addresses");
+        ranges.hosts().nth(n - 1).ok_or_else(|| SpecError::new("spec.network.services", problem))
+    };
+    let name = format!("kubernetes.default.svc.{dns_domain}");
+    Ok(Step::new("services", ServicesAnswer { kube_proxy, api: nth(1)?, dns: nth(10)?, name }))
+}
+
+/// The image of what kubeadm calls an add-on, `kube-proxy` or `coredns`, by its whole name, among those of `version`.
+pub(crate) fn image_of(images: &[String], name: &str, version: &str) -> Result<String, PlanError> {
+    let part = format!("/{name}:");
+    let found = images.iter().find(|image| image.contains(&part));
+    found.cloned().ok_or_else(|| PlanError::NoImage { name: name.to_owned(), version: version.to_owned() })
 }
 
 pub(super) fn id(host: &str, name: &str) -> String {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sealock_cluster::adoption::{
     HostTold, Running, Told, Wanted, changes, compare, draft, kept_of, nodes_of, runtime_of,
 };
+use sealock_cluster::plan::plan_giving_back;
 use sealock_cluster::plan::{Intent, Printed, Taken, plan_adoption};
 use sealock_cluster::release::ReleaseView;
 use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
@@ -385,6 +386,24 @@ fn a_cluster_that_is_half_taken_over_is_given_back() {
     // Another machine has come in its place.
     half.hosts.get_mut("w1").unwrap().facts.machine_id = "0".repeat(32);
     assert_eq!(reset(&half, Some(&open)).unwrap_err().code(), Some(Code::Foreign));
+}
+
+/// A removal that was cut off behind the giving back goes on: the host is nobody's by then, and has a Kubernetes of others.
+#[test]
+fn a_host_that_was_taken_over_and_given_back_leaves_by_the_same_command() {
+    let (cluster, release, registry) = (cluster(&spec()), release(), registry());
+    let back =
+        |inventory: &Inventory, begun: Option<&Plan>| plan_giving_back(&cluster, &release, &registry, inventory, begun);
+    let mut ours = hosts();
+    for host in ours.hosts.values_mut() {
+        host.facts.kubernetes = joined("plant-7");
+    }
+    let begun = back(&ours, None).unwrap();
+    assert_eq!(back(&hosts(), None).unwrap_err().code(), Some(Code::Foreign));
+    assert_eq!(back(&hosts(), Some(&begun)).unwrap().tasks, begun.tasks);
+    let mut other = hosts();
+    other.hosts.get_mut("w1").unwrap().facts.machine_id = "0".repeat(32);
+    assert_eq!(back(&other, Some(&begun)).unwrap_err().code(), Some(Code::Foreign));
 }
 
 /// What the cluster says of itself is a spec that nothing is in the way of.

@@ -10,6 +10,7 @@ mod fan_out;
 mod fixture;
 mod large;
 mod machine;
+mod node_upgrade;
 mod plan;
 mod rescue;
 mod restore;

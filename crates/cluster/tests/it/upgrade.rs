@@ -47,8 +47,8 @@ fn control_planes_one_after_the_other_and_then_the_workers_some_at_a_time() {
     assert_eq!(after("cp1/kubelet"), "cp1/drain-cp1");
     assert_eq!(after("cp2/kubeadm"), "cp1/ready-cp1");
     assert_eq!(after("cp3/kubeadm"), "cp1/ready-cp2");
-    assert_eq!(after("cp1/add-ons"), "cp1/ready-cp3");
-    assert_eq!(after("w2/services"), "cp1/add-ons");
+    assert_eq!(after("cp1/cluster"), "cp1/ready-cp3");
+    assert_eq!(after("w2/services"), "cp1/cluster");
     let looked = "cp1/services cp2/services cp3/services w1/services w2/services w3/services";
     assert_eq!((after("cp1/drain-w1"), after("cp1/drain-w2")), (looked.to_owned(), looked.to_owned()));
     assert_eq!((after("w1/upgraded"), after("cp1/return-w1")), ("cp1/ready-w1".into(), "w1/upgraded".into()));

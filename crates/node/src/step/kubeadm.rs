@@ -159,7 +159,8 @@ impl Act for KubeadmPhase {
             upgrade::forget_copies(host)?;
         }
         if self.command.is_upgrade() && said.contains(PASSED_OVER) {
-            let because = "kubeadm has passed the add-ons over: an API server still shows the older version".to_owned();
+            let because = "kubeadm has passed kube-proxy and CoreDNS over: an API server still shows the older version"
+                .to_owned();
             return Err(StepError::NotHeld { because });
         }
         // kubeadm's manifests name the file of the authority, which holds two while another takes its place.
@@ -435,7 +436,7 @@ pub(crate) fn kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
 }
 
 /// Whoever only looks at a host leaves nothing in root's home: kubectl goes without where it cannot keep anything.
-const NO_CACHE: &str = "/dev/null/none";
+pub(super) const NO_CACHE: &str = "/dev/null/none";
 
 /// The same for what takes as long as it takes.
 pub(crate) fn unlimited_kubectl<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {

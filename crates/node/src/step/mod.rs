@@ -24,6 +24,7 @@ pub(crate) mod images;
 mod kernel_module;
 mod kinds;
 mod kubeadm;
+mod kubectl_here;
 mod kubelet_certificate;
 mod node_ready;
 mod ran_before;
@@ -60,7 +61,7 @@ pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
 pub use upgrade::{
     BEFORE_ADOPTION, Drained, EtcdSnapshot, Kept, ObjectsBack, ObjectsKept, RolledOut, RunAs, ServicesAnswer,
-    TakenBack, Uncordoned, Workload,
+    TakenBack, Uncordoned, Workload, is_kept, kept_file,
 };
 
 /// One repeatable action on one node.

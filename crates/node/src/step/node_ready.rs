@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::kubeadm::kubectl;
+use super::kubectl_here::kubectl_here;
 use super::{Act, NodeReady, Probe};
 use crate::context::Context;
 use crate::error::StepError;
@@ -129,7 +129,7 @@ pub(super) fn settle(
 
 /// What kubectl answers, where it does.
 pub(super) fn ask(host: &dyn Host, arguments: &[&str]) -> Result<Option<Value>, StepError> {
-    match host.run(&kubectl(arguments.iter().copied().chain(["-o", "json"]))) {
+    match host.run(&kubectl_here(host, arguments.iter().copied().chain(["-o", "json"]))?) {
         Err(HostError::NoProgram { .. }) => Ok(None),
         Ok(output) if output.status != 0 => Ok(None),
         output => serde_json::from_str(&output?.stdout)

@@ -1,11 +1,11 @@
 //! What a node keeps, of other major versions: not guessed at, and left alone.
 
-use sealock_node::Step;
 use sealock_node::changes::{Changes, ChangesError};
-use sealock_node::step::Claim;
+use sealock_node::step::{Claim, Kept, ObjectsKept};
+use sealock_node::{Probe, Step};
 use sealock_trust::format;
 
-use crate::machine::{Machine, apply};
+use crate::machine::{Machine, apply, bare};
 
 const CHANGES: &str = "/var/lib/sealock/node/backup/changes.json";
 const CLAIM: &str = "/var/lib/sealock/node/claim.json";
@@ -40,5 +40,30 @@ fn a_claim_of_another_major_is_nobody_elses_and_not_ours() {
         let error = apply(&claim, &machine).unwrap_err();
         assert!(error.to_string().contains(&format!("node-claim/{version}")), "{error}");
         assert_eq!(machine.text(CLAIM), bent);
+    }
+}
+
+const KEPT: &str = "/var/lib/sealock/node/kept.json";
+const OBJECTS: &str = "/var/lib/sealock/node/kept-objects.json";
+const KEPT_1: &str = r#"{"format":"node-kept/1.0","since":"v1.36.3","files":{"/etc/kubernetes/manifests/etcd.yaml":{"mode":"0600","content":"image: etcd"}},"links":{},"marks":{}}"#;
+const OBJECTS_1: &str = r#"{"format":"node-kept-objects/1.0","since":"v1.36.3","objects":[]}"#;
+
+/// What an upgrade has kept is neither put back nor kept anew by a Sealock that does not read it.
+#[test]
+fn what_an_upgrade_kept_of_another_major_is_left_alone() {
+    let (kept, objects) = (Kept { since: "v1.36.3".into() }, ObjectsKept { since: "v1.36.3".into() });
+    let cases = [(Step::new("kept", kept), KEPT, KEPT_1), (Step::new("objects", objects), OBJECTS, OBJECTS_1)];
+    for (step, path, document) in cases {
+        let machine = Machine::new();
+        machine.put(path, document);
+        let probed = bare(|context| step.probe(&machine, context)).unwrap();
+        assert_eq!(probed, Probe::Done, "{document}");
+        for version in ["2.0", "0.9"] {
+            let bent = document.replace("1.0", version);
+            machine.put(path, &bent);
+            let error = apply(&step, &machine).unwrap_err();
+            assert!(error.to_string().contains(&format!("/{version} is")), "{error}");
+            assert_eq!(machine.text(path), bent);
+        }
     }
 }

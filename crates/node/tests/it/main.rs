@@ -6,6 +6,7 @@
 mod authorities;
 mod backup;
 mod component;
+mod drained;
 mod etcd;
 mod files;
 mod formats;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use sealock_cluster::machine::{self, MachinePlan, Means};
+use sealock_cluster::machine::{self, MachineError, MachinePlan, Means};
 use sealock_node::{Event, Local, Probe, runner};
 use serde::Serialize;
 
@@ -43,28 +43,61 @@ pub fn carry_out(
     (question, done): (&str, &str),
     context: &Context,
 ) -> Result<()> {
-    let host = Local::new();
     if context.dry_run {
-        let probes = machine::probe(plan, &host)?;
-        return context.ui.result(&Looked { plan, probes: &probes }, shown(plan, &probes));
+        return look(plan, context);
     }
+    ask(plan, question, context)?;
+    let started = Instant::now();
+    let changed = run(plan, means, context)??;
+    if let Some(member) = &plan.leaves_etcd {
+        context.ui.done(format_args!("{member} has left its etcd"));
+    }
+    told(plan, (done, changed), started, context)
+}
+
+/// Looks at each step, and says what there is to do.
+///
+/// # Errors
+/// The machine refuses.
+pub fn look(plan: &MachinePlan, context: &Context) -> Result<()> {
+    let probes = machine::probe(plan, &Local::new())?;
+    context.ui.result(&Looked { plan, probes: &probes }, shown(plan, &probes))
+}
+
+/// Shows the plan, and asks.
+///
+/// # Errors
+/// The answer is no.
+pub fn ask(plan: &MachinePlan, question: &str, context: &Context) -> Result<()> {
     context.ui.review(plan);
     for warning in &plan.warnings {
         if !context.ui.is_reviewed() {
             context.ui.warn(warning);
         }
     }
-    context.ui.confirm(question)?;
-    let started = Instant::now();
-    let changed = {
-        let live = context.ui.live();
-        let hear = |event: &Event| tell(&live, |step| words(plan, step), &event.what);
-        let run = machine::carry_out(plan, means, &host, Path::new(runner::FOLDER), &hear);
-        context.runtime()?.block_on(run)?
-    };
-    if let Some(member) = &plan.leaves_etcd {
-        context.ui.done(format_args!("{member} has left its etcd"));
-    }
+    context.ui.confirm(question)
+}
+
+/// Carries the plan out, telling what is done; how many steps changed the machine, or the first thing that failed.
+///
+/// # Errors
+/// Nothing could be begun.
+pub fn run(
+    plan: &MachinePlan,
+    means: Means<'_>,
+    context: &Context,
+) -> Result<std::result::Result<usize, MachineError>> {
+    let runtime = context.runtime()?;
+    let live = context.ui.live();
+    let hear = |event: &Event| tell(&live, |step| words(plan, step), &event.what);
+    Ok(runtime.block_on(machine::carry_out(plan, means, &Local::new(), Path::new(runner::FOLDER), &hear)))
+}
+
+/// Says what was done.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn told(plan: &MachinePlan, (done, changed): (&str, usize), started: Instant, context: &Context) -> Result<()> {
     let text = match changed {
         0 => format!("{done}; nothing was to be changed"),
         changed => {

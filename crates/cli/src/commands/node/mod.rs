@@ -1,4 +1,4 @@
-//! `sealock node`: this machine, prepared, and made a node of a cluster, without a station; and, hidden, what a station runs on a node, which is not for people.
+//! `sealock node`: this machine, prepared, made a node of a cluster, and upgraded, without a station; and, hidden, what a station runs on a node, which is not for people.
 
 mod backup;
 mod carry_out;
@@ -15,7 +15,9 @@ mod probe;
 mod reset;
 mod run;
 mod status;
+mod supply;
 mod unpack;
+mod upgrade;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ pub enum NodeCommand {
     Init(init::InitArgs),
     Invite(invite::InviteArgs),
     Join(join::JoinArgs),
+    Upgrade(upgrade::UpgradeArgs),
     Status(status::StatusArgs),
     Reset(reset::ResetArgs),
     #[command(hide = true)]
@@ -57,6 +60,7 @@ pub fn run(command: &NodeCommand, context: &Context) -> Result<ExitCode> {
         NodeCommand::Init(args) => init::run(args, context),
         NodeCommand::Invite(args) => invite::run(args, context),
         NodeCommand::Join(args) => join::run(args, context),
+        NodeCommand::Upgrade(args) => upgrade::run(args, context),
         NodeCommand::Status(args) => status::run(args, context),
         NodeCommand::Reset(args) => reset::run(args, context),
         NodeCommand::Observe(args) => observe::run(args, context),

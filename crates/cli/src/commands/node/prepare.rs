@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use sealock_cluster::machine::{Means, Supply, kubernetes_images, plan};
+use sealock_cluster::machine::{Means, kubernetes_images, plan};
 use sealock_cluster::spec::KubernetesVersion;
 use sealock_node::{Local, facts, runner};
-use sealock_trust::Digest;
 
 use super::carry_out::carry_out;
 use super::own_node::overrides;
+use super::supply::SupplyArgs;
 use crate::context::Context;
 use crate::error::Result;
-use crate::files;
 
 /// Put onto this machine all that kubeadm needs, out of the signed release
 ///
@@ -27,41 +26,21 @@ pub struct PrepareArgs {
     /// Prepare for a control plane: its images and kubectl, too
     #[arg(long)]
     control_plane: bool,
-    /// A copy of the site's store to fetch from, like one on a USB stick [default: the site registry]
-    #[arg(long, value_name = "FOLDER")]
-    from: Option<PathBuf>,
-    /// Where the site registry is, if this machine reaches it at another address than the site root says
-    #[arg(long, value_name = "ADDRESS")]
-    registry_address: Option<std::net::IpAddr>,
-    /// The site root, as it was brought by hand
-    #[arg(long, value_name = "FILE")]
-    site_root: PathBuf,
-    /// The digest of the site root, as `sealock site show` prints it at the station; needed while this machine knows no site yet
-    #[arg(long, value_name = "DIGEST")]
-    site_root_digest: Option<Digest>,
-    /// The signed release [default: the current one of --from]
-    #[arg(long, value_name = "FILE", required_unless_present = "from")]
-    release: Option<PathBuf>,
+    #[command(flatten)]
+    supply: SupplyArgs,
     /// What is done differently: the fields of `overrides` in a cluster spec
     #[arg(long, value_name = "FILE")]
     overrides: Option<PathBuf>,
 }
 
-/// No site root is near this long.
-const MAX_SITE_ROOT: u64 = 1 << 20;
-
 pub fn run(args: &PrepareArgs, context: &Context) -> Result<()> {
-    let site_root = files::read_carried(&args.site_root, MAX_SITE_ROOT)?;
-    let mut supply = Supply::open(&site_root, args.release.as_deref(), args.from.as_deref())?;
-    if let Some(address) = args.registry_address {
-        supply.registry.address = address.to_string();
-    }
+    let supply = args.supply.open()?;
     let overrides = overrides(args.overrides.as_deref())?;
     let host = Local::new();
     let facts = facts::observe(&host, Path::new(runner::FOLDER))?;
     // Before kubeadm is taken out of the release, and run.
     plan::check_machine(args.kubernetes, &facts)?;
-    supply.check_site(&host, args.site_root_digest.as_ref())?;
+    args.supply.check_site(&supply, &host)?;
     let images = kubernetes_images(&supply, args.kubernetes, context.paths.state())?;
     let intent = plan::Intent {
         kubernetes: args.kubernetes,

@@ -1,4 +1,4 @@
-//! A node that is emptied before it changes, and given back afterwards; runs on a control plane host.
+//! A node that is emptied before it changes, and given back afterwards; runs on a control plane host, or on the node itself.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::evicted::evict_all;
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::Host;
-use crate::step::kubeadm::{kubectl, unlimited_kubectl};
+use crate::step::kubeadm::unlimited_kubectl;
+use crate::step::kubectl_here::{kubectl_here, speaks_as_node};
 use crate::step::node_ready::ask;
 use crate::step::{Act, Probe};
 use crate::wait;
@@ -26,7 +28,8 @@ const PODS: &str = concat!(
 );
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable=";
 
-/// Empties a node, as fast as budgets let its pods go: no new ones come, and what DaemonSets and files run stays.
+/// Empties a node, as fast as budgets let its pods go: no new ones come, and what DaemonSets and files run stays. On a host that is no control
+/// plane: its own node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Drained {
@@ -84,7 +87,7 @@ impl Act for Drained {
             return Ok(Probe::not_done(format!("node {} takes new pods", self.node)));
         }
         let selector = format!("--field-selector=spec.nodeName={}", self.node);
-        let pods = host.run(&kubectl(["get", "pods", "--all-namespaces", &selector, "-o", PODS]))?;
+        let pods = host.run(&kubectl_here(host, ["get", "pods", "--all-namespaces", &selector, "-o", PODS])?)?;
         if pods.status != 0 {
             return Ok(Probe::not_done(format!("the pods of node {} do not show", self.node)));
         }
@@ -101,6 +104,10 @@ impl Act for Drained {
             return Err(StepError::Late { what, seconds: ANSWERS.as_secs(), state });
         }
         (context.progress)(&format!("emptying {}", self.node));
+        if speaks_as_node(host)? {
+            // kubectl's own drain asks for DaemonSets, which a node may not see.
+            return evict_all(self, host, context);
+        }
         let timeout = format!("--timeout={}s", self.timeout_seconds);
         let mut arguments = vec!["drain", self.node.as_str(), "--ignore-daemonsets", &timeout];
         arguments.extend(self.force.then_some("--force"));
@@ -130,13 +137,13 @@ impl Act for Uncordoned {
     }
 
     fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
-        kubectl(["cordon", &self.node]).must(host)?;
+        kubectl_here(host, ["cordon", &self.node])?.must(host)?;
         Ok(())
     }
 }
 
 fn uncordon(host: &dyn Host, node: &str) -> Result<(), StepError> {
-    kubectl(["uncordon", node]).must(host)?;
+    kubectl_here(host, ["uncordon", node])?.must(host)?;
     Ok(())
 }
 
@@ -146,7 +153,7 @@ fn is_cordoned(node: &Value) -> bool {
 
 /// What a drain leaves: pods of DaemonSets, pods from files, and what has ended. What tolerates a node that takes no new pods comes
 /// back to it at once, and is not waited for.
-fn stays(pod: &str) -> bool {
+pub(super) fn stays(pod: &str) -> bool {
     let mut fields = pod.split('\t');
     let [owner, mirror, phase, tolerations] = [(); 4].map(|()| fields.next().unwrap_or_default());
     let tolerates = tolerations.split(',').any(|one| one == "=Exists" || one.starts_with(UNSCHEDULABLE));

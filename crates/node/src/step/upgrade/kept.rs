@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use sealock_trust::format;
 use serde::{Deserialize, Serialize};
 
 use super::taken_back::{self, CONTAINERD_STARTED, KUBELET_STARTED};
@@ -47,10 +48,11 @@ pub struct Kept {
     pub since: String,
 }
 
-/// What a node was.
+/// What a node was (docs/formats/journal.md).
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Record {
+    format: String,
     pub(super) since: String,
     /// Nothing for a file that was not there.
     pub(super) files: BTreeMap<String, Option<KeptFile>>,
@@ -97,8 +99,11 @@ impl Record {
     /// What is kept on `host`, if anything is.
     pub(super) fn load(host: &dyn Host) -> Result<Option<Self>, StepError> {
         let Some(text) = host::read(host, &path(), LIMIT)? else { return Ok(None) };
-        let damaged = |error| StepError::Unknown { because: format!("{} cannot be read: {error}", path()) };
-        serde_json::from_slice(&text).map(Some).map_err(damaged)
+        let unreadable = |because: &dyn fmt::Display| StepError::Unknown {
+            because: format!("{} cannot be read: {because}", path()),
+        };
+        format::NODE_KEPT.look(&text).map_err(|unknown| unreadable(&unknown))?;
+        serde_json::from_slice(&text).map(Some).map_err(|error| unreadable(&error))
     }
 
     fn of(host: &dyn Host, since: &str) -> Result<Self, StepError> {
@@ -111,8 +116,26 @@ impl Record {
             let mark = host::read_text(host, &format!("{MARKS}/{name}"))?;
             marks.insert(name, mark.unwrap_or_default());
         }
-        Ok(Self { since: since.to_owned(), files, links: programs(host)?, marks })
+        let format = format::NODE_KEPT.current.to_owned();
+        Ok(Self { format, since: since.to_owned(), files, links: programs(host)?, marks })
     }
+}
+
+/// What `path` held on `host` before the upgrade that keeps things under the name `since`; nothing where nothing is kept for it.
+///
+/// # Errors
+/// What is kept cannot be read.
+pub fn kept_file(host: &dyn Host, since: &str, path: &str) -> Result<Option<String>, StepError> {
+    let record = Record::load(host)?.filter(|record| record.since == since);
+    Ok(record.and_then(|mut record| record.files.remove(path).flatten()).map(|file| file.content))
+}
+
+/// Whether the node keeps what it was under the name `since`.
+///
+/// # Errors
+/// What is kept cannot be read.
+pub fn is_kept(host: &dyn Host, since: &str) -> Result<bool, StepError> {
+    Ok(Record::load(host)?.is_some_and(|record| record.since == since))
 }
 
 /// What is kept of the node.

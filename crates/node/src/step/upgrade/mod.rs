@@ -2,6 +2,7 @@
 //! and looks at what has become of the cluster.
 
 mod drained;
+mod evicted;
 mod kept;
 mod manifests;
 mod objects;
@@ -12,8 +13,8 @@ mod snapshot;
 mod taken_back;
 
 pub use drained::{Drained, Uncordoned};
-pub use kept::Kept;
 pub(super) use kept::path as kept_node;
+pub use kept::{Kept, is_kept, kept_file};
 pub(super) use manifests::{forget_copies, put_back};
 pub(super) use objects::path as kept_objects;
 pub use objects::{ObjectsBack, ObjectsKept};

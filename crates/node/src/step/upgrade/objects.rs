@@ -1,10 +1,11 @@
 //! Objects of the cluster that kubeadm changes in an upgrade, kept before and put back; on a control plane host.
 //!
-//! They are what kubeadm itself reads again (its own configuration, kubelet's) and its add-ons. Rights that kubeadm gives in an upgrade stay:
+//! They are what kubeadm itself reads again (its own configuration, kubelet's), and kube-proxy and CoreDNS. Rights that kubeadm gives in an upgrade stay:
 //! they only ever grow, and the older version does not ask for them.
 
 use std::fmt;
 
+use sealock_trust::format;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -50,19 +51,20 @@ pub struct ObjectsBack {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Record {
+    format: String,
     since: String,
     objects: Vec<Value>,
 }
 
 impl fmt::Display for ObjectsKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "keep kubeadm's configuration and add-ons as they are in the cluster ({})", self.since)
+        write!(f, "keep kubeadm's configuration, kube-proxy and CoreDNS as they are in the cluster ({})", self.since)
     }
 }
 
 impl fmt::Display for ObjectsBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "put back kubeadm's configuration and add-ons of before in the cluster ({})", self.since)
+        write!(f, "put back kubeadm's configuration, kube-proxy and CoreDNS of before in the cluster ({})", self.since)
     }
 }
 
@@ -80,7 +82,8 @@ impl Act for ObjectsKept {
         let mut found: Value = serde_json::from_str(&found).map_err(|error| not_understood(&error))?;
         let objects = found["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
         let objects = objects.into_iter().map(as_written).collect();
-        let record = Record { since: self.since.clone(), objects };
+        let format = format::NODE_KEPT_OBJECTS.current.to_owned();
+        let record = Record { format, since: self.since.clone(), objects };
         let text = serde_json::to_vec(&record).map_err(|error| not_understood(&error))?;
         host.alter(Alteration::MakeDirectory { path: NODE_FOLDER, mode: Mode::new(0o700) })?;
         Ok(host::write(host, &path(), Mode::PRIVATE, &text)?)
@@ -140,6 +143,7 @@ fn as_written(mut object: Value) -> Value {
 
 fn load(host: &dyn Host) -> Result<Option<Record>, StepError> {
     let Some(text) = host::read(host, &path(), LIMIT)? else { return Ok(None) };
+    format::NODE_KEPT_OBJECTS.look(&text).map_err(|unknown| not_understood(&unknown))?;
     serde_json::from_slice(&text).map(Some).map_err(|error| not_understood(&error))
 }
 
@@ -148,7 +152,7 @@ pub(crate) fn path() -> String {
     format!("{NODE_FOLDER}/{RECORD}")
 }
 
-fn not_understood(error: &serde_json::Error) -> StepError {
+fn not_understood(error: &dyn fmt::Display) -> StepError {
     StepError::Unknown { because: format!("{} or what the cluster shows cannot be read: {error}", path()) }
 }
 
