@@ -185,6 +185,24 @@ fn every_kind() -> Vec<Step> {
             timeout_seconds: 300,
         }
         .into(),
+    ];
+    let kinds = [
+        kinds,
+        of_an_upgrade(&digest),
+        vec![Reset { cluster: "plant-7".into(), etcd_aside: None }.into()],
+        of_a_backup(&digest),
+        of_authorities(&digest),
+        of_external_etcd(),
+        of_an_adoption(&digest),
+        of_a_way_back(),
+        of_os_packages(&digest),
+    ]
+    .concat();
+    kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
+}
+
+fn of_an_upgrade(digest: &Digest) -> Vec<StepKind> {
+    vec![
         EtcdSnapshot {
             program: "/opt/sealock/sealock/0.1.0/sealock".into(),
             before: "v1.37.2".into(),
@@ -215,19 +233,7 @@ fn every_kind() -> Vec<Step> {
             name: "kubernetes.default.svc.cluster.local".into(),
         }
         .into(),
-        Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
-    ];
-    let kinds = [
-        kinds,
-        of_a_backup(&digest),
-        of_authorities(&digest),
-        of_external_etcd(),
-        of_an_adoption(&digest),
-        of_a_way_back(),
-        of_os_packages(&digest),
     ]
-    .concat();
-    kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
 }
 
 fn of_an_adoption(digest: &Digest) -> Vec<StepKind> {
