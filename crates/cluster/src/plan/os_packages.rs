@@ -99,7 +99,7 @@ pub fn sets_of<'a>(sets: &'a [OsPackages], observed: &crate::inventory::Observat
     let platform = format!("linux/{}", facts.architecture).parse().ok();
     let architecture = platform.as_ref().and_then(sealock_bundle::os_packages::architecture);
     let fits = |set: &&OsPackages| {
-        is_for(&set.facts.name.to_string()) && Some(set.facts.architecture.as_str()) == architecture
+        is_for(set.facts.name.as_ref()) && Some(set.facts.architecture.as_str()) == architecture
     };
     sets.iter().filter(fits).collect()
 }
