@@ -6,6 +6,7 @@ set -euo pipefail
 needed=(
   systemd-nspawn:systemd-container mmdebstrap:mmdebstrap nginx:nginx-light skopeo:skopeo jq:jq openssl:openssl
   ssh:openssh-client ip:iproute2 nft:nftables python3:python3 readelf:binutils dpkg-deb:dpkg curl:curl flock:util-linux xz:xz-utils
+  gpg:gnupg
   umoci:umoci strace:strace
   softhsm2-util:softhsm2 pkcs11-tool:opensc
 )

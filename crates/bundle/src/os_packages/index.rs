@@ -95,7 +95,7 @@ pub enum IndexError {
     #[error("two packages would be the file {0}")]
     Twice(String),
     /// More than is carried.
-    #[error("it has more than {limit} {what}, and no set has")]
+    #[error("it has more than {limit} {what}")]
     Limit {
         /// Of what.
         what: &'static str,
@@ -164,6 +164,11 @@ impl Packaged {
     /// A field that is kept, such as `Depends`.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.kept.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// How many bytes of text are kept of it.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.len()
     }
 
     fn write(&self, text: &mut String) {

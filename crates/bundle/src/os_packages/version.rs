@@ -147,8 +147,8 @@ fn rank(byte: Option<&u8>) -> i32 {
 }
 
 fn compare_text(a: &[u8], b: &[u8]) -> Ordering {
-    let differ = (0..a.len().max(b.len())).map(|at| rank(a.get(at)).cmp(&rank(b.get(at))));
-    differ.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    let mut orders = (0..a.len().max(b.len())).map(|at| rank(a.get(at)).cmp(&rank(b.get(at))));
+    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 /// By value, of numbers of any length.

@@ -29,7 +29,7 @@ pub struct OsPackageSet {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AptArchive {
-    /// The address, like `https://deb.debian.org/debian`. Mirrors of the settings apply.
+    /// The address, like `https://archive.example.org/debian`. Mirrors of the settings apply.
     pub uri: String,
     /// The suite, like `bookworm` or `bookworm-security`. It has to be the suite or the codename that the archive says of itself.
     pub suite: String,

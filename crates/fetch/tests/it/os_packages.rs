@@ -71,7 +71,7 @@ async fn locked_after(world: &World, spec: &str, before: &Lock) -> Result<Lock, 
 }
 
 fn set(lock: &Lock) -> &LockedReference {
-    lock.references.iter().find(|reference| reference.kind == ReferenceKind::OsPackages).expect("a set")
+    lock.references.iter().find(|reference| reference.kind == ReferenceKind::OsPackages).unwrap()
 }
 
 fn generated(lock: &Lock, digest: &Digest) -> Vec<u8> {
@@ -463,7 +463,8 @@ fn apt_get(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("apt-get");
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").current_dir(folder);
     command.args(options.iter().flat_map(|option| ["-o", option]));
-    let output = command.args(arguments).output().expect("this test asks apt-get: install the package apt");
+    let output = command.args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("apt-get (Debian's package apt) does not start: {error}"));
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(output.status.success(), "apt-get {arguments:?}: {said}");

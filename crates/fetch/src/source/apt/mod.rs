@@ -23,7 +23,7 @@ pub(crate) use unpack::{Compression, read_index};
 pub(crate) struct Archive<'a>(pub(crate) &'a AptArchive);
 
 impl Archive<'_> {
-    /// What a person calls it, as a line of `sources.list` does: `https://deb.debian.org/debian bookworm`.
+    /// What a person calls it, as a line of `sources.list` does: `https://archive.example.org/debian bookworm`.
     pub(crate) fn label(self) -> String {
         format!("{} {}", self.base(), self.0.suite)
     }
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn an_archive_is_what_a_line_of_sources_names() {
-        assert_eq!(problem("https://deb.debian.org/debian/", "bookworm", &["main", "non-free-firmware"]), None);
-        assert_eq!(problem("http://security.debian.org/debian-security", "buster/updates", &["updates/main"]), None);
+        assert_eq!(problem("https://archive.example.org/debian/", "bookworm", &["main", "non-free-firmware"]), None);
+        assert_eq!(problem("http://security.example.org/debian-security", "buster/updates", &["updates/main"]), None);
         for (uri, suite, components) in [
             ("ftp://x/debian", "bookworm", &["main"][..]),
             ("file:///x", "bookworm", &["main"]),

@@ -7,6 +7,9 @@ use sealock_bundle::os_packages::{Dependency, Packaged, Provided, Relation, depe
 
 use super::error::AptError;
 
+/// Names that are provided in all archives at most: what is beyond is missing, and told as such.
+const MAX_PROVIDED: usize = 1_000_000;
+
 /// A package that an archive has.
 #[derive(Debug)]
 pub(crate) struct Offered {
@@ -50,10 +53,15 @@ impl<'a> Pool<'a> {
             places.sort_by(|a, b| at_rank(a).cmp(&at_rank(b)));
             places.dedup_by(same);
         }
+        let mut count = 0;
         for &at in pool.by_name.values().flatten() {
             let field = offered.get(at).and_then(|one| one.package.field("Provides")).unwrap_or_default();
             // What cannot be read provides nothing: whoever needs it is told that it is missing.
             for provided in provided(field).unwrap_or_default() {
+                count += 1;
+                if count > MAX_PROVIDED {
+                    return pool;
+                }
                 pool.providers.entry(provided.name.clone()).or_default().push((at, provided));
             }
         }

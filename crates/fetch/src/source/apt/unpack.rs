@@ -11,7 +11,9 @@ use sealock_bundle::os_packages::{IndexError, Packaged, StanzaError, StanzaLimit
 /// What unpacking takes at most, in KiB: the largest dictionary that `xz` makes by itself is 64 MiB.
 const XZ_MEMORY: u32 = 72 << 10;
 /// Packages of one index at most: the largest distributions have less than a hundred thousand.
-const MAX_OFFERED: usize = 1_000_000;
+const MAX_OFFERED: usize = 250_000;
+/// Bytes that are kept of one index at most: of the largest ones it is some 40 MB.
+const MAX_KEPT: usize = 160 << 20;
 
 /// How an index is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +64,15 @@ pub(crate) fn read_index(
     };
     let limits = StanzaLimits { total: limit.min(StanzaLimits::INDEX.total), ..StanzaLimits::INDEX };
     let mut index = Index::default();
+    let mut kept = 0;
     for (count, stanza) in Stanzas::new(reader, limits).enumerate() {
         if count == MAX_OFFERED {
             return Err(IndexError::Limit { what: "packages", limit: MAX_OFFERED });
         }
         match Packaged::of(&stanza?) {
             Ok(package) if [architecture, "all"].contains(&package.architecture.as_str()) => {
-                index.packages.push(package)
+                kept += package.kept_bytes();
+                index.packages.push(package);
             }
             Ok(_) => {}
             Err(error) if error.is_of_one_package() => match &mut index.unreadable {
@@ -76,6 +80,9 @@ pub(crate) fn read_index(
                 none => *none = Some((1, error)),
             },
             Err(error) => return Err(error),
+        }
+        if kept > MAX_KEPT {
+            return Err(IndexError::Limit { what: "bytes to be kept", limit: MAX_KEPT });
         }
     }
     Ok(index)
