@@ -98,9 +98,8 @@ pub fn sets_of<'a>(sets: &'a [OsPackages], observed: &crate::inventory::Observat
     let is_for = |name: &str| name.strip_prefix(&system).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     let platform = format!("linux/{}", facts.architecture).parse().ok();
     let architecture = platform.as_ref().and_then(sealock_bundle::os_packages::architecture);
-    let fits = |set: &&OsPackages| {
-        is_for(set.facts.name.as_ref()) && Some(set.facts.architecture.as_str()) == architecture
-    };
+    let fits =
+        |set: &&OsPackages| is_for(set.facts.name.as_ref()) && Some(set.facts.architecture.as_str()) == architecture;
     sets.iter().filter(fits).collect()
 }
 

@@ -186,15 +186,8 @@ fn every_kind() -> Vec<Step> {
         .into(),
         Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
     ];
-    let kinds = [
-        kinds,
-        of_a_backup(&digest),
-        of_authorities(&digest),
-        of_an_adoption(&digest),
-        of_a_way_back(),
-        of_os_packages(&digest),
-    ]
-    .concat();
+    let kinds = [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest)].concat();
+    let kinds = [kinds, of_a_way_back(), of_os_packages(&digest)].concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
 }
 
