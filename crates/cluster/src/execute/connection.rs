@@ -151,13 +151,13 @@ impl Connection {
         Ok(String::from_utf8_lossy(said.trim_ascii()).into_owned())
     }
 
-    /// Whether the host's machine is on its way down.
+    /// Whether all runs on the host that shall run. On its way down a machine says something else, or nothing.
     ///
     /// # Errors
     /// As every command.
-    pub(super) async fn is_going_down(&self) -> Result<bool, ExecuteError> {
-        let said = self.script("systemctl is-system-running || true", &[], b"").await?;
-        Ok(said.trim_ascii() == b"stopping")
+    pub(super) async fn is_up(&self) -> Result<bool, ExecuteError> {
+        let said = self.script("systemctl is-system-running 2>/dev/null || true", &[], b"").await?;
+        Ok([&b"running"[..], b"degraded"].contains(&said.trim_ascii()))
     }
 
     /// Runs a shell script as root, with `arguments` as `$1`, `$2`, …, and gives back its standard output.

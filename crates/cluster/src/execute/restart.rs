@@ -48,5 +48,5 @@ pub(super) async fn state(pool: &Pool, host: &str, (before, left): (&str, Durati
     if boot != before {
         return Ok(State::Again);
     }
-    Ok(if pool.current(host)?.is_going_down().await? { State::GoingDown } else { State::Up })
+    Ok(if pool.current(host)?.is_up().await? { State::Up } else { State::GoingDown })
 }

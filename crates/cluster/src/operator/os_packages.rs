@@ -258,7 +258,7 @@ impl Operator<'_> {
     ) -> Result<(), OperatorError> {
         let is_plane = |host: &str| cluster.host(host).is_some_and(crate::spec::Host::is_control_plane);
         if plan::patches(plan).any(|task| is_plane(&task.host)) {
-            self.check_etcd_for_upgrade(plan, connections).await?;
+            self.check_etcd_for_upgrade(cluster, plan, connections).await?;
         }
         Ok(())
     }

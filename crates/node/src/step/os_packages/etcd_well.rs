@@ -36,8 +36,11 @@ struct Said {
 impl fmt::Display for EtcdWell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { members, timeout_seconds, .. } = self;
-        let plural = if *members == 1 { "" } else { "s" };
-        write!(f, "wait until {members} member{plural} of etcd are well (at most {timeout_seconds} s)")
+        let who = match members {
+            1 => "the only member of etcd is".to_owned(),
+            more => format!("all {more} members of etcd are"),
+        };
+        write!(f, "wait until {who} well (at most {timeout_seconds} s)")
     }
 }
 
