@@ -165,12 +165,7 @@ fn archive(packages: &[(&str, &str, &str)]) -> tempfile::TempDir {
         let file = format!("{name}_{version}_all.deb");
         let (from, to) = (tree.to_str().unwrap(), folder.path().join(&file));
         let built = Command::new("dpkg-deb", ["--root-owner-group", "--build", from, to.to_str().unwrap()]);
-<<<<<<< HEAD
-        // It comes with the package dpkg.
-        built.must(&Local::new()).unwrap();
-=======
         built.must(&Local::new()).unwrap_or_else(|error| panic!("dpkg-deb of the package dpkg is needed: {error}"));
->>>>>>> 80a6ec10496bd0b3a97f22600664c9964546af54
         let content = fs::read(&to).unwrap();
         let digest = Digest::sha256(&content);
         index.push_str(&format!("{control}Filename: ./{file}\nSize: {}\nSHA256: {}\n\n", content.len(), digest.hex()));

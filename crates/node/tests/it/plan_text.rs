@@ -233,15 +233,7 @@ fn of_an_upgrade(digest: &Digest) -> Vec<StepKind> {
             name: "kubernetes.default.svc.cluster.local".into(),
         }
         .into(),
-<<<<<<< HEAD
     ]
-=======
-        Reset { cluster: "plant-7".into(), etcd_aside: None }.into(),
-    ];
-    let kinds = [kinds, of_a_backup(&digest), of_authorities(&digest), of_an_adoption(&digest)].concat();
-    let kinds = [kinds, of_a_way_back(), of_os_packages(&digest)].concat();
-    kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
->>>>>>> 80a6ec10496bd0b3a97f22600664c9964546af54
 }
 
 fn of_an_adoption(digest: &Digest) -> Vec<StepKind> {
