@@ -173,7 +173,9 @@ impl<'a> Patching<'a> {
         let (name, speaker) = (host.name.as_str(), self.waves.speaker());
         let packages = self.hosts.get(name).cloned().unwrap_or_default();
         let mut tasks = Vec::new();
-        if host.is_control_plane() {
+        // An etcd that is elsewhere loses no member by it.
+        let has_member = host.is_control_plane() && self.waves.context.intent.cluster.external_etcd().is_none();
+        if has_member {
             let quorum = task(speaker, &format!("quorum-{name}"), after, vec![self.etcd_well()]);
             after = vec![quorum.id.clone()];
             tasks.push(quorum);
@@ -185,7 +187,7 @@ impl<'a> Patching<'a> {
             tasks.push(one);
         }
         let mut ready = vec![self.waves.ready(host)?];
-        ready.extend(host.is_control_plane().then(|| self.etcd_well()));
+        ready.extend(has_member.then(|| self.etcd_well()));
         let ready = task(speaker, &format!("ready-{name}"), before, ready);
         let look = task(name, "services", vec![ready.id.clone()], vec![self.waves.services()?]);
         let uncordon = self.waves.uncordon(host).into_iter().collect();
