@@ -239,7 +239,7 @@ mod tests {
         };
         load("metrics-server").unwrap();
         let error = load("metrics-sever").unwrap_err().to_string();
-        assert_eq!(error, r#"sealock.yaml:10:15: unknown value "metrics-sever", did you mean "metrics-server"?"#);
+        assert_eq!(error, r#"sealock.yaml:10:9: unknown value "metrics-sever", did you mean "metrics-server"?"#);
     }
 
     #[test]
