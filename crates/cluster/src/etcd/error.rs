@@ -44,6 +44,11 @@ impl CallError {
         Self { endpoint: endpoint.clone(), call, said, code: Grpc::DeadlineExceeded }
     }
 
+    /// Whether etcd answered, and said that this client may not.
+    pub(super) fn is_denied(&self) -> bool {
+        self.code == Grpc::PermissionDenied
+    }
+
     pub(super) fn malformed(endpoint: &Endpoint, call: &'static str, said: &str) -> Self {
         Self { endpoint: endpoint.clone(), call, said: said.into(), code: Grpc::DataLoss }
     }

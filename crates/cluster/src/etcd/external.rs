@@ -154,14 +154,24 @@ pub fn at(host: &dyn Host, endpoints: &[String]) -> Result<Endpoints, MachineErr
 /// Nobody answers, or the endpoints belong to different clusters.
 pub async fn look(endpoints: &Endpoints) -> Result<Look, EtcdError> {
     let survey = Etcd::new(endpoints)?.survey().await?;
-    let (mut silent, mut content) = (Vec::new(), None);
+    let (mut silent, mut content, mut unread) = (Vec::new(), None, None);
     for seed in &endpoints.seeds {
         let connection = Connection::new(seed, endpoints.credentials.as_ref())?;
         if let Err(error) = connection.status().await {
             silent.push(error.to_string());
         } else if survey.agreed && content.is_none() {
-            content = Some(content_of(&connection).await?);
+            // A member that is cut off from the others says how it is, and not what the cluster holds.
+            match content_of(&connection).await {
+                Ok(found) => content = Some(found),
+                Err(error) => {
+                    silent.push(error.to_string());
+                    unread = Some(error);
+                }
+            }
         }
+    }
+    if let (None, Some(error)) = (&content, unread) {
+        return Err(error.into());
     }
     let members = survey.membership.members.iter().map(|member| {
         let state = survey.state_of(member.id);

@@ -116,6 +116,12 @@ impl EtcdMembers {
         self.at(host.name.as_str(), &host.address.to_string())
     }
 
+    /// Whether a member listens for others at `address`, where kubeadm has it on a control plane host.
+    pub(super) fn has_peer(&self, address: &str) -> bool {
+        let url = format!("https://{address}:2380");
+        self.members.iter().any(|member| member.peer_urls.contains(&url))
+    }
+
     /// The same for the host called `name` with this `address`.
     pub(super) fn at(&self, name: &str, address: &str) -> Option<&EtcdMember> {
         let url = format!("https://{address}:2380");

@@ -24,7 +24,7 @@ pub(super) async fn wait(plan: &Plan, task: &Task, pool: &Pool, program: &str) -
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        if ask(&others, pool, program).await.is_some_and(|members| can_spare(&members, own)) {
+        if ask(&others, pool, program).await.is_some_and(|members| can_spare(&members, own, &others)) {
             return Ok(());
         }
         if Instant::now() >= deadline {
@@ -53,8 +53,10 @@ async fn ask(others: &[&PlannedHost], pool: &Pool, program: &str) -> Option<Etcd
     None
 }
 
-fn can_spare(members: &EtcdMembers, own: &PlannedHost) -> bool {
-    members.agreed && members.are_well_without(members.at(&own.name, &own.address))
+/// An etcd that is elsewhere loses no member by it, and has to serve.
+fn can_spare(members: &EtcdMembers, own: &PlannedHost, others: &[&PlannedHost]) -> bool {
+    let is_here = others.iter().chain(&[own]).any(|host| members.has_peer(&host.address));
+    members.agreed && (!is_here || members.are_well_without(members.at(&own.name, &own.address)))
 }
 
 #[cfg(test)]
@@ -98,8 +100,17 @@ mod tests {
     #[test]
     fn a_member_is_spared_where_all_others_are_well_and_a_majority_says_so() {
         let own = host("cp2", Role::ControlPlane);
-        let members = |agreed: bool, problems: [Option<&str>; 3]| -> EtcdMembers {
-            let member = |name: &str| serde_json::json!({"id": name, "name": name, "peerUrls": [], "clientUrls": [], "learner": false});
+        let (cp1, cp3) = (host("cp1", Role::ControlPlane), host("cp3", Role::ControlPlane));
+        let others = [&cp1, &cp3];
+        let members = |elsewhere: bool, agreed: bool, problems: [Option<&str>; 3]| -> EtcdMembers {
+            let at = |name: &str| {
+                if elsewhere {
+                    format!("https://{name}.elsewhere:2380")
+                } else {
+                    format!("https://{name}.plant-7:2380")
+                }
+            };
+            let member = |name: &str| serde_json::json!({"id": name, "name": name, "peerUrls": [at(name)], "clientUrls": [], "learner": false});
             let state = |(name, problem): (&str, Option<&str>)| serde_json::json!({"member": name, "status": null, "problem": problem, "alarms": []});
             let names = ["cp1", "cp2", "cp3"];
             let states: Vec<_> = names.into_iter().zip(problems).map(state).collect();
@@ -107,9 +118,12 @@ mod tests {
                 serde_json::json!({"well": false, "agreed": agreed, "members": names.map(member), "states": states});
             serde_json::from_value(told).unwrap()
         };
-        assert!(can_spare(&members(true, [None; 3]), &own));
-        assert!(can_spare(&members(true, [None, Some("away"), None]), &own), "it is away already");
-        assert!(!can_spare(&members(true, [None, None, Some("away")]), &own));
-        assert!(!can_spare(&members(false, [None; 3]), &own));
+        assert!(can_spare(&members(false, true, [None; 3]), &own, &others));
+        assert!(can_spare(&members(false, true, [None, Some("away"), None]), &own, &others), "it is away already");
+        assert!(!can_spare(&members(false, true, [None, None, Some("away")]), &own, &others));
+        assert!(!can_spare(&members(false, false, [None; 3]), &own, &others));
+        let away = [None, None, Some("away")];
+        assert!(can_spare(&members(true, true, away), &own, &others), "it is on none of them, and serves");
+        assert!(!can_spare(&members(true, false, away), &own, &others));
     }
 }

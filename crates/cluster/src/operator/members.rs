@@ -59,7 +59,7 @@ impl Operator<'_> {
         connections: &[Arc<Connection>],
     ) -> Result<(), OperatorError> {
         match cluster.external_etcd() {
-            Some(_) => self.check_external_members(plan, connections).await,
+            Some(_) => self.check_external_serves(plan, connections).await,
             None => self.well(plan, connections).await.map(drop),
         }
     }
@@ -79,6 +79,19 @@ impl Operator<'_> {
             Some(2) => Err(PlanError::TwoMembers.into()),
             _ => Ok(()),
         }
+    }
+
+    /// No member of it is on a control plane: while a majority serves, the rest is its owner's.
+    async fn check_external_serves(&self, plan: &Plan, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
+        let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
+        let Some(speaker) = speaker else { return Ok(()) };
+        let members = speaker.etcd_members(&self.binary.path_there()).await?;
+        if members.agreed {
+            return Ok(());
+        }
+        let problems = members.seen().filter_map(|(name, _, problem)| Some(format!("member {name}: {}", problem?)));
+        let (host, found) = (plan.speaker.clone(), problems.collect());
+        Err(PlanError::from(ExternalEtcdError::Unwell { host, found }).into())
     }
 
     /// By what the control plane that speaks sees: its API server's files are there.

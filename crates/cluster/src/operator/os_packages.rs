@@ -258,7 +258,10 @@ impl Operator<'_> {
     ) -> Result<(), OperatorError> {
         let is_plane = |host: &str| cluster.host(host).is_some_and(crate::spec::Host::is_control_plane);
         if plan::patches(plan).any(|task| is_plane(&task.host)) {
-            self.check_etcd_for_upgrade(cluster, plan, connections).await?;
+            return match cluster.external_etcd() {
+                Some(_) => self.check_all_well(cluster, plan, connections).await,
+                None => self.check_etcd_for_upgrade(cluster, plan, connections).await,
+            };
         }
         Ok(())
     }

@@ -56,10 +56,15 @@ pub fn run(args: &RestoreArgs, context: &Context) -> Result<()> {
     }
     let manifest = backup.manifest();
     let (cluster, taken, revision) = (&manifest.cluster, manifest.taken, manifest.state.etcd.revision);
-    let question = format!(
-        "Make cluster {cluster} what it was at {taken} (revision {revision}, backup {})? What was written since is lost.",
-        backup.digest()
-    );
+    let digest = backup.digest();
+    let question = match target.cluster.external_etcd() {
+        Some(_) => format!(
+            "Make the control planes of cluster {cluster} again over its external etcd, with the authorities of {taken} (backup {digest})? What is in that etcd stays as it is."
+        ),
+        None => format!(
+            "Make cluster {cluster} what it was at {taken} (revision {revision}, backup {digest})? What was written since is lost."
+        ),
+    };
     review(&planned, &question, context)?;
     let started = Instant::now();
     let operator = target.operator_now(context)?;
