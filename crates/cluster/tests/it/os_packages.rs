@@ -49,6 +49,7 @@ fn patching(
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
+        etcd_client: None,
     };
     plan_os_packages(&intent, draining, (hosts, restart), inventory)
 }
