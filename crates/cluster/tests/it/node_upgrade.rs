@@ -8,6 +8,7 @@ use sealock_cluster::plan::{Intent, plan_upgrade};
 use sealock_node::facts::{HostFacts, Kubernetes};
 use sealock_node::step::BY_ITSELF;
 use sealock_node::{Probe, Step, StepKind};
+use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
 use sealock_trust::{Digest, format};
 
@@ -48,6 +49,10 @@ fn begun(node: &str, control_plane: Option<Plane>) -> BegunUpgrade {
 const ONLY: Plane = Plane { first: true, last: true, coredns: true };
 
 fn upgraded(begun: &BegunUpgrade) -> MachinePlan {
+    planned((begun, false), &machine(&begun.node)).unwrap()
+}
+
+fn planned((begun, resumed): (&BegunUpgrade, bool), facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let of_next = !begun.components;
     let (release, images) = if of_next { (next_release(), next_images()) } else { (release(), kubernetes_images()) };
     let overrides = cluster(ONE_AND_ONE).spec().overrides.clone();
@@ -61,8 +66,8 @@ fn upgraded(begun: &BegunUpgrade) -> MachinePlan {
         overrides: &overrides,
     };
     let emptying = Emptying { force: false, delete_emptydir_data: false, timeout_seconds: 600 };
-    let intent = upgrade::Intent { prepared: &prepared, begun, emptying, program: PROGRAM };
-    upgrade::upgrade(&intent, &machine(&begun.node)).unwrap()
+    let intent = upgrade::Intent { prepared: &prepared, begun, resumed, emptying, program: PROGRAM };
+    upgrade::upgrade(&intent, facts)
 }
 
 #[test]
@@ -95,6 +100,7 @@ fn the_steps_are_those_of_a_clusters_upgrade() {
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: PROGRAM,
+        etcd_client: None,
     };
     let of_cluster = plan_upgrade(&intent, &draining(), &nodes(ONE_AND_ONE, "v1.36.3")).unwrap();
     for (node, plane) in [("cp1", Some(ONLY)), ("w1", None)] {
@@ -232,4 +238,66 @@ fn a_machine_without_a_route_to_services_does_not_look_for_them() {
     let plan = upgraded(&BegunUpgrade { routed: false, ..begun("w1", None) });
     assert!(!plan.steps.iter().any(|step| step.id == "services"));
     assert!(plan.warnings[0].contains("no route to the Services (10.96.0.0/12)"), "{:?}", plan.warnings);
+}
+
+/// A drain that was cut off, or a way back that did not get to its end, leaves the node without new pods.
+#[test]
+fn a_node_that_an_unfinished_upgrade_has_cordoned_takes_pods_again() {
+    let root = tempfile::tempdir().unwrap();
+    let host = sealock_node::Local::rooted(root.path());
+    let asked_anew = || BegunUpgrade { cordoned: true, ..begun("w1", None) }.after_last(&host).unwrap();
+    let gives_back = |begun: &BegunUpgrade| upgraded(begun).steps.iter().any(|step| step.id == "uncordon");
+    assert!(!gives_back(&asked_anew()));
+    let path = root.path().join("var/lib/sealock/node/upgrade.json");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let leave = |last: &BegunUpgrade| std::fs::write(&path, jcs::to_vec(last).unwrap()).unwrap();
+    leave(&begun("w1", None));
+    assert_eq!(BegunUpgrade::load(&host, Goal::Kubernetes(NEXT.parse().unwrap())).unwrap(), None);
+    assert!(gives_back(&asked_anew()));
+    leave(&begun("w2", None));
+    assert!(!gives_back(&asked_anew()));
+    leave(&BegunUpgrade { cordoned: true, ..begun("w1", None) });
+    assert!(!gives_back(&asked_anew()));
+}
+
+/// Cut off while the node is emptied, it goes on by what was asked before.
+#[test]
+fn the_node_is_kept_before_it_is_emptied() {
+    let components = BegunUpgrade { components: true, to: "v1.36.3".parse().unwrap(), ..begun("cp1", Some(ONLY)) };
+    for begun in [begun("cp1", Some(ONLY)), begun("w1", None), components] {
+        let plan = upgraded(&begun);
+        let place = |id: &str| plan.steps.iter().position(|step| step.id == id).unwrap();
+        assert!(place("kept") < place("drain"), "{plan}");
+    }
+}
+
+/// After an hour, too: a snapshot of then would be of something in between, and would push an older one out.
+#[test]
+fn an_upgrade_that_goes_on_keeps_what_was_kept_before_it() {
+    for components in [false, true] {
+        let to = if components { "v1.36.3" } else { NEXT };
+        let begun = BegunUpgrade { components, to: to.parse().unwrap(), ..begun("cp1", Some(ONLY)) };
+        let ids = |resumed| -> Vec<String> {
+            let plan = planned((&begun, resumed), &machine("cp1")).unwrap();
+            plan.steps.into_iter().map(|step| step.id).collect()
+        };
+        let (anew, resumed) = (ids(false), ids(true));
+        let keeps = |id: &String| ["objects-kept", "etcd/snapshot"].contains(&id.as_str());
+        assert!(anew.iter().any(keeps));
+        let rest: Vec<String> = anew.into_iter().filter(|id| !keeps(id)).collect();
+        assert_eq!(resumed, rest);
+    }
+}
+
+/// It may have taken the room itself.
+#[test]
+fn an_upgrade_that_goes_on_does_not_ask_for_room_again() {
+    let begun = begun("w1", None);
+    let mut facts = machine("w1");
+    facts.disk.free_bytes = 1 << 30;
+    let error = planned((&begun, false), &facts).unwrap_err();
+    assert_eq!(error.code(), Some(Code::Preflight));
+    planned((&begun, true), &facts).unwrap();
+    facts.swap_bytes = 1 << 30;
+    planned((&begun, true), &facts).unwrap_err();
 }

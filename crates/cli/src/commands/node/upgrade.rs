@@ -86,7 +86,13 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     };
     let program = std::env::current_exe()?;
     let program = program.to_string_lossy();
-    let intent = upgrade::Intent { prepared: &prepared, begun: &begun, emptying: args.emptying(), program: &program };
+    let intent = upgrade::Intent {
+        prepared: &prepared,
+        begun: &begun,
+        resumed: is_resumed,
+        emptying: args.emptying(),
+        program: &program,
+    };
     let plan = upgrade::upgrade(&intent, &facts)?;
     let done = done(&begun, &supply);
     if !is_resumed && upgrade::is_through(&plan, &machine::probe(&plan, &host)?) {
@@ -98,7 +104,7 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     carry_out::ask(&plan, &question(&begun, &supply, is_resumed), context)?;
     if node.control_plane && !is_resumed {
         // Whoever was asked may have taken an hour.
-        context.runtime()?.block_on(upgrade::check_pausable(&host, &facts))?;
+        context.runtime()?.block_on(upgrade::check_pausable(&host, &facts, &begun))?;
     }
     let (started, means) = (Instant::now(), Means { supply: Some(&supply), secrets: None });
     match carry_out::run(&plan, means, context)? {
@@ -124,7 +130,7 @@ fn begin(
         Asking { upgradable: node, goal: args.goal(), kubectl, emptying: args.emptying(), now: Timestamp::now() };
     let begun = upgrade::ask(&asking, &host)?;
     if node.control_plane {
-        context.runtime()?.block_on(upgrade::check_pausable(&host, facts))?;
+        context.runtime()?.block_on(upgrade::check_pausable(&host, facts, &begun))?;
     }
     Ok(begun)
 }

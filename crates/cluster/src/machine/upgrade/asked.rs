@@ -82,7 +82,7 @@ pub fn ask(asking: &Asking<'_>, host: &dyn Host) -> Result<BegunUpgrade, Machine
     };
     let mut begun = said.judge(asking)?;
     begun.routed = is_routed(begun.services, host)?;
-    Ok(begun)
+    begun.after_last(host)
 }
 
 /// Whether the kernel knows a way to these addresses: it looks for one before kube-proxy's rules see a packet.
@@ -180,12 +180,16 @@ impl Said {
 
     fn check_versions(&self, upgradable: &Upgradable, kube_proxy: Option<&str>) -> Result<(), UpgradeError> {
         let (to, wanted) = (upgradable.to, upgradable.to.to_string());
-        let runs = self.record.kubernetes_version;
-        if runs > to {
+        let runs = match upgradable.control_plane {
+            // After a control plane was taken back kubeadm's record says what it was to be; what runs tells the truth.
+            true => self.other_servers(upgradable).map(|(_, runs)| runs).max(),
+            false => Some(self.record.kubernetes_version),
+        };
+        if let Some(runs) = runs.filter(|runs| *runs > to) {
             return Err(UpgradeError::ClusterNewer { runs: runs.to_string(), wanted });
         }
         if !upgradable.control_plane {
-            if runs < to {
+            if let Some(runs) = runs.filter(|runs| *runs < to) {
                 return Err(UpgradeError::PlanesFirst { wanted, found: format!("kubeadm's record says {runs}") });
             }
             // kubeadm brings it with the last control plane, and a node does not see the others.
@@ -341,6 +345,20 @@ mod tests {
         assert!(refused(&kubelet, "cp1", true).contains("kubelet on w1 is v1.33.9"));
         let kubelet = said_by("v1.36.3", "cp1\tv1.36.3\t\nw1\tv1.34.9\t\n", "", "");
         judged(&kubelet, "cp1", true).unwrap();
+    }
+
+    /// kubeadm writes the version down before the control plane may be taken back.
+    #[test]
+    fn a_control_plane_goes_by_what_the_others_run_and_not_by_what_was_written_down() {
+        let nodes = "cp1\tv1.36.3\t\ncp2\tv1.36.3\t\n";
+        let with = |runs: &str| {
+            let servers =
+                format!("cp1\tregistry.k8s.io/kube-apiserver:v1.36.3\ncp2\tregistry.k8s.io/kube-apiserver:{runs}\n");
+            judged(&said_by("v1.38.0", nodes, &servers, ""), "cp1", true)
+        };
+        assert!(with("v1.36.3").unwrap().control_plane.unwrap().first);
+        let told = with("v1.37.4").unwrap_err().to_string();
+        assert!(told.contains("the cluster runs Kubernetes v1.37.4, and v1.37.2 was asked for"), "{told}");
     }
 
     #[test]

@@ -80,8 +80,7 @@ impl BegunUpgrade {
     /// # Errors
     /// [`UpgradeError::Other`], where another one has changed something already.
     pub fn load(host: &dyn Host, goal: Goal) -> Result<Option<Self>, MachineError> {
-        let Some(bytes) = host::read(host, PATH, 64 << 10)? else { return Ok(None) };
-        let begun = Self::from_json(&bytes)?;
+        let Some(begun) = Self::last(host)? else { return Ok(None) };
         if !is_kept(host, &begun.since)? {
             return Ok(None);
         }
@@ -89,6 +88,24 @@ impl BegunUpgrade {
             return Err(UpgradeError::Other { begun: begun.goal() }.into());
         }
         Ok(Some(begun))
+    }
+
+    /// The one that was begun on `host` and did not get to its end: it is forgotten there.
+    fn last(host: &dyn Host) -> Result<Option<Self>, MachineError> {
+        let Some(bytes) = host::read(host, PATH, 64 << 10)? else { return Ok(None) };
+        Ok(Some(Self::from_json(&bytes)?))
+    }
+
+    /// The same, where one before it did not get to its end: that one, or its way back, may have left the node without new pods, which is
+    /// nobody's wish then.
+    ///
+    /// # Errors
+    /// What that one was begun with cannot be read.
+    pub fn after_last(mut self, host: &dyn Host) -> Result<Self, MachineError> {
+        if let Some(last) = Self::last(host)?.filter(|last| last.node == self.node) {
+            self.cordoned &= last.cordoned;
+        }
+        Ok(self)
     }
 
     /// Where it leads.

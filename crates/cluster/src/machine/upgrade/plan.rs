@@ -16,9 +16,10 @@ use super::super::error::MachineError;
 use super::super::plan::{self as machine, MachinePlan, Purpose, empty, free_or_own, node_name};
 use super::begun::{self, BegunUpgrade, Plane};
 use super::error::UpgradeError;
+use crate::plan::gate::{self, Gate};
 use crate::plan::prepare::Wanted;
 use crate::plan::waves::{READY_SECONDS, ROLL_OUT_SECONDS, image_of, services};
-use crate::plan::{PlanError, ReleaseId, gate, steps_of};
+use crate::plan::{PlanError, ReleaseId, steps_of};
 use crate::release::{Program, ReleaseView};
 use crate::render::kubeadm;
 use crate::spec::KubernetesVersion;
@@ -64,6 +65,8 @@ pub struct Intent<'a> {
     pub prepared: &'a machine::Intent<'a>,
     /// What was asked of its cluster.
     pub begun: &'a BegunUpgrade,
+    /// Whether that was in an earlier run, which may have changed something.
+    pub resumed: bool,
     /// How it is emptied.
     pub emptying: Emptying,
     /// Where Sealock itself is on it.
@@ -119,7 +122,9 @@ pub fn upgradable(goal: Goal, facts: &HostFacts) -> Result<Upgradable, MachineEr
 pub fn upgrade(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let Intent { prepared, begun, .. } = intent;
     let asked = (begun.control_plane.is_some(), prepared.overrides);
-    let failures = gate::of_machine(&begun.node, facts, asked, begun.to);
+    let mut failures = gate::of_machine(&begun.node, facts, asked, begun.to);
+    // What is begun may have taken the room itself, and half an upgrade is worse than little room.
+    failures.retain(|failure| !intent.resumed || failure.gate != Gate::Disk);
     if !failures.is_empty() {
         return Err(PlanError::Gates(failures).into());
     }
@@ -215,6 +220,8 @@ impl Steps<'_> {
         match begun.control_plane {
             // By it the node empties itself.
             None => steps.push(self.wanted.program(Program::Kubectl)?),
+            // What was before is kept already: now it would be something in between.
+            Some(_) if self.intent.resumed => {}
             Some(plane) => {
                 if plane.first && !begun.components {
                     steps.push(Step::new("objects-kept", ObjectsKept { since: begun.since.clone() }));
@@ -255,10 +262,11 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// The node is emptied, changed, Ready again, looked at from itself, and given back.
+    /// The node is emptied, changed, Ready again, looked at from itself, and given back. It is kept first: cut off while it is emptied, the
+    /// upgrade goes on.
     fn emptied(&self, steps: &mut Vec<Step>) -> Result<(), MachineError> {
-        steps.extend(self.drain());
         steps.push(self.kept());
+        steps.extend(self.drain());
         if self.intent.begun.components {
             steps.extend(self.wanted.components_of_release()?);
         } else {
