@@ -66,7 +66,8 @@ fn planned((begun, resumed): (&BegunUpgrade, bool), facts: &HostFacts) -> Result
         overrides: &overrides,
     };
     let emptying = Emptying { force: false, delete_emptydir_data: false, timeout_seconds: 600 };
-    let intent = upgrade::Intent { prepared: &prepared, begun, resumed, emptying, program: PROGRAM };
+    let etcd_members = begun.control_plane.filter(|_| !resumed).map(|_| 3);
+    let intent = upgrade::Intent { prepared: &prepared, begun, resumed, etcd_members, emptying, program: PROGRAM };
     upgrade::upgrade(&intent, facts)
 }
 
@@ -126,7 +127,7 @@ fn the_steps_are_those_of_a_clusters_upgrade() {
         let wanted: BTreeSet<String> = wanted.map(|step| format!("{:?}", step.action)).collect();
         let alone = upgraded(&begun(node, plane)).steps;
         // By kubectl a worker empties itself.
-        let is_shared = |step: &&Step| step.id != "begun" && step.id != "component/kubectl";
+        let is_shared = |step: &&Step| !["begun", "component/kubectl", "etcd/well"].contains(&step.id.as_str());
         let found: BTreeSet<String> = alone.iter().filter(is_shared).map(|step| format!("{:?}", step.action)).collect();
         let wanted: BTreeSet<String> = wanted
             .into_iter()
@@ -194,7 +195,7 @@ fn only_what_failed_on_the_node_itself_is_taken_back() {
 #[test]
 fn nothing_is_to_do_where_all_but_what_only_keeps_is_done() {
     let plan = upgraded(&begun("w1", None));
-    let open = |id: &str| ["begun", "kept", "drain"].contains(&id);
+    let open = |id: &str| ["begun", "kept", "drain", "etcd/well"].contains(&id);
     let probe = |id: &str| if open(id) { Probe::not_done("it is not") } else { Probe::Done };
     let mut probes: BTreeMap<String, Probe> =
         plan.steps.iter().map(|step| (step.id.clone(), probe(&step.id))).collect();
@@ -282,7 +283,7 @@ fn an_upgrade_that_goes_on_keeps_what_was_kept_before_it() {
             plan.steps.into_iter().map(|step| step.id).collect()
         };
         let (anew, resumed) = (ids(false), ids(true));
-        let keeps = |id: &String| ["objects-kept", "etcd/snapshot"].contains(&id.as_str());
+        let keeps = |id: &String| ["objects-kept", "etcd/snapshot", "etcd/well"].contains(&id.as_str());
         assert!(anew.iter().any(keeps));
         let rest: Vec<String> = anew.into_iter().filter(|id| !keeps(id)).collect();
         assert_eq!(resumed, rest);
@@ -300,4 +301,38 @@ fn an_upgrade_that_goes_on_does_not_ask_for_room_again() {
     planned((&begun, true), &facts).unwrap();
     facts.swap_bytes = 1 << 30;
     planned((&begun, true), &facts).unwrap_err();
+}
+
+/// Images and a question lie between what was asked of etcd and kubeadm's stopping a member of it.
+#[test]
+fn etcd_is_well_right_before_kubeadm_changes_the_control_plane() {
+    let plan = upgraded(&begun("cp1", Some(ONLY)));
+    let place = |id: &str| plan.steps.iter().position(|step| step.id == id).unwrap();
+    assert!(place("etcd/snapshot") < place("etcd/well"), "{plan}");
+    // Before anything counts as changed.
+    assert_eq!(place("etcd/well") + 1, place("kept"), "{plan}");
+    assert!(place("kept") < place("kubeadm/upgrade-apply/control-plane"), "{plan}");
+}
+
+/// As where the control plane that was to be the last is lost.
+#[test]
+fn a_control_plane_that_is_there_brings_what_the_last_one_has_not_brought() {
+    let there = |proxy: &str, plane| BegunUpgrade {
+        from: NEXT.parse().unwrap(),
+        kube_proxy: Some(format!("registry.k8s.io/kube-proxy:{proxy}")),
+        ..begun("cp1", Some(plane))
+    };
+    let lacks = there("v1.36.3", ONLY);
+    assert!(lacks.lacks_add_ons());
+    let ids: Vec<String> = upgraded(&lacks).steps.into_iter().map(|step| step.id).collect();
+    assert_eq!(ids, ["kubeadm/upgrade-apply/addon-all", "kube-proxy", "coredns", "services"]);
+    assert!(!there(NEXT, ONLY).lacks_add_ons());
+    assert!(!there("v1.36.3", Plane { last: false, ..ONLY }).lacks_add_ons());
+    assert!(!begun("cp1", Some(ONLY)).lacks_add_ons());
+}
+
+#[test]
+fn a_worker_without_kube_proxy_is_told_what_it_does_not_see() {
+    let plan = upgraded(&BegunUpgrade { kube_proxy: None, ..begun("w1", None) });
+    assert!(plan.warnings[0].contains("no kube-proxy"), "{:?}", plan.warnings);
 }

@@ -10,6 +10,7 @@ use sealock_trust::json::{Limits, jcs};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::MachineError;
+use super::asked::version_of;
 use super::error::UpgradeError;
 use super::plan::Goal;
 use crate::spec::{KubernetesVersion, Name};
@@ -111,6 +112,19 @@ impl BegunUpgrade {
     /// Where it leads.
     pub fn goal(&self) -> Goal {
         if self.components { Goal::Components } else { Goal::Kubernetes(self.to) }
+    }
+
+    /// Whether the node itself is what it is to be.
+    pub fn is_there(&self) -> bool {
+        !self.components && self.from == self.to
+    }
+
+    /// Whether the node is what it is to be, as all control planes are, and what the last of them brings is not: as where the one that was to be
+    /// the last is lost.
+    pub fn lacks_add_ons(&self) -> bool {
+        let proxy = self.kube_proxy.as_deref().and_then(version_of);
+        let is_last = self.control_plane.is_some_and(|plane| plane.last);
+        self.is_there() && is_last && proxy.is_some_and(|proxy| proxy < self.to)
     }
 
     /// The step that keeps it.

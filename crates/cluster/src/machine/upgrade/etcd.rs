@@ -16,15 +16,17 @@ use crate::release::compare_versions;
 const FLOOR: &str = "3.5.26";
 const MIB: u64 = 1 << 20;
 
-/// etcd is well, all of it, of a version that may become the next one, and there is room for a snapshot and for kubeadm's own copy.
+/// etcd is well, all of it, of a version that may become the next one, and there is room for a snapshot and for kubeadm's own copy. Answers how
+/// many members it has.
 ///
 /// # Errors
 /// What is wrong, or nobody answers.
-pub async fn check_pausable(host: &dyn Host, facts: &HostFacts, begun: &BegunUpgrade) -> Result<(), MachineError> {
+pub async fn check_pausable(host: &dyn Host, facts: &HostFacts, begun: &BegunUpgrade) -> Result<u32, MachineError> {
     let peer_url = peer_url_in(&host::read_text(host, MANIFEST)?.unwrap_or_default())?;
     let survey = own_survey(host).await?;
     judge(&survey, &peer_url, goes_on(begun))?;
-    check_room(&survey, facts.disk.free_bytes)
+    check_room(&survey, facts.disk.free_bytes)?;
+    Ok(u32::try_from(survey.membership.members.len()).unwrap_or(u32::MAX))
 }
 
 /// Whether another control plane has gone before this one: it may have brought a newer etcd.

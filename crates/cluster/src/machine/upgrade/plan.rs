@@ -4,8 +4,8 @@ use std::fmt;
 
 use sealock_node::facts::{HostFacts, Kubernetes};
 use sealock_node::step::{
-    BY_ITSELF, Drained, EtcdSnapshot, Kept, KubeadmCommand, NodeReady, ObjectsKept, RolledOut, UPGRADE_ADD_ONS,
-    UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES, UPGRADE_WORKER_PHASES, Uncordoned, Workload,
+    BY_ITSELF, Drained, EtcdSnapshot, EtcdWell, Kept, KubeadmCommand, NodeReady, ObjectsKept, RolledOut,
+    UPGRADE_ADD_ONS, UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES, UPGRADE_WORKER_PHASES, Uncordoned, Workload,
 };
 use sealock_node::{Probe, Step, StepKind};
 use sealock_trust::Digest;
@@ -18,7 +18,7 @@ use super::begun::{self, BegunUpgrade, Plane};
 use super::error::UpgradeError;
 use crate::plan::gate::{self, Gate};
 use crate::plan::prepare::Wanted;
-use crate::plan::waves::{READY_SECONDS, ROLL_OUT_SECONDS, image_of, services};
+use crate::plan::waves::{ETCD_SECONDS, READY_SECONDS, ROLL_OUT_SECONDS, image_of, services};
 use crate::plan::{PlanError, ReleaseId, steps_of};
 use crate::release::{Program, ReleaseView};
 use crate::render::kubeadm;
@@ -67,6 +67,8 @@ pub struct Intent<'a> {
     pub begun: &'a BegunUpgrade,
     /// Whether that was in an earlier run, which may have changed something.
     pub resumed: bool,
+    /// How many members etcd has, where it was asked in this run.
+    pub etcd_members: Option<u32>,
     /// How it is emptied.
     pub emptying: Emptying,
     /// Where Sealock itself is on it.
@@ -168,6 +170,8 @@ pub fn is_through(plan: &MachinePlan, probes: &BTreeMap<String, Probe>) -> bool 
             || matches!(step.action, StepKind::Kept(_) | StepKind::ObjectsKept(_) | StepKind::EtcdSnapshot(_))
             // Where all else is done, nothing has to leave.
             || matches!(step.action, StepKind::Drained(_))
+            // And nothing of etcd is stopped.
+            || matches!(step.action, StepKind::EtcdWell(_))
     };
     let steps = plan.steps.iter().filter(|step| !only_keeps(step));
     steps.into_iter().all(|step| probes.get(&step.id).is_some_and(Probe::is_done))
@@ -189,6 +193,12 @@ fn warnings(begun: &BegunUpgrade) -> Vec<String> {
         warnings
             .push("kube-proxy and CoreDNS become others with the last control plane, and this is not the last".into());
     }
+    if !begun.components && begun.control_plane.is_none() && begun.kube_proxy.is_none() {
+        warnings.push(format!(
+            "there is no kube-proxy by which this machine would see that every control plane runs Kubernetes {}: of one, the API server has answered",
+            begun.to
+        ));
+    }
     warnings
 }
 
@@ -202,6 +212,9 @@ impl Steps<'_> {
     /// worker is emptied first.
     fn all(&self) -> Result<Vec<Step>, MachineError> {
         let begun = self.intent.begun;
+        if let Some(plane) = begun.control_plane.filter(|_| begun.lacks_add_ons()) {
+            return Ok(self.in_cluster(plane)?.into_iter().chain(self.services(true)?).collect());
+        }
         let mut steps = vec![begun.step()?];
         steps.extend(self.staged()?);
         match begun.control_plane {
@@ -244,6 +257,7 @@ impl Steps<'_> {
     }
 
     fn control_plane(&self, plane: Plane, steps: &mut Vec<Step>) -> Result<(), MachineError> {
+        steps.extend(self.etcd_well());
         steps.push(self.kept());
         let (command, phases) = if plane.first {
             (KubeadmCommand::UpgradeApply, UPGRADE_APPLY_PHASES)
@@ -277,6 +291,14 @@ impl Steps<'_> {
         steps.extend(self.services(false)?);
         steps.extend(self.uncordon());
         Ok(())
+    }
+
+    /// It was asked before images came and a question was answered, and is started anew by kubeadm. Where the upgrade goes on, it may be that
+    /// what does not run yet is what kubeadm has to go on with.
+    fn etcd_well(&self) -> Option<Step> {
+        let members = self.intent.etcd_members?;
+        let program = self.intent.program.to_owned();
+        Some(Step::new("etcd/well", EtcdWell { program, members, timeout_seconds: ETCD_SECONDS }))
     }
 
     fn kept(&self) -> Step {
