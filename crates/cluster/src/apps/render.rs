@@ -107,13 +107,15 @@ pub(super) async fn render(
     Ok(rendered)
 }
 
-/// No object comes from two files, or two charts: they would take turns, and what takes one of them away takes the other's, too. Hooks are run,
-/// and not kept.
+/// No object comes from two files, or two charts, that differ in it: they would take turns. What holds others, as a Namespace, may stand in each
+/// that needs it, for it does not go with any of them. Hooks are run, and not kept.
 fn check_once(objects: &[Object]) -> Result<(), AppError> {
     let mut known: BTreeMap<ObjectId, &Object> = BTreeMap::new();
-    for object in objects.iter().filter(|object| object.hooks().is_empty()) {
+    let counts = |object: &&Object| object.hooks().is_empty() && !object.id().holds_others();
+    for object in objects.iter().filter(counts) {
         if let Some(first) = known.insert(object.id(), object)
             && first.place.origin != object.place.origin
+            && first.value != object.value
         {
             let (first, second) = (first.place.clone(), object.place.origin.clone());
             return Err(AppError::TwoOrigins { first, second });
@@ -348,16 +350,30 @@ spec: {containers: [{name: app, image: 'quay.io/team/app:v1'}, {name: web, image
     /// As where two bundles carry the same add-on.
     #[test]
     fn an_object_comes_from_one_file() {
-        let from = |origin: &str| objects::parse(origin, "default", APP).unwrap();
-        let first = from("manifests/base/add-ons/pumps.yaml");
+        let from = |origin: &str, text: &str| objects::parse(origin, "default", text).unwrap();
+        let first = from("manifests/base/add-ons/pumps.yaml", APP);
         check_once(&first).unwrap();
         check_once(&[first.clone(), first.clone()].concat()).unwrap();
-        let error = check_once(&[first, from("manifests/more/add-ons/pumps.yaml")].concat()).unwrap_err();
+        // They cannot take turns.
+        check_once(&[first.clone(), from("manifests/more/add-ons/pumps.yaml", APP)].concat()).unwrap();
+        let other = APP.replace("team/app:v1", "team/app:v2");
+        let error = check_once(&[first, from("manifests/more/add-ons/pumps.yaml", &other)].concat()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "manifests/base/add-ons/pumps.yaml: Deployment pumps comes from manifests/more/add-ons/pumps.yaml, too"
         );
         assert!(error.is_refusal() && error.hint().unwrap().contains("manifests/BUNDLE/PATH"));
+    }
+
+    /// As authors write it, each file for itself.
+    #[test]
+    fn a_namespace_may_stand_in_several_files() {
+        let from = |origin: &str, labels: &str| {
+            let text = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: pumps, labels: {labels}}}\n");
+            objects::parse(origin, "default", &text).unwrap()
+        };
+        let both = [from("manifests/base/a.yaml", "{}"), from("manifests/base/b.yaml", "{team: water}")].concat();
+        check_once(&both).unwrap();
     }
 
     #[test]

@@ -217,7 +217,7 @@ pub fn data_aside(host: &dyn Host, when: &str) -> Result<Option<SetAside>, Machi
 }
 
 /// Where kubeadm told the member's peers to reach it.
-fn peer_url_in(manifest: &str) -> Result<String, MachineError> {
+pub(super) fn peer_url_in(manifest: &str) -> Result<String, MachineError> {
     flag_in(manifest, PEER_URL).ok_or_else(|| MachineError::MemberNotFound(format!("{MANIFEST} names no peer URL")))
 }
 

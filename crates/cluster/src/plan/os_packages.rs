@@ -15,15 +15,13 @@ use sealock_node::step::{
 use sealock_node::{Step, StepKind};
 
 use super::versions::check_versions;
-use super::waves::{Becoming, Draining, READY_SECONDS, Waves, id, task};
+use super::waves::{Becoming, Draining, ETCD_SECONDS, READY_SECONDS, Waves, id, task};
 use super::{Intent, Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
 use crate::spec::{Cluster, Host};
 
 /// How long a machine may take to come up again: firmware of servers takes minutes.
 const RESTART_SECONDS: u32 = 1800;
-/// How long etcd may take to be well again.
-const ETCD_SECONDS: u32 = 300;
 
 const CHANGE: &str = "os-packages";
 const RESTART: &str = "restart";

@@ -20,6 +20,8 @@ use crate::spec::{Host, SpecError};
 
 /// How long a node may take to be Ready as what it has become.
 pub(crate) const READY_SECONDS: u32 = 600;
+/// How long etcd may take to be well.
+pub(crate) const ETCD_SECONDS: u32 = 300;
 /// How long kube-proxy or CoreDNS may take to run everywhere.
 pub(crate) const ROLL_OUT_SECONDS: u32 = 600;
 

@@ -8,6 +8,7 @@ use sealock_cluster::plan::{Intent, plan_upgrade};
 use sealock_node::facts::{HostFacts, Kubernetes};
 use sealock_node::step::BY_ITSELF;
 use sealock_node::{Probe, Step, StepKind};
+use sealock_trust::json::jcs;
 use sealock_trust::reason::Code;
 use sealock_trust::{Digest, format};
 
@@ -48,6 +49,10 @@ fn begun(node: &str, control_plane: Option<Plane>) -> BegunUpgrade {
 const ONLY: Plane = Plane { first: true, last: true, coredns: true };
 
 fn upgraded(begun: &BegunUpgrade) -> MachinePlan {
+    planned((begun, false), &machine(&begun.node)).unwrap()
+}
+
+fn planned((begun, resumed): (&BegunUpgrade, bool), facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let of_next = !begun.components;
     let (release, images) = if of_next { (next_release(), next_images()) } else { (release(), kubernetes_images()) };
     let overrides = cluster(ONE_AND_ONE).spec().overrides.clone();
@@ -61,8 +66,9 @@ fn upgraded(begun: &BegunUpgrade) -> MachinePlan {
         overrides: &overrides,
     };
     let emptying = Emptying { force: false, delete_emptydir_data: false, timeout_seconds: 600 };
-    let intent = upgrade::Intent { prepared: &prepared, begun, emptying, program: PROGRAM };
-    upgrade::upgrade(&intent, &machine(&begun.node)).unwrap()
+    let etcd_members = begun.control_plane.filter(|_| !resumed).map(|_| 3);
+    let intent = upgrade::Intent { prepared: &prepared, begun, resumed, etcd_members, emptying, program: PROGRAM };
+    upgrade::upgrade(&intent, facts)
 }
 
 #[test]
@@ -121,7 +127,7 @@ fn the_steps_are_those_of_a_clusters_upgrade() {
         let wanted: BTreeSet<String> = wanted.map(|step| format!("{:?}", step.action)).collect();
         let alone = upgraded(&begun(node, plane)).steps;
         // By kubectl a worker empties itself.
-        let is_shared = |step: &&Step| step.id != "begun" && step.id != "component/kubectl";
+        let is_shared = |step: &&Step| !["begun", "component/kubectl", "etcd/well"].contains(&step.id.as_str());
         let found: BTreeSet<String> = alone.iter().filter(is_shared).map(|step| format!("{:?}", step.action)).collect();
         let wanted: BTreeSet<String> = wanted
             .into_iter()
@@ -189,7 +195,7 @@ fn only_what_failed_on_the_node_itself_is_taken_back() {
 #[test]
 fn nothing_is_to_do_where_all_but_what_only_keeps_is_done() {
     let plan = upgraded(&begun("w1", None));
-    let open = |id: &str| ["begun", "kept", "drain"].contains(&id);
+    let open = |id: &str| ["begun", "kept", "drain", "etcd/well"].contains(&id);
     let probe = |id: &str| if open(id) { Probe::not_done("it is not") } else { Probe::Done };
     let mut probes: BTreeMap<String, Probe> =
         plan.steps.iter().map(|step| (step.id.clone(), probe(&step.id))).collect();
@@ -233,4 +239,100 @@ fn a_machine_without_a_route_to_services_does_not_look_for_them() {
     let plan = upgraded(&BegunUpgrade { routed: false, ..begun("w1", None) });
     assert!(!plan.steps.iter().any(|step| step.id == "services"));
     assert!(plan.warnings[0].contains("no route to the Services (10.96.0.0/12)"), "{:?}", plan.warnings);
+}
+
+/// A drain that was cut off, or a way back that did not get to its end, leaves the node without new pods.
+#[test]
+fn a_node_that_an_unfinished_upgrade_has_cordoned_takes_pods_again() {
+    let root = tempfile::tempdir().unwrap();
+    let host = sealock_node::Local::rooted(root.path());
+    let asked_anew = || BegunUpgrade { cordoned: true, ..begun("w1", None) }.after_last(&host).unwrap();
+    let gives_back = |begun: &BegunUpgrade| upgraded(begun).steps.iter().any(|step| step.id == "uncordon");
+    assert!(!gives_back(&asked_anew()));
+    let path = root.path().join("var/lib/sealock/node/upgrade.json");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let leave = |last: &BegunUpgrade| std::fs::write(&path, jcs::to_vec(last).unwrap()).unwrap();
+    leave(&begun("w1", None));
+    assert_eq!(BegunUpgrade::load(&host, Goal::Kubernetes(NEXT.parse().unwrap())).unwrap(), None);
+    assert!(gives_back(&asked_anew()));
+    leave(&begun("w2", None));
+    assert!(!gives_back(&asked_anew()));
+    leave(&BegunUpgrade { cordoned: true, ..begun("w1", None) });
+    assert!(!gives_back(&asked_anew()));
+}
+
+/// Cut off while the node is emptied, it goes on by what was asked before.
+#[test]
+fn the_node_is_kept_before_it_is_emptied() {
+    let components = BegunUpgrade { components: true, to: "v1.36.3".parse().unwrap(), ..begun("cp1", Some(ONLY)) };
+    for begun in [begun("cp1", Some(ONLY)), begun("w1", None), components] {
+        let plan = upgraded(&begun);
+        let place = |id: &str| plan.steps.iter().position(|step| step.id == id).unwrap();
+        assert!(place("kept") < place("drain"), "{plan}");
+    }
+}
+
+/// After an hour, too: a snapshot of then would be of something in between, and would push an older one out.
+#[test]
+fn an_upgrade_that_goes_on_keeps_what_was_kept_before_it() {
+    for components in [false, true] {
+        let to = if components { "v1.36.3" } else { NEXT };
+        let begun = BegunUpgrade { components, to: to.parse().unwrap(), ..begun("cp1", Some(ONLY)) };
+        let ids = |resumed| -> Vec<String> {
+            let plan = planned((&begun, resumed), &machine("cp1")).unwrap();
+            plan.steps.into_iter().map(|step| step.id).collect()
+        };
+        let (anew, resumed) = (ids(false), ids(true));
+        let keeps = |id: &String| ["objects-kept", "etcd/snapshot", "etcd/well"].contains(&id.as_str());
+        assert!(anew.iter().any(keeps));
+        let rest: Vec<String> = anew.into_iter().filter(|id| !keeps(id)).collect();
+        assert_eq!(resumed, rest);
+    }
+}
+
+/// It may have taken the room itself.
+#[test]
+fn an_upgrade_that_goes_on_does_not_ask_for_room_again() {
+    let begun = begun("w1", None);
+    let mut facts = machine("w1");
+    facts.disk.free_bytes = 1 << 30;
+    let error = planned((&begun, false), &facts).unwrap_err();
+    assert_eq!(error.code(), Some(Code::Preflight));
+    planned((&begun, true), &facts).unwrap();
+    facts.swap_bytes = 1 << 30;
+    planned((&begun, true), &facts).unwrap_err();
+}
+
+/// Images and a question lie between what was asked of etcd and kubeadm's stopping a member of it.
+#[test]
+fn etcd_is_well_right_before_kubeadm_changes_the_control_plane() {
+    let plan = upgraded(&begun("cp1", Some(ONLY)));
+    let place = |id: &str| plan.steps.iter().position(|step| step.id == id).unwrap();
+    assert!(place("etcd/snapshot") < place("etcd/well"), "{plan}");
+    // Before anything counts as changed.
+    assert_eq!(place("etcd/well") + 1, place("kept"), "{plan}");
+    assert!(place("kept") < place("kubeadm/upgrade-apply/control-plane"), "{plan}");
+}
+
+/// As where the control plane that was to be the last is lost.
+#[test]
+fn a_control_plane_that_is_there_brings_what_the_last_one_has_not_brought() {
+    let there = |proxy: &str, plane| BegunUpgrade {
+        from: NEXT.parse().unwrap(),
+        kube_proxy: Some(format!("registry.k8s.io/kube-proxy:{proxy}")),
+        ..begun("cp1", Some(plane))
+    };
+    let lacks = there("v1.36.3", ONLY);
+    assert!(lacks.lacks_add_ons());
+    let ids: Vec<String> = upgraded(&lacks).steps.into_iter().map(|step| step.id).collect();
+    assert_eq!(ids, ["kubeadm/upgrade-apply/addon-all", "kube-proxy", "coredns", "services"]);
+    assert!(!there(NEXT, ONLY).lacks_add_ons());
+    assert!(!there("v1.36.3", Plane { last: false, ..ONLY }).lacks_add_ons());
+    assert!(!begun("cp1", Some(ONLY)).lacks_add_ons());
+}
+
+#[test]
+fn a_worker_without_kube_proxy_is_told_what_it_does_not_see() {
+    let plan = upgraded(&BegunUpgrade { kube_proxy: None, ..begun("w1", None) });
+    assert!(plan.warnings[0].contains("no kube-proxy"), "{:?}", plan.warnings);
 }

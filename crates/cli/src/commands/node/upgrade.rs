@@ -50,6 +50,10 @@ impl UpgradeArgs {
         self.kubernetes.map_or(Goal::Components, Goal::Kubernetes)
     }
 
+    fn asking<'a>(&self, node: &'a Upgradable, kubectl: &'a str) -> Asking<'a> {
+        Asking { upgradable: node, goal: self.goal(), kubectl, emptying: self.emptying(), now: Timestamp::now() }
+    }
+
     fn emptying(&self) -> Emptying {
         let rules = self.how.rules();
         Emptying {
@@ -70,11 +74,20 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let images = kubernetes_images(&supply, node.to, context.paths.state())?;
     let resumed = BegunUpgrade::load(&host, args.goal())?;
     let is_resumed = resumed.is_some();
-    if !is_resumed && args.kubernetes.is_some() && node.from == node.to {
+    let told_nothing = || {
         let done = format!("{} runs Kubernetes {}", node.node, node.to);
-        return carry_out::told(&upgrade::nothing(&node, &facts), (&done, 0), Instant::now(), context);
+        carry_out::told(&upgrade::nothing(&node, &facts), (&done, 0), Instant::now(), context)
+    };
+    if !is_resumed && !node.control_plane && args.kubernetes.is_some() && node.from == node.to {
+        return told_nothing();
     }
-    let begun = resumed.map_or_else(|| begin(args, &node, (&facts, &supply), context), Ok)?;
+    let (begun, etcd_members) = match resumed {
+        Some(begun) => (upgrade::ask_again(&args.asking(&node, Program::Kubectl.as_str()), begun, &host), None),
+        None => begin(args, &node, (&facts, &supply), context)?,
+    };
+    if !is_resumed && begun.is_there() && !begun.lacks_add_ons() {
+        return told_nothing();
+    }
     let prepared = plan::Intent {
         kubernetes: node.to,
         control_plane: begun.control_plane.is_some(),
@@ -86,7 +99,14 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     };
     let program = std::env::current_exe()?;
     let program = program.to_string_lossy();
-    let intent = upgrade::Intent { prepared: &prepared, begun: &begun, emptying: args.emptying(), program: &program };
+    let intent = upgrade::Intent {
+        prepared: &prepared,
+        begun: &begun,
+        resumed: is_resumed,
+        etcd_members,
+        emptying: args.emptying(),
+        program: &program,
+    };
     let plan = upgrade::upgrade(&intent, &facts)?;
     let done = done(&begun, &supply);
     if !is_resumed && upgrade::is_through(&plan, &machine::probe(&plan, &host)?) {
@@ -96,9 +116,9 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
         return carry_out::look(&plan, context);
     }
     carry_out::ask(&plan, &question(&begun, &supply, is_resumed), context)?;
-    if node.control_plane && !is_resumed {
+    if etcd_members.is_some() {
         // Whoever was asked may have taken an hour.
-        context.runtime()?.block_on(upgrade::check_pausable(&host, &facts))?;
+        context.runtime()?.block_on(upgrade::check_pausable(&host, &facts, &begun))?;
     }
     let (started, means) = (Instant::now(), Means { supply: Some(&supply), secrets: None });
     match carry_out::run(&plan, means, context)? {
@@ -107,30 +127,32 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     }
 }
 
-/// What the cluster says, before anything is changed; and whether etcd may go without this member for a moment.
+/// What the cluster says, before anything is changed; and how many members etcd has, where it goes without this one for a moment.
 fn begin(
     args: &UpgradeArgs,
     node: &Upgradable,
     (facts, supply): (&HostFacts, &Supply),
     context: &Context,
-) -> Result<BegunUpgrade> {
+) -> Result<(BegunUpgrade, Option<u32>)> {
     let host = Local::new();
     let is_there = facts.components.contains_key(Program::Kubectl.as_str());
     let taken =
         if is_there { None } else { Some(take_program(Program::Kubectl, supply, node.to, context.paths.state())?) };
     let path = taken.as_ref().map(|taken| taken.path().to_string_lossy().into_owned());
     let kubectl = path.as_deref().unwrap_or(Program::Kubectl.as_str());
-    let asking =
-        Asking { upgradable: node, goal: args.goal(), kubectl, emptying: args.emptying(), now: Timestamp::now() };
-    let begun = upgrade::ask(&asking, &host)?;
-    if node.control_plane {
-        context.runtime()?.block_on(upgrade::check_pausable(&host, facts))?;
+    let begun = upgrade::ask(&args.asking(node, kubectl), &host)?;
+    if !node.control_plane || begun.is_there() {
+        return Ok((begun, None));
     }
-    Ok(begun)
+    let members = context.runtime()?.block_on(upgrade::check_pausable(&host, facts, &begun))?;
+    Ok((begun, Some(members)))
 }
 
 fn question(begun: &BegunUpgrade, supply: &Supply, is_resumed: bool) -> String {
     let release = supply.release.release.number;
+    if begun.is_there() {
+        return format!("Bring kube-proxy and CoreDNS of Kubernetes {} to the cluster?", begun.to);
+    }
     match (begun.components, is_resumed) {
         (false, false) => format!("Upgrade this machine from Kubernetes {} to {}?", begun.from, begun.to),
         (false, true) => format!("Go on with the upgrade of this machine to Kubernetes {}?", begun.to),

@@ -67,12 +67,10 @@ pub fn ask(asking: &Asking<'_>, host: &dyn Host) -> Result<BegunUpgrade, Machine
     let said = Said {
         nodes: lines(&nodes),
         servers: match upgradable.control_plane {
-            true => {
-                let servers = ["-n", "kube-system", "get", "pods", "-l", "component=kube-apiserver", "-o", SERVERS];
-                lines(&asking.kubectl(host, &servers)?)
-            }
+            true => asking.servers(host)?,
             false => Vec::new(),
         },
+        answers: if upgradable.control_plane { None } else { asking.who_answers(host)? },
         coredns: upgradable.control_plane && {
             let coredns = ["-n", "kube-system", "get", "deployment", "coredns", "--ignore-not-found", "-o", "name"];
             !asking.kubectl(host, &coredns)?.trim().is_empty()
@@ -82,7 +80,16 @@ pub fn ask(asking: &Asking<'_>, host: &dyn Host) -> Result<BegunUpgrade, Machine
     };
     let mut begun = said.judge(asking)?;
     begun.routed = is_routed(begun.services, host)?;
-    Ok(begun)
+    begun.after_last(host)
+}
+
+/// What was asked in an earlier run, and whether this control plane is the last one by now: the others may have gone on meanwhile. Where nobody
+/// answers, it is what it was.
+pub fn ask_again(asking: &Asking<'_>, begun: BegunUpgrade, host: &dyn Host) -> BegunUpgrade {
+    let Some(plane) = begun.control_plane.filter(|plane| !plane.last) else { return begun };
+    let servers = asking.servers(host).unwrap_or_default();
+    let last = !servers.is_empty() && plane_among(&servers, asking.upgradable, plane.coredns).last;
+    BegunUpgrade { control_plane: Some(Plane { last, ..plane }), ..begun }
 }
 
 /// Whether the kernel knows a way to these addresses: it looks for one before kube-proxy's rules see a packet.
@@ -97,6 +104,19 @@ impl Asking<'_> {
         let flags = ["--request-timeout", "20s", "--cache-dir", "/dev/null/none"];
         let arguments = rights.into_iter().chain(flags).chain(arguments.iter().copied());
         run(host, &Command::new(self.kubectl, arguments))
+    }
+
+    /// Each API server: its node and its image.
+    fn servers(&self, host: &dyn Host) -> Result<Vec<Vec<String>>, MachineError> {
+        let servers = ["-n", "kube-system", "get", "pods", "-l", "component=kube-apiserver", "-o", SERVERS];
+        Ok(lines(&self.kubectl(host, &servers)?))
+    }
+
+    /// What the API server is that answers here; nothing where it does not say so in the words of Kubernetes.
+    fn who_answers(&self, host: &dyn Host) -> Result<Option<KubernetesVersion>, MachineError> {
+        let said: Value = serde_json::from_str(&self.kubectl(host, &["get", "--raw", "/version"])?)
+            .map_err(|error| not_understood("the API server's version", &error))?;
+        Ok(said["gitVersion"].as_str().and_then(|version| version.parse().ok()))
     }
 }
 
@@ -121,6 +141,8 @@ struct Networking {
 struct Said {
     nodes: Vec<Vec<String>>,
     servers: Vec<Vec<String>>,
+    /// What the API server is that answers a worker.
+    answers: Option<KubernetesVersion>,
     coredns: bool,
     record: Record,
     pods: Vec<Vec<String>>,
@@ -136,11 +158,13 @@ impl Said {
         })?;
         let alone = upgradable.control_plane && self.nodes.len() == 1;
         let kube_proxy = self.pods.iter().find(|pod| pod[5] == "kube-proxy").map(|pod| pod[6].clone());
-        let plane = if upgradable.control_plane { Some(self.plane(upgradable)) } else { None };
-        if *goal != Goal::Components {
+        let plane =
+            if upgradable.control_plane { Some(plane_among(&self.servers, upgradable, self.coredns)) } else { None };
+        let is_there = *goal != Goal::Components && upgradable.from == upgradable.to;
+        if *goal != Goal::Components && !is_there {
             self.check_versions(upgradable, kube_proxy.as_deref())?;
         }
-        if !alone {
+        if !alone && !is_there {
             let rules = Rules { force: emptying.force, delete_emptydir_data: emptying.delete_emptydir_data };
             let pods: Vec<Value> = self.pods.iter().map(|pod| as_object(pod)).collect();
             let held = Draining::of(&pods, rules).held;
@@ -166,27 +190,25 @@ impl Said {
         })
     }
 
-    fn plane(&self, upgradable: &Upgradable) -> Plane {
-        let others: Vec<KubernetesVersion> = self.other_servers(upgradable).map(|(_, runs)| runs).collect();
-        let is_there = |runs: &KubernetesVersion| *runs >= upgradable.to;
-        Plane { first: !others.iter().any(is_there), last: others.iter().all(is_there), coredns: self.coredns }
-    }
-
-    /// API servers of other control planes.
-    fn other_servers(&self, upgradable: &Upgradable) -> impl Iterator<Item = (&str, KubernetesVersion)> {
-        let others = self.servers.iter().filter(|server| server[0] != upgradable.node);
-        others.filter_map(|server| Some((server[0].as_str(), version_of(&server[1])?)))
-    }
-
     fn check_versions(&self, upgradable: &Upgradable, kube_proxy: Option<&str>) -> Result<(), UpgradeError> {
         let (to, wanted) = (upgradable.to, upgradable.to.to_string());
-        let runs = self.record.kubernetes_version;
-        if runs > to {
+        let runs = match upgradable.control_plane {
+            // After a control plane was taken back kubeadm's record says what it was to be; what runs tells the truth.
+            true => others_of(&self.servers, upgradable).map(|(_, runs)| runs).max(),
+            false => Some(self.record.kubernetes_version),
+        };
+        if let Some(runs) = runs.filter(|runs| *runs > to) {
             return Err(UpgradeError::ClusterNewer { runs: runs.to_string(), wanted });
         }
         if !upgradable.control_plane {
-            if runs < to {
+            if let Some(runs) = runs.filter(|runs| *runs < to) {
                 return Err(UpgradeError::PlanesFirst { wanted, found: format!("kubeadm's record says {runs}") });
+            }
+            if let Some(runs) = self.answers.filter(|runs| *runs < to) {
+                return Err(UpgradeError::PlanesFirst {
+                    wanted,
+                    found: format!("the API server that answers is {runs}"),
+                });
             }
             // kubeadm brings it with the last control plane, and a node does not see the others.
             return match kube_proxy.and_then(version_of).filter(|proxy| *proxy < to) {
@@ -196,7 +218,8 @@ impl Said {
                 None => Ok(()),
             };
         }
-        if let Some((node, runs)) = self.other_servers(upgradable).find(|(_, runs)| runs.minor() + 1 < to.minor()) {
+        if let Some((node, runs)) = others_of(&self.servers, upgradable).find(|(_, runs)| runs.minor() + 1 < to.minor())
+        {
             return Err(UpgradeError::PlaneBehind { node: node.to_owned(), runs: runs.to_string(), wanted });
         }
         for node in &self.nodes {
@@ -214,6 +237,22 @@ impl Said {
         let found = subnet.split(',').find_map(|range| range.trim().parse().ok());
         found.ok_or_else(|| said("kubeadm-config", &format!("it names no IPv4 range for Services: {subnet}")))
     }
+}
+
+/// The control plane on this machine among those that these API servers are of.
+fn plane_among(servers: &[Vec<String>], upgradable: &Upgradable, coredns: bool) -> Plane {
+    let others: Vec<KubernetesVersion> = others_of(servers, upgradable).map(|(_, runs)| runs).collect();
+    let is_there = |runs: &KubernetesVersion| *runs >= upgradable.to;
+    Plane { first: !others.iter().any(is_there), last: others.iter().all(is_there), coredns }
+}
+
+/// Those of other control planes.
+fn others_of<'a>(
+    servers: &'a [Vec<String>],
+    upgradable: &'a Upgradable,
+) -> impl Iterator<Item = (&'a str, KubernetesVersion)> {
+    let others = servers.iter().filter(|server| server[0] != upgradable.node);
+    others.filter_map(|server| Some((server[0].as_str(), version_of(&server[1])?)))
 }
 
 /// The pod as the Kubernetes API has it, as far as it matters for whether it may leave.
@@ -234,7 +273,7 @@ fn as_object(pod: &[String]) -> Value {
 }
 
 /// Of an image that is tagged as those of Kubernetes.
-fn version_of(image: &str) -> Option<KubernetesVersion> {
+pub(super) fn version_of(image: &str) -> Option<KubernetesVersion> {
     let name = image.split('@').next()?;
     name.rsplit_once(':')?.1.parse().ok()
 }
@@ -268,7 +307,8 @@ mod tests {
     }
 
     fn said_by(version: &str, nodes: &str, servers: &str, pods: &str) -> Said {
-        Said { nodes: lines(nodes), servers: lines(servers), coredns: true, record: record(version), pods: lines(pods) }
+        let (nodes, servers, pods) = (lines(nodes), lines(servers), lines(pods));
+        Said { nodes, servers, answers: None, coredns: true, record: record(version), pods }
     }
 
     fn judged(said: &Said, node: &str, control_plane: bool) -> Result<BegunUpgrade, MachineError> {
@@ -341,6 +381,30 @@ mod tests {
         assert!(refused(&kubelet, "cp1", true).contains("kubelet on w1 is v1.33.9"));
         let kubelet = said_by("v1.36.3", "cp1\tv1.36.3\t\nw1\tv1.34.9\t\n", "", "");
         judged(&kubelet, "cp1", true).unwrap();
+    }
+
+    /// Where there is no kube-proxy that would tell, too.
+    #[test]
+    fn a_worker_does_not_get_ahead_of_the_api_server_that_answers() {
+        let answered =
+            |runs: &str| Said { answers: Some(runs.parse().unwrap()), ..said_by(UPGRADE, "w1\tv1.36.3\t\n", "", "") };
+        let told = judged(&answered("v1.36.3"), "w1", false).unwrap_err().to_string();
+        assert!(told.contains("the API server that answers is v1.36.3"), "{told}");
+        judged(&answered(UPGRADE), "w1", false).unwrap();
+    }
+
+    /// kubeadm writes the version down before the control plane may be taken back.
+    #[test]
+    fn a_control_plane_goes_by_what_the_others_run_and_not_by_what_was_written_down() {
+        let nodes = "cp1\tv1.36.3\t\ncp2\tv1.36.3\t\n";
+        let with = |runs: &str| {
+            let servers =
+                format!("cp1\tregistry.k8s.io/kube-apiserver:v1.36.3\ncp2\tregistry.k8s.io/kube-apiserver:{runs}\n");
+            judged(&said_by("v1.38.0", nodes, &servers, ""), "cp1", true)
+        };
+        assert!(with("v1.36.3").unwrap().control_plane.unwrap().first);
+        let told = with("v1.37.4").unwrap_err().to_string();
+        assert!(told.contains("the cluster runs Kubernetes v1.37.4, and v1.37.2 was asked for"), "{told}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sealock_trust::json::{Limits, jcs};
 use serde::{Deserialize, Serialize};
 
 use super::super::error::MachineError;
+use super::asked::version_of;
 use super::error::UpgradeError;
 use super::plan::Goal;
 use crate::spec::{KubernetesVersion, Name};
@@ -80,8 +81,7 @@ impl BegunUpgrade {
     /// # Errors
     /// [`UpgradeError::Other`], where another one has changed something already.
     pub fn load(host: &dyn Host, goal: Goal) -> Result<Option<Self>, MachineError> {
-        let Some(bytes) = host::read(host, PATH, 64 << 10)? else { return Ok(None) };
-        let begun = Self::from_json(&bytes)?;
+        let Some(begun) = Self::last(host)? else { return Ok(None) };
         if !is_kept(host, &begun.since)? {
             return Ok(None);
         }
@@ -91,9 +91,40 @@ impl BegunUpgrade {
         Ok(Some(begun))
     }
 
+    /// The one that was begun on `host` and did not get to its end: it is forgotten there.
+    fn last(host: &dyn Host) -> Result<Option<Self>, MachineError> {
+        let Some(bytes) = host::read(host, PATH, 64 << 10)? else { return Ok(None) };
+        Ok(Some(Self::from_json(&bytes)?))
+    }
+
+    /// The same, where one before it did not get to its end: that one, or its way back, may have left the node without new pods, which is
+    /// nobody's wish then.
+    ///
+    /// # Errors
+    /// What that one was begun with cannot be read.
+    pub fn after_last(mut self, host: &dyn Host) -> Result<Self, MachineError> {
+        if let Some(last) = Self::last(host)?.filter(|last| last.node == self.node) {
+            self.cordoned &= last.cordoned;
+        }
+        Ok(self)
+    }
+
     /// Where it leads.
     pub fn goal(&self) -> Goal {
         if self.components { Goal::Components } else { Goal::Kubernetes(self.to) }
+    }
+
+    /// Whether the node itself is what it is to be.
+    pub fn is_there(&self) -> bool {
+        !self.components && self.from == self.to
+    }
+
+    /// Whether the node is what it is to be, as all control planes are, and what the last of them brings is not: as where the one that was to be
+    /// the last is lost.
+    pub fn lacks_add_ons(&self) -> bool {
+        let proxy = self.kube_proxy.as_deref().and_then(version_of);
+        let is_last = self.control_plane.is_some_and(|plane| plane.last);
+        self.is_there() && is_last && proxy.is_some_and(|proxy| proxy < self.to)
     }
 
     /// The step that keeps it.

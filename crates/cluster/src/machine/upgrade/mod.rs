@@ -11,7 +11,7 @@ mod error;
 mod etcd;
 mod plan;
 
-pub use asked::{Asking, ask};
+pub use asked::{Asking, ask, ask_again};
 pub use back::{back, check_goes_back, is_of_the_node};
 pub use begun::{BegunUpgrade, Plane};
 pub use error::UpgradeError;

@@ -4,8 +4,8 @@ use std::fmt;
 
 use sealock_node::facts::{HostFacts, Kubernetes};
 use sealock_node::step::{
-    BY_ITSELF, Drained, EtcdSnapshot, Kept, KubeadmCommand, NodeReady, ObjectsKept, RolledOut, UPGRADE_ADD_ONS,
-    UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES, UPGRADE_WORKER_PHASES, Uncordoned, Workload,
+    BY_ITSELF, Drained, EtcdSnapshot, EtcdWell, Kept, KubeadmCommand, NodeReady, ObjectsKept, RolledOut,
+    UPGRADE_ADD_ONS, UPGRADE_APPLY_PHASES, UPGRADE_CONTROL_PLANE_PHASES, UPGRADE_WORKER_PHASES, Uncordoned, Workload,
 };
 use sealock_node::{Probe, Step, StepKind};
 use sealock_trust::Digest;
@@ -16,9 +16,10 @@ use super::super::error::MachineError;
 use super::super::plan::{self as machine, MachinePlan, Purpose, empty, free_or_own, node_name};
 use super::begun::{self, BegunUpgrade, Plane};
 use super::error::UpgradeError;
+use crate::plan::gate::{self, Gate};
 use crate::plan::prepare::Wanted;
-use crate::plan::waves::{READY_SECONDS, ROLL_OUT_SECONDS, image_of, services};
-use crate::plan::{PlanError, ReleaseId, gate, steps_of};
+use crate::plan::waves::{ETCD_SECONDS, READY_SECONDS, ROLL_OUT_SECONDS, image_of, services};
+use crate::plan::{PlanError, ReleaseId, steps_of};
 use crate::release::{Program, ReleaseView};
 use crate::render::kubeadm;
 use crate::spec::KubernetesVersion;
@@ -64,6 +65,10 @@ pub struct Intent<'a> {
     pub prepared: &'a machine::Intent<'a>,
     /// What was asked of its cluster.
     pub begun: &'a BegunUpgrade,
+    /// Whether that was in an earlier run, which may have changed something.
+    pub resumed: bool,
+    /// How many members etcd has, where it was asked in this run.
+    pub etcd_members: Option<u32>,
     /// How it is emptied.
     pub emptying: Emptying,
     /// Where Sealock itself is on it.
@@ -119,7 +124,9 @@ pub fn upgradable(goal: Goal, facts: &HostFacts) -> Result<Upgradable, MachineEr
 pub fn upgrade(intent: &Intent<'_>, facts: &HostFacts) -> Result<MachinePlan, MachineError> {
     let Intent { prepared, begun, .. } = intent;
     let asked = (begun.control_plane.is_some(), prepared.overrides);
-    let failures = gate::of_machine(&begun.node, facts, asked, begun.to);
+    let mut failures = gate::of_machine(&begun.node, facts, asked, begun.to);
+    // What is begun may have taken the room itself, and half an upgrade is worse than little room.
+    failures.retain(|failure| !intent.resumed || failure.gate != Gate::Disk);
     if !failures.is_empty() {
         return Err(PlanError::Gates(failures).into());
     }
@@ -163,6 +170,8 @@ pub fn is_through(plan: &MachinePlan, probes: &BTreeMap<String, Probe>) -> bool 
             || matches!(step.action, StepKind::Kept(_) | StepKind::ObjectsKept(_) | StepKind::EtcdSnapshot(_))
             // Where all else is done, nothing has to leave.
             || matches!(step.action, StepKind::Drained(_))
+            // And nothing of etcd is stopped.
+            || matches!(step.action, StepKind::EtcdWell(_))
     };
     let steps = plan.steps.iter().filter(|step| !only_keeps(step));
     steps.into_iter().all(|step| probes.get(&step.id).is_some_and(Probe::is_done))
@@ -184,6 +193,12 @@ fn warnings(begun: &BegunUpgrade) -> Vec<String> {
         warnings
             .push("kube-proxy and CoreDNS become others with the last control plane, and this is not the last".into());
     }
+    if !begun.components && begun.control_plane.is_none() && begun.kube_proxy.is_none() {
+        warnings.push(format!(
+            "there is no kube-proxy by which this machine would see that every control plane runs Kubernetes {}: of one, the API server has answered",
+            begun.to
+        ));
+    }
     warnings
 }
 
@@ -197,6 +212,9 @@ impl Steps<'_> {
     /// worker is emptied first.
     fn all(&self) -> Result<Vec<Step>, MachineError> {
         let begun = self.intent.begun;
+        if let Some(plane) = begun.control_plane.filter(|_| begun.lacks_add_ons()) {
+            return Ok(self.in_cluster(plane)?.into_iter().chain(self.services(true)?).collect());
+        }
         let mut steps = vec![begun.step()?];
         steps.extend(self.staged()?);
         match begun.control_plane {
@@ -215,6 +233,8 @@ impl Steps<'_> {
         match begun.control_plane {
             // By it the node empties itself.
             None => steps.push(self.wanted.program(Program::Kubectl)?),
+            // What was before is kept already: now it would be something in between.
+            Some(_) if self.intent.resumed => {}
             Some(plane) => {
                 if plane.first && !begun.components {
                     steps.push(Step::new("objects-kept", ObjectsKept { since: begun.since.clone() }));
@@ -237,6 +257,7 @@ impl Steps<'_> {
     }
 
     fn control_plane(&self, plane: Plane, steps: &mut Vec<Step>) -> Result<(), MachineError> {
+        steps.extend(self.etcd_well());
         steps.push(self.kept());
         let (command, phases) = if plane.first {
             (KubeadmCommand::UpgradeApply, UPGRADE_APPLY_PHASES)
@@ -255,10 +276,11 @@ impl Steps<'_> {
         Ok(())
     }
 
-    /// The node is emptied, changed, Ready again, looked at from itself, and given back.
+    /// The node is emptied, changed, Ready again, looked at from itself, and given back. It is kept first: cut off while it is emptied, the
+    /// upgrade goes on.
     fn emptied(&self, steps: &mut Vec<Step>) -> Result<(), MachineError> {
-        steps.extend(self.drain());
         steps.push(self.kept());
+        steps.extend(self.drain());
         if self.intent.begun.components {
             steps.extend(self.wanted.components_of_release()?);
         } else {
@@ -269,6 +291,14 @@ impl Steps<'_> {
         steps.extend(self.services(false)?);
         steps.extend(self.uncordon());
         Ok(())
+    }
+
+    /// It was asked before images came and a question was answered, and is started anew by kubeadm. Where the upgrade goes on, it may be that
+    /// what does not run yet is what kubeadm has to go on with.
+    fn etcd_well(&self) -> Option<Step> {
+        let members = self.intent.etcd_members?;
+        let program = self.intent.program.to_owned();
+        Some(Step::new("etcd/well", EtcdWell { program, members, timeout_seconds: ETCD_SECONDS }))
     }
 
     fn kept(&self) -> Step {
