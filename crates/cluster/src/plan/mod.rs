@@ -46,7 +46,7 @@ pub use error::PlanError;
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
 pub(crate) use os_packages::patches;
-pub use os_packages::{HostPackages, plan_os_packages, sets_of};
+pub use os_packages::{HostPackages, plan_os_packages, sets_of, system_of};
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use renew::plan_renewal;
 pub(crate) use rescue::covers;
