@@ -16,7 +16,7 @@ pub use config::{ArchiveFacts, SetFacts};
 pub use control::{Stanza, StanzaError, StanzaLimits, Stanzas};
 pub use index::{IndexError, MAX_INDEX, MAX_PACKAGES, Packaged, file_name, index_of, packages_of};
 pub use relation::{Dependency, ParseRelationError, Provided, Relation, dependencies, provided};
-pub use release::{IndexFile, ReleaseError, ReleaseFile};
+pub use release::{IndexFile, ReleaseError, ReleaseFile, Spread};
 pub use sbom::{Described, spdx};
 pub use set::{OsPackage, OsPackages, OsPackagesError, PackageFile, in_release};
 pub use version::{ParseVersionError, Version};

@@ -26,10 +26,24 @@ pub struct ReleaseFile {
     pub valid_until: Option<Timestamp>,
     /// Whether its indexes are also to be had by their digests, so that they can change while they are fetched.
     pub by_hash: bool,
+    /// Whether what it has is meant for everybody.
+    pub spread: Spread,
     /// Whether what is for all architectures stands in indexes of its own, too.
     pub has_all: bool,
     /// Its indexes, by their paths.
     pub files: BTreeMap<String, IndexFile>,
+}
+
+/// For whom the packages of an archive are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Spread {
+    /// For everybody.
+    #[default]
+    Automatic,
+    /// For who has asked for one, and then its later versions too, like backports (`NotAutomatic`, `ButAutomaticUpgrades`).
+    Upgrades,
+    /// For who asks, each time (`NotAutomatic`).
+    Asked,
 }
 
 /// An index in a `Release`.
@@ -77,6 +91,11 @@ impl ReleaseFile {
         let text = |name: &str| stanza.get(name).map(str::to_owned);
         let says = |name: &str, word: &str| stanza.get(name).is_some_and(|value| value.eq_ignore_ascii_case(word));
         let date = time(stanza, "Date")?.ok_or(ReleaseError::Missing("Date"))?;
+        let spread = match (says("NotAutomatic", "yes"), says("ButAutomaticUpgrades", "yes")) {
+            (false, _) => Spread::Automatic,
+            (true, true) => Spread::Upgrades,
+            (true, false) => Spread::Asked,
+        };
         let architectures = stanza.get("Architectures").unwrap_or_default();
         Ok(Self {
             origin: text("Origin"),
@@ -84,6 +103,7 @@ impl ReleaseFile {
             codename: text("Codename"),
             date,
             valid_until: time(stanza, "Valid-Until")?,
+            spread,
             by_hash: says("Acquire-By-Hash", "yes"),
             has_all: architectures.split_ascii_whitespace().any(|name| name == "all")
                 && !says("No-Support-for-Architecture-all", "Packages"),
@@ -158,6 +178,12 @@ mod tests {
             text().replace("No-Support-for-Architecture-all: Packages\n", "").replace("Acquire-By-Hash: yes\n", "");
         let read = ReleaseFile::from_bytes(bare.as_bytes()).unwrap();
         assert!(!read.by_hash && read.has_all);
+        assert_eq!(read.spread, Spread::Automatic);
+        let spread = |more: &str| {
+            ReleaseFile::from_bytes(text().replace("Origin:", &format!("{more}Origin:")).as_bytes()).unwrap().spread
+        };
+        assert_eq!(spread("NotAutomatic: yes\nButAutomaticUpgrades: yes\n"), Spread::Upgrades);
+        assert_eq!(spread("NotAutomatic: yes\n"), Spread::Asked);
     }
 
     #[test]

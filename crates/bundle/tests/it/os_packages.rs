@@ -108,7 +108,7 @@ fn a_release_without_sets_has_none() {
 fn attack_an_index_that_says_other_than_the_layers_is_refused() {
     let other = Digest::sha256(b"other");
     let sum = Digest::sha256(&bytes("words", "2.0"));
-    let told = vec![
+    let told = [
         refused(&bundle(1, &facts(), |index| index.replace(sum.hex(), other.hex()))),
         refused(&bundle(1, &facts(), |index| index.replace("words", "wards"))),
         refused(&bundle(1, &facts(), |index| index.split("Package: words").next().unwrap().to_owned())),

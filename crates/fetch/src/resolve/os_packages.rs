@@ -4,7 +4,7 @@ mod archive;
 mod carry;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::PathBuf;
 
 use sealock_bundle::os_packages::{self, REPOSITORY};
 use sealock_bundle::spec::OsPackageSet;
@@ -12,6 +12,7 @@ use sealock_bundle::spec::OsPackageSet;
 use super::Context;
 use super::draft::Draft;
 use crate::error::FetchError;
+use crate::progress::Event;
 use crate::signature::rule_file;
 use crate::source::apt::{AptError, Archive, Installed, Offered, Pool, Wanted, choose};
 use archive::Known;
@@ -88,9 +89,13 @@ async fn add_for(
     let mut offered = Vec::new();
     for (at, known) in archives.iter().enumerate() {
         let packages = known.packages(context, architecture).await?;
-        offered.extend(packages.into_iter().map(|package| Offered { package, archive: at }));
+        offered.extend(packages.into_iter().map(|package| Offered {
+            package,
+            archive: at,
+            spread: known.release.spread,
+        }));
     }
-    let installed = installed(&context.request.folder, set, architecture)?;
+    let installed = installed(context, set, architecture)?;
     let pool = Pool::new(&offered, architecture);
     let name = set.name.to_string();
     let wanted = Wanted { set: &name, architecture, packages: &set.packages, installed: &installed };
@@ -99,10 +104,17 @@ async fn add_for(
     Chosen { set, architecture, archives, packages: &chosen }.carry(context, draft)
 }
 
-fn installed(folder: &Path, set: &OsPackageSet, architecture: &str) -> Result<Vec<Installed>, FetchError> {
-    let read = |path: &std::path::PathBuf| {
-        let bytes = rule_file::read(&folder.join(path), "read the list of installed packages", LIST_LIMIT)?;
-        Ok(Installed::parse(path, &String::from_utf8_lossy(&bytes), architecture)?)
+fn installed(context: Context<'_>, set: &OsPackageSet, architecture: &str) -> Result<Vec<Installed>, FetchError> {
+    let read = |path: &PathBuf| {
+        let file = context.request.folder.join(path);
+        let bytes = rule_file::read(&file, "read the list of installed packages", LIST_LIMIT)?;
+        let list = Installed::parse(path, &String::from_utf8_lossy(&bytes), architecture)?;
+        if !list.odd().is_empty() {
+            let odd = list.odd().join(", ");
+            let note = format!("{}: versions that are none count as not installed: {odd}", path.display());
+            context.http.progress.report(&Event::Note(&note));
+        }
+        Ok(list)
     };
     set.installed.iter().map(read).collect()
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 use sealock_bundle::Lock;
 use sealock_bundle::lock::{LockedReference, ReferenceKind, VerdictRule};
 use sealock_bundle::os_packages::{INDEX, PACKAGE};
+use sealock_bundle::plain::Plain;
 use sealock_bundle::sbom::Sbom;
 use sealock_fetch::{FetchError, Progress, resolve};
 use sealock_testkit::apt::{Archive, Deb, Files, packed};
@@ -141,7 +142,7 @@ async fn an_sbom_names_every_package_and_hangs_on_the_set() {
     assert_eq!(referrer.subject.as_ref(), Some(&set(&lock).digest));
     let layer = lock.blobs.iter().find(|blob| blob.media_type == sealock_bundle::sbom::SPDX).unwrap();
     let sbom = Sbom::from_bytes(&layer.generated_content().unwrap()).unwrap();
-    let names: Vec<&str> = sbom.packages.keys().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = sbom.packages.keys().map(Plain::as_str).collect();
     assert_eq!(names, ["pkg:deb/example/base", "pkg:deb/example/hello", "pkg:deb/example/words"]);
 }
 

@@ -32,9 +32,7 @@ pub(crate) fn choose(pool: &Pool<'_>, wanted: Wanted<'_>) -> Result<BTreeSet<usi
     }
     for host in wanted.installed {
         for (name, version) in host.packages() {
-            let newest = pool.newest(name);
-            let is_newer = |at: &usize| pool.get(*at).is_some_and(|one| one.package.version > *version);
-            newest.filter(is_newer).into_iter().for_each(|at| choice.take(at));
+            pool.upgrade(name, version).into_iter().for_each(|at| choice.take(at));
         }
     }
     while let Some(at) = choice.open.pop_front() {
@@ -116,16 +114,22 @@ fn written(dependency: &Dependency) -> String {
 mod tests {
     use std::path::Path;
 
-    use sealock_bundle::os_packages::{Packaged, StanzaLimits, Stanzas};
+    use sealock_bundle::os_packages::{Packaged, Spread, StanzaLimits, Stanzas};
 
     use super::super::Offered;
     use super::*;
 
-    /// `name version` and further fields, one package a line; `/` in front of those of the second archive.
+    /// `name version` and further fields, one package a line; `/` in front of those of the second archive, `?` of those of backports,
+    /// and `!` of those of an archive that is for who asks.
     fn offered(lines: &str) -> Vec<Offered> {
         let sum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let line = |line: &str| {
-            let (line, archive) = line.strip_prefix('/').map_or((line, 0), |line| (line, 1));
+            let (line, archive, spread) = match line.split_at(1) {
+                ("/", line) => (line, 1, Spread::Automatic),
+                ("?", line) => (line, 2, Spread::Upgrades),
+                ("!", line) => (line, 3, Spread::Asked),
+                _ => (line, 0, Spread::Automatic),
+            };
             let mut parts = line.split(" ; ");
             let (name, version) = parts.next().unwrap().split_once(' ').unwrap();
             let more: String = parts.map(|field| format!("{field}\n")).collect();
@@ -133,7 +137,7 @@ mod tests {
                 "Package: {name}\nVersion: {version}\nArchitecture: amd64\n{more}Filename: p/{name}.deb\nSize: 1\nSHA256: {sum}\n"
             );
             let stanza = Stanzas::new(text.as_bytes(), StanzaLimits::INDEX).next().unwrap().unwrap();
-            Offered { package: Packaged::of(&stanza).unwrap(), archive }
+            Offered { package: Packaged::of(&stanza).unwrap(), archive, spread }
         };
         lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(line).collect()
     }
@@ -242,6 +246,32 @@ mod tests {
         let section = pool.get(pool.newest("a").unwrap()).unwrap().package.field("Section");
         assert_eq!(section, Some("first"));
         assert_eq!(chosen(lines, "a b", &[]).unwrap(), ["a 1", "b 2"]);
+    }
+
+    #[test]
+    fn archives_that_are_for_who_asks_upgrade_nothing_by_themselves() {
+        let lines = "
+            a 1.0 ; Depends: lib
+            ?a 2.0~bpo12+1 ; Depends: lib (>= 2)
+            !a 3.0
+            lib 1.0
+            ?lib 2.0~bpo12+1
+            ?lib 2.0~bpo12+2
+            only 1 ; Depends: rare
+            !rare 1
+        ";
+        let upgraded = |host: &str| chosen(lines, "", &[host]).unwrap();
+        assert!(upgraded("a 1.0, lib 1.0").is_empty());
+        assert_eq!(upgraded("a 0.9, lib 1.0"), ["a 1.0"]);
+        assert_eq!(upgraded("a 1.0, lib 2.0~bpo12+1"), ["lib 2.0~bpo12+2"], "it was asked for there once");
+        assert!(upgraded("rare 0.9").is_empty());
+        assert_eq!(chosen(lines, "only", &[]).unwrap(), ["only 1", "rare 1"], "nobody else has it");
+        assert_eq!(chosen(lines, "lib", &[]).unwrap(), ["lib 2.0~bpo12+2"], "it is named");
+        let asked = lines.replace("!a 3.0", "");
+        assert_eq!(
+            chosen(&asked, "a", &["lib 1.0"]).unwrap(),
+            ["a 2.0~bpo12+1"].map(String::from).into_iter().chain(["lib 2.0~bpo12+2".to_owned()]).collect::<Vec<_>>()
+        );
     }
 
     #[test]

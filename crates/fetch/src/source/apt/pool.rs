@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use sealock_bundle::os_packages::{Dependency, Packaged, Provided, Relation, dependencies, provided};
+use sealock_bundle::os_packages::{Dependency, Packaged, Provided, Relation, Spread, Version, dependencies, provided};
 
 use super::error::AptError;
 
@@ -17,6 +17,8 @@ pub(crate) struct Offered {
     pub(crate) package: Packaged,
     /// Which archive of the set, in the order of the spec.
     pub(crate) archive: usize,
+    /// For whom that archive is.
+    pub(crate) spread: Spread,
 }
 
 impl Offered {
@@ -43,7 +45,7 @@ impl<'a> Pool<'a> {
         for (at, one) in offered.iter().enumerate() {
             by_name.entry(&one.package.name).or_default().push(at);
         }
-        let at_rank = |at: &usize| offered.get(*at).map(|one| (Reverse(&one.package.version), one.archive));
+        let at_rank = |at: &usize| offered.get(*at).map(|one| (Reverse(&one.package.version), one.spread, one.archive));
         let same = |a: &mut usize, b: &mut usize| {
             let version = |at: usize| offered.get(at).map(|one| &one.package.version);
             version(*a) == version(*b)
@@ -73,9 +75,23 @@ impl<'a> Pool<'a> {
         self.offered.get(at)
     }
 
-    /// The newest version of `name`.
+    /// The newest version of `name` that any archive has.
     pub(crate) fn newest(&self, name: &str) -> Option<usize> {
         self.by_name.get(name)?.first().copied()
+    }
+
+    /// The newest version of `name` that is meant for a host with `installed`: what archives have for those who ask is not.
+    pub(crate) fn upgrade(&self, name: &str, installed: &Version) -> Option<usize> {
+        let newest = |spread| {
+            let mut places = self.by_name.get(name).into_iter().flatten();
+            places
+                .find_map(|at| self.get(*at).filter(|one| one.spread == spread).map(|one| (*at, &one.package.version)))
+        };
+        let of_all = newest(Spread::Automatic);
+        // Newer than what is for everybody is what somebody has asked for.
+        let was_asked_for = of_all.is_none_or(|(_, version)| version < installed);
+        let later = newest(Spread::Upgrades).filter(|_| was_asked_for);
+        of_all.into_iter().chain(later).find(|(_, version)| *version > installed).map(|(at, _)| at)
     }
 
     /// The packages that provide `name`.
@@ -96,8 +112,8 @@ impl<'a> Pool<'a> {
     }
 
     /// Everything that meets `relation`, the best first: the package of that name, the newest version first, and then those that
-    /// provide it.
-    pub(crate) fn meeting<'p>(&'p self, relation: &'p Relation) -> impl Iterator<Item = usize> + 'p {
+    /// provide it; and all of these from archives for everybody before those of other archives.
+    pub(crate) fn meeting(&self, relation: &Relation) -> impl Iterator<Item = usize> + use<> {
         let is_here = relation.architecture.as_deref();
         let is_here = is_here.is_none_or(|of| ["any", "native", self.architecture].contains(&of));
         let named = self.by_name.get(relation.name.as_str()).into_iter().flatten().copied();
@@ -105,7 +121,9 @@ impl<'a> Pool<'a> {
             |at: &usize| self.get(*at).is_some_and(|one| relation.is_met_by(&one.package.name, &one.package.version));
         let providers = self.providers.get(&relation.name).into_iter().flatten();
         let providers = providers.filter(|(_, provided)| relation.is_met_by_provided(provided)).map(|(at, _)| *at);
-        named.filter(fits).chain(providers).filter(move |_| is_here)
+        let mut all: Vec<usize> = named.filter(fits).chain(providers).filter(|_| is_here).collect();
+        all.sort_by_key(|at| self.get(*at).map(|one| one.spread));
+        all.into_iter()
     }
 
     /// What the package in this place needs before and beside it.
