@@ -152,20 +152,27 @@ fn power_lost(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&["cluster", "upgrade", "--components", "--yes"]), 1, &others).map(drop)
 }
 
-/// It goes on with the worker, which is not emptied a second time, and is killed as soon as the worker's machine is down.
+/// The first worker was started anew since its packages asked for it, and is given back; it is killed as soon as the machine of the second one is down.
 fn operator_killed(desk: &Desk) -> Result<()> {
-    let before = boot(desk, "w1")?;
-    let watch = Watch::begin(desk, "w2", "application", &application(desk)?)?;
+    let [cut_off, started] = ["w1", "w2"].map(|node| boot(desk, node));
+    let (cut_off, started) = (cut_off?, started?);
+    let watch = Watch::begin(desk, "w1", "application", &application(desk)?)?;
     let mut patching = Running::start(desk)?;
-    patching.until(desk, "w1 restarts", |desk| Ok(boot(desk, "w1").ok().as_ref() != Some(&before)))?;
+    patching.until(desk, "w2 restarts", |desk| Ok(boot(desk, "w2").ok().as_ref() != Some(&started)))?;
     patching.kill(desk)?;
+    ensure!(boot(desk, "w1")? == cut_off, "w1 was restarted a second time");
     watch.end(desk)?.ensure_answered()
 }
 
 fn finished(desk: &Desk) -> Result<()> {
     let show = ["cluster", "patch-os", "--dry-run", "--delete-emptydir-data"];
     let plan = expect(&mut desk.station(&show), 0, &["Plan to bring OS packages"])?;
-    ensure!(!plan.contains("empty node cp1"), "cp1 is through, and would be emptied once more:\n{plan}");
+    for node in ["cp1", "w1"] {
+        ensure!(
+            !plan.contains(&format!("empty node {node} ")),
+            "{node} is through, and would be emptied again:\n{plan}"
+        );
+    }
     let watch = Watch::begin(desk, "w1", "application", &application(desk)?)?;
     let begun = Instant::now();
     expect(&mut desk.station(&PATCH), 0, &["have the OS packages of release 2"])?;
@@ -186,8 +193,9 @@ fn on_the_hosts(desk: &Desk) -> Result<()> {
     let settings = fs::read_to_string(desk.lab.root_of("w2").join(SETTINGS))?;
     ensure!(settings == OWN_SETTINGS, "the settings of w2 are now {settings:?}");
     ensure!(desk.lab.root_of("w2").join(STRANGE).exists(), "the host's own sources were changed");
-    let left = desk.lab.egress()?;
-    ensure!(left.is_empty(), "something tried to get out: {}", left.join("; "));
+    // A kernel that comes up may find no way for something of its own: what counts is what went by the cable.
+    let left: Vec<String> = desk.lab.egress()?.into_iter().filter(|seen| seen.contains("frames")).collect();
+    ensure!(left.is_empty(), "something got out: {}", left.join("; "));
     Ok(())
 }
 
@@ -269,6 +277,6 @@ impl Running {
         let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -KILL $p; done", PATCH.join(" "));
         story::text(&mut desk.lab.exec("station", &["sh", "-c", &kill]))?;
         ensure!(!self.child.wait()?.success(), "it was through before it was killed");
-        until("w1 answers again", || Ok(boot(desk, "w1").is_ok()))
+        until("w2 answers again", || Ok(boot(desk, "w2").is_ok()))
     }
 }
