@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,14 +39,14 @@ const CASES: &[Case] = &[
     Case { name: "patch-os: reset", run: super::cases::cluster::reset },
 ];
 
-const VERSIONS: [&str; 2] = ["1.0-1", "1.1-1"];
+const VERSIONS: [&str; 2] = ["1.0", "2.0"];
 const PATCH: [&str; 4] = ["cluster", "patch-os", "--yes", "--delete-emptydir-data"];
 /// What the administrator of a host has written.
 const SETTINGS: &str = "etc/sealock-lab-hello.conf";
 const OWN_SETTINGS: &str = "# settings of this host\n";
-/// Found before the one that all others find: a package that takes its time.
-const SLOW: &str = "usr/local/sbin/touch";
-const SLOW_TOUCH: &str = "#!/bin/sh\n/usr/bin/touch /run/lab-in-postinst\nexec sleep infinity\n";
+/// By these files a package that takes its time says that it has begun, and is told to go on.
+const BEGUN: &str = "/run/sealock-lab-slow";
+const GO: &str = "/run/sealock-lab-go";
 /// A source of others on a host, that nobody is to ask.
 const STRANGE: &str = "etc/apt/sources.list.d/strange.list";
 
@@ -65,13 +64,16 @@ fn next_bundle(desk: &Desk) -> Result<()> {
         for folder in fs::read_dir(&archive)? {
             for deb in fs::read_dir(folder?.path())? {
                 let deb = deb?;
-                fs::copy(deb.path(), there.join(deb.file_name()))?;
+                // What the others come to need is new.
+                if !deb.file_name().to_string_lossy().starts_with("sealock-lab-base") {
+                    fs::copy(deb.path(), there.join(deb.file_name()))?;
+                }
             }
         }
-        let install = "dpkg -i /root/debs/*.deb && rm -rf /root/debs /run/reboot-required";
+        let install = "dpkg -i /root/debs/*.deb && rm -rf /root/debs";
         story::text(&mut desk.lab.exec(node, &["sh", "-c", install]))?;
     }
-    ensure!(versions(desk, "w1")? == on_all(VERSIONS[0]), "{:?}", versions(desk, "w1")?);
+    ensure!(versions(desk, "w1")? == before(), "{:?}", versions(desk, "w1")?);
     let root = desk.lab.root_of("w2");
     fs::write(root.join(SETTINGS), OWN_SETTINGS)?;
     fs::write(root.join(STRANGE), "deb [trusted=yes] http://198.51.100.10/debian stable main\n")?;
@@ -81,7 +83,7 @@ fn next_bundle(desk: &Desk) -> Result<()> {
     let set = set_name(desk)?;
     let sets = format!(
         "  osPackages:\n    - name: {set}\n      apt:\n        - uri: https://archive.lab.example/debian\n          suite: lab\n          \
-         components: [main]\n          signedBy: keys/archive.asc\n      packages: [sealock-lab-hello, sealock-lab-reboot]\n"
+         components: [main]\n          signedBy: keys/archive.asc\n      packages: [sealock-lab-hello, sealock-lab-restart, sealock-lab-slow]\n"
     );
     bring_in(desk, &format!("{}\n{sets}", spec.trim_end()))?;
     desk.lab.watch_egress()
@@ -100,69 +102,77 @@ fn set_name(desk: &Desk) -> Result<String> {
 fn shown(desk: &Desk) -> Result<()> {
     let show = ["cluster", "patch-os", "--dry-run", "--delete-emptydir-data"];
     let said = [
-        "sealock-lab-hello 1.0-1 to 1.1-1: cp1, w1, w2",
+        "sealock-lab-hello 1.0 to 2.0: cp1, w1, w2",
+        "sealock-lab-base 1.0 (new): cp1, w1, w2",
         "Plan to bring OS packages of release 2 to cluster plant-7",
         "empty node w1",
         "restart the machine if a package asks for it",
-        "change 3 OS packages",
+        "change 4 OS packages",
     ];
     expect(&mut desk.station(&show), 0, &said)?;
     let named = [&show[..], &["--node", "w2", "--reboot", "never"]].concat();
-    let one = expect(&mut desk.station(&named), 0, &["1.0-1 to 1.1-1: w2\n"])?;
+    let one = expect(&mut desk.station(&named), 0, &["sealock-lab-hello 1.0 to 2.0: w2\n"])?;
     ensure!(!one.contains("restart the machine") && !one.contains("empty node w1"), "more than asked for:\n{one}");
     // Its scratch space would be lost with a pod that is evicted.
     let without = ["cluster", "patch-os", "--yes"];
     expect(&mut desk.station(&without), 3, &["emptyDir", "--delete-emptydir-data"])?;
-    expect(&mut desk.station(&["cluster", "diff"]), 1, &["3 OS packages wait", "cluster patch-os"])?;
+    expect(&mut desk.station(&["cluster", "diff"]), 1, &["4 OS packages wait", "cluster patch-os"])?;
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 0, &["nothing to do"])?;
     for node in desk.nodes {
-        ensure!(versions(desk, node)? == on_all(VERSIONS[0]), "{node} was changed: {:?}", versions(desk, node)?);
+        ensure!(versions(desk, node)? == before(), "{node} was changed: {:?}", versions(desk, node)?);
     }
     Ok(())
 }
 
 /// The control plane is through, and restarted; on the first worker a package is being configured when the power goes.
 fn power_lost(desk: &Desk) -> Result<()> {
-    let slow = desk.lab.root_of("w1").join(SLOW);
-    fs::write(&slow, SLOW_TOUCH)?;
-    fs::set_permissions(&slow, fs::Permissions::from_mode(0o755))?;
-    let before = boot(desk, "cp1")?;
+    for node in ["cp1", "w2"] {
+        story::text(&mut desk.lab.exec(node, &["touch", GO]))?;
+    }
+    let started = boot(desk, "cp1")?;
     let watch = Watch::begin(desk, "w2", "application", &application(desk)?)?;
     let mut patching = Running::start(desk)?;
     patching.until(desk, "a package is configured on w1", |desk| {
-        let there = desk.lab.exec("w1", &["test", "-e", "/run/lab-in-postinst"]).output()?;
+        let there = desk.lab.exec("w1", &["test", "-e", BEGUN]).output()?;
         Ok(there.status.success())
     })?;
     desk.lab.kill_machine("w1")?;
-    fs::remove_file(&slow)?;
     desk.lab.boot_machine("w1")?;
+    story::text(&mut desk.lab.exec("w1", &["touch", GO]))?;
     patching.ends(4, "the same command again")?;
     watch.end(desk)?.ensure_answered()?;
-    ensure!(boot(desk, "cp1")? != before, "cp1 was not restarted");
-    ensure!(versions(desk, "cp1")? == on_all(VERSIONS[1]), "cp1 has {:?}", versions(desk, "cp1")?);
+    ensure!(boot(desk, "cp1")? != started, "cp1 was not restarted");
+    ensure!(versions(desk, "cp1")? == after(), "cp1 has {:?}", versions(desk, "cp1")?);
     let audit = story::text(&mut desk.lab.exec("w1", &["dpkg", "--audit"]))?;
-    ensure!(audit.contains("sealock-lab-reboot"), "dpkg was not cut off on w1: {audit:?}");
-    ensure!(versions(desk, "w2")? == on_all(VERSIONS[0]), "w2 came before w1 was through");
+    ensure!(audit.contains("sealock-lab-slow"), "dpkg was not cut off on w1: {audit:?}");
+    ensure!(versions(desk, "w2")? == before(), "w2 came before w1 was through");
     let others = ["was begun and is not finished", "cluster patch-os"];
     expect(&mut desk.station(&["cluster", "apply", "--yes"]), 1, &others)?;
     expect(&mut desk.station(&["cluster", "rollback", "--yes"]), 1, &others)?;
     expect(&mut desk.station(&["cluster", "upgrade", "--components", "--yes"]), 1, &others).map(drop)
 }
 
-/// It goes on with the worker, which is not emptied a second time, and is killed as soon as the worker's machine is down.
+/// The first worker was started anew since its packages asked for it, and is given back; it is killed as soon as the machine of the second one is down.
 fn operator_killed(desk: &Desk) -> Result<()> {
-    let before = boot(desk, "w1")?;
-    let watch = Watch::begin(desk, "w2", "application", &application(desk)?)?;
+    let [cut_off, started] = ["w1", "w2"].map(|node| boot(desk, node));
+    let (cut_off, started) = (cut_off?, started?);
+    let watch = Watch::begin(desk, "w1", "application", &application(desk)?)?;
     let mut patching = Running::start(desk)?;
-    patching.until(desk, "w1 restarts", |desk| Ok(boot(desk, "w1").ok().as_ref() != Some(&before)))?;
+    patching.until(desk, "w2 restarts", |desk| Ok(boot(desk, "w2").ok().as_ref() != Some(&started)))?;
     patching.kill(desk)?;
+    ensure!(boot(desk, "w1")? == cut_off, "w1 was restarted a second time");
     watch.end(desk)?.ensure_answered()
 }
 
 fn finished(desk: &Desk) -> Result<()> {
     let show = ["cluster", "patch-os", "--dry-run", "--delete-emptydir-data"];
     let plan = expect(&mut desk.station(&show), 0, &["Plan to bring OS packages"])?;
-    ensure!(!plan.contains("empty node cp1"), "cp1 is through, and would be emptied once more:\n{plan}");
+    for node in ["cp1", "w1"] {
+        ensure!(
+            !plan.contains(&format!("empty node {node} ")),
+            "{node} is through, and would be emptied again:\n{plan}"
+        );
+    }
     let watch = Watch::begin(desk, "w1", "application", &application(desk)?)?;
     let begun = Instant::now();
     expect(&mut desk.station(&PATCH), 0, &["have the OS packages of release 2"])?;
@@ -174,7 +184,7 @@ fn on_the_hosts(desk: &Desk) -> Result<()> {
     expect_all_serve(desk)?;
     proof::application_answers(desk)?;
     for node in desk.nodes {
-        ensure!(versions(desk, node)? == on_all(VERSIONS[1]), "{node} has {:?}", versions(desk, node)?);
+        ensure!(versions(desk, node)? == after(), "{node} has {:?}", versions(desk, node)?);
         let on_node = |args: &[&str]| story::text(&mut desk.lab.exec(node, args));
         ensure!(on_node(&["dpkg", "--audit"])?.is_empty(), "packages on {node} are half done");
         ensure!(on_node(&["sealock-lab-hello"])?.contains(VERSIONS[1]), "the program on {node} is the old one");
@@ -183,8 +193,9 @@ fn on_the_hosts(desk: &Desk) -> Result<()> {
     let settings = fs::read_to_string(desk.lab.root_of("w2").join(SETTINGS))?;
     ensure!(settings == OWN_SETTINGS, "the settings of w2 are now {settings:?}");
     ensure!(desk.lab.root_of("w2").join(STRANGE).exists(), "the host's own sources were changed");
-    let left = desk.lab.egress()?;
-    ensure!(left.is_empty(), "something tried to get out: {}", left.join("; "));
+    // A kernel that comes up may find no way for something of its own: what counts is what went by the cable.
+    let left: Vec<String> = desk.lab.egress()?.into_iter().filter(|seen| seen.contains("frames")).collect();
+    ensure!(left.is_empty(), "something got out: {}", left.join("; "));
     Ok(())
 }
 
@@ -216,9 +227,16 @@ fn versions(desk: &Desk, node: &str) -> Result<BTreeMap<String, String>> {
     Ok(said.lines().filter_map(pair).collect())
 }
 
-fn on_all(version: &str) -> BTreeMap<String, String> {
-    let names = ["sealock-lab-hello", "sealock-lab-reboot", "sealock-lab-words"];
-    names.map(|name| (name.to_owned(), version.to_owned())).into()
+fn before() -> BTreeMap<String, String> {
+    ["sealock-lab-hello", "sealock-lab-restart", "sealock-lab-slow"]
+        .map(|name| (name.to_owned(), VERSIONS[0].to_owned()))
+        .into()
+}
+
+fn after() -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = before().into_keys().map(|name| (name, VERSIONS[1].to_owned())).collect();
+    all.insert("sealock-lab-base".to_owned(), "1.0".to_owned());
+    all
 }
 
 /// The operator's command while it runs.
@@ -259,6 +277,6 @@ impl Running {
         let kill = format!("for p in $(pgrep -xf 'sealock {}'); do kill -KILL $p; done", PATCH.join(" "));
         story::text(&mut desk.lab.exec("station", &["sh", "-c", &kill]))?;
         ensure!(!self.child.wait()?.success(), "it was through before it was killed");
-        until("w1 answers again", || Ok(boot(desk, "w1").is_ok()))
+        until("w2 answers again", || Ok(boot(desk, "w2").is_ok()))
     }
 }

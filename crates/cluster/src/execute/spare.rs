@@ -87,6 +87,7 @@ mod tests {
         let asked = |plan: &Plan, id: &str| concerned(plan, &task(id)).is_some();
         let several = plan(Purpose::Upgrade, &["cp1", "cp2", "cp3"]);
         assert!(asked(&several, "cp2/kubeadm") && asked(&several, "cp2/kubelet"));
+        assert!(asked(&several, "cp2/os-packages") && asked(&several, "cp2/restart"));
         assert!(
             !asked(&several, "cp1/ready-cp2") && !asked(&several, "cp1/drain-cp2") && !asked(&several, "cp2/stage")
         );

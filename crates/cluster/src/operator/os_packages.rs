@@ -37,6 +37,8 @@ pub struct Patching {
 pub struct Patches {
     /// What is to change, by host.
     pub waiting: Vec<Waiting>,
+    /// What is newer in the release and stays where it is, by host: on hold, or others would have to go for it.
+    pub kept_back: BTreeMap<String, Vec<String>>,
     /// Hosts for whose system the release has no OS packages.
     pub without: Vec<Without>,
     /// The plan, or the one that was begun and not finished; nothing where all is as the release has it.
@@ -79,18 +81,15 @@ impl Operator<'_> {
         let (connections, inventory) = self.look_patiently(cluster, open.as_ref()).await?;
         plan::check_nodes(cluster, &inventory)?;
         let wanted = wanted(cluster, open.as_ref(), &how);
-        let same_release = |open: &&Plan| open.release.digest == self.release.digest;
-        let (mut hosts, without) = match open.as_ref().filter(same_release) {
-            Some(open) => (HostPackages::in_plan(open), Vec::new()),
-            None => self.found(&inventory, &connections, (&wanted, &how)).await?,
-        };
+        let (mut hosts, without) = self.found(&inventory, &connections, (&wanted, &how, open.as_ref())).await?;
+        let kept_back = kept_back(&hosts);
         hosts.retain(|host, packages| {
             let is_begun = open.as_ref().is_some_and(|open| is_changed_by(open, host));
             cluster.host(host).is_some() && (is_begun || packages.has_work(how.restart))
         });
         let waiting = waiting(&hosts);
         if open.is_none() && hosts.is_empty() {
-            return Ok(Patches { waiting, without, next: None });
+            return Ok(Patches { waiting, kept_back, without, next: None });
         }
         let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
         let (ground, speaker) = (self.ground(images)?, open.as_ref().map_or("", |open| &open.speaker));
@@ -109,7 +108,7 @@ impl Operator<'_> {
             self.check_etcd_for_patching(&plan, cluster, &connections).await?;
         }
         let planned = self.assess(plan, inventory, resumed, connections).await?;
-        Ok(Patches { waiting, without, next: Some(planned) })
+        Ok(Patches { waiting, kept_back, without, next: Some(planned) })
     }
 
     /// What waits on hosts of a plan that was made just now, for whoever asks what differs.
@@ -125,7 +124,7 @@ impl Operator<'_> {
             if sets.is_empty() {
                 return None;
             }
-            let found = match self.ask_of_sets(connection, &sets, (false, &[])).await {
+            let found = match self.ask_of_sets(connection, &sets, (false, &[], false)).await {
                 Ok(look) => told(&look)?,
                 Err(error) => format!("cannot tell: {error}"),
             };
@@ -173,48 +172,76 @@ impl Operator<'_> {
         &self,
         inventory: &Inventory,
         connections: &[Arc<Connection>],
-        (wanted, how): (&BTreeSet<String>, &Patching),
+        (wanted, how, open): (&BTreeSet<String>, &Patching, Option<&Plan>),
     ) -> Result<(Hosts, Vec<Without>), OperatorError> {
         let sets = os_packages::in_release(self.store, &self.release.release)?;
-        let mut without = Vec::new();
-        let mut asked = Vec::new();
+        let (mut hosts, mut without, mut asked) = (Hosts::new(), Vec::new(), Vec::new());
         for connection in connections.iter().filter(|one| wanted.contains(one.host())) {
             let host = connection.host().to_owned();
             let observed = inventory.hosts.get(&host).ok_or_else(|| PlanError::NotObserved { host: host.clone() })?;
             let (facts, fitting) = (&observed.facts, plan::sets_of(&sets, observed));
             if fitting.is_empty() {
-                let system = format!("{}-{} ({})", facts.os.id, facts.os.version, facts.architecture);
+                let system = format!("{} ({})", plan::system_of(facts), facts.architecture);
+                if open.is_some_and(|open| is_changed_by(open, &host)) {
+                    // Nothing comes any more, but it may be away still.
+                    hosts.insert(host.clone(), HostPackages::default());
+                }
                 without.push(Without { host, system });
             } else {
                 asked.push((connection, fitting));
             }
         }
-        if asked.is_empty() {
+        if asked.is_empty() && hosts.is_empty() {
             let systems = without.iter().map(|one| one.system.clone()).collect();
             let release = self.release.release.number;
             return Err(PlanError::NoOsPackages { release, systems }.into());
         }
         let looks = asked.iter().map(async |(connection, sets)| {
-            let more = (how.allow_removals, how.install.as_slice());
-            let look = self.ask_of_sets(connection, sets, more).await?;
-            let host = connection.host();
-            Ok::<_, OperatorError>((host.to_owned(), HostPackages::of(host, look, sets)?))
+            let host = connection.host().to_owned();
+            let packages = self.of_host(connection, sets, (how, open)).await?;
+            Ok::<_, OperatorError>((host, packages))
         });
-        Ok((execute::of_all(looks).await?.into_iter().collect(), without))
+        hosts.extend(execute::of_all(looks).await?);
+        Ok((hosts, without))
+    }
+
+    /// What a host says of the sets that are for it. Where a plan was begun there, dpkg may have been cut off under it: then that plan is gone
+    /// on with, or, where the release has other packages by now, apt says what mends it.
+    async fn of_host(
+        &self,
+        connection: &Connection,
+        sets: &[&OsPackages],
+        (how, open): (&Patching, Option<&Plan>),
+    ) -> Result<HostPackages, OperatorError> {
+        let host = connection.host();
+        let begun = open.filter(|open| is_changed_by(open, host));
+        let planned = begun.and_then(|open| HostPackages::in_plan(open).remove(host));
+        let is_same = begun.is_some_and(|open| open.release.digest == self.release.digest);
+        let is_other = begun.is_some() && !is_same;
+        let look = self.ask_of_sets(connection, sets, (how.allow_removals, &how.install, is_other)).await?;
+        let interrupted = look.interrupted;
+        let found = HostPackages::of(host, look, sets)?;
+        match planned {
+            None if interrupted => Err(PlanError::DpkgInterrupted { host: host.to_owned() }.into()),
+            None => Ok(found),
+            Some(planned) if interrupted && is_same => Ok(HostPackages { interrupted, ..planned }),
+            // What differs by now may have become so under that plan.
+            Some(planned) => Ok(HostPackages { differed: planned.differed, ..found }),
+        }
     }
 
     async fn ask_of_sets(
         &self,
         connection: &Connection,
         sets: &[&OsPackages],
-        (allow_removals, install): (bool, &[String]),
+        (allow_removals, install, begun): (bool, &[String], bool),
     ) -> Result<OsLook, OperatorError> {
         let mut indices = Vec::new();
         for set in sets {
             let name = set.facts.name.to_string();
             indices.push(OsSetIndex { index: self.index_of(&name, set)?, name });
         }
-        let request = OsLookRequest { sets: indices, allow_removals, install: install.to_vec() };
+        let request = OsLookRequest { sets: indices, allow_removals, begun, install: install.to_vec() };
         match execute::look_at_os_packages(connection, &self.binary, &request).await {
             Err(ExecuteError::Command { host, said, .. }) => Err(PlanError::AptRefuses { host, said }.into()),
             outcome => Ok(outcome?),
@@ -278,6 +305,13 @@ fn is_changed_by(open: &Plan, host: &str) -> bool {
     plan::patches(open).any(|task| task.host == host)
 }
 
+fn kept_back(hosts: &Hosts) -> BTreeMap<String, Vec<String>> {
+    let of_host = |(host, packages): (&String, &HostPackages)| {
+        (!packages.kept_back.is_empty()).then(|| (host.clone(), packages.kept_back.clone()))
+    };
+    hosts.iter().filter_map(of_host).collect()
+}
+
 fn waiting(hosts: &Hosts) -> Vec<Waiting> {
     let of_host = |(host, packages): (&String, &HostPackages)| Waiting {
         host: host.clone(),
@@ -297,7 +331,8 @@ fn told(look: &OsLook) -> Option<String> {
     };
     let interrupted = look.interrupted.then(|| "a dpkg was cut off, and packages are half done".to_owned());
     let restart = look.restart.as_ref().map(|because| format!("the machine is to be restarted: {because}"));
-    let told: Vec<String> = [packages, interrupted, restart].into_iter().flatten().collect();
+    let busy = look.busy.then(|| "somebody's dpkg runs, and nothing can be told".to_owned());
+    let told: Vec<String> = [packages, busy, interrupted, restart].into_iter().flatten().collect();
     (!told.is_empty()).then(|| told.join("; "))
 }
 

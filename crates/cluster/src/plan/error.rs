@@ -226,6 +226,12 @@ pub enum PlanError {
         /// The host.
         host: String,
     },
+    /// A dpkg of somebody else runs on a host.
+    #[error("host {host}: somebody's dpkg runs there just now")]
+    DpkgRuns {
+        /// The host.
+        host: String,
+    },
     /// A host that the spec does not have.
     #[error("the spec has no host {host}")]
     NoSuchHost {
@@ -397,6 +403,7 @@ impl PlanError {
             | Self::OsPackagesOpen
             | Self::AptRefuses { .. }
             | Self::DpkgInterrupted { .. }
+            | Self::DpkgRuns { .. }
             | Self::AdoptionOpen
             | Self::RestoreOpen
             | Self::Render(_)
@@ -463,7 +470,7 @@ impl PlanError {
                 format!("`sealock cluster upgrade` leads to {wanted}; bring OS packages before it or after it")
             }
             Self::NoOsPackages { .. } => {
-                "import a bundle that carries a set called after the system of the hosts, like `debian-12`: outside, name it in `spec.osPackages`".into()
+                "import a bundle that carries a set called after the system of the hosts, like `debian-12` or `ubuntu-24-04`: outside, name it in `spec.osPackages`".into()
             }
             Self::NoSuchPackage { .. } => {
                 "outside, run `sealock lock` again with the list of what is installed on the hosts, and carry the bundle in".into()
@@ -472,6 +479,7 @@ impl PlanError {
             Self::AptRefuses { .. } => {
                 "nothing was changed. Where packages would have to go for others, `--allow-removals` lets them; where apt lacks a dependency, outside, run `sealock lock` again with the list of what is installed on the hosts".into()
             }
+            Self::DpkgRuns { .. } => "wait until it has ended, and run the command again".into(),
             Self::DpkgInterrupted { .. } => "finish it there: `dpkg --configure -a`, and plan again".into(),
             Self::NothingToTakeBack { .. } => {
                 "two ways are left: forward, to a patch that mends it (`sealock cluster upgrade`; for components `release rollback` and `cluster upgrade --components`); or back to a backup from before, which loses all that was written since (`sealock cluster reset`, then `sealock cluster restore`)"

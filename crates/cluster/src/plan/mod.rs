@@ -54,7 +54,7 @@ pub(crate) use external::{Holds, Wellness, check_external, check_not_old};
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use neighbours::plan_neighbours;
 pub(crate) use os_packages::patches;
-pub use os_packages::{HostPackages, plan_os_packages, sets_of};
+pub use os_packages::{HostPackages, plan_os_packages, sets_of, system_of};
 pub use phase::Phase;
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use remarks::remarks;

@@ -23,8 +23,8 @@ use crate::spec::{Cluster, Host};
 /// How long a machine may take to come up again: firmware of servers takes minutes.
 const RESTART_SECONDS: u32 = 1800;
 
-const CHANGE: &str = "os-packages";
-const RESTART: &str = "restart";
+pub(super) const CHANGE: &str = "os-packages";
+pub(super) const RESTART: &str = "restart";
 const STANDS: &str = "stands";
 
 /// What is to become of the OS packages of a host.
@@ -38,16 +38,20 @@ pub struct HostPackages {
     pub restart: Option<String>,
     /// Where something is not what Sealock left, in words: that is no matter of the packages.
     pub differed: BTreeSet<String>,
+    /// Whether dpkg was cut off there, by a plan of ours: then it is to be finished, whatever changes.
+    pub interrupted: bool,
+    /// What is newer in the release and does not come: on hold, or others would have to go for it.
+    pub kept_back: Vec<String>,
 }
 
 impl HostPackages {
     /// What a host said of the sets that are for it.
     ///
     /// # Errors
-    /// [`PlanError::DpkgInterrupted`]; [`PlanError::NoSuchPackage`], where apt names what is in none of the sets.
+    /// [`PlanError::DpkgRuns`]; [`PlanError::NoSuchPackage`], where apt names what is in none of the sets.
     pub fn of(host: &str, look: OsLook, sets: &[&OsPackages]) -> Result<Self, PlanError> {
-        if look.interrupted {
-            return Err(PlanError::DpkgInterrupted { host: host.to_owned() });
+        if look.busy {
+            return Err(PlanError::DpkgRuns { host: host.to_owned() });
         }
         let mut wanted: BTreeMap<usize, Vec<OsPackageFile>> = BTreeMap::new();
         for change in look.changes.iter().filter(|change| change.to.is_some()) {
@@ -62,6 +66,8 @@ impl HostPackages {
             changes: look.changes,
             restart: look.restart,
             differed: look.differences.into_iter().collect(),
+            interrupted: look.interrupted,
+            kept_back: look.kept_back,
         })
     }
 
@@ -84,21 +90,26 @@ impl HostPackages {
 
     /// Whether anything is to be done where machines are started anew or not.
     pub fn has_work(&self, restart: Option<RestartWhen>) -> bool {
-        !self.changes.is_empty() || (self.restart.is_some() && restart.is_some())
+        !self.changes.is_empty() || self.interrupted || (self.restart.is_some() && restart.is_some())
     }
 }
 
 /// The sets of a release that are for a host: those that are called after its distribution and version, like `debian-12` and
-/// `debian-12-security`, in its architecture.
+/// `debian-12-security`, in its architecture. Names of sets have no dots: `ubuntu-24-04`.
 pub fn sets_of<'a>(sets: &'a [OsPackages], observed: &crate::inventory::Observation) -> Vec<&'a OsPackages> {
     let facts = &observed.facts;
-    let system = format!("{}-{}", facts.os.id, facts.os.version);
+    let system = system_of(facts);
     let is_for = |name: &str| name.strip_prefix(&system).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     let platform = format!("linux/{}", facts.architecture).parse().ok();
     let architecture = platform.as_ref().and_then(sealock_bundle::os_packages::architecture);
     let fits =
         |set: &&OsPackages| is_for(set.facts.name.as_ref()) && Some(set.facts.architecture.as_str()) == architecture;
     sets.iter().filter(fits).collect()
+}
+
+/// What sets for a host are called: like `debian-12`, or `ubuntu-24-04`.
+pub fn system_of(facts: &sealock_node::HostFacts) -> String {
+    format!("{}-{}", facts.os.id, facts.os.version).replace('.', "-")
 }
 
 /// The plan that makes of `hosts` what each is to become.
@@ -158,11 +169,14 @@ impl<'a> Patching<'a> {
             before = vec![snapshot.id.clone()];
             tasks.push(snapshot);
         }
-        for host in planes {
+        // Who is away is ended with before another one is begun.
+        let (away, here): (Vec<&Host>, Vec<&Host>) =
+            cluster.workers().filter(is_wanted).partition(|host| self.waves.is_away(host));
+        for host in away.into_iter().chain(planes) {
             tasks.extend(self.round(host, before)?);
             before = vec![self.waves.last_of(host)];
         }
-        let workers = self.waves.away_first(cluster.workers().filter(is_wanted));
+        let workers = here;
         tasks.extend(self.waves.workers(&workers, &before, |host, after| self.round(host, after))?);
         Ok(tasks)
     }
@@ -173,8 +187,11 @@ impl<'a> Patching<'a> {
         let mut tasks = Vec::new();
         // An etcd that is elsewhere loses no member by it.
         let has_member = host.is_control_plane() && self.waves.context.intent.cluster.external_etcd().is_none();
-        if has_member {
-            let quorum = task(speaker, &format!("quorum-{name}"), after, vec![self.etcd_well()]);
+        // A host that is to be mended may be the one that is asked; the others are, right before anything is changed on it.
+        let is_asked = self.waves.is_away(host) && name == speaker;
+        if has_member && !is_asked {
+            let well = self.etcd_well(self.waves.is_away(host).then_some(host));
+            let quorum = task(speaker, &format!("quorum-{name}"), after, vec![well]);
             after = vec![quorum.id.clone()];
             tasks.push(quorum);
         }
@@ -185,7 +202,7 @@ impl<'a> Patching<'a> {
             tasks.push(one);
         }
         let mut ready = vec![self.waves.ready(host)?];
-        ready.extend(has_member.then(|| self.etcd_well()));
+        ready.extend(has_member.then(|| self.etcd_well(None)));
         let ready = task(speaker, &format!("ready-{name}"), before, ready);
         let look = task(name, "services", vec![ready.id.clone()], vec![self.waves.services()?]);
         let uncordon = self.waves.uncordon(host).into_iter().collect();
@@ -197,7 +214,8 @@ impl<'a> Patching<'a> {
     /// What changes on the host itself, a task each: the machine may go in between.
     fn changes(&self, packages: &HostPackages) -> Vec<(&'static str, Step)> {
         let laid = OsPackagesLaidDown { sets: packages.sets.clone() };
-        let installed = (!packages.changes.is_empty()).then(|| OsPackagesInstalled {
+        let is_to_change = packages.interrupted || !packages.changes.is_empty();
+        let installed = is_to_change.then(|| OsPackagesInstalled {
             sets: packages.sets.iter().map(|set| set.name.clone()).collect(),
             contents: laid.contents(),
             changes: packages.changes.clone(),
@@ -210,10 +228,12 @@ impl<'a> Patching<'a> {
         installed.into_iter().chain(restarted).chain([stands]).collect()
     }
 
-    fn etcd_well(&self) -> Step {
+    /// Where `but` is away already, its own member may be what has to be mended.
+    fn etcd_well(&self, but: Option<&Host>) -> Step {
         let intent = self.waves.context.intent;
         let members = u32::try_from(intent.cluster.control_planes().count()).unwrap_or(u32::MAX);
-        Step::new("etcd/well", EtcdWell { program: intent.program.to_owned(), members, timeout_seconds: ETCD_SECONDS })
+        let (program, but) = (intent.program.to_owned(), but.map(|host| host.name.to_string()));
+        Step::new("etcd/well", EtcdWell { program, members, but, timeout_seconds: ETCD_SECONDS })
     }
 }
 

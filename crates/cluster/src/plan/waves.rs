@@ -13,7 +13,7 @@ use sealock_trust::Digest;
 use super::apply::{Context, check_owners};
 use super::gate::check_fit;
 use super::places::Places;
-use super::{Intent, PlanError, Task};
+use super::{Intent, PlanError, Task, os_packages};
 use crate::inventory::Inventory;
 use crate::release::Program;
 use crate::spec::{Host, SpecError};
@@ -284,7 +284,7 @@ pub(crate) fn image_of(images: &[String], name: &str, version: &str) -> Result<S
 /// Whether `task` makes its host another node, or starts anew what runs there.
 pub(crate) fn changes_node(task: &Task) -> bool {
     let name = task.id.rsplit_once('/').map(|(_, name)| name);
-    name.is_some_and(|name| [KUBEADM, KUBELET, CHANGE].contains(&name))
+    name.is_some_and(|name| [KUBEADM, KUBELET, CHANGE, os_packages::CHANGE, os_packages::RESTART].contains(&name))
 }
 
 pub(super) fn id(host: &str, name: &str) -> String {

@@ -27,6 +27,8 @@ fn waiting() -> HostPackages {
         changes: vec![PackageChange { package: "openssl".into(), architecture: "amd64".into(), from, to }],
         restart: None,
         differed: BTreeSet::new(),
+        interrupted: false,
+        kept_back: Vec::new(),
     }
 }
 
@@ -135,6 +137,8 @@ fn who_is_away_comes_first_and_who_takes_no_pods_goes_on_like_that() {
     let draining = Draining { away, cordoned, ..draining() };
     let plan = patching(&text, &draining, (&all(&["w1", "w2"]), None), &nodes(&text, RUNS)).unwrap();
     assert_eq!(plan.task("cp1/drain-w1").unwrap().after, ["cp1/return-w2"]);
+    let both = patching(&text, &draining, (&all(&["cp2", "w2"]), None), &nodes(&text, RUNS)).unwrap();
+    assert_eq!(both.task("cp1/quorum-cp2").unwrap().after, ["cp1/return-w2"], "nobody else goes while one is away");
     assert_eq!(plan.task("cp1/return-w1").unwrap().steps, []);
     assert_eq!(plan.task("cp1/return-w2").unwrap().steps.len(), 1);
     assert!(plan.task("cp1/snapshot").is_none(), "etcd has nothing to lose where no control plane changes");
@@ -151,9 +155,9 @@ fn what_was_different_before_is_not_laid_to_the_packages() {
 
 #[test]
 fn a_host_that_cannot_say_is_refused() {
-    let interrupted = OsLook { interrupted: true, ..OsLook::default() };
-    let refused = HostPackages::of("w1", interrupted, &[]).unwrap_err();
-    assert!(refused.hint().unwrap().contains("dpkg --configure -a"), "{refused}");
+    let busy = OsLook { busy: true, ..OsLook::default() };
+    let refused = HostPackages::of("w1", busy, &[]).unwrap_err();
+    assert!(refused.hint().unwrap().contains("wait"), "{refused}");
     let strange = OsLook { changes: waiting().changes, ..OsLook::default() };
     let refused = HostPackages::of("w1", strange, &[]).unwrap_err();
     assert_eq!(refused.code(), Some(Code::NotInRelease));
@@ -161,4 +165,35 @@ fn a_host_that_cannot_say_is_refused() {
     let nothing = OsLook { restart: Some("it is asked for".into()), ..OsLook::default() };
     let nothing = HostPackages::of("w1", nothing, &[]).unwrap();
     assert!(nothing.sets.is_empty() && nothing.has_work(Some(RestartWhen::Required)));
+}
+
+/// Of a control plane that a package has broken the own member need not be well: it is what is to be mended.
+#[test]
+fn a_control_plane_that_is_away_is_mended_by_the_word_of_the_others() {
+    let text = spec(&THREE_AND_THREE).replace("endpoint: 10.77.0.11:6443", "endpoint: 10.77.0.10:6443");
+    let draining = Draining { away: BTreeSet::from(["cp2".to_owned()]), ..draining() };
+    let plan = patching(&text, &draining, (&all(&["cp2", "cp3"]), None), &nodes(&text, RUNS)).unwrap();
+    let but = |task: &str| match &plan.task(task).unwrap().steps[0].action {
+        StepKind::EtcdWell(well) => well.but.clone(),
+        other => panic!("{other}"),
+    };
+    assert_eq!((but("cp1/quorum-cp2"), but("cp1/quorum-cp3")), (Some("cp2".into()), None));
+}
+
+/// Nothing comes to it, and what dpkg has left is finished.
+#[test]
+fn a_host_that_was_cut_off_has_work_whatever_comes() {
+    let cut_off = HostPackages { interrupted: true, ..HostPackages::default() };
+    assert!(cut_off.has_work(None));
+    let hosts = BTreeMap::from([("w1".to_owned(), cut_off)]);
+    let plan = patching(ONE_AND_ONE, &draining(), (&hosts, None), &nodes(ONE_AND_ONE, RUNS)).unwrap();
+    assert!(matches!(plan.task("w1/os-packages").unwrap().steps[0].action, StepKind::OsPackagesInstalled(_)));
+}
+
+#[test]
+fn sets_are_called_after_the_system_without_its_dots() {
+    let mut inventory = nodes(ONE_AND_ONE, RUNS);
+    let facts = &mut inventory.hosts.get_mut("w1").unwrap().facts;
+    (facts.os.id, facts.os.version) = ("ubuntu".into(), "24.04".into());
+    assert_eq!(sealock_cluster::plan::system_of(facts), "ubuntu-24-04");
 }

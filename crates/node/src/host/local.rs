@@ -6,14 +6,18 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::{Alteration, Command, Entry, Host, HostError, Output};
 use crate::step::Mode;
+use crate::wait;
 
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const OUTPUT_LIMIT: usize = 1 << 20;
+/// How long a pipe is read after its program has ended.
+const LINGERS: Duration = Duration::from_secs(5);
 const TEMPORARY: &str = ".sealock-new";
 
 /// This machine, or the part of it below a folder that stands for its root.
@@ -159,7 +163,7 @@ fn await_child(mut child: Child, command: &Command) -> Result<Output, HostError>
         Ok(status) => Some(status.map_err(HostError::io("wait for", &command.program))?),
         Err(_) => None,
     };
-    let (stdout, stderr) = (text_of(stdout), text_of(stderr));
+    let (stdout, stderr) = (text_of(&stdout), text_of(&stderr));
     match status {
         Some(status) => Ok(Output { status: number(status), stdout, stderr }),
         None => {
@@ -181,28 +185,44 @@ fn number(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
+/// What a program writes, while it writes.
+struct Written {
+    reader: JoinHandle<()>,
+    kept: Arc<Mutex<Vec<u8>>>,
+}
+
 /// Reads to the end, keeping the last [`OUTPUT_LIMIT`] bytes.
-fn collect<R: Read + Send + 'static>(reader: Option<R>) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut kept = Vec::new();
-        let Some(mut reader) = reader else { return kept };
+fn collect<R: Read + Send + 'static>(reader: Option<R>) -> Written {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeps = Arc::clone(&kept);
+    let reader = thread::spawn(move || {
+        let Some(mut reader) = reader else { return };
         let mut buffer = [0; 16 * 1024];
         loop {
             match reader.read(&mut buffer) {
-                Ok(0) => return kept,
-                Ok(count) => kept.extend_from_slice(&buffer[..count]),
+                Ok(0) => return,
+                Ok(count) => {
+                    let mut kept = keeps.lock().unwrap_or_else(PoisonError::into_inner);
+                    kept.extend_from_slice(&buffer[..count]);
+                    if kept.len() > 2 * OUTPUT_LIMIT {
+                        let surplus = kept.len() - OUTPUT_LIMIT;
+                        kept.drain(..surplus);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return kept,
-            }
-            if kept.len() > 2 * OUTPUT_LIMIT {
-                kept.drain(..kept.len() - OUTPUT_LIMIT);
+                Err(_) => return,
             }
         }
-    })
+    });
+    Written { reader, kept }
 }
 
-fn text_of(handle: JoinHandle<Vec<u8>>) -> String {
-    let bytes = handle.join().unwrap_or_default();
+/// All of it, once the program has ended. What it has left behind may hold the pipe open for as long as the machine runs: that is not
+/// waited for.
+fn text_of(written: &Written) -> String {
+    let is_read = || Ok::<_, std::convert::Infallible>(written.reader.is_finished().then_some(()));
+    let Ok(_) = wait::until(LINGERS, Duration::from_millis(1), is_read);
+    let bytes = written.kept.lock().unwrap_or_else(PoisonError::into_inner);
     String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(OUTPUT_LIMIT)..]).into_owned()
 }
 

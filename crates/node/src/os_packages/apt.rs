@@ -7,6 +7,7 @@ use super::{BROUGHT_OTHERWISE, PackageChange};
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host, HostError, Output};
 use crate::step::Mode;
+use crate::wait;
 
 /// Hundreds of packages on a slow disk.
 const INSTALLS: Duration = Duration::from_secs(2 * 3600);
@@ -15,6 +16,10 @@ const LOOKS: Duration = Duration::from_secs(300);
 const LOCKED_SECONDS: u32 = 300;
 /// Where apt says why there is nothing to resolve.
 const INTERRUPTED: &str = "dpkg was interrupted";
+/// dpkg holds them while it runs, and so does apt.
+const LOCKS: [&str; 2] = ["/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock"];
+/// Behind it apt names what is newer and does not come.
+const KEPT_BACK: &str = "have been kept back:";
 /// Where an interrupted dpkg keeps what it had not yet written down.
 const UPDATES: &str = "/var/lib/dpkg/updates";
 
@@ -30,6 +35,8 @@ pub(crate) struct Apt<'a> {
 pub(crate) enum Interrupted {
     /// It was through, or never began.
     Not,
+    /// One runs now.
+    Runs,
     /// It was, and has left this.
     So(String),
 }
@@ -39,6 +46,8 @@ pub(crate) enum Interrupted {
 pub(crate) struct Resolved {
     /// What is installed or goes, in the order of names.
     pub(crate) changes: Vec<PackageChange>,
+    /// What is newer and does not come: on hold, or others would have to go for it.
+    pub(crate) kept_back: Vec<String>,
 }
 
 impl<'a> Apt<'a> {
@@ -68,22 +77,26 @@ impl<'a> Apt<'a> {
         // Of the two only the second one takes away what is in the way.
         let how: &[&str] =
             if allow_removals { &["dist-upgrade"] } else { &["upgrade", "--with-new-pkgs", "--no-remove"] };
-        let words: Vec<&str> =
-            ["-s", "-qq"].iter().chain(how).copied().chain(more.iter().map(String::as_str)).collect();
+        let words: Vec<&str> = ["-s", "-q"].iter().chain(how).copied().chain(more.iter().map(String::as_str)).collect();
         self.resolve(&words)
     }
 
     /// What making `changes`, and nothing else, would do: what of it is done is not in it any more.
     pub(crate) fn simulate(&self, changes: &[PackageChange]) -> Result<Resolved, StepError> {
         let words = wanted(changes);
-        let words: Vec<&str> = ["-s", "-qq", "install"].into_iter().chain(words.iter().map(String::as_str)).collect();
+        let words: Vec<&str> = ["-s", "-q", "install"].into_iter().chain(words.iter().map(String::as_str)).collect();
         self.resolve(&words)
     }
 
     /// Makes `changes`. Questions are answered as the machine has it: its files stay.
     pub(crate) fn install(&self, changes: &[PackageChange]) -> Result<(), StepError> {
         let words = wanted(changes);
-        let words: Vec<&str> = ["-q", "-y", "install"].into_iter().chain(words.iter().map(String::as_str)).collect();
+        let mut all = vec!["-q", "-y"];
+        // Somebody may have come in between.
+        all.extend(changes.iter().all(|change| change.to.is_some()).then_some("--no-remove"));
+        all.push("install");
+        all.extend(words.iter().map(String::as_str));
+        let words = all;
         let mut command = self.command(&words).timeout(INSTALLS);
         command.env.extend(quiet());
         let output = self.host.run(&command)?;
@@ -112,6 +125,10 @@ impl<'a> Apt<'a> {
             "APT::Sandbox::User=root".to_owned(),
             "APT::Install-Recommends=false".to_owned(),
             "APT::Get::AllowUnauthenticated=false".to_owned(),
+            "APT::Get::Purge=false".to_owned(),
+            "APT::Get::AutomaticRemove=false".to_owned(),
+            // What was left half done may need others of the same plan.
+            "APT::Get::Fix-Broken=true".to_owned(),
             format!("DPkg::Lock::Timeout={LOCKED_SECONDS}"),
             "Dpkg::Options::=--force-confdef".to_owned(),
             "Dpkg::Options::=--force-confold".to_owned(),
@@ -127,7 +144,11 @@ impl Resolved {
     pub(crate) fn read(text: &str) -> Self {
         let mut changes: Vec<PackageChange> = text.lines().filter_map(change).collect();
         changes.sort();
-        Self { changes }
+        changes.dedup();
+        let mut kept_back = text.lines().skip_while(|line| !line.ends_with(KEPT_BACK)).skip(1);
+        let names = kept_back.by_ref().take_while(|line| line.starts_with("  "));
+        let kept_back = names.flat_map(str::split_whitespace).map(str::to_owned).collect();
+        Self { changes, kept_back }
     }
 }
 
@@ -139,13 +160,14 @@ fn change(line: &str) -> Option<PackageChange> {
     let from = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(version, _)| version.to_owned());
     match verb {
         "Inst" => {
-            let (_, coming) = rest.split_once('(')?;
-            let to = coming.split([' ', ')']).next()?.to_owned();
+            // Behind the parentheses stand packages that are broken in between, in brackets of their own.
+            let (coming, _) = rest.split_once('(')?.1.split_once(')')?;
+            let to = coming.split(' ').next()?.to_owned();
             let architecture = coming.rsplit_once('[').and_then(|(_, rest)| rest.split(']').next());
             let architecture = architecture.or(of).unwrap_or_default().to_owned();
             Some(PackageChange { package: package.to_owned(), architecture, from, to: Some(to) })
         }
-        "Remv" => {
+        "Remv" | "Purg" => {
             let architecture = of.unwrap_or_default().to_owned();
             Some(PackageChange { package: package.to_owned(), architecture, from, to: None })
         }
@@ -165,47 +187,86 @@ fn wanted(changes: &[PackageChange]) -> Vec<String> {
     changes.iter().map(word).collect()
 }
 
-/// Finishes what a dpkg has left that was cut off; whether there was anything.
-pub(crate) fn finish_interrupted(host: &dyn Host) -> Result<bool, StepError> {
+/// Finishes what a dpkg has left that was cut off, as far as that goes without other packages; what dpkg complains of where it does not go to
+/// the end.
+pub(crate) fn finish_interrupted(host: &dyn Host) -> Result<Option<String>, StepError> {
     if is_interrupted(host)? == Interrupted::Not {
-        return Ok(false);
+        return Ok(None);
     }
     let mut command =
         Command::new("dpkg", ["--force-confdef", "--force-confold", "--configure", "-a"]).timeout(INSTALLS);
     command.env.extend(quiet());
-    command.must(host)?;
-    Ok(true)
+    let output = host.run(&command)?;
+    Ok((output.status != 0).then(|| output.complaint()))
 }
 
 /// Whether a dpkg was cut off here: it has left a package half done, or what it had not yet written down.
 pub(crate) fn is_interrupted(host: &dyn Host) -> Result<Interrupted, StepError> {
-    if !host.list(UPDATES)?.is_empty() {
-        return Ok(Interrupted::So(format!("{UPDATES} is not empty")));
+    if is_running(host)? {
+        return Ok(Interrupted::Runs);
     }
-    // Each package that is not whole stands in a line of its own, with a blank before it.
-    let said = Command::new("dpkg", ["--audit"]).must(host)?;
-    let named = said.lines().filter_map(|line| line.strip_prefix(' ')?.split_whitespace().next());
-    let named: Vec<&str> = named.collect();
-    Ok(match named.as_slice() {
-        [] if said.trim().is_empty() => Interrupted::Not,
-        [] => Interrupted::So("packages are not whole".to_owned()),
-        named => Interrupted::So(format!("{} not whole", named.join(", "))),
-    })
+    let half: Vec<String> = statuses(host)?.into_iter().filter(Status::is_half_done).map(|one| one.package).collect();
+    if !half.is_empty() {
+        return Ok(Interrupted::So(format!("{} not whole", half.join(", "))));
+    }
+    let left = !host.list(UPDATES)?.is_empty();
+    Ok(if left { Interrupted::So(format!("{UPDATES} is not empty")) } else { Interrupted::Not })
 }
 
-/// The versions of what is installed whole, by package and architecture.
-pub(crate) fn installed(host: &dyn Host) -> Result<BTreeMap<(String, String), String>, StepError> {
+/// Waits until nobody else's dpkg runs any more, at most as long as apt itself would.
+pub(crate) fn outlast_others(host: &dyn Host) -> Result<(), StepError> {
+    let time = Duration::from_secs(LOCKED_SECONDS.into());
+    let free = wait::until(time, Duration::from_secs(1), || Ok::<_, StepError>((!is_running(host)?).then_some(())))?;
+    let (what, state) = ("a dpkg of somebody else runs still".to_owned(), "it holds its lock".to_owned());
+    free.ok_or(StepError::Late { what, seconds: time.as_secs(), state })
+}
+
+/// Whether somebody holds a lock of dpkg, by the kernel's list of locks.
+fn is_running(host: &dyn Host) -> Result<bool, StepError> {
+    let stat = Command::new("stat", ["-c", "%i", LOCKS[0], LOCKS[1]]);
+    let inodes = host.run(&stat)?.stdout;
+    let locks = host::read_text(host, "/proc/locks")?.unwrap_or_default();
+    // `1: POSIX  ADVISORY  WRITE 411 08:01:1837 0 EOF`
+    let held: Vec<&str> = locks.lines().filter_map(|line| line.split_whitespace().nth(5)?.rsplit(':').next()).collect();
+    Ok(inodes.lines().any(|inode| held.contains(&inode.trim())))
+}
+
+/// How dpkg has a package.
+struct Status {
+    package: String,
+    architecture: String,
+    version: String,
+    /// What is wanted of it, what it is, and whether it is broken, a letter each.
+    letters: Vec<u8>,
+}
+
+impl Status {
+    fn is_whole(&self) -> bool {
+        self.letters.get(1) == Some(&b'i') && self.letters.get(2).is_none_or(|broken| *broken == b' ')
+    }
+
+    /// Half installed, unpacked, half configured, or with triggers that are to come.
+    fn is_half_done(&self) -> bool {
+        let is = self.letters.get(1).copied().unwrap_or_default();
+        b"HUFWt".contains(&is) || self.letters.get(2) == Some(&b'R')
+    }
+}
+
+fn statuses(host: &dyn Host) -> Result<Vec<Status>, StepError> {
     let format = r"${Package}\t${Architecture}\t${Version}\t${db:Status-Abbrev}\n";
     let said = Command::new("dpkg-query", ["-W", "-f", format]).must(host)?;
     let of_line = |line: &str| {
         let mut fields = line.split('\t');
-        let [package, architecture, version, status] = [(); 4].map(|()| fields.next().unwrap_or_default().to_owned());
-        // What is wanted of it comes first, then what it is, then whether it is broken.
-        let whole =
-            status.as_bytes().get(1) == Some(&b'i') && status.as_bytes().get(2).is_none_or(|rest| *rest == b' ');
-        whole.then_some(((package, architecture), version))
+        let [package, architecture, version, letters] = [(); 4].map(|()| fields.next().unwrap_or_default().to_owned());
+        Status { package, architecture, version, letters: letters.into_bytes() }
     };
-    Ok(said.lines().filter_map(of_line).collect())
+    Ok(said.lines().map(of_line).collect())
+}
+
+/// The versions of what is installed whole, by package and architecture.
+pub(crate) fn installed(host: &dyn Host) -> Result<BTreeMap<(String, String), String>, StepError> {
+    let whole = statuses(host)?.into_iter().filter(Status::is_whole);
+    Ok(whole.map(|one| ((one.package, one.architecture), one.version)).collect())
 }
 
 /// Whether version `a` is `b` or newer, by dpkg's own rules.
@@ -258,18 +319,29 @@ mod tests {
             Inst libc6 [2.36-9+deb12u8] (2.36-9+deb12u9 localhost [amd64]) [libc6:i386 on libc6:amd64] \n\
             Inst libc6:i386 [2.36-9+deb12u8] (2.36-9+deb12u9 localhost [i386])\n\
             Inst new (1:3.0~rc1-1 localhost [all])\n\
+            Inst perl [5.36.0-7+deb12u2] (5.36.0-7+deb12u4 Debian-Security:12/stable-security [amd64]) []\n\
+            Purg gone [0.9]\n\
             Conf libc6 (2.36-9+deb12u9 localhost [amd64])\nConf new (1:3.0~rc1-1 localhost [all])\n";
         let all = [
+            change("gone", "", Some("0.9"), None),
             change("libc6", "amd64", Some("2.36-9+deb12u8"), Some("2.36-9+deb12u9")),
             change("libc6", "i386", Some("2.36-9+deb12u8"), Some("2.36-9+deb12u9")),
             change("new", "all", None, Some("1:3.0~rc1-1")),
             change("old", "", Some("1.0"), None),
+            change("perl", "amd64", Some("5.36.0-7+deb12u2"), Some("5.36.0-7+deb12u4")),
         ];
         assert_eq!(Resolved::read(said).changes, all);
-        assert_eq!(
-            wanted(&all),
-            ["libc6:amd64=2.36-9+deb12u9", "libc6:i386=2.36-9+deb12u9", "new=1:3.0~rc1-1", "old-"]
-        );
+        let asked = [
+            "gone-",
+            "libc6:amd64=2.36-9+deb12u9",
+            "libc6:i386=2.36-9+deb12u9",
+            "new=1:3.0~rc1-1",
+            "old-",
+            "perl:amd64=5.36.0-7+deb12u4",
+        ];
+        assert_eq!(wanted(&all), asked);
+        let held = "The following packages have been kept back:\n  one two\n  three\nThe following packages will be upgraded:\n  four\n";
+        assert_eq!(Resolved::read(held).kept_back, ["one", "two", "three"]);
         assert_eq!(Resolved::read(""), Resolved::default());
     }
 

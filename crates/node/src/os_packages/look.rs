@@ -9,7 +9,7 @@ use crate::facts;
 use crate::host::{self, Alteration, Host};
 use crate::step::Mode;
 
-/// Below the folder of runs, in memory.
+/// In memory; whoever looks has a folder of its own beside it.
 const SCRATCH: &str = "/run/sealock/os-packages";
 
 /// Which packages are asked about.
@@ -20,6 +20,9 @@ pub struct OsLookRequest {
     pub sets: Vec<OsSetIndex>,
     /// Whether packages may go that are in the way of others.
     pub allow_removals: bool,
+    /// Whether a plan of ours may have been cut off here in the middle of dpkg: then that is no reason to say nothing.
+    #[serde(default)]
+    pub begun: bool,
     /// Packages that are to be there besides what is installed.
     #[serde(default)]
     pub install: Vec<String>,
@@ -41,6 +44,12 @@ pub struct OsSetIndex {
 pub struct OsLook {
     /// What would change.
     pub changes: Vec<PackageChange>,
+    /// What is newer and does not come: on hold, or others would have to go for it.
+    #[serde(default)]
+    pub kept_back: Vec<String>,
+    /// Whether a dpkg runs here just now.
+    #[serde(default)]
+    pub busy: bool,
     /// Why the machine is to be started anew as it is, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<String>,
@@ -59,22 +68,25 @@ pub struct OsLook {
 pub fn look(host: &dyn Host, request: &OsLookRequest) -> Result<OsLook, StepError> {
     let restart = restart_reason(host, false)?;
     let differences = facts::differences(host).map_err(|error| StepError::Unknown { because: error.to_string() })?;
-    if apt::is_interrupted(host)? != Interrupted::Not {
-        return Ok(OsLook { restart, interrupted: true, differences, ..OsLook::default() });
+    let state = apt::is_interrupted(host)?;
+    let (busy, interrupted) = (state == Interrupted::Runs, matches!(state, Interrupted::So(_)));
+    if busy || (interrupted && !request.begun) {
+        return Ok(OsLook { restart, busy, interrupted, differences, ..OsLook::default() });
     }
-    let resolved = resolve(host, request);
-    host.alter(Alteration::RemoveTree { path: SCRATCH })?;
-    Ok(OsLook { changes: resolved?.changes, restart, interrupted: false, differences })
+    let scratch = format!("{SCRATCH}-{}", std::process::id());
+    let resolved = resolve(host, &scratch, request);
+    host.alter(Alteration::RemoveTree { path: &scratch })?;
+    let apt::Resolved { changes, kept_back } = resolved?;
+    Ok(OsLook { changes, kept_back, restart, busy, interrupted, differences })
 }
 
-fn resolve(host: &dyn Host, request: &OsLookRequest) -> Result<apt::Resolved, StepError> {
-    host.alter(Alteration::RemoveTree { path: SCRATCH })?;
+fn resolve(host: &dyn Host, scratch: &str, request: &OsLookRequest) -> Result<apt::Resolved, StepError> {
     let mut folders = Vec::new();
     for set in &request.sets {
         if !is_file_name(&set.name) {
             return Err(StepError::Invalid { problem: format!("{FOLDER}/{:?} is no folder of a set", set.name) });
         }
-        let folder = format!("{SCRATCH}/{}", set.name);
+        let folder = format!("{scratch}/{}", set.name);
         host.alter(Alteration::MakeDirectory { path: &folder, mode: Mode::new(0o700) })?;
         host::write(host, &format!("{folder}/{INDEX}"), Mode::FILE, set.index.as_bytes())?;
         folders.push(folder);
@@ -82,5 +94,5 @@ fn resolve(host: &dyn Host, request: &OsLookRequest) -> Result<apt::Resolved, St
     if let Some(name) = request.install.iter().find(|name| !is_package_name(name)) {
         return Err(StepError::Invalid { problem: format!("{name:?} is no name of a package") });
     }
-    Apt::on(host, format!("{SCRATCH}/.apt"), &folders)?.upgrade(&request.install, request.allow_removals)
+    Apt::on(host, format!("{scratch}/.apt"), &folders)?.upgrade(&request.install, request.allow_removals)
 }

@@ -84,7 +84,7 @@ impl System {
     fn look(&self, index: &Path, allow_removals: bool) -> Result<OsLook, StepError> {
         let index = fs::read_to_string(index.join(INDEX)).unwrap();
         let sets = vec![OsSetIndex { name: SET.into(), index }];
-        os_packages::look(self, &OsLookRequest { sets, allow_removals, install: Vec::new() })
+        os_packages::look(self, &OsLookRequest { sets, allow_removals, begun: false, install: Vec::new() })
     }
 
     fn installed(&self) -> String {
@@ -347,6 +347,7 @@ fn names_that_are_more_than_names_are_refused() {
     let request = |name: &str, install: &str| OsLookRequest {
         sets: vec![OsSetIndex { name: name.into(), index: index.clone() }],
         allow_removals: false,
+        begun: false,
         install: vec![install.into()],
     };
     for (set, package) in
@@ -401,4 +402,54 @@ fn what_the_release_does_not_hold_or_what_is_damaged_is_not_laid_down() {
     let refused = fetch(&step, &system, (&registry, &[&artifact])).unwrap_err();
     assert_eq!(refused.code(), Some(Code::Digest), "{refused}");
     assert_eq!(system.list("/var/lib/sealock/os-packages/debian-12").unwrap(), [""; 0]);
+}
+
+/// Between two unpacks nothing can be configured: what is missing comes with the same plan.
+#[test]
+fn what_was_cut_off_between_two_unpacks_is_gone_on_with() {
+    let (system, second) = (system(), second());
+    let laid = system.lay_down(second.path());
+    let step = installed(&laid, &system.look(second.path(), false).unwrap().changes);
+    let deb = second.path().join("tool_1.0+b1_all.deb");
+    Command::new("dpkg", ["--unpack", deb.to_str().unwrap()]).must(&system).unwrap();
+    assert!(!Command::new("dpkg", ["--configure", "-a"]).succeeds(&system).unwrap(), "it could be configured");
+    carried_out(&step, &system).unwrap();
+    assert_eq!(system.installed(), "base 0.1~rc1 ii \nkubelet 1.0 ii \nother 1.0 ii \ntool 1.0+b1 ii \n");
+}
+
+/// A plan of another release mends what an earlier one was cut off in.
+#[test]
+fn what_was_begun_does_not_keep_apt_from_saying_what_mends_it() {
+    let (system, second) = (system(), second());
+    let deb = second.path().join("tool_1.0+b1_all.deb");
+    Command::new("dpkg", ["--unpack", deb.to_str().unwrap()]).must(&system).unwrap();
+    let index = fs::read_to_string(second.path().join(INDEX)).unwrap();
+    let sets = vec![OsSetIndex { name: SET.into(), index }];
+    let request = OsLookRequest { sets, allow_removals: false, begun: true, install: Vec::new() };
+    let look = os_packages::look(&system, &request).unwrap();
+    assert!(look.interrupted && look.changes.contains(&change("base", None, Some("0.1~rc1"))), "{look:?}");
+    let laid = system.lay_down(second.path());
+    carried_out(&installed(&laid, &look.changes), &system).unwrap();
+    assert!(system.installed().contains("tool 1.0+b1 ii "), "{}", system.installed());
+}
+
+/// Somebody has installed a newer one by hand between plan and apply: it does not go back.
+#[test]
+fn what_is_newer_by_then_is_left_alone() {
+    let (system, second) = (system(), second());
+    let laid = system.lay_down(second.path());
+    let step = installed(&laid, &system.look(second.path(), false).unwrap().changes);
+    let newer = archive(&[("tool", "3.0", "")]);
+    let deb = newer.path().join("tool_3.0_all.deb");
+    Command::new("dpkg", ["--install", deb.to_str().unwrap()]).must(&system).unwrap();
+    carried_out(&step, &system).unwrap();
+    assert!(system.installed().contains("tool 3.0 ii ") && system.installed().contains("base 0.1~rc1 ii "));
+}
+
+#[test]
+fn what_is_on_hold_or_in_the_way_is_named() {
+    let system = system();
+    let second = archive(&[("tool", "2.0", "Conflicts: other\n")]);
+    let look = system.look(second.path(), false).unwrap();
+    assert_eq!((look.changes, look.kept_back), (vec![], vec!["tool".to_owned()]));
 }

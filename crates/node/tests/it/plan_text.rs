@@ -50,7 +50,8 @@ fn of_os_packages(digest: &Digest) -> Vec<StepKind> {
         MachineRestarted { when: RestartWhen::Required, timeout_seconds: 1800 }.into(),
         MachineRestarted { when: RestartWhen::Always, timeout_seconds: 1800 }.into(),
         StandsAsBefore { differed: BTreeSet::from(["/etc/a was changed".to_owned()]), timeout_seconds: 600 }.into(),
-        EtcdWell { program: "/opt/sealock/sealock/0.1.0/sealock".into(), members: 3, timeout_seconds: 300 }.into(),
+        EtcdWell { program: "/opt/sealock/sealock/0.1.0/sealock".into(), members: 3, but: None, timeout_seconds: 300 }
+            .into(),
     ]
 }
 

@@ -67,6 +67,8 @@ struct Outcome {
     release: u64,
     /// What waited, by host.
     hosts: Vec<Waiting>,
+    /// What is newer and stays where it is, by host.
+    kept_back: BTreeMap<String, Vec<String>>,
     /// Hosts for whose system the release has no OS packages.
     without: Vec<Without>,
     /// Steps that changed something.
@@ -79,9 +81,16 @@ pub fn run(args: &PatchOsArgs, context: &Context) -> Result<()> {
     let found = context.runtime()?.block_on(operator.plan_os_packages(&target.cluster, patching(args)))?;
     let release = operator.release.release.number;
     let cluster = target.cluster.name().to_string();
-    let mut outcome = Outcome { cluster, release, hosts: found.waiting, without: found.without, changed: 0 };
+    let (hosts, kept_back, without) = (found.waiting, found.kept_back, found.without);
+    let mut outcome = Outcome { cluster, release, hosts, kept_back, without, changed: 0 };
     for Without { host, system } in &outcome.without {
         context.ui.note(format_args!("{host} is passed by: release {release} has no OS packages for {system}"));
+    }
+    for (host, packages) in &outcome.kept_back {
+        let names = packages.join(", ");
+        context.ui.note(format_args!(
+            "{host} keeps its {names}: on hold there, or others would have to go (`--allow-removals` lets them)"
+        ));
     }
     let nothing =
         format!("nothing to do: the nodes of cluster {} have the OS packages of release {release}", outcome.cluster);

@@ -298,7 +298,7 @@ impl Steps<'_> {
     fn etcd_well(&self) -> Option<Step> {
         let members = self.intent.etcd_members?;
         let program = self.intent.program.to_owned();
-        Some(Step::new("etcd/well", EtcdWell { program, members, timeout_seconds: ETCD_SECONDS }))
+        Some(Step::new("etcd/well", EtcdWell { program, members, but: None, timeout_seconds: ETCD_SECONDS }))
     }
 
     fn kept(&self) -> Step {

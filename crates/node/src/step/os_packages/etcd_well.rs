@@ -21,6 +21,9 @@ pub struct EtcdWell {
     pub program: String,
     /// How many members there are to be.
     pub members: u32,
+    /// The member, by name, that need not be well itself: it is about to be mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub but: Option<String>,
     /// How long to wait.
     pub timeout_seconds: u32,
 }
@@ -28,19 +31,45 @@ pub struct EtcdWell {
 /// What `sealock etcd status` says.
 #[derive(Deserialize)]
 struct Said {
-    well: bool,
     agreed: bool,
-    members: Vec<serde::de::IgnoredAny>,
+    members: Vec<Member>,
+    states: Vec<State>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    id: String,
+    name: String,
+    learner: bool,
+}
+
+#[derive(Deserialize)]
+struct State {
+    member: String,
+    problem: Option<String>,
+    alarms: Vec<serde::de::IgnoredAny>,
+}
+
+impl Said {
+    /// Whether every member serves, votes and has raised no alarm, but for that of this name.
+    fn is_well_but(&self, but: Option<&str>) -> bool {
+        let is_well = |member: &Member| {
+            let mut states = self.states.iter().filter(|state| state.member == member.id);
+            !member.learner && states.any(|state| state.problem.is_none() && state.alarms.is_empty())
+        };
+        self.members.iter().filter(|member| but != Some(member.name.as_str())).all(is_well)
+    }
 }
 
 impl fmt::Display for EtcdWell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { members, timeout_seconds, .. } = self;
+        let Self { members, timeout_seconds, but, .. } = self;
         let who = match members {
             1 => "the only member of etcd is".to_owned(),
             more => format!("all {more} members of etcd are"),
         };
-        write!(f, "wait until {who} well (at most {timeout_seconds} s)")
+        let but = but.as_ref().map_or_else(String::new, |but| format!(", but for that of {but}"));
+        write!(f, "wait until {who} well{but} (at most {timeout_seconds} s)")
     }
 }
 
@@ -58,7 +87,7 @@ impl Act for EtcdWell {
             return Ok(Probe::not_done(format!("etcd does not say: {}", output.complaint())));
         };
         let found = said.members.len();
-        Ok(match (said.agreed, said.well) {
+        Ok(match (said.agreed, said.is_well_but(self.but.as_deref())) {
             (false, _) => Probe::not_done("no majority of etcd answers"),
             (true, false) => Probe::not_done("not all members of etcd are well"),
             (true, true) if found != self.members as usize => {

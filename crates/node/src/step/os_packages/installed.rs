@@ -9,8 +9,8 @@ use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{Host, HostError};
 use crate::os_packages::{
-    Apt, Begun, FOLDER, PackageChange, contents, finish_interrupted, installed, is_at_least, is_file_name,
-    is_package_name, set_folder,
+    Apt, Begun, FOLDER, Interrupted, PackageChange, contents, finish_interrupted, installed, is_at_least, is_file_name,
+    is_interrupted, is_package_name, outlast_others, set_folder,
 };
 use crate::step::{Act, Probe};
 
@@ -47,26 +47,20 @@ impl fmt::Display for OsPackagesInstalled {
 impl Act for OsPackagesInstalled {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         self.check()?;
-        let there = match installed(host) {
-            Err(StepError::Host(HostError::NoProgram { program })) => {
-                return Ok(Probe::unknown(format!("there is no {program}")));
-            }
-            there => there?,
-        };
-        for change in &self.changes {
-            let mut found = there.iter().filter(|((package, architecture), _)| change.is_of(package, architecture));
-            let found = found.next().map(|(_, version)| version.as_str());
-            let is_done = match (&change.to, found) {
-                (None, found) => found.is_none(),
-                (Some(_), None) => false,
-                (Some(to), Some(found)) => is_at_least(host, found, to)?,
-            };
-            if !is_done {
-                let found = found.map_or_else(|| "is not installed whole".to_owned(), |found| format!("is {found}"));
-                return Ok(Probe::not_done(format!("{} {found}", change.package)));
-            }
+        if let Err(StepError::Host(HostError::NoProgram { program })) = installed(host) {
+            return Ok(Probe::unknown(format!("there is no {program}")));
         }
-        Ok(Probe::Done)
+        let undone = self.undone(host)?;
+        if let Some((change, found)) = undone.first() {
+            let found =
+                found.as_ref().map_or_else(|| "is not installed whole".to_owned(), |found| format!("is {found}"));
+            return Ok(Probe::not_done(format!("{} {found}", change.package)));
+        }
+        Ok(match is_interrupted(host)? {
+            Interrupted::Not => Probe::Done,
+            Interrupted::Runs => Probe::not_done("dpkg runs"),
+            Interrupted::So(what) => Probe::not_done(what),
+        })
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
@@ -76,19 +70,22 @@ impl Act for OsPackagesInstalled {
             let because = format!("{FOLDER} does not hold what was laid down there any more");
             return Err(StepError::NotHeld { because });
         }
-        // Before the first package changes: whoever comes back after a power cut has to know.
-        Begun::keep(host, &self.changes)?;
-        if finish_interrupted(host)? {
-            (context.progress)("finished what a dpkg had left that was cut off");
+        outlast_others(host)?;
+        let complaint = finish_interrupted(host)?;
+        let undone: Vec<PackageChange> = self.undone(host)?.into_iter().map(|(change, _)| change).collect();
+        if !undone.is_empty() {
+            let folders: Vec<String> = sets.iter().map(|set| set_folder(set)).collect();
+            let apt = Apt::on(host, format!("{FOLDER}/.apt"), &folders)?;
+            let left = self.left(&apt, &undone)?;
+            // Before the first package changes: whoever comes back after a power cut has to know.
+            Begun::keep(host, &left)?;
+            (context.progress)(&format!("installing {} packages", left.len()));
+            return apt.install(&undone);
         }
-        let folders: Vec<String> = sets.iter().map(|set| set_folder(set)).collect();
-        let apt = Apt::on(host, format!("{FOLDER}/.apt"), &folders)?;
-        let left = self.left(&apt)?;
-        if left.is_empty() {
-            return Ok(());
+        match complaint {
+            Some(because) => Err(StepError::NotHeld { because }),
+            None => Ok(()),
         }
-        (context.progress)(&format!("installing {} packages", left.len()));
-        apt.install(&left)
     }
 
     /// dpkg keeps nothing of what was there before.
@@ -101,10 +98,11 @@ impl OsPackagesInstalled {
     fn check(&self) -> Result<(), StepError> {
         let plain = |text: &str| !text.is_empty() && !text.contains(['/', '\0', '\n', ' ', '=']);
         let sets = self.sets.iter().all(|set| is_file_name(set));
-        let changes = self
-            .changes
-            .iter()
-            .all(|change| is_package_name(&change.package) && change.to.as_deref().is_none_or(plain));
+        let is_plain = |change: &PackageChange| {
+            let architecture = change.architecture.is_empty() || plain(&change.architecture);
+            is_package_name(&change.package) && architecture && change.to.as_deref().is_none_or(plain)
+        };
+        let changes = self.changes.iter().all(is_plain);
         if sets && changes {
             Ok(())
         } else {
@@ -112,9 +110,29 @@ impl OsPackagesInstalled {
         }
     }
 
-    /// What of the changes is not made yet, by the word of apt: it would do that, and nothing else.
-    fn left(&self, apt: &Apt<'_>) -> Result<Vec<PackageChange>, StepError> {
-        let would = apt.simulate(&self.changes)?.changes;
+    /// The changes that are not made yet, each with the version that is there whole.
+    fn undone(&self, host: &dyn Host) -> Result<Vec<(PackageChange, Option<String>)>, StepError> {
+        let there = installed(host)?;
+        let mut undone = Vec::new();
+        for change in &self.changes {
+            let found = there.iter().find(|((package, architecture), _)| change.is_of(package, architecture));
+            let found = found.map(|(_, version)| version.clone());
+            let is_done = match (&change.to, &found) {
+                (None, found) => found.is_none(),
+                (Some(_), None) => false,
+                // Newer is what somebody else has brought meanwhile: nothing goes back.
+                (Some(to), Some(found)) => is_at_least(host, found, to)?,
+            };
+            if !is_done {
+                undone.push((change.clone(), found));
+            }
+        }
+        Ok(undone)
+    }
+
+    /// What apt would do to make `undone`: these changes, and nothing else of what is planned.
+    fn left(&self, apt: &Apt<'_>, undone: &[PackageChange]) -> Result<Vec<PackageChange>, StepError> {
+        let would = apt.simulate(undone)?.changes;
         let is_planned = |one: &PackageChange| {
             let same =
                 |planned: &&PackageChange| planned.is_of(&one.package, &one.architecture) && planned.to == one.to;

@@ -45,6 +45,7 @@ impl Act for StandsAsBefore {
         }
         Ok(match is_interrupted(host)? {
             Interrupted::Not => Probe::Done,
+            Interrupted::Runs => Probe::not_done("dpkg runs"),
             Interrupted::So(what) => Probe::not_done(format!("dpkg is not through: {what}")),
         })
     }
