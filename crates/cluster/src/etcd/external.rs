@@ -171,7 +171,7 @@ pub async fn look(endpoints: &Endpoints) -> Result<Look, EtcdError> {
         }
     }
     if let (None, Some(error)) = (&content, unread) {
-        return Err(error.into());
+        return Err(error);
     }
     let members = survey.membership.members.iter().map(|member| {
         let state = survey.state_of(member.id);

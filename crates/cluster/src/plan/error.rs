@@ -1,9 +1,12 @@
 //! Why there is no plan, or why one must not be carried out.
 
+mod words;
+
 use sealock_trust::format::UnknownFormat;
 use sealock_trust::json;
 use sealock_trust::reason::Code;
 
+use self::words::{count, lines, mismatches, raised, things, told};
 use super::{AuthoritiesError, ExternalEtcdError, GateFailure};
 use crate::adoption::Mismatch;
 use crate::release::NotInRelease;
@@ -328,35 +331,6 @@ pub enum PlanError {
     /// The plan has another format.
     #[error("the plan is not of a version that is read here")]
     Format(#[source] UnknownFormat),
-}
-
-fn lines(failures: &[GateFailure]) -> String {
-    failures.iter().map(|failure| format!("\n  {failure}")).collect()
-}
-
-fn mismatches(all: &[Mismatch]) -> String {
-    all.iter().map(|one| format!("\n  {one}")).collect()
-}
-
-fn things(number: usize) -> String {
-    if number == 1 { "1 thing is".to_owned() } else { format!("{number} things are") }
-}
-
-fn raised(runs: &Option<String>) -> String {
-    match runs {
-        Some(runs) => format!(
-            "every member of etcd that answers runs {runs} or newer, by which etcd has raised the version of the cluster"
-        ),
-        None => "no member of etcd answers to show that etcd has not raised the version of the cluster".to_owned(),
-    }
-}
-
-fn told(lost: &Option<String>) -> String {
-    lost.as_ref().map_or_else(String::new, |lost| format!("; {lost}"))
-}
-
-fn count(number: usize) -> String {
-    if number == 1 { "1 artifact".to_owned() } else { format!("{number} artifacts") }
 }
 
 impl PlanError {
