@@ -307,7 +307,7 @@ impl Host for Machine {
             }
             // Where there is an API on this machine, it is a folder of objects.
             "kubectl" if self.path().join("run/api").exists() && args.contains(&"--raw") => Ok(self.evict(&args)),
-            "kubectl" if self.path().join("run/api").exists() && args.contains(&"pods") => {
+            "kubectl" if self.path().join("run/api/pods.txt").exists() && args.contains(&"pods") => {
                 Ok(said(&self.text("/run/api/pods.txt")))
             }
             "kubectl" if self.path().join("run/api").exists() => {
