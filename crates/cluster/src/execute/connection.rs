@@ -156,6 +156,7 @@ impl Connection {
     /// # Errors
     /// As every command.
     pub(super) async fn is_up(&self) -> Result<bool, ExecuteError> {
+        // It fails wherever it says anything but `running`: what it says counts.
         let said = self.script("systemctl is-system-running 2>/dev/null || true", &[], b"").await?;
         Ok([&b"running"[..], b"degraded"].contains(&said.trim_ascii()))
     }

@@ -2,10 +2,10 @@
 
 use sealock_node::Probe;
 
-use super::{Assessment, Plan};
+use super::{Assessment, Plan, prepare};
 
 /// Steps on hosts that stay, by which they come to know of those that come.
-const TELL: [&str; 3] = ["network", "local-proxy/unit", "local-proxy/name"];
+const TELL: [&str; 3] = [prepare::NETWORK, prepare::PROXY_UNIT, prepare::PROXY_NAME];
 /// Waits on the host that speaks for the cluster.
 const WAIT: &str = "ready/";
 

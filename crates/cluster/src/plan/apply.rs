@@ -13,7 +13,7 @@ use sealock_node::step::{
 use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
-use super::{Intent, Plan, PlanError, PlannedHost, Purpose, SecretKind, Task, prepare};
+use super::{Intent, Phase, Plan, PlanError, PlannedHost, Purpose, SecretKind, Task, prepare};
 use crate::inventory::{Binding, Inventory};
 use crate::release::ReleaseView;
 use crate::render::kubeadm;
@@ -178,14 +178,14 @@ pub(super) fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
         tasks.push(join(cluster, host, founded.clone())?);
     }
     if cluster.spec().network.cni == Cni::Routed {
-        let joined = tasks.iter().filter(|task| !task.id.ends_with("/prepare")).map(|task| task.id.clone()).collect();
+        let joined = tasks.iter().filter(|task| !Phase::Prepare.has(task)).map(|task| task.id.clone()).collect();
         tasks.push(ready(cluster, &context.places.speaker, joined, (false, READY_SECONDS)));
     }
     Ok(tasks)
 }
 
 fn prepare_of(host: &Host) -> String {
-    format!("{}/prepare", host.name)
+    format!("{}/{}", host.name, Phase::Prepare.as_str())
 }
 
 pub(super) fn init_of(host: &Host) -> String {

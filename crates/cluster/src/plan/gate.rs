@@ -221,7 +221,8 @@ fn taken<'a>(ports: impl IntoIterator<Item = &'a u16>, overrides: &Overrides, fa
     };
     let taken = ports.into_iter().filter_map(|port| Some((*port, facts.obstacles.ports.get(port)?)));
     let taken = taken.filter(|(port, _)| !ignored(*port));
-    let taken: Vec<String> = taken.map(|(port, program)| format!("{port} ({})", or_unknown(program))).collect();
+    let taken: Vec<String> =
+        taken.map(|(port, program)| format!("{port} ({})", or_unknown(program).escape_debug())).collect();
     (!taken.is_empty()).then(|| {
         let problem = format!("somebody else listens on TCP ports that Kubernetes needs: {}", taken.join(", "));
         (Gate::Ports, problem, "stop the programs that listen there, or choose another host".into())

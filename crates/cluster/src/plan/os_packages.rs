@@ -16,7 +16,7 @@ use sealock_node::{Step, StepKind};
 
 use super::versions::check_versions;
 use super::waves::{Becoming, Draining, ETCD_SECONDS, READY_SECONDS, Waves, id, task};
-use super::{Intent, Plan, PlanError, Purpose, Task};
+use super::{Intent, Phase, Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
 use crate::spec::{Cluster, Host};
 
@@ -74,7 +74,7 @@ impl HostPackages {
     /// What `plan` makes of each of its hosts.
     pub fn in_plan(plan: &Plan) -> BTreeMap<String, Self> {
         let mut hosts: BTreeMap<String, Self> = BTreeMap::new();
-        for task in plan.tasks.iter().filter(|task| task.id == id(&task.host, "stage") || is_patch(task)) {
+        for task in plan.tasks.iter().filter(|task| Phase::Stage.has(task) || is_patch(task)) {
             let host = hosts.entry(task.host.clone()).or_default();
             for step in &task.steps {
                 match &step.action {
@@ -158,7 +158,12 @@ impl<'a> Patching<'a> {
             .into_iter()
             .map(|(host, packages)| {
                 let laid = OsPackagesLaidDown { sets: packages.sets.clone() };
-                task(host.name.as_str(), "stage", Vec::new(), vec![Step::new("os-packages/laid-down", laid)])
+                task(
+                    host.name.as_str(),
+                    Phase::Stage.as_str(),
+                    Vec::new(),
+                    vec![Step::new("os-packages/laid-down", laid)],
+                )
             })
             .collect();
         let mut before: Vec<String> = tasks.iter().map(|task| task.id.clone()).collect();

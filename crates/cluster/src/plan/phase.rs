@@ -1,6 +1,6 @@
 //! The part of a plan that can be carried out before the hour that the rest is for: what only brings things to hosts.
 
-use super::{Plan, Purpose};
+use super::{Plan, Purpose, Task};
 
 /// A part of a plan after which nothing that runs is another, so that the rest may wait for its hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,11 @@ impl Phase {
             Self::Stage => "stage",
         }
     }
+
+    /// Whether `task` belongs to it.
+    pub(super) fn has(self, task: &Task) -> bool {
+        task.id.rsplit('/').next() == Some(self.as_str())
+    }
 }
 
 impl Plan {
@@ -26,7 +31,7 @@ impl Plan {
     #[must_use]
     pub(crate) fn only(mut self, phase: Phase, is_for: impl Fn(&str) -> bool) -> Self {
         self.purpose = Purpose::Prepare;
-        self.tasks.retain(|task| task.id.rsplit('/').next() == Some(phase.as_str()) && is_for(&task.host));
+        self.tasks.retain(|task| phase.has(task) && is_for(&task.host));
         self
     }
 }
@@ -34,7 +39,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Task, example};
+    use crate::plan::example;
 
     #[test]
     fn what_is_for_a_later_hour_is_left_out() {

@@ -25,6 +25,11 @@ const KUBELET_FILES: [&str; 2] =
 pub(super) const KUBELET_READS: [&str; 3] =
     ["/usr/bin/kubelet", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
+/// The steps by which a host comes to know of the others.
+pub(super) const NETWORK: &str = "network";
+pub(super) const PROXY_UNIT: &str = "local-proxy/unit";
+pub(super) const PROXY_NAME: &str = "local-proxy/name";
+
 /// What a machine is to be prepared for, whoever asks: a cluster's plan, or the machine's own operator.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
@@ -117,7 +122,7 @@ pub(super) fn local_proxy(intent: &Intent<'_>) -> Vec<Step> {
         replaces: BTreeMap::new(),
     };
     let name = HostsEntry { address: units::LOCAL_PROXY_ADDRESS.into(), names: vec![endpoint.host().into()] };
-    vec![Step::new("local-proxy/unit", unit), Step::new("local-proxy/name", name)]
+    vec![Step::new(PROXY_UNIT, unit), Step::new(PROXY_NAME, name)]
 }
 
 impl Context<'_> {
@@ -369,5 +374,5 @@ pub(super) fn network_step(context: &Context<'_>, host: &Host) -> Step {
         mtu: context.smallest_mtu(),
         peers: others.map(|other| Peer { address: other.address.to_string(), pods: context.pods_of(other) }).collect(),
     };
-    Step::new("network", network)
+    Step::new(NETWORK, network)
 }

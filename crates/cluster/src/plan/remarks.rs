@@ -14,8 +14,9 @@ pub fn remarks(inventory: &Inventory) -> Vec<String> {
 fn of_host(facts: &HostFacts) -> Vec<String> {
     let filter = |found: &String| {
         format!(
-            "{found}. Between the hosts there must pass TCP 6443, 2379, 2380 and 10250, and all of the pods' network; \
-             from the hosts to the station TCP 443"
+            "{}. Between the hosts there must pass TCP 6443, 2379, 2380 and 10250, and all of the pods' network; \
+             from the hosts to the station TCP 443",
+            found.escape_debug()
         )
     };
     facts.obstacles.filters.iter().map(filter).chain(resolver(facts)).collect()

@@ -13,7 +13,7 @@ use sealock_trust::Digest;
 use super::apply::{Context, check_owners};
 use super::gate::check_fit;
 use super::places::Places;
-use super::{Intent, PlanError, Task, os_packages};
+use super::{Intent, Phase, PlanError, Task, os_packages};
 use crate::inventory::Inventory;
 use crate::release::Program;
 use crate::spec::{Host, SpecError};
@@ -136,7 +136,7 @@ impl<'a> Waves<'a> {
     /// Programs, and where it becomes another Kubernetes images, on every host, which goes on as it is.
     pub(super) fn stage(&self) -> Result<Vec<Task>, PlanError> {
         let hosts = self.context.intent.cluster.hosts().iter();
-        hosts.map(|host| Ok(task(host.name.as_str(), "stage", Vec::new(), self.staged(host)?))).collect()
+        hosts.map(|host| Ok(task(host.name.as_str(), Phase::Stage.as_str(), Vec::new(), self.staged(host)?))).collect()
     }
 
     fn staged(&self, host: &Host) -> Result<Vec<Step>, PlanError> {

@@ -54,6 +54,7 @@ pub fn run(args: &AddArgs, context: &Context) -> Result<()> {
     let started = Instant::now();
     let applied = carry_out(&target.operator_now(context)?, &planned, context)?;
     let names = args.hosts.join(" and ");
+    let are = if args.hosts.len() == 1 { "is" } else { "are" };
     let outcome = Outcome {
         cluster: target.cluster.name().to_string(),
         hosts: &args.hosts,
@@ -62,9 +63,9 @@ pub fn run(args: &AddArgs, context: &Context) -> Result<()> {
         kubeconfig: applied.kubeconfig,
     };
     let text = match outcome.changed {
-        0 => format!("nothing to do: {names} is in cluster {} already", outcome.cluster),
+        0 => format!("nothing to do: {names} {are} in cluster {} already", outcome.cluster),
         changed => format!(
-            "{names} is in cluster {}: {changed} steps changed something, in {}",
+            "{names} {are} in cluster {}: {changed} steps changed something, in {}",
             outcome.cluster,
             took(started.elapsed())
         ),
