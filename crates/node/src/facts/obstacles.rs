@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Obstacles;
 use crate::host::{self, Command, Host, HostError};
-use crate::step::{module_is_loaded, unit_is_active};
+use crate::step::module_is_loaded;
 
 /// What the prepared host needs of its kernel.
 const MODULES: &[&str] = &["overlay"];
@@ -54,7 +54,8 @@ struct Chain {
 /// What keeps away whatever it does not know, in words.
 fn filters(host: &dyn Host) -> Result<Vec<String>, HostError> {
     let mut found = Vec::new();
-    if unit_is_active(host, "firewalld.service")? {
+    // Where there is no systemd the host is told so by what needs it.
+    if said(host, &Command::new("systemctl", ["is-active", "firewalld.service"]))?.trim() == "active" {
         found.push("firewalld is active".to_owned());
     }
     let ufw = host::read_text(host, "/etc/ufw/ufw.conf")?.unwrap_or_default();
