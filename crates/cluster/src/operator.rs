@@ -27,6 +27,7 @@ mod error;
 mod external;
 mod files;
 mod ground;
+mod health;
 mod kept_images;
 pub mod kubeconfig;
 mod members;

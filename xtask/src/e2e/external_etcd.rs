@@ -98,7 +98,7 @@ fn stands_on_it(desk: &Desk) -> Result<()> {
         story::proof::answers_on(desk, "cp1", node)?;
     }
     let status =
-        expect(&mut desk.station(&["cluster", "status", "-f", ONE_PLANE]), 0, &["member of the external etcd"])?;
+        expect(&mut desk.station(&["cluster", "status", "-f", ONE_PLANE]), 0, &["MEMBER OF THE EXTERNAL ETCD"])?;
     ensure!(status.matches("serves").count() == 3, "not three members serve: {status}");
     let table = ["cluster", "certificates", "-f", ONE_PLANE];
     expect(&mut desk.station(&table), 0, &["etcd-external/client.crt", "who runs etcd, and cluster apply"])?;

@@ -29,6 +29,7 @@ mod stolen_key;
 mod three_control_planes;
 mod two_minors;
 mod until;
+mod unwell;
 mod upgrade;
 mod watch;
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::expect::expect;
 use super::watch::Watch;
-use super::{Case, Scenario, rollback};
+use super::{Case, Scenario, rollback, unwell};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, STEPS, proof};
 
@@ -46,6 +46,7 @@ const CASES: &[Case] = &[
 
 const CASES_HA: &[Case] = &[
     Case { name: "upgrade-ha: the next bundle brings it", run: next_bundle },
+    Case { name: "upgrade-ha: a cluster that is not well stays as it is", run: unwell::is_refused },
     Case {
         name: "upgrade-ha: the second control plane fails, and becomes again what it was",
         run: rollback::second_fails,

@@ -44,10 +44,14 @@ struct EtcdState {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct EtcdStatus {
     /// Like `3.6.8`.
     version: String,
     revision: i64,
+    /// Bytes of the database's file.
+    #[serde(default)]
+    db_size: i64,
 }
 
 /// One member.
@@ -90,6 +94,11 @@ impl EtcdMembers {
     /// The newest revision that a member holds.
     pub(crate) fn revision(&self) -> Option<i64> {
         self.answers().map(|status| status.revision).max()
+    }
+
+    /// Bytes of the largest database.
+    pub(crate) fn database(&self) -> u64 {
+        self.answers().filter_map(|status| u64::try_from(status.db_size).ok()).max().unwrap_or_default()
     }
 
     fn answers(&self) -> impl Iterator<Item = &EtcdStatus> {

@@ -18,6 +18,8 @@ pub struct Removal {
     host: String,
     /// The host, where it carries a control plane with a member of etcd.
     plane: Option<Host>,
+    /// Whether it is a control plane, wherever etcd is.
+    is_plane: bool,
     /// The cluster without it.
     pub rest: Cluster,
     /// What gives the host back; nothing where it is lost.
@@ -47,6 +49,7 @@ impl Operator<'_> {
         self.check_site(cluster)?;
         let (leaving, rest) = (cluster.only(host), cluster.without(host));
         // Of an etcd that somebody else runs no member is a host's, whatever it is called.
+        let is_plane = leaving.control_planes().next().is_some();
         let plane = leaving.control_planes().next().filter(|_| cluster.external_etcd().is_none()).cloned();
         let (speaker, members) = self.speaker_of(&rest, host).await?;
         let give_back = if lost { None } else { Some(self.give_back(&leaving).await?) };
@@ -55,7 +58,7 @@ impl Operator<'_> {
             speaker.etcd_remove(&program, &member.id, true).await?;
         }
         let others = self.plan_rest(&rest).await?;
-        Ok(Removal { host: host.to_owned(), plane, rest, give_back, others, speaker, program })
+        Ok(Removal { host: host.to_owned(), plane, is_plane, rest, give_back, others, speaker, program })
     }
 
     /// A connection to a control plane host of `rest` that is one, and what it says of etcd.
@@ -146,13 +149,31 @@ impl Removal {
         }
     }
 
-    /// Takes the node out of the cluster's API.
+    /// Takes the node out of the cluster's API, and what it said of its own control plane: kubeadm upgrades no add-on while an API server
+    /// is listed that it did not upgrade, and the cluster itself takes minutes to sweep that away.
     ///
     /// # Errors
     /// What kubectl says.
     pub async fn forget_node(&self) -> Result<(), OperatorError> {
         let delete = ["delete", "node", &self.host, "--ignore-not-found", "--timeout=60s"];
-        Ok(self.speaker.admin_kubectl(&delete).await.map(drop)?)
+        self.speaker.admin_kubectl(&delete).await?;
+        if self.is_plane {
+            let of_it = format!("spec.nodeName={}", self.host);
+            let delete = [
+                "delete",
+                "pods",
+                "--namespace=kube-system",
+                "--selector=tier=control-plane",
+                "--field-selector",
+                &of_it,
+            ];
+            self.speaker
+                .admin_kubectl(
+                    &[&delete[..], &["--ignore-not-found", "--force", "--grace-period=0", "--wait=false"]].concat(),
+                )
+                .await?;
+        }
+        Ok(())
     }
 
     /// The host's member, by the word of a majority.

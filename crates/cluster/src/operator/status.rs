@@ -1,5 +1,6 @@
 //! What a cluster is like now.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealock_node::HostFacts;
@@ -243,22 +244,31 @@ fn drift(facts: &HostFacts) -> Vec<String> {
 }
 
 async fn add_nodes(connection: &Connection, hosts: &mut [HostStatus]) -> Result<(), ExecuteError> {
+    let mut nodes = nodes_of(connection).await?;
+    for host in hosts {
+        host.node = nodes.remove(&host.name);
+    }
+    Ok(())
+}
+
+/// What the cluster of this control plane host says about each node.
+pub(super) async fn nodes_of(connection: &Connection) -> Result<BTreeMap<String, NodeStatus>, ExecuteError> {
     let answer = connection.admin_kubectl(&["get", "nodes", "-o", "json"]).await?;
     let list: NodeList = serde_json::from_slice(&answer).map_err(|source| ExecuteError::Answer {
         host: connection.host().into(),
         command: "kubectl get nodes".into(),
         source,
     })?;
-    for object in list.items {
-        let Some(host) = hosts.iter_mut().find(|host| host.name == object.metadata.name) else { continue };
-        let ready = object.status.conditions.into_iter().find(|condition| condition.kind == "Ready");
-        let is_ready = ready.as_ref().is_some_and(|condition| condition.status == "True");
-        host.node = Some(NodeStatus {
-            ready: is_ready,
-            reason: if is_ready { String::new() } else { ready.map(|condition| condition.message).unwrap_or_default() },
-            kubelet: object.status.node_info.kubelet_version,
-            runtime: object.status.node_info.container_runtime_version,
-        });
+    Ok(list.items.into_iter().map(|object| (object.metadata.name, node_status(object.status))).collect())
+}
+
+fn node_status(object: NodeObjectStatus) -> NodeStatus {
+    let ready = object.conditions.into_iter().find(|condition| condition.kind == "Ready");
+    let is_ready = ready.as_ref().is_some_and(|condition| condition.status == "True");
+    NodeStatus {
+        ready: is_ready,
+        reason: if is_ready { String::new() } else { ready.map(|condition| condition.message).unwrap_or_default() },
+        kubelet: object.node_info.kubelet_version,
+        runtime: object.node_info.container_runtime_version,
     }
-    Ok(())
 }

@@ -29,8 +29,8 @@ impl Operator<'_> {
     /// What leads from what the hosts of `cluster` are to the version that its spec names. No host is changed.
     ///
     /// # Errors
-    /// The spec differs in more than the version; the release lacks a version on the way; etcd is not well; pods would be lost by
-    /// emptying a node.
+    /// The spec differs in more than the version; the release lacks a version on the way; etcd, a node or a certificate is not well enough;
+    /// pods would be lost by emptying a node.
     pub async fn plan_upgrade(&self, cluster: &Cluster, draining: Draining) -> Result<Upgrade, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
@@ -53,6 +53,7 @@ impl Operator<'_> {
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
             self.check_etcd_for_upgrade(cluster, &plan, &connections).await?;
+            self.check_health(cluster, &plan, (&inventory, &connections)).await?;
         }
         let planned = self.assess(plan, inventory, resumed, connections).await?;
         Ok(Upgrade { from, hops, behind, next: Some(planned) })

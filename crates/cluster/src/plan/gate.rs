@@ -52,6 +52,14 @@ pub enum Gate {
     Modules,
     /// The host knows the name by which the API is to be reached.
     Name,
+    /// Its node is Ready.
+    Ready,
+    /// Its member of etcd has the version of the others.
+    Members,
+    /// Room for copies of etcd's database.
+    Database,
+    /// Its certificates hold for some time yet.
+    Certificates,
 }
 
 /// A condition that is not met.
@@ -273,7 +281,7 @@ fn own_address(address: &str, facts: &HostFacts) -> Failed {
     })
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     if bytes >= 10 << 30 { format!("{} GiB", bytes >> 30) } else { format!("{} MiB", bytes / MIB) }
 }

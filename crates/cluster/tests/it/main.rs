@@ -9,6 +9,7 @@ mod etcd;
 mod external;
 mod fan_out;
 mod fixture;
+mod health;
 mod large;
 mod machine;
 mod node_upgrade;

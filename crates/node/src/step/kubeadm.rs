@@ -27,6 +27,8 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(3600);
 /// By this kubeadm says that it has done nothing, and calls that a success.
 const PASSED_OVER: &str = "Skipping upgrade of addons";
 const WAIT: Duration = Duration::from_secs(240);
+/// A controller manager that starts sweeps pods of nodes that are gone away within two minutes.
+const SWEPT: Duration = Duration::from_secs(240);
 const PKI: &[&str] = &[
     "pki/ca.crt",
     "pki/ca.key",
@@ -107,19 +109,13 @@ impl Act for KubeadmPhase {
             upgrade::put_back(host, context)?;
             upgrade::forget_copies(host)?;
         }
-        // kubeadm repeats tokens and keys on its output; errors end in the journal and at the operator.
-        let result = self.command(&path).must(host).map_err(|error| error.hiding(|text| context.secrets.hide(text)));
+        let result = self.run(host, context, &path);
         // It holds secrets: it goes, whatever kubeadm said.
         let removed = host.alter(Alteration::RemoveFile { path: &path });
-        let said = result?;
+        result?;
         removed?;
         if changes_static_pods {
             upgrade::forget_copies(host)?;
-        }
-        if self.command.is_upgrade() && said.contains(PASSED_OVER) {
-            let because = "kubeadm has passed kube-proxy and CoreDNS over: an API server still shows the older version"
-                .to_owned();
-            return Err(StepError::NotHeld { because });
         }
         // kubeadm's manifests name the file of the authority, which holds two while another takes its place.
         if matches!(self.phase.as_str(), "control-plane all" | "control-plane-prepare all") {
@@ -270,6 +266,26 @@ impl KubeadmPhase {
         // It holds the bootstrap token, which has done its work.
         host.alter(Alteration::RemoveFile { path: BOOTSTRAP })?;
         self.mark(host)
+    }
+
+    /// kubeadm leaves the add-ons as they are while an API server of an older version is listed, and that of a control plane that was taken
+    /// out a moment ago is, until the cluster has swept its pods away.
+    fn run(&self, host: &dyn Host, context: &Context<'_>, config: &str) -> Result<(), StepError> {
+        let mut is_told = false;
+        let ran = wait::until(SWEPT, Duration::from_secs(2), || {
+            // kubeadm repeats tokens and keys on its output; errors end in the journal and at the operator.
+            let said = self.command(config).must(host);
+            let said = said.map_err(|error| error.hiding(|text| context.secrets.hide(text)))?;
+            let passed_over = self.command.is_upgrade() && said.contains(PASSED_OVER);
+            if passed_over && !std::mem::replace(&mut is_told, true) {
+                (context.progress)("an API server of the older version is listed: waiting until it is gone");
+            }
+            Ok::<_, StepError>((!passed_over).then_some(()))
+        })?;
+        ran.ok_or_else(|| {
+            let because = "kubeadm has passed kube-proxy and CoreDNS over: an API server still shows the older version";
+            StepError::NotHeld { because: because.to_owned() }
+        })
     }
 
     fn await_trace(

@@ -9,7 +9,7 @@ use sealock_node::step::{KubeadmCommand, KubeadmPhase, RanBefore, RunAs};
 use sealock_node::{Context, Probe, Step, StepError};
 use sealock_trust::Digest;
 
-use crate::machine::{Machine, apply, probe};
+use crate::machine::{GHOST, Machine, apply, probe};
 
 fn phase(phase: &str, config: &str) -> Step {
     let (phase, config) = (phase.to_owned(), config.to_owned());
@@ -97,6 +97,20 @@ fn an_upgrade_leaves_the_node_as_made_with_what_it_has_become() {
 fn control_plane_upgrade() -> Step {
     let (phase, config) = ("control-plane".to_owned(), "v1.37.2".to_owned());
     Step::new("k", KubeadmPhase { command: KubeadmCommand::UpgradeApply, phase, node: "cp1".into(), config })
+}
+
+/// kubeadm says that it has done nothing, and calls that a success.
+#[test]
+fn add_ons_wait_for_the_cluster_to_forget_a_control_plane_that_was_taken_out() {
+    let machine = Machine::new();
+    machine.put(GHOST, "kube-apiserver-cp2");
+    let (phase, config) = ("addon all".to_owned(), "v1.37.2".to_owned());
+    let kind = KubeadmPhase { command: KubeadmCommand::UpgradeApply, phase, node: "cp1".into(), config };
+    let step = Step::new("k", kind);
+    apply(&step, &machine).unwrap();
+    let ran = machine.calls().iter().filter(|call| call.starts_with("kubeadm upgrade apply phase addon all")).count();
+    assert_eq!(ran, 2);
+    assert_eq!(probe(&step, &machine), Probe::Done);
 }
 
 const MANIFESTS: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];

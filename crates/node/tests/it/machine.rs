@@ -15,6 +15,9 @@ use sealock_trust::Digest;
 
 const STATIC_PODS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
+/// An API server of the older version that the cluster still lists.
+pub(crate) const GHOST: &str = "/etc/kubernetes/ghost";
+
 #[derive(Default)]
 struct Services {
     active: BTreeSet<String>,
@@ -237,6 +240,12 @@ impl Host for Machine {
                 };
                 let text = self.text(config);
                 self.services.lock().unwrap().calls.push(format!("{mode} {text}"));
+                // Once: by the next time the cluster has swept it away.
+                if fs::remove_file(self.root.path().join(&GHOST[1..])).is_ok() {
+                    return Ok(said(
+                        "[upgrade/addon] Skipping upgrade of addons because control plane instances [cp2] have not been upgraded",
+                    ));
+                }
                 // It cannot do with this token, and says so as the real one does.
                 if text.contains("coffee") {
                     return Ok(Output { status: 1, ..said(&format!("[bootstrap-token] Using {text}")) });
