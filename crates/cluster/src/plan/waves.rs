@@ -16,7 +16,7 @@ use super::places::Places;
 use super::{Intent, Phase, PlanError, Task, os_packages};
 use crate::inventory::Inventory;
 use crate::release::Program;
-use crate::spec::{Host, SpecError};
+use crate::spec::{Host, SpecError, Upgrade};
 
 /// How long a node may take to be Ready as what it has become.
 pub(crate) const READY_SECONDS: u32 = 600;
@@ -52,6 +52,24 @@ pub struct Draining {
     /// What the cluster is before anything of it is done, like `v1.36.3 of release 1, plan 3f2a91c0d4e7`: what the nodes are then is kept under that name.
     /// Empty where it was begun without keeping anything: by now nodes are something in between.
     pub since: String,
+}
+
+impl Draining {
+    /// As the spec wants it, before anybody has looked at the nodes.
+    pub fn of(policy: &Upgrade) -> Self {
+        /// What `kubectl drain` is given in most instructions.
+        const TIMEOUT_SECONDS: u32 = 600;
+        let Upgrade { max_unavailable, drain, .. } = policy;
+        Self {
+            force: drain.force,
+            delete_emptydir_data: drain.delete_emptydir_data,
+            timeout_seconds: drain.timeout_seconds.unwrap_or(TIMEOUT_SECONDS),
+            max_unavailable: max_unavailable.map_or(1, |number| number.get().into()),
+            cordoned: BTreeSet::new(),
+            away: BTreeSet::new(),
+            since: String::new(),
+        }
+    }
 }
 
 /// What nodes become.

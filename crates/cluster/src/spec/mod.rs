@@ -19,6 +19,7 @@ mod etcd;
 mod host;
 mod name;
 mod overrides;
+mod upgrade;
 mod version;
 
 pub(crate) use control_plane::{API_PORT, check_beginning};
@@ -30,6 +31,7 @@ pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
 pub use name::{Name, ParseNameError};
 pub(crate) use overrides::merge;
 pub use overrides::{Deviation, Overrides};
+pub use upgrade::{Drain, OnFailure, Upgrade};
 pub use version::{KubernetesVersion, ParseVersionError};
 
 /// The `spec` of a document of kind `Cluster`.
@@ -50,7 +52,7 @@ pub struct ClusterSpec {
     pub network: Network,
     /// The machines.
     pub hosts: Vec<Host>,
-    /// What is done where an upgrade fails.
+    /// How nodes become something else one after the other.
     #[serde(default, skip_serializing_if = "Upgrade::is_default")]
     pub upgrade: Upgrade,
     /// What is done differently from what Sealock would do, each printed as a deviation by `plan`.
@@ -64,31 +66,6 @@ pub struct ClusterSpec {
 pub struct Kubernetes {
     /// An exact version that the release carries, like `v1.36.3`.
     pub version: KubernetesVersion,
-}
-
-/// How the cluster is upgraded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Upgrade {
-    /// What is done with a node that fails to become what it is to be.
-    pub on_failure: OnFailure,
-}
-
-impl Upgrade {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// What is done with a node that fails in an upgrade; the others wait in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum OnFailure {
-    /// It becomes again what it was, where that can be had on the node alone, and is given back.
-    #[default]
-    Rollback,
-    /// It stays as it is, for somebody to look at.
-    Halt,
 }
 
 /// Where the API is reached.
@@ -289,9 +266,11 @@ impl Cluster {
         Self { spec: ClusterSpec { etcd: Etcd::default(), ..self.spec.clone() }, ..self.clone() }
     }
 
-    /// The digest of name and spec, whatever comments and layout the file has.
+    /// The digest of name and spec, whatever comments and layout the file has, and whatever it says of the way to something else: by that a
+    /// cluster is no other one.
     pub fn digest(&self) -> Digest {
-        let content = serde_json::json!({"name": self.name, "spec": self.spec});
+        let spec = ClusterSpec { upgrade: Upgrade::default(), ..self.spec.clone() };
+        let content = serde_json::json!({"name": self.name, "spec": spec});
         // serde_json keeps the keys of an object sorted, so equal specs give equal bytes.
         Digest::sha256(content.to_string().as_bytes())
     }

@@ -90,3 +90,14 @@ fn an_etcd_of_somebody_elses_is_named_whole_and_once() {
     }
     insta::assert_snapshot!(text);
 }
+
+/// How the way to something else goes is no part of what a cluster is: it may be changed in the middle of it.
+#[test]
+fn how_a_cluster_is_upgraded_makes_no_other_cluster() {
+    let digest = |text: &str| Cluster::load(Path::new("cluster.yaml"), text).unwrap().digest();
+    let policy =
+        "  upgrade: {onFailure: halt, maxUnavailable: 2, drain: {timeoutSeconds: 90, deleteEmptydirData: true}}\n";
+    assert_eq!(digest(&format!("{ONE_AND_ONE}{policy}")), digest(ONE_AND_ONE));
+    let refused = refused(&format!("{ONE_AND_ONE}  upgrade: {{maxUnavailable: 0}}\n"));
+    assert!(refused.contains("nonzero"), "{refused}");
+}

@@ -1,10 +1,13 @@
 //! `sealock cluster drain`
 
 use std::fmt::Write as _;
+use std::num::NonZeroU16;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use sealock_cluster::nodes::{self, Drained, Draining, PodName, Progress, Rules, Stays};
+use sealock_cluster::plan::Draining as Waves;
+use sealock_cluster::spec::{Drain, Upgrade};
 
 use super::running::{NodeArgs, Running};
 use crate::context::Context;
@@ -27,9 +30,9 @@ pub struct DrainArgs {
 /// Which pods may be lost, and how long they are waited for.
 #[derive(Debug, clap::Args)]
 pub struct HowArgs {
-    /// Seconds to wait until all are gone
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
-    timeout: u64,
+    /// Seconds to wait until all are gone [default: 600]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
     /// Evict pods, too, that nothing starts anew
     #[arg(long)]
     force: bool,
@@ -44,7 +47,17 @@ impl HowArgs {
     }
 
     pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout)
+        Duration::from_secs(self.timeout.unwrap_or(600).into())
+    }
+
+    /// For several nodes one after the other: what is said here goes before what `policy` says.
+    pub fn waves(&self, max_unavailable: Option<NonZeroU16>, policy: &Upgrade) -> Waves {
+        let drain = Drain {
+            timeout_seconds: self.timeout.or(policy.drain.timeout_seconds),
+            force: self.force || policy.drain.force,
+            delete_emptydir_data: self.delete_emptydir_data || policy.drain.delete_emptydir_data,
+        };
+        Waves::of(&Upgrade { max_unavailable: max_unavailable.or(policy.max_unavailable), drain, ..*policy })
     }
 }
 
@@ -107,5 +120,34 @@ impl Told {
             ui.note(format_args!("  {pod}: {why}"));
         }
         *before = waiting.to_vec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use sealock_cluster::spec::OnFailure;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        how: HowArgs,
+    }
+
+    #[test]
+    fn what_is_said_goes_before_what_the_spec_says() {
+        let drain = Drain { timeout_seconds: Some(90), force: false, delete_emptydir_data: true };
+        let policy = Upgrade { on_failure: OnFailure::Halt, max_unavailable: NonZeroU16::new(3), drain };
+        let waves = |line: &[&str], max: Option<NonZeroU16>, policy: &Upgrade| {
+            let how = Line::parse_from([&["drain"], line].concat()).how;
+            let Waves { force, delete_emptydir_data, timeout_seconds, max_unavailable, .. } = how.waves(max, policy);
+            (force, delete_emptydir_data, timeout_seconds, max_unavailable)
+        };
+        assert_eq!(waves(&[], None, &Upgrade::default()), (false, false, 600, 1));
+        assert_eq!(waves(&[], None, &policy), (false, true, 90, 3));
+        let said = ["--force", "--timeout", "30"];
+        assert_eq!(waves(&said, NonZeroU16::new(2), &policy), (true, true, 30, 2));
     }
 }

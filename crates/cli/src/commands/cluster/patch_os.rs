@@ -1,10 +1,11 @@
 //! `sealock cluster patch-os`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::time::Instant;
 
+use sealock_cluster::Cluster;
 use sealock_cluster::operator::{Patching, Waiting, Without};
-use sealock_cluster::plan::Draining;
 use sealock_node::os_packages::PackageChange;
 use sealock_node::step::RestartWhen;
 use serde::Serialize;
@@ -34,9 +35,9 @@ pub struct PatchOsArgs {
     /// When a machine is restarted whose packages have changed
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Reboot::WhenRequired)]
     reboot: Reboot,
-    /// How many workers may be away at a time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    max_unavailable: u16,
+    /// How many workers may be away at a time [default: the spec's, or 1]
+    #[arg(long, value_name = "N")]
+    max_unavailable: Option<NonZeroU16>,
     /// Let packages go that are in the way of others
     #[arg(long)]
     allow_removals: bool,
@@ -78,7 +79,8 @@ struct Outcome {
 pub fn run(args: &PatchOsArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
-    let found = context.runtime()?.block_on(operator.plan_os_packages(&target.cluster, patching(args)))?;
+    let found =
+        context.runtime()?.block_on(operator.plan_os_packages(&target.cluster, patching(args, &target.cluster)))?;
     let release = operator.release.release.number;
     let cluster = target.cluster.name().to_string();
     let (hosts, kept_back, without) = (found.waiting, found.kept_back, found.without);
@@ -114,17 +116,8 @@ pub fn run(args: &PatchOsArgs, context: &Context) -> Result<()> {
     context.ui.result(&outcome, text)
 }
 
-fn patching(args: &PatchOsArgs) -> Patching {
-    let rules = args.how.rules();
-    let draining = Draining {
-        force: rules.force,
-        delete_emptydir_data: rules.delete_emptydir_data,
-        timeout_seconds: u32::try_from(args.how.timeout().as_secs()).unwrap_or(u32::MAX),
-        max_unavailable: args.max_unavailable.into(),
-        cordoned: BTreeSet::new(),
-        away: BTreeSet::new(),
-        since: String::new(),
-    };
+fn patching(args: &PatchOsArgs, cluster: &Cluster) -> Patching {
+    let draining = args.how.waves(args.max_unavailable, &cluster.spec().upgrade);
     Patching {
         draining,
         nodes: args.nodes.iter().cloned().collect(),

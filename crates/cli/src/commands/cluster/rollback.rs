@@ -1,8 +1,9 @@
 //! `sealock cluster rollback`
 
-use std::collections::BTreeSet;
+use std::num::NonZeroU16;
 use std::time::Instant;
 
+use sealock_cluster::Cluster;
 use sealock_cluster::operator::Rollback;
 use sealock_cluster::plan::Draining;
 use serde::Serialize;
@@ -82,7 +83,9 @@ pub fn run(args: &RollbackArgs, context: &Context) -> Result<()> {
 }
 
 fn plan(target: &Target, args: &RollbackArgs, context: &Context) -> Result<Rollback> {
-    let rollback = context.runtime()?.block_on(target.operator().plan_rollback(&target.cluster, draining(args)))?;
+    let rollback = context
+        .runtime()?
+        .block_on(target.operator().plan_rollback(&target.cluster, draining(args, &target.cluster)))?;
     target.check_mirrors(&rollback.planned, context)?;
     Ok(rollback)
 }
@@ -98,15 +101,7 @@ fn what(rollback: &Rollback) -> String {
     }
 }
 
-fn draining(args: &RollbackArgs) -> Draining {
-    let rules = args.how.rules();
-    Draining {
-        force: rules.force,
-        delete_emptydir_data: rules.delete_emptydir_data,
-        timeout_seconds: u32::try_from(args.how.timeout().as_secs()).unwrap_or(u32::MAX),
-        max_unavailable: 1,
-        cordoned: BTreeSet::new(),
-        away: BTreeSet::new(),
-        since: String::new(),
-    }
+/// Each node for itself, whatever the spec says: a way back is looked at step by step.
+fn draining(args: &RollbackArgs, cluster: &Cluster) -> Draining {
+    args.how.waves(Some(NonZeroU16::MIN), &cluster.spec().upgrade)
 }

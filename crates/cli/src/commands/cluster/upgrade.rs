@@ -1,6 +1,6 @@
 //! `sealock cluster upgrade`
 
-use std::collections::BTreeSet;
+use std::num::NonZeroU16;
 use std::time::Instant;
 
 use sealock_cluster::Cluster;
@@ -36,9 +36,9 @@ pub struct UpgradeArgs {
     /// The version to end with, like v1.37.2 [default: the spec's]
     #[arg(long, value_name = "VERSION")]
     to: Option<KubernetesVersion>,
-    /// How many workers may be away at a time
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    max_unavailable: u16,
+    /// How many workers may be away at a time [default: the spec's, or 1]
+    #[arg(long, value_name = "N")]
+    max_unavailable: Option<NonZeroU16>,
     #[command(flatten)]
     how: HowArgs,
     /// Bring containerd, runc and CNI plugins of the release to the nodes, and leave Kubernetes as it is
@@ -64,7 +64,7 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     let written = target.cluster.spec().kubernetes.version;
     let cluster = target.cluster.with_version(args.to.unwrap_or(written));
     if args.components {
-        return components::run(&target, &cluster, &draining(args), (args.phase, context));
+        return components::run(&target, &cluster, &draining(args, &cluster), (args.phase, context));
     }
     let wanted = cluster.spec().kubernetes.version;
     let mut upgrade = plan(&target, &cluster, args, context)?;
@@ -79,7 +79,7 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
         }
         return Ok(());
     }
-    let draining = draining(args);
+    let draining = draining(args, &cluster);
     let upgrading =
         Upgrading { target: &target, cluster: &cluster, draining: &draining, again: "sealock cluster upgrade" };
     let (mut changed, mut asked) = (0, false);
@@ -117,20 +117,11 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
 }
 
 fn plan(target: &Target, cluster: &Cluster, args: &UpgradeArgs, context: &Context) -> Result<Upgrade> {
-    Ok(context.runtime()?.block_on(target.operator().plan_upgrade(cluster, draining(args)))?)
+    Ok(context.runtime()?.block_on(target.operator().plan_upgrade(cluster, draining(args, cluster)))?)
 }
 
-fn draining(args: &UpgradeArgs) -> Draining {
-    let rules = args.how.rules();
-    Draining {
-        force: rules.force,
-        delete_emptydir_data: rules.delete_emptydir_data,
-        timeout_seconds: u32::try_from(args.how.timeout().as_secs()).unwrap_or(u32::MAX),
-        max_unavailable: args.max_unavailable.into(),
-        cordoned: BTreeSet::new(),
-        away: BTreeSet::new(),
-        since: String::new(),
-    }
+fn draining(args: &UpgradeArgs, cluster: &Cluster) -> Draining {
+    args.how.waves(args.max_unavailable, &cluster.spec().upgrade)
 }
 
 fn show_only(upgrade: &Upgrade, cluster: &Cluster, context: &Context) -> Result<()> {
