@@ -235,6 +235,19 @@ impl Changes {
         self.forget(host, subject)
     }
 
+    /// The same, and `then` before the record is forgotten: what is cut off in between is done again.
+    pub fn undo_and<E: From<ChangesError>>(
+        &mut self,
+        host: &dyn Host,
+        subject: &Subject,
+        then: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(change) = self.find(subject).cloned() else { return Ok(()) };
+        give_back(host, &change)?;
+        then()?;
+        Ok(self.forget(host, subject)?)
+    }
+
     /// Forgets the record of `subject`, which stays as it is now.
     pub fn forget(&mut self, host: &dyn Host, subject: &Subject) -> Result<(), ChangesError> {
         self.changes.retain(|change| change.subject != *subject);

@@ -32,7 +32,7 @@ true"#;
 const STAYS: [&str; 2] = ["/var/lib/sealock", "/var/lib/sealock/node"];
 
 /// Keeps what every node is now; where that was kept before, it stays.
-pub(super) fn keep(desk: &Desk) -> Result<()> {
+pub(crate) fn keep(desk: &Desk) -> Result<()> {
     for node in desk.nodes {
         let path = path(desk, node);
         if !path.exists() {
@@ -43,7 +43,7 @@ pub(super) fn keep(desk: &Desk) -> Result<()> {
 }
 
 /// Every node is what it was, but for what is to stay.
-pub(super) fn compare(desk: &Desk) -> Result<()> {
+pub(crate) fn compare(desk: &Desk) -> Result<()> {
     for node in desk.nodes {
         let path = path(desk, node);
         let before = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -38,6 +38,8 @@ pub enum Gate {
     Disk,
     /// The clock agrees with the station's.
     Clock,
+    /// A program that can be told of the site's time servers, and no other that sets the clock.
+    Time,
     /// Control groups that kubelet takes.
     Cgroup,
     /// Enough memory.
@@ -104,6 +106,7 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
         failures.extend(of_machine(&name, &observation.facts, asked, spec.kubernetes.version));
         let seen_from_here = [
             clock(observation),
+            time(spec.time.is_some(), &observation.facts),
             own_address(&address, &observation.facts),
             etcd_ports(
                 host.is_control_plane() && cluster.external_etcd().is_none(),
@@ -175,6 +178,31 @@ fn clock(observation: &Observation) -> Failed {
             "set the clocks of host and station from the same source: certificates depend on it".into(),
         )
     })
+}
+
+/// Asked only of hosts that are told whom to ask for the time.
+fn time(is_told: bool, facts: &HostFacts) -> Failed {
+    if !is_told {
+        return None;
+    }
+    let others = facts.time.others.join(", ");
+    let (problem, remedy) = match facts.time.daemon {
+        Some(_) if others.is_empty() => return None,
+        Some(daemon) => (
+            format!("its clock is set by {daemon} and by {others}"),
+            format!("stop and disable {others} there, so that one program sets the clock"),
+        ),
+        None if others.is_empty() => (
+            "it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time"
+                .to_owned(),
+            "install chrony there".to_owned(),
+        ),
+        None => (
+            format!("its clock is set by {others}, which Sealock cannot tell of the servers in `spec.time`"),
+            format!("install chrony there in the place of {others}"),
+        ),
+    };
+    Some((Gate::Time, problem, remedy))
 }
 
 fn cgroup(overrides: &Overrides, facts: &HostFacts, version: KubernetesVersion) -> Failed {

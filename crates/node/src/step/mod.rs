@@ -37,6 +37,7 @@ mod restarted;
 mod routed;
 mod rules;
 pub(crate) mod sysctl;
+pub(crate) mod time_servers;
 mod unit;
 mod upgrade;
 
@@ -63,6 +64,7 @@ pub use os_packages::{
 pub use phases::*;
 pub use ran_before::RanBefore;
 pub use restarted::{Restarted, held_back};
+pub use time_servers::TimeServers;
 pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
 pub use upgrade::{
@@ -145,6 +147,8 @@ step_kinds! {
     KernelModule: Reversible,
     /// A name in `/etc/hosts`.
     HostsEntry: Reversible,
+    /// The time from the site's servers, and from nobody else.
+    TimeServers: Reversible,
     /// Binaries of the release, fetched by digest and linked into place.
     Component: Reversible,
     /// A systemd unit with its drop-ins.

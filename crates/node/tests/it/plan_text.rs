@@ -9,9 +9,10 @@ use sealock_node::step::{
     EtcdWell, File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
     KubeletRegistered, MachineRestarted, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet,
     OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut,
-    RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, Uncordoned, Unit,
-    Workload,
+    RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers,
+    Uncordoned, Unit, Workload,
 };
+use sealock_node::time::TimeDaemon;
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
 use sealock_trust::json::{Limits, jcs};
@@ -53,6 +54,11 @@ fn of_os_packages(digest: &Digest) -> Vec<StepKind> {
         EtcdWell { program: "/opt/sealock/sealock/0.1.0/sealock".into(), members: 3, but: None, timeout_seconds: 300 }
             .into(),
     ]
+}
+
+fn of_time() -> StepKind {
+    let servers = ["10.77.0.2", "ntp.plant.internal"].map(str::to_owned).into();
+    TimeServers { servers, daemon: TimeDaemon::Chrony, timeout_seconds: 60 }.into()
 }
 
 /// A certificate that ends on a day, without its key: whatever is written of a step shows which it is.
@@ -197,6 +203,7 @@ fn every_kind() -> Vec<Step> {
         of_an_adoption(&digest),
         of_a_way_back(),
         of_os_packages(&digest),
+        vec![of_time()],
     ]
     .concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()

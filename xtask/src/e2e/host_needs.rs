@@ -1,0 +1,194 @@
+//! Hosts get what they need of the site: the time, from a real chronyd at the station, by the chronyd that is on each of them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::expect::expect;
+use super::{Case, Scenario, until};
+use crate::faults::applying::Applying;
+use crate::faults::baseline;
+use crate::faults::journal::{At, Since};
+use crate::lab::Upstream;
+use crate::story::{self, Desk, STEPS, proof};
+use crate::{repo, tools};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "host-needs",
+    upstream: Upstream::One,
+    is_long: true,
+    nodes: &["cp1", "w1"],
+    story: until_served,
+    cases: CASES,
+};
+
+/// In this order: each goes on from where the one before it ended.
+const CASES: &[Case] = &[
+    Case { name: "host-needs: hosts without a program that keeps the clock", run: without_a_program },
+    Case { name: "host-needs: the administrator brings chrony, as Debian has it", run: with_chrony },
+    Case { name: "host-needs: a time server that does not answer", run: dead_server },
+    Case { name: "host-needs: killed while chrony is told, and finished", run: killed_and_finished },
+    Case { name: "host-needs: the hosts ask the station and nobody else", run: asked_alone },
+    Case { name: "host-needs: what somebody changes is told and repaired", run: drift },
+    Case { name: "host-needs: the site's server is silent", run: silent },
+    Case { name: "host-needs: a reset gives back whom they asked before", run: reset },
+];
+
+const SETTINGS: &str = "etc/chrony/chrony.conf";
+/// What a vendor has left on one of the hosts: somebody outside.
+const VENDOR: &str = "etc/chrony/conf.d/vendor.conf";
+const VENDORS: &str = "server 198.51.100.10 iburst\nmaxslewrate 500\n";
+const STATION: &str = "10.77.0.2";
+const APPLY: [&str; 3] = ["cluster", "apply", "--yes"];
+
+fn until_served(desk: &Desk) -> Result<()> {
+    for step in STEPS.iter().take_while(|step| step.name != "cluster plan") {
+        println!("--- {}: {}", step.name, step.what);
+        (step.run)(desk)?;
+    }
+    Ok(())
+}
+
+fn without_a_program(desk: &Desk) -> Result<()> {
+    let neither = "it has neither chrony nor systemd-timesyncd";
+    let said = ["error[PREFLIGHT]", &format!("cp1: {neither}"), &format!("w1: {neither}"), "install chrony there"];
+    expect(&mut desk.station(&["cluster", "plan"]), 3, &said).map(drop)
+}
+
+/// Debian's package with Debian's settings; and at the station one that serves the time of its own clock.
+fn with_chrony(desk: &Desk) -> Result<()> {
+    let debs = tools::part(&repo::root()?, "debian-packages")?.with_file_name("debs");
+    for machine in desk.nodes.iter().copied().chain(["station"]) {
+        desk.carry(&debs, machine, "/root/debs")?;
+        let root = desk.lab.root_of(machine);
+        // The computer has one clock, which no machine may set: Debian's unit does not start there without being told so.
+        let unit = root.join("etc/systemd/system/chrony.service.d/lab.conf");
+        fs::create_dir_all(unit.parent().context("it has no folder")?)?;
+        fs::write(unit, "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=!/usr/sbin/chronyd -F 1 -x\n")?;
+        story::text(&mut desk.lab.exec(machine, &["sh", "-c", "dpkg -i /root/debs/*.deb && rm -rf /root/debs"]))?;
+    }
+    fs::write(
+        desk.lab.root_of("station").join(SETTINGS),
+        "local stratum 8\nallow 10.77.0.0/24\ndriftfile /var/lib/chrony/chrony.drift\n",
+    )?;
+    fs::write(desk.lab.root_of("w1").join(VENDOR), VENDORS)?;
+    for machine in desk.nodes.iter().copied().chain(["station"]) {
+        story::text(&mut desk.lab.exec(machine, &["systemctl", "restart", "chrony"]))?;
+        until("chronyd answers", || {
+            Ok(story::output(&mut desk.lab.exec(machine, &["chronyc", "tracking"]))?.status.success())
+        })?;
+    }
+    baseline::keep(desk)
+}
+
+fn dead_server(desk: &Desk) -> Result<()> {
+    rewrite_spec(desk, STATION, "10.77.0.99")?;
+    let told = [
+        "cp1: /etc/chrony/chrony.conf: pool 2.debian.pool.ntp.org iburst is put out of use, until the host is given back",
+        "w1: /etc/chrony/conf.d/vendor.conf: server 198.51.100.10 iburst is put out of use",
+        "take the time from 10.77.0.99 and from nobody else, by chrony",
+    ];
+    expect(&mut desk.station(&["cluster", "plan"]), 0, &told)?;
+    let late = ["step time failed", "no answer to chrony from 10.77.0.99 (UDP port 123)"];
+    Applying::begin(desk)?.fails(&late)?;
+    for node in desk.nodes {
+        ensure!(!desk.lab.root_of(node).join("usr/bin/kubelet").exists(), "{node} went on without the time");
+    }
+    Ok(())
+}
+
+fn killed_and_finished(desk: &Desk) -> Result<()> {
+    rewrite_spec(desk, "10.77.0.99", STATION)?;
+    desk.lab.watch_egress()?;
+    let since = Since::now(desk, "w1")?;
+    let mut apply = Applying::begin(desk)?;
+    apply.kill_runner(desk, "w1", &since, At::Intent("time"))?;
+    apply.fails(&["w1"])?;
+    expect(&mut desk.station(&APPLY), 0, &[])?;
+    expect(&mut desk.station(&APPLY), 0, &["nothing to do"]).map(drop)
+}
+
+fn asked_alone(desk: &Desk) -> Result<()> {
+    let status = status(desk)?;
+    for (node, host) in desk.nodes.iter().zip(status["hosts"].as_array().into_iter().flatten()) {
+        ensure!(host["time"]["server"] == STATION, "{node}: {}", host["time"]);
+        let ahead = host["time"]["ahead-us"].as_i64().context("it does not say by how much it is ahead")?;
+        ensure!(ahead.abs() < 1_000_000, "one clock, and {node} is {ahead} us ahead");
+        let asked = sources(desk, node)?;
+        ensure!(asked == [STATION], "{node} asks {asked:?}");
+    }
+    proof::gap(desk)?;
+    let all = expect(&mut desk.station(&["gap", "check", "--long"]), 0, &["none but the site's own"])?;
+    ensure!(!all.contains("pool.ntp.org"), "somebody else is named still:\n{all}");
+    // A kernel that comes up may find no way for something of its own: what counts is what went by the cable.
+    let left: Vec<String> = desk.lab.egress()?.into_iter().filter(|seen| seen.contains("frames")).collect();
+    ensure!(left.is_empty(), "something got out: {}", left.join("; "));
+    Ok(())
+}
+
+fn drift(desk: &Desk) -> Result<()> {
+    let path = desk.lab.root_of("w1").join(SETTINGS);
+    let ours = fs::read_to_string(&path)?;
+    fs::write(&path, format!("{ours}pool pool.vendor.example iburst\nmaxdistance 16\n"))?;
+    expect(&mut desk.station(&["cluster", "status"]), 1, &["w1: /etc/chrony/chrony.conf has changed"])?;
+    let differs = ["by /etc/chrony/chrony.conf the time is not from 10.77.0.2 alone", "repairs 1 of them"];
+    expect(&mut desk.station(&["cluster", "diff"]), 1, &differs)?;
+    let named = ["noted", "/etc/chrony/chrony.conf: pool pool.vendor.example iburst"];
+    expect(&mut desk.station(&["gap", "check"]), 0, &named)?;
+    expect(&mut desk.station(&APPLY), 0, &[])?;
+    let text = fs::read_to_string(&path)?;
+    ensure!(text.contains("#sealock# pool pool.vendor.example") && text.contains("\nmaxdistance 16\n"), "{text}");
+    expect(&mut desk.station(&["cluster", "status"]), 0, &[])?;
+    expect(&mut desk.station(&["cluster", "diff"]), 0, &["is what its spec says"]).map(drop)
+}
+
+/// It is known at once on a host whose chronyd has just begun: another one believes for minutes what it has heard.
+fn silent(desk: &Desk) -> Result<()> {
+    story::text(&mut desk.lab.exec("station", &["systemctl", "stop", "chrony"]))?;
+    story::text(&mut desk.lab.exec("w1", &["systemctl", "restart", "chrony"]))?;
+    let silent = "no answer to chrony from 10.77.0.2 (UDP port 123)";
+    expect(&mut desk.station(&["cluster", "status"]), 1, &[&format!("w1: {silent}")])?;
+    expect(&mut desk.station(&["cluster", "diff"]), 1, &[silent])?;
+    story::text(&mut desk.lab.exec("station", &["systemctl", "start", "chrony"]))?;
+    expect(&mut desk.station(&APPLY), 0, &[])?;
+    expect(&mut desk.station(&["cluster", "status"]), 0, &[]).map(drop)
+}
+
+fn reset(desk: &Desk) -> Result<()> {
+    super::cases::cluster::reset(desk)?;
+    baseline::compare(desk)?;
+    ensure!(
+        fs::read_to_string(desk.lab.root_of("w1").join(VENDOR))? == VENDORS,
+        "the vendor's settings are other ones"
+    );
+    for node in desk.nodes {
+        let settings = fs::read_to_string(desk.lab.root_of(node).join(SETTINGS))?;
+        ensure!(
+            settings.contains("\npool 2.debian.pool.ntp.org iburst\n") && !settings.contains("ealock"),
+            "{settings}"
+        );
+    }
+    let asked = sources(desk, "w1")?;
+    ensure!(asked.contains(&"198.51.100.10".to_owned()), "w1 asks {asked:?}");
+    Ok(())
+}
+
+/// Whom a node's chronyd asks.
+fn sources(desk: &Desk, node: &str) -> Result<Vec<String>> {
+    let said = story::text(&mut desk.lab.exec(node, &["chronyc", "-c", "-N", "sources", "-a"]))?;
+    Ok(said.lines().filter_map(|line| line.split(',').nth(2)).map(str::to_owned).collect())
+}
+
+fn status(desk: &Desk) -> Result<Value> {
+    Ok(serde_json::from_str(&story::text(&mut desk.station(&["cluster", "status", "-o", "json"]))?)?)
+}
+
+fn rewrite_spec(desk: &Desk, from: &str, to: &str) -> Result<()> {
+    let path: PathBuf = desk.lab.root_of("station").join("root/site/cluster.yaml");
+    let spec = fs::read_to_string(&path)?;
+    let (from, to) = (format!("servers: [{from}]"), format!("servers: [{to}]"));
+    ensure!(spec.contains(&from), "the spec does not say {from}");
+    fs::write(path, spec.replace(&from, &to)).map_err(Into::into)
+}
