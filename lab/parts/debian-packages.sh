@@ -2,4 +2,4 @@
 
 mkdir -p "$OUT/debs"
 cd "$OUT/debs"
-apt-get download chrony
+apt-get download chrony nftables

@@ -66,6 +66,13 @@ pub enum Subject {
         /// The address.
         address: String,
     },
+    /// An OS package that was brought. Whoever takes packages away takes all of them at once.
+    Package {
+        /// Its name.
+        name: String,
+        /// As dpkg has it.
+        architecture: String,
+    },
 }
 
 /// What was there before.
@@ -254,6 +261,12 @@ impl Changes {
         self.save(host)
     }
 
+    /// Gives back everything that is not to wait, newest first. Can be repeated if it is cut off.
+    pub fn undo_but(&mut self, host: &dyn Host, waits: impl Fn(&Subject) -> bool) -> Result<(), ChangesError> {
+        let subjects: Vec<Subject> = self.changes.iter().rev().map(|change| change.subject.clone()).collect();
+        subjects.iter().filter(|subject| !waits(subject)).try_for_each(|subject| self.undo(host, subject))
+    }
+
     /// Gives back everything, newest first. Can be repeated if it is cut off.
     pub fn undo_all(&mut self, host: &dyn Host) -> Result<(), ChangesError> {
         while let Some(subject) = self.changes.last().map(|change| change.subject.clone()) {
@@ -305,7 +318,7 @@ fn give_back(host: &dyn Host, change: &Change) -> Result<(), ChangesError> {
             Before::Value { value } => Ok(crate::step::sysctl::set(host, key, value)?),
             _ => Ok(()),
         },
-        Subject::Module { .. } => Ok(()),
+        Subject::Module { .. } | Subject::Package { .. } => Ok(()),
         Subject::Unit { name } => give_back_unit(host, name),
         Subject::HostsLine { address } => Ok(crate::step::hosts::remove(host, address)?),
     }

@@ -1,12 +1,15 @@
-//! Hosts get what they need of the site: the time, from a real chronyd at the station, by the chronyd that is on each of them.
+//! Hosts get what they need of the site: programs that they lack, out of the OS packages of the release, and the time, from a real chronyd at
+//! the station.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::expect::expect;
+use super::patch_os::set_name;
+use super::upgrade::bring_in;
 use super::{Case, Scenario, until};
 use crate::faults::applying::Applying;
 use crate::faults::baseline;
@@ -26,14 +29,15 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 /// In this order: each goes on from where the one before it ended.
 const CASES: &[Case] = &[
-    Case { name: "host-needs: hosts without a program that keeps the clock", run: without_a_program },
-    Case { name: "host-needs: the administrator brings chrony, as Debian has it", run: with_chrony },
+    Case { name: "host-needs: hosts that lack a program, and a release that has none", run: lacking },
+    Case { name: "host-needs: the next bundle brings what they lack", run: next_bundle },
+    Case { name: "host-needs: killed in the middle of dpkg", run: killed_in_dpkg },
     Case { name: "host-needs: a time server that does not answer", run: dead_server },
     Case { name: "host-needs: killed while chrony is told, and finished", run: killed_and_finished },
     Case { name: "host-needs: the hosts ask the station and nobody else", run: asked_alone },
     Case { name: "host-needs: what somebody changes is told and repaired", run: drift },
     Case { name: "host-needs: the site's server is silent", run: silent },
-    Case { name: "host-needs: a reset gives back whom they asked before", run: reset },
+    Case { name: "host-needs: a reset gives back what the hosts were", run: reset },
 ];
 
 const SETTINGS: &str = "etc/chrony/chrony.conf";
@@ -41,40 +45,33 @@ const SETTINGS: &str = "etc/chrony/chrony.conf";
 const VENDOR: &str = "etc/chrony/conf.d/vendor.conf";
 const VENDORS: &str = "server 198.51.100.10 iburst\nmaxslewrate 500\n";
 const STATION: &str = "10.77.0.2";
+/// What dpkg and those that work for it write down of packages that came and went.
+const BOOKS: [&str; 7] =
+    ["/var/lib/dpkg", "/var/lib/apt", "/var/lib/ucf", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/gshadow-"];
 const APPLY: [&str; 3] = ["cluster", "apply", "--yes"];
 
+/// The control plane has Debian's chrony with Debian's settings, and somebody's besides; the worker has none, and no nft.
 fn until_served(desk: &Desk) -> Result<()> {
     for step in STEPS.iter().take_while(|step| step.name != "cluster plan") {
         println!("--- {}: {}", step.name, step.what);
         (step.run)(desk)?;
     }
-    Ok(())
-}
-
-fn without_a_program(desk: &Desk) -> Result<()> {
-    let neither = "it has neither chrony nor systemd-timesyncd";
-    let said = ["error[PREFLIGHT]", &format!("cp1: {neither}"), &format!("w1: {neither}"), "install chrony there"];
-    expect(&mut desk.station(&["cluster", "plan"]), 3, &said).map(drop)
-}
-
-/// Debian's package with Debian's settings; and at the station one that serves the time of its own clock.
-fn with_chrony(desk: &Desk) -> Result<()> {
-    let debs = tools::part(&repo::root()?, "debian-packages")?.with_file_name("debs");
-    for machine in desk.nodes.iter().copied().chain(["station"]) {
-        desk.carry(&debs, machine, "/root/debs")?;
-        let root = desk.lab.root_of(machine);
+    for machine in ["station", "cp1", "w1"] {
         // The computer has one clock, which no machine may set: Debian's unit does not start there without being told so.
-        let unit = root.join("etc/systemd/system/chrony.service.d/lab.conf");
+        let unit = desk.lab.root_of(machine).join("etc/systemd/system/chrony.service.d/lab.conf");
         fs::create_dir_all(unit.parent().context("it has no folder")?)?;
         fs::write(unit, "[Unit]\nConditionCapability=\n[Service]\nExecStart=\nExecStart=!/usr/sbin/chronyd -F 1 -x\n")?;
-        story::text(&mut desk.lab.exec(machine, &["sh", "-c", "dpkg -i /root/debs/*.deb && rm -rf /root/debs"]))?;
     }
-    fs::write(
-        desk.lab.root_of("station").join(SETTINGS),
-        "local stratum 8\nallow 10.77.0.0/24\ndriftfile /var/lib/chrony/chrony.drift\n",
-    )?;
-    fs::write(desk.lab.root_of("w1").join(VENDOR), VENDORS)?;
-    for machine in desk.nodes.iter().copied().chain(["station"]) {
+    for machine in ["station", "cp1"] {
+        let deb = debs()?.into_iter().find(|deb| named(deb).starts_with("chrony_")).context("no chrony")?;
+        desk.carry(&deb, machine, "/root/chrony.deb")?;
+        story::text(&mut desk.lab.exec(machine, &["sh", "-c", "dpkg -i /root/chrony.deb && rm /root/chrony.deb"]))?;
+    }
+    story::text(&mut desk.lab.exec("w1", &["dpkg", "--purge", "nftables"]))?;
+    let served = "local stratum 8\nallow 10.77.0.0/24\ndriftfile /var/lib/chrony/chrony.drift\n";
+    fs::write(desk.lab.root_of("station").join(SETTINGS), served)?;
+    fs::write(desk.lab.root_of("cp1").join(VENDOR), VENDORS)?;
+    for machine in ["station", "cp1"] {
         story::text(&mut desk.lab.exec(machine, &["systemctl", "restart", "chrony"]))?;
         until("chronyd answers", || {
             Ok(story::output(&mut desk.lab.exec(machine, &["chronyc", "tracking"]))?.status.success())
@@ -83,29 +80,83 @@ fn with_chrony(desk: &Desk) -> Result<()> {
     baseline::keep(desk)
 }
 
-fn dead_server(desk: &Desk) -> Result<()> {
+/// Debian's packages, as files.
+fn debs() -> Result<Vec<PathBuf>> {
+    let folder = tools::part(&repo::root()?, "debian-packages")?.with_file_name("debs");
+    fs::read_dir(folder)?.map(|deb| Ok(deb?.path())).collect()
+}
+
+fn named(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn lacking(desk: &Desk) -> Result<()> {
+    let said = [
+        "error[PREFLIGHT]",
+        "w1: it lacks nft",
+        "w1: it has neither chrony nor systemd-timesyncd",
+        "Install nftables there",
+        "or carry a bundle that has nftables in a set",
+    ];
+    expect(&mut desk.station(&["cluster", "plan"]), 3, &said).map(drop)
+}
+
+/// Out of the lab's archive, into which Debian's packages were put; what they depend on is on the hosts.
+fn next_bundle(desk: &Desk) -> Result<()> {
+    let more = desk.lab.dir().join("outside/www/archive.lab.example/debian/pool/main/more");
+    fs::create_dir_all(&more)?;
+    for deb in debs()? {
+        fs::copy(&deb, more.join(named(&deb)))?;
+    }
+    desk.lab.publish_packages("1.0")?;
+    fs::copy(desk.lab.dir().join("outside/archive.asc"), desk.outside.join("keys/archive.asc"))?;
+    let list = ["dpkg-query", "-W", "-f", "${Package}\t${Version}\t${Architecture}\t${db:Status-Status}\n"];
+    fs::write(desk.outside.join("w1.tsv"), story::text(&mut desk.lab.exec("w1", &list))?)?;
+    let spec = fs::read_to_string(desk.written("sealock.yaml"))?;
+    let name = set_name(desk)?;
+    let set = format!(
+        "  osPackages:\n    - name: {name}\n      apt:\n        - uri: https://archive.lab.example/debian\n          suite: lab\n          \
+               components: [main]\n          signedBy: keys/archive.asc\n      packages: [chrony, nftables]\n      installed: [w1.tsv]\n"
+    );
+    bring_in(desk, &format!("{}\n{set}", spec.trim_end()))?;
     rewrite_spec(desk, STATION, "10.77.0.99")?;
     let told = [
+        "lay in what the host lacks: chrony 4.",
+        "nftables 1.",
         "cp1: /etc/chrony/chrony.conf: pool 2.debian.pool.ntp.org iburst is put out of use, until the host is given back",
-        "w1: /etc/chrony/conf.d/vendor.conf: server 198.51.100.10 iburst is put out of use",
+        "cp1: /etc/chrony/conf.d/vendor.conf: server 198.51.100.10 iburst is put out of use",
         "take the time from 10.77.0.99 and from nobody else, by chrony",
     ];
-    expect(&mut desk.station(&["cluster", "plan"]), 0, &told)?;
-    let late = ["step time failed", "no answer to chrony from 10.77.0.99 (UDP port 123)"];
-    Applying::begin(desk)?.fails(&late)?;
+    let plan = expect(&mut desk.station(&["cluster", "plan"]), 0, &told)?;
+    ensure!(plan.matches("lay in what the host lacks").count() == 1, "cp1 lacks nothing:\n{plan}");
+    Ok(())
+}
+
+fn killed_in_dpkg(desk: &Desk) -> Result<()> {
+    let since = Since::now(desk, "w1")?;
+    let mut apply = Applying::begin(desk)?;
+    apply.kill_runner(desk, "w1", &since, At::Intent("os-packages/added"))?;
+    apply.fails(&["w1"]).map(drop)
+}
+
+/// The packages are there whole by then, and nothing of Kubernetes.
+fn dead_server(desk: &Desk) -> Result<()> {
+    Applying::begin(desk)?.fails(&["step time failed", "no answer to chrony from 10.77.0.99 (UDP port 123)"])?;
     for node in desk.nodes {
         ensure!(!desk.lab.root_of(node).join("usr/bin/kubelet").exists(), "{node} went on without the time");
     }
-    Ok(())
+    let on_w1 = |args: &[&str]| story::text(&mut desk.lab.exec("w1", args));
+    ensure!(on_w1(&["dpkg", "--audit"])?.is_empty(), "packages on w1 are half done");
+    on_w1(&["nft", "list", "tables"]).map(drop)
 }
 
 fn killed_and_finished(desk: &Desk) -> Result<()> {
     rewrite_spec(desk, "10.77.0.99", STATION)?;
     desk.lab.watch_egress()?;
-    let since = Since::now(desk, "w1")?;
+    let since = Since::now(desk, "cp1")?;
     let mut apply = Applying::begin(desk)?;
-    apply.kill_runner(desk, "w1", &since, At::Intent("time"))?;
-    apply.fails(&["w1"])?;
+    apply.kill_runner(desk, "cp1", &since, At::Intent("time"))?;
+    apply.fails(&["cp1"])?;
     expect(&mut desk.station(&APPLY), 0, &[])?;
     expect(&mut desk.station(&APPLY), 0, &["nothing to do"]).map(drop)
 }
@@ -158,7 +209,7 @@ fn silent(desk: &Desk) -> Result<()> {
 
 fn reset(desk: &Desk) -> Result<()> {
     super::cases::cluster::reset(desk)?;
-    baseline::compare(desk)?;
+    baseline::compare_but(desk, |node, path| node == "w1" && BOOKS.iter().any(|book| path.starts_with(book)))?;
     ensure!(
         fs::read_to_string(desk.lab.root_of("w1").join(VENDOR))? == VENDORS,
         "the vendor's settings are other ones"

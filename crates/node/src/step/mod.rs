@@ -58,8 +58,8 @@ pub use kinds::*;
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
 pub use os_packages::{
-    EtcdWell, MachineRestarted, OsPackageFile, OsPackageSet, OsPackagesInstalled, OsPackagesLaidDown, RestartWhen,
-    StandsAsBefore,
+    EtcdWell, MachineRestarted, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown,
+    RestartWhen, StandsAsBefore,
 };
 pub use phases::*;
 pub use ran_before::RanBefore;
@@ -201,6 +201,8 @@ step_kinds! {
     ServicesAnswer: Reversible,
     /// OS packages of the release, in a folder of the host.
     OsPackagesLaidDown: Reversible,
+    /// OS packages that the host lacks, from what was laid down.
+    OsPackagesAdded: Compensable,
     /// OS packages changed, from what was laid down.
     OsPackagesInstalled: OneWay,
     /// The machine started anew, where its packages want that.

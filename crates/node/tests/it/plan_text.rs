@@ -8,8 +8,8 @@ use sealock_node::step::{
     Component, ComponentFile, Directory, Drained, EtcdClaim, EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot,
     EtcdWell, File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
     KubeletRegistered, MachineRestarted, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet,
-    OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut,
-    RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers,
+    OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted,
+    RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers,
     Uncordoned, Unit, Workload,
 };
 use sealock_node::time::TimeDaemon;
@@ -45,7 +45,9 @@ fn of_os_packages(digest: &Digest) -> Vec<StepKind> {
         change("new", None, Some("1.0")),
         change("old", Some("0.9"), None),
     ];
+    let added = vec![change("nftables", None, Some("1.0.6-2")), change("libc6", Some("2.36-9"), Some("2.37-1"))];
     vec![
+        OsPackagesAdded { sets: vec!["debian-12".into()], contents: laid.contents(), changes: added }.into(),
         OsPackagesInstalled { sets: vec!["debian-12".into()], contents: laid.contents(), changes }.into(),
         laid.into(),
         MachineRestarted { when: RestartWhen::Required, timeout_seconds: 1800 }.into(),
