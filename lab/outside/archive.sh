@@ -3,7 +3,8 @@
 #   sealock-lab-hello    prints its version, and has a settings file; from 2.0 on it needs sealock-lab-base, which is always 1.0
 #   sealock-lab-restart  from 2.0 on it asks for a reboot when it is installed, as kernels do
 #   sealock-lab-slow     from 2.0 on its installation says that it has begun (/run/sealock-lab-slow), and waits for /run/sealock-lab-go
-# What earlier versions left stays in the pool, and the index names the newest alone. The key is made once: KEY.asc is its public half.
+# What earlier versions left stays in the pool, and the index names the newest alone. What somebody has put into pool/main/more is named as it is.
+# The key is made once: KEY.asc is its public half.
 # usage: archive.sh FOLDER VERSION KEY
 set -euo pipefail
 
@@ -76,7 +77,9 @@ package sealock-lab-slow "$version" all 'Description: takes its time'
 index=$folder/dists/lab/main/binary-$architecture
 mkdir -p "$index"
 base=$folder/pool/main/s/sealock-lab-base/sealock-lab-base_1.0_all.deb
-for deb in "$base" "$folder"/pool/main/s/sealock-lab-{hello,restart,slow}/*_"$version"_*.deb; do stanza "$deb"; done > "$index/Packages"
+mkdir -p "$folder/pool/main/more"
+more=$(find "$folder/pool/main/more" -name '*.deb' | sort)
+for deb in "$base" "$folder"/pool/main/s/sealock-lab-{hello,restart,slow}/*_"$version"_*.deb $more; do stanza "$deb"; done > "$index/Packages"
 xz --keep --force "$index/Packages"
 
 cd "$folder/dists/lab"

@@ -23,8 +23,8 @@ PATCHED=(containerd-patched cni-plugins-patched upstream-patched)
 ADD_ONS=(metrics-server local-path-provisioner traefik upstream-add-ons)
 # No part of the lab, and long to build: programs that judge what we make.
 JUDGES=(oras cosign conformance)
-# What is carried to a station by one scenario.
-CARRIED=(ansible)
+# What is carried to machines by one scenario.
+CARRIED=(ansible debian-packages)
 
 set -a
 . "$here/../versions.env"

@@ -43,6 +43,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("request_line", &[]),
     ("layer_patch", &["bundle/testdata/vectors/layer-patch"]),
     ("ansible", &[]),
+    ("time", &[]),
 ];
 
 /// The files that the target `tuf` reads, in its order.
@@ -56,6 +57,12 @@ const WANT_LIST: &str = concat!(
     r#""manifest":"sha256:0000000000000000000000000000000000000000000000000000000000000000","#,
     r#""sequence":2,"site":"plant-7","stream":"base"}"#,
 );
+
+const TIME: [&str; 3] = [
+    "confdir /etc/chrony/conf.d\npool 2.debian.pool.ntp.org iburst\nsourcedir /run/chrony-dhcp\n#sealock# server a\nmakestep 1 3\n",
+    "^,*,10.77.0.2,10,6,17,15,0.000002602,0.000004175,0.000006746\n^,?,ntp.plant.internal,0,6,0,4294967295,0.0,0.0,0.0\n",
+    "SystemNTPServers=10.77.0.2 ntp.plant.internal\nServerName=10.77.0.2\nNTPMessage={ Leap=0, Stratum=2, Ignored=no, PacketCount=1 }\n",
+];
 
 const ANSIBLE: &str = r#"{"_meta":{"hostvars":{"cp1":{"ansible_host":"10.77.0.11","ansible_user":"ops","sealock_host_key":"SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},"w1":{"ansible_host":"10.77.0.21","ansible_port":22,"ansible_user":"ops","ansible_become_password":"hunter2","sealock_labels":{"a":"b"}}}},"all":{"children":["control","workers"]},"control":{"hosts":["cp1"]},"workers":{"hosts":["w1"]}}"#;
 
@@ -167,6 +174,7 @@ impl Desk {
             "want_list" => vec![WANT_LIST.into()],
             "trust_state" => vec![TRUST_STATE.into()],
             "ansible" => vec![ANSIBLE.into()],
+            "time" => TIME.map(Into::into).to_vec(),
             "os_packages" => [PACKAGES, RELEASE].map(Into::into).to_vec(),
             "sbom" => [SPDX, CYCLONEDX].map(Into::into).to_vec(),
             "chart" => vec![chart()?],

@@ -31,6 +31,7 @@ mod health;
 mod kept_images;
 pub mod kubeconfig;
 mod members;
+mod needs;
 mod os_packages;
 mod reach;
 mod removal;
@@ -152,7 +153,8 @@ impl Operator<'_> {
         let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
         let intent =
             Intent { etcd_client: files.as_ref().map(|files| &files.client), ..ground.intent(cluster, &speaker) };
-        let fresh = plan::plan(&intent, &inventory)?;
+        let needs = self.host_needs(cluster, &inventory, &connections).await?;
+        let fresh = plan::plan(&intent, &plan::with_needs(&inventory, &needs))?.with_needs(&needs);
         if let Some(files) = &files {
             let (inventory, connections) = (&inventory, connections.as_slice());
             self.check_external(cluster, Asked { files, inventory, connections, authority: None }).await?;

@@ -66,6 +66,13 @@ pub enum Subject {
         /// The address.
         address: String,
     },
+    /// An OS package that was brought. Whoever takes packages away takes all of them at once.
+    Package {
+        /// Its name.
+        name: String,
+        /// As dpkg has it.
+        architecture: String,
+    },
 }
 
 /// What was there before.
@@ -235,10 +242,29 @@ impl Changes {
         self.forget(host, subject)
     }
 
+    /// The same, and `then` before the record is forgotten: what is cut off in between is done again.
+    pub fn undo_and<E: From<ChangesError>>(
+        &mut self,
+        host: &dyn Host,
+        subject: &Subject,
+        then: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(change) = self.find(subject).cloned() else { return Ok(()) };
+        give_back(host, &change)?;
+        then()?;
+        Ok(self.forget(host, subject)?)
+    }
+
     /// Forgets the record of `subject`, which stays as it is now.
     pub fn forget(&mut self, host: &dyn Host, subject: &Subject) -> Result<(), ChangesError> {
         self.changes.retain(|change| change.subject != *subject);
         self.save(host)
+    }
+
+    /// Gives back everything that is not to wait, newest first. Can be repeated if it is cut off.
+    pub fn undo_but(&mut self, host: &dyn Host, waits: impl Fn(&Subject) -> bool) -> Result<(), ChangesError> {
+        let subjects: Vec<Subject> = self.changes.iter().rev().map(|change| change.subject.clone()).collect();
+        subjects.iter().filter(|subject| !waits(subject)).try_for_each(|subject| self.undo(host, subject))
     }
 
     /// Gives back everything, newest first. Can be repeated if it is cut off.
@@ -292,7 +318,7 @@ fn give_back(host: &dyn Host, change: &Change) -> Result<(), ChangesError> {
             Before::Value { value } => Ok(crate::step::sysctl::set(host, key, value)?),
             _ => Ok(()),
         },
-        Subject::Module { .. } => Ok(()),
+        Subject::Module { .. } | Subject::Package { .. } => Ok(()),
         Subject::Unit { name } => give_back_unit(host, name),
         Subject::HostsLine { address } => Ok(crate::step::hosts::remove(host, address)?),
     }

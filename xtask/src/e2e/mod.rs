@@ -14,6 +14,7 @@ mod drill;
 mod etcd_static_pod;
 mod expect;
 mod external_etcd;
+mod host_needs;
 mod kept;
 mod lost_members;
 mod machines;
@@ -109,6 +110,7 @@ const SCENARIOS: &[Scenario] = &[
     two_minors::SCENARIO,
     components::SCENARIO,
     patch_os::SCENARIO,
+    host_needs::SCENARIO,
     rescue::SCENARIO,
     authorities::SCENARIO,
     restore::SCENARIO,

@@ -90,7 +90,7 @@ fn next_bundle(desk: &Desk) -> Result<()> {
 }
 
 /// Like `debian-12`, after the system of the nodes.
-fn set_name(desk: &Desk) -> Result<String> {
+pub(super) fn set_name(desk: &Desk) -> Result<String> {
     let text = fs::read_to_string(desk.lab.root_of("cp1").join("usr/lib/os-release"))?;
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key));

@@ -4,7 +4,7 @@
 //! is to be done. What has to hold afterwards is looked at from outside of the program ([`invariants`]).
 
 pub(crate) mod applying;
-mod baseline;
+pub(crate) mod baseline;
 mod fault;
 mod invariants;
 pub(crate) mod journal;

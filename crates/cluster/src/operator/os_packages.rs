@@ -68,6 +68,18 @@ pub struct Without {
     pub system: String,
 }
 
+/// What a host is asked about the sets that are for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Question<'a> {
+    pub(super) allow_removals: bool,
+    /// Packages that are to be there besides what is installed.
+    pub(super) install: &'a [String],
+    /// Whether a plan of ours may have been cut off there in the middle of dpkg.
+    pub(super) begun: bool,
+    /// Whether these alone are to come.
+    pub(super) only: bool,
+}
+
 type Hosts = BTreeMap<String, HostPackages>;
 
 impl Operator<'_> {
@@ -124,7 +136,7 @@ impl Operator<'_> {
             if sets.is_empty() {
                 return None;
             }
-            let found = match self.ask_of_sets(connection, &sets, (false, &[], false)).await {
+            let found = match self.ask_of_sets(connection, &sets, &Question::default()).await {
                 Ok(look) => told(&look)?,
                 Err(error) => format!("cannot tell: {error}"),
             };
@@ -218,7 +230,9 @@ impl Operator<'_> {
         let planned = begun.and_then(|open| HostPackages::in_plan(open).remove(host));
         let is_same = begun.is_some_and(|open| open.release.digest == self.release.digest);
         let is_other = begun.is_some() && !is_same;
-        let look = self.ask_of_sets(connection, sets, (how.allow_removals, &how.install, is_other)).await?;
+        let Patching { allow_removals, install, .. } = how;
+        let question = Question { allow_removals: *allow_removals, install, begun: is_other, only: false };
+        let look = self.ask_of_sets(connection, sets, &question).await?;
         let interrupted = look.interrupted;
         let found = HostPackages::of(host, look, sets)?;
         match planned {
@@ -230,18 +244,19 @@ impl Operator<'_> {
         }
     }
 
-    async fn ask_of_sets(
+    pub(super) async fn ask_of_sets(
         &self,
         connection: &Connection,
         sets: &[&OsPackages],
-        (allow_removals, install, begun): (bool, &[String], bool),
+        question: &Question<'_>,
     ) -> Result<OsLook, OperatorError> {
         let mut indices = Vec::new();
         for set in sets {
             let name = set.facts.name.to_string();
             indices.push(OsSetIndex { index: self.index_of(&name, set)?, name });
         }
-        let request = OsLookRequest { sets: indices, allow_removals, begun, install: install.to_vec() };
+        let Question { allow_removals, install, begun, only } = *question;
+        let request = OsLookRequest { sets: indices, allow_removals, begun, install: install.to_vec(), only };
         match execute::look_at_os_packages(connection, &self.binary, &request).await {
             Err(ExecuteError::Command { host, said, .. }) => Err(PlanError::AptRefuses { host, said }.into()),
             outcome => Ok(outcome?),

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealock_node::HostFacts;
-use sealock_node::facts::Kubernetes;
+use sealock_node::facts::{Kubernetes, OwnedFile};
+use sealock_node::time::Kept;
 use serde::{Deserialize, Serialize};
 
 use super::{Operator, OperatorError};
@@ -47,8 +48,11 @@ pub struct HostStatus {
     pub problem: Option<String>,
     /// Whose it is, in words.
     pub owner: String,
-    /// Files of ours that are not as we wrote them.
+    /// Files of ours that are not as we wrote them, and a clock that is not kept as it was told.
     pub drift: Vec<String>,
+    /// How its clock is kept, where the spec says from whom it gets its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Kept>,
     /// What the cluster says about it as a node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeStatus>,
@@ -201,6 +205,7 @@ fn host_status(
         problem: None,
         owner: "unknown".into(),
         drift: Vec::new(),
+        time: None,
         node: None,
     };
     match answer {
@@ -211,6 +216,7 @@ fn host_status(
         Ok((connection, facts)) => {
             status.owner = owner(&facts.kubernetes);
             status.drift = drift(&facts);
+            status.time.clone_from(&facts.time.kept);
             let is_plane = matches!(&facts.kubernetes, Kubernetes::Sealock(node) if node.is_plane());
             (status, is_plane.then_some(connection))
         }
@@ -236,11 +242,11 @@ fn owner(kubernetes: &Kubernetes) -> String {
 
 fn drift(facts: &HostFacts) -> Vec<String> {
     let changed = facts.owned.iter().filter(|(_, file)| file.found.as_ref() != Some(&file.written));
-    changed
-        .map(
-            |(path, file)| if file.found.is_some() { format!("{path} has changed") } else { format!("{path} is gone") },
-        )
-        .collect()
+    let words = |(path, file): (&String, &OwnedFile)| {
+        format!("{path} {}", if file.found.is_some() { "has changed" } else { "is gone" })
+    };
+    let time = facts.time.kept.as_ref().and_then(|kept| kept.problem.clone());
+    changed.map(words).chain(time).collect()
 }
 
 async fn add_nodes(connection: &Connection, hosts: &mut [HostStatus]) -> Result<(), ExecuteError> {

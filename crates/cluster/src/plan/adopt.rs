@@ -17,7 +17,7 @@ use sealock_trust::Digest;
 use super::apply::Context;
 use super::gate::{Strictness, check_gates};
 use super::places::Places;
-use super::prepare::Wanted;
+use super::prepare::{self, Wanted};
 use super::waves::{id, task};
 use super::{Intent, Plan, PlanError, Purpose, Task};
 use crate::inventory::Inventory;
@@ -93,6 +93,7 @@ fn steps(context: &Context<'_>, host: &Host, taken: &Taken) -> Result<Vec<Step>,
     let runtime = runtime.ok_or_else(|| PlanError::NotObserved { host: host.name.to_string() })?;
     let wanted = Wanted { running: Some(runtime), takes_over: Some(&taken.authority), ..context.wanted(host)? };
     let mut steps = wanted.foundation();
+    steps.extend(prepare::time(context, host)?);
     steps.extend(wanted.software()?);
     for (unit, content) in taken.kept.get(host.name.as_str()).into_iter().flatten() {
         keep(&mut steps, unit, content);

@@ -1,6 +1,7 @@
 //! Gates: conditions of a host that a plan is not bound to, but that have to hold before anything is changed. They are
 //! read again at apply.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use sealock_node::facts::{Cgroup, HostFacts};
@@ -10,6 +11,8 @@ use serde_json::Value;
 use super::PlanError;
 use super::apply::check_owners;
 use super::external::check_not_moved;
+use super::needs::package_of;
+use super::os_packages::system_of;
 use crate::inventory::{Inventory, Observation};
 use crate::spec::{Cluster, KubernetesVersion, Overrides};
 
@@ -38,6 +41,8 @@ pub enum Gate {
     Disk,
     /// The clock agrees with the station's.
     Clock,
+    /// A program that can be told of the site's time servers, and no other that sets the clock.
+    Time,
     /// Control groups that kubelet takes.
     Cgroup,
     /// Enough memory.
@@ -109,9 +114,11 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
         let (name, address, spec) = (host.name.to_string(), host.address.to_string(), cluster.spec());
         let asked = (host.is_control_plane(), &spec.overrides);
-        failures.extend(of_machine(&name, &observation.facts, asked, spec.kubernetes.version));
+        let of_machine = of_machine(&name, &observation.facts, asked, spec.kubernetes.version);
+        failures.extend(of_machine.into_iter().map(|failure| or_by_release(failure, &observation.facts)));
         let seen_from_here = [
             clock(observation),
+            time(spec.time.is_some(), &observation.facts),
             own_address(&address, &observation.facts),
             etcd_ports(
                 host.is_control_plane() && cluster.external_etcd().is_none(),
@@ -185,6 +192,31 @@ fn clock(observation: &Observation) -> Failed {
     })
 }
 
+/// Asked only of hosts that are told whom to ask for the time.
+fn time(is_told: bool, facts: &HostFacts) -> Failed {
+    if !is_told {
+        return None;
+    }
+    let others = facts.time.others.join(", ");
+    let (problem, remedy) = match facts.time.daemon {
+        Some(_) if others.is_empty() => return None,
+        Some(daemon) => (
+            format!("its clock is set by {daemon} and by {others}"),
+            format!("stop and disable {others} there, so that one program sets the clock"),
+        ),
+        None if others.is_empty() => (
+            "it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time"
+                .to_owned(),
+            format!("install chrony there{}", by_release("chrony", facts)),
+        ),
+        None => (
+            format!("its clock is set by {others}, which Sealock cannot tell of the servers in `spec.time`"),
+            format!("install chrony there in the place of {others}"),
+        ),
+    };
+    Some((Gate::Time, problem, remedy))
+}
+
 fn cgroup(overrides: &Overrides, facts: &HostFacts, version: KubernetesVersion) -> Failed {
     let tolerated = overrides.kubelet.get("failCgroupV1") == Some(&Value::Bool(false));
     // kubelet refuses from 1.35 on.
@@ -255,22 +287,29 @@ fn modules(facts: &HostFacts) -> Failed {
 
 /// The packages of Debian and Ubuntu that bring `programs`, each once.
 fn packages_of(programs: &[String]) -> String {
-    let package = |program: &String| {
-        match program.as_str() {
-            "ip" => "iproute2",
-            "nft" => "nftables",
-            "umount" | "losetup" => "mount",
-            "modprobe" => "kmod",
-            "sysctl" => "procps",
-            "systemctl" | "journalctl" => "systemd",
-            "nsenter" => "util-linux",
-            // What is called like its package.
-            _ => return program.clone(),
-        }
-        .to_owned()
-    };
-    let packages: std::collections::BTreeSet<String> = programs.iter().map(package).collect();
+    let packages: BTreeSet<&str> = programs.iter().map(|program| package_of(program)).collect();
     packages.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// The same failure; of programs, also how a station brings them.
+fn or_by_release(mut failure: GateFailure, facts: &HostFacts) -> GateFailure {
+    if failure.gate == Gate::Programs {
+        failure.remedy += &by_release(&packages_of(&facts.missing_programs), facts);
+    }
+    failure
+}
+
+/// How the release could bring `packages` to such a host, in words.
+fn by_release(packages: &str, facts: &HostFacts) -> String {
+    /// Those whose packages are not apt's, by what `/etc/os-release` calls them.
+    const OTHERS: [&str; 9] = ["almalinux", "amzn", "centos", "fedora", "ol", "opensuse-leap", "rhel", "rocky", "sles"];
+    if OTHERS.contains(&facts.os.id.as_str()) {
+        return "; Sealock brings packages of the release to hosts with apt alone".to_owned();
+    }
+    let system = system_of(facts).escape_debug().to_string();
+    format!(
+        "; or carry a bundle that has {packages} in a set `{system}` of its `osPackages`: `cluster apply` brings it then"
+    )
 }
 
 fn own_address(address: &str, facts: &HostFacts) -> Failed {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealock_node::request::Registry;
 use sealock_node::step::{
     Claim, Component, ComponentFile, File, HostsEntry, Image, Images, KernelModule, Mode, Packing, Peer, RoutedNetwork,
-    Sysctl, Unit,
+    Sysctl, TimeServers, Unit,
 };
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
@@ -25,8 +25,12 @@ const KUBELET_FILES: [&str; 2] =
 pub(super) const KUBELET_READS: [&str; 3] =
     ["/usr/bin/kubelet", "/var/lib/kubelet/config.yaml", "/var/lib/kubelet/kubeadm-flags.env"];
 
+/// An answer comes in seconds, or not: the site's server may be just starting.
+const TIME_SECONDS: u32 = 60;
+
 /// The steps by which a host comes to know of the others.
 pub(super) const NETWORK: &str = "network";
+pub(super) const TIME: &str = "time";
 pub(super) const PROXY_UNIT: &str = "local-proxy/unit";
 pub(super) const PROXY_NAME: &str = "local-proxy/name";
 
@@ -93,12 +97,23 @@ pub(super) const RUNTIME: [Part; 3] = [
 pub(super) fn steps(context: &Context<'_>, host: &Host) -> Result<Vec<Step>, PlanError> {
     let wanted = context.wanted(host)?;
     let mut steps = wanted.foundation();
+    steps.extend(time(context, host)?);
     steps.extend(local_proxy(context.intent));
     steps.extend(wanted.software()?);
     if context.intent.cluster.spec().network.cni == Cni::Routed {
         steps.push(network_step(context, host));
     }
     Ok(steps)
+}
+
+/// From whom `host` gets its time, where the spec says so. Certificates are made after it.
+pub(super) fn time(context: &Context<'_>, host: &Host) -> Result<Option<Step>, PlanError> {
+    let servers = context.intent.cluster.time_servers();
+    let observation = context.inventory.hosts.get(host.name.as_str());
+    let facts = &observation.ok_or_else(|| PlanError::NotObserved { host: host.name.to_string() })?.facts;
+    // A host without any was refused by its gate.
+    let daemon = facts.time.daemon.filter(|_| !servers.is_empty());
+    Ok(daemon.map(|daemon| Step::new(TIME, TimeServers { servers, daemon, timeout_seconds: TIME_SECONDS })))
 }
 
 /// Everything before kubeadm, on a machine that no station drives.

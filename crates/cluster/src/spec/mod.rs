@@ -19,6 +19,7 @@ mod etcd;
 mod host;
 mod name;
 mod overrides;
+mod time;
 mod upgrade;
 mod version;
 
@@ -31,6 +32,7 @@ pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
 pub use name::{Name, ParseNameError};
 pub(crate) use overrides::merge;
 pub use overrides::{Deviation, Overrides};
+pub use time::{ParseTimeServerError, Time, TimeServer};
 pub use upgrade::{Drain, OnFailure, Upgrade};
 pub use version::{KubernetesVersion, ParseVersionError};
 
@@ -50,6 +52,9 @@ pub struct ClusterSpec {
     /// Pod and service networks.
     #[serde(default)]
     pub network: Network,
+    /// Where the hosts get their time from; where absent, from whom each of them is told by others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
     /// The machines.
     pub hosts: Vec<Host>,
     /// How nodes become something else one after the other.
@@ -184,6 +189,7 @@ impl Cluster {
         control_plane::check(&spec)?;
         check_network(&spec)?;
         etcd::check(&spec)?;
+        time::check(&spec)?;
         spec.overrides.check()?;
         Ok(Self { name, spec, folder: PathBuf::new() })
     }
@@ -254,6 +260,11 @@ impl Cluster {
     /// The etcd that somebody else runs, where the cluster keeps its state there.
     pub fn external_etcd(&self) -> Option<&ExternalEtcd> {
         self.spec.etcd.external.as_ref()
+    }
+
+    /// The servers that the hosts get their time from, where the spec says so.
+    pub fn time_servers(&self) -> Vec<String> {
+        self.spec.time.iter().flat_map(|time| &time.servers).map(ToString::to_string).collect()
     }
 
     /// The file at the station that the spec calls `path`.

@@ -9,6 +9,7 @@ use sealock_cluster::plan::{Draining, Intent};
 use sealock_cluster::{Cluster, Inventory, Plan, PlanError};
 use sealock_node::facts::{Cgroup, ClusterNode, Disk, FACTS_FORMAT, HostFacts, Kubernetes, Network, Obstacles, Os};
 use sealock_node::request::Registry;
+use sealock_node::time::{TimeDaemon, TimeFacts};
 use sealock_store::Published;
 use sealock_store::release::{Cause, FORMAT, Reference, ReferenceKind, Release, Selection};
 use sealock_trust::Digest;
@@ -143,6 +144,7 @@ pub(crate) fn host(name: &str, address: &str) -> Observation {
         memory_bytes: 8 << 30,
         swap_bytes: 0,
         clock: Timestamp::UNIX_EPOCH,
+        time: TimeFacts { daemon: Some(TimeDaemon::Chrony), ..TimeFacts::default() },
         disk: Disk { total_bytes: 100 << 30, free_bytes: 50 << 30 },
         network: Network {
             addresses: vec![format!("{address}/24")],

@@ -12,6 +12,7 @@ mod fixture;
 mod health;
 mod large;
 mod machine;
+mod needs;
 mod node_upgrade;
 mod os_packages;
 mod plan;

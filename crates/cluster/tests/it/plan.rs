@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sealock_cluster::plan::{Assessment, Printed, plan_renewal, remarks};
 use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
 use sealock_node::facts::{CertificateFact, Kubernetes, OwnedFile};
+use sealock_node::time::TimeDaemon;
 use sealock_node::{Probe, StepKind};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
@@ -343,11 +344,67 @@ fn what_the_site_alone_can_judge_is_told_of_hosts_that_have_no_cluster() {
         cp1.facts.network.nameservers = vec!["127.0.0.1".into()];
     });
     inventory.hosts.get_mut("w1").unwrap().facts.network.nameservers = Vec::new();
-    insta::assert_snapshot!("remarks", remarks(&inventory).join("\n"));
+    let plan = plan_of(ONE_AND_ONE, &inventory).unwrap();
+    insta::assert_snapshot!("remarks", remarks(&plan, &inventory).join("\n"));
     for host in inventory.hosts.values_mut() {
         host.facts.kubernetes = joined("plant-7");
     }
-    assert_eq!(remarks(&inventory), [""; 0]);
+    assert_eq!(remarks(&plan, &inventory), [""; 0]);
+}
+
+/// The same with the site's own time.
+fn timed() -> String {
+    ONE_AND_ONE.replacen("  hosts:", "  time: {servers: [10.77.0.2, ntp.plant.internal]}\n  hosts:", 1)
+}
+
+#[test]
+fn each_host_takes_the_time_from_the_site_before_anything_is_made_there() {
+    let mut inventory = with("cp1", |cp1| {
+        cp1.facts.time.servers = ["pool 2.debian.pool.ntp.org iburst", "server 10.77.0.2 iburst"]
+            .map(|line| format!("/etc/chrony/chrony.conf: {line}"))
+            .into();
+        cp1.facts.obstacles.filters = vec!["ufw is active".into()];
+    });
+    inventory.hosts.get_mut("w1").unwrap().facts.time.daemon = Some(TimeDaemon::Timesyncd);
+    let plan = plan_of(&timed(), &inventory).unwrap();
+    let told = |task: &str| {
+        let steps = &plan.task(task).unwrap().steps;
+        let at = steps.iter().position(|step| step.id == "time").unwrap();
+        assert!(at < steps.iter().position(|step| step.id.starts_with("component/")).unwrap());
+        steps[at].to_string()
+    };
+    let from = "take the time from 10.77.0.2, ntp.plant.internal and from nobody else";
+    assert_eq!(told("cp1/prepare"), format!("{from}, by chrony (at most 60 s)"));
+    assert_eq!(told("w1/prepare"), format!("{from}, by systemd-timesyncd (at most 60 s)"));
+    insta::assert_snapshot!(remarks(&plan, &inventory).join("\n"), @r"
+    cp1: ufw is active. Between the hosts there must pass TCP 6443, 2379, 2380 and 10250, and all of the pods' network; from the hosts to the station TCP 443, and to 10.77.0.2 and ntp.plant.internal UDP 123
+    cp1: /etc/chrony/chrony.conf: pool 2.debian.pool.ntp.org iburst is put out of use, until the host is given back
+    ");
+    let untold = plan_of(ONE_AND_ONE, &inventory).unwrap();
+    assert!(untold.tasks.iter().flat_map(|task| &task.steps).all(|step| step.id != "time"));
+}
+
+#[test]
+fn a_clock_that_nobody_can_be_told_to_keep_is_a_condition_that_is_not_met() {
+    let of_cp1 = |daemon: Option<TimeDaemon>, others: &[&str]| {
+        let inventory = with("cp1", |cp1| {
+            cp1.facts.time.daemon = daemon;
+            cp1.facts.time.others = others.iter().map(|unit| (*unit).to_owned()).collect();
+        });
+        plan_of(ONE_AND_ONE, &inventory).unwrap();
+        let error = plan_of(&timed(), &inventory).unwrap_err();
+        assert_eq!(error.code(), Some(Code::Preflight));
+        error.to_string()
+    };
+    let both = of_cp1(Some(TimeDaemon::Chrony), &["ntpsec.service"]);
+    insta::assert_snapshot!([of_cp1(None, &[]), of_cp1(None, &["ntpsec.service"]), both].join("\n"), @r"
+    1 of the hosts' conditions are not met:
+      cp1: it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time
+    1 of the hosts' conditions are not met:
+      cp1: its clock is set by ntpsec.service, which Sealock cannot tell of the servers in `spec.time`
+    1 of the hosts' conditions are not met:
+      cp1: its clock is set by chrony and by ntpsec.service
+    ");
 }
 
 #[test]

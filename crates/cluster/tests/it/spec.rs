@@ -50,6 +50,15 @@ fn mistakes_are_told_with_their_place() {
         ("host inside the pod network", "address: 10.77.0.21", "address: 10.244.3.1"),
         ("overlapping networks", "  hosts:", "  network: {services: 10.244.128.0/17}\n  hosts:"),
         ("bits behind the prefix", "  hosts:", "  network: {pods: 10.244.7.0/16}\n  hosts:"),
+        ("no time server", "  hosts:", "  time: {servers: []}\n  hosts:"),
+        ("a time server with a port", "  hosts:", "  time: {servers: [\"10.77.0.2:123\"]}\n  hosts:"),
+        (
+            "the same time server twice",
+            "  hosts:",
+            "  time: {servers: [ntp.plant.internal, ntp.plant.internal]}\n  hosts:",
+        ),
+        ("a time server that is a host", "  hosts:", "  time: {servers: [10.77.0.2, 10.77.0.21]}\n  hosts:"),
+        ("a time server among the pods", "  hosts:", "  time: {servers: [10.244.0.9]}\n  hosts:"),
         ("a patch of what the spec says", "  overrides:", "  overrides:\n    kubeProxy: {mode: ipvs}"),
     ];
     for (what, from, to) in mistakes {

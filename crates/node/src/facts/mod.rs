@@ -26,6 +26,7 @@ use crate::fence::{self, FenceError};
 use crate::host::{self, Entry, Host, HostError};
 use crate::journal::{self, JournalError};
 use crate::step::component_folder;
+use crate::time;
 
 /// Programs that steps, kubeadm or kubelet need and that Sealock does not bring.
 const PROGRAMS: &[&str] =
@@ -123,6 +124,7 @@ pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> 
         memory_bytes: machine::memory_bytes(host)?,
         swap_bytes: machine::swap_bytes(host)?,
         clock: Timestamp::now(),
+        time: time::observe(host, &changes)?,
         disk: machine::disk()?,
         network: network::observe(host)?,
         missing_programs: missing_programs(host)?,

@@ -7,6 +7,8 @@ use sealock_trust::Digest;
 use sealock_trust::format;
 use serde::{Deserialize, Serialize};
 
+use crate::time::TimeFacts;
+
 /// The format of [`HostFacts`].
 pub const FACTS_FORMAT: &str = format::HOST_FACTS.current;
 
@@ -38,6 +40,9 @@ pub struct HostFacts {
     pub swap_bytes: u64,
     /// The clock when the host was looked at. A gate.
     pub clock: Timestamp,
+    /// How the clock is kept. A gate.
+    #[serde(default)]
+    pub time: TimeFacts,
     /// The file system that holds `/var/lib`. A gate.
     pub disk: Disk,
     /// Addresses and routes.

@@ -85,7 +85,7 @@ fn from_here<H: Host + Sync>(
     }
     let timeout = Duration::from_millis(request.timeout_ms.into());
     let mut results = at_once(&probes, |kind| network(kind, request, timeout));
-    results.extend(settings::observe(host, pod, &resolvers)?);
+    results.extend(settings::observe(host, pod, (&resolvers, &request.time_servers))?);
     Ok(results)
 }
 

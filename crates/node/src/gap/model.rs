@@ -27,6 +27,9 @@ pub struct GapRequest {
     pub metadata: Vec<IpAddr>,
     /// Names that only a resolver with a way out knows.
     pub names: Vec<String>,
+    /// The site's own time servers: that a node is told of them leads nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub time_servers: Vec<String>,
     /// What must answer, so that silence means something.
     pub controls: Controls,
     /// How long each probe listens, in milliseconds.
@@ -45,6 +48,7 @@ impl GapRequest {
             node: node.to_owned(),
             targets,
             metadata: addresses(&["169.254.169.254", "fd00:ec2::254"]),
+            time_servers: Vec::new(),
             names: ["registry-1.docker.io", "registry.k8s.io", "dl.k8s.io"].map(str::to_owned).into(),
             controls,
             timeout_ms: 3000,

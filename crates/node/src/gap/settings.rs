@@ -7,16 +7,9 @@ use super::pod::Pod;
 use super::{ProbeKind, ProbeResult, Verdict};
 use crate::facts::{default_routes, nameservers};
 use crate::host::{self, Command, Host, HostError};
+use crate::time;
 
 const PROXY: &[&str] = &["http_proxy", "https_proxy", "all_proxy", "ftp_proxy"];
-const TIME_FILES: &[(&str, &[&str])] = &[
-    ("/etc/ntp.conf", &["server", "pool", "peer"]),
-    ("/etc/ntpsec/ntp.conf", &["server", "pool", "peer"]),
-    ("/etc/chrony/chrony.conf", &["server", "pool", "peer"]),
-    ("/etc/chrony.conf", &["server", "pool", "peer"]),
-    ("/etc/systemd/timesyncd.conf", &["NTP=", "FallbackNTP="]),
-];
-
 /// The resolvers that are configured here.
 pub(super) fn resolvers(host: &dyn Host, pod: Option<&Pod>) -> Result<Vec<IpAddr>, HostError> {
     let path = match pod {
@@ -34,7 +27,11 @@ pub(super) fn resolvers(host: &dyn Host, pod: Option<&Pod>) -> Result<Vec<IpAddr
 }
 
 /// All settings, as results without a control.
-pub(super) fn observe(host: &dyn Host, pod: Option<&Pod>, resolvers: &[IpAddr]) -> Result<Vec<ProbeResult>, HostError> {
+pub(super) fn observe(
+    host: &dyn Host,
+    pod: Option<&Pod>,
+    (resolvers, of_site): (&[IpAddr], &[String]),
+) -> Result<Vec<ProbeResult>, HostError> {
     // A pod's default route leads to its node, always; what counts is the node's.
     let routes = if pod.is_some() { Vec::new() } else { default_routes(host)? };
     let proxies = match pod {
@@ -45,7 +42,7 @@ pub(super) fn observe(host: &dyn Host, pod: Option<&Pod>, resolvers: &[IpAddr]) 
     let mut results = Vec::new();
     if pod.is_none() {
         results.push(noted(ProbeKind::DefaultRoute, &routes, "there is none"));
-        results.push(noted(ProbeKind::TimeServer, &time_servers(host)?, "none is configured"));
+        results.push(time_servers(host, of_site)?);
     }
     results.push(noted(ProbeKind::Proxy, &proxies, "none is set"));
     results.push(noted(ProbeKind::Resolver, &servers, "none is configured"));
@@ -91,18 +88,17 @@ fn proxy_lines(text: &str) -> Vec<String> {
     text.lines().filter_map(proxy).collect()
 }
 
-fn time_servers(host: &dyn Host) -> Result<Vec<String>, HostError> {
-    let mut found = Vec::new();
-    for (path, words) in TIME_FILES {
-        let text = host::read_text(host, path)?.unwrap_or_default();
-        let names = |line: &&str| {
-            words.iter().any(|word| {
-                line.strip_prefix(word).is_some_and(|rest| word.ends_with('=') || rest.starts_with([' ', '\t']))
-            })
-        };
-        found.extend(text.lines().map(str::trim).filter(names).map(|line| format!("{path}: {line}")));
+/// The site's own time servers lead nowhere; whoever else is named may.
+fn time_servers(host: &dyn Host, of_site: &[String]) -> Result<ProbeResult, HostError> {
+    let configured = time::configured(host)?;
+    let (own, others): (Vec<&String>, Vec<&String>) =
+        configured.iter().partition(|line| time::is_of_site(line, of_site));
+    if others.is_empty() {
+        let none = if own.is_empty() { "none is configured" } else { "none but the site's own" };
+        return Ok(ProbeResult::new(ProbeKind::TimeServer, None, Verdict::Clear, none));
     }
-    Ok(found)
+    let others: Vec<String> = others.into_iter().cloned().collect();
+    Ok(noted(ProbeKind::TimeServer, &others, ""))
 }
 
 #[cfg(test)]

@@ -81,6 +81,27 @@ impl<'a> Apt<'a> {
         self.resolve(&words)
     }
 
+    /// What bringing these packages, and nothing that they do not need, would do.
+    pub(crate) fn addition(&self, packages: &[String]) -> Result<Resolved, StepError> {
+        self.resolve_with(&["-s", "-q", "--no-remove", "install"], packages)
+    }
+
+    /// What taking these packages away would do.
+    pub(crate) fn simulate_purge(&self, packages: &[String]) -> Result<Resolved, StepError> {
+        self.resolve_with(&["-s", "-q", "purge"], packages)
+    }
+
+    /// Takes these packages away, with their settings.
+    pub(crate) fn purge(&self, packages: &[String]) -> Result<(), StepError> {
+        let words: Vec<&str> = ["-q", "-y", "purge"].into_iter().chain(packages.iter().map(String::as_str)).collect();
+        self.change(&words)
+    }
+
+    fn resolve_with(&self, how: &[&str], packages: &[String]) -> Result<Resolved, StepError> {
+        let words: Vec<&str> = how.iter().copied().chain(packages.iter().map(String::as_str)).collect();
+        self.resolve(&words)
+    }
+
     /// What making `changes`, and nothing else, would do: what of it is done is not in it any more.
     pub(crate) fn simulate(&self, changes: &[PackageChange]) -> Result<Resolved, StepError> {
         let words = wanted(changes);
@@ -96,8 +117,11 @@ impl<'a> Apt<'a> {
         all.extend(changes.iter().all(|change| change.to.is_some()).then_some("--no-remove"));
         all.push("install");
         all.extend(words.iter().map(String::as_str));
-        let words = all;
-        let mut command = self.command(&words).timeout(INSTALLS);
+        self.change(&all)
+    }
+
+    fn change(&self, words: &[&str]) -> Result<(), StepError> {
+        let mut command = self.command(words).timeout(INSTALLS);
         command.env.extend(quiet());
         let output = self.host.run(&command)?;
         if output.status == 0 { Ok(()) } else { Err(refusal(&command, &output)) }

@@ -26,6 +26,9 @@ pub struct OsLookRequest {
     /// Packages that are to be there besides what is installed.
     #[serde(default)]
     pub install: Vec<String>,
+    /// Whether these alone are to come, and what they need: all else stays as it is.
+    #[serde(default)]
+    pub only: bool,
 }
 
 /// A set of OS packages by its index.
@@ -94,5 +97,6 @@ fn resolve(host: &dyn Host, scratch: &str, request: &OsLookRequest) -> Result<ap
     if let Some(name) = request.install.iter().find(|name| !is_package_name(name)) {
         return Err(StepError::Invalid { problem: format!("{name:?} is no name of a package") });
     }
-    Apt::on(host, format!("{scratch}/.apt"), &folders)?.upgrade(&request.install, request.allow_removals)
+    let apt = Apt::on(host, format!("{scratch}/.apt"), &folders)?;
+    if request.only { apt.addition(&request.install) } else { apt.upgrade(&request.install, request.allow_removals) }
 }

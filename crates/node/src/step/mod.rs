@@ -37,6 +37,7 @@ mod restarted;
 mod routed;
 mod rules;
 pub(crate) mod sysctl;
+pub(crate) mod time_servers;
 mod unit;
 mod upgrade;
 
@@ -57,12 +58,13 @@ pub use kinds::*;
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
 pub use kubelet_certificate::KubeletCertificate;
 pub use os_packages::{
-    EtcdWell, MachineRestarted, OsPackageFile, OsPackageSet, OsPackagesInstalled, OsPackagesLaidDown, RestartWhen,
-    StandsAsBefore,
+    EtcdWell, MachineRestarted, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown,
+    RestartWhen, StandsAsBefore,
 };
 pub use phases::*;
 pub use ran_before::RanBefore;
 pub use restarted::{Restarted, held_back};
+pub use time_servers::TimeServers;
 pub(crate) use unit::State as UnitState;
 pub use unit::is_active as unit_is_active;
 pub use upgrade::{
@@ -145,6 +147,8 @@ step_kinds! {
     KernelModule: Reversible,
     /// A name in `/etc/hosts`.
     HostsEntry: Reversible,
+    /// The time from the site's servers, and from nobody else.
+    TimeServers: Reversible,
     /// Binaries of the release, fetched by digest and linked into place.
     Component: Reversible,
     /// A systemd unit with its drop-ins.
@@ -197,6 +201,8 @@ step_kinds! {
     ServicesAnswer: Reversible,
     /// OS packages of the release, in a folder of the host.
     OsPackagesLaidDown: Reversible,
+    /// OS packages that the host lacks, from what was laid down.
+    OsPackagesAdded: Compensable,
     /// OS packages changed, from what was laid down.
     OsPackagesInstalled: OneWay,
     /// The machine started anew, where its packages want that.

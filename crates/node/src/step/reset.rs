@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::claim::{belongs_to, claimed, release, tables_before, units_before};
+use super::os_packages::added;
 use super::unit::{STARTED, State};
-use super::{Act, Probe, Reset, SetAside, rules, upgrade};
+use super::{Act, Probe, Reset, SetAside, rules, time_servers, upgrade};
 use crate::changes::{Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
@@ -54,6 +55,10 @@ impl Act for Reset {
         unmount(host, MOUNT_ROOTS)?;
         rules::clear(host, &tables_before(host)?)?;
         (context.progress)("giving back what was there before");
+        time_servers::give_back(host, context)?;
+        Changes::load(host)?.undo_but(host, added::is_package)?;
+        // Behind what Sealock has written into their settings.
+        added::take_back(host, context)?;
         Changes::load(host)?.undo_all(host)?;
         Command::new("systemctl", ["daemon-reload"]).must(host)?;
         // Names of units that are gone; none that failed is an error for systemctl, and fine here.

@@ -26,4 +26,5 @@ mod reset;
 mod run;
 mod stick;
 mod taken_back;
+mod time_servers;
 mod unit;

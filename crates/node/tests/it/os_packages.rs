@@ -1,5 +1,6 @@
 //! OS packages, by the real apt and dpkg on a system below a temporary folder: resolved, installed, cut off, and gone on with.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -13,7 +14,8 @@ use sealock_node::pull::Client;
 use sealock_node::request::Secrets;
 use sealock_node::source::Source;
 use sealock_node::step::{
-    Artifact, MachineRestarted, Mode, OsPackageFile, OsPackageSet, OsPackagesInstalled, OsPackagesLaidDown, RestartWhen,
+    Artifact, MachineRestarted, Mode, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled,
+    OsPackagesLaidDown, RestartWhen,
 };
 use sealock_node::{Context, Probe, Step, StepError};
 use sealock_trust::Digest;
@@ -84,7 +86,7 @@ impl System {
     fn look(&self, index: &Path, allow_removals: bool) -> Result<OsLook, StepError> {
         let index = fs::read_to_string(index.join(INDEX)).unwrap();
         let sets = vec![OsSetIndex { name: SET.into(), index }];
-        os_packages::look(self, &OsLookRequest { sets, allow_removals, begun: false, install: Vec::new() })
+        os_packages::look(self, &OsLookRequest { sets, allow_removals, begun: false, install: Vec::new(), only: false })
     }
 
     fn installed(&self) -> String {
@@ -349,6 +351,7 @@ fn names_that_are_more_than_names_are_refused() {
         allow_removals: false,
         begun: false,
         install: vec![install.into()],
+        only: false,
     };
     for (set, package) in
         [("../x", "tool"), (".apt", "tool"), (SET, "-oDebug=1"), (SET, "tool-"), (SET, "a b"), (SET, "tool/stable")]
@@ -425,7 +428,7 @@ fn what_was_begun_does_not_keep_apt_from_saying_what_mends_it() {
     Command::new("dpkg", ["--unpack", deb.to_str().unwrap()]).must(&system).unwrap();
     let index = fs::read_to_string(second.path().join(INDEX)).unwrap();
     let sets = vec![OsSetIndex { name: SET.into(), index }];
-    let request = OsLookRequest { sets, allow_removals: false, begun: true, install: Vec::new() };
+    let request = OsLookRequest { sets, allow_removals: false, begun: true, install: Vec::new(), only: false };
     let look = os_packages::look(&system, &request).unwrap();
     assert!(look.interrupted && look.changes.contains(&change("base", None, Some("0.1~rc1"))), "{look:?}");
     let laid = system.lay_down(second.path());
@@ -452,4 +455,94 @@ fn what_is_on_hold_or_in_the_way_is_named() {
     let second = archive(&[("tool", "2.0", "Conflicts: other\n")]);
     let look = system.look(second.path(), false).unwrap();
     assert_eq!((look.changes, look.kept_back), (vec![], vec!["tool".to_owned()]));
+}
+
+/// What brings programs to a host: with what they need, and something newer of what is there.
+fn programs() -> tempfile::TempDir {
+    archive(&[
+        ("tool", "2.0", ""),
+        ("nftables", "1.0.6-2", "Depends: libnft\n"),
+        ("libnft", "1.0.6-2", ""),
+        ("chrony", "4.3-2", ""),
+    ])
+}
+
+/// What comes to a host that lacks nftables and chrony, laid down there.
+fn lacked(system: &System, archive: &Path) -> Step {
+    let laid = system.lay_down(archive);
+    let index = fs::read_to_string(archive.join(INDEX)).unwrap();
+    let sets = vec![OsSetIndex { name: SET.into(), index }];
+    let install = ["chrony", "nftables"].map(str::to_owned).into();
+    let request = OsLookRequest { sets, allow_removals: false, begun: true, install, only: true };
+    let changes = os_packages::look(system, &request).unwrap().changes;
+    Step::new("os-packages/added", OsPackagesAdded { sets: vec![SET.into()], contents: laid.contents(), changes })
+}
+
+fn undone(step: &Step, system: &System) -> Vec<String> {
+    let told = RefCell::new(Vec::new());
+    let (admitted, secrets) = (BTreeSet::new(), Secrets::default());
+    let progress = |line: &str| told.borrow_mut().push(line.to_owned());
+    step.undo(system, &Context { source: None, admitted: &admitted, secrets: &secrets, progress: &progress }).unwrap();
+    told.take()
+}
+
+#[test]
+fn what_a_host_lacks_comes_alone_and_goes_again() {
+    let (system, programs) = (system(), programs());
+    let before = system.installed();
+    let step = lacked(&system, programs.path());
+    let words = "lay in what the host lacks: chrony 4.3-2 (new), libnft 1.0.6-2 (new), nftables 1.0.6-2 (new)";
+    assert_eq!(step.to_string(), words);
+    assert_eq!(probe(&step, &system), Probe::not_done("chrony is not installed whole"));
+    carried_out(&step, &system).unwrap();
+    let there =
+        "chrony 4.3-2 ii \nkubelet 1.0 ii \nlibnft 1.0.6-2 ii \nnftables 1.0.6-2 ii \nother 1.0 ii \ntool 1.0 ii \n";
+    assert_eq!(system.installed(), there);
+    carried_out(&step, &system).unwrap();
+    assert_eq!(undone(&step, &system), ["taking away chrony, libnft, nftables"]);
+    assert_eq!(system.installed(), before);
+    assert!(undone(&step, &system).is_empty(), "a second time there is nothing to take away");
+}
+
+#[test]
+fn what_was_there_and_what_others_have_come_to_need_stays() {
+    let (system, programs) = (system(), programs());
+    let deb = |archive: &Path, name: &str| archive.join(name).to_str().unwrap().to_owned();
+    Command::new("dpkg", ["--install".to_owned(), deb(programs.path(), "libnft_1.0.6-2_all.deb")])
+        .must(&system)
+        .unwrap();
+    let step = lacked(&system, programs.path());
+    carried_out(&step, &system).unwrap();
+    let theirs = archive(&[("firewall", "1.0", "Depends: nftables\n")]);
+    Command::new("dpkg", ["--install".to_owned(), deb(theirs.path(), "firewall_1.0_all.deb")]).must(&system).unwrap();
+    assert_eq!(undone(&step, &system), ["nftables stays: firewall came to need it", "taking away chrony"]);
+    let there =
+        "firewall 1.0 ii \nkubelet 1.0 ii \nlibnft 1.0.6-2 ii \nnftables 1.0.6-2 ii \nother 1.0 ii \ntool 1.0 ii \n";
+    assert_eq!(system.installed(), there);
+}
+
+#[test]
+fn what_every_system_has_stays() {
+    let system = system();
+    let programs = archive(&[("nftables", "1.0", ""), ("chrony", "4.3", "Protected: yes\n")]);
+    let step = lacked(&system, programs.path());
+    carried_out(&step, &system).unwrap();
+    assert_eq!(undone(&step, &system), ["chrony stays: it is one that every system has", "taking away nftables"]);
+    assert!(system.installed().starts_with("chrony 4.3 ii \n"), "{}", system.installed());
+}
+
+#[test]
+fn cut_off_in_dpkg_it_is_finished_and_taken_away_again() {
+    let (system, programs) = (system(), programs());
+    let before = system.installed();
+    let step = lacked(&system, programs.path());
+    carried_out(&step, &system).unwrap();
+    undone(&step, &system);
+    let deb = programs.path().join("libnft_1.0.6-2_all.deb");
+    Command::new("dpkg", ["--unpack", deb.to_str().unwrap()]).must(&system).unwrap();
+    assert!(matches!(probe(&step, &system), Probe::NotDone { .. }));
+    carried_out(&step, &system).unwrap();
+    assert!(system.installed().contains("libnft 1.0.6-2 ii"), "{}", system.installed());
+    undone(&step, &system);
+    assert_eq!(system.installed(), before);
 }

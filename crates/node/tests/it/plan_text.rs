@@ -8,10 +8,11 @@ use sealock_node::step::{
     Component, ComponentFile, Directory, Drained, EtcdClaim, EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot,
     EtcdWell, File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
     KubeletRegistered, MachineRestarted, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet,
-    OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut,
-    RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, Uncordoned, Unit,
-    Workload,
+    OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted,
+    RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers,
+    Uncordoned, Unit, Workload,
 };
+use sealock_node::time::TimeDaemon;
 use sealock_node::{Step, StepKind};
 use sealock_trust::Digest;
 use sealock_trust::json::{Limits, jcs};
@@ -44,7 +45,9 @@ fn of_os_packages(digest: &Digest) -> Vec<StepKind> {
         change("new", None, Some("1.0")),
         change("old", Some("0.9"), None),
     ];
+    let added = vec![change("nftables", None, Some("1.0.6-2")), change("libc6", Some("2.36-9"), Some("2.37-1"))];
     vec![
+        OsPackagesAdded { sets: vec!["debian-12".into()], contents: laid.contents(), changes: added }.into(),
         OsPackagesInstalled { sets: vec!["debian-12".into()], contents: laid.contents(), changes }.into(),
         laid.into(),
         MachineRestarted { when: RestartWhen::Required, timeout_seconds: 1800 }.into(),
@@ -53,6 +56,11 @@ fn of_os_packages(digest: &Digest) -> Vec<StepKind> {
         EtcdWell { program: "/opt/sealock/sealock/0.1.0/sealock".into(), members: 3, but: None, timeout_seconds: 300 }
             .into(),
     ]
+}
+
+fn of_time() -> StepKind {
+    let servers = ["10.77.0.2", "ntp.plant.internal"].map(str::to_owned).into();
+    TimeServers { servers, daemon: TimeDaemon::Chrony, timeout_seconds: 60 }.into()
 }
 
 /// A certificate that ends on a day, without its key: whatever is written of a step shows which it is.
@@ -197,6 +205,7 @@ fn every_kind() -> Vec<Step> {
         of_an_adoption(&digest),
         of_a_way_back(),
         of_os_packages(&digest),
+        vec![of_time()],
     ]
     .concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()

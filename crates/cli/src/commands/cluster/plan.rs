@@ -99,7 +99,7 @@ pub fn remark(planned: &Planned, context: &Context) {
 
 /// Says of hosts what the site alone can judge.
 pub fn hosts(planned: &Planned, context: &Context) {
-    for remark in remarks(&planned.inventory) {
+    for remark in remarks(&planned.plan, &planned.inventory) {
         context.ui.warn(remark);
     }
 }

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sealock_cluster::Cluster;
 use sealock_cluster::execute::{self, Binary, SshSettings};
-use sealock_cluster::spec::Host;
 use sealock_node::gap::{Controls, GapReport, GapRequest, Place, ProbeResult, Responder, Verdict};
 use sealock_trust::reason::Code;
 use serde::Serialize;
@@ -52,7 +52,7 @@ pub fn run(args: &CheckArgs, context: &Context) -> Result<()> {
     }
     let responder = Responder::start(&[here])?;
     let (_sockets, ssh) = ssh(&args.target)?;
-    let nodes = context.runtime()?.block_on(probe(cluster.hosts(), &ssh, args, responder.controls()))?;
+    let nodes = context.runtime()?.block_on(probe(&cluster, &ssh, args, responder.controls()))?;
     let outcome = Outcome { leaks: count(&nodes, Verdict::Leak), unproven: count(&nodes, Verdict::Unproven), nodes };
     context.ui.result(&outcome, table(&outcome, args.long))?;
     judge(&outcome, context)
@@ -66,12 +66,13 @@ fn station_address(station: &Station) -> Result<IpAddr> {
 }
 
 /// One node after the other, so that they do not drown each other's controls.
-async fn probe(hosts: &[Host], ssh: &SshSettings, args: &CheckArgs, controls: &Controls) -> Result<Vec<GapReport>> {
+async fn probe(cluster: &Cluster, ssh: &SshSettings, args: &CheckArgs, controls: &Controls) -> Result<Vec<GapReport>> {
     let binary = Binary::read(std::path::Path::new("/proc/self/exe"), identity::version())?;
-    let connections = execute::connect(hosts, ssh).await?;
+    let connections = execute::connect(cluster.hosts(), ssh).await?;
     let mut reports = Vec::new();
     for connection in connections {
-        let request = GapRequest::usual(connection.host(), &args.addresses, controls.clone());
+        let usual = GapRequest::usual(connection.host(), &args.addresses, controls.clone());
+        let request = GapRequest { time_servers: cluster.time_servers(), ..usual };
         reports.push(execute::gap(&connection, &binary, &request).await?);
     }
     Ok(reports)

@@ -1,0 +1,304 @@
+//! Who sets the clock of a machine, and from which servers.
+//!
+//! Sealock brings no program for it: it tells the one that is there. What the program says of itself is read here, and the files by which it
+//! is told are known here, for the step that writes them, for the gap check that reads them, and for whoever asks how the clock is kept.
+
+pub mod chrony;
+pub mod timesyncd;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::changes::{Changes, Subject};
+use crate::host::{self, Command, Entry, Host, HostError};
+
+/// Programs of others that set the clock, by their units, whatever the distribution calls them.
+const OTHERS: [&str; 5] = ["ntp.service", "ntpd.service", "ntpsec.service", "openntpd.service", "phc2sys.service"];
+const UNIT_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// The program that sets the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeDaemon {
+    /// chronyd.
+    Chrony,
+    /// systemd-timesyncd.
+    Timesyncd,
+}
+
+impl TimeDaemon {
+    /// The one that is on the machine; chrony where both are.
+    ///
+    /// # Errors
+    /// The host refuses.
+    pub(crate) fn of(host: &dyn Host) -> Result<Option<Self>, HostError> {
+        if chrony::unit(host)?.is_some() {
+            return Ok(Some(Self::Chrony));
+        }
+        Ok(timesyncd::is_there(host)?.then_some(Self::Timesyncd))
+    }
+}
+
+impl fmt::Display for TimeDaemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chrony => "chrony",
+            Self::Timesyncd => "systemd-timesyncd",
+        })
+    }
+}
+
+/// How the clock of a machine is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TimeFacts {
+    /// The program that can be told; nothing where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<TimeDaemon>,
+    /// Units that run and set the clock, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
+    /// Where the machine's own settings name servers, as `FILE: LINE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<String>,
+    /// What the program says, where it was told by Sealock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// What the program says that keeps the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Kept {
+    /// The server whose time it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// By how many microseconds the clock was ahead of the server's, by the program's last word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead_us: Option<i64>,
+    /// Why the clock is not kept as it was told, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// One server, as the program tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As it stands in the settings.
+    pub name: String,
+    /// Whether it has answered lately.
+    pub answers: bool,
+    /// Whether the clock is set by it.
+    pub is_selected: bool,
+    /// Whether the others say that it tells a wrong time.
+    pub is_false: bool,
+    /// By how many microseconds the clock is ahead of it.
+    pub ahead_us: Option<i64>,
+}
+
+/// Looks how the clock of `host` is kept.
+///
+/// # Errors
+/// The host refuses.
+pub(crate) fn observe(host: &dyn Host, changes: &Changes) -> Result<TimeFacts, HostError> {
+    let daemon = TimeDaemon::of(host)?;
+    let kept = match told(host, changes)? {
+        Some((daemon, servers)) => Some(look(host, daemon, &servers)?),
+        None => None,
+    };
+    Ok(TimeFacts { daemon, others: others(host, daemon)?, servers: configured(host)?, kept })
+}
+
+/// Which program Sealock has told, and of which servers.
+fn told(host: &dyn Host, changes: &Changes) -> Result<Option<(TimeDaemon, Vec<String>)>, HostError> {
+    let is_ours = |path: &str| changes.find(&Subject::File { path: path.to_owned() }).is_some();
+    if let Some(main) = chrony::MAINS.iter().find(|main| is_ours(main)) {
+        let text = host::read_text(host, main)?.unwrap_or_default();
+        return Ok(Some((TimeDaemon::Chrony, chrony::ours(&text))));
+    }
+    if is_ours(timesyncd::DROP_IN) {
+        let text = host::read_text(host, timesyncd::DROP_IN)?.unwrap_or_default();
+        return Ok(Some((TimeDaemon::Timesyncd, timesyncd::ours(&text))));
+    }
+    Ok(None)
+}
+
+/// What `daemon` says of its servers, held against those that it was told of.
+pub(crate) fn look(host: &dyn Host, daemon: TimeDaemon, servers: &[String]) -> Result<Kept, HostError> {
+    let said = match daemon {
+        TimeDaemon::Chrony => chrony::sources(host)?,
+        TimeDaemon::Timesyncd => timesyncd::sources(host)?,
+    };
+    let sources = match said {
+        Ok(sources) => sources,
+        Err(problem) => return Ok(Kept { server: None, ahead_us: None, problem: Some(problem) }),
+    };
+    let selected = sources.iter().find(|source| source.is_selected);
+    Ok(Kept {
+        server: selected.map(|source| source.name.clone()),
+        ahead_us: selected.and_then(|source| source.ahead_us),
+        problem: problem(daemon, &sources, servers),
+    })
+}
+
+/// Why the clock is not kept by `servers` and by nobody else, where it is not.
+pub fn problem(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Option<String> {
+    let is_wanted = |source: &&Source| servers.iter().any(|server| is_same(server, &source.name));
+    let strange: Vec<String> = sources
+        .iter()
+        .filter(|source| !is_wanted(source))
+        .map(|source| source.name.escape_debug().to_string())
+        .collect();
+    if !strange.is_empty() {
+        return Some(format!("{daemon} asks {} for the time, too", strange.join(", ")));
+    }
+    let is_asked = |server: &&String| sources.iter().any(|source| is_same(server, &source.name));
+    // timesyncd tells of the one server that it asks just now.
+    let missing = if daemon == TimeDaemon::Chrony { servers.iter().find(|server| !is_asked(server)) } else { None };
+    if let Some(server) = missing {
+        return Some(format!("{daemon} does not ask {server} for the time"));
+    }
+    if sources.iter().any(|source| source.answers && !source.is_false) {
+        return None;
+    }
+    let names = servers.join(", ");
+    Some(match sources.iter().any(|source| source.answers) {
+        true => format!("{daemon} does not believe what {names} says of the time"),
+        false => format!("no answer to {daemon} from {names} (UDP port 123)"),
+    })
+}
+
+/// Whether two names mean the same server: addresses are written in more than one way.
+pub fn is_same(one: &str, other: &str) -> bool {
+    match (one.parse::<IpAddr>(), other.parse::<IpAddr>()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one.trim_end_matches('.').eq_ignore_ascii_case(other.trim_end_matches('.')),
+    }
+}
+
+/// Whether a line of [`TimeFacts::servers`] names servers of `site` and nobody else.
+pub fn is_of_site(line: &str, site: &[String]) -> bool {
+    let (_, setting) = line.split_once(": ").unwrap_or_default();
+    let named = named_in(setting);
+    !named.is_empty() && named.iter().all(|name| site.iter().any(|server| is_same(server, name)))
+}
+
+/// Units of others that set the clock, and run.
+fn others(host: &dyn Host, daemon: Option<TimeDaemon>) -> Result<Vec<String>, HostError> {
+    let mut units = OTHERS.to_vec();
+    units.extend((daemon == Some(TimeDaemon::Chrony)).then_some(timesyncd::UNIT));
+    let show = ["show", "--property=Id,ActiveState", "--"].into_iter().chain(units.iter().copied());
+    let said = match host.run(&Command::new("systemctl", show)) {
+        Ok(output) => output.stdout,
+        Err(HostError::NoProgram { .. }) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut active: Vec<String> = said
+        .split("\n\n")
+        .filter(|unit| unit.lines().any(|line| line == "ActiveState=active"))
+        .filter_map(|unit| unit.lines().find_map(|line| line.strip_prefix("Id=")))
+        // Under another name it may be the one that is told.
+        .filter(|id| units.contains(id))
+        .map(str::to_owned)
+        .collect();
+    active.sort_unstable();
+    active.dedup();
+    Ok(active)
+}
+
+/// Every line of the machine's settings that names a server of time, as `FILE: LINE`.
+///
+/// # Errors
+/// The host refuses.
+pub(crate) fn configured(host: &dyn Host) -> Result<Vec<String>, HostError> {
+    let mut found = Vec::new();
+    for path in chrony::all_files(host)? {
+        let text = host::read_text(host, &path)?.unwrap_or_default();
+        found.extend(chrony::servers(&text).map(|line| format!("{path}: {line}")));
+    }
+    for path in timesyncd::all_files(host)? {
+        let text = host::read_text(host, &path)?.unwrap_or_default();
+        found.extend(timesyncd::servers(&text).map(|line| format!("{path}: {line}")));
+    }
+    for path in ["/etc/ntp.conf", "/etc/ntpsec/ntp.conf"] {
+        let text = host::read_text(host, path)?.unwrap_or_default();
+        // The same words as chrony's.
+        found.extend(chrony::servers(&text).map(|line| format!("{path}: {line}")));
+    }
+    Ok(found)
+}
+
+/// The servers that a line of settings names: `server NAME …`, or `NTP=NAME NAME`.
+fn named_in(setting: &str) -> Vec<&str> {
+    if let Some((_, value)) = setting.split_once('=').filter(|(key, _)| !key.trim().contains(char::is_whitespace)) {
+        return value.split_whitespace().collect();
+    }
+    setting.split_whitespace().skip(1).take(1).collect()
+}
+
+/// Whether a unit of this name is there, and not one that nothing may start.
+fn has_unit(host: &dyn Host, name: &str) -> Result<bool, HostError> {
+    for folder in UNIT_FOLDERS {
+        match host.inspect(&format!("{folder}/{name}"))? {
+            Entry::Link { target } if target == "/dev/null" => return Ok(false),
+            Entry::File { .. } | Entry::Link { .. } => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+/// A number of seconds with a fraction, in microseconds.
+fn microseconds(seconds: &str) -> Option<i64> {
+    let negative = seconds.starts_with('-');
+    let (whole, fraction) = seconds.trim_start_matches(['-', '+']).split_once('.').unwrap_or((seconds, ""));
+    let whole: i64 = whole.trim_start_matches(['-', '+']).parse().ok()?;
+    let digits = fraction.get(..fraction.len().min(6))?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let fraction: i64 = format!("{digits:0<6}").parse().ok()?;
+    let all = whole.checked_mul(1_000_000)?.checked_add(fraction)?;
+    Some(if negative { -all } else { all })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(name: &str, answers: bool) -> Source {
+        Source { name: name.into(), answers, is_selected: answers, is_false: false, ahead_us: None }
+    }
+
+    #[test]
+    fn the_clock_is_kept_where_those_servers_are_asked_and_one_answers() {
+        let servers = ["10.77.0.2", "fd77::2"].map(str::to_owned);
+        let says = |sources: &[Source]| problem(TimeDaemon::Chrony, sources, &servers);
+        assert_eq!(says(&[source("10.77.0.2", true), source("fd77:0::2", false)]), None);
+        assert_eq!(
+            says(&[source("10.77.0.2", true), source("fd77::2", false), source("2.debian.pool.ntp.org", false)])
+                .unwrap(),
+            "chrony asks 2.debian.pool.ntp.org for the time, too"
+        );
+        assert_eq!(says(&[source("10.77.0.2", true)]).unwrap(), "chrony does not ask fd77::2 for the time");
+        let silent = [source("10.77.0.2", false), source("fd77::2", false)];
+        assert_eq!(says(&silent).unwrap(), "no answer to chrony from 10.77.0.2, fd77::2 (UDP port 123)");
+        let lies = [Source { is_false: true, ..source("10.77.0.2", true) }, source("fd77::2", false)];
+        assert_eq!(says(&lies).unwrap(), "chrony does not believe what 10.77.0.2, fd77::2 says of the time");
+        // timesyncd asks one of them at a time.
+        assert_eq!(problem(TimeDaemon::Timesyncd, &[source("fd77::2", true)], &servers), None);
+    }
+
+    #[test]
+    fn seconds_are_read_to_the_microsecond() {
+        assert_eq!(microseconds("-0.000000120"), Some(0));
+        assert_eq!(microseconds("-0.000120999"), Some(-120));
+        assert_eq!(microseconds("90000.5"), Some(90_000_500_000));
+        assert_eq!(microseconds("3"), Some(3_000_000));
+        for wrong in ["", "-", ".", "1.x", "one", "99999999999999999999", "1.\u{e9}\u{e9}\u{e9}\u{e9}"] {
+            assert_eq!(microseconds(wrong), None, "{wrong}");
+        }
+    }
+}
