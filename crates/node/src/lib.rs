@@ -28,6 +28,7 @@ pub mod runner;
 pub mod served;
 pub mod source;
 pub mod step;
+pub mod suitable;
 mod wait;
 
 pub use context::Context;

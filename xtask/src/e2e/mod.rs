@@ -10,6 +10,7 @@ mod ansible;
 mod authorities;
 pub(crate) mod cases;
 mod components;
+mod custody;
 mod drill;
 mod etcd_static_pod;
 mod expect;
@@ -110,6 +111,7 @@ const SCENARIOS: &[Scenario] = &[
     patch_os::SCENARIO,
     rescue::SCENARIO,
     authorities::SCENARIO,
+    custody::SCENARIO,
     restore::SCENARIO,
     add_ons::SCENARIO,
     ansible::SCENARIO,

@@ -19,6 +19,7 @@ mod etcd;
 mod host;
 mod name;
 mod overrides;
+mod pki;
 mod version;
 
 pub(crate) use control_plane::{API_PORT, check_beginning};
@@ -30,6 +31,7 @@ pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
 pub use name::{Name, ParseNameError};
 pub(crate) use overrides::merge;
 pub use overrides::{Deviation, Overrides};
+pub use pki::{AuthorityPair, Pki, ServiceAccountKey, SuppliedPki};
 pub use version::{KubernetesVersion, ParseVersionError};
 
 /// The `spec` of a document of kind `Cluster`.
@@ -45,6 +47,9 @@ pub struct ClusterSpec {
     /// Where the cluster keeps its state; where absent, each control plane runs a member of etcd.
     #[serde(default, skip_serializing_if = "Etcd::is_stacked")]
     pub etcd: Etcd,
+    /// Who has made the authorities of the cluster; where absent, its first control plane makes them.
+    #[serde(default, skip_serializing_if = "Pki::is_managed")]
+    pub pki: Pki,
     /// Pod and service networks.
     #[serde(default)]
     pub network: Network,
@@ -207,6 +212,7 @@ impl Cluster {
         control_plane::check(&spec)?;
         check_network(&spec)?;
         etcd::check(&spec)?;
+        pki::check(&spec)?;
         spec.overrides.check()?;
         Ok(Self { name, spec, folder: PathBuf::new() })
     }
@@ -277,6 +283,11 @@ impl Cluster {
     /// The etcd that somebody else runs, where the cluster keeps its state there.
     pub fn external_etcd(&self) -> Option<&ExternalEtcd> {
         self.spec.etcd.external.as_ref()
+    }
+
+    /// The authorities that somebody else has made, where Sealock is not to.
+    pub fn supplied_pki(&self) -> Option<&SuppliedPki> {
+        self.spec.pki.supplied.as_ref()
     }
 
     /// The file at the station that the spec calls `path`.

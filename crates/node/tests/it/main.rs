@@ -25,5 +25,6 @@ mod renewal;
 mod reset;
 mod run;
 mod stick;
+mod supplied;
 mod taken_back;
 mod unit;
