@@ -38,6 +38,7 @@ mod removal;
 mod renewal;
 mod rollback;
 mod status;
+mod supplied;
 mod upgrade;
 
 pub use adoption::{Adoption, look_at_running};
@@ -53,6 +54,7 @@ pub use status::{HostStatus, MemberStatus, NodeStatus, Status};
 pub use upgrade::Upgrade;
 
 use self::external::{Asked, ClientFiles};
+use self::supplied::{SuppliedFiles, check_beginning, held};
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
@@ -147,12 +149,14 @@ impl Operator<'_> {
         let toolbox = self.toolbox();
         // Before any host is touched: kubeadm reads what it will be given.
         let images = tools::kubernetes_images(&toolbox, cluster)?;
+        let supplied = SuppliedFiles::read(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
         self.check_endpoint(cluster, (&inventory, &connections)).await?;
+        check_beginning(supplied.as_ref(), cluster, &inventory)?;
         let files = ClientFiles::read(cluster)?;
         let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
-        let intent =
-            Intent { etcd_client: files.as_ref().map(|files| &files.client), ..ground.intent(cluster, &speaker) };
+        let brought = (files.as_ref().map(|files| &files.client), supplied.as_ref().map(|files| &files.supplied));
+        let intent = Intent { etcd_client: brought.0, supplied: brought.1, ..ground.intent(cluster, &speaker) };
         let needs = self.host_needs(cluster, &inventory, &connections).await?;
         let fresh = plan::plan(&intent, &plan::with_needs(&inventory, &needs))?.with_needs(&needs);
         if let Some(files) = &files {
@@ -162,7 +166,7 @@ impl Operator<'_> {
         self.check_members(cluster, &fresh, (&inventory, &connections)).await?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         let behind = plan::behind(cluster, &inventory, self.release);
-        let held = files.map(|files| files.secrets()).unwrap_or_default();
+        let held = held(files.as_ref(), supplied.as_ref())?;
         Ok(Planned { behind, held, ..self.assess(plan, inventory, resumed, connections).await? })
     }
 
@@ -322,12 +326,6 @@ impl Operator<'_> {
                 Ok(Applied::changed(changed, None))
             }
         }
-    }
-
-    /// Takes away from hosts what was brought to them.
-    async fn take_back(&self, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
-        let farewells = connections.iter().map(async |one| execute::take_back(&*one.alive().await?).await);
-        Ok(execute::of_all(farewells).await.map(drop)?)
     }
 
     /// Programs and charts of the release, for this station.

@@ -15,6 +15,8 @@ use serde::Serialize;
 use x509_parser::prelude::{FromDer, GeneralName, Pem, X509Certificate};
 use zeroize::Zeroizing;
 
+/// What a private key without a passphrase is called: PKCS #8, PKCS #1, SEC 1.
+const PRIVATE: [&str; 3] = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
 /// Characters on a line of PEM (RFC 7468).
 const PEM_LINE: usize = 64;
 /// Years until an authority must be replaced.
@@ -101,7 +103,7 @@ impl Authority {
         if !facts.has_key(key)? {
             return Err(CertificateError::OtherKey(facts.name));
         }
-        let key = KeyPair::from_pem(key).map_err(CertificateError::Key)?;
+        let key = key_pair(key)?;
         let issuer = Issuer::from_ca_cert_pem(certificate, key).map_err(CertificateError::Key)?;
         Ok(Self { certificate: certificate.to_owned(), issuer })
     }
@@ -210,6 +212,10 @@ impl Facts {
         })
     }
 
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// The digest of the certificate, DER encoded: no two have the same.
     pub fn digest(&self) -> Digest {
         Digest::sha256(&self.der)
@@ -247,7 +253,7 @@ impl Facts {
     /// # Errors
     /// It is no key.
     pub fn has_key(&self, key: &str) -> Result<bool, CertificateError> {
-        let key = KeyPair::from_pem(key).map_err(CertificateError::Key)?;
+        let key = key_pair(key)?;
         let certificate = parse(&self.der)?;
         Ok(certificate.public_key().subject_public_key.data.as_ref() == key.public_key_raw())
     }
@@ -271,10 +277,18 @@ impl Facts {
 /// # Errors
 /// One of them is none.
 pub fn is_pair(private: &str, public: &str) -> Result<bool, CertificateError> {
-    let private = KeyPair::from_pem(private).map_err(CertificateError::Key)?;
+    let private = key_pair(private)?;
     let pem = Pem::iter_from_buffer(public.as_bytes()).next().and_then(Result::ok);
     let pem = pem.filter(|pem| pem.label == "PUBLIC KEY").ok_or(CertificateError::Unreadable)?;
     Ok(pem.contents == private.subject_public_key_info())
+}
+
+/// The private key in the PEM text `text`. Whatever stands before it is passed over, like the parameters of its curve.
+pub(crate) fn key_pair(text: &str) -> Result<KeyPair, CertificateError> {
+    let pems = Pem::iter_from_buffer(text.as_bytes()).filter_map(Result::ok);
+    let mut keys = pems.filter(|pem| PRIVATE.contains(&pem.label.as_str())).map(|pem| Zeroizing::new(pem.contents));
+    let key = keys.next().ok_or(CertificateError::Key(rcgen::Error::CouldNotParseKeyPair))?;
+    KeyPair::try_from(key.as_slice()).map_err(CertificateError::Key)
 }
 
 fn parse(der: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {

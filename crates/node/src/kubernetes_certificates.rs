@@ -75,6 +75,22 @@ pub const AUTHORITIES: [AuthorityFiles; 3] = [
     },
 ];
 
+/// The two halves of a key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyFiles {
+    /// The private one.
+    pub private: &'static str,
+    /// The public one.
+    pub public: &'static str,
+}
+
+/// The key that signs the tokens of service accounts, and by which they are verified.
+pub const SERVICE_ACCOUNTS: KeyFiles =
+    KeyFiles { private: "/etc/kubernetes/pki/sa.key", public: "/etc/kubernetes/pki/sa.pub" };
+
+/// The name of the secret that is the private keys of supplied authorities: PEM texts by file, in JSON.
+pub const SUPPLIED_SECRET: &str = "supplied-authorities";
+
 /// By which of [`AUTHORITIES`] the certificate in the file `path` is issued.
 pub fn authority_of(path: &str) -> AuthorityFiles {
     let [kubernetes, front_proxy, etcd] = AUTHORITIES;

@@ -28,6 +28,7 @@ pub mod runner;
 pub mod served;
 pub mod source;
 pub mod step;
+pub mod suitable;
 pub mod time;
 mod wait;
 

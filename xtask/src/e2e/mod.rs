@@ -10,6 +10,7 @@ mod ansible;
 mod authorities;
 pub(crate) mod cases;
 mod components;
+mod custody;
 mod drill;
 mod etcd_static_pod;
 mod expect;
@@ -113,6 +114,7 @@ const SCENARIOS: &[Scenario] = &[
     host_needs::SCENARIO,
     rescue::SCENARIO,
     authorities::SCENARIO,
+    custody::SCENARIO,
     restore::SCENARIO,
     add_ons::SCENARIO,
     ansible::SCENARIO,

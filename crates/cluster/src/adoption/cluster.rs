@@ -104,7 +104,12 @@ fn of_shape(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
     }
     if cluster.external_etcd().is_some() {
         let wanted = "only an etcd that kubeadm runs on the control plane is taken over: leave it out";
-        all.push(mismatch(CLUSTER, "spec.etcd.external", wanted, "it is there"));
+        all.push(mismatch(CLUSTER, "spec.etcd.external", wanted, "there"));
+    }
+    if cluster.supplied_pki().is_some() {
+        let wanted =
+            "the authorities of a cluster that runs stay what they are: leave it out, and replace them afterwards";
+        all.push(mismatch(CLUSTER, "spec.pki.supplied", wanted, "there"));
     }
     if spec.control_plane.local_proxy {
         let wanted = "the endpoint of a cluster that runs stays what it is: leave it out";

@@ -31,7 +31,7 @@ pub(super) async fn mint(
             SecretKind::KubeletCertificate => kubelet_certificate(first, joining).await?,
             SecretKind::Authorities => next_authorities(first, true).await?,
             SecretKind::NextAuthority => next_authorities(first, false).await?,
-            SecretKind::EtcdClientKey => held(kit, *kind)?,
+            SecretKind::EtcdClientKey | SecretKind::SuppliedAuthorities => held(kit, *kind)?,
         };
         secrets.insert(kind.as_str(), value);
     }

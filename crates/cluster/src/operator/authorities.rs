@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealock_node::served;
-use sealock_node::step::Stage;
+use sealock_node::step::{AuthoritiesSupplied, Stage};
+use sealock_node::{StepKind, served};
 
+use super::supplied::{SuppliedFiles, held};
 use super::{Operator, OperatorError, Planned};
 use crate::execute::Connection;
 use crate::inventory::Inventory;
@@ -48,18 +49,20 @@ impl Operator<'_> {
             return Err(PlanError::from(AuthoritiesError::ExternalEtcd { cluster }).into());
         }
         self.check_nothing_open_but(Some(stage))?;
+        let files = SuppliedFiles::read(cluster)?;
+        let supplied = files.as_ref().map(|files| &files.supplied);
         let (connections, inventory) = self.look(cluster).await?;
         let begun = self.open_authorities()?;
         let is_begun = begun.is_some();
         let (plan, resumed) = match begun {
-            Some(open) if open.spec == cluster.digest() => {
+            Some(open) if open.spec == cluster.digest() && brings(&open, supplied) => {
                 open.check_resumable(&inventory)?;
                 (open, true)
             }
             // A host has left since, or come: what is left to do is in the files of the others.
             _ => {
                 let program = self.binary.path_there();
-                let order = Order { stage, program: &program, restart: Vec::new() };
+                let order = Order { stage, program: &program, restart: Vec::new(), supplied };
                 let site = (self.release, &self.registry());
                 // Whether the stage may begin at all is told before pods are asked about.
                 let plan = plan::plan_authorities(cluster, site, &inventory, &order)?;
@@ -73,7 +76,11 @@ impl Operator<'_> {
                 (plan, false)
             }
         };
-        let planned = self.assess(plan, inventory, resumed, connections).await?;
+        let held = held(None, files.as_ref())?;
+        let planned = Planned { held, ..self.assess(plan, inventory, resumed, connections).await? };
+        if let Some(files) = files.filter(|_| lacks_new(&planned)) {
+            files.check_beginning().map_err(PlanError::from)?;
+        }
         if is_begun && !planned.is_done() {
             let under_way = plan::plane_under_way(&planned.plan, &planned.assessment);
             self.check_etcd_but(cluster, under_way, &planned.connections).await?;
@@ -155,4 +162,16 @@ impl Operator<'_> {
         }
         Ok(unreached)
     }
+}
+
+/// Whether what `plan` brings to come next is what the spec's files hold now; a later stage brings nothing.
+fn brings(plan: &Plan, supplied: Option<&AuthoritiesSupplied>) -> bool {
+    let certificates = supplied.map(|supplied| supplied.certificates.clone()).unwrap_or_default();
+    plan::brought_by(plan).is_none_or(|brought| *brought == certificates)
+}
+
+/// Whether the authorities that come next are still to be brought.
+fn lacks_new(planned: &Planned) -> bool {
+    let mut missing = planned.assessment.differences(&planned.plan);
+    missing.any(|(_, step, _)| matches!(step.action, StepKind::AuthoritiesMade(_)))
 }

@@ -2,8 +2,6 @@
 //! planned. Nothing of it is changed from here.
 
 use std::fmt;
-use std::fs;
-use std::io::Read;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,15 +12,13 @@ use sealock_node::request::Secrets;
 use sealock_node::step::EtcdClient;
 use zeroize::Zeroizing;
 
+use super::files::small_text;
 use super::{Operator, OperatorError};
 use crate::etcd::external::{Look, Order};
 use crate::execute::{self, Connection, ExecuteError};
 use crate::inventory::{Inventory, Observation};
 use crate::plan::{ExternalEtcdError, Holds, PlanError, Wellness, check_external};
 use crate::spec::{Cluster, ExternalEtcd, Host};
-
-/// No certificate and no key is near this long; in bytes.
-const LARGEST: u64 = 1 << 20;
 
 /// What the API servers show to an etcd that somebody else runs, from the files of the spec.
 pub(super) struct ClientFiles {
@@ -44,9 +40,9 @@ impl ClientFiles {
     /// One cannot be read, or is not what it is to be.
     pub(super) fn read(cluster: &Cluster) -> Result<Option<Self>, OperatorError> {
         let Some(etcd) = cluster.external_etcd() else { return Ok(None) };
-        let authority = text(cluster, &etcd.ca_file)?;
-        let certificate = text(cluster, &etcd.cert_file)?;
-        let key = text(cluster, &etcd.key_file)?;
+        let authority = small_text(&cluster.file(&etcd.ca_file))?;
+        let certificate = small_text(&cluster.file(&etcd.cert_file))?;
+        let key = small_text(&cluster.file(&etcd.key_file))?;
         check(cluster, etcd, [&authority, &certificate, &key]).map_err(PlanError::from)?;
         let (authority, certificate) = (authority.to_string(), certificate.to_string());
         Ok(Some(Self { client: EtcdClient { authority, certificate, laid_only: false }, key }))
@@ -54,16 +50,13 @@ impl ClientFiles {
 
     /// For the hosts that get it.
     pub(super) fn secrets(&self) -> Arc<Secrets> {
-        Arc::new([(KEY_SECRET.to_owned(), self.key.to_string())].into_iter().collect())
+        Arc::new(std::iter::once(self.secret()).collect())
     }
-}
 
-fn text(cluster: &Cluster, named: &str) -> Result<Zeroizing<String>, OperatorError> {
-    let path = cluster.file(named);
-    let failed = |source| OperatorError::Io { action: "read", path: path.clone(), source };
-    let mut text = Zeroizing::new(String::new());
-    fs::File::open(&path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)).map_err(failed)?;
-    Ok(text)
+    /// Name and value of the secret.
+    pub(super) fn secret(&self) -> (String, String) {
+        (KEY_SECRET.to_owned(), self.key.to_string())
+    }
 }
 
 fn check(
@@ -185,6 +178,8 @@ fn authority_of<'a>(host: &Host, cluster: &Cluster, inventory: &'a Inventory) ->
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use sealock_node::certificates::{Authority, Purpose};
 
     use super::*;

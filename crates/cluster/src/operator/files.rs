@@ -1,13 +1,17 @@
 //! Files of a cluster at the station: replaced as a whole or not at all.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use zeroize::Zeroizing;
+
 use super::OperatorError;
 
+/// No certificate and no key is near this long; in bytes.
+const LARGEST: u64 = 1 << 20;
 /// What every file system tells apart.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -52,6 +56,14 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, OperatorError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(OperatorError::Io { action: "read", path: path.into(), source }),
     }
+}
+
+/// The text of a certificate or a key that the spec names.
+pub(super) fn small_text(path: &Path) -> Result<Zeroizing<String>, OperatorError> {
+    let failed = |source| OperatorError::Io { action: "read", path: path.into(), source };
+    let mut text = Zeroizing::new(String::new());
+    File::open(path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)).map_err(failed)?;
+    Ok(text)
 }
 
 /// Removes `path`, if it is there.

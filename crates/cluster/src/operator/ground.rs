@@ -32,6 +32,7 @@ impl Ground<'_> {
             earlier_speaker: speaker,
             program: &self.program,
             etcd_client: None,
+            supplied: None,
         }
     }
 }

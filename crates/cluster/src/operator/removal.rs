@@ -41,6 +41,12 @@ pub enum Left {
 }
 
 impl Operator<'_> {
+    /// Takes away from hosts what was brought to them.
+    pub(super) async fn take_back(&self, connections: &[Arc<Connection>]) -> Result<(), OperatorError> {
+        let farewells = connections.iter().map(async |one| execute::take_back(&*one.alive().await?).await);
+        Ok(execute::of_all(farewells).await.map(drop)?)
+    }
+
     /// Looks whether the host called `host` can leave `cluster`. A host that is `lost` is not asked. Nothing is changed.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use sealock_node::step::{
     KubeadmPhase, NodeReady, WORKER_JOIN_PHASES, belongs_to,
 };
 
+use super::custody::check_custody;
 use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
@@ -85,6 +86,9 @@ pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanErro
     let cluster = intent.cluster;
     check_fit(cluster, inventory)?;
     check_versions(cluster, inventory)?;
+    if let Some(supplied) = intent.supplied {
+        check_custody(cluster, supplied, inventory)?;
+    }
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
     let places = Places::of(cluster, inventory, intent.earlier_speaker);
     if places.beginning {
@@ -224,6 +228,13 @@ fn init(context: &Context<'_>, host: &Host) -> Result<Task, PlanError> {
     let config = kubeadm::init(cluster, host)?;
     let phases = if cluster.external_etcd().is_some() { EXTERNAL_INIT_PHASES } else { INIT_PHASES };
     let mut steps = steps_of(KubeadmCommand::Init, phases, host.name.as_str(), &config);
+    let mut secrets = Vec::new();
+    if let Some(supplied) = context.intent.supplied {
+        // kubeadm makes none where it finds some.
+        let at = steps.iter().position(|step| step.id == "kubeadm/init/certs-all").unwrap_or_default();
+        steps.insert(at, Step::new("authorities/supplied", supplied.clone()));
+        secrets.push(SecretKind::SuppliedAuthorities);
+    }
     if let Some(etcd) = cluster.external_etcd() {
         // As soon as there is an authority by which it is told from any other, and before anything is written there.
         let at = steps.iter().position(|step| step.id == "kubeadm/init/certs-all").map_or(0, |at| at + 1);
@@ -235,7 +246,7 @@ fn init(context: &Context<'_>, host: &Host) -> Result<Task, PlanError> {
         id: init_of(host),
         host: host.name.to_string(),
         after: vec![before_kubeadm(cluster, host)],
-        secrets: Vec::new(),
+        secrets,
         steps,
     })
 }

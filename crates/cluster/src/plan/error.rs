@@ -7,7 +7,7 @@ use sealock_trust::json;
 use sealock_trust::reason::Code;
 
 use self::words::{count, lines, mismatches, raised, things, told};
-use super::{AuthoritiesError, ExternalEtcdError, GateFailure};
+use super::{AuthoritiesError, CustodyError, ExternalEtcdError, GateFailure};
 use crate::adoption::Mismatch;
 use crate::release::NotInRelease;
 use crate::render::RenderError;
@@ -27,6 +27,9 @@ pub enum PlanError {
     /// An etcd that somebody else runs does not keep the cluster.
     #[error(transparent)]
     External(#[from] ExternalEtcdError),
+    /// The authorities of the spec are not the cluster's, or cannot be.
+    #[error(transparent)]
+    Custody(#[from] CustodyError),
     /// The spec is for another site.
     #[error("the cluster spec is for site {spec}, and this is site {here}")]
     OtherSite {
@@ -340,6 +343,7 @@ impl PlanError {
             Self::Spec(_) => Some(Code::Spec),
             Self::Authorities(error) => error.code(),
             Self::External(error) => error.code(),
+            Self::Custody(error) => error.code(),
             Self::NotInRelease(_) | Self::NoOsPackages { .. } | Self::NoSuchPackage { .. } => Some(Code::NotInRelease),
             Self::IndexLost { .. } => Some(Code::Digest),
             Self::Revoked(_) => Some(Code::Revoked),
@@ -395,6 +399,7 @@ impl PlanError {
         Some(match self {
             Self::Authorities(error) => error.hint(),
             Self::External(error) => error.hint(),
+            Self::Custody(error) => error.hint(),
             Self::NotInRelease(_) => {
                 "import a bundle that carries it: outside, add it to sealock.yaml, lock, build, and carry the bundle in".into()
             }

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
+use sealock_node::kubernetes_certificates::SUPPLIED_SECRET;
 use sealock_node::request::Registry;
-use sealock_node::step::EtcdClient;
+use sealock_node::step::{AuthoritiesSupplied, EtcdClient};
 use sealock_node::{Step, external_etcd};
 use sealock_store::release::Published;
 use sealock_trust::Digest;
@@ -19,6 +20,7 @@ mod adopt;
 mod apply;
 mod authorities;
 mod components;
+mod custody;
 mod error;
 mod external;
 pub(crate) mod gate;
@@ -47,9 +49,11 @@ pub use adopt::{Taken, plan_adoption};
 pub use apply::plan;
 pub(crate) use apply::steps_of;
 pub use authorities::{AuthoritiesError, Order, Workloads, plan_authorities, plane_under_way};
-pub(crate) use authorities::{check_alone, is_issuing, stage_of};
+pub(crate) use authorities::{brought_by, check_alone, is_issuing, stage_of};
 pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
+pub use custody::CustodyError;
+pub(crate) use custody::has_authorities;
 pub use error::PlanError;
 pub use external::ExternalEtcdError;
 pub(crate) use external::{Holds, Wellness, check_external, check_not_old};
@@ -100,6 +104,8 @@ pub struct Intent<'a> {
     pub program: &'a str,
     /// What the API servers show to an etcd that somebody else runs, where the cluster keeps its state there.
     pub etcd_client: Option<&'a EtcdClient>,
+    /// Authorities that somebody else has made, where the cluster does not make its own.
+    pub supplied: Option<&'a AuthoritiesSupplied>,
 }
 
 /// Which steps, on which hosts, in which order.
@@ -266,6 +272,8 @@ pub enum SecretKind {
     NextAuthority,
     /// The private key to what the API servers show to an etcd that somebody else runs; the station holds it.
     EtcdClientKey,
+    /// The private keys of authorities that somebody else has made; the station holds them.
+    SuppliedAuthorities,
 }
 
 impl SecretKind {
@@ -278,6 +286,7 @@ impl SecretKind {
             Self::KubeletCertificate => "kubelet-certificate",
             Self::Authorities | Self::NextAuthority => "authorities",
             Self::EtcdClientKey => external_etcd::KEY_SECRET,
+            Self::SuppliedAuthorities => SUPPLIED_SECRET,
         }
     }
 }

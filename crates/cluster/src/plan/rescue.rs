@@ -71,6 +71,7 @@ pub fn plan_rescue(
         earlier_speaker: "",
         program: "",
         etcd_client: client,
+        supplied: None,
     };
     let places = Places::of(cluster, inventory, "");
     let all = tasks.iter().map(|task| task.id.clone()).collect();

@@ -19,6 +19,7 @@ mod etcd;
 mod host;
 mod name;
 mod overrides;
+mod pki;
 mod time;
 mod upgrade;
 mod version;
@@ -32,6 +33,7 @@ pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
 pub use name::{Name, ParseNameError};
 pub(crate) use overrides::merge;
 pub use overrides::{Deviation, Overrides};
+pub use pki::{AuthorityPair, Pki, ServiceAccountKey, SuppliedPki};
 pub use time::{ParseTimeServerError, Time, TimeServer};
 pub use upgrade::{Drain, OnFailure, Upgrade};
 pub use version::{KubernetesVersion, ParseVersionError};
@@ -49,6 +51,9 @@ pub struct ClusterSpec {
     /// Where the cluster keeps its state; where absent, each control plane runs a member of etcd.
     #[serde(default, skip_serializing_if = "Etcd::is_stacked")]
     pub etcd: Etcd,
+    /// Who has made the authorities of the cluster; where absent, its first control plane makes them.
+    #[serde(default, skip_serializing_if = "Pki::is_managed")]
+    pub pki: Pki,
     /// Pod and service networks.
     #[serde(default)]
     pub network: Network,
@@ -190,6 +195,7 @@ impl Cluster {
         check_network(&spec)?;
         etcd::check(&spec)?;
         time::check(&spec)?;
+        pki::check(&spec)?;
         spec.overrides.check()?;
         Ok(Self { name, spec, folder: PathBuf::new() })
     }
@@ -265,6 +271,11 @@ impl Cluster {
     /// The servers that the hosts get their time from, where the spec says so.
     pub fn time_servers(&self) -> Vec<String> {
         self.spec.time.iter().flat_map(|time| &time.servers).map(ToString::to_string).collect()
+    }
+
+    /// The authorities that somebody else has made, where Sealock is not to.
+    pub fn supplied_pki(&self) -> Option<&SuppliedPki> {
+        self.spec.pki.supplied.as_ref()
     }
 
     /// The file at the station that the spec calls `path`.

@@ -173,6 +173,7 @@ fn adoption(text: &str, inventory: &Inventory) -> Result<Plan, PlanError> {
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
+        supplied: None,
     };
     plan_adoption(&intent, &taken(runtimes), inventory)
 }
@@ -210,6 +211,9 @@ fn what_cannot_be_taken_over_is_named() {
             .replace("/etc/kubernetes/pki", "/etc/pki/kubernetes")
             .replace("registry.k8s.io", "harbor.plant/k8s");
         cluster.proxy.clear();
+        let pair = "{certFile: ca.crt, keyFile: ca.key}";
+        let pki = format!("  pki: {{supplied: {{kubernetes: {pair}, frontProxy: {pair}, etcd: {pair}}}}}\n  hosts:");
+        cluster.spec = spec().replacen("  hosts:", &pki, 1);
         cluster.nodes.push(node("cp2", "10.77.0.12"));
         cluster.nodes[1]["status"]["nodeInfo"]["containerRuntimeVersion"] = json!("cri-o://1.36.0");
         cluster.nodes[1]["status"]["conditions"] = json!([{"type": "Ready", "status": "Unknown"}]);

@@ -65,7 +65,7 @@ fn plan(stage: Stage, hosts: &Inventory) -> Result<Plan, PlanError> {
     } else {
         Vec::new()
     };
-    let order = Order { stage, program: "/opt/sealock/sealock", restart };
+    let order = Order { stage, program: "/opt/sealock/sealock", restart, supplied: None };
     plan_authorities(&cluster(&three_planes()), (&release(), &registry()), hosts, &order)
 }
 
@@ -222,7 +222,7 @@ fn authorities_that_others_keep_are_left_to_them() {
     certificates.retain(|one| one.path != "/etc/kubernetes/pki/etcd/ca.crt");
     assert!(matches!(refusal(Stage::Trust, &hosts), AuthoritiesError::Elsewhere { host, .. } if host == "cp2"));
     let text = three_planes().replace("failCgroupV1: false", "failCgroupV1: false, serverTLSBootstrap: true");
-    let order = Order { stage: Stage::Trust, program: "/opt/sealock/sealock", restart: Vec::new() };
+    let order = Order { stage: Stage::Trust, program: "/opt/sealock/sealock", restart: Vec::new(), supplied: None };
     let hosts = all(&["old"], (None, "old"));
     let error = plan_authorities(&cluster(&text), (&release(), &registry()), &hosts, &order).unwrap_err();
     assert_eq!(error.code(), Some(Code::Spec), "{error}");

@@ -42,6 +42,7 @@ fn components(text: &str, draining: &Draining, inventory: &Inventory) -> Result<
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
+        supplied: None,
     };
     plan_components(&intent, draining, &hosts, inventory)
 }

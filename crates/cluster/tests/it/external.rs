@@ -53,6 +53,7 @@ fn with_intent<T>(text: &str, make: impl FnOnce(&Intent<'_>) -> T) -> T {
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: Some(&client),
+        supplied: None,
     })
 }
 

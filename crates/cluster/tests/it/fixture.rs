@@ -210,6 +210,7 @@ pub(crate) fn plan_with(
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
+        supplied: None,
     };
     sealock_cluster::plan(&intent, inventory)
 }

@@ -5,6 +5,7 @@
 mod adopt;
 mod authorities;
 mod components;
+mod custody;
 mod etcd;
 mod external;
 mod fan_out;

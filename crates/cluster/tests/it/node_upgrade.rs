@@ -102,6 +102,7 @@ fn the_steps_are_those_of_a_clusters_upgrade() {
         earlier_speaker: "",
         program: PROGRAM,
         etcd_client: None,
+        supplied: None,
     };
     let of_cluster = plan_upgrade(&intent, &draining(), &nodes(ONE_AND_ONE, "v1.36.3")).unwrap();
     for (node, plane) in [("cp1", Some(ONLY)), ("w1", None)] {

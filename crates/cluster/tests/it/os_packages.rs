@@ -52,6 +52,7 @@ fn patching(
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
+        supplied: None,
     };
     plan_os_packages(&intent, draining, (hosts, restart), inventory)
 }

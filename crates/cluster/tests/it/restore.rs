@@ -53,6 +53,7 @@ fn restore(manifest: &Manifest, hosts: &Inventory) -> Result<Plan, PlanError> {
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
+        supplied: None,
     };
     let backup = Digest::sha256(b"backup");
     plan_restore(&intent, Seed { backup: &backup, manifest }, hosts)

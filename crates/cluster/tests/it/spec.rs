@@ -110,3 +110,33 @@ fn how_a_cluster_is_upgraded_makes_no_other_cluster() {
     let refused = refused(&format!("{ONE_AND_ONE}  upgrade: {{maxUnavailable: 0}}\n"));
     assert!(refused.contains("nonzero"), "{refused}");
 }
+
+/// Authorities that somebody else has made, before the hosts.
+fn supplied(pki: &str) -> String {
+    ONE_AND_ONE.replacen("  hosts:", &format!("  pki: {{supplied: {{{pki}}}}}\n  hosts:"), 1)
+}
+
+#[test]
+fn authorities_that_somebody_else_has_made_are_named_whole() {
+    const PAIR: &str = "{certFile: ca.crt, keyFile: ca.key}";
+    let all = format!("kubernetes: {PAIR}, frontProxy: {PAIR}, etcd: {PAIR}");
+    let good = supplied(&format!("{all}, serviceAccounts: {{keyFile: sa.key}}"));
+    Cluster::load(Path::new("cluster.yaml"), &good).unwrap();
+    let beside =
+        |etcd: &str, text: &str| text.replacen("  hosts:", &format!("  etcd: {{external: {{{etcd}}}}}\n  hosts:"), 1);
+    let etcd = "endpoints: [\"https://10.77.0.31:2379\"], caFile: ca.crt, certFile: c.crt, keyFile: c.key";
+    let folder = "  overrides:\n    clusterConfiguration: {certificatesDir: /srv}";
+    let mistakes = [
+        ("without etcd's", supplied(&format!("kubernetes: {PAIR}, frontProxy: {PAIR}"))),
+        ("with that of an external etcd", beside(etcd, &good)),
+        ("without a file", supplied(&all.replacen("ca.key", "\"\"", 1))),
+        ("without a key", supplied(&all.replacen(", keyFile: ca.key", "", 1))),
+        ("elsewhere", good.replacen("  overrides:", folder, 1)),
+        ("in another mode", good.replacen("supplied:", "external:", 1)),
+    ];
+    let mut text = String::new();
+    for (what, spec) in mistakes {
+        writeln!(text, "--- {what}\n{}", refused(&spec)).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}

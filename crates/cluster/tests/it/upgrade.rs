@@ -26,6 +26,7 @@ fn upgrade(text: &str, draining: &Draining, inventory: &Inventory) -> Result<Pla
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
+        supplied: None,
     };
     plan_upgrade(&intent, draining, inventory)
 }
@@ -128,6 +129,7 @@ fn whoever_stays_is_told_and_not_touched_otherwise() {
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
+        supplied: None,
     };
     let plan = plan_neighbours(&intent, &nodes(&text, NEXT)).unwrap();
     let steps: Vec<_> = plan.tasks.iter().map(|task| (task.id.as_str(), task.steps.len(), task.after.len())).collect();

@@ -42,7 +42,9 @@ mod unit;
 mod upgrade;
 
 pub(crate) use act::Act;
-pub use authorities::{Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, Stage};
+pub use authorities::{
+    Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, AuthoritiesSupplied, Stage,
+};
 pub use backup::{BackupFile, BackupFiles, EtcdFromBackup, FOLDER as RESTORES, KubeletRegistered, StaleNodes};
 pub use claim::{BY_ITSELF, belongs_to};
 pub(crate) use claim::{claimed, evidence};
@@ -165,6 +167,8 @@ step_kinds! {
     EtcdClient: Compensable,
     /// An etcd that is elsewhere, taken for the cluster.
     EtcdClaim: Compensable,
+    /// Authorities that somebody else has made, and their keys.
+    AuthoritiesSupplied: Reversible,
     /// Waits until a node is Ready; runs on a control plane host.
     NodeReady: Reversible,
     /// Certificates of a control plane made anew, and in use.

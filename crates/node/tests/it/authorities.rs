@@ -177,7 +177,7 @@ fn plane() -> (Machine, BTreeMap<String, Digest>) {
 #[test]
 fn new_authorities_have_the_names_of_the_old_ones_and_are_made_once() {
     let (machine, old) = plane();
-    let made = Step::new("authorities", AuthoritiesMade { old: old.clone() });
+    let made = Step::new("authorities", AuthoritiesMade { old: old.clone(), supplied: BTreeMap::new() });
     apply(&made, &machine).unwrap();
     let first = machine.tree();
     apply(&made, &machine).unwrap();
@@ -227,7 +227,8 @@ fn a_control_plane_keeps_the_new_keys_and_signs_with_one_certificate() {
 /// A control plane that believes both, and keeps the new ones' keys; what is replaced, and what was sent to it.
 fn trusting_plane() -> (Machine, BTreeMap<String, Digest>, BTreeMap<&'static str, String>) {
     let (machine, old) = plane();
-    apply(&Step::new("authorities", AuthoritiesMade { old: old.clone() }), &machine).unwrap();
+    apply(&Step::new("authorities", AuthoritiesMade { old: old.clone(), supplied: BTreeMap::new() }), &machine)
+        .unwrap();
     let mut sent = BTreeMap::new();
     for files in AUTHORITIES {
         sent.extend([(files.next, machine.text(files.next)), (files.next_key, machine.text(files.next_key))]);
@@ -349,7 +350,8 @@ fn pods_are_started_anew_once_for_each_set_of_authorities() {
 #[test]
 fn somebodys_own_signer_is_not_taken_over() {
     let (machine, old) = plane();
-    apply(&Step::new("authorities", AuthoritiesMade { old: old.clone() }), &machine).unwrap();
+    apply(&Step::new("authorities", AuthoritiesMade { old: old.clone(), supplied: BTreeMap::new() }), &machine)
+        .unwrap();
     machine.put(MANIFEST, "    - --cluster-signing-cert-file=/etc/own/ca.crt\n");
     let Probe::Foreign { found } = probe(&step(Stage::Trust, &old), &machine) else { panic!("it is nobody's") };
     assert!(found.contains("/etc/own/ca.crt"), "{found}");

@@ -25,6 +25,7 @@ mod renewal;
 mod reset;
 mod run;
 mod stick;
+mod supplied;
 mod taken_back;
 mod time_servers;
 mod unit;

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::os_packages::PackageChange;
 use sealock_node::step::{
-    Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, BackupFile, BackupFiles, Claim,
-    Component, ComponentFile, Directory, Drained, EtcdClaim, EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot,
-    EtcdWell, File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
-    KubeletRegistered, MachineRestarted, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet,
-    OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted,
-    RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers,
-    Uncordoned, Unit, Workload,
+    Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, AuthoritiesSupplied,
+    BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdClaim, EtcdClient,
+    EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell, File, HostsEntry, Image, Images, Kept, KernelModule,
+    KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, MachineRestarted, Mode, NodeReady,
+    ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown,
+    Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage,
+    StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers, Uncordoned, Unit, Workload,
 };
 use sealock_node::time::TimeDaemon;
 use sealock_node::{Step, StepKind};
@@ -93,10 +93,18 @@ fn of_external_etcd() -> Vec<StepKind> {
     ]
 }
 
+/// An authority that somebody else has made.
+fn supplied() -> BTreeMap<String, String> {
+    [("/etc/kubernetes/pki/ca.crt".to_owned(), SHOWN.to_owned())].into()
+}
+
 /// What replaces the authorities of a cluster.
 fn of_authorities(digest: &Digest) -> Vec<StepKind> {
     vec![
-        AuthoritiesMade { old: authorities(3) }.into(),
+        AuthoritiesMade { old: authorities(3), supplied: BTreeMap::new() }.into(),
+        AuthoritiesMade { old: authorities(1), supplied: supplied() }.into(),
+        AuthoritiesSupplied { certificates: supplied(), service_accounts: None }.into(),
+        AuthoritiesSupplied { certificates: supplied(), service_accounts: Some("the public key\n".into()) }.into(),
         Authorities {
             stage: Stage::Trust,
             control_plane: true,

@@ -28,7 +28,7 @@ pub struct AuthoritiesArgs {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum StageArg {
-    /// New ones are made, and believed beside the old ones
+    /// New ones are made, or come from the files of the spec, and are believed beside the old ones
     Trust,
     /// The new ones issue; all certificates are made anew
     Issue,
@@ -52,7 +52,8 @@ pub fn run(args: &AuthoritiesArgs, stage: Stage, (target, context): (&Target, &C
     if context.dry_run {
         return show(&planned, context);
     }
-    review(&planned, question(stage), context)?;
+    let is_supplied = target.cluster.supplied_pki().is_some();
+    review(&planned, question(stage, is_supplied), context)?;
     let started = Instant::now();
     let applied = carry_out(&target.operator_now(context)?, &planned, context)?;
     for server in &applied.unreached {
@@ -85,8 +86,9 @@ fn name_readers(stage: Stage, (target, context): (&Target, &Context)) -> Result<
     Ok(())
 }
 
-fn question(stage: Stage) -> &'static str {
+fn question(stage: Stage, is_supplied: bool) -> &'static str {
     match stage {
+        Stage::Trust if is_supplied => "Bring the new authorities of the spec, and have all believe them?",
         Stage::Trust => "Make new authorities, and have all believe them?",
         Stage::Issue => "Have the new authorities issue?",
         Stage::Drop => "Believe the old authorities no more?",

@@ -66,7 +66,8 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
         }
     }
     certificates.sort_by(|a, b| (a.not_after, &a.host, &a.path).cmp(&(b.not_after, &b.host, &b.path)));
-    context.ui.result(&certificates, table(&certificates))?;
+    let is_supplied = target.cluster.supplied_pki().is_some();
+    context.ui.result(&certificates, table(&certificates, is_supplied))?;
     let soon: Vec<&Certificate> = certificates.iter().filter(|certificate| certificate.days_left < SOON).collect();
     for (host, error) in &silent {
         context.ui.warn(format_args!("{host} is not in the list: {error}"));
@@ -86,6 +87,8 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
         "Whoever runs the external etcd issues it anew; put the new files where the spec says, and `sealock cluster apply` lays them down."
     } else if soon.iter().any(|certificate| certificate.renewable) {
         "`sealock cluster renew` makes those of the control planes anew."
+    } else if first.authority && is_supplied {
+        "Whoever has made the authorities makes new ones; put their files where `spec.pki.supplied` says, and `sealock cluster renew --authorities trust` begins to replace the old ones."
     } else {
         "kubelet renews its own while it reaches an API server; `sealock cluster renew --authorities trust` begins to replace an authority."
     };
@@ -116,11 +119,12 @@ fn certificate(host: &str, fact: &CertificateFact, (now, first): (Timestamp, boo
     }
 }
 
-fn table(certificates: &[Certificate]) -> Table {
+fn table(certificates: &[Certificate], is_supplied: bool) -> Table {
     let mut table = Table::new(["ends in", "host", "certificate", "of", "renewed by"]);
     for certificate in certificates {
         let by = match (certificate.authority, certificate.renewable) {
             _ if certificate.is_brought() => "who runs etcd, and cluster apply",
+            (true, _) if is_supplied => "new files, and cluster renew --authorities",
             (true, _) => "cluster renew --authorities",
             (_, true) => "cluster renew",
             _ => "kubelet",

@@ -47,6 +47,20 @@ pub enum AuthoritiesError {
         /// The cluster.
         cluster: String,
     },
+    /// The files of the spec still hold what is to be replaced.
+    #[error("the spec still names the authority that {path} holds, and that is to be replaced")]
+    Supplied {
+        /// The file on control planes.
+        path: String,
+    },
+    /// Others than those of the spec come next.
+    #[error("on host {host} an authority comes to take the place of the one in {path} that is not the spec's")]
+    OtherSupplied {
+        /// The host.
+        host: String,
+        /// The file.
+        path: String,
+    },
     /// kubelets serve with certificates of the cluster's authority, which a person approves.
     #[error(
         "the spec has kubelets ask the cluster for serving certificates (`serverTLSBootstrap`), which nobody here approves"
@@ -98,7 +112,9 @@ impl AuthoritiesError {
     /// Its reason code, where it is a refusal.
     pub fn code(&self) -> Option<Code> {
         match self {
-            Self::ServingKubelets | Self::ExternalEtcd { .. } => Some(Code::Spec),
+            Self::ServingKubelets | Self::ExternalEtcd { .. } | Self::Supplied { .. } | Self::OtherSupplied { .. } => {
+                Some(Code::Spec)
+            }
             Self::OldReaders { .. } => Some(Code::Preflight),
             _ => None,
         }
@@ -117,6 +133,8 @@ impl AuthoritiesError {
             Self::NotTrusted { .. } => "run `sealock cluster renew --authorities trust` first".into(),
             Self::NotIssued { .. } => "run `sealock cluster renew --authorities issue` first".into(),
             Self::NothingToDrop { .. } => "`sealock cluster renew --authorities trust` begins to replace them".into(),
+            Self::Supplied { .. } => "have new authorities made, all of them, put their files where `spec.pki.supplied` says, and run the same again. Without `spec.pki` the cluster makes them itself".into(),
+            Self::OtherSupplied { .. } => "put back the files of the authorities that come next, and finish: `trust`, `issue`, and `drop`. Then they can be replaced again".into(),
             Self::ServingKubelets => "take it out of `overrides.kubelet`, apply, and begin again".into(),
             Self::Open { stage } => format!(
                 "finish it: `sealock cluster renew --authorities {stage}`. A host that was lost meanwhile is taken out first: `sealock cluster remove HOST --lost`"

@@ -9,16 +9,20 @@ use sealock_node::facts::{CertificateFact, HostFacts};
 use sealock_node::kubernetes_certificates::{AUTHORITIES, AuthorityFiles, KUBELET_CLIENT, authority_of};
 use sealock_node::request::Registry;
 use sealock_node::step::{
-    Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, EtcdSnapshot, KubeletCertificate,
-    NodeReady, Restarted, Stage, Unit, Workload,
+    Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, AuthoritiesSupplied, EtcdSnapshot,
+    KubeletCertificate, NodeReady, Restarted, Stage, Unit, Workload,
 };
 use sealock_store::release::Published;
 use sealock_trust::Digest;
 use serde_json::Value;
 
 mod error;
+mod supplied;
 
 pub use error::AuthoritiesError;
+pub(crate) use supplied::brought_by;
+
+use self::supplied::digests_of;
 
 use super::apply::{planned_hosts, ready};
 use super::components::check_nodes;
@@ -59,6 +63,8 @@ pub struct Order<'a> {
     pub program: &'a str,
     /// What is started anew before new authorities issue.
     pub restart: Vec<Workloads>,
+    /// The authorities of the spec, where somebody else makes them: those that come next.
+    pub supplied: Option<&'a AuthoritiesSupplied>,
 }
 
 /// The plan that brings the authorities of `cluster` to a stage.
@@ -83,7 +89,11 @@ pub fn plan_authorities(
         Stage::Issue => standing.before_issue()?,
         Stage::Drop => standing.before_drop(cluster)?,
     };
-    let lost = if order.stage == Stage::Trust { standing.lost(&old) } else { BTreeSet::new() };
+    let next = order.supplied.map(digests_of).unwrap_or_default();
+    standing.check_supplied(&old, &next)?;
+    let mut lost = if order.stage == Stage::Trust { standing.lost(&old) } else { BTreeSet::new() };
+    // What is brought again is not lost.
+    lost.retain(|one| !next.values().any(|next| next == one));
     let change = Change { cluster, speaker: &speaker, order, old, lost };
     let tasks = change.tasks()?;
     Ok(Plan {
@@ -294,8 +304,7 @@ impl Change<'_> {
         let mut tasks = vec![task(self.speaker, "snapshot", Vec::new(), vec![Step::new("etcd/snapshot", snapshot)])];
         match self.order.stage {
             Stage::Trust => {
-                let made = AuthoritiesMade { old: self.old.clone() };
-                self.then(&mut tasks, "made", vec![Step::new("authorities", made)]);
+                self.made(&mut tasks);
                 self.everywhere(&mut tasks, Stage::Trust)?;
                 self.publish(&mut tasks, false);
                 self.restart(&mut tasks, &self.add_ons());
@@ -318,6 +327,15 @@ impl Change<'_> {
         let all = ends_of(&tasks);
         tasks.push(ready(self.cluster, self.speaker, all, (true, READY_SECONDS)));
         Ok(tasks)
+    }
+
+    /// The new ones, made where the present ones are kept; or brought there, where somebody else has made them.
+    fn made(&self, tasks: &mut Vec<Task>) {
+        let supplied = self.order.supplied.map(|supplied| supplied.certificates.clone()).unwrap_or_default();
+        let secrets = if supplied.is_empty() { Vec::new() } else { vec![SecretKind::SuppliedAuthorities] };
+        let made = AuthoritiesMade { old: self.old.clone(), supplied };
+        let behind = ends_of(tasks);
+        tasks.push(Task { secrets, ..task(self.speaker, "made", behind, vec![Step::new("authorities", made)]) });
     }
 
     /// A task on the host that speaks for the cluster, behind all others.

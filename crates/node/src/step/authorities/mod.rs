@@ -13,10 +13,12 @@ mod bundle;
 mod forgotten;
 mod made;
 mod published;
+mod supplied;
 
 pub use forgotten::AuthoritiesForgotten;
 pub use made::AuthoritiesMade;
 pub use published::AuthoritiesPublished;
+pub use supplied::AuthoritiesSupplied;
 
 pub(super) use bundle::{believe_all, settle_signer};
 

@@ -1,0 +1,119 @@
+//! Authorities that somebody else has made: whether a cluster may begin with them, or has them.
+
+use sealock_node::certificates::Facts;
+use sealock_node::kubernetes_certificates::AUTHORITIES;
+use sealock_node::step::AuthoritiesSupplied;
+use sealock_node::suitable::Unsuitable;
+use sealock_trust::Digest;
+use sealock_trust::reason::Code;
+
+use crate::inventory::Inventory;
+use crate::spec::Cluster;
+
+/// Why a cluster does not begin, or go on, with the authorities of its spec.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CustodyError {
+    /// A file of the spec is not what it is to be.
+    #[error("spec.pki.supplied.{field}: {path}: {problem}")]
+    File {
+        /// The field of the spec.
+        field: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: Unsuitable,
+    },
+    /// A file of the spec that is needed is not there.
+    #[error("spec.pki.supplied.{field}: {path} is not there, and no control plane has that key yet")]
+    NoKey {
+        /// The field of the spec.
+        field: &'static str,
+        /// The file.
+        path: String,
+    },
+    /// Two authorities are one.
+    #[error("spec.pki.supplied.{first} and .{second} have the same key: each authority needs one of its own")]
+    OneForTwo {
+        /// A field of the spec.
+        first: &'static str,
+        /// Another one.
+        second: &'static str,
+    },
+    /// The cluster has another authority.
+    #[error("{path} on host {host} holds {}, and the spec says {wanted}: a cluster keeps its authorities until they are replaced", found.join(" and "))]
+    Other {
+        /// The host.
+        host: String,
+        /// The file.
+        path: String,
+        /// What it holds: names and the beginning of digests.
+        found: Vec<String>,
+        /// The spec's: name and the beginning of its digest.
+        wanted: String,
+    },
+}
+
+impl CustodyError {
+    /// Its reason code, where it is a refusal.
+    pub fn code(&self) -> Option<Code> {
+        Some(Code::Spec)
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::File { problem: Unsuitable::Several(_), .. } => {
+                "leave the certificate of the authority whose key is given, also where it is an intermediate, and take out the others".into()
+            }
+            Self::File { problem: Unsuitable::NoKey, .. } => {
+                "have the key without a passphrase, in a file that only you can read: `openssl pkey -in KEY -out FILE` asks for the passphrase".into()
+            }
+            Self::File { .. } => {
+                "have the authority made anew by whoever runs your PKI: docs/guides/cluster-certificates.md says what Kubernetes needs".into()
+            }
+            Self::NoKey { .. } => "put the key there until the cluster stands; afterwards the station does not need it any more".into(),
+            Self::OneForTwo { .. } => "what one authority has issued is let in wherever it is believed: have three made, each with a key of its own".into(),
+            Self::Other { .. } => "name the files of the authorities that the cluster has. To replace them by those of the spec: `sealock cluster renew --authorities trust`".into(),
+        }
+    }
+}
+
+/// Every control plane that has authorities has those of the spec. While authorities are replaced it has two, of which the spec's is one.
+pub(crate) fn check_custody(
+    cluster: &Cluster,
+    supplied: &AuthoritiesSupplied,
+    inventory: &Inventory,
+) -> Result<(), CustodyError> {
+    for host in cluster.control_planes() {
+        let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
+        for (path, certificate) in &supplied.certificates {
+            let found: Vec<_> = observation.facts.certificates.iter().filter(|one| one.path == *path).collect();
+            let Ok(wanted) = Facts::of(certificate) else { continue };
+            let digest = wanted.digest();
+            if found.is_empty() || found.iter().any(|one| one.digest.as_ref() == Some(&digest)) {
+                continue;
+            }
+            let named = |name: &str, digest: Option<&Digest>| {
+                let digest = digest.map(|digest| digest.hex()[..12].to_owned()).unwrap_or_default();
+                format!("{} ({digest})", name.escape_debug())
+            };
+            return Err(CustodyError::Other {
+                host: host.name.to_string(),
+                path: path.clone(),
+                found: found.iter().map(|one| named(&one.name, one.digest.as_ref())).collect(),
+                wanted: named(&wanted.name, Some(&digest)),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a control plane has authorities, whoever has made them.
+pub(crate) fn has_authorities(cluster: &Cluster, inventory: &Inventory) -> bool {
+    let [kubernetes, ..] = AUTHORITIES;
+    cluster.control_planes().any(|host| {
+        let facts = inventory.hosts.get(host.name.as_str()).map(|one| &one.facts);
+        facts.is_some_and(|facts| facts.certificates.iter().any(|one| one.path == kubernetes.certificate))
+    })
+}
