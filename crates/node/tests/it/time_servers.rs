@@ -2,9 +2,10 @@
 
 use std::io::Read;
 
+use proptest::prelude::*;
 use sealock_node::host::{Alteration, Command, Entry, Host, HostError, Output};
 use sealock_node::step::{Mode, TimeServers};
-use sealock_node::time::TimeDaemon;
+use sealock_node::time::{self, TimeDaemon, chrony, timesyncd};
 use sealock_node::{Probe, Step, StepError};
 
 use crate::machine::{Machine, bare};
@@ -108,7 +109,7 @@ fn step(daemon: TimeDaemon) -> Step {
     Step::new("time", TimeServers { servers, daemon, timeout_seconds: 1 })
 }
 
-fn chrony() -> Step {
+fn by_chrony() -> Step {
     step(TimeDaemon::Chrony)
 }
 
@@ -135,18 +136,18 @@ fn chrony_asks_the_sites_servers_and_nobody_else_until_it_is_given_back() {
     host.0.put("/etc/chrony/conf.d/ours.conf", "server 192.0.2.1\nminsources 2\n");
     let before = host.0.tree();
     assert_eq!(
-        probe(&chrony(), &host),
+        probe(&by_chrony(), &host),
         Probe::not_done("by /etc/chrony/conf.d/ours.conf the time is not from 10.77.0.2, ntp.plant.internal alone")
     );
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
     assert_eq!(host.0.text("/etc/chrony/conf.d/ours.conf"), "#sealock# server 192.0.2.1\nminsources 2\n");
     assert!(
         host.0.text(DEBIAN).contains("#sealock# pool 2.debian") && host.0.text(STARTED).contains("server 10.77.0.2 ")
     );
     host.0.calls();
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
     assert!(!host.0.calls().iter().any(|call| call.contains("restart")), "a second time changes nothing");
-    undo(&chrony(), &host).unwrap();
+    undo(&by_chrony(), &host).unwrap();
     assert_eq!(host.0.tree(), before);
     assert!(host.0.is_active("chrony.service") && host.0.text(STARTED) == SETTINGS, "it asks whom it asked before");
 }
@@ -154,9 +155,9 @@ fn chrony_asks_the_sites_servers_and_nobody_else_until_it_is_given_back() {
 #[test]
 fn a_chrony_that_did_not_run_does_not_run_afterwards() {
     let host = Clocked::with_chrony();
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
     assert!(host.0.is_active("chrony.service"));
-    undo(&chrony(), &host).unwrap();
+    undo(&by_chrony(), &host).unwrap();
     assert!(!host.0.is_active("chrony.service"));
 }
 
@@ -164,32 +165,32 @@ fn a_chrony_that_did_not_run_does_not_run_afterwards() {
 fn a_server_that_does_not_answer_is_told_after_a_while_and_waited_for_again() {
     let host = Clocked::with_chrony().running();
     host.0.put(SILENT, "10.77.0.2 ntp.plant.internal");
-    let error = apply(&chrony(), &host).unwrap_err();
+    let error = apply(&by_chrony(), &host).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the clock is not kept by the site's time servers after 1 s: no answer to chrony from 10.77.0.2, ntp.plant.internal (UDP port 123)"
     );
     assert!(!error.is_refusal());
     host.0.put(SILENT, "10.77.0.2");
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
 }
 
 #[test]
 fn what_somebody_adds_is_taken_over_and_whom_he_names_is_put_out_of_use() {
     let host = Clocked::with_chrony().running();
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
     let ours = host.0.text(DEBIAN);
     host.0.put(DEBIAN, &format!("maxslewrate 100\n{ours}"));
     assert_eq!(
-        probe(&chrony(), &host),
+        probe(&by_chrony(), &host),
         Probe::not_done("/etc/chrony/chrony.conf has lines that somebody has added since")
     );
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
     assert!(host.0.text(DEBIAN).starts_with("maxslewrate 100\n"));
     host.0.put(DEBIAN, &format!("{ours}server 192.0.2.1\n"));
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
     assert!(host.0.text(DEBIAN).contains("#sealock# server 192.0.2.1\n"));
-    undo(&chrony(), &host).unwrap();
+    undo(&by_chrony(), &host).unwrap();
     assert_eq!(host.0.text(DEBIAN), SETTINGS);
 }
 
@@ -198,13 +199,13 @@ fn files_outside_of_etc_are_not_changed_and_what_cannot_be_followed_is_not_guess
     let host = Clocked::with_chrony().running();
     host.0.put(DEBIAN, "include /opt/vendor/time.conf\n");
     host.0.put("/opt/vendor/time.conf", "pool pool.vendor.example\n");
-    let Probe::Foreign { found } = probe(&chrony(), &host) else { panic!("it is changed") };
+    let Probe::Foreign { found } = probe(&by_chrony(), &host) else { panic!("it is changed") };
     assert!(found.starts_with("/opt/vendor/time.conf names servers of time"), "{found}");
     host.0.put(DEBIAN, "include /etc/chrony/?/*.conf\n");
-    assert!(matches!(probe(&chrony(), &host), Probe::Unknown { .. }));
+    assert!(matches!(probe(&by_chrony(), &host), Probe::Unknown { .. }));
     host.0.put(DEBIAN, "include /etc/chrony/with-*.conf\ninclude /etc/chrony/missing.conf\n");
     host.0.put("/etc/chrony/with-servers.conf", "peer 192.0.2.1\n");
-    apply(&chrony(), &host).unwrap();
+    apply(&by_chrony(), &host).unwrap();
     assert_eq!(host.0.text("/etc/chrony/with-servers.conf"), "#sealock# peer 192.0.2.1\n");
 }
 
@@ -215,13 +216,13 @@ fn cut_off_at_any_change_it_is_finished_and_given_back() {
         host.0.put("/etc/chrony/conf.d/ours.conf", "server 192.0.2.1\n");
         let before = host.0.tree();
         host.0.fail_after(changes);
-        let done = apply(&chrony(), &host).is_ok();
+        let done = apply(&by_chrony(), &host).is_ok();
         host.0.heal();
-        apply(&chrony(), &host).unwrap();
+        apply(&by_chrony(), &host).unwrap();
         host.0.fail_after(changes);
-        let undone = undo(&chrony(), &host).is_ok();
+        let undone = undo(&by_chrony(), &host).is_ok();
         host.0.heal();
-        undo(&chrony(), &host).unwrap();
+        undo(&by_chrony(), &host).unwrap();
         assert_eq!(host.0.tree(), before, "after {changes} changes");
         assert!(!host.0.is_active("chrony.service"), "after {changes} changes");
         if done && undone {
@@ -245,4 +246,39 @@ fn timesyncd_is_told_by_a_file_that_comes_last() {
     undo(&step(TimeDaemon::Timesyncd), &host).unwrap();
     assert_eq!(host.0.tree(), before);
     assert!(!host.0.is_active("systemd-timesyncd.service"));
+}
+
+/// Lines as they stand in settings of chrony, and in what programs say, whole and in pieces.
+fn words() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        Just("server 192.0.2.1 iburst".to_owned()),
+        Just("  Pool a".to_owned()),
+        Just("#sealock# peer b".to_owned()),
+        Just("sourcedir /run/chrony-dhcp".to_owned()),
+        Just("# Sealock: end.".to_owned()),
+        Just(chrony::with_servers("", &["10.77.0.9".to_owned()])),
+        Just("^,*,10.77.0.2,10,6,17,15,0.0000026,0.1,0.1".to_owned()),
+        Just("NTPMessage={ Leap=0, Ignored=no, PacketCount=1, Offset=-1.5s }".to_owned()),
+        Just("ServerName=\u{e9}".to_owned()),
+        "\\PC{0,40}",
+    ];
+    proptest::collection::vec(line, 0..12).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_in_settings_told_twice_is_told_once(text in words()) {
+        let servers = ["10.77.0.2", "ntp.plant.internal"].map(str::to_owned);
+        let told = chrony::with_servers(&text, &servers);
+        prop_assert_eq!(chrony::with_servers(&told, &servers), told.clone());
+        prop_assert_eq!(chrony::ours(&told), servers);
+    }
+
+    #[test]
+    fn whatever_programs_say_is_read(text in words()) {
+        let servers = ["10.77.0.2".to_owned()];
+        let _ = time::problem(TimeDaemon::Chrony, &chrony::read(&text), &servers);
+        let _ = time::problem(TimeDaemon::Timesyncd, &timesyncd::read(&text), &servers);
+        let _ = time::is_of_site(&text, &servers);
+    }
 }
