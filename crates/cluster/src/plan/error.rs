@@ -1,11 +1,13 @@
 //! Why there is no plan, or why one must not be carried out.
 
+mod member;
 mod words;
 
 use sealock_trust::format::UnknownFormat;
 use sealock_trust::json;
 use sealock_trust::reason::Code;
 
+pub use self::member::MemberError;
 use self::words::{count, lines, mismatches, raised, things, told};
 use super::{AuthoritiesError, ExternalEtcdError, GateFailure};
 use crate::adoption::Mismatch;
@@ -27,6 +29,9 @@ pub enum PlanError {
     /// An etcd that somebody else runs does not keep the cluster.
     #[error(transparent)]
     External(#[from] ExternalEtcdError),
+    /// One member of etcd does not come back from the others.
+    #[error(transparent)]
+    Member(#[from] MemberError),
     /// The spec is for another site.
     #[error("the cluster spec is for site {spec}, and this is site {here}")]
     OtherSite {
@@ -340,6 +345,7 @@ impl PlanError {
             Self::Spec(_) => Some(Code::Spec),
             Self::Authorities(error) => error.code(),
             Self::External(error) => error.code(),
+            Self::Member(error) => error.code(),
             Self::NotInRelease(_) | Self::NoOsPackages { .. } | Self::NoSuchPackage { .. } => Some(Code::NotInRelease),
             Self::IndexLost { .. } => Some(Code::Digest),
             Self::Revoked(_) => Some(Code::Revoked),
@@ -395,6 +401,7 @@ impl PlanError {
         Some(match self {
             Self::Authorities(error) => error.hint(),
             Self::External(error) => error.hint(),
+            Self::Member(error) => error.hint(),
             Self::NotInRelease(_) => {
                 "import a bundle that carries it: outside, add it to sealock.yaml, lock, build, and carry the bundle in".into()
             }

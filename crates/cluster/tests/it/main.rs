@@ -11,6 +11,7 @@ mod fan_out;
 mod fixture;
 mod large;
 mod machine;
+mod member;
 mod node_upgrade;
 mod os_packages;
 mod plan;
