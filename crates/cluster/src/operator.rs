@@ -30,6 +30,7 @@ mod ground;
 mod health;
 mod kept_images;
 pub mod kubeconfig;
+mod member;
 mod members;
 mod needs;
 mod os_packages;
@@ -310,7 +311,7 @@ impl Operator<'_> {
                 Ok(Applied::changed(changed, Some(kubeconfig)))
             }
             // What the cluster is made of has not changed.
-            Purpose::Rollback | Purpose::OsPackages => {
+            Purpose::Rollback | Purpose::OsPackages | Purpose::Member => {
                 self.leave_mirror(&planned.connections).await?;
                 Ok(Applied::changed(changed, None))
             }
@@ -406,13 +407,9 @@ impl Operator<'_> {
         Ok(self.open_plans()?.into_iter().find(same))
     }
 
-    /// Plans that were begun and that another one is now carried out in the place of are open no longer. An upgrade, or a change of
-    /// authorities, stays open while a host leaves, certificates are made anew that have ended, or nodes are put back as they were.
+    /// Plans that were begun and that another one is now carried out in the place of are open no longer, but for those that stay so beside it.
     fn supersede_all_but(&self, plan: &Plan) -> Result<(), OperatorError> {
-        let goes_on =
-            matches!(plan.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback);
-        let stays_open = |other: &Plan| goes_on && other.purpose.stays_open();
-        for other in self.open_plans()?.iter().filter(|other| *other != plan && !stays_open(other)) {
+        for other in self.open_plans()?.iter().filter(|other| *other != plan && !other.stays_open_beside(plan)) {
             let digest = other.digest().map_err(OperatorError::Unwritable)?;
             files::set_aside(&self.plan_path(&digest))?;
         }
@@ -501,11 +498,12 @@ pub fn read_plan(path: &Path) -> Result<Plan, OperatorError> {
 mod tests {
     use jiff::Timestamp;
     use sealock_node::Step;
-    use sealock_node::step::{Image, Images};
+    use sealock_node::step::{Image, Images, MemberAside};
     use sealock_store::release::{Cause, FORMAT, Release};
 
     use super::*;
-    use crate::plan::Task;
+    use crate::inventory::Binding;
+    use crate::plan::{PlannedHost, Task};
     use crate::revoked::Fact;
 
     fn release() -> Published {
@@ -579,6 +577,7 @@ mod tests {
             (Purpose::Upgrade, true),
             (Purpose::Components, true),
             (Purpose::OsPackages, true),
+            (Purpose::Member, true),
             (Purpose::Renew, false),
             (Purpose::Apply, false),
         ] {
@@ -596,6 +595,57 @@ mod tests {
                 fs::remove_dir_all(&operator.folder).unwrap();
             }
         }
+    }
+
+    /// Its host gone for good, a member does not come back, and nothing waits for it any more.
+    #[test]
+    fn the_way_back_of_a_member_ends_where_its_host_leaves() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, release) = (Store::init(&folder.path().join("store")).unwrap(), release());
+        let site = crate::site_of_tests::keys().root().clone();
+        let operator = operator(folder.path(), (&store, &release, &site), Revoked::default());
+        let aside = MemberAside { path: "/var/lib/etcd".into(), name: "etcd.2026-11-26T06-48-02Z".into() };
+        let rejoin = Task {
+            id: "cp2/rejoin".into(),
+            host: "cp2".into(),
+            after: Vec::new(),
+            secrets: Vec::new(),
+            steps: vec![Step::new("etcd/aside", aside)],
+        };
+        let begun = Plan { purpose: Purpose::Member, tasks: vec![rejoin], ..plan::example() };
+        let digest = begun.digest().unwrap();
+        files::save(&operator.plan_path(&digest), &operator.encode(&begun).unwrap()).unwrap();
+        Journal::open(&operator.folder.join("journal"), &digest).unwrap().begun(1).unwrap();
+        let open = operator.check_nothing_open().unwrap_err();
+        assert!(open.to_string().contains("the member of etcd on host cp2"), "{open}");
+        assert!(open.hint().unwrap().contains("cluster remove cp2 --lost") && !open.is_refusal());
+        operator.check_nothing_open_but_member("cp2").unwrap();
+        operator.check_nothing_open_but_member("cp1").unwrap_err();
+
+        let host = |name: &str| PlannedHost {
+            name: name.into(),
+            address: String::new(),
+            roles: Vec::new(),
+            pods: String::new(),
+            binding: Binding {
+                machine_id: String::new(),
+                architecture: String::new(),
+                cluster: None,
+                joined: true,
+                components: BTreeMap::new(),
+                owned: BTreeMap::new(),
+                foreign: BTreeMap::new(),
+            },
+        };
+        let neighbours = |names: &[&str]| Plan {
+            purpose: Purpose::Neighbours,
+            hosts: names.iter().map(|name| host(name)).collect(),
+            ..plan::example()
+        };
+        operator.supersede_all_but(&neighbours(&["cp1", "cp2", "cp3"])).unwrap();
+        operator.check_nothing_open().unwrap_err();
+        operator.supersede_all_but(&neighbours(&["cp1", "cp3"])).unwrap();
+        operator.check_nothing_open().unwrap();
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod host_needs;
 mod kept;
 mod lost_members;
 mod machines;
+mod member_lost;
 mod node_upgrade;
 mod one_machine;
 mod own_etcd;
@@ -101,6 +102,7 @@ const SCENARIOS: &[Scenario] = &[
     across_the_gap::SCENARIO,
     three_control_planes::SCENARIO,
     lost_members::SCENARIO,
+    member_lost::SCENARIO,
     own_etcd::SCENARIO,
     etcd_static_pod::SCENARIO,
     external_etcd::SCENARIO,

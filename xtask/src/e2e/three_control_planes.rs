@@ -32,7 +32,7 @@ const CASES: &[Case] = &[
     Case { name: "planes: reset", run: super::cases::cluster::reset },
 ];
 
-fn begin(desk: &Desk) -> Result<()> {
+pub(super) fn begin(desk: &Desk) -> Result<()> {
     for step in STEPS {
         println!("--- {}: {}", step.name, step.what);
         (step.run)(desk)?;

@@ -149,16 +149,17 @@ impl Etcd {
         Ok(Defragmented { member: member.clone(), before, after })
     }
 
-    /// Compares what all members hold at one revision that all of them have.
+    /// Compares what all members that answer hold at one revision that all of them have.
     ///
     /// # Errors
-    /// A member does not answer, or they differ.
+    /// A member does not answer any more, or they differ.
     pub async fn check_hashes(&self) -> Result<HashVerdict, EtcdError> {
         let survey = self.survey().await?;
         quorum::may_change(&survey)?;
         let statuses = survey.states.iter().filter_map(|state| state.status.as_ref());
         let revision = statuses.map(|status| status.revision).min().unwrap_or(0);
-        let asked = survey.membership.members.iter().filter(|member| member.has_started()).map(async |member| {
+        let answers = |member: &&Member| survey.state_of(member.id).is_some_and(|state| state.status.is_some());
+        let asked = survey.membership.members.iter().filter(answers).map(async |member| {
             let missing = || EtcdError::NoMember(member.to_string());
             let connection = survey.state_of(member.id).and_then(|state| self.at(state)).ok_or_else(missing)?;
             let (hash, compacted) = connection.hash(revision).await?;

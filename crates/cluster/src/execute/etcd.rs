@@ -17,7 +17,10 @@ if [ "$1" = status ] && [ "$code" = 1 ]; then exit 0; fi
 exit "$code""#;
 /// `$1` is Sealock there; standard input says which etcd it is that nobody else there knows of yet.
 const LOOK: &str = r#"exec "$1" node etcd-look"#;
-/// The exit code of a refusal (DESIGN §4).
+/// `$1` is Sealock there.
+const COMPARE: &str = r#"exec "$1" etcd status --hash --of-control-plane"#;
+/// The exit codes of a failure and of a refusal (DESIGN §4).
+const FAILED: i32 = 1;
 const REFUSED: i32 = 3;
 
 /// The members of an etcd.
@@ -120,6 +123,22 @@ impl EtcdMembers {
         self.members.iter().filter(|member| Some(member.id.as_str()) != left_out).all(is_well)
     }
 
+    /// Whether the member of `host` serves, votes, and has raised no alarm.
+    pub(crate) fn is_well(&self, host: &Host) -> bool {
+        let state_of = |member: &EtcdMember| self.states.iter().find(|state| state.member == member.id);
+        let is_well = |member: &EtcdMember| {
+            !member.learner && state_of(member).is_some_and(|state| state.problem.is_none() && state.alarms.is_empty())
+        };
+        self.of(host).is_some_and(is_well)
+    }
+
+    /// A member without a vote that is not that of `host`.
+    pub(crate) fn learner_but(&self, host: &Host) -> Option<&str> {
+        let own = self.of(host).map(|member| member.id.as_str());
+        let other = self.members.iter().find(|member| member.learner && Some(member.id.as_str()) != own)?;
+        Some(if other.name.is_empty() { &other.id } else { &other.name })
+    }
+
     /// The member of `host`: by its name, or by the address of one that has never started.
     pub(crate) fn of(&self, host: &Host) -> Option<&EtcdMember> {
         self.at(host.name.as_str(), &host.address.to_string())
@@ -146,6 +165,17 @@ impl Connection {
     pub(crate) async fn etcd_members(&self, program: &str) -> Result<EtcdMembers, ExecuteError> {
         let said = self.script(ASK, &[program, "status", "-o", "json"], b"").await?;
         serde_json::from_slice(&said).map_err(|source| self.not_understood("sealock etcd status", source))
+    }
+
+    /// What is said where the members of the etcd of this control plane host do not hold the same at one revision; nothing where they do.
+    ///
+    /// # Errors
+    /// As every command; a member does not answer.
+    pub(crate) async fn etcd_differs(&self, program: &str) -> Result<Option<String>, ExecuteError> {
+        match self.script(COMPARE, &[program], b"").await {
+            Err(ExecuteError::Command { code: Some(FAILED), said, .. }) => Ok(Some(said)),
+            outcome => outcome.map(|_| None),
+        }
     }
 
     /// What this host sees of an etcd that somebody else runs.
@@ -222,5 +252,6 @@ mod tests {
         assert!(survey([away, None], &[]).are_well_but(Some(host)));
         assert!(!survey([None, away], &[]).are_well_but(Some(host)), "then none of two would be there");
         assert!(!survey([None, None], &["NOSPACE"]).are_well_but(Some(host)));
+        assert!(survey([None, away], &[]).is_well(host) && !survey([away, None], &[]).is_well(host));
     }
 }

@@ -1,11 +1,13 @@
 //! Why there is no plan, or why one must not be carried out.
 
+mod member;
 mod words;
 
 use sealock_trust::format::UnknownFormat;
 use sealock_trust::json;
 use sealock_trust::reason::Code;
 
+pub use self::member::MemberError;
 use self::words::{count, lines, mismatches, raised, things, told};
 use super::{AuthoritiesError, CustodyError, ExternalEtcdError, GateFailure};
 use crate::adoption::Mismatch;
@@ -30,6 +32,9 @@ pub enum PlanError {
     /// The authorities of the spec are not the cluster's, or cannot be.
     #[error(transparent)]
     Custody(#[from] CustodyError),
+    /// One member of etcd does not come back from the others.
+    #[error(transparent)]
+    Member(#[from] MemberError),
     /// The spec is for another site.
     #[error("the cluster spec is for site {spec}, and this is site {here}")]
     OtherSite {
@@ -344,6 +349,7 @@ impl PlanError {
             Self::Authorities(error) => error.code(),
             Self::External(error) => error.code(),
             Self::Custody(error) => error.code(),
+            Self::Member(error) => error.code(),
             Self::NotInRelease(_) | Self::NoOsPackages { .. } | Self::NoSuchPackage { .. } => Some(Code::NotInRelease),
             Self::IndexLost { .. } => Some(Code::Digest),
             Self::Revoked(_) => Some(Code::Revoked),
@@ -400,6 +406,7 @@ impl PlanError {
             Self::Authorities(error) => error.hint(),
             Self::External(error) => error.hint(),
             Self::Custody(error) => error.hint(),
+            Self::Member(error) => error.hint(),
             Self::NotInRelease(_) => {
                 "import a bundle that carries it: outside, add it to sealock.yaml, lock, build, and carry the bundle in".into()
             }

@@ -25,6 +25,7 @@ mod error;
 mod external;
 pub(crate) mod gate;
 mod health;
+mod member;
 mod needs;
 mod neighbours;
 mod os_packages;
@@ -54,11 +55,13 @@ pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
 pub use custody::CustodyError;
 pub(crate) use custody::has_authorities;
-pub use error::PlanError;
+pub use error::{MemberError, PlanError};
 pub use external::ExternalEtcdError;
 pub(crate) use external::{Holds, Wellness, check_external, check_not_old};
 pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use health::{Health, check_health};
+pub(crate) use member::member_of;
+pub use member::{LostMember, plan_member};
 pub use needs::{lacking, with_needs};
 pub use neighbours::plan_neighbours;
 pub(crate) use os_packages::patches;
@@ -167,6 +170,8 @@ pub enum Purpose {
     OsPackages,
     /// To make nodes again what they were before an upgrade.
     Rollback,
+    /// To bring one member of etcd back that is lost.
+    Member,
     /// To tell the hosts that stay who is still there.
     Neighbours,
     /// To bring a cluster back whose certificates have ended.
@@ -191,6 +196,7 @@ impl Purpose {
             Self::Components => "components",
             Self::OsPackages => "os-packages",
             Self::Rollback => "rollback",
+            Self::Member => "member",
             Self::Neighbours => "neighbours",
             Self::Rescue => "rescue",
             Self::Restore => "restore",
@@ -205,7 +211,7 @@ impl Purpose {
 
     /// Whether a plan that was begun stays open while a host leaves, or certificates are made anew that have ended.
     pub fn stays_open(self) -> bool {
-        self.goes_by_waves() || self == Self::Authorities
+        self.goes_by_waves() || matches!(self, Self::Authorities | Self::Member)
     }
 }
 
@@ -362,6 +368,17 @@ impl Plan {
     pub fn pod_ranges(&self) -> BTreeMap<String, Ipv4Net> {
         let parse = |host: &PlannedHost| Some((host.name.clone(), host.pods.parse().ok()?));
         self.hosts.iter().filter_map(parse).collect()
+    }
+
+    /// Whether this plan, which was begun and is not finished, stays so while `other` is carried out: what goes from host to host does, and the way
+    /// back of a member, while a host leaves, certificates are made anew that have ended, or nodes are put back as they were. Where it is the host
+    /// of that member that has left, nothing waits for it any more.
+    pub(crate) fn stays_open_beside(&self, other: &Plan) -> bool {
+        let goes_on =
+            matches!(other.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback);
+        let has_left = other.purpose == Purpose::Neighbours
+            && member_of(self).is_some_and(|member| other.host(member.host).is_none());
+        goes_on && self.purpose.stays_open() && !has_left
     }
 
     /// Whether the hosts still are what the plan takes for granted.

@@ -176,6 +176,9 @@ impl Printed<'_> {
                     plan.cluster, plan.kubernetes
                 )?;
             }
+            Purpose::Member => {
+                writeln!(f, "Plan to bring a lost member of the etcd of cluster {} back", plan.cluster)?;
+            }
             Purpose::Neighbours => {
                 writeln!(f, "Plan to tell the hosts of cluster {} who is still there", plan.cluster)?;
             }

@@ -201,7 +201,7 @@ fn etcd(founder: &Host, seed: Seed<'_>, context: &Context<'_>) -> Result<EtcdFro
     Ok(EtcdFromBackup { image: image.clone(), folder, restored })
 }
 
-fn data_of(cluster: &Cluster) -> String {
+pub(super) fn data_of(cluster: &Cluster) -> String {
     let own = &cluster.spec().overrides.cluster_configuration;
     let said = own.get("etcd").and_then(|etcd| etcd.pointer("/local/dataDir")).and_then(Value::as_str);
     said.unwrap_or(DATA).to_owned()

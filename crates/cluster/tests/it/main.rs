@@ -13,6 +13,7 @@ mod fixture;
 mod health;
 mod large;
 mod machine;
+mod member;
 mod needs;
 mod node_upgrade;
 mod os_packages;

@@ -84,11 +84,14 @@ impl Act for KubeadmPhase {
         match host::read_text(host, &self.mark_path())? {
             Some(mark) if mark.trim() == self.config_digest() => Ok(Probe::Done),
             // kubeadm never does over what a node is made of: what may change, changes by an upgrade or a removal.
-            Some(_) if !self.command.is_upgrade() && ended(host)? => Ok(Probe::foreign(format!(
-                "kubeadm {} went through with another configuration: version, networks, endpoint, labels and taints of a node \
+            // A member that came again on the host where the cluster began has left a mark of a way that the host never went.
+            Some(_) if !self.command.is_upgrade() && began(host, self.command)? && ended(host)? => {
+                Ok(Probe::foreign(format!(
+                    "kubeadm {} went through with another configuration: version, networks, endpoint, labels and taints of a node \
                  stay what they were",
-                self.command.as_str()
-            ))),
+                    self.command.as_str()
+                )))
+            }
             Some(_) => Ok(Probe::not_done("it ran with another configuration")),
             None => Ok(Probe::not_done("it has not run")),
         }

@@ -52,7 +52,8 @@ pub(crate) use component::{
     damaged as damaged_components, folder_of as component_folder, is_intact as component_is_intact,
 };
 pub use etcd::{
-    EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, SetAside, certificate_files,
+    ApiServerBack, EtcdCertificates, EtcdRestored, EtcdStopped, GiveBack, LocalFile, LocalProgram, MemberAside,
+    MemberRemoved, MembersAgree, SetAside, certificate_files,
 };
 pub use external::{EtcdClaim, EtcdClient};
 pub(crate) use kernel_module::is_loaded as module_is_loaded;
@@ -227,6 +228,14 @@ step_kinds! {
     SetAside: Reversible,
     /// etcd's data, restored from a snapshot.
     EtcdRestored: Compensable,
+    /// A member that is lost, taken out of etcd; runs on another control plane host.
+    MemberRemoved: OneWay,
+    /// The data of such a member, aside.
+    MemberAside: Compensable,
+    /// The API server of a host whose member has come again.
+    ApiServerBack: Reversible,
+    /// A member that has come again votes, and holds what the others hold; runs on another control plane host.
+    MembersAgree: Reversible,
     /// Files of a control plane, from a backup.
     BackupFiles: Reversible,
     /// etcd's data, from a backup.

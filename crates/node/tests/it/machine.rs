@@ -173,6 +173,22 @@ impl Machine {
         Output::default()
     }
 
+    fn etcd(&self, args: &[&str]) -> Output {
+        let told = fs::read_to_string(self.path().join("run/etcd.json")).unwrap_or_default();
+        match args {
+            ["etcd", "remove", id, ..] => {
+                let mut told: serde_json::Value = serde_json::from_str(&told).unwrap();
+                told["members"].as_array_mut().unwrap().retain(|member| member["id"] != **id);
+                self.put("/run/etcd.json", &told.to_string());
+                Output::default()
+            }
+            ["etcd", "status", "--hash", ..] if self.path().join("run/differs").exists() => {
+                Output { status: 1, stdout: String::new(), stderr: "cp2 holds something else".to_owned() }
+            }
+            _ => said(&told),
+        }
+    }
+
     /// The pod ends, unless a budget keeps it.
     fn evict(&self, args: &[&str]) -> Output {
         let path = args.iter().find(|arg| arg.ends_with("/eviction")).copied().unwrap_or_default();
@@ -273,6 +289,9 @@ impl Host for Machine {
             }
             "kubectl" if self.is_serving() => Ok(said("ok")),
             // Of the containers only those of static pods run, and that where the machine serves; each image holds an etcdutl, and a mounted one cannot be mounted again.
+            "ctr" if self.path().join("run/no-containerd").exists() => {
+                Ok(Output { status: 1, stdout: String::new(), stderr: "connection refused".to_owned() })
+            }
             "ctr" => Ok(match args.as_slice() {
                 [.., "mount", _, at] if self.path().join(&at[1..]).join("usr").exists() => {
                     Output { status: 1, ..said("it is mounted") }
@@ -309,6 +328,8 @@ impl Host for Machine {
                 let moved = fs::rename(self.path().join(&source[1..]), self.path().join(&target[1..]));
                 Ok(Output { status: i32::from(moved.is_err()), ..said("") })
             }
+            // What etcd says is a file, and who is taken out of it is not said any more.
+            program if program.ends_with("/sealock") => Ok(self.etcd(&args)),
             "install" => {
                 let [.., source, target] = args.as_slice() else { return Ok(Output { status: 1, ..said("") }) };
                 self.put(target, &self.text(source));

@@ -16,6 +16,7 @@ mod kubeadm;
 mod kubelet_certificate;
 mod local_proxy;
 mod machine;
+mod member;
 mod node_ready;
 mod os_packages;
 mod plan_text;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::os_packages::PackageChange;
 use sealock_node::step::{
-    Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished, AuthoritiesSupplied,
-    BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdClaim, EtcdClient,
-    EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell, File, HostsEntry, Image, Images, Kept, KernelModule,
-    KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, MachineRestarted, Mode, NodeReady,
-    ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown,
-    Packing, Peer, RanBefore, Reset, RestartWhen, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage,
-    StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers, Uncordoned, Unit, Workload,
+    ApiServerBack, Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished,
+    AuthoritiesSupplied, BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdClaim,
+    EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell, File, HostsEntry, Image, Images, Kept,
+    KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, MachineRestarted, MemberAside,
+    MemberRemoved, MembersAgree, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet,
+    OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted,
+    RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers,
+    Uncordoned, Unit, Workload,
 };
 use sealock_node::time::TimeDaemon;
 use sealock_node::{Step, StepKind};
@@ -214,6 +215,7 @@ fn every_kind() -> Vec<Step> {
         of_a_way_back(),
         of_os_packages(&digest),
         vec![of_time()],
+        of_a_member(),
     ]
     .concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()
@@ -269,6 +271,17 @@ fn of_a_way_back() -> Vec<StepKind> {
         ObjectsKept { since: since() }.into(),
         TakenBack { since: since() }.into(),
         ObjectsBack { since: since() }.into(),
+    ]
+}
+
+fn of_a_member() -> Vec<StepKind> {
+    let (program, peer_url) = ("/opt/sealock/sealock/0.1.0/sealock".to_owned(), "https://10.77.0.12:2380".to_owned());
+    let removed = MemberRemoved { program: program.clone(), id: "8e9e05c52164694d".into(), peer_url: peer_url.clone() };
+    vec![
+        removed.into(),
+        MemberAside { path: "/var/lib/etcd".into(), name: "etcd.2026-11-26T06-48-02Z".into() }.into(),
+        ApiServerBack { timeout_seconds: 600 }.into(),
+        MembersAgree { program, peer_url, timeout_seconds: 600 }.into(),
     ]
 }
 

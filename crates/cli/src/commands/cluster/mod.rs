@@ -26,6 +26,7 @@ pub mod renew;
 pub mod rescue;
 pub mod reset;
 pub mod restore;
+mod restore_member;
 pub mod rollback;
 pub mod running;
 pub mod status;

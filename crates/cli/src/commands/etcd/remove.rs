@@ -1,7 +1,7 @@
 //! `sealock etcd remove`
 
 use sealock_cluster::etcd::quorum;
-use sealock_cluster::etcd::{EtcdError, Member, Membership};
+use sealock_cluster::etcd::{Alarm, EtcdError, Member, Membership};
 use serde::Serialize;
 
 use super::target::ClusterArgs;
@@ -41,6 +41,10 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
     }
     context.ui.confirm(&format!("Remove {member} from cluster {}?", survey.membership.cluster))?;
     let left = runtime.block_on(etcd.remove(member.id))?;
+    // What it was alarmed by goes with it: an alarm of a member that is gone would keep the others from writing.
+    for kind in survey.state_of(member.id).into_iter().flat_map(|state| state.alarms.iter().copied()) {
+        runtime.block_on(etcd.disarm(Alarm { member: member.id, kind }))?;
+    }
     let text = format!("removed {member}; {} members are left", left.members.len());
     context.ui.result(&Outcome { removed: member, left: &left }, text)
 }

@@ -10,13 +10,13 @@ use crate::ui::{Table, bytes};
 
 /// Show each member of the cluster: who leads, who is up, what is stored, and alarms
 ///
-/// Exit code 1 where a member does not serve, has raised an alarm, or has no vote yet. With --hash all members' data are
-/// compared at one revision.
+/// Exit code 1 where a member does not serve, has raised an alarm, or has no vote yet. With --hash the data of all members
+/// that answer are compared at one revision.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// Compare what the members hold; each reads all of its database
+    /// Compare what the members hold; each that answers reads all of its database
     #[arg(long)]
     hash: bool,
 }
@@ -74,12 +74,16 @@ fn text(outcome: &Outcome) -> String {
     }
     if let Some(hashes) = &outcome.hashes {
         text.push_str(&format!(
-            "\nall {} members hold the same at revision {}\n",
-            hashes.checks.len(),
+            "\n{} hold the same at revision {}\n",
+            compared(hashes.checks.len(), survey.membership.members.len()),
             hashes.revision
         ));
     }
     text
+}
+
+fn compared(answer: usize, members: usize) -> String {
+    if answer == members { format!("all {members} members") } else { format!("{answer} of {members} members") }
 }
 
 fn words(state: &MemberState) -> String {

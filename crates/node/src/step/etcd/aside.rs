@@ -73,7 +73,7 @@ impl Act for SetAside {
 }
 
 impl SetAside {
-    fn check(&self) -> Result<(), StepError> {
+    pub(super) fn check(&self) -> Result<(), StepError> {
         check_path(&self.path)?;
         check_path(&self.beside())?;
         if self.name.is_empty() || self.name.contains('/') {
@@ -82,7 +82,7 @@ impl SetAside {
         Ok(())
     }
 
-    fn beside(&self) -> String {
+    pub(super) fn beside(&self) -> String {
         format!("{}/{}", host::parent(&self.path).trim_end_matches('/'), self.name)
     }
 

@@ -2,8 +2,12 @@
 //!
 //! What a new kube-proxy makes of the rules that an older one left is not always whole, and it does not say so: where a service is not
 //! reached, kube-proxy is started once more on this node, and looked at again.
+//!
+//! Behind a gap a node often has no route that services would go by, and what brings the pod network gives it none: then it is a pod on the node
+//! that looks.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::StepError;
-use crate::gap::dns;
+use crate::gap::{dns, pod};
 use crate::host::{Host, HostError};
 use crate::step::containers::{self, ctr};
 use crate::step::{Act, Probe};
@@ -52,7 +56,7 @@ impl Act for ServicesAnswer {
         };
         for proxy in &proxies {
             if containers::image_of(host, proxy)?.as_ref() == Some(&self.kube_proxy) {
-                return Ok(self.silent().map_or(Probe::Done, Probe::not_done));
+                return Ok(self.silent(host)?.map_or(Probe::Done, Probe::not_done));
             }
         }
         Ok(Probe::not_done(format!("{} does not run here", self.kube_proxy)))
@@ -93,8 +97,28 @@ impl ServicesAnswer {
         Ok(if reached.is_some() { None } else { last })
     }
 
-    fn silent(&self) -> Option<String> {
-        let api = SocketAddr::new(IpAddr::V4(self.api), 443);
+    /// What is not reached from here; nothing where neither the node nor a pod on it has a way that could be looked along.
+    fn silent(&self, host: &dyn Host) -> Result<Option<String>, HostError> {
+        if !self.has_no_route() {
+            return Ok(self.unreached());
+        }
+        let Some(pod) = pod::choose(host)? else { return Ok(None) };
+        // It may just have ended.
+        Ok(pod::within(&pod, || self.unreached()).unwrap_or_else(|error| Some(error.to_string())))
+    }
+
+    fn api(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.api), 443)
+    }
+
+    fn has_no_route(&self) -> bool {
+        let asked = TcpStream::connect_timeout(&self.api(), ONE);
+        asked.is_err_and(|error| error.kind() == ErrorKind::NetworkUnreachable)
+    }
+
+    /// What is not reached from the network namespace of this thread.
+    fn unreached(&self) -> Option<String> {
+        let api = self.api();
         if let Err(error) = TcpStream::connect_timeout(&api, ONE) {
             return Some(format!("the API server is not reached at {api}: {error}"));
         }
