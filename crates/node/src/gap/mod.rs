@@ -5,7 +5,7 @@
 
 pub(crate) mod dns;
 mod model;
-mod pod;
+pub(crate) mod pod;
 mod responder;
 mod settings;
 mod sockets;

@@ -12,15 +12,15 @@ use crate::host::{Command, Host, HostError};
 
 /// A pod with a network namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pod {
-    pub(super) namespace: String,
-    pub(super) name: String,
+pub(crate) struct Pod {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
     /// A process in it that sees the pod's file system, where there is one beside the sandbox.
-    pub(super) process: u32,
+    pub(crate) process: u32,
 }
 
 /// One pod that does not share the node's network; none if no such pod runs here.
-pub(super) fn choose(host: &dyn Host) -> Result<Option<Pod>, HostError> {
+pub(crate) fn choose(host: &dyn Host) -> Result<Option<Pod>, HostError> {
     let tasks = match host.run(&ctr(&["tasks", "ls"])) {
         Ok(output) if output.status == 0 => output.stdout,
         Ok(_) | Err(HostError::NoProgram { .. }) => return Ok(None),
@@ -66,7 +66,7 @@ fn describe(host: &dyn Host, container: &str, process: u32) -> Result<Option<(Po
 }
 
 /// Runs `work` in the network namespace of `pod`, on a thread of its own: the caller stays where it is.
-pub(super) fn within<T: Send>(pod: &Pod, work: impl FnOnce() -> T + Send) -> Result<T, GapError> {
+pub(crate) fn within<T: Send>(pod: &Pod, work: impl FnOnce() -> T + Send) -> Result<T, GapError> {
     let failed = |source: io::Error| GapError::Enter { pod: format!("{}/{}", pod.namespace, pod.name), source };
     let namespace = File::open(format!("/proc/{}/ns/net", pod.process)).map_err(failed)?;
     thread::scope(|scope| {
