@@ -13,10 +13,10 @@ use crate::host::{Command, Host, HostError};
 /// A pod with a network namespace of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pod {
-    pub(super) namespace: String,
-    pub(super) name: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
     /// A process in it that sees the pod's file system, where there is one beside the sandbox.
-    pub(super) process: u32,
+    pub(crate) process: u32,
 }
 
 /// One pod that does not share the node's network; none if no such pod runs here.

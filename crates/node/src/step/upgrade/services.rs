@@ -130,3 +130,94 @@ impl ServicesAnswer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::TcpListener;
+    use std::process;
+
+    use super::*;
+    use crate::gap::pod::{Pod, within};
+    use crate::host::{Alteration, Command, Entry, Local, Output};
+    use crate::step::Mode;
+
+    const NAME: &str = "step::upgrade::services::tests::where_a_node_has_no_route_a_pod_on_it_looks";
+
+    /// A node on which containerd runs what is there.
+    struct Node {
+        /// The process of a pod with a network of its own; nothing where there is no such pod.
+        pod: Option<u32>,
+    }
+
+    impl Host for Node {
+        fn inspect(&self, path: &str) -> Result<Entry, HostError> {
+            Local::new().inspect(path)
+        }
+        fn open(&self, path: &str) -> Result<Box<dyn Read>, HostError> {
+            Local::new().open(path)
+        }
+        fn list(&self, path: &str) -> Result<Vec<String>, HostError> {
+            Local::new().list(path)
+        }
+        fn write(&self, _: &str, _: Mode, _: &mut dyn Read) -> Result<(), HostError> {
+            panic!("looking writes nothing")
+        }
+        fn alter(&self, _: Alteration<'_>) -> Result<(), HostError> {
+            panic!("looking changes nothing")
+        }
+        fn run(&self, command: &Command) -> Result<Output, HostError> {
+            let stdout = match command.args.last().map(String::as_str) {
+                Some("ls") => {
+                    let pod = self.pod.map(|process| format!("tools {process} RUNNING\n")).unwrap_or_default();
+                    format!("TASK PID STATUS\nkube-proxy {} RUNNING\n{pod}", process::id())
+                }
+                _ => r#"{"Labels": {"io.kubernetes.pod.namespace": "demo", "io.kubernetes.pod.name": "tools"}}"#
+                    .to_owned(),
+            };
+            Ok(Output { status: 0, stdout, stderr: String::new() })
+        }
+    }
+
+    /// A process in a network of its own, in which there is loopback with these addresses, and no route.
+    fn alone(addresses: &[&str]) -> process::Child {
+        let script = "ip link set lo up && for a; do ip address add $a dev lo; done && echo up && exec sleep 60";
+        let mut command = process::Command::new("unshare");
+        command.args(["--net", "sh", "-c", script, "sh"]).args(addresses).stdout(process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "up\n", "a network namespace needs ip (Debian package iproute2)");
+        child
+    }
+
+    #[test]
+    fn where_a_node_has_no_route_a_pod_on_it_looks() {
+        if !rustix::process::geteuid().is_root() {
+            let mut again = process::Command::new("unshare");
+            again.args(["--user", "--map-root-user"]).arg(std::env::current_exe().unwrap()).args(["--exact", NAME]);
+            assert!(again.status().unwrap().success(), "this needs root or user namespaces");
+            return;
+        }
+        let step = ServicesAnswer {
+            kube_proxy: "registry.k8s.io/kube-proxy:v1.37.2".into(),
+            api: [10, 96, 0, 1].into(),
+            dns: [10, 96, 0, 10].into(),
+            name: "kubernetes.default.svc.cluster.local".into(),
+        };
+        let (mut node, mut pod) = (alone(&[]), alone(&["10.96.0.1/32", "10.96.0.10/32"]));
+        let place = |process: u32| Pod { namespace: "demo".into(), name: "tools".into(), process };
+        let looked = |pod: Option<u32>| within(&place(node.id()), || step.silent(&Node { pod }).unwrap()).unwrap();
+        assert_eq!(looked(None), None, "nobody there asks for a service");
+        let refused = looked(Some(pod.id())).unwrap();
+        assert!(refused.contains("the API server is not reached at 10.96.0.1:443: Connection refused"), "{refused}");
+        let server = within(&place(pod.id()), || TcpListener::bind("10.96.0.1:443").unwrap()).unwrap();
+        let refused = looked(Some(pod.id())).unwrap();
+        assert!(refused.contains("the DNS at 10.96.0.10 does not say"), "{refused}");
+        drop(server);
+        for child in [&mut node, &mut pod] {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
