@@ -290,7 +290,7 @@ fn others(desk: &Desk) -> Result<()> {
     }
     hand_over(desk, "first")?;
     keys_away(desk)?;
-    let same = ["error[SPEC]", "the spec still names the authority", "have new authorities made"];
+    let same = ["error[SPEC]", "the spec still names the authority", "Have new authorities made"];
     expect(&mut desk.station(&["cluster", "renew", "--authorities", "trust", "--yes"]), 3, &same).map(drop)
 }
 
