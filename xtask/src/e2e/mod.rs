@@ -15,6 +15,7 @@ mod drill;
 mod etcd_static_pod;
 mod expect;
 mod external_etcd;
+mod five_control_planes;
 mod host_needs;
 mod kept;
 mod lost_members;
@@ -103,6 +104,7 @@ const SCENARIOS: &[Scenario] = &[
     three_control_planes::SCENARIO,
     lost_members::SCENARIO,
     member_lost::SCENARIO,
+    five_control_planes::SCENARIO,
     own_etcd::SCENARIO,
     etcd_static_pod::SCENARIO,
     external_etcd::SCENARIO,

@@ -18,11 +18,13 @@ pub(super) struct Machine {
     pub(super) number: u8,
 }
 
-const MACHINES: [Machine; 7] = [
+const MACHINES: [Machine; 9] = [
     Machine { name: "station", number: 2 },
     Machine { name: "cp1", number: 11 },
     Machine { name: "cp2", number: 12 },
     Machine { name: "cp3", number: 13 },
+    Machine { name: "cp4", number: 14 },
+    Machine { name: "cp5", number: 15 },
     Machine { name: "w1", number: 21 },
     Machine { name: "w2", number: 22 },
     Machine { name: "w3", number: 23 },

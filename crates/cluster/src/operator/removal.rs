@@ -1,7 +1,7 @@
-//! Takes one host out of a cluster that goes on.
+//! Takes hosts out of a cluster that goes on: one, or several that leave together, as where they are lost together.
 //!
-//! In this order, so that whatever cuts it off, the same again goes on: its pods leave (that is the caller's, see
-//! [`crate::nodes::drain`]), its member leaves etcd, the host is given back, its node is forgotten, the others are told.
+//! In this order, so that whatever cuts it off, the same again goes on: pods leave (that is the caller's, see
+//! [`crate::nodes::drain`]), members leave etcd, the hosts are given back, their nodes are forgotten, the others are told.
 //! A data directory goes only after another member has confirmed that its owner is none any more.
 
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::inventory::Observation;
 use crate::plan::{self, Plan, PlanError, Purpose};
 use crate::spec::{Cluster, Host};
 
-/// A host that is to leave, after all that can be known before was looked at.
+/// Hosts that are to leave, after all that can be known before was looked at.
 #[derive(Debug)]
 pub struct Removal {
-    host: String,
-    /// The host, where it carries a control plane with a member of etcd.
-    plane: Option<Host>,
-    /// Whether it is a control plane, wherever etcd is.
-    is_plane: bool,
-    /// The cluster without it.
+    hosts: Vec<String>,
+    /// Those of them that are control planes, wherever etcd is.
+    control_planes: Vec<String>,
+    /// Those of them that have a member of etcd.
+    planes: Vec<Host>,
+    /// The cluster without them.
     pub rest: Cluster,
-    /// What gives the host back; nothing where it is lost.
+    /// What gives the hosts back; nothing where they are lost.
     pub give_back: Option<Planned>,
     /// What is done on the others afterwards, as it looks now.
     pub others: Planned,
@@ -31,12 +31,12 @@ pub struct Removal {
     program: String,
 }
 
-/// What became of a host's member of etcd.
+/// What became of the hosts' members of etcd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
-    /// It had none.
+    /// They had none.
     Never,
-    /// Another member confirms that it is none any more.
+    /// Another member confirms that they are none any more.
     Confirmed,
 }
 
@@ -47,24 +47,27 @@ impl Operator<'_> {
         Ok(execute::of_all(farewells).await.map(drop)?)
     }
 
-    /// Looks whether the host called `host` can leave `cluster`. A host that is `lost` is not asked. Nothing is changed.
+    /// Looks whether `hosts` can leave `cluster`. Those that are `lost` are not asked, all others are: who is lost, too, is to be named with
+    /// them. Nothing is changed.
     ///
     /// # Errors
     /// [`PlanError::LastControlPlane`]; `QUORUM`, where etcd would lose its majority; a host cannot be asked.
-    pub async fn removal(&self, cluster: &Cluster, host: &str, lost: bool) -> Result<Removal, OperatorError> {
+    pub async fn removal(&self, cluster: &Cluster, hosts: &[String], lost: bool) -> Result<Removal, OperatorError> {
         self.check_site(cluster)?;
-        let (leaving, rest) = (cluster.only(host), cluster.without(host));
+        let (leaving, rest) = (cluster.only(hosts), cluster.without_all(hosts));
         // Of an etcd that somebody else runs no member is a host's, whatever it is called.
-        let is_plane = leaving.control_planes().next().is_some();
-        let plane = leaving.control_planes().next().filter(|_| cluster.external_etcd().is_none()).cloned();
-        let (speaker, members) = self.speaker_of(&rest, host).await?;
+        let control_planes: Vec<&Host> = leaving.control_planes().collect();
+        let has_members = cluster.external_etcd().is_none();
+        let planes: Vec<Host> = control_planes.iter().filter(|_| has_members).copied().cloned().collect();
+        let control_planes = control_planes.iter().map(|host| host.name.to_string()).collect();
+        let (speaker, members) = self.speaker_of(&rest, &hosts.join(", ")).await?;
         let give_back = if lost { None } else { Some(self.give_back(&leaving).await?) };
         let program = self.binary.path_there();
-        if let Some(member) = plane.as_ref().and_then(|plane| members.of(plane)) {
+        for member in planes.iter().filter_map(|plane| members.of(plane)) {
             speaker.etcd_remove(&program, &member.id, true).await?;
         }
         let others = self.plan_rest(&rest).await?;
-        Ok(Removal { host: host.to_owned(), plane, is_plane, rest, give_back, others, speaker, program })
+        Ok(Removal { hosts: hosts.to_vec(), control_planes, planes, rest, give_back, others, speaker, program })
     }
 
     /// A connection to a control plane host of `rest` that is one, and what it says of etcd.
@@ -129,55 +132,47 @@ impl Operator<'_> {
 }
 
 impl Removal {
-    /// Whether the member is out already, as after an attempt that was cut off: then its API server serves no more.
+    /// Whether the member on `host` is out already, as after an attempt that was cut off: then its API server serves no more.
     ///
     /// # Errors
     /// As every command.
-    pub async fn has_left(&self) -> Result<bool, OperatorError> {
-        match &self.plane {
+    pub async fn has_left(&self, host: &str) -> Result<bool, OperatorError> {
+        match self.planes.iter().find(|plane| plane.name.as_str() == host) {
             Some(plane) => Ok(self.member(plane).await?.is_none()),
             None => Ok(false),
         }
     }
 
-    /// Takes the host's member out of etcd, and looks whether it is out.
+    /// Takes the hosts' members out of etcd one after the other, and looks whether each is out.
     ///
     /// # Errors
     /// `QUORUM`; what etcd says.
     pub async fn leave_etcd(&self) -> Result<Left, OperatorError> {
-        let Some(plane) = &self.plane else { return Ok(Left::Never) };
-        if let Some(member) = self.member(plane).await? {
-            self.speaker.etcd_remove(&self.program, &member.id, false).await?;
+        for plane in &self.planes {
+            if let Some(member) = self.member(plane).await? {
+                self.speaker.etcd_remove(&self.program, &member.id, false).await?;
+            }
+            if self.member(plane).await?.is_some() {
+                return Err(OperatorError::StillMember { host: plane.name.to_string() });
+            }
         }
-        match self.member(plane).await? {
-            None => Ok(Left::Confirmed),
-            Some(_) => Err(OperatorError::StillMember { host: self.host.clone() }),
-        }
+        Ok(if self.planes.is_empty() { Left::Never } else { Left::Confirmed })
     }
 
-    /// Takes the node out of the cluster's API, and what it said of its own control plane: kubeadm upgrades no add-on while an API server
-    /// is listed that it did not upgrade, and the cluster itself takes minutes to sweep that away.
+    /// Takes the nodes out of the cluster's API, and what they said of their own control planes: kubeadm upgrades no add-on while an API
+    /// server is listed that it did not upgrade, and the cluster itself takes minutes to sweep that away.
     ///
     /// # Errors
     /// What kubectl says.
-    pub async fn forget_node(&self) -> Result<(), OperatorError> {
-        let delete = ["delete", "node", &self.host, "--ignore-not-found", "--timeout=60s"];
+    pub async fn forget_nodes(&self) -> Result<(), OperatorError> {
+        let hosts: Vec<&str> = self.hosts.iter().map(String::as_str).collect();
+        let delete = [&["delete", "node", "--ignore-not-found", "--timeout=60s"], &hosts[..]].concat();
         self.speaker.admin_kubectl(&delete).await?;
-        if self.is_plane {
-            let of_it = format!("spec.nodeName={}", self.host);
-            let delete = [
-                "delete",
-                "pods",
-                "--namespace=kube-system",
-                "--selector=tier=control-plane",
-                "--field-selector",
-                &of_it,
-            ];
-            self.speaker
-                .admin_kubectl(
-                    &[&delete[..], &["--ignore-not-found", "--force", "--grace-period=0", "--wait=false"]].concat(),
-                )
-                .await?;
+        for host in &self.control_planes {
+            let of_it = format!("--field-selector=spec.nodeName={host}");
+            let delete = ["delete", "pods", "--namespace=kube-system", "--selector=tier=control-plane", &of_it];
+            let at_once = ["--ignore-not-found", "--force", "--grace-period=0", "--wait=false"];
+            self.speaker.admin_kubectl(&[&delete[..], &at_once].concat()).await?;
         }
         Ok(())
     }
@@ -186,7 +181,7 @@ impl Removal {
     async fn member(&self, plane: &Host) -> Result<Option<EtcdMember>, OperatorError> {
         let members = self.speaker.etcd_members(&self.program).await?;
         if !members.agreed {
-            return Err(OperatorError::StillMember { host: self.host.clone() });
+            return Err(OperatorError::StillMember { host: plane.name.to_string() });
         }
         Ok(members.of(plane).cloned())
     }

@@ -241,9 +241,14 @@ impl Cluster {
         self.keeping(Host::is_control_plane)
     }
 
-    /// The host called `name` as if it were all of the cluster.
-    pub(crate) fn only(&self, name: &str) -> Self {
-        self.keeping(|host| host.name.as_str() == name)
+    /// The same without several.
+    pub(crate) fn without_all(&self, names: &[String]) -> Self {
+        self.keeping(|host| !names.iter().any(|name| host.name.as_str() == name))
+    }
+
+    /// The hosts called `names` as if they were all of the cluster.
+    pub(crate) fn only(&self, names: &[String]) -> Self {
+        self.keeping(|host| names.iter().any(|name| host.name.as_str() == name))
     }
 
     /// The same cluster with another version of Kubernetes.

@@ -34,7 +34,7 @@ pub(super) fn at_each_step(desk: &Desk) -> Result<()> {
         leave(desk)?;
         let cut = cut_off(desk, *at)?;
         println!("      cut off at {at:?}; its journal ends with: {}", cut.last()?);
-        let holds = serve(desk, OTHERS);
+        let holds = serve(desk, &OTHERS);
         desk.lab.plug(JOINER)?;
         holds.with_context(|| format!("cut off at {at:?}"))?;
         finish(desk).with_context(|| format!("cut off at {at:?}, and back"))?;
@@ -53,7 +53,7 @@ pub(super) fn for_good(desk: &Desk) -> Result<()> {
     removed?;
     let left = left?;
     ensure!(left.len() == OTHERS.len(), "etcd has {} members when the third was taken out", left.len());
-    serve(desk, OTHERS)?;
+    serve(desk, &OTHERS)?;
     // It still has all that it had begun to be.
     leave(desk)?;
     finish(desk)

@@ -40,7 +40,7 @@ fn dies_at(desk: &Desk, leader: &str, (speaker, at): (&str, At), others: [&str; 
     desk.lab.kill_machine(leader)?;
     println!("      {leader} led and lost its power when {speaker} came to {at:?}");
     let (code, said) = upgrade.end()?;
-    let holds = serve(desk, others);
+    let holds = serve(desk, &others);
     println!("      the upgrade ended with {code}; the journal of {speaker} ends with: {}", since.last()?);
     desk.lab.boot_machine(leader)?;
     let one_at_a_time = available.one_at_a_time(desk);

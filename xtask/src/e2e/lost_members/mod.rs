@@ -29,7 +29,7 @@ const CASES: &[Case] = &[
     Case { name: "lost-members: reset", run: super::cases::cluster::reset },
 ];
 
-fn begin(desk: &Desk) -> Result<()> {
+pub(super) fn begin(desk: &Desk) -> Result<()> {
     for step in STEPS.iter().take_while(|step| step.name != "app apply") {
         println!("--- {}: {}", step.name, step.what);
         (step.run)(desk)?;
@@ -38,7 +38,7 @@ fn begin(desk: &Desk) -> Result<()> {
 }
 
 /// The API servers of `planes` are ready, and etcd takes what is written, with no more members than are intended.
-fn serve(desk: &Desk, planes: [&str; 2]) -> Result<()> {
+pub(super) fn serve(desk: &Desk, planes: &[&str]) -> Result<()> {
     for plane in planes {
         until(&format!("the API server of {plane} is ready"), || {
             let ready = ["get", "--raw=/readyz", "--request-timeout=5s"];
