@@ -1,27 +1,22 @@
 //! How well the cluster is before its nodes go away one after the other.
 
-use std::sync::Arc;
-
 use super::status::nodes_of;
-use super::{Operator, OperatorError};
-use crate::execute::Connection;
-use crate::inventory::Inventory;
-use crate::plan::{self, Health, Plan};
+use super::{NodeStatus, Operator, OperatorError, Upgrade};
+use crate::plan::{self, Health};
 use crate::spec::Cluster;
 
 impl Operator<'_> {
-    /// Every node is Ready, members of etcd are of one version, and there is room and time for an upgrade. By the word of the control plane
-    /// that speaks for the cluster.
-    pub(super) async fn check_health(
-        &self,
-        cluster: &Cluster,
-        plan: &Plan,
-        (inventory, connections): (&Inventory, &[Arc<Connection>]),
-    ) -> Result<(), OperatorError> {
-        let speaker = connections.iter().find(|connection| connection.host() == plan.speaker);
+    /// Every node is Ready, members of etcd are of one version, and there is room and time for `upgrade`; asked when it is planned, and again
+    /// right before it begins. By the word of the control plane that speaks for the cluster.
+    ///
+    /// # Errors
+    /// `PREFLIGHT`, with all that is not so. One that was begun is ended whatever nodes are like: some of them are away because of it.
+    pub async fn check_health(&self, cluster: &Cluster, upgrade: &Upgrade) -> Result<(), OperatorError> {
+        let Some(planned) = upgrade.next.as_ref().filter(|_| !upgrade.begun) else { return Ok(()) };
+        let speaker = planned.connections.iter().find(|connection| connection.host() == planned.plan.speaker);
         let Some(speaker) = speaker else { return Ok(()) };
         let nodes = nodes_of(speaker).await?;
-        let problem = |node: super::NodeStatus| (!node.ready).then_some(node.reason);
+        let problem = |node: NodeStatus| (!node.ready).then_some(node.reason);
         let mut health = Health {
             nodes: nodes.into_iter().map(|(name, node)| (name, problem(node))).collect(),
             ..Health::default()
@@ -32,6 +27,6 @@ impl Operator<'_> {
             health.members = versions.collect();
             health.database = members.database();
         }
-        Ok(plan::check_health(cluster, inventory, &health)?)
+        Ok(plan::check_health(cluster, &planned.inventory, &health)?)
     }
 }

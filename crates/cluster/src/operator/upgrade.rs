@@ -21,6 +21,8 @@ pub struct Upgrade {
     pub hops: Vec<KubernetesVersion>,
     /// Components that are not what the release has; a hop brings them along.
     pub behind: Vec<Behind>,
+    /// Whether one was begun and is not finished.
+    pub begun: bool,
     /// The plan of the first hop, or the one that was begun and not finished.
     pub next: Option<Planned>,
 }
@@ -29,8 +31,8 @@ impl Operator<'_> {
     /// What leads from what the hosts of `cluster` are to the version that its spec names. No host is changed.
     ///
     /// # Errors
-    /// The spec differs in more than the version; the release lacks a version on the way; etcd, a node or a certificate is not well enough;
-    /// pods would be lost by emptying a node.
+    /// The spec differs in more than the version; the release lacks a version on the way; etcd is not well; pods would be lost by
+    /// emptying a node.
     pub async fn plan_upgrade(&self, cluster: &Cluster, draining: Draining) -> Result<Upgrade, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
@@ -49,15 +51,14 @@ impl Operator<'_> {
         let begun = open.as_ref().and_then(|open| open.kubernetes.parse().ok());
         let way = Way { from, begun, applied, wanted: cluster.spec().kubernetes.version };
         let hops = way.hops(self.release, architecture(&inventory)).map_err(PlanError::from)?;
-        let Some(first) = hops.first() else { return Ok(Upgrade { from, hops, behind, next: None }) };
+        let Some(first) = hops.first() else { return Ok(Upgrade { from, hops, behind, begun: false, next: None }) };
         let fresh = self.hop(&cluster.with_version(*first), draining, open.as_ref(), &inventory).await?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
         if open.is_none() {
             self.check_etcd_for_upgrade(cluster, &plan, &connections).await?;
-            self.check_health(cluster, &plan, (&inventory, &connections)).await?;
         }
         let planned = self.assess(plan, inventory, resumed, connections).await?;
-        Ok(Upgrade { from, hops, behind, next: Some(planned) })
+        Ok(Upgrade { from, hops, behind, begun: open.is_some(), next: Some(planned) })
     }
 
     /// The upgrade, of Kubernetes or of components, that was begun and not finished.

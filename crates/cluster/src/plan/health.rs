@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_node::facts::{CertificateFact, HostFacts};
-use sealock_node::kubernetes_certificates::BROUGHT;
+use sealock_node::kubernetes_certificates::{BROUGHT, KEPT};
+use serde_json::Value;
 
 use super::PlanError;
 use super::gate::{Gate, GateFailure, size};
 use crate::inventory::Inventory;
-use crate::spec::Cluster;
+use crate::spec::{Cluster, Host};
 
 /// What is left to every certificate: an upgrade that is interrupted, looked into and ended some days later does not find one ended.
 const CERTIFICATES_LAST: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Of one that is made for a short time, this part of it.
+/// Of those that kubeadm makes for a short time, this part of it.
 const PART: i32 = 3;
 /// A snapshot, and the copy of the data that a step back needs.
 const COPIES: u64 = 2;
@@ -33,7 +34,8 @@ pub struct Health {
 /// # Errors
 /// [`PlanError::Gates`], with all that is not as it has to be.
 pub fn check_health(cluster: &Cluster, inventory: &Inventory, health: &Health) -> Result<(), PlanError> {
-    let newest = newest(health.members.values());
+    let own = |host: &Host| health.members.get(host.name.as_str());
+    let newest = cluster.control_planes().filter_map(own).filter_map(|version| minor(version)).max();
     let mut failures = Vec::new();
     for host in cluster.hosts() {
         let name = host.name.as_str();
@@ -44,7 +46,8 @@ pub fn check_health(cluster: &Cluster, inventory: &Inventory, health: &Health) -
             failures.extend(room(name, &observation.facts, health.database));
         }
         let facts = &observation.facts;
-        failures.extend(facts.certificates.iter().filter_map(|one| lasting(name, one, facts.clock)));
+        let time = (facts.clock, made_for(cluster));
+        failures.extend(facts.certificates.iter().filter_map(|one| lasting(name, one, time)));
     }
     if failures.is_empty() { Ok(()) } else { Err(PlanError::Gates(failures)) }
 }
@@ -65,22 +68,21 @@ fn ready(host: &str, health: &Health) -> Option<GateFailure> {
     Some(failure(host, Gate::Ready, problem, remedy))
 }
 
-fn newest<'a>(versions: impl Iterator<Item = &'a String>) -> Option<&'a str> {
-    let numbers =
-        |version: &&String| -> Vec<u64> { version.split(['.', '-']).map_while(|part| part.parse().ok()).collect() };
-    versions.max_by_key(numbers).map(String::as_str)
+/// Major and minor number: patches of one minor version serve together.
+fn minor(version: &str) -> Option<(u64, u64)> {
+    let mut numbers = version.split('.').map(|part| part.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
 }
 
-fn same(host: &str, version: &str, newest: Option<&str>) -> Option<GateFailure> {
-    let newest = newest.filter(|newest| *newest != version)?;
-    let problem =
-        format!("its member of etcd is {}, and another one is {}", version.escape_debug(), newest.escape_debug());
-    Some(failure(
-        host,
-        Gate::Members,
-        problem,
-        "bring all members to one version: `sealock cluster upgrade --components`",
-    ))
+fn same(host: &str, version: &str, newest: Option<(u64, u64)>) -> Option<GateFailure> {
+    let (newest, own) = (newest?, minor(version)?);
+    (own < newest).then(|| {
+        let problem =
+            format!("its member of etcd is {}, and another one is {}.{}", version.escape_debug(), newest.0, newest.1);
+        let remedy =
+            "bring all members to one minor version of etcd first, by the means by which the others came to theirs";
+        failure(host, Gate::Members, problem, remedy)
+    })
 }
 
 fn room(host: &str, facts: &HostFacts, database: u64) -> Option<GateFailure> {
@@ -95,10 +97,18 @@ fn room(host: &str, facts: &HostFacts, database: u64) -> Option<GateFailure> {
     })
 }
 
-fn lasting(host: &str, certificate: &CertificateFact, now: Timestamp) -> Option<GateFailure> {
+fn lasting(
+    host: &str,
+    certificate: &CertificateFact,
+    (now, made_for): (Timestamp, SignedDuration),
+) -> Option<GateFailure> {
     let left = certificate.not_after.duration_since(now);
-    let lifetime = certificate.not_before.map(|since| certificate.not_after.duration_since(since));
-    let wanted = lifetime.map_or(CERTIFICATES_LAST, |lifetime| CERTIFICATES_LAST.min(lifetime / PART));
+    let wanted = match certificate {
+        // kubelet renews it by itself, later or sooner in its last third.
+        one if KEPT.contains(&one.path.as_str()) => SignedDuration::ZERO,
+        one if one.renewable => CERTIFICATES_LAST.min(made_for / PART),
+        _ => CERTIFICATES_LAST,
+    };
     (left < wanted).then(|| {
         let path = certificate.path.escape_debug();
         let problem = match left.is_negative() {
@@ -109,6 +119,14 @@ fn lasting(host: &str, certificate: &CertificateFact, now: Timestamp) -> Option<
         };
         failure(host, Gate::Certificates, problem, renewed_by(certificate))
     })
+}
+
+/// How long those that kubeadm makes hold: what the spec says in whole hours, as people write it (`720h`), else kubeadm's year. When one was made it
+/// does not tell: in front of the time that counts stands that of its authority.
+fn made_for(cluster: &Cluster) -> SignedDuration {
+    let said = cluster.spec().overrides.cluster_configuration.get("certificateValidityPeriod");
+    let hours = said.and_then(Value::as_str).and_then(|said| said.split('h').next()?.parse().ok());
+    SignedDuration::from_hours(hours.filter(|hours| (1..=1_000_000).contains(hours)).unwrap_or(365 * 24))
 }
 
 fn lasts(time: SignedDuration) -> String {

@@ -14,7 +14,7 @@ pub struct Upgrade {
     /// How many workers may be away at a time; one where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_unavailable: Option<NonZeroU16>,
-    /// How a node is emptied.
+    /// How `cluster upgrade`, `rollback` and `patch-os` empty a node where they are not told.
     #[serde(skip_serializing_if = "Drain::is_default")]
     pub drain: Drain,
 }

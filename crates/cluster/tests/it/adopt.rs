@@ -252,7 +252,6 @@ fn what_others_configured_on_a_host_is_named() {
             path: path.into(),
             name: "kube-apiserver".into(),
             serial: "01".into(),
-            not_before: None,
             not_after,
             authority: false,
             renewable,

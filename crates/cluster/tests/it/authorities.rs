@@ -21,7 +21,6 @@ fn fact(path: &str, digest: &str, issued_by: Option<&str>) -> CertificateFact {
         path: path.into(),
         name: "a".into(),
         serial: "01".into(),
-        not_before: None,
         not_after: jiff::Timestamp::UNIX_EPOCH,
         authority: issued_by.is_none(),
         renewable: path == APISERVER,

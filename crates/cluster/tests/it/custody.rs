@@ -48,7 +48,6 @@ fn holding(held: &[&AuthoritiesSupplied], next: Option<&AuthoritiesSupplied>) ->
             path: path.into(),
             name: facts.name.clone(),
             serial: facts.serial.clone(),
-            not_before: None,
             not_after: facts.not_after,
             authority: true,
             renewable: false,

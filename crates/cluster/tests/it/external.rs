@@ -173,7 +173,6 @@ fn what_is_shown_to_etcd_comes_with_a_rescue_where_the_rest_has_ended_too() {
         path: path.into(),
         name: "a".into(),
         serial: "01".into(),
-        not_before: None,
         not_after: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(hours),
         authority: false,
         renewable: path != CLIENT,

@@ -39,14 +39,13 @@ fn told(inventory: &Inventory, health: &Health) -> String {
     }
 }
 
-/// A certificate of `lifetime` in `path` that has `left`, by the clock of its host.
-fn certificate(inventory: &Inventory, path: &str, (lifetime, left): (i64, i64)) -> CertificateFact {
+/// A certificate in `path` that has `left` hours, by the clock of its host.
+fn certificate(inventory: &Inventory, path: &str, left: i64) -> CertificateFact {
     let ends = inventory.hosts["cp2"].facts.clock + SignedDuration::from_hours(left);
     CertificateFact {
         path: path.into(),
         name: "kube-apiserver".into(),
         serial: "01".into(),
-        not_before: Some(ends - SignedDuration::from_hours(lifetime)),
         not_after: ends,
         authority: false,
         renewable: path == APISERVER,
@@ -68,7 +67,9 @@ fn nodes_members_and_room() {
     health.nodes.insert("w2".into(), Some("\u{1b}[2J".into()));
     health.nodes.remove("w3");
     health.nodes.insert("someone-elses".into(), Some("no matter".into()));
-    health.members.insert("cp3".into(), "3.6.10".into());
+    health.members.insert("cp3".into(), "3.7.0".into());
+    health.members.insert("cp2".into(), "3.7.1".into());
+    health.members.insert("elsewhere".into(), "3.9.0".into());
     health.database = 8 << 30;
     if let Some(host) = inventory.hosts.get_mut("cp2") {
         host.facts.disk.free_bytes = 12 << 30;
@@ -76,16 +77,19 @@ fn nodes_members_and_room() {
     insta::assert_snapshot!("health_nodes_members_room", told(&inventory, &health));
 }
 
+const KUBELET: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
 #[test]
-fn certificates_hold_for_thirty_days_or_a_third_of_their_time() {
+fn certificates_hold_for_thirty_days() {
     let (_, mut inventory) = three_and_three();
     let facts = [
-        certificate(&inventory, APISERVER, (365 * 24, 29 * 24)),
-        certificate(&inventory, "/etc/kubernetes/pki/short.crt", (30 * 24, 11 * 24)),
-        certificate(&inventory, "/var/lib/kubelet/pki/kubelet-client-current.pem", (30 * 24, 30)),
-        certificate(&inventory, "/etc/kubernetes/pki/etcd/server.crt", (365 * 24, -1)),
-        CertificateFact { authority: true, ..certificate(&inventory, "/etc/kubernetes/pki/ca.crt", (87_600, 48)) },
-        CertificateFact { not_before: None, ..certificate(&inventory, "/etc/kubernetes/old.crt", (0, 31 * 24)) },
+        certificate(&inventory, APISERVER, 29 * 24),
+        certificate(&inventory, "/etc/kubernetes/admin.conf", 31 * 24),
+        // kubelet's own matter.
+        certificate(&inventory, KUBELET, 30),
+        certificate(&inventory, KUBELET, -1),
+        certificate(&inventory, "/etc/kubernetes/pki/etcd-external/client.crt", 29 * 24),
+        CertificateFact { authority: true, ..certificate(&inventory, "/etc/kubernetes/pki/ca.crt", 48) },
     ];
     if let Some(host) = inventory.hosts.get_mut("cp2") {
         host.facts.certificates = facts.into();
@@ -93,11 +97,26 @@ fn certificates_hold_for_thirty_days_or_a_third_of_their_time() {
     insta::assert_snapshot!("health_certificates", told(&inventory, &well()));
 }
 
+/// Where kubeadm makes them for ten days, those that were just made are good.
+#[test]
+fn short_certificates_hold_for_a_third_of_their_time() {
+    let (text, mut inventory) = three_and_three();
+    let short = "  overrides:\n    clusterConfiguration: {certificateValidityPeriod: 240h0m0s}\n";
+    let cluster = cluster(&text.replacen("  overrides:\n", short, 1));
+    for (left, is_good) in [(240, true), (81, true), (79, false)] {
+        let fact = certificate(&inventory, APISERVER, left);
+        if let Some(host) = inventory.hosts.get_mut("cp2") {
+            host.facts.certificates = vec![fact];
+        }
+        assert_eq!(check_health(&cluster, &inventory, &well()).is_ok(), is_good, "{left} hours");
+    }
+}
+
 /// Nobody's clock but the host's own takes part: the same observations give the same answer.
 #[test]
 fn the_hosts_clock_counts() {
     let (_, mut inventory) = three_and_three();
-    let fact = certificate(&inventory, APISERVER, (365 * 24, 200 * 24));
+    let fact = certificate(&inventory, APISERVER, 200 * 24);
     let hosts: &mut BTreeMap<_, _> = &mut inventory.hosts;
     if let Some(host) = hosts.get_mut("cp2") {
         host.facts.certificates = vec![fact];

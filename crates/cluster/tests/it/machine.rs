@@ -284,7 +284,6 @@ fn a_node_is_deleted_under_the_name_that_its_cluster_has() {
         path: "/var/lib/kubelet/pki/kubelet-client-current.pem".into(),
         name: "system:node:hall-2".into(),
         serial: "01".into(),
-        not_before: None,
         not_after: "2027-11-27T10:00:00Z".parse().unwrap(),
         authority: false,
         renewable: false,

@@ -130,7 +130,6 @@ fn certificates_are_renewed_on_one_control_plane_after_the_other() {
             path: path.into(),
             name: "a".into(),
             serial: format!("01:{name}"),
-            not_before: None,
             not_after: jiff::Timestamp::UNIX_EPOCH,
             authority: !renewable,
             renewable,

@@ -17,7 +17,6 @@ fn certificates(of: &[(&str, i64)]) -> Vec<CertificateFact> {
         path: (*path).into(),
         name: "a".into(),
         serial: "01".into(),
-        not_before: None,
         not_after: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(*hours),
         authority: *path == CA,
         renewable: *path == APISERVER,

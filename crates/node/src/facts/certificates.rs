@@ -29,7 +29,6 @@ fn fact(path: &str, facts: &Facts, issuer: Option<&Facts>) -> CertificateFact {
         path: path.to_owned(),
         name: facts.name.clone(),
         serial: facts.serial.clone(),
-        not_before: Some(facts.not_before),
         not_after: facts.not_after,
         authority: facts.authority,
         renewable: false,

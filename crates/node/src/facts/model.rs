@@ -194,9 +194,6 @@ pub struct CertificateFact {
     pub name: String,
     /// Its serial number, in hexadecimal with colons.
     pub serial: String,
-    /// The first moment at which it holds, where the host says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<Timestamp>,
     /// The last moment at which it holds.
     pub not_after: Timestamp,
     /// Whether it issues others.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -19,15 +20,21 @@ pub(crate) struct Pod {
     pub(crate) process: u32,
 }
 
-/// One pod that does not share the node's network; none if no such pod runs here.
+/// A pod that does not share the node's network; none if no such pod runs here.
 pub(crate) fn choose(host: &dyn Host) -> Result<Option<Pod>, HostError> {
+    Ok(all(host)?.into_iter().next())
+}
+
+/// One pod of each network namespace that is not the node's: first those that are more than a sandbox.
+pub(crate) fn all(host: &dyn Host) -> Result<Vec<Pod>, HostError> {
     let tasks = match host.run(&ctr(&["tasks", "ls"])) {
         Ok(output) if output.status == 0 => output.stdout,
-        Ok(_) | Err(HostError::NoProgram { .. }) => return Ok(None),
+        Ok(_) | Err(HostError::NoProgram { .. }) => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let ours = namespace_of("self");
-    let mut sandbox = None;
+    let mut pods: Vec<(PathBuf, Pod)> = Vec::new();
+    let mut sandboxes: Vec<(PathBuf, Pod)> = Vec::new();
     // `TASK PID STATUS`
     for line in tasks.lines().skip(1) {
         let mut words = line.split_whitespace();
@@ -37,19 +44,21 @@ pub(crate) fn choose(host: &dyn Host) -> Result<Option<Pod>, HostError> {
             continue;
         };
         let theirs = namespace_of(&process.to_string());
-        if theirs.is_none() || theirs == ours {
+        let Some(namespace) = theirs.filter(|theirs| Some(theirs) != ours.as_ref()) else { continue };
+        if pods.iter().any(|(there, _)| *there == namespace) {
             continue;
         }
         match describe(host, container, process)? {
-            Some((pod, false)) => return Ok(Some(pod)),
-            Some((pod, true)) => sandbox = Some(pod),
+            Some((pod, false)) => pods.push((namespace, pod)),
+            Some((pod, true)) => sandboxes.push((namespace, pod)),
             None => {}
         }
     }
-    Ok(sandbox)
+    sandboxes.retain(|(sandbox, _)| pods.iter().all(|(there, _)| there != sandbox));
+    Ok(pods.into_iter().chain(sandboxes).map(|(_, pod)| pod).collect())
 }
 
-fn namespace_of(process: &str) -> Option<std::path::PathBuf> {
+fn namespace_of(process: &str) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{process}/ns/net")).ok()
 }
 

@@ -71,6 +71,8 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
     if let Some(phase) = args.phase {
         return stage(&target, upgrade.next, phase, context);
     }
+    // What is brought beside what runs disturbs nobody.
+    check_health(&target, &cluster, &upgrade, context)?;
     let (from, started) = (upgrade.from, Instant::now());
     if context.dry_run {
         show_only(&upgrade, &cluster, context)?;
@@ -92,6 +94,8 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
             review(planned, "Upgrade?", context)?;
             asked = true;
         }
+        // Since then somebody may have thought about it for an hour.
+        check_health(&target, &cluster, &upgrade, context)?;
         changed += upgrading.carry_out(planned, context)?.changed;
         upgrade = plan(&target, &cluster, args, context)?;
     }
@@ -118,6 +122,10 @@ pub fn run(args: &UpgradeArgs, context: &Context) -> Result<()> {
 
 fn plan(target: &Target, cluster: &Cluster, args: &UpgradeArgs, context: &Context) -> Result<Upgrade> {
     Ok(context.runtime()?.block_on(target.operator().plan_upgrade(cluster, draining(args, cluster)))?)
+}
+
+fn check_health(target: &Target, cluster: &Cluster, upgrade: &Upgrade, context: &Context) -> Result<()> {
+    Ok(context.runtime()?.block_on(target.operator().check_health(cluster, upgrade))?)
 }
 
 fn draining(args: &UpgradeArgs, cluster: &Cluster) -> Draining {

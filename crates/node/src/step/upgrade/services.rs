@@ -23,6 +23,8 @@ use crate::wait;
 
 const KUBE_PROXY: &str = "kube-proxy";
 const ONE: Duration = Duration::from_secs(3);
+/// How many pods look, each for some seconds.
+const PODS: usize = 5;
 const BETWEEN: Duration = Duration::from_secs(1);
 /// How long kube-proxy has by itself, and then once more.
 const PATIENCE: [Duration; 2] = [Duration::from_secs(45), Duration::from_secs(120)];
@@ -102,9 +104,15 @@ impl ServicesAnswer {
         if !self.has_no_route() {
             return Ok(self.unreached());
         }
-        let Some(pod) = pod::choose(host)? else { return Ok(None) };
-        // It may just have ended.
-        Ok(pod::within(&pod, || self.unreached()).unwrap_or_else(|error| Some(error.to_string())))
+        let mut first = None;
+        // A policy may keep one of them from others, and one may just have ended: that one of them reaches all is what counts.
+        for pod in pod::all(host)?.iter().take(PODS) {
+            match pod::within(pod, || self.unreached()).unwrap_or_else(|error| Some(error.to_string())) {
+                None => return Ok(None),
+                problem => first = first.or(problem),
+            }
+        }
+        Ok(first)
     }
 
     fn api(&self) -> SocketAddr {
@@ -134,7 +142,7 @@ impl ServicesAnswer {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Read};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, UdpSocket};
     use std::process;
 
     use super::*;
@@ -146,8 +154,8 @@ mod tests {
 
     /// A node on which containerd runs what is there.
     struct Node {
-        /// The process of a pod with a network of its own; nothing where there is no such pod.
-        pod: Option<u32>,
+        /// The processes of pods with networks of their own.
+        pods: Vec<u32>,
     }
 
     impl Host for Node {
@@ -169,8 +177,8 @@ mod tests {
         fn run(&self, command: &Command) -> Result<Output, HostError> {
             let stdout = match command.args.last().map(String::as_str) {
                 Some("ls") => {
-                    let pod = self.pod.map(|process| format!("tools {process} RUNNING\n")).unwrap_or_default();
-                    format!("TASK PID STATUS\nkube-proxy {} RUNNING\n{pod}", process::id())
+                    let pods: String = self.pods.iter().map(|process| format!("tools {process} RUNNING\n")).collect();
+                    format!("TASK PID STATUS\nkube-proxy {} RUNNING\n{pods}", process::id())
                 }
                 _ => r#"{"Labels": {"io.kubernetes.pod.namespace": "demo", "io.kubernetes.pod.name": "tools"}}"#
                     .to_owned(),
@@ -191,6 +199,21 @@ mod tests {
         child
     }
 
+    /// Says one address for each name that is asked for, as long as the process lives.
+    fn answer_names(socket: UdpSocket) {
+        std::thread::spawn(move || {
+            let mut question = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut question) {
+                // The same message with "response" and one answer: the name asked for, A, IN, a minute, four bytes (RFC 1035).
+                let mut answer = question[..length].to_vec();
+                answer[2] |= 0x80;
+                answer[7] = 1;
+                answer.extend([0xc0, 0x0c, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 96, 0, 1]);
+                socket.send_to(&answer, from).unwrap();
+            }
+        });
+    }
+
     #[test]
     fn where_a_node_has_no_route_a_pod_on_it_looks() {
         if !rustix::process::geteuid().is_root() {
@@ -207,15 +230,21 @@ mod tests {
         };
         let (mut node, mut pod) = (alone(&[]), alone(&["10.96.0.1/32", "10.96.0.10/32"]));
         let place = |process: u32| Pod { namespace: "demo".into(), name: "tools".into(), process };
-        let looked = |pod: Option<u32>| within(&place(node.id()), || step.silent(&Node { pod }).unwrap()).unwrap();
-        assert_eq!(looked(None), None, "nobody there asks for a service");
-        let refused = looked(Some(pod.id())).unwrap();
+        let looked =
+            |pods: &[u32]| within(&place(node.id()), || step.silent(&Node { pods: pods.into() }).unwrap()).unwrap();
+        assert_eq!(looked(&[]), None, "nobody there asks for a service");
+        let refused = looked(&[pod.id()]).unwrap();
         assert!(refused.contains("the API server is not reached at 10.96.0.1:443: Connection refused"), "{refused}");
         let server = within(&place(pod.id()), || TcpListener::bind("10.96.0.1:443").unwrap()).unwrap();
-        let refused = looked(Some(pod.id())).unwrap();
+        let refused = looked(&[pod.id()]).unwrap();
         assert!(refused.contains("the DNS at 10.96.0.10 does not say"), "{refused}");
+        answer_names(within(&place(pod.id()), || UdpSocket::bind("10.96.0.10:53").unwrap()).unwrap());
+        // One that a policy keeps from others does not speak for the node.
+        let mut kept = alone(&[]);
+        assert_eq!(looked(&[kept.id(), pod.id()]), None);
+        assert!(looked(&[kept.id()]).unwrap().contains("Network is unreachable"));
         drop(server);
-        for child in [&mut node, &mut pod] {
+        for child in [&mut node, &mut pod, &mut kept] {
             child.kill().unwrap();
             child.wait().unwrap();
         }
