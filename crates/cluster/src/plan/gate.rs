@@ -308,7 +308,7 @@ fn by_release(packages: &str, facts: &HostFacts) -> String {
     }
     let system = system_of(facts).escape_debug().to_string();
     format!(
-        "; or carry a bundle that has {packages} in a set `{system}` of its `osPackages`: `cluster apply` brings it then"
+        "; or carry a bundle that has {packages} in a set `{system}` of its `osPackages`: `cluster apply` brings it then, or `cluster restore` where the cluster is made again"
     )
 }
 
