@@ -12,7 +12,7 @@ use crate::inventory::Inventory;
 use crate::spec::Cluster;
 
 /// The package that brings a program which keeps the clock.
-const CLOCK: &str = "chrony";
+pub(super) const CLOCK: &str = "chrony";
 
 /// The packages of Debian and Ubuntu that bring what the hosts of `cluster` lack, by host; those without any need are not in it.
 pub fn lacking(cluster: &Cluster, inventory: &Inventory) -> BTreeMap<String, BTreeSet<String>> {
@@ -27,7 +27,7 @@ pub fn lacking(cluster: &Cluster, inventory: &Inventory) -> BTreeMap<String, BTr
     cluster.hosts().iter().filter_map(|host| of_host(host.name.as_str())).collect()
 }
 
-fn lacks_clock(facts: &HostFacts) -> bool {
+pub(super) fn lacks_clock(facts: &HostFacts) -> bool {
     facts.time.daemon.is_none() && facts.time.others.is_empty()
 }
 
