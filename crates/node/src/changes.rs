@@ -100,6 +100,8 @@ pub enum Before {
         /// As the kernel printed it.
         value: String,
     },
+    /// Of an OS package that somebody had taken away: its settings alone.
+    Settings,
 }
 
 /// One change.
@@ -335,7 +337,9 @@ fn give_back_file(host: &dyn Host, path: &str, was: &Before) -> Result<(), Chang
             Ok(host.write(path, *mode, &mut host.open(&backup)?)?)
         }
         Before::Link { target } => Ok(host.alter(Alteration::Link { path, target })?),
-        Before::Absent | Before::Directory | Before::Value { .. } => Ok(host.alter(Alteration::RemoveFile { path })?),
+        Before::Absent | Before::Directory | Before::Value { .. } | Before::Settings => {
+            Ok(host.alter(Alteration::RemoveFile { path })?)
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use rcgen::PKCS_ECDSA_P256_SHA256;
+use sealock_trust::Digest;
 use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384, Oid};
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey;
@@ -182,11 +183,20 @@ pub fn service_accounts(private: &str) -> Result<String, Unsuitable> {
 /// # Errors
 /// One is none.
 pub fn is_same_public_key(one: &str, other: &str) -> Result<bool, CertificateError> {
-    let content = |text: &str| {
-        let pem = x509_parser::prelude::Pem::iter_from_buffer(text.as_bytes()).next().and_then(Result::ok);
-        pem.filter(|pem| pem.label == "PUBLIC KEY").map(|pem| pem.contents).ok_or(CertificateError::Unreadable)
-    };
-    Ok(content(one)? == content(other)?)
+    Ok(public_key(one)? == public_key(other)?)
+}
+
+/// The digest of a public key (PEM), the same one however it is written.
+///
+/// # Errors
+/// It is none.
+pub fn public_key_digest(text: &str) -> Result<Digest, CertificateError> {
+    Ok(Digest::sha256(&public_key(text)?))
+}
+
+fn public_key(text: &str) -> Result<Vec<u8>, CertificateError> {
+    let pem = x509_parser::prelude::Pem::iter_from_buffer(text.as_bytes()).next().and_then(Result::ok);
+    pem.filter(|pem| pem.label == "PUBLIC KEY").map(|pem| pem.contents).ok_or(CertificateError::Unreadable)
 }
 
 fn check_extensions(facts: &Facts, certificate: &X509Certificate<'_>, issues: Issues) -> Result<(), Unsuitable> {

@@ -118,7 +118,10 @@ impl Operator<'_> {
                 let seed = Seed { backup: backup.digest(), manifest: backup.manifest() };
                 let (ground, etcd_client) = (self.ground(images)?, files.as_ref().map(|files| &files.client));
                 let intent = Intent { etcd_client, ..ground.intent(cluster, "") };
-                (plan::plan_restore(&intent, seed, &inventory)?, false)
+                // Hosts that take the place of those of before may lack what these had.
+                let needs = self.host_needs(cluster, &inventory, &connections).await?;
+                let plan = plan::plan_restore(&intent, seed, &plan::with_needs(&inventory, &needs))?;
+                (plan.with_needs(&needs), false)
             }
         };
         if let Some(files) = &files {

@@ -22,25 +22,25 @@ impl Operator<'_> {
         inventory: &Inventory,
         connections: &[Arc<Connection>],
     ) -> Result<Hosts, OperatorError> {
-        let open =
-            self.open_plans()?.into_iter().find(|plan| matches!(plan.purpose, Purpose::Apply | Purpose::Prepare));
+        let open = self.open_plans()?.into_iter().find(brings_needs);
         let (mut hosts, begun) = self.begun_needs(open.as_ref());
         hosts.retain(|host, _| cluster.host(host).is_some());
         let mut lacking = plan::lacking(cluster, inventory);
-        lacking.retain(|host, _| !hosts.contains_key(host));
         if lacking.is_empty() {
             return Ok(hosts);
         }
         let sets = os_packages::in_release(self.store, &self.release.release)?;
+        for (host, packages) in &mut lacking {
+            let fitting = inventory.hosts.get(host).map(|observed| plan::sets_of(&sets, observed)).unwrap_or_default();
+            packages.retain(|package| has(&fitting, package));
+        }
+        plan::go_on_with(&mut hosts, &mut lacking);
         let mut asked = Vec::new();
         for connection in connections {
             let host = connection.host();
             let (Some(packages), Some(observed)) = (lacking.get(host), inventory.hosts.get(host)) else { continue };
-            let fitting = plan::sets_of(&sets, observed);
-            let packages: Vec<String> = packages.iter().filter(|package| has(&fitting, package)).cloned().collect();
-            if !packages.is_empty() {
-                asked.push((connection, fitting, packages));
-            }
+            let packages: Vec<String> = packages.iter().cloned().collect();
+            asked.push((connection, plan::sets_of(&sets, observed), packages));
         }
         let begun = &begun;
         let looks = asked.iter().map(async |(connection, sets, packages)| {
@@ -65,6 +65,11 @@ impl Operator<'_> {
         let is_same = open.is_some_and(|open| open.release.digest == self.release.digest);
         (if is_same { needs } else { Hosts::new() }, hosts)
     }
+}
+
+/// Whether it is a plan that brings hosts what they lack.
+fn brings_needs(plan: &Plan) -> bool {
+    matches!(plan.purpose, Purpose::Apply | Purpose::Prepare | Purpose::Restore)
 }
 
 fn has(sets: &[&OsPackages], package: &str) -> bool {

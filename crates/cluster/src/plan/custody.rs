@@ -1,9 +1,9 @@
 //! Authorities that somebody else has made: whether a cluster may begin with them, or has them.
 
 use sealock_node::certificates::Facts;
-use sealock_node::kubernetes_certificates::AUTHORITIES;
+use sealock_node::kubernetes_certificates::{AUTHORITIES, SERVICE_ACCOUNTS};
 use sealock_node::step::AuthoritiesSupplied;
-use sealock_node::suitable::Unsuitable;
+use sealock_node::suitable::{Unsuitable, public_key_digest};
 use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
@@ -52,6 +52,16 @@ pub enum CustodyError {
         /// The spec's: name and the beginning of its digest.
         wanted: String,
     },
+    /// The cluster has another key of service accounts.
+    #[error(
+        "{path} on host {host} is not the public half of spec.pki.supplied.serviceAccounts.keyFile: a cluster keeps the key of its service accounts, and nothing replaces it"
+    )]
+    OtherServiceAccounts {
+        /// The host.
+        host: String,
+        /// The file.
+        path: &'static str,
+    },
 }
 
 impl CustodyError {
@@ -74,6 +84,7 @@ impl CustodyError {
             }
             Self::NoKey { .. } => "put the key there until the cluster stands; afterwards the station does not need it any more".into(),
             Self::OneForTwo { .. } => "what one authority has issued is let in wherever it is believed: have three made, each with a key of its own".into(),
+            Self::OtherServiceAccounts { .. } => "leave `serviceAccounts` out of `spec.pki.supplied`: the cluster goes on with the key that it has".into(),
             Self::Other { .. } => "name the files of the authorities that the cluster has. To replace them by those of the spec: `sealock cluster renew --authorities trust`".into(),
         }
     }
@@ -85,6 +96,7 @@ pub(crate) fn check_custody(
     supplied: &AuthoritiesSupplied,
     inventory: &Inventory,
 ) -> Result<(), CustodyError> {
+    check_service_accounts(cluster, supplied, inventory)?;
     for host in cluster.control_planes() {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
         for (path, certificate) in &supplied.certificates {
@@ -107,6 +119,27 @@ pub(crate) fn check_custody(
         }
     }
     Ok(())
+}
+
+/// Every control plane that has a key of service accounts has that of the spec, where the spec names one.
+pub(crate) fn check_service_accounts(
+    cluster: &Cluster,
+    supplied: &AuthoritiesSupplied,
+    inventory: &Inventory,
+) -> Result<(), CustodyError> {
+    let wanted = supplied.service_accounts.as_deref().and_then(|key| public_key_digest(key).ok());
+    let Some(wanted) = wanted else { return Ok(()) };
+    let is_other = |host: &str| {
+        let found = inventory.hosts.get(host).and_then(|one| one.facts.service_accounts.as_ref());
+        found.is_some_and(|found| *found != wanted)
+    };
+    match cluster.control_planes().find(|host| is_other(host.name.as_str())) {
+        Some(host) => {
+            let (host, path) = (host.name.to_string(), SERVICE_ACCOUNTS.public);
+            Err(CustodyError::OtherServiceAccounts { host, path })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether a control plane has authorities, whoever has made them.

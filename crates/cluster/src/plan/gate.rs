@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::PlanError;
 use super::apply::check_owners;
 use super::external::check_not_moved;
-use super::needs::package_of;
+use super::needs::{CLOCK, lacks_clock, package_of};
 use super::os_packages::system_of;
 use crate::inventory::{Inventory, Observation};
 use crate::spec::{Cluster, KubernetesVersion, Overrides};
@@ -92,6 +92,8 @@ impl fmt::Display for GateFailure {
 pub enum Strictness {
     /// Everything: something is going to be changed.
     Change,
+    /// The same, of a cluster that runs and is to be taken over as it is: nothing comes from the release before that.
+    TakeOver,
     /// Nothing: hosts are given back.
     Release,
 }
@@ -115,7 +117,6 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
         let (name, address, spec) = (host.name.to_string(), host.address.to_string(), cluster.spec());
         let asked = (host.is_control_plane(), &spec.overrides);
         let of_machine = of_machine(&name, &observation.facts, asked, spec.kubernetes.version);
-        failures.extend(of_machine.into_iter().map(|failure| or_by_release(failure, &observation.facts)));
         let seen_from_here = [
             clock(observation),
             time(spec.time.is_some(), &observation.facts),
@@ -126,7 +127,11 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
                 &observation.facts,
             ),
         ];
-        failures.extend(seen_from_here.into_iter().flatten().map(failure(&name)));
+        let all = of_machine.into_iter().chain(seen_from_here.into_iter().flatten().map(failure(&name)));
+        match strictness {
+            Strictness::TakeOver => failures.extend(all),
+            _ => failures.extend(all.map(|failure| or_by_release(failure, &observation.facts))),
+        }
     }
     failures
 }
@@ -207,7 +212,7 @@ fn time(is_told: bool, facts: &HostFacts) -> Failed {
         None if others.is_empty() => (
             "it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time"
                 .to_owned(),
-            format!("install chrony there{}", by_release("chrony", facts)),
+            format!("install {CLOCK} there"),
         ),
         None => (
             format!("its clock is set by {others}, which Sealock cannot tell of the servers in `spec.time`"),
@@ -291,11 +296,14 @@ fn packages_of(programs: &[String]) -> String {
     packages.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// The same failure; of programs, also how a station brings them.
+/// The same failure; of what a host lacks, also how a station brings it.
 fn or_by_release(mut failure: GateFailure, facts: &HostFacts) -> GateFailure {
-    if failure.gate == Gate::Programs {
-        failure.remedy += &by_release(&packages_of(&facts.missing_programs), facts);
-    }
+    let packages = match failure.gate {
+        Gate::Programs => packages_of(&facts.missing_programs),
+        Gate::Time if lacks_clock(facts) => CLOCK.to_owned(),
+        _ => return failure,
+    };
+    failure.remedy += &by_release(&packages, facts);
     failure
 }
 
@@ -308,7 +316,7 @@ fn by_release(packages: &str, facts: &HostFacts) -> String {
     }
     let system = system_of(facts).escape_debug().to_string();
     format!(
-        "; or carry a bundle that has {packages} in a set `{system}` of its `osPackages`: `cluster apply` brings it then"
+        "; or carry a bundle that has {packages} in a set `{system}` of its `osPackages`: `cluster apply` brings it then, or `cluster restore` where the cluster is made again"
     )
 }
 

@@ -62,7 +62,7 @@ pub use gate::{Gate, GateFailure, Strictness, check_gates};
 pub use health::{Health, check_health};
 pub(crate) use member::member_of;
 pub use member::{LostMember, plan_member};
-pub use needs::{lacking, with_needs};
+pub use needs::{go_on_with, lacking, with_needs};
 pub use neighbours::plan_neighbours;
 pub(crate) use os_packages::patches;
 pub use os_packages::{HostPackages, plan_os_packages, sets_of, system_of};

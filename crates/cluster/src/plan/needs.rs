@@ -12,7 +12,7 @@ use crate::inventory::Inventory;
 use crate::spec::Cluster;
 
 /// The package that brings a program which keeps the clock.
-const CLOCK: &str = "chrony";
+pub(super) const CLOCK: &str = "chrony";
 
 /// The packages of Debian and Ubuntu that bring what the hosts of `cluster` lack, by host; those without any need are not in it.
 pub fn lacking(cluster: &Cluster, inventory: &Inventory) -> BTreeMap<String, BTreeSet<String>> {
@@ -27,7 +27,7 @@ pub fn lacking(cluster: &Cluster, inventory: &Inventory) -> BTreeMap<String, BTr
     cluster.hosts().iter().filter_map(|host| of_host(host.name.as_str())).collect()
 }
 
-fn lacks_clock(facts: &HostFacts) -> bool {
+pub(super) fn lacks_clock(facts: &HostFacts) -> bool {
     facts.time.daemon.is_none() && facts.time.others.is_empty()
 }
 
@@ -46,11 +46,27 @@ pub(super) fn package_of(program: &str) -> &str {
     }
 }
 
+/// Keeps of what was `begun` for each host what brings all that it lacks still; `lacking` is what is left to be asked for. A host that lacks something
+/// more by now is asked anew.
+pub fn go_on_with(begun: &mut BTreeMap<String, HostPackages>, lacking: &mut BTreeMap<String, BTreeSet<String>>) {
+    begun.retain(|host, packages| {
+        let lacks = lacking.get(host);
+        lacks.is_none_or(|lacks| lacks.iter().all(|package| packages.brings(package)))
+    });
+    lacking.retain(|host, packages| !packages.is_empty() && !begun.contains_key(host));
+}
+
+impl HostPackages {
+    fn brings(&self, package: &str) -> bool {
+        self.changes.iter().any(|one| one.package == package && one.to.is_some())
+    }
+}
+
 /// What hosts are like once `packages` have come to them.
 pub fn with_needs(inventory: &Inventory, packages: &BTreeMap<String, HostPackages>) -> Inventory {
     let mut inventory = inventory.clone();
     for (name, packages) in packages {
-        let comes = |package: &str| packages.changes.iter().any(|one| one.package == package && one.to.is_some());
+        let comes = |package: &str| packages.brings(package);
         let Some(host) = inventory.hosts.get_mut(name) else { continue };
         host.facts.missing_programs.retain(|program| !comes(package_of(program)));
         if comes(CLOCK) && lacks_clock(&host.facts) {

@@ -339,6 +339,17 @@ fn a_host_of_another_cluster_is_not_taken_over() {
     assert!(matches!(adoption(&spec(), &inventory).unwrap_err(), PlanError::Gates(_)));
 }
 
+/// Nothing of the release comes to a cluster before it is taken over, and an apply would be refused until then.
+#[test]
+fn what_hosts_lack_is_installed_before_their_cluster_is_taken_over() {
+    let mut inventory = hosts();
+    inventory.hosts.get_mut("w1").unwrap().facts.missing_programs = vec!["nft".into()];
+    let refused = adoption(&spec(), &inventory).unwrap_err();
+    assert_eq!(refused.code(), Some(Code::Preflight));
+    let hint = "install nftables there (the packages of Debian and Ubuntu that bring nft)";
+    assert_eq!(refused.hint().as_deref(), Some(hint));
+}
+
 /// Plugins that somebody else's pod network calls stay as they are, on a node; a bare host gets them in the place of whatever is there.
 #[test]
 fn an_apply_leaves_the_plugins_of_a_pod_network_of_others_alone() {

@@ -9,6 +9,7 @@ use sealock_node::certificates::{Authority, Facts};
 use sealock_node::facts::CertificateFact;
 use sealock_node::kubernetes_certificates::AUTHORITIES;
 use sealock_node::step::{AuthoritiesSupplied, Stage};
+use sealock_node::suitable::public_key_digest;
 use sealock_node::{Step, StepKind};
 use sealock_trust::reason::Code;
 
@@ -174,4 +175,36 @@ fn what_is_brought_again_is_not_forgotten() {
         _ => None,
     });
     assert_eq!(lost.sum::<usize>(), 0);
+}
+
+/// Authorities can be replaced, the key of service accounts cannot: a spec with another one would stop at that file after the last stage.
+#[test]
+fn a_cluster_keeps_the_key_of_its_service_accounts() {
+    let key = |content: &str| format!("-----BEGIN PUBLIC KEY-----\n{content}\n-----END PUBLIC KEY-----\n");
+    let (own, next) = (made(), made());
+    let with_key =
+        |one: &AuthoritiesSupplied, key: String| AuthoritiesSupplied { service_accounts: Some(key), ..one.clone() };
+    let having = |held: &[&AuthoritiesSupplied]| {
+        let mut inventory = holding(held, None);
+        let facts = &mut inventory.hosts.get_mut("cp1").unwrap().facts;
+        facts.service_accounts = Some(public_key_digest(&key("b3du")).unwrap());
+        inventory
+    };
+    let others = |one: &AuthoritiesSupplied| with_key(one, key("b3RoZXI="));
+    let refused = [
+        plan(&others(&own), &having(&[&own])).unwrap_err(),
+        replaced(&others(&next), Stage::Trust, &having(&[&own])).unwrap_err(),
+    ];
+    for refused in refused {
+        assert_eq!(refused.code(), Some(Code::Spec), "{refused}");
+        let said = "/etc/kubernetes/pki/sa.pub on host cp1 is not the public half of spec.pki.supplied.serviceAccounts";
+        assert!(refused.to_string().starts_with(said), "{refused}");
+        assert!(refused.hint().unwrap().starts_with("leave `serviceAccounts` out"));
+    }
+    for supplied in [own.clone(), with_key(&own, key("b3du"))] {
+        plan(&supplied, &having(&[&own])).unwrap();
+    }
+    replaced(&next, Stage::Trust, &having(&[&own])).unwrap();
+    // Where there is none yet, the spec's comes.
+    plan(&others(&own), &bare()).unwrap();
 }

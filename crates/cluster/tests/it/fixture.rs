@@ -156,6 +156,7 @@ pub(crate) fn host(name: &str, address: &str) -> Observation {
         obstacles: Obstacles::default(),
         kubernetes: Kubernetes::None,
         certificates: Vec::new(),
+        service_accounts: None,
         components: BTreeMap::new(),
         owned: BTreeMap::new(),
         foreign: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealock_cluster::plan::{HostPackages, Printed, lacking, with_needs};
+use sealock_cluster::plan::{HostPackages, Printed, go_on_with, lacking, with_needs};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::os_packages::PackageChange;
 use sealock_node::step::{Artifact, OsPackageFile, OsPackageSet};
@@ -17,14 +17,14 @@ fn timed() -> String {
 }
 
 /// A worker that lacks nft and losetup, and has nobody who keeps its clock.
-fn poor() -> Inventory {
+pub(crate) fn poor() -> Inventory {
     with("w1", |w1| {
         w1.facts.missing_programs = vec!["nft".into(), "losetup".into(), "umount".into()];
         w1.facts.time.daemon = None;
     })
 }
 
-fn brought(packages: &[&str]) -> BTreeMap<String, HostPackages> {
+pub(crate) fn brought(packages: &[&str]) -> BTreeMap<String, HostPackages> {
     let file = |name: &str| OsPackageFile { name: name.into(), digest: Digest::sha256(name.as_bytes()) };
     let artifact = Artifact { repository: "os-packages/debian-12".into(), digest: Digest::sha256(b"set") };
     let change = |package: &&str| PackageChange {
@@ -97,10 +97,10 @@ fn what_the_release_does_not_bring_is_told_with_what_to_do() {
     let told =
         [refused(&poor(), &BTreeMap::new()), refused(&poor(), &brought(&["chrony"])), refused(&dnf, &BTreeMap::new())];
     insta::assert_snapshot!(told.join("--\n"), @r"
-    w1: it lacks nft, losetup, umount: install mount, nftables there (the packages of Debian and Ubuntu that bring nft, losetup, umount); or carry a bundle that has mount, nftables in a set `debian-12` of its `osPackages`: `cluster apply` brings it then
-    w1: it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time: install chrony there; or carry a bundle that has chrony in a set `debian-12` of its `osPackages`: `cluster apply` brings it then
+    w1: it lacks nft, losetup, umount: install mount, nftables there (the packages of Debian and Ubuntu that bring nft, losetup, umount); or carry a bundle that has mount, nftables in a set `debian-12` of its `osPackages`: `cluster apply` brings it then, or `cluster restore` where the cluster is made again
+    w1: it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time: install chrony there; or carry a bundle that has chrony in a set `debian-12` of its `osPackages`: `cluster apply` brings it then, or `cluster restore` where the cluster is made again
     --
-    w1: it lacks nft, losetup, umount: install mount, nftables there (the packages of Debian and Ubuntu that bring nft, losetup, umount); or carry a bundle that has mount, nftables in a set `debian-12` of its `osPackages`: `cluster apply` brings it then
+    w1: it lacks nft, losetup, umount: install mount, nftables there (the packages of Debian and Ubuntu that bring nft, losetup, umount); or carry a bundle that has mount, nftables in a set `debian-12` of its `osPackages`: `cluster apply` brings it then, or `cluster restore` where the cluster is made again
     --
     w1: it lacks nft, losetup, umount: install mount, nftables there (the packages of Debian and Ubuntu that bring nft, losetup, umount); Sealock brings packages of the release to hosts with apt alone
     w1: it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time: install chrony there; Sealock brings packages of the release to hosts with apt alone
@@ -113,4 +113,22 @@ fn who_has_a_program_for_the_clock_keeps_it() {
     let inventory = with("w1", |w1| w1.facts.time.daemon = Some(TimeDaemon::Timesyncd));
     let after = with_needs(&inventory, &needs);
     assert_eq!(after.hosts["w1"].facts.time.daemon, Some(TimeDaemon::Timesyncd));
+}
+
+/// An apply was cut off in bringing nftables and mount; since then the spec has come to name servers for the time.
+#[test]
+fn a_host_that_lacks_something_more_is_asked_anew() {
+    let goes_on = |text: &str| {
+        let (mut begun, mut lacking) = (brought(&["mount", "nftables"]), lacking(&cluster(text), &poor()));
+        go_on_with(&mut begun, &mut lacking);
+        (begun, lacking)
+    };
+    assert_eq!(goes_on(ONE_AND_ONE), (brought(&["mount", "nftables"]), BTreeMap::new()), "it is gone on with as it is");
+    let (begun, asked) = goes_on(&timed());
+    assert!(begun.is_empty(), "chrony would never come: {begun:?}");
+    assert_eq!(asked, lacking(&cluster(&timed()), &poor()));
+    // All of it has come, and nothing is lacking: what is left of the plan is gone on with.
+    let (mut begun, mut none) = (brought(&["nftables"]), BTreeMap::new());
+    go_on_with(&mut begun, &mut none);
+    assert_eq!((begun, none), (brought(&["nftables"]), BTreeMap::new()));
 }

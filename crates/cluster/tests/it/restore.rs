@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use sealock_cluster::backup::{Content, EtcdState, Manifest, Payload, Taken};
-use sealock_cluster::plan::{Intent, Printed, ReleaseId, Seed, plan_restore};
+use sealock_cluster::plan::{Intent, Printed, Purpose, ReleaseId, Seed, plan_restore, with_needs};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::StepKind;
 use sealock_node::facts::Kubernetes;
 use sealock_trust::Digest;
 
 use crate::fixture::{ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, registry, release, with};
+use crate::needs::{brought, poor};
 
 const CA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -152,4 +153,17 @@ fn only_the_backup_of_this_cluster_in_this_version() {
     the backup is of cluster plant-8, and the spec says plant-7; use the backup of this cluster, or its own spec
     the backup is of Kubernetes v1.35.4, and the spec says v1.36.3; restore with `version: v1.35.4` in the spec, and upgrade afterwards
     ");
+}
+
+/// After a disaster hosts are new, and lack what those of before had.
+#[test]
+fn what_new_hosts_lack_comes_before_the_cluster_is_made_again() {
+    let bare = restore(&manifest(), &poor()).unwrap_err();
+    let hint = bare.hint().unwrap();
+    assert!(hint.contains("or `cluster restore` where the cluster is made again"), "{hint}");
+    let needs = brought(&["chrony", "mount", "nftables"]);
+    let plan = restore(&manifest(), &with_needs(&poor(), &needs)).unwrap().with_needs(&needs);
+    assert_eq!((plan.purpose, plan.needs_of_hosts()), (Purpose::Restore, needs));
+    let ids: Vec<&str> = plan.task("w1/prepare").unwrap().steps.iter().map(|step| step.id.as_str()).take(3).collect();
+    assert_eq!(ids, ["claim", "os-packages/laid-down", "os-packages/added"]);
 }

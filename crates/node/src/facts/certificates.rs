@@ -1,9 +1,14 @@
 //! When the certificates of a host end, and who has issued them.
 
+use sealock_trust::Digest;
+
 use super::CertificateFact;
 use crate::certificates::Facts;
-use crate::host::{Host, HostError};
-use crate::kubernetes_certificates::{AUTHORITIES, BROUGHT, KEPT, RENEWED, authority_of, read, read_all};
+use crate::host::{self, Host, HostError};
+use crate::kubernetes_certificates::{
+    AUTHORITIES, BROUGHT, KEPT, RENEWED, SERVICE_ACCOUNTS, authority_of, read, read_all,
+};
+use crate::suitable;
 
 pub(super) fn observe(host: &dyn Host) -> Result<Vec<CertificateFact>, HostError> {
     let mut found = Vec::new();
@@ -24,6 +29,12 @@ pub(super) fn observe(host: &dyn Host) -> Result<Vec<CertificateFact>, HostError
     Ok(found)
 }
 
+/// Whose tokens of service accounts are believed, where it can be read.
+pub(super) fn service_accounts(host: &dyn Host) -> Result<Option<Digest>, HostError> {
+    let text = host::read_text(host, SERVICE_ACCOUNTS.public)?;
+    Ok(text.and_then(|text| suitable::public_key_digest(&text).ok()))
+}
+
 fn fact(path: &str, facts: &Facts, issuer: Option<&Facts>) -> CertificateFact {
     CertificateFact {
         path: path.to_owned(),
@@ -34,5 +45,27 @@ fn fact(path: &str, facts: &Facts, issuer: Option<&Facts>) -> CertificateFact {
         renewable: false,
         digest: Some(facts.digest()),
         issued_by: issuer.map(Facts::digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Local;
+    use crate::step::Mode;
+
+    #[test]
+    fn the_key_of_service_accounts_is_known_by_its_digest() {
+        let root = tempfile::tempdir().unwrap();
+        let local = Local::rooted(root.path());
+        assert_eq!(service_accounts(&local).unwrap(), None);
+        std::fs::create_dir_all(root.path().join("etc/kubernetes/pki")).unwrap();
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let public = suitable::service_accounts(&key.serialize_pem()).unwrap();
+        let crlf = public.replace('\n', "\r\n");
+        host::write(&local, SERVICE_ACCOUNTS.public, Mode::FILE, crlf.as_bytes()).unwrap();
+        assert_eq!(service_accounts(&local).unwrap(), Some(suitable::public_key_digest(&public).unwrap()));
+        host::write(&local, SERVICE_ACCOUNTS.public, Mode::FILE, b"no key").unwrap();
+        assert_eq!(service_accounts(&local).unwrap(), None);
     }
 }

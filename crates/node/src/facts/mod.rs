@@ -131,6 +131,7 @@ pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> 
         obstacles,
         kubernetes,
         certificates: certificates::observe(host)?,
+        service_accounts: certificates::service_accounts(host)?,
         components: components(host, &changes)?,
         owned: owned(host, &changes)?,
         foreign: foreign(host, &changes)?,

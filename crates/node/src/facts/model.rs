@@ -58,6 +58,9 @@ pub struct HostFacts {
     /// The certificates of Kubernetes on the host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateFact>,
+    /// The digest of the public key by which tokens of service accounts are verified (DER), where it is on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_accounts: Option<Digest>,
     /// Versions of the components that Sealock's links point to. Binding.
     #[serde(default)]
     pub components: BTreeMap<String, String>,

@@ -91,6 +91,12 @@ impl<'a> Apt<'a> {
         self.resolve_with(&["-s", "-q", "purge"], packages)
     }
 
+    /// Takes these packages away; their settings stay.
+    pub(crate) fn remove(&self, packages: &[String]) -> Result<(), StepError> {
+        let words: Vec<&str> = ["-q", "-y", "remove"].into_iter().chain(packages.iter().map(String::as_str)).collect();
+        self.change(&words)
+    }
+
     /// Takes these packages away, with their settings.
     pub(crate) fn purge(&self, packages: &[String]) -> Result<(), StepError> {
         let words: Vec<&str> = ["-q", "-y", "purge"].into_iter().chain(packages.iter().map(String::as_str)).collect();
@@ -255,6 +261,17 @@ fn is_running(host: &dyn Host) -> Result<bool, StepError> {
     Ok(inodes.lines().any(|inode| held.contains(&inode.trim())))
 }
 
+/// How much of a package there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// All of it.
+    Whole,
+    /// Its settings, and what it does when they go.
+    Settings,
+    /// Something in between: a dpkg was cut off.
+    Half,
+}
+
 /// How dpkg has a package.
 struct Status {
     package: String,
@@ -267,6 +284,16 @@ struct Status {
 impl Status {
     fn is_whole(&self) -> bool {
         self.letters.get(1) == Some(&b'i') && self.letters.get(2).is_none_or(|broken| *broken == b' ')
+    }
+
+    /// Nothing where dpkg has no more of it than the name.
+    fn known(&self) -> Option<Known> {
+        match self.letters.get(1) {
+            None | Some(b'n') => None,
+            Some(b'c') => Some(Known::Settings),
+            Some(_) if self.is_whole() => Some(Known::Whole),
+            Some(_) => Some(Known::Half),
+        }
     }
 
     /// Half installed, unpacked, half configured, or with triggers that are to come.
@@ -291,6 +318,12 @@ fn statuses(host: &dyn Host) -> Result<Vec<Status>, StepError> {
 pub(crate) fn installed(host: &dyn Host) -> Result<BTreeMap<(String, String), String>, StepError> {
     let whole = statuses(host)?.into_iter().filter(Status::is_whole);
     Ok(whole.map(|one| ((one.package, one.architecture), one.version)).collect())
+}
+
+/// All that there is something of, by package and architecture.
+pub(crate) fn known(host: &dyn Host) -> Result<BTreeMap<(String, String), Known>, StepError> {
+    let all = statuses(host)?.into_iter().filter_map(|one| Some((one.known()?, one)));
+    Ok(all.map(|(known, one)| ((one.package, one.architecture), known)).collect())
 }
 
 /// Whether version `a` is `b` or newer, by dpkg's own rules.

@@ -12,7 +12,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use apt::{Apt, Interrupted, finish_interrupted, installed, is_at_least, is_interrupted, outlast_others};
+pub(crate) use apt::{
+    Apt, Interrupted, Known, finish_interrupted, installed, is_at_least, is_interrupted, known, outlast_others,
+};
 pub(crate) use folder::{contents, contents_of, is_file_name, place_of, set_folder};
 pub use look::{OsLook, OsLookRequest, OsSetIndex, look};
 pub(crate) use restart::{Begun, reason as restart_reason};

@@ -150,7 +150,7 @@ impl Host for System {
     }
 }
 
-/// A folder with an index and these packages for all architectures: name, version, and further fields.
+/// A folder with an index and these packages for all architectures: name, version, and further fields. `chrony` has settings.
 fn archive(packages: &[(&str, &str, &str)]) -> tempfile::TempDir {
     let (folder, trees) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut index = String::new();
@@ -159,6 +159,11 @@ fn archive(packages: &[(&str, &str, &str)]) -> tempfile::TempDir {
         fs::create_dir_all(tree.join("DEBIAN")).unwrap();
         fs::create_dir_all(tree.join("usr/share").join(name)).unwrap();
         fs::write(tree.join("usr/share").join(name).join("version"), version).unwrap();
+        if *name == "chrony" {
+            fs::create_dir_all(tree.join("etc/chrony")).unwrap();
+            fs::write(tree.join("etc/chrony/chrony.conf"), "as it comes\n").unwrap();
+            fs::write(tree.join("DEBIAN/conffiles"), "/etc/chrony/chrony.conf\n").unwrap();
+        }
         fs::set_permissions(&tree, fs::Permissions::from_mode(0o755)).unwrap();
         let control = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: Test <test@example>\n{more}Description: a test\n"
@@ -545,4 +550,44 @@ fn cut_off_in_dpkg_it_is_finished_and_taken_away_again() {
     assert!(system.installed().contains("libnft 1.0.6-2 ii"), "{}", system.installed());
     undone(&step, &system);
     assert_eq!(system.installed(), before);
+}
+
+/// Somebody had taken chrony away, and not its settings.
+#[test]
+fn settings_of_what_had_been_taken_away_before_stay() {
+    let (system, programs) = (system(), programs());
+    let deb = programs.path().join("chrony_4.3-2_all.deb");
+    Command::new("dpkg", ["--install", deb.to_str().unwrap()]).must(&system).unwrap();
+    system.put("/etc/chrony/chrony.conf", "server 10.77.0.2\n");
+    Command::new("dpkg", ["--remove", "chrony"]).must(&system).unwrap();
+    let before = system.installed();
+    assert!(before.starts_with("chrony 4.3-2 rc \n"), "{before}");
+    let step = lacked(&system, programs.path());
+    carried_out(&step, &system).unwrap();
+    assert!(system.installed().starts_with("chrony 4.3-2 ii \n"), "{}", system.installed());
+    assert_eq!(undone(&step, &system), ["taking away chrony, libnft, nftables"]);
+    assert_eq!(system.installed(), before);
+    let settings = fs::read_to_string(system.root.path().join("etc/chrony/chrony.conf")).unwrap();
+    assert_eq!(settings, "server 10.77.0.2\n");
+    assert!(undone(&step, &system).is_empty(), "a second time there is nothing to take away");
+}
+
+/// A dpkg that takes packages away was ended: one is gone, one half so, and of one its settings are left.
+#[test]
+fn cut_off_while_it_takes_away_it_goes_on() {
+    let (system, programs) = (system(), programs());
+    let before = system.installed();
+    let step = lacked(&system, programs.path());
+    carried_out(&step, &system).unwrap();
+    Command::new("dpkg", ["--purge", "nftables"]).must(&system).unwrap();
+    Command::new("dpkg", ["--remove", "chrony"]).must(&system).unwrap();
+    let status = fs::read_to_string(system.root.path().join("var/lib/dpkg/status")).unwrap();
+    let (of_others, of_it) = status.split_once("Package: libnft\n").unwrap();
+    let half = of_it.replacen("install ok installed", "purge ok half-installed", 1);
+    system.put("/var/lib/dpkg/status", &format!("{of_others}Package: libnft\n{half}"));
+    let left = system.installed();
+    assert!(left.contains("chrony 4.3-2 rc ") && left.contains("libnft 1.0.6-2 pH "), "{left}");
+    assert_eq!(undone(&step, &system), ["taking away chrony, libnft"]);
+    assert_eq!(system.installed(), before);
+    assert!(!system.root.path().join("etc/chrony/chrony.conf").exists());
 }

@@ -26,6 +26,7 @@ use self::supplied::digests_of;
 
 use super::apply::{planned_hosts, ready};
 use super::components::check_nodes;
+use super::custody::check_service_accounts;
 use super::gate::check_fit;
 use super::places::Places;
 use super::waves::{id, task};
@@ -79,6 +80,10 @@ pub fn plan_authorities(
 ) -> Result<Plan, PlanError> {
     check_fit(cluster, inventory)?;
     check_nodes(cluster, inventory)?;
+    if let Some(supplied) = order.supplied {
+        // Said before anything is replaced: by then every other command would refuse what the spec says.
+        check_service_accounts(cluster, supplied, inventory)?;
+    }
     if cluster.spec().overrides.kubelet.get("serverTLSBootstrap") == Some(&Value::Bool(true)) {
         return Err(AuthoritiesError::ServingKubelets.into());
     }

@@ -1,16 +1,17 @@
 //! OS packages that a host lacks, brought to it, and taken away again when it is given back.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::OsPackagesInstalled;
-use crate::changes::{Before, Changes, Subject};
+use crate::changes::{Before, Change, Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{Alteration, Command, Host};
-use crate::os_packages::{Apt, PackageChange, finish_interrupted, installed, outlast_others};
+use crate::os_packages::{Apt, Known, PackageChange, finish_interrupted, known, outlast_others};
 use crate::step::{Act, Probe};
 
 /// apt's own files while packages are taken away; in memory.
@@ -47,13 +48,12 @@ impl Act for OsPackagesAdded {
         if self.changes.iter().any(|change| change.to.is_none()) {
             return Err(StepError::Invalid { problem: "what a host lacks takes nothing away from it".to_owned() });
         }
-        let there = installed(host)?;
+        let there = known(host)?;
         let mut changes = Changes::load(host)?;
         for change in self.changes.iter().filter(|change| change.from.is_none()) {
-            let is_there = there.keys().any(|(package, of)| *package == change.package && is_of(change, of));
-            if !is_there {
+            if let Some(was) = was(change, &there) {
                 let (name, architecture) = (change.package.clone(), change.architecture.clone());
-                changes.before(host, Subject::Package { name, architecture }, Before::Absent)?;
+                changes.before(host, Subject::Package { name, architecture }, was)?;
             }
         }
         self.installed().apply(host, context)
@@ -71,15 +71,26 @@ impl OsPackagesAdded {
     }
 }
 
+/// What there was before a package that is new; nothing where it was there as a whole. What somebody had taken away, or was cut off in, has left
+/// settings that are not ours, whatever the architecture.
+fn was(change: &PackageChange, there: &There) -> Option<Before> {
+    let same = there.iter().filter(|((package, _), _)| *package == change.package);
+    let same: Vec<(&str, Known)> = same.map(|((_, of), known)| (of.as_str(), *known)).collect();
+    if same.iter().any(|(of, known)| *known == Known::Whole && is_of(change, of)) {
+        return None;
+    }
+    Some(if same.is_empty() { Before::Absent } else { Before::Settings })
+}
+
 fn is_of(change: &PackageChange, architecture: &str) -> bool {
     change.architecture.is_empty() || change.architecture == architecture
 }
 
-/// Takes away the packages that Sealock has brought, with their settings, but for those that something else has come to need meanwhile: these
-/// stay, and are told. Repeatable: what is gone by then is not asked for again.
+/// Takes away the packages that Sealock has brought, with their settings unless these were there before, but for those that something else has
+/// come to need meanwhile: these stay, and are told. Repeatable: what is gone by then is not asked for again, and what was cut off on its way is.
 pub(crate) fn take_back(host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
     let mut changes = Changes::load(host)?;
-    let ours: Vec<Subject> = changes.iter().map(|change| change.subject.clone()).filter(is_package).collect();
+    let ours: Vec<Ours> = changes.iter().filter_map(Ours::of).collect();
     if ours.is_empty() {
         return Ok(());
     }
@@ -87,31 +98,82 @@ pub(crate) fn take_back(host: &dyn Host, context: &Context<'_>) -> Result<(), St
     if let Some(complaint) = finish_interrupted(host)? {
         return Err(StepError::NotHeld { because: format!("dpkg does not come to its end: {complaint}") });
     }
-    let there = installed(host)?;
-    let names: Vec<String> =
-        ours.iter().filter_map(word).filter(|(key, _)| there.contains_key(key)).map(|(_, word)| word).collect();
+    let names = left(host, &ours)?;
     let apt = Apt::on(host, SCRATCH.to_owned(), &[])?;
     let going = needless(&apt, dispensable(host, names, context)?, context)?;
     if !going.is_empty() {
         (context.progress)(&format!("taking away {}", going.join(", ")));
-        apt.purge(&going)?;
+        take_away(host, &apt, (&going, &ours))?;
+    }
+    let mut left = left(host, &ours)?;
+    left.retain(|word| going.contains(word));
+    if !left.is_empty() {
+        return Err(StepError::NotHeld { because: format!("apt has left something of {}", left.join(", ")) });
     }
     host.alter(Alteration::RemoveTree { path: SCRATCH })?;
-    ours.iter().try_for_each(|subject| changes.forget(host, subject))?;
+    ours.iter().try_for_each(|one| changes.forget(host, &one.subject))?;
     Ok(())
+}
+
+/// Takes away the packages of `going`: first those whose settings stay, for a purge takes the settings of all that goes with it.
+fn take_away(host: &dyn Host, apt: &Apt<'_>, (going, ours): (&[String], &[Ours])) -> Result<(), StepError> {
+    let stays = |word: &String| ours.iter().any(|one| one.settings_stay && one.word() == *word);
+    let bare: Vec<String> = going.iter().filter(|word| stays(word)).cloned().collect();
+    if !bare.is_empty() {
+        apt.remove(&bare)?;
+    }
+    // What needed those has gone with them, and apt knows nothing by its name where it had no settings.
+    let mut whole = left(host, ours)?;
+    whole.retain(|word| going.contains(word));
+    if whole.is_empty() { Ok(()) } else { apt.purge(&whole) }
+}
+
+/// Those of `ours` of which more is there than before they came, as apt is asked for them.
+fn left(host: &dyn Host, ours: &[Ours]) -> Result<Vec<String>, StepError> {
+    let there = known(host)?;
+    Ok(ours.iter().filter(|one| one.is_left(&there)).map(Ours::word).collect())
+}
+
+/// What dpkg knows, by package and architecture.
+type There = BTreeMap<(String, String), Known>;
+
+/// A package that Sealock has brought.
+struct Ours {
+    subject: Subject,
+    /// As dpkg's list has it.
+    name: String,
+    architecture: String,
+    /// Whether its settings were there before it.
+    settings_stay: bool,
+}
+
+impl Ours {
+    fn of(change: &Change) -> Option<Self> {
+        let Subject::Package { name, architecture } = &change.subject else { return None };
+        Some(Self {
+            subject: change.subject.clone(),
+            name: name.clone(),
+            architecture: architecture.clone(),
+            settings_stay: change.was == Before::Settings,
+        })
+    }
+
+    /// As apt is asked for it.
+    fn word(&self) -> String {
+        // What is for all architectures counts as of the machine's own.
+        if self.architecture == "all" { self.name.clone() } else { format!("{}:{}", self.name, self.architecture) }
+    }
+
+    /// Whether more of it is there than before it came.
+    fn is_left(&self, there: &There) -> bool {
+        let known = there.get(&(self.name.clone(), self.architecture.clone()));
+        known.is_some_and(|known| !(self.settings_stay && *known == Known::Settings))
+    }
 }
 
 /// Whether it is a package.
 pub(crate) fn is_package(subject: &Subject) -> bool {
     matches!(subject, Subject::Package { .. })
-}
-
-/// A package as dpkg's list has it, and as apt is asked for it.
-fn word(subject: &Subject) -> Option<((String, String), String)> {
-    let Subject::Package { name, architecture } = subject else { return None };
-    // What is for all architectures counts as of the machine's own.
-    let word = if architecture == "all" { name.clone() } else { format!("{name}:{architecture}") };
-    Some(((name.clone(), architecture.clone()), word))
 }
 
 /// Those of `names` that a system may be without: apt takes away no others, unless somebody insists.
