@@ -182,9 +182,6 @@ impl Machine {
                 self.put("/run/etcd.json", &told.to_string());
                 Output::default()
             }
-            ["etcd", "status", "--hash", ..] if self.path().join("run/differs").exists() => {
-                Output { status: 1, stdout: String::new(), stderr: "cp2 holds something else".to_owned() }
-            }
             _ => said(&told),
         }
     }

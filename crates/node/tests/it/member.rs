@@ -31,6 +31,13 @@ fn found(machine: &Machine, field: &str, value: serde_json::Value) {
     machine.put("/run/etcd.json", &said.to_string());
 }
 
+/// What the member at this place was found to hold.
+fn holds(machine: &Machine, at: usize, hash: u32) {
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    said["hashes"]["checks"][at]["hash"] = json!(hash);
+    machine.put("/run/etcd.json", &said.to_string());
+}
+
 #[test]
 fn a_member_is_taken_out_by_the_word_of_a_majority() {
     let (machine, program) = (Machine::new(), PROGRAM.to_owned());
@@ -65,10 +72,30 @@ fn all_members_agree_when_the_one_that_came_votes_and_holds_what_the_others_hold
     found(&machine, "alarms", json!(["CORRUPT"]));
     assert!(missing().contains("has raised an alarm"));
     etcd(&machine, true, Some(false));
-    machine.put("/run/differs", "");
-    assert_eq!(missing(), "cp2 holds something else");
-    fs::remove_file(machine.path().join("run/differs")).unwrap();
+    holds(&machine, 1, 8);
+    assert!(missing().contains("holds something else than cp1"), "{}", missing());
+    etcd(&machine, true, Some(false));
     apply(&step, &machine).unwrap();
+}
+
+/// Another one that differs comes back behind this one: it would be waited for in vain.
+#[test]
+fn whether_another_member_differs_is_not_the_matter_of_the_one_that_came() {
+    let (machine, program) = (Machine::new(), PROGRAM.to_owned());
+    let step = Step::new("agree", MembersAgree { program, peer_url: URL.into(), timeout_seconds: 1 });
+    etcd(&machine, true, Some(false));
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    let third = json!({"id": "c3", "name": "cp3", "peerUrls": ["https://10.77.0.13:2380"], "learner": false});
+    let check = json!({"member": third, "hash": 9, "compacted": 1});
+    said["hashes"]["checks"].as_array_mut().unwrap().push(check);
+    machine.put("/run/etcd.json", &said.to_string());
+    assert_eq!(probe(&step, &machine), Probe::Done);
+    holds(&machine, 1, 8);
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { .. }), "it is alone with what it holds");
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    said["hashes"]["checks"].as_array_mut().unwrap().retain(|check| check["member"]["id"] == "8e");
+    machine.put("/run/etcd.json", &said.to_string());
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { .. }), "there is nothing to compare it with");
 }
 
 fn aside() -> Step {

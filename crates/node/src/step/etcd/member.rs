@@ -48,8 +48,8 @@ pub struct MemberAside {
     pub name: String,
 }
 
-/// Waits until a member of the etcd of this control plane host votes, serves and has raised no alarm, and holds what all the others hold that
-/// answer; another one may be lost, too, and come back behind it.
+/// Waits until a member of the etcd of this control plane host votes, serves and has raised no alarm, and holds what another one holds that
+/// answers: that is where it got it from. Any other one may be lost or differ, too, and comes back behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MembersAgree {
@@ -98,7 +98,7 @@ impl fmt::Display for MembersAgree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "wait until the member at {} votes, and holds what the others hold (at most {} s)",
+            "wait until the member at {} votes, and holds what another one holds (at most {} s)",
             self.peer_url, self.timeout_seconds
         )
     }
@@ -208,16 +208,19 @@ impl Act for MembersAgree {
         if let Some(problem) = unwell(&said, &member["id"]) {
             return Ok(Probe::not_done(format!("the member at {} is not well: {problem}", self.peer_url)));
         }
+        // Its exit code tells, too, whether the others are well and one: they are not this one's matter.
         let output = host.run(&etcd(&self.program, &["status", "--hash"]))?;
         let compared: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
-        let mut checks = compared["hashes"]["checks"].as_array().into_iter().flatten();
-        let is_compared = checks.any(|check| check["member"]["id"] == member["id"]);
-        Ok(if is_compared { Probe::Done } else { Probe::not_done(output.complaint()) })
+        if compared["hashes"]["checks"].as_array().is_none_or(Vec::is_empty) {
+            return Ok(Probe::not_done(output.complaint()));
+        }
+        let alone = alone_with_its_data(&compared["hashes"]["checks"], &member["id"]);
+        Ok(alone.map_or(Probe::Done, |with| Probe::not_done(format!("the member at {} {with}", self.peer_url))))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let timeout = Duration::from_secs(self.timeout_seconds.into());
-        settle(timeout, context, "the members of etcd are not one", || self.probe(host, context))
+        settle(timeout, context, "the member is not one of etcd's", || self.probe(host, context))
     }
 
     /// Waiting changes nothing.
@@ -245,6 +248,25 @@ fn unwell(said: &Value, id: &Value) -> Option<String> {
     }
     let is_quiet = state["alarms"].as_array().is_some_and(Vec::is_empty);
     (!is_quiet).then(|| "it has raised an alarm".to_owned())
+}
+
+/// Why nobody confirms what the member of this id holds; nothing where one of the others holds the same. Hashes compare only among members that
+/// were compacted at the same revision: where that is so of none, nothing speaks against it.
+fn alone_with_its_data(checks: &Value, id: &Value) -> Option<String> {
+    let checks = || checks.as_array().into_iter().flatten();
+    let Some(own) = checks().find(|check| check["member"]["id"] == *id) else {
+        return Some("does not say what it holds".to_owned());
+    };
+    let others = || checks().filter(|check| check["member"]["id"] != *id);
+    if others().next().is_none() {
+        return Some("is the only one that says what it holds".to_owned());
+    }
+    let comparable = || others().filter(|check| check["compacted"] == own["compacted"]);
+    if comparable().next().is_none() || comparable().any(|check| check["hash"] == own["hash"]) {
+        return None;
+    }
+    let names: Vec<&str> = comparable().filter_map(|check| check["member"]["name"].as_str()).collect();
+    Some(format!("holds something else than {}", names.join(", ")))
 }
 
 fn etcd(program: &str, words: &[&str]) -> Command {
