@@ -116,6 +116,23 @@ fn data_is_moved_aside_once_and_whole() {
     assert_eq!(probe(&step, &machine), Probe::Done, "what is there is the new one's");
 }
 
+/// Behind the removal on another host it would be too late.
+#[test]
+fn data_that_is_no_folder_is_refused_before_anything_of_the_member_goes() {
+    for link in ["var/lib/etcd", "var/lib/etcd/member"] {
+        let (machine, step) = (Machine::new(), aside());
+        machine.put("/etc/kubernetes/manifests/etcd.yaml", "etcd");
+        machine.put("/srv/etcd/snap/db", "data");
+        let place = machine.path().join(link);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/srv/etcd", place).unwrap();
+        let Probe::Foreign { found } = probe(&step, &machine) else { panic!("{link} is a link") };
+        assert_eq!(found, format!("/{link} is no folder"));
+        apply(&step, &machine).unwrap_err();
+        assert!(machine.path().join("etc/kubernetes/manifests/etcd.yaml").exists());
+    }
+}
+
 /// kubeadm that is cut off behind its manifest, while the new member has no vote, was not through: that it was through before says nothing.
 #[test]
 fn that_the_old_member_had_come_is_forgotten_before_anything_of_it_goes() {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::aside::SetAside;
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::{self, Alteration, Command, Host, HostError};
+use crate::host::{self, Alteration, Command, Entry, Host, HostError};
 use crate::step::node_ready::settle;
 use crate::step::{Act, KubeadmCommand, Mode, Probe, containers, kubeadm};
 use crate::wait;
@@ -130,11 +130,22 @@ impl Act for MemberAside {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         let aside = self.aside();
         aside.check()?;
-        let is_aside = host::exists(host, &aside.beside())?;
-        Ok(if is_aside { Probe::Done } else { Probe::not_done(format!("{} was not moved aside", self.path)) })
+        if host::exists(host, &aside.beside())? {
+            return Ok(Probe::Done);
+        }
+        // Said before the member is taken out elsewhere, which nothing takes back: what is no folder here leads to data of somebody's own choice.
+        for path in [self.path.clone(), format!("{}/member", self.path)] {
+            if !matches!(host.inspect(&path)?, Entry::Missing | Entry::Directory { .. }) {
+                return Ok(Probe::foreign(format!("{path} is no folder")));
+            }
+        }
+        Ok(Probe::not_done(format!("{} was not moved aside", self.path)))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        if let Probe::Foreign { found } = self.probe(host, context)? {
+            return Err(StepError::Foreign { found });
+        }
         // First: kubeadm that is cut off behind the manifest was not through, whatever it was through with before.
         kubeadm::forget(host, KubeadmCommand::Join, PHASE)?;
         host.alter(Alteration::RemoveFile { path: MANIFEST })?;
