@@ -38,6 +38,16 @@ pub(crate) struct EtcdMembers {
     members: Vec<EtcdMember>,
     #[serde(default)]
     states: Vec<EtcdState>,
+    /// Of members that are none any more: nothing is written while one stands.
+    #[serde(default, rename = "strayAlarms")]
+    stray_alarms: Vec<StrayAlarm>,
+}
+
+/// An alarm of a member that is none any more.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct StrayAlarm {
+    /// The id that it had.
+    member: String,
 }
 
 /// How a member was found, and what it says of itself.
@@ -107,9 +117,14 @@ pub(crate) struct EtcdMember {
 }
 
 impl EtcdMembers {
-    /// Each member with its version, where it answers, and with why it is not well.
+    /// Each member with its version, where it answers, and with why it is not well; and whose alarm stands that is none any more.
     pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<String>)> {
-        self.members.iter().map(|member| {
+        let strays = self.stray_alarms.iter().map(|alarm| {
+            let problem =
+                "its alarm stands, and it is no member any more (`sealock etcd remove` with its id takes it back)";
+            (alarm.member.as_str(), None, Some(problem.to_owned()))
+        });
+        let members = self.members.iter().map(|member| {
             let state = self.states.iter().find(|state| state.member == member.id);
             let version = state.and_then(|state| state.status.as_ref()).map(|status| status.version.as_str());
             let alarm =
@@ -117,7 +132,8 @@ impl EtcdMembers {
             let problem = state.and_then(|state| state.problem.clone()).or_else(alarm);
             let name = if member.name.is_empty() { &member.id } else { &member.name };
             (name.as_str(), version, problem.or_else(|| member.learner.then(|| "it has no vote yet".to_owned())))
-        })
+        });
+        members.chain(strays)
     }
 
     /// How many they are.
@@ -300,6 +316,10 @@ mod tests {
         assert!(survey([away, None], &[]).are_well_but(Some(host)));
         assert!(!survey([None, away], &[]).are_well_but(Some(host)), "then none of two would be there");
         assert!(!survey([None, None], &["NOSPACE"]).are_well_but(Some(host)));
+        let stray = serde_json::json!({"well": false, "agreed": true, "members": [], "strayAlarms": [{"member": "c", "kind": "corrupt"}]});
+        let stray: EtcdMembers = serde_json::from_value(stray).unwrap();
+        let seen: Vec<_> = stray.seen().collect();
+        assert!(seen.len() == 1 && seen[0].0 == "c" && seen[0].2.as_ref().unwrap().contains("no member any more"));
         assert!(survey([None, away], &[]).is_well(host) && !survey([away, None], &[]).is_well(host));
     }
 

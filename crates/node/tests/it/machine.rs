@@ -179,6 +179,9 @@ impl Machine {
             ["etcd", "remove", id, ..] => {
                 let mut told: serde_json::Value = serde_json::from_str(&told).unwrap();
                 told["members"].as_array_mut().unwrap().retain(|member| member["id"] != **id);
+                if let Some(alarms) = told["strayAlarms"].as_array_mut() {
+                    alarms.retain(|alarm| alarm["member"] != **id);
+                }
                 self.put("/run/etcd.json", &told.to_string());
                 Output::default()
             }

@@ -51,6 +51,23 @@ fn a_member_is_taken_out_by_the_word_of_a_majority() {
     assert_eq!(step.class(), Class::OneWay);
 }
 
+/// While it stands, nothing is written, and no member is there that could take it back.
+#[test]
+fn a_member_is_not_out_while_an_alarm_of_it_stands() {
+    let (machine, program) = (Machine::new(), PROGRAM.to_owned());
+    let step = Step::new("removed", MemberRemoved { program, id: "8e".into(), peer_url: URL.into() });
+    etcd(&machine, true, None);
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    said["strayAlarms"] = json!([{"member": "8e", "kind": "corrupt"}]);
+    machine.put("/run/etcd.json", &said.to_string());
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { because } if because.contains("alarm")));
+    apply(&step, &machine).unwrap();
+    assert_eq!(probe(&step, &machine), Probe::Done, "taken back by removing it once more");
+    said["strayAlarms"] = json!([{"member": "77", "kind": "corrupt"}]);
+    machine.put("/run/etcd.json", &said.to_string());
+    assert_eq!(probe(&step, &machine), Probe::Done, "another one's is another one's");
+}
+
 #[test]
 fn all_members_agree_when_the_one_that_came_votes_and_holds_what_the_others_hold() {
     let (machine, program) = (Machine::new(), PROGRAM.to_owned());

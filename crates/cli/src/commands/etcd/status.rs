@@ -10,7 +10,7 @@ use crate::ui::{Table, bytes};
 
 /// Show each member of the cluster: who leads, who is up, what is stored, and alarms
 ///
-/// Exit code 1 where a member does not serve, has raised an alarm, or has no vote yet. With --hash the data of all members
+/// Exit code 1 where a member does not serve, has raised an alarm, or has no vote yet, or one that has gone has left its alarm. With --hash the data of all members
 /// that answer are compared at one revision; that they differ is an error of its own, `DIGEST`.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
@@ -71,6 +71,12 @@ fn text(outcome: &Outcome) -> String {
     }
     let agreed = if survey.agreed { "" } else { ", as one member remembers it: there is no quorum" };
     let mut text = format!("cluster {}{agreed}\n\n{table}", survey.membership.cluster);
+    for alarm in &survey.stray_alarms {
+        let (kind, id) = (alarm.kind, alarm.member);
+        text.push_str(&format!(
+            "\nalarm {kind} of {id}, which is no member any more: `sealock etcd remove {id}` takes it back\n"
+        ));
+    }
     if let Some(target) = survey.downgrade() {
         text.push_str(&format!("\nthe cluster is going back to etcd {target}\n"));
     }

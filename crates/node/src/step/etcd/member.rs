@@ -111,8 +111,13 @@ impl Act for MemberRemoved {
             let because = "etcd has no majority here that says who its members are".to_owned();
             return Ok(Probe::Unknown { because });
         }
-        let is_listed = members(&said).any(|member| member["id"] == self.id.as_str());
-        Ok(if is_listed { Probe::not_done(format!("etcd lists member {}", self.id)) } else { Probe::Done })
+        if members(&said).any(|member| member["id"] == self.id.as_str()) {
+            return Ok(Probe::not_done(format!("etcd lists member {}", self.id)));
+        }
+        // It was cut off between the two: while the alarm stands, etcd takes nothing more in.
+        let mut alarms = said["strayAlarms"].as_array().into_iter().flatten();
+        let is_alarmed = alarms.any(|alarm| alarm["member"] == self.id.as_str());
+        Ok(if is_alarmed { Probe::not_done(format!("an alarm of member {} stands", self.id)) } else { Probe::Done })
     }
 
     fn apply(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
