@@ -41,6 +41,9 @@ pub struct Survey {
     pub leader: Option<MemberId>,
     /// Each member, in the order of the membership.
     pub states: Vec<MemberState>,
+    /// Alarms of members that are none any more: while one stands, nothing is written, and nobody is there that would take it back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stray_alarms: Vec<Alarm>,
 }
 
 /// One member as it was seen.
@@ -77,9 +80,17 @@ impl Survey {
         self.states.iter().find(|state| state.member == id)
     }
 
-    /// Whether every member serves, without alarms and with a vote.
+    /// Whether every member serves, without alarms and with a vote, and no alarm is left of one that has gone.
     pub fn is_well(&self) -> bool {
-        self.agreed && self.states.iter().all(MemberState::is_well) && self.membership.learner().is_none()
+        let members_are = self.states.iter().all(MemberState::is_well) && self.membership.learner().is_none();
+        self.agreed && members_are && self.stray_alarms.is_empty()
+    }
+
+    /// The alarms of `id`, whether it is a member or was one.
+    pub fn alarms_of(&self, id: MemberId) -> Vec<Alarm> {
+        let kinds = self.state_of(id).into_iter().flat_map(|state| state.alarms.iter().copied());
+        let strays = self.stray_alarms.iter().copied().filter(|alarm| alarm.member == id);
+        kinds.map(|kind| Alarm { member: id, kind }).chain(strays).collect()
     }
 
     /// The minor version that the cluster is going back to, like `3.5.0`.
@@ -122,13 +133,15 @@ impl Etcd {
             self.look_at(member, &known).await
         });
         let mut states = join_all(looks).await;
+        let mut stray_alarms = Vec::new();
         for alarm in self.alarms_seen(&states).await {
-            if let Some(state) = states.iter_mut().find(|state| state.member == alarm.member) {
-                state.alarms.push(alarm.kind);
+            match states.iter_mut().find(|state| state.member == alarm.member) {
+                Some(state) => state.alarms.push(alarm.kind),
+                None => stray_alarms.push(alarm),
             }
         }
         let leader = leader_of(&states);
-        Ok(Survey { membership, agreed, leader, states })
+        Ok(Survey { membership, agreed, leader, states, stray_alarms })
     }
 
     /// The membership that the cluster has agreed on, from whichever endpoint answers first.

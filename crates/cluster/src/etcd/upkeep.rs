@@ -44,6 +44,8 @@ pub struct HashCheck {
 pub struct HashVerdict {
     /// Where they were compared.
     pub revision: i64,
+    /// Whether all are the same, as far as they compare.
+    pub agree: bool,
     /// Each.
     pub checks: Vec<HashCheck>,
 }
@@ -152,7 +154,7 @@ impl Etcd {
     /// Compares what all members that answer hold at one revision that all of them have.
     ///
     /// # Errors
-    /// A member does not answer any more, or they differ.
+    /// A member does not answer any more. That they differ is what [`HashVerdict::check`] tells.
     pub async fn check_hashes(&self) -> Result<HashVerdict, EtcdError> {
         let survey = self.survey().await?;
         quorum::may_change(&survey)?;
@@ -166,15 +168,26 @@ impl Etcd {
             Ok(HashCheck { member: member.clone(), hash, compacted })
         });
         let checks = join_all(asked).await.into_iter().collect::<Result<Vec<_>, EtcdError>>()?;
-        let verdict = HashVerdict { revision, checks };
-        if verdict.agree() { Ok(verdict) } else { Err(EtcdError::Differ { revision, hashes: verdict.words() }) }
+        Ok(HashVerdict::new(revision, checks))
     }
 }
 
 impl HashVerdict {
     /// Hashes compare only among members that were compacted at the same revision: compaction runs on each by itself.
-    fn agree(&self) -> bool {
-        self.checks.iter().all(|a| self.checks.iter().all(|b| a.compacted != b.compacted || a.hash == b.hash))
+    fn new(revision: i64, checks: Vec<HashCheck>) -> Self {
+        let agree = checks.iter().all(|a| checks.iter().all(|b| a.compacted != b.compacted || a.hash == b.hash));
+        Self { revision, agree, checks }
+    }
+
+    /// Whether the members hold the same.
+    ///
+    /// # Errors
+    /// [`EtcdError::Differ`], with who holds what.
+    pub fn check(&self) -> Result<(), EtcdError> {
+        if self.agree {
+            return Ok(());
+        }
+        Err(EtcdError::Differ { revision: self.revision, hashes: self.words() })
     }
 
     fn words(&self) -> String {
@@ -206,9 +219,12 @@ mod tests {
 
     #[test]
     fn one_hash_that_differs_is_told_and_one_that_cannot_be_compared_is_not() {
-        let of = |checks: &[HashCheck]| HashVerdict { revision: 9, checks: checks.to_vec() };
-        assert!(of(&[check(1, 7, 0), check(2, 7, 0)]).agree());
-        assert!(!of(&[check(1, 7, 0), check(2, 8, 0)]).agree());
-        assert!(of(&[check(1, 7, 0), check(2, 8, 5)]).agree(), "one is compacted further");
+        let of = |checks: &[HashCheck]| HashVerdict::new(9, checks.to_vec());
+        of(&[check(1, 7, 0), check(2, 7, 0)]).check().unwrap();
+        let differ = of(&[check(1, 7, 0), check(2, 8, 0)]);
+        let said = differ.check().unwrap_err().to_string();
+        assert!(said.contains("m1 (1) has 00000007, m2 (2) has 00000008"), "{said}");
+        assert_eq!(serde_json::to_value(&differ).unwrap()["agree"], false);
+        of(&[check(1, 7, 0), check(2, 8, 5)]).check().expect("one is compacted further");
     }
 }

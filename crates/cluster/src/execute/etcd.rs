@@ -17,10 +17,15 @@ if [ "$1" = status ] && [ "$code" = 1 ]; then exit 0; fi
 exit "$code""#;
 /// `$1` is Sealock there; standard input says which etcd it is that nobody else there knows of yet.
 const LOOK: &str = r#"exec "$1" node etcd-look"#;
-/// `$1` is Sealock there.
-const COMPARE: &str = r#"exec "$1" etcd status --hash --of-control-plane"#;
-/// The exit codes of a failure and of a refusal (DESIGN §4).
-const FAILED: i32 = 1;
+/// `$1` is Sealock there. The exit code says as well whether all is well; where something was compared, what is told of it counts.
+const COMPARE: &str = r#"said="$("$1" etcd status --hash -o json --of-control-plane)"
+code=$?
+if [ -n "$said" ]; then
+    printf '%s\n' "$said"
+    exit 0
+fi
+exit "$code""#;
+/// The exit code of a refusal (DESIGN §4).
 const REFUSED: i32 = 3;
 
 /// The members of an etcd.
@@ -33,6 +38,16 @@ pub(crate) struct EtcdMembers {
     members: Vec<EtcdMember>,
     #[serde(default)]
     states: Vec<EtcdState>,
+    /// Of members that are none any more: nothing is written while one stands.
+    #[serde(default, rename = "strayAlarms")]
+    stray_alarms: Vec<StrayAlarm>,
+}
+
+/// An alarm of a member that is none any more.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+struct StrayAlarm {
+    /// The id that it had.
+    member: String,
 }
 
 /// How a member was found, and what it says of itself.
@@ -57,6 +72,37 @@ struct EtcdStatus {
     db_size: i64,
 }
 
+/// What `etcd status --hash` says of what the members hold.
+#[derive(Debug, Deserialize)]
+struct Compared {
+    hashes: Hashes,
+}
+
+#[derive(Debug, Deserialize)]
+struct Hashes {
+    revision: i64,
+    agree: bool,
+    checks: Vec<HashOf>,
+}
+
+#[derive(Debug, Deserialize)]
+struct HashOf {
+    member: EtcdMember,
+    hash: u32,
+}
+
+impl Hashes {
+    /// Who holds what, where it is not the same.
+    fn difference(&self) -> Option<String> {
+        if self.agree {
+            return None;
+        }
+        let holds = |check: &HashOf| format!("{} ({}) has {:08x}", check.member.name, check.member.id, check.hash);
+        let all: Vec<String> = self.checks.iter().map(holds).collect();
+        Some(format!("at revision {} {}", self.revision, all.join(", ")))
+    }
+}
+
 /// One member.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,9 +117,14 @@ pub(crate) struct EtcdMember {
 }
 
 impl EtcdMembers {
-    /// Each member with its version, where it answers, and with why it is not well.
+    /// Each member with its version, where it answers, and with why it is not well; and whose alarm stands that is none any more.
     pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, Option<&str>, Option<String>)> {
-        self.members.iter().map(|member| {
+        let strays = self.stray_alarms.iter().map(|alarm| {
+            let problem =
+                "its alarm stands, and it is no member any more (`sealock etcd remove` with its id takes it back)";
+            (alarm.member.as_str(), None, Some(problem.to_owned()))
+        });
+        let members = self.members.iter().map(|member| {
             let state = self.states.iter().find(|state| state.member == member.id);
             let version = state.and_then(|state| state.status.as_ref()).map(|status| status.version.as_str());
             let alarm =
@@ -81,7 +132,8 @@ impl EtcdMembers {
             let problem = state.and_then(|state| state.problem.clone()).or_else(alarm);
             let name = if member.name.is_empty() { &member.id } else { &member.name };
             (name.as_str(), version, problem.or_else(|| member.learner.then(|| "it has no vote yet".to_owned())))
-        })
+        });
+        members.chain(strays)
     }
 
     /// How many they are.
@@ -132,6 +184,18 @@ impl EtcdMembers {
         self.of(host).is_some_and(is_well)
     }
 
+    /// Whether the member of `host` is still to come: etcd does not list it, it has never started, or it has no vote.
+    pub(crate) fn is_coming(&self, host: &Host) -> bool {
+        self.of(host).is_none_or(|member| member.name.is_empty() || member.learner)
+    }
+
+    /// Whether the member of `host` has started once, and does not serve or has raised an alarm.
+    pub(crate) fn has_failed(&self, host: &Host) -> bool {
+        let Some(member) = self.of(host).filter(|member| !member.name.is_empty()) else { return false };
+        let state = self.states.iter().find(|state| state.member == member.id);
+        state.is_none_or(|state| state.problem.is_some() || !state.alarms.is_empty())
+    }
+
     /// A member without a vote that is not that of `host`.
     pub(crate) fn learner_but(&self, host: &Host) -> Option<&str> {
         let own = self.of(host).map(|member| member.id.as_str());
@@ -172,10 +236,10 @@ impl Connection {
     /// # Errors
     /// As every command; a member does not answer.
     pub(crate) async fn etcd_differs(&self, program: &str) -> Result<Option<String>, ExecuteError> {
-        match self.script(COMPARE, &[program], b"").await {
-            Err(ExecuteError::Command { code: Some(FAILED), said, .. }) => Ok(Some(said)),
-            outcome => outcome.map(|_| None),
-        }
+        let said = self.script(COMPARE, &[program], b"").await?;
+        let compared: Compared = serde_json::from_slice(&said)
+            .map_err(|source| self.not_understood("sealock etcd status --hash", source))?;
+        Ok(compared.hashes.difference())
     }
 
     /// What this host sees of an etcd that somebody else runs.
@@ -252,6 +316,27 @@ mod tests {
         assert!(survey([away, None], &[]).are_well_but(Some(host)));
         assert!(!survey([None, away], &[]).are_well_but(Some(host)), "then none of two would be there");
         assert!(!survey([None, None], &["NOSPACE"]).are_well_but(Some(host)));
+        let stray = serde_json::json!({"well": false, "agreed": true, "members": [], "strayAlarms": [{"member": "c", "kind": "corrupt"}]});
+        let stray: EtcdMembers = serde_json::from_value(stray).unwrap();
+        let seen: Vec<_> = stray.seen().collect();
+        assert!(seen.len() == 1 && seen[0].0 == "c" && seen[0].2.as_ref().unwrap().contains("no member any more"));
         assert!(survey([None, away], &[]).is_well(host) && !survey([away, None], &[]).is_well(host));
+    }
+
+    /// `etcd status` ends with 1 where a member is not well, too: the exit code says nothing of what was compared.
+    #[test]
+    fn members_differ_by_what_was_compared_and_not_by_whether_all_is_well() {
+        let compared = |well: bool, agree: bool| -> Option<String> {
+            let member = |id: &str, name: &str| serde_json::json!({"id": id, "name": name, "peerUrls": [], "clientUrls": [], "learner": false});
+            let check = |id: &str, name: &str, hash: u32| serde_json::json!({"member": member(id, name), "hash": hash, "compacted": 1});
+            let checks = [check("a", "cp1", 7), check("b", "cp2", if agree { 7 } else { 8 })];
+            let hashes = serde_json::json!({"revision": 9, "agree": agree, "checks": checks});
+            let said = serde_json::json!({"well": well, "hashes": hashes});
+            serde_json::from_value::<Compared>(said).unwrap().hashes.difference()
+        };
+        assert_eq!(compared(true, true), None);
+        assert_eq!(compared(false, true), None);
+        let said = compared(true, false).unwrap();
+        assert_eq!(said, "at revision 9 cp1 (a) has 00000007, cp2 (b) has 00000008");
     }
 }

@@ -32,7 +32,7 @@ impl Operator<'_> {
     ) -> Result<Components, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
-        self.check_no_member(None)?;
+        self.check_no_member()?;
         self.check_no_adoption()?;
         self.check_no_authorities(None)?;
         let open = self.open_waves()?;

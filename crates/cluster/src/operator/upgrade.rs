@@ -36,7 +36,7 @@ impl Operator<'_> {
     pub async fn plan_upgrade(&self, cluster: &Cluster, draining: Draining) -> Result<Upgrade, OperatorError> {
         self.check_site(cluster)?;
         self.check_no_restore()?;
-        self.check_no_member(None)?;
+        self.check_no_member()?;
         self.check_no_adoption()?;
         self.check_no_authorities(None)?;
         let applied = self.check_only_version_differs(cluster)?;
@@ -76,17 +76,12 @@ impl Operator<'_> {
 
     /// The same, but for a change of authorities to this stage.
     pub(super) fn check_nothing_open_but(&self, stage: Option<Stage>) -> Result<(), OperatorError> {
-        self.check_no_member(None)?;
+        self.check_no_member()?;
         self.check_nothing_else_open(stage)
     }
 
-    /// The same, but for the member of etcd on `host` that is being brought back.
-    pub(super) fn check_nothing_open_but_member(&self, host: &str) -> Result<(), OperatorError> {
-        self.check_no_member(Some(host))?;
-        self.check_nothing_else_open(None)
-    }
-
-    fn check_nothing_else_open(&self, stage: Option<Stage>) -> Result<(), OperatorError> {
+    /// The same, but for members of etcd that are being brought back.
+    pub(super) fn check_nothing_else_open(&self, stage: Option<Stage>) -> Result<(), OperatorError> {
         self.check_no_restore()?;
         self.check_no_authorities(stage)?;
         self.check_no_adoption()?;

@@ -31,6 +31,13 @@ fn found(machine: &Machine, field: &str, value: serde_json::Value) {
     machine.put("/run/etcd.json", &said.to_string());
 }
 
+/// What the member at this place was found to hold.
+fn holds(machine: &Machine, at: usize, hash: u32) {
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    said["hashes"]["checks"][at]["hash"] = json!(hash);
+    machine.put("/run/etcd.json", &said.to_string());
+}
+
 #[test]
 fn a_member_is_taken_out_by_the_word_of_a_majority() {
     let (machine, program) = (Machine::new(), PROGRAM.to_owned());
@@ -42,6 +49,23 @@ fn a_member_is_taken_out_by_the_word_of_a_majority() {
     apply(&step, &machine).unwrap();
     assert_eq!(probe(&step, &machine), Probe::Done);
     assert_eq!(step.class(), Class::OneWay);
+}
+
+/// While it stands, nothing is written, and no member is there that could take it back.
+#[test]
+fn a_member_is_not_out_while_an_alarm_of_it_stands() {
+    let (machine, program) = (Machine::new(), PROGRAM.to_owned());
+    let step = Step::new("removed", MemberRemoved { program, id: "8e".into(), peer_url: URL.into() });
+    etcd(&machine, true, None);
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    said["strayAlarms"] = json!([{"member": "8e", "kind": "corrupt"}]);
+    machine.put("/run/etcd.json", &said.to_string());
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { because } if because.contains("alarm")));
+    apply(&step, &machine).unwrap();
+    assert_eq!(probe(&step, &machine), Probe::Done, "taken back by removing it once more");
+    said["strayAlarms"] = json!([{"member": "77", "kind": "corrupt"}]);
+    machine.put("/run/etcd.json", &said.to_string());
+    assert_eq!(probe(&step, &machine), Probe::Done, "another one's is another one's");
 }
 
 #[test]
@@ -65,10 +89,30 @@ fn all_members_agree_when_the_one_that_came_votes_and_holds_what_the_others_hold
     found(&machine, "alarms", json!(["CORRUPT"]));
     assert!(missing().contains("has raised an alarm"));
     etcd(&machine, true, Some(false));
-    machine.put("/run/differs", "");
-    assert_eq!(missing(), "cp2 holds something else");
-    fs::remove_file(machine.path().join("run/differs")).unwrap();
+    holds(&machine, 1, 8);
+    assert!(missing().contains("holds something else than cp1"), "{}", missing());
+    etcd(&machine, true, Some(false));
     apply(&step, &machine).unwrap();
+}
+
+/// Another one that differs comes back behind this one: it would be waited for in vain.
+#[test]
+fn whether_another_member_differs_is_not_the_matter_of_the_one_that_came() {
+    let (machine, program) = (Machine::new(), PROGRAM.to_owned());
+    let step = Step::new("agree", MembersAgree { program, peer_url: URL.into(), timeout_seconds: 1 });
+    etcd(&machine, true, Some(false));
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    let third = json!({"id": "c3", "name": "cp3", "peerUrls": ["https://10.77.0.13:2380"], "learner": false});
+    let check = json!({"member": third, "hash": 9, "compacted": 1});
+    said["hashes"]["checks"].as_array_mut().unwrap().push(check);
+    machine.put("/run/etcd.json", &said.to_string());
+    assert_eq!(probe(&step, &machine), Probe::Done);
+    holds(&machine, 1, 8);
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { .. }), "it is alone with what it holds");
+    let mut said: serde_json::Value = serde_json::from_str(&machine.text("/run/etcd.json")).unwrap();
+    said["hashes"]["checks"].as_array_mut().unwrap().retain(|check| check["member"]["id"] == "8e");
+    machine.put("/run/etcd.json", &said.to_string());
+    assert!(matches!(probe(&step, &machine), Probe::NotDone { .. }), "there is nothing to compare it with");
 }
 
 fn aside() -> Step {
@@ -87,6 +131,23 @@ fn data_is_moved_aside_once_and_whole() {
     assert!(matches!(probe(&step, &machine), Probe::NotDone { .. }), "the rest is to follow");
     machine.put("/var/lib/etcd.2026-11-26T06-48-02Z/member/snap/db", "damaged");
     assert_eq!(probe(&step, &machine), Probe::Done, "what is there is the new one's");
+}
+
+/// Behind the removal on another host it would be too late.
+#[test]
+fn data_that_is_no_folder_is_refused_before_anything_of_the_member_goes() {
+    for link in ["var/lib/etcd", "var/lib/etcd/member"] {
+        let (machine, step) = (Machine::new(), aside());
+        machine.put("/etc/kubernetes/manifests/etcd.yaml", "etcd");
+        machine.put("/srv/etcd/snap/db", "data");
+        let place = machine.path().join(link);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/srv/etcd", place).unwrap();
+        let Probe::Foreign { found } = probe(&step, &machine) else { panic!("{link} is a link") };
+        assert_eq!(found, format!("/{link} is no folder"));
+        apply(&step, &machine).unwrap_err();
+        assert!(machine.path().join("etc/kubernetes/manifests/etcd.yaml").exists());
+    }
 }
 
 /// kubeadm that is cut off behind its manifest, while the new member has no vote, was not through: that it was through before says nothing.

@@ -29,9 +29,12 @@ pub fn run(target: &Target, host: &str, even_if_well: bool, context: &Context) -
     let operator = target.operator();
     let found = context.runtime()?.block_on(operator.plan_member(&target.cluster, (host, &when), even_if_well))?;
     let Some(planned) = found else {
+        // Else whatever comes next would ask for it to be finished.
+        let is_ended = !context.dry_run && operator.close_member(host)?;
         let well = Well { cluster: target.cluster.name().to_string(), changed: 0 };
+        let ended = if is_ended { "; what was begun to bring it back is ended" } else { "" };
         let text = format!(
-            "nothing to do: the member of etcd on {host} serves, votes, and has raised no alarm; --force brings it anew all the same"
+            "nothing to do: the member of etcd on {host} serves, votes, and has raised no alarm{ended}; --force brings it anew all the same"
         );
         return context.ui.result(&well, text);
     };

@@ -226,6 +226,31 @@ impl Machine {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Has this machine's member raise the alarm CORRUPT for the member with this id, whether there is one: `etcdctl` knows no such thing.
+    pub fn alarm(&self, member: u64) {
+        let url = format!("https://{}/v3/maintenance/alarm", self.endpoint());
+        let order = serde_json::json!({"action": "ACTIVATE", "memberID": member.to_string(), "alarm": "CORRUPT"});
+        let order = order.to_string();
+        let pki = |file: &str| format!("/etc/etcd/pki/{file}");
+        let (ca, cert, key) = (pki("ca.crt"), pki("client.crt"), pki("client.key"));
+        let args = [
+            "--fail",
+            "--silent",
+            "--show-error",
+            "--cacert",
+            &ca,
+            "--cert",
+            &cert,
+            "--key",
+            &key,
+            "--data",
+            &order,
+            &url,
+        ];
+        let output = self.command("curl", &args).output().expect("curl");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub fn write(&self, name: &str, bytes: &[u8]) {
         self.sandbox.write(name, bytes);
     }

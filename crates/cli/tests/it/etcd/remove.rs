@@ -4,6 +4,30 @@ use sealock_testkit::etcd::programs;
 
 use super::machine::{Machine, Network};
 
+/// It was cut off between the removal and the alarm, which keeps all others from writing.
+#[test]
+fn an_alarm_that_a_removed_member_left_is_shown_and_taken_back_by_its_id() {
+    let Some(programs) = programs() else { return };
+    let mut machine = Machine::new(&programs, &Network::new(), 1);
+    machine.begin();
+    machine.alarm(0x8e);
+    let output = machine.run(&["status", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(status["well"], false);
+    assert_eq!(status["strayAlarms"], serde_json::json!([{"member": "8e", "kind": "corrupt"}]));
+    let shown = machine.must_not(1, &["status"]);
+    assert!(shown.contains("the cluster is not well"), "{shown}");
+    let nobody = machine.must_not(3, &["remove", "8f", "--yes"]);
+    assert!(nobody.contains("no member 8f"), "{nobody}");
+    machine.must(&["remove", "8e", "--dry-run"]);
+    assert_eq!(machine.run(&["remove", "8e"]).status.code(), Some(2), "nobody was asked");
+    let outcome = machine.json(&["remove", "8e", "--yes"]);
+    assert_eq!(outcome["left"]["members"].as_array().map(Vec::len), Some(1), "{outcome}");
+    machine.await_status("it is well", |status| status["well"] == true && status.get("strayAlarms").is_none());
+    machine.etcdctl(&["put", "k", "it writes again"]);
+}
+
 #[test]
 fn a_dead_member_is_removed_and_one_that_is_needed_is_not() {
     let Some(programs) = programs() else { return };

@@ -118,6 +118,7 @@ mod tests {
             agreed: true,
             leader: Some(MemberId(1)),
             states: ids().zip(versions).map(state).collect(),
+            stray_alarms: Vec::new(),
         }
     }
 

@@ -33,6 +33,7 @@ fn survey(up: &[bool]) -> Survey {
         agreed: true,
         leader: up.iter().position(|up| *up).map(id),
         states: (0..up.len()).map(state).collect(),
+        stray_alarms: Vec::new(),
     }
 }
 

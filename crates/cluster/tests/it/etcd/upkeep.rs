@@ -59,6 +59,38 @@ async fn a_full_database_is_told_made_room_in_one_member_at_a_time_and_its_alarm
     cluster.etcdctl(0, &["put", "k", "it writes again"]);
 }
 
+/// As where whoever removes a member is cut off before its alarm is taken back: nothing is written until somebody does that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_of_a_member_that_has_gone_is_told_and_taken_back() {
+    let Some(programs) = programs() else { return };
+    // 4 MiB.
+    let cluster = EtcdCluster::start_with(&programs, 3, &["--quota-backend-bytes", "4194304"]);
+    let etcd = client(&cluster, &[0, 1, 2]);
+    serving(&etcd, 3, 0).await;
+    let value = "x".repeat(100_000);
+    let is_full = (0..200).any(|_| !cluster.try_etcdctl(0, &["put", "k", &value]).status.success());
+    assert!(is_full, "the quota holds");
+    // One raises it first, whose file is the largest.
+    let alarmed = |survey: &Survey| alarms(survey).is_empty().then(|| format!("{survey:?}"));
+    let survey = etcd.await_survey("nobody raises an alarm", Duration::from_secs(60), alarmed).await.unwrap();
+    let stray = alarms(&survey)[0];
+    let gone = survey.membership.find(stray.member).unwrap().name.clone();
+    let stays = (0..3).find(|&n| cluster.member(n).name != gone).unwrap();
+    let revision = survey.states[0].status.as_ref().unwrap().revision;
+    cluster.etcdctl(stays, &["compact", &revision.to_string()]);
+    etcd.defragment(None, &|_| {}).await.unwrap();
+    etcd.remove(stray.member).await.unwrap();
+
+    let left = serving(&etcd, 2, 0).await;
+    assert_eq!(left.stray_alarms, [stray], "{left:?}");
+    assert!(!left.is_well());
+    assert_eq!(left.alarms_of(stray.member), [stray]);
+    assert!(!cluster.try_etcdctl(stays, &["put", "k", "one"]).status.success(), "nothing is written");
+    etcd.disarm(stray).await.unwrap();
+    disarm_all(&etcd).await;
+    cluster.etcdctl(stays, &["put", "k", "two"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_members_hold_the_same_at_one_revision_and_what_is_written_is_read() {
     let Some(programs) = programs() else { return };

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::aside::SetAside;
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::{self, Alteration, Command, Host, HostError};
+use crate::host::{self, Alteration, Command, Entry, Host, HostError};
 use crate::step::node_ready::settle;
 use crate::step::{Act, KubeadmCommand, Mode, Probe, containers, kubeadm};
 use crate::wait;
@@ -48,8 +48,8 @@ pub struct MemberAside {
     pub name: String,
 }
 
-/// Waits until a member of the etcd of this control plane host votes, serves and has raised no alarm, and holds what all the others hold that
-/// answer; another one may be lost, too, and come back behind it.
+/// Waits until a member of the etcd of this control plane host votes, serves and has raised no alarm, and holds what another one holds that
+/// answers: that is where it got it from. Any other one may be lost or differ, too, and comes back behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MembersAgree {
@@ -98,7 +98,7 @@ impl fmt::Display for MembersAgree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "wait until the member at {} votes, and holds what the others hold (at most {} s)",
+            "wait until the member at {} votes, and holds what another one holds (at most {} s)",
             self.peer_url, self.timeout_seconds
         )
     }
@@ -111,8 +111,13 @@ impl Act for MemberRemoved {
             let because = "etcd has no majority here that says who its members are".to_owned();
             return Ok(Probe::Unknown { because });
         }
-        let is_listed = members(&said).any(|member| member["id"] == self.id.as_str());
-        Ok(if is_listed { Probe::not_done(format!("etcd lists member {}", self.id)) } else { Probe::Done })
+        if members(&said).any(|member| member["id"] == self.id.as_str()) {
+            return Ok(Probe::not_done(format!("etcd lists member {}", self.id)));
+        }
+        // It was cut off between the two: while the alarm stands, etcd takes nothing more in.
+        let mut alarms = said["strayAlarms"].as_array().into_iter().flatten();
+        let is_alarmed = alarms.any(|alarm| alarm["member"] == self.id.as_str());
+        Ok(if is_alarmed { Probe::not_done(format!("an alarm of member {} stands", self.id)) } else { Probe::Done })
     }
 
     fn apply(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
@@ -130,11 +135,22 @@ impl Act for MemberAside {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         let aside = self.aside();
         aside.check()?;
-        let is_aside = host::exists(host, &aside.beside())?;
-        Ok(if is_aside { Probe::Done } else { Probe::not_done(format!("{} was not moved aside", self.path)) })
+        if host::exists(host, &aside.beside())? {
+            return Ok(Probe::Done);
+        }
+        // Said before the member is taken out elsewhere, which nothing takes back: what is no folder here leads to data of somebody's own choice.
+        for path in [self.path.clone(), format!("{}/member", self.path)] {
+            if !matches!(host.inspect(&path)?, Entry::Missing | Entry::Directory { .. }) {
+                return Ok(Probe::foreign(format!("{path} is no folder")));
+            }
+        }
+        Ok(Probe::not_done(format!("{} was not moved aside", self.path)))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        if let Probe::Foreign { found } = self.probe(host, context)? {
+            return Err(StepError::Foreign { found });
+        }
         // First: kubeadm that is cut off behind the manifest was not through, whatever it was through with before.
         kubeadm::forget(host, KubeadmCommand::Join, PHASE)?;
         host.alter(Alteration::RemoveFile { path: MANIFEST })?;
@@ -208,16 +224,19 @@ impl Act for MembersAgree {
         if let Some(problem) = unwell(&said, &member["id"]) {
             return Ok(Probe::not_done(format!("the member at {} is not well: {problem}", self.peer_url)));
         }
+        // Its exit code tells, too, whether the others are well and one: they are not this one's matter.
         let output = host.run(&etcd(&self.program, &["status", "--hash"]))?;
         let compared: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
-        let mut checks = compared["hashes"]["checks"].as_array().into_iter().flatten();
-        let is_compared = checks.any(|check| check["member"]["id"] == member["id"]);
-        Ok(if is_compared { Probe::Done } else { Probe::not_done(output.complaint()) })
+        if compared["hashes"]["checks"].as_array().is_none_or(Vec::is_empty) {
+            return Ok(Probe::not_done(output.complaint()));
+        }
+        let alone = alone_with_its_data(&compared["hashes"]["checks"], &member["id"]);
+        Ok(alone.map_or(Probe::Done, |with| Probe::not_done(format!("the member at {} {with}", self.peer_url))))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let timeout = Duration::from_secs(self.timeout_seconds.into());
-        settle(timeout, context, "the members of etcd are not one", || self.probe(host, context))
+        settle(timeout, context, "the member is not one of etcd's", || self.probe(host, context))
     }
 
     /// Waiting changes nothing.
@@ -245,6 +264,25 @@ fn unwell(said: &Value, id: &Value) -> Option<String> {
     }
     let is_quiet = state["alarms"].as_array().is_some_and(Vec::is_empty);
     (!is_quiet).then(|| "it has raised an alarm".to_owned())
+}
+
+/// Why nobody confirms what the member of this id holds; nothing where one of the others holds the same. Hashes compare only among members that
+/// were compacted at the same revision: where that is so of none, nothing speaks against it.
+fn alone_with_its_data(checks: &Value, id: &Value) -> Option<String> {
+    let checks = || checks.as_array().into_iter().flatten();
+    let Some(own) = checks().find(|check| check["member"]["id"] == *id) else {
+        return Some("does not say what it holds".to_owned());
+    };
+    let others = || checks().filter(|check| check["member"]["id"] != *id);
+    if others().next().is_none() {
+        return Some("is the only one that says what it holds".to_owned());
+    }
+    let comparable = || others().filter(|check| check["compacted"] == own["compacted"]);
+    if comparable().next().is_none() || comparable().any(|check| check["hash"] == own["hash"]) {
+        return None;
+    }
+    let names: Vec<&str> = comparable().filter_map(|check| check["member"]["name"].as_str()).collect();
+    Some(format!("holds something else than {}", names.join(", ")))
 }
 
 fn etcd(program: &str, words: &[&str]) -> Command {
