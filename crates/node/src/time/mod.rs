@@ -83,6 +83,23 @@ pub struct Kept {
     pub problem: Option<String>,
 }
 
+/// What is not as it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Others are asked, or not all of those: told anew, the program asks them.
+    Asked(String),
+    /// Nobody answers, or nobody is believed: no change of the host helps.
+    Answered(String),
+}
+
+impl Problem {
+    fn words(self) -> String {
+        match self {
+            Self::Asked(problem) | Self::Answered(problem) => problem,
+        }
+    }
+}
+
 /// One server, as the program tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -126,12 +143,8 @@ fn told(host: &dyn Host, changes: &Changes) -> Result<Option<(TimeDaemon, Vec<St
 }
 
 /// What `daemon` says of its servers, held against those that it was told of.
-pub(crate) fn look(host: &dyn Host, daemon: TimeDaemon, servers: &[String]) -> Result<Kept, HostError> {
-    let said = match daemon {
-        TimeDaemon::Chrony => chrony::sources(host)?,
-        TimeDaemon::Timesyncd => timesyncd::sources(host)?,
-    };
-    let sources = match said {
+fn look(host: &dyn Host, daemon: TimeDaemon, servers: &[String]) -> Result<Kept, HostError> {
+    let sources = match sources(host, daemon)? {
         Ok(sources) => sources,
         Err(problem) => return Ok(Kept { server: None, ahead_us: None, problem: Some(problem) }),
     };
@@ -139,12 +152,46 @@ pub(crate) fn look(host: &dyn Host, daemon: TimeDaemon, servers: &[String]) -> R
     Ok(Kept {
         server: selected.map(|source| source.name.clone()),
         ahead_us: selected.and_then(|source| source.ahead_us),
-        problem: problem(daemon, &sources, servers),
+        problem: problem(daemon, &sources, servers).map(Problem::words),
     })
 }
 
+/// Why the clock of `host` is not kept by `daemon` from `servers` and from nobody else, where it is not.
+pub(crate) fn problem_of(
+    host: &dyn Host,
+    daemon: TimeDaemon,
+    servers: &[String],
+) -> Result<Option<Problem>, HostError> {
+    Ok(match sources(host, daemon)? {
+        Ok(sources) => problem(daemon, &sources, servers),
+        Err(problem) => Some(Problem::Asked(problem)),
+    })
+}
+
+fn sources(host: &dyn Host, daemon: TimeDaemon) -> Result<Result<Vec<Source>, String>, HostError> {
+    match daemon {
+        TimeDaemon::Chrony => chrony::sources(host),
+        TimeDaemon::Timesyncd => timesyncd::sources(host),
+    }
+}
+
 /// Why the clock is not kept by `servers` and by nobody else, where it is not.
-pub fn problem(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Option<String> {
+pub fn problem(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Option<Problem> {
+    not_asked(daemon, sources, servers).map(Problem::Asked).or_else(|| {
+        let is_believed = |source: &Source| source.answers && !source.is_false;
+        if sources.iter().any(is_believed) {
+            return None;
+        }
+        let names = servers.join(", ");
+        Some(Problem::Answered(match sources.iter().any(|source| source.answers) {
+            true => format!("{daemon} does not believe what {names} says of the time"),
+            false => format!("no answer to {daemon} from {names} (UDP port 123)"),
+        }))
+    })
+}
+
+/// Whom else it asks, or whom it does not ask.
+fn not_asked(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Option<String> {
     let is_wanted = |source: &&Source| servers.iter().any(|server| is_same(server, &source.name));
     let strange: Vec<String> = sources
         .iter()
@@ -156,18 +203,11 @@ pub fn problem(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Op
     }
     let is_asked = |server: &&String| sources.iter().any(|source| is_same(server, &source.name));
     // timesyncd tells of the one server that it asks just now.
-    let missing = if daemon == TimeDaemon::Chrony { servers.iter().find(|server| !is_asked(server)) } else { None };
-    if let Some(server) = missing {
-        return Some(format!("{daemon} does not ask {server} for the time"));
-    }
-    if sources.iter().any(|source| source.answers && !source.is_false) {
-        return None;
-    }
-    let names = servers.join(", ");
-    Some(match sources.iter().any(|source| source.answers) {
-        true => format!("{daemon} does not believe what {names} says of the time"),
-        false => format!("no answer to {daemon} from {names} (UDP port 123)"),
-    })
+    let missing = match daemon {
+        TimeDaemon::Chrony => servers.iter().find(|server| !is_asked(server)),
+        TimeDaemon::Timesyncd => servers.first().filter(|_| sources.is_empty()),
+    };
+    missing.map(|server| format!("{daemon} does not ask {server} for the time"))
 }
 
 /// Whether two names mean the same server: addresses are written in more than one way.
@@ -275,7 +315,7 @@ mod tests {
     #[test]
     fn the_clock_is_kept_where_those_servers_are_asked_and_one_answers() {
         let servers = ["10.77.0.2", "fd77::2"].map(str::to_owned);
-        let says = |sources: &[Source]| problem(TimeDaemon::Chrony, sources, &servers);
+        let says = |sources: &[Source]| problem(TimeDaemon::Chrony, sources, &servers).map(Problem::words);
         assert_eq!(says(&[source("10.77.0.2", true), source("fd77:0::2", false)]), None);
         assert_eq!(
             says(&[source("10.77.0.2", true), source("fd77::2", false), source("2.debian.pool.ntp.org", false)])
@@ -289,6 +329,10 @@ mod tests {
         assert_eq!(says(&lies).unwrap(), "chrony does not believe what 10.77.0.2, fd77::2 says of the time");
         // timesyncd asks one of them at a time.
         assert_eq!(problem(TimeDaemon::Timesyncd, &[source("fd77::2", true)], &servers), None);
+        let silent = problem(TimeDaemon::Timesyncd, &[source("fd77::2", false)], &servers);
+        assert!(matches!(silent, Some(Problem::Answered(_))), "{silent:?}");
+        let untold = problem(TimeDaemon::Timesyncd, &[], &servers);
+        assert_eq!(untold, Some(Problem::Asked("systemd-timesyncd does not ask 10.77.0.2 for the time".into())));
     }
 
     #[test]

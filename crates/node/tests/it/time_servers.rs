@@ -176,6 +176,28 @@ fn a_server_that_does_not_answer_is_told_after_a_while_and_waited_for_again() {
 }
 
 #[test]
+fn a_node_whose_servers_are_silent_is_left_alone() {
+    let host = Clocked::with_chrony().running();
+    apply(&by_chrony(), &host).unwrap();
+    host.0.put(SILENT, "10.77.0.2 ntp.plant.internal");
+    let silent = "no answer to chrony from 10.77.0.2, ntp.plant.internal (UDP port 123)";
+    host.0.calls();
+    assert_eq!(probe(&by_chrony(), &host), Probe::not_done(silent));
+    assert!(matches!(apply(&by_chrony(), &host), Err(StepError::Late { .. })));
+    assert!(!host.0.calls().iter().any(|call| call.contains("restart")), "an answer does not come by a start");
+    host.0.put("/etc/kubernetes/kubelet.conf", "");
+    assert_eq!(probe(&by_chrony(), &host), Probe::Done);
+    // Who is asked counts there, too.
+    host.0.put(DEBIAN, &format!("{}server 192.0.2.1\n", host.0.text(DEBIAN)));
+    apply(&by_chrony(), &host).unwrap();
+    assert!(host.0.calls().iter().any(|call| call.contains("restart")));
+    host.0.put(STARTED, "server 192.0.2.1\n");
+    assert_eq!(probe(&by_chrony(), &host), Probe::not_done("chrony asks 192.0.2.1 for the time, too"));
+    apply(&by_chrony(), &host).unwrap();
+    assert_eq!(probe(&by_chrony(), &host), Probe::Done);
+}
+
+#[test]
 fn what_somebody_adds_is_taken_over_and_whom_he_names_is_put_out_of_use() {
     let host = Clocked::with_chrony().running();
     apply(&by_chrony(), &host).unwrap();
