@@ -137,7 +137,7 @@ impl TimeServers {
                 .collect());
         }
         let (path, content) = (timesyncd::DROP_IN.to_owned(), timesyncd::drop_in(&self.servers));
-        let is_made = host::read_text(host, &path)?.is_some_and(|text| text == content);
+        let is_made = time::settings(host, &path)?.is_some_and(|text| text == content);
         Ok(vec![Wanted { path, content, is_made }])
     }
 
@@ -184,7 +184,7 @@ pub(crate) fn give_back(host: &dyn Host, context: &Context<'_>) -> Result<(), St
     let written: BTreeSet<String> = changes.iter().filter_map(of_file).collect();
     for main in chrony::MAINS.iter().filter(|main| written.contains(**main)) {
         for path in written.iter().filter(|path| path != main) {
-            if chrony::is_edited(&host::read_text(host, path)?.unwrap_or_default()) {
+            if chrony::is_edited(&time::settings(host, path)?.unwrap_or_default()) {
                 changes.undo(host, &Subject::File { path: path.clone() })?;
             }
         }

@@ -232,6 +232,26 @@ fn files_outside_of_etc_are_not_changed_and_what_cannot_be_followed_is_not_guess
 }
 
 #[test]
+fn how_lines_end_makes_no_file_one_that_names_servers() {
+    let host = Clocked::with_chrony().running();
+    host.0.put(DEBIAN, "include /opt/vendor/time.conf\r\ninclude /etc/chrony/ours.conf\r\nmakestep 1 3");
+    host.0.put("/opt/vendor/time.conf", "maxslewrate 100\r\nrtcsync");
+    host.0.put("/etc/chrony/ours.conf", "server 192.0.2.1\r\nminsources 1");
+    let before = host.0.tree();
+    apply(&by_chrony(), &host).unwrap();
+    assert_eq!(host.0.text("/opt/vendor/time.conf"), "maxslewrate 100\r\nrtcsync");
+    assert_eq!(host.0.text("/etc/chrony/ours.conf"), "#sealock# server 192.0.2.1\r\nminsources 1");
+    let main = host.0.text(DEBIAN);
+    assert!(
+        main.starts_with("include /opt/vendor/time.conf\r\n") && main.contains("makestep 1 3\n# Sealock"),
+        "{main}"
+    );
+    assert_eq!(probe(&by_chrony(), &host), Probe::Done);
+    undo(&by_chrony(), &host).unwrap();
+    assert_eq!(host.0.tree(), before);
+}
+
+#[test]
 fn cut_off_at_any_change_it_is_finished_and_given_back() {
     for changes in 0..40 {
         let host = Clocked::with_chrony();
