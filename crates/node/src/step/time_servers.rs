@@ -76,9 +76,9 @@ impl Act for TimeServers {
         let files = self.files(host)?;
         let before = State::of(host, unit)?;
         let mut changes = Changes::load(host)?;
-        if !before.active && !before.enabled {
-            changes.before(host, Subject::Unit { name: unit.to_owned() }, Before::Absent)?;
-        }
+        // Of one that ran and was enabled, too: what it is when it is told again is not what it was.
+        let was = Before::unit(before.active, before.enabled);
+        changes.before(host, Subject::Unit { name: unit.to_owned() }, was)?;
         let mut is_new = false;
         for file in &files {
             if !file.is_made || !is_ours(&changes, file) {

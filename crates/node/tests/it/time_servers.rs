@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use proptest::prelude::*;
+use sealock_node::changes::Changes;
 use sealock_node::host::{Alteration, Command, Entry, Host, HostError, Output};
 use sealock_node::step::{Mode, TimeServers};
 use sealock_node::time::{self, TimeDaemon, chrony, timesyncd};
@@ -159,6 +160,38 @@ fn a_chrony_that_did_not_run_does_not_run_afterwards() {
     assert!(host.0.is_active("chrony.service"));
     undo(&by_chrony(), &host).unwrap();
     assert!(!host.0.is_active("chrony.service"));
+}
+
+#[test]
+fn a_chrony_is_enabled_and_runs_afterwards_as_it_did_before() {
+    let unit = "chrony.service";
+    for (is_enabled, is_active) in [(true, true), (true, false), (false, true), (false, false)] {
+        let host = Clocked::with_chrony();
+        for verb in [is_enabled.then_some("enable"), is_active.then_some("restart")].into_iter().flatten() {
+            host.run(&Command::new("systemctl", [verb, unit])).unwrap();
+        }
+        apply(&by_chrony(), &host).unwrap();
+        assert!(host.0.is_enabled(unit) && host.0.is_active(unit));
+        // Told again when somebody has stopped it: what it was at first counts.
+        host.run(&Command::new("systemctl", ["disable", "--now", unit])).unwrap();
+        apply(&by_chrony(), &host).unwrap();
+        undo(&by_chrony(), &host).unwrap();
+        assert_eq!((host.0.is_enabled(unit), host.0.is_active(unit)), (is_enabled, is_active));
+    }
+}
+
+#[test]
+fn a_chrony_that_somebody_took_away_keeps_nobody_from_the_end() {
+    let host = Clocked::with_chrony().running();
+    host.0.put("/etc/chrony/conf.d/ours.conf", "server 192.0.2.1\n");
+    apply(&by_chrony(), &host).unwrap();
+    std::fs::remove_dir_all(host.0.path().join("etc/chrony")).unwrap();
+    std::fs::remove_file(host.0.path().join(&UNIT[1..])).unwrap();
+    undo(&by_chrony(), &host).unwrap();
+    assert_eq!(host.0.text(DEBIAN), SETTINGS);
+    Changes::load(&host).unwrap().undo_all(&host).unwrap();
+    assert_eq!(host.0.text("/etc/chrony/conf.d/ours.conf"), "server 192.0.2.1\n");
+    assert_eq!(Changes::load(&host).unwrap().iter().count(), 0);
 }
 
 #[test]
