@@ -53,7 +53,7 @@ pub(crate) fn check_adoptable(cluster: &Cluster, inventory: &Inventory) -> Resul
             return Err(PlanError::Foreign { host: name, evidence: vec![belongs_to(&node.cluster)] });
         }
     }
-    let failures = check_gates(cluster, inventory, Strictness::Change);
+    let failures = check_gates(cluster, inventory, Strictness::Prepare);
     if failures.is_empty() { Ok(()) } else { Err(PlanError::Gates(failures)) }
 }
 
