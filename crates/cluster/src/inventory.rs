@@ -24,6 +24,18 @@ pub struct Observation {
     pub clock_ahead_ms: i64,
 }
 
+/// The most of a host's words that is shown; in characters.
+const MOST_WORDS: usize = 300;
+
+/// What a host says, for people to read: its control characters do nothing, and it is not without end.
+pub(crate) fn host_words(text: &str) -> String {
+    let mut words: String = text.chars().take(MOST_WORDS).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST_WORDS).is_some() {
+        words.push_str(" …");
+    }
+    words
+}
+
 impl Observation {
     /// Whether the host is a node, or on its way to be one.
     pub fn has_joined(&self) -> bool {

@@ -95,13 +95,29 @@ pub enum Before {
     },
     /// A folder, empty where the subject is a tree.
     Directory,
-    /// A kernel setting's value.
+    /// A kernel setting's value; of a unit of others, which of `active` and `enabled` it was.
     Value {
-        /// As the kernel printed it.
+        /// As the kernel printed it; words with a blank between them.
         value: String,
     },
     /// Of an OS package that somebody had taken away: its settings alone.
     Settings,
+}
+
+const ACTIVE: &str = "active";
+const ENABLED: &str = "enabled";
+
+impl Before {
+    /// A unit of others, that is on the host whether Sealock comes or not.
+    pub(crate) fn unit(is_active: bool, is_enabled: bool) -> Self {
+        let words = [(is_active, ACTIVE), (is_enabled, ENABLED)];
+        let words: Vec<&str> = words.into_iter().filter_map(|(is_so, word)| is_so.then_some(word)).collect();
+        Self::Value { value: words.join(" ") }
+    }
+
+    fn was(&self, word: &str) -> bool {
+        matches!(self, Self::Value { value } if value.split(' ').any(|one| one == word))
+    }
 }
 
 /// One change.
@@ -321,7 +337,7 @@ fn give_back(host: &dyn Host, change: &Change) -> Result<(), ChangesError> {
             _ => Ok(()),
         },
         Subject::Module { .. } | Subject::Package { .. } => Ok(()),
-        Subject::Unit { name } => give_back_unit(host, name),
+        Subject::Unit { name } => give_back_unit(host, name, &change.was),
         Subject::HostsLine { address } => Ok(crate::step::hosts::remove(host, address)?),
     }
 }
@@ -334,13 +350,26 @@ fn give_back_file(host: &dyn Host, path: &str, was: &Before) -> Result<(), Chang
             if !host::exists(host, &backup)? || host::digest(host, &backup)? != *digest {
                 return Err(lost());
             }
+            make_folder_again(host, path)?;
             Ok(host.write(path, *mode, &mut host.open(&backup)?)?)
         }
-        Before::Link { target } => Ok(host.alter(Alteration::Link { path, target })?),
+        Before::Link { target } => {
+            make_folder_again(host, path)?;
+            Ok(host.alter(Alteration::Link { path, target })?)
+        }
         Before::Absent | Before::Directory | Before::Value { .. } | Before::Settings => {
             Ok(host.alter(Alteration::RemoveFile { path })?)
         }
     }
+}
+
+/// Somebody may have taken away the program whose settings these are, and their folder with it.
+fn make_folder_again(host: &dyn Host, path: &str) -> Result<(), ChangesError> {
+    let folder = host::parent(path);
+    if host.inspect(folder)? == Entry::Missing {
+        host.alter(Alteration::MakeDirectory { path: folder, mode: Mode::EXECUTABLE })?;
+    }
+    Ok(())
 }
 
 fn give_back_tree(host: &dyn Host, path: &str, was: &Before) -> Result<(), ChangesError> {
@@ -368,12 +397,18 @@ fn empty(host: &dyn Host, path: &str, points: &[String]) -> Result<(), ChangesEr
     Ok(())
 }
 
-/// The unit's file is given back by its own, older record; here the unit is only stopped and disabled.
-fn give_back_unit(host: &dyn Host, name: &str) -> Result<(), ChangesError> {
+/// The unit's file is given back by its own, older record; here the unit is only stopped and disabled, each where it was so before.
+fn give_back_unit(host: &dyn Host, name: &str, was: &Before) -> Result<(), ChangesError> {
+    let args: &[&str] = match (was.was(ACTIVE), was.was(ENABLED)) {
+        (true, true) => return Ok(()),
+        (true, false) => &["disable", name],
+        (false, true) => &["stop", name],
+        (false, false) => &["disable", "--now", name],
+    };
     let loaded = Command::new("systemctl", ["cat", name]).succeeds(host)?;
     if loaded {
-        let stop = Command::new("systemctl", ["disable", "--now", name]).timeout(std::time::Duration::from_secs(180));
-        stop.must(host)?;
+        let args = args.iter().copied();
+        Command::new("systemctl", args).timeout(std::time::Duration::from_secs(180)).must(host)?;
     }
     Ok(())
 }

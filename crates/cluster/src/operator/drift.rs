@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use super::status::clock;
 use super::{Operator, OperatorError, Planned};
 use crate::execute::Connection;
-use crate::inventory::Observation;
-use crate::plan::Behind;
+use crate::inventory::{Inventory, Observation};
+use crate::plan::{Behind, TIME};
 use crate::spec::Cluster;
 
 /// Names, a blank between them.
@@ -48,6 +49,8 @@ impl Operator<'_> {
             // Where something is in the way, `apply` does nothing at all.
             all.iter_mut().for_each(|one| one.is_repairable = false);
         }
+        let clocks = unkept(cluster, &planned.inventory, &all);
+        all.extend(clocks);
         all.extend(planned.behind.iter().map(waiting));
         all.extend(self.os_packages_waiting(planned).await);
         if let Some(speaker) = speaker.filter(|_| is_there) {
@@ -82,6 +85,21 @@ impl Operator<'_> {
     }
 }
 
+/// Clocks that are not kept as they were told.
+fn unkept(cluster: &Cluster, inventory: &Inventory, found: &[Difference]) -> Vec<Difference> {
+    let clock = |(host, observation): (&String, &Observation)| {
+        let problem = clock(cluster, observation.facts.time.kept.as_ref())?.problem?;
+        unkept_on(host, problem, found)
+    };
+    inventory.hosts.iter().filter_map(clock).collect()
+}
+
+/// Of one host, where none of its steps that were `found` says so already: that a server is silent, no step changes.
+fn unkept_on(host: &str, problem: String, found: &[Difference]) -> Option<Difference> {
+    let is_told = found.iter().any(|one| one.host == host && one.step.as_deref() == Some(TIME));
+    (!is_told).then(|| Difference { host: host.to_owned(), step: None, found: problem, is_repairable: false })
+}
+
 /// What no apply brings to a node under its pods.
 fn waiting(behind: &Behind) -> Difference {
     let Behind { host, component, runs, has } = behind;
@@ -92,4 +110,23 @@ fn waiting(behind: &Behind) -> Difference {
 /// What no step concerns.
 fn beyond(speaker: &Connection, found: String) -> Difference {
     Difference { host: speaker.host().to_owned(), step: None, found, is_repairable: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_server_is_told_once_and_is_nothing_that_an_apply_repairs() {
+        let silent = || "no answer to chrony from 10.77.0.2 (UDP port 123)".to_owned();
+        let step = |host: &str, step: &str| Difference {
+            host: host.into(),
+            step: Some(step.into()),
+            found: "it is not there".into(),
+            is_repairable: true,
+        };
+        let told = unkept_on("w1", silent(), &[step("cp1", TIME), step("w1", "network")]).unwrap();
+        assert!(told.found == silent() && told.host == "w1" && told.step.is_none() && !told.is_repairable);
+        assert_eq!(unkept_on("w1", silent(), &[step("w1", TIME)]), None);
+    }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Operator, OperatorError};
 use crate::execute::{self, Connection, ExecuteError};
+use crate::inventory::host_words;
 use crate::spec::{Cluster, Host};
 
 /// What a cluster is like now.
@@ -147,7 +148,7 @@ impl Operator<'_> {
         let (mut hosts, mut ca_hash) = (Vec::new(), None);
         for (host, answer) in cluster.hosts().iter().zip(asked) {
             ca_hash = ca_hash.or_else(|| answer.as_ref().ok().and_then(|(_, facts)| authority(cluster, facts)));
-            let (status, connected) = host_status(host, answer);
+            let (status, connected) = host_status(cluster, host, answer);
             connection = connection.or(connected);
             hosts.push(status);
         }
@@ -196,6 +197,7 @@ impl Operator<'_> {
 }
 
 fn host_status(
+    cluster: &Cluster,
     host: &Host,
     answer: Result<(Arc<Connection>, HostFacts), ExecuteError>,
 ) -> (HostStatus, Option<Arc<Connection>>) {
@@ -215,8 +217,8 @@ fn host_status(
         }
         Ok((connection, facts)) => {
             status.owner = owner(&facts.kubernetes);
-            status.drift = drift(&facts);
-            status.time.clone_from(&facts.time.kept);
+            status.time = clock(cluster, facts.time.kept.as_ref());
+            status.drift = drift(&facts, status.time.as_ref());
             let is_plane = matches!(&facts.kubernetes, Kubernetes::Sealock(node) if node.is_plane());
             (status, is_plane.then_some(connection))
         }
@@ -240,13 +242,22 @@ fn owner(kubernetes: &Kubernetes) -> String {
     }
 }
 
-fn drift(facts: &HostFacts) -> Vec<String> {
+/// How a host's clock is kept, where the spec says from whom it gets its time: what it was told once counts no more where the spec does not.
+pub(super) fn clock(cluster: &Cluster, kept: Option<&Kept>) -> Option<Kept> {
+    let kept = kept.filter(|_| cluster.spec().time.is_some())?;
+    Some(Kept {
+        server: kept.server.as_deref().map(host_words),
+        ahead_us: kept.ahead_us,
+        problem: kept.problem.as_deref().map(host_words),
+    })
+}
+
+fn drift(facts: &HostFacts, clock: Option<&Kept>) -> Vec<String> {
     let changed = facts.owned.iter().filter(|(_, file)| file.found.as_ref() != Some(&file.written));
     let words = |(path, file): (&String, &OwnedFile)| {
         format!("{path} {}", if file.found.is_some() { "has changed" } else { "is gone" })
     };
-    let time = facts.time.kept.as_ref().and_then(|kept| kept.problem.clone());
-    changed.map(words).chain(time).collect()
+    changed.map(words).chain(clock.and_then(|kept| kept.problem.clone())).collect()
 }
 
 async fn add_nodes(connection: &Connection, hosts: &mut [HostStatus]) -> Result<(), ExecuteError> {
@@ -276,5 +287,30 @@ fn node_status(object: NodeObjectStatus) -> NodeStatus {
         reason: if is_ready { String::new() } else { ready.map(|condition| condition.message).unwrap_or_default() },
         kubelet: object.node_info.kubelet_version,
         runtime: object.node_info.container_runtime_version,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: &str = "apiVersion: sealock/v1alpha1\nkind: Cluster\nmetadata: {name: plant-7}\nspec:\n  site: plant-7\n  \
+        kubernetes: {version: v1.36.3}\n  controlPlane: {endpoint: \"10.77.0.11:6443\"}\n  \
+        hosts:\n    - {name: cp1, address: 10.77.0.11, roles: [control-plane], ssh: {user: ops, \
+        hostKey: \"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8\"}}\n";
+
+    #[test]
+    fn a_clock_counts_where_the_spec_says_who_keeps_it_and_its_host_does_not_write_to_the_terminal() {
+        let cluster = |text: &str| Cluster::load(std::path::Path::new("cluster.yaml"), text).unwrap();
+        let timed = cluster(&SPEC.replacen("  hosts:", "  time: {servers: [10.77.0.2]}\n  hosts:", 1));
+        let problem = Some(format!("\u{1b}[2J{}", "no answer ".repeat(100)));
+        let kept = Kept { server: Some("\u{1b}]0;a".into()), ahead_us: Some(3), problem };
+        assert_eq!(clock(&cluster(SPEC), Some(&kept)), None);
+        assert_eq!(clock(&timed, None), None);
+        let told = clock(&timed, Some(&kept)).unwrap();
+        assert_eq!(told.server.as_deref(), Some("\\u{1b}]0;a"));
+        let problem = told.problem.unwrap();
+        assert!(problem.starts_with("\\u{1b}[2Jno answer no") && problem.ends_with(" …"), "{problem}");
+        assert!(problem.chars().count() < 320, "{problem}");
     }
 }

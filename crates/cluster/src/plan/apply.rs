@@ -11,7 +11,7 @@ use sealock_node::step::{
 };
 
 use super::custody::check_custody;
-use super::gate::check_fit;
+use super::gate::check_fit_to_prepare;
 use super::places::Places;
 use super::versions::check_versions;
 use super::{Intent, Phase, Plan, PlanError, PlannedHost, Purpose, SecretKind, Task, prepare};
@@ -84,7 +84,7 @@ impl Context<'_> {
 /// A host that is another's, conditions that are not met, or something that the release lacks.
 pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanError> {
     let cluster = intent.cluster;
-    check_fit(cluster, inventory)?;
+    check_fit_to_prepare(cluster, inventory)?;
     check_versions(cluster, inventory)?;
     if let Some(supplied) = intent.supplied {
         check_custody(cluster, supplied, inventory)?;

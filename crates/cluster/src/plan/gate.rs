@@ -13,7 +13,7 @@ use super::apply::check_owners;
 use super::external::check_not_moved;
 use super::needs::{CLOCK, lacks_clock, package_of};
 use super::os_packages::system_of;
-use crate::inventory::{Inventory, Observation};
+use crate::inventory::{Inventory, Observation, host_words};
 use crate::spec::{Cluster, KubernetesVersion, Overrides};
 
 /// Free bytes below `/var/lib` where the spec says nothing.
@@ -90,9 +90,11 @@ impl fmt::Display for GateFailure {
 /// How much is asked of the hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strictness {
-    /// Everything: something is going to be changed.
+    /// Everything, and a program that keeps the clock, where the spec says from whom: hosts are told.
+    Prepare,
+    /// Everything that a change of any kind needs. Whoever keeps the clock of a node is in nobody's way who mends it.
     Change,
-    /// The same, of a cluster that runs and is to be taken over as it is: nothing comes from the release before that.
+    /// As to prepare, of a cluster that runs and is to be taken over as it is: nothing comes from the release before that.
     TakeOver,
     /// Nothing: hosts are given back.
     Release,
@@ -100,9 +102,18 @@ pub enum Strictness {
 
 /// Every host is free or ours, and fit to be changed.
 pub(super) fn check_fit(cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
+    check_fit_to(Strictness::Change, cluster, inventory)
+}
+
+/// Every host is free or ours, and fit to be made ready for Kubernetes.
+pub(super) fn check_fit_to_prepare(cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
+    check_fit_to(Strictness::Prepare, cluster, inventory)
+}
+
+fn check_fit_to(strictness: Strictness, cluster: &Cluster, inventory: &Inventory) -> Result<(), PlanError> {
     check_owners(cluster, inventory)?;
     check_not_moved(cluster, inventory)?;
-    let failures = check_gates(cluster, inventory, Strictness::Change);
+    let failures = check_gates(cluster, inventory, strictness);
     if failures.is_empty() { Ok(()) } else { Err(PlanError::Gates(failures)) }
 }
 
@@ -111,6 +122,7 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
     if strictness == Strictness::Release {
         return Vec::new();
     }
+    let is_told = matches!(strictness, Strictness::Prepare | Strictness::TakeOver);
     let mut failures = Vec::new();
     for host in cluster.hosts() {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
@@ -119,7 +131,7 @@ pub fn check_gates(cluster: &Cluster, inventory: &Inventory, strictness: Strictn
         let of_machine = of_machine(&name, &observation.facts, asked, spec.kubernetes.version);
         let seen_from_here = [
             clock(observation),
-            time(spec.time.is_some(), &observation.facts),
+            time(is_told && spec.time.is_some(), &observation.facts),
             own_address(&address, &observation.facts),
             etcd_ports(
                 host.is_control_plane() && cluster.external_etcd().is_none(),
@@ -197,12 +209,12 @@ fn clock(observation: &Observation) -> Failed {
     })
 }
 
-/// Asked only of hosts that are told whom to ask for the time.
+/// Asked only where a plan tells hosts whom to ask for the time.
 fn time(is_told: bool, facts: &HostFacts) -> Failed {
     if !is_told {
         return None;
     }
-    let others = facts.time.others.join(", ");
+    let others = host_words(&facts.time.others.join(", "));
     let (problem, remedy) = match facts.time.daemon {
         Some(_) if others.is_empty() => return None,
         Some(daemon) => (

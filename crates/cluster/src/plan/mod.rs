@@ -67,6 +67,7 @@ pub use neighbours::plan_neighbours;
 pub(crate) use os_packages::patches;
 pub use os_packages::{HostPackages, plan_os_packages, sets_of, system_of};
 pub use phase::Phase;
+pub(crate) use prepare::TIME;
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use remarks::remarks;
 pub use renew::plan_renewal;

@@ -30,7 +30,7 @@ const TIME_SECONDS: u32 = 60;
 
 /// The steps by which a host comes to know of the others.
 pub(super) const NETWORK: &str = "network";
-pub(super) const TIME: &str = "time";
+pub(crate) const TIME: &str = "time";
 pub(super) const PROXY_UNIT: &str = "local-proxy/unit";
 pub(super) const PROXY_NAME: &str = "local-proxy/name";
 

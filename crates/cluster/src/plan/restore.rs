@@ -9,7 +9,7 @@ use sealock_trust::Digest;
 use serde_json::Value;
 
 use super::apply::{Context, init_of, tasks};
-use super::gate::check_fit;
+use super::gate::check_fit_to_prepare;
 use super::places::{Places, node};
 use super::versions::check_versions;
 use super::{Intent, Plan, PlanError, Purpose, Task};
@@ -39,7 +39,7 @@ pub struct Seed<'a> {
 pub fn plan_restore(intent: &Intent<'_>, seed: Seed<'_>, inventory: &Inventory) -> Result<Plan, PlanError> {
     let cluster = intent.cluster;
     check_seed(cluster, seed.manifest)?;
-    check_fit(cluster, inventory)?;
+    check_fit_to_prepare(cluster, inventory)?;
     check_free(cluster, seed.manifest, inventory)?;
     check_versions(cluster, inventory)?;
     check_beginning(cluster.spec())?;

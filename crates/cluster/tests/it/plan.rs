@@ -396,6 +396,10 @@ fn a_clock_that_nobody_can_be_told_to_keep_is_a_condition_that_is_not_met() {
         error.to_string()
     };
     let both = of_cp1(Some(TimeDaemon::Chrony), &["ntpsec.service"]);
+    // A host's words do nothing to the terminal.
+    let long = format!("\u{1b}[2J{}", "x".repeat(9000));
+    let hostile = of_cp1(Some(TimeDaemon::Chrony), &[&long]);
+    assert!(hostile.contains("by \\u{1b}[2Jxxx") && hostile.ends_with("x …") && hostile.len() < 500, "{hostile}");
     insta::assert_snapshot!([of_cp1(None, &[]), of_cp1(None, &["ntpsec.service"]), both].join("\n"), @r"
     1 of the hosts' conditions are not met:
       cp1: it has neither chrony nor systemd-timesyncd, and `spec.time` says from whom it is to get its time

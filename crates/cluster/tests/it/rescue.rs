@@ -52,6 +52,19 @@ fn all_has_ended() {
     assert_eq!(Plan::from_json(&plan.to_json().unwrap()).unwrap(), plan);
 }
 
+#[test]
+fn whoever_keeps_the_clock_of_a_node_is_not_in_the_way() {
+    let timed = ONE_AND_ONE.replacen("  hosts:", "  time: {servers: [10.77.0.2]}\n  hosts:", 1);
+    let mut hosts = nodes(&[(APISERVER, -1), (CA, 1), (KUBELET, -1)], &[(CA, 1), (KUBELET, 0)]);
+    hosts.hosts.get_mut("cp1").unwrap().facts.time.daemon = None;
+    hosts.hosts.get_mut("w1").unwrap().facts.time.others = vec!["ntpsec.service".into()];
+    let plan = plan_rescue(&cluster(&timed), (&release(), &registry()), &hosts, (None, None)).unwrap();
+    assert!(plan.task("w1/certificates").is_some());
+    // A plan that tells hosts whom to ask needs somebody whom it can tell.
+    let error = crate::fixture::plan_of(&timed, &hosts).unwrap_err();
+    assert!(matches!(&error, PlanError::Gates(failures) if failures.len() == 2), "{error}");
+}
+
 /// A worker that was in a store room while the rest went on.
 #[test]
 fn one_kubelet_alone_is_helped_and_nothing_else_touched() {

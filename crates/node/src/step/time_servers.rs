@@ -13,10 +13,14 @@ use super::{Act, Mode, Probe};
 use crate::changes::{Before, Change, Changes, Subject};
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::{self, Command, Entry, Host};
-use crate::time::{self, TimeDaemon, chrony, timesyncd};
+use crate::host::{self, Command, Entry, Host, HostError};
+use crate::time::{self, Problem, TimeDaemon, chrony, timesyncd};
 
-/// Tells the program that sets the clock of these servers, puts all others out of use, and waits until one of them has answered.
+/// Once this is there, the host is a node.
+const NODE: &str = "/etc/kubernetes/kubelet.conf";
+
+/// Tells the program that sets the clock of these servers, puts all others out of use, and, before Kubernetes comes to the host, waits until
+/// one of them has answered. A node asks them, and that nobody answers is none of its steps' business.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TimeServers {
@@ -62,7 +66,7 @@ impl Act for TimeServers {
         if let Some(Wanted { path, .. }) = files.iter().find(|file| !is_ours(&changes, file)) {
             return Ok(Probe::not_done(format!("{path} has lines that somebody has added since")));
         }
-        self.look(host, unit)
+        self.look(host, unit, needs_answer(host)?)
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
@@ -72,9 +76,9 @@ impl Act for TimeServers {
         let files = self.files(host)?;
         let before = State::of(host, unit)?;
         let mut changes = Changes::load(host)?;
-        if !before.active && !before.enabled {
-            changes.before(host, Subject::Unit { name: unit.to_owned() }, Before::Absent)?;
-        }
+        // Of one that ran and was enabled, too: what it is when it is told again is not what it was.
+        let was = Before::unit(before.active, before.enabled);
+        changes.before(host, Subject::Unit { name: unit.to_owned() }, was)?;
         let mut is_new = false;
         for file in &files {
             if !file.is_made || !is_ours(&changes, file) {
@@ -90,12 +94,13 @@ impl Act for TimeServers {
         if !before.enabled {
             Command::new("systemctl", ["enable", unit]).must(host)?;
         }
-        // Whatever it was told meanwhile, and does not say: it reads its settings when it starts.
-        if is_new || !self.look(host, unit)?.is_done() {
+        // It reads its settings when it starts. To wait for an answer needs no start, and what it has measured would be lost by one.
+        if is_new || !self.look(host, unit, Answer::Spared)?.is_done() {
             start_after_failures(host, unit)?;
         }
+        let answer = needs_answer(host)?;
         let timeout = Duration::from_secs(self.timeout_seconds.into());
-        settle(timeout, context, "the clock is not kept by the site's time servers", || self.look(host, unit))
+        settle(timeout, context, "the clock is not kept by the site's time servers", || self.look(host, unit, answer))
     }
 
     fn undo(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
@@ -132,12 +137,12 @@ impl TimeServers {
                 .collect());
         }
         let (path, content) = (timesyncd::DROP_IN.to_owned(), timesyncd::drop_in(&self.servers));
-        let is_made = host::read_text(host, &path)?.is_some_and(|text| text == content);
+        let is_made = time::settings(host, &path)?.is_some_and(|text| text == content);
         Ok(vec![Wanted { path, content, is_made }])
     }
 
     /// Whether the program runs, and does what it was told.
-    fn look(&self, host: &dyn Host, unit: &str) -> Result<Probe, StepError> {
+    fn look(&self, host: &dyn Host, unit: &str, answer: Answer) -> Result<Probe, StepError> {
         let state = State::of(host, unit)?;
         if !state.active {
             return Ok(Probe::not_done(format!("{unit} does not run")));
@@ -145,9 +150,24 @@ impl TimeServers {
         if !state.enabled {
             return Ok(Probe::not_done(format!("{unit} is not started with the machine")));
         }
-        let problem = time::look(host, self.daemon, &self.servers)?.problem;
-        Ok(problem.map_or(Probe::Done, Probe::not_done))
+        Ok(match (time::problem_of(host, self.daemon, &self.servers)?, answer) {
+            (None, _) | (Some(Problem::Answered(_)), Answer::Spared) => Probe::Done,
+            (Some(Problem::Asked(problem) | Problem::Answered(problem)), _) => Probe::not_done(problem),
+        })
     }
+}
+
+/// Whether one of the servers has to have answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Needed,
+    Spared,
+}
+
+/// Certificates are made on a host that has no Kubernetes yet. A node lives on without an answer: nothing done there for another reason
+/// waits for one.
+fn needs_answer(host: &dyn Host) -> Result<Answer, HostError> {
+    Ok(if host::exists(host, NODE)? { Answer::Spared } else { Answer::Needed })
 }
 
 /// Whether what the file is to hold is what Sealock wrote there last: what somebody else has added since is taken over, by being written down.
@@ -164,7 +184,7 @@ pub(crate) fn give_back(host: &dyn Host, context: &Context<'_>) -> Result<(), St
     let written: BTreeSet<String> = changes.iter().filter_map(of_file).collect();
     for main in chrony::MAINS.iter().filter(|main| written.contains(**main)) {
         for path in written.iter().filter(|path| path != main) {
-            if chrony::is_edited(&host::read_text(host, path)?.unwrap_or_default()) {
+            if chrony::is_edited(&time::settings(host, path)?.unwrap_or_default()) {
                 changes.undo(host, &Subject::File { path: path.clone() })?;
             }
         }

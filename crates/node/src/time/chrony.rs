@@ -3,7 +3,7 @@
 //! Distributions lay it out in different ways: Debian has `/etc/chrony/chrony.conf` with folders beside it, Red Hat and SUSE have
 //! `/etc/chrony.conf` and no folder that is always read. The one file that each of them reads is the main one.
 
-use super::{Source, has_unit, microseconds};
+use super::{Source, because, has_unit, microseconds, settings};
 use crate::error::StepError;
 use crate::host::{self, Command, Host, HostError};
 
@@ -60,33 +60,33 @@ pub(crate) fn edits(host: &dyn Host, servers: &[String]) -> Result<Vec<Edit>, St
     let main = main_file(host)?;
     let mut edits = Vec::new();
     for path in included(host, main)? {
-        let text = host::read_text(host, &path)?.unwrap_or_default();
+        let text = settings(host, &path)?.unwrap_or_default();
         let content = without_others(&text);
         let was_edited = text.lines().any(|line| line.starts_with(OUT_OF_USE));
-        if content == text && !was_edited {
+        let names_others = text.lines().any(is_source);
+        if !names_others && !was_edited {
             continue;
         }
         if !path.starts_with("/etc/") {
             let found = format!("{path} names servers of time, and Sealock changes no file of chrony outside of /etc");
             return Err(StepError::Foreign { found });
         }
-        edits.push(Edit { is_made: content == text, path, content });
+        edits.push(Edit { is_made: !names_others, path, content });
     }
-    let text = host::read_text(host, main)?.unwrap_or_default();
+    let text = settings(host, main)?.unwrap_or_default();
     let content = with_servers(&text, servers);
     edits.push(Edit { is_made: content == text, path: main.to_owned(), content });
     Ok(edits)
 }
 
-/// `text` with all that names servers out of use.
+/// `text` with all that names servers out of use. Whatever its lines end with stays.
 pub fn without_others(text: &str) -> String {
     let mut out = String::new();
-    for line in text.lines() {
+    for line in text.split_inclusive('\n') {
         if is_source(line) {
             out.push_str(OUT_OF_USE);
         }
         out.push_str(line);
-        out.push('\n');
     }
     out
 }
@@ -94,6 +94,9 @@ pub fn without_others(text: &str) -> String {
 /// The same, and behind it the site's servers.
 pub fn with_servers(text: &str, servers: &[String]) -> String {
     let mut out = without_others(&without_block(text));
+    if !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
     out.push_str(BEGIN);
     out.push('\n');
     for server in servers {
@@ -108,7 +111,8 @@ pub fn with_servers(text: &str, servers: &[String]) -> String {
 fn without_block(text: &str) -> String {
     let mut out = String::new();
     let mut within = false;
-    for line in text.lines() {
+    for whole in text.split_inclusive('\n') {
+        let line = whole.trim_end_matches(['\r', '\n']);
         if line == BEGIN {
             within = true;
             continue;
@@ -118,8 +122,7 @@ fn without_block(text: &str) -> String {
             continue;
         }
         within = false;
-        out.push_str(line);
-        out.push('\n');
+        out.push_str(whole);
     }
     out
 }
@@ -196,7 +199,13 @@ fn reachable(host: &dyn Host, main: &str) -> Result<Reachable, HostError> {
     let mut read = Reachable::default();
     let mut open = vec![main.to_owned()];
     while let Some(path) = open.pop() {
-        let text = host::read_text(host, &path)?.unwrap_or_default();
+        let text = match settings(host, &path) {
+            Ok(text) => text.unwrap_or_default(),
+            Err(error) => {
+                read.unclear = Some(because(&error));
+                continue;
+            }
+        };
         for (word, rest) in text.lines().filter_map(directive) {
             if word.eq_ignore_ascii_case("sourcedir") {
                 read.source_folders.extend(rest.split_ascii_whitespace().map(str::to_owned));

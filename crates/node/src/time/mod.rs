@@ -7,6 +7,7 @@ pub mod chrony;
 pub mod timesyncd;
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,29 @@ pub struct Kept {
     pub problem: Option<String>,
 }
 
+impl Kept {
+    fn unknown(problem: String) -> Self {
+        Self { server: None, ahead_us: None, problem: Some(problem) }
+    }
+}
+
+/// What is not as it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// Others are asked, or not all of those: told anew, the program asks them.
+    Asked(String),
+    /// Nobody answers, or nobody is believed: no change of the host helps.
+    Answered(String),
+}
+
+impl Problem {
+    fn words(self) -> String {
+        match self {
+            Self::Asked(problem) | Self::Answered(problem) => problem,
+        }
+    }
+}
+
 /// One server, as the program tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -98,53 +122,86 @@ pub struct Source {
     pub ahead_us: Option<i64>,
 }
 
-/// Looks how the clock of `host` is kept.
+/// Looks how the clock of `host` is kept. A file of settings that cannot be read is told, and is no reason to see nothing of the host.
 ///
 /// # Errors
 /// The host refuses.
 pub(crate) fn observe(host: &dyn Host, changes: &Changes) -> Result<TimeFacts, HostError> {
     let daemon = TimeDaemon::of(host)?;
-    let kept = match told(host, changes)? {
-        Some((daemon, servers)) => Some(look(host, daemon, &servers)?),
-        None => None,
-    };
-    Ok(TimeFacts { daemon, others: others(host, daemon)?, servers: configured(host)?, kept })
+    let (servers, unread) = named_by(host);
+    let kept =
+        told(host, changes).and_then(|told| told.map(|(daemon, servers)| look(host, daemon, &servers)).transpose());
+    let mut kept = kept.unwrap_or_else(|error| Some(Kept::unknown(because(&error))));
+    if let Some(kept) = &mut kept {
+        kept.problem = kept.problem.take().or_else(|| unread.into_iter().next());
+    }
+    Ok(TimeFacts { daemon, others: others(host, daemon)?, servers, kept })
 }
 
 /// Which program Sealock has told, and of which servers.
 fn told(host: &dyn Host, changes: &Changes) -> Result<Option<(TimeDaemon, Vec<String>)>, HostError> {
     let is_ours = |path: &str| changes.find(&Subject::File { path: path.to_owned() }).is_some();
     if let Some(main) = chrony::MAINS.iter().find(|main| is_ours(main)) {
-        let text = host::read_text(host, main)?.unwrap_or_default();
+        let text = settings(host, main)?.unwrap_or_default();
         return Ok(Some((TimeDaemon::Chrony, chrony::ours(&text))));
     }
     if is_ours(timesyncd::DROP_IN) {
-        let text = host::read_text(host, timesyncd::DROP_IN)?.unwrap_or_default();
+        let text = settings(host, timesyncd::DROP_IN)?.unwrap_or_default();
         return Ok(Some((TimeDaemon::Timesyncd, timesyncd::ours(&text))));
     }
     Ok(None)
 }
 
 /// What `daemon` says of its servers, held against those that it was told of.
-pub(crate) fn look(host: &dyn Host, daemon: TimeDaemon, servers: &[String]) -> Result<Kept, HostError> {
-    let said = match daemon {
-        TimeDaemon::Chrony => chrony::sources(host)?,
-        TimeDaemon::Timesyncd => timesyncd::sources(host)?,
-    };
-    let sources = match said {
+fn look(host: &dyn Host, daemon: TimeDaemon, servers: &[String]) -> Result<Kept, HostError> {
+    let sources = match sources(host, daemon)? {
         Ok(sources) => sources,
-        Err(problem) => return Ok(Kept { server: None, ahead_us: None, problem: Some(problem) }),
+        Err(problem) => return Ok(Kept::unknown(problem)),
     };
     let selected = sources.iter().find(|source| source.is_selected);
     Ok(Kept {
         server: selected.map(|source| source.name.clone()),
         ahead_us: selected.and_then(|source| source.ahead_us),
-        problem: problem(daemon, &sources, servers),
+        problem: problem(daemon, &sources, servers).map(Problem::words),
     })
 }
 
+/// Why the clock of `host` is not kept by `daemon` from `servers` and from nobody else, where it is not.
+pub(crate) fn problem_of(
+    host: &dyn Host,
+    daemon: TimeDaemon,
+    servers: &[String],
+) -> Result<Option<Problem>, HostError> {
+    Ok(match sources(host, daemon)? {
+        Ok(sources) => problem(daemon, &sources, servers),
+        Err(problem) => Some(Problem::Asked(problem)),
+    })
+}
+
+fn sources(host: &dyn Host, daemon: TimeDaemon) -> Result<Result<Vec<Source>, String>, HostError> {
+    match daemon {
+        TimeDaemon::Chrony => chrony::sources(host),
+        TimeDaemon::Timesyncd => timesyncd::sources(host),
+    }
+}
+
 /// Why the clock is not kept by `servers` and by nobody else, where it is not.
-pub fn problem(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Option<String> {
+pub fn problem(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Option<Problem> {
+    not_asked(daemon, sources, servers).map(Problem::Asked).or_else(|| {
+        let is_believed = |source: &Source| source.answers && !source.is_false;
+        if sources.iter().any(is_believed) {
+            return None;
+        }
+        let names = servers.join(", ");
+        Some(Problem::Answered(match sources.iter().any(|source| source.answers) {
+            true => format!("{daemon} does not believe what {names} says of the time"),
+            false => format!("no answer to {daemon} from {names} (UDP port 123)"),
+        }))
+    })
+}
+
+/// Whom else it asks, or whom it does not ask.
+fn not_asked(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Option<String> {
     let is_wanted = |source: &&Source| servers.iter().any(|server| is_same(server, &source.name));
     let strange: Vec<String> = sources
         .iter()
@@ -156,18 +213,11 @@ pub fn problem(daemon: TimeDaemon, sources: &[Source], servers: &[String]) -> Op
     }
     let is_asked = |server: &&String| sources.iter().any(|source| is_same(server, &source.name));
     // timesyncd tells of the one server that it asks just now.
-    let missing = if daemon == TimeDaemon::Chrony { servers.iter().find(|server| !is_asked(server)) } else { None };
-    if let Some(server) = missing {
-        return Some(format!("{daemon} does not ask {server} for the time"));
-    }
-    if sources.iter().any(|source| source.answers && !source.is_false) {
-        return None;
-    }
-    let names = servers.join(", ");
-    Some(match sources.iter().any(|source| source.answers) {
-        true => format!("{daemon} does not believe what {names} says of the time"),
-        false => format!("no answer to {daemon} from {names} (UDP port 123)"),
-    })
+    let missing = match daemon {
+        TimeDaemon::Chrony => servers.iter().find(|server| !is_asked(server)),
+        TimeDaemon::Timesyncd => servers.first().filter(|_| sources.is_empty()),
+    };
+    missing.map(|server| format!("{daemon} does not ask {server} for the time"))
 }
 
 /// Whether two names mean the same server: addresses are written in more than one way.
@@ -208,26 +258,62 @@ fn others(host: &dyn Host, daemon: Option<TimeDaemon>) -> Result<Vec<String>, Ho
     Ok(active)
 }
 
-/// Every line of the machine's settings that names a server of time, as `FILE: LINE`.
+/// Every line of the machine's settings that names a server of time, as `FILE: LINE`; and what cannot be read, which may name others.
+pub(crate) fn configured(host: &dyn Host) -> Vec<String> {
+    let (found, unread) = named_by(host);
+    found.into_iter().chain(unread).collect()
+}
+
+/// The same, what cannot be read by itself.
+fn named_by(host: &dyn Host) -> (Vec<String>, Vec<String>) {
+    // ntpd has the same words as chrony.
+    let of_ntp = ["/etc/ntp.conf", "/etc/ntpsec/ntp.conf"].map(str::to_owned).into();
+    let (mut found, mut unread) = (Vec::new(), Vec::new());
+    for (files, is_timesyncd) in
+        [(chrony::all_files(host), false), (timesyncd::all_files(host), true), (Ok(of_ntp), false)]
+    {
+        let files: Vec<String> = files.unwrap_or_else(|error| {
+            unread.push(because(&error));
+            Vec::new()
+        });
+        for path in files {
+            match settings(host, &path) {
+                Ok(text) => {
+                    let text = text.unwrap_or_default();
+                    let lines: Vec<&str> = if is_timesyncd {
+                        timesyncd::servers(&text).collect()
+                    } else {
+                        chrony::servers(&text).collect()
+                    };
+                    found.extend(lines.iter().map(|line| format!("{path}: {line}")));
+                }
+                Err(error) => unread.push(because(&error)),
+            }
+        }
+    }
+    (found, unread)
+}
+
+/// The text of a file of settings; nothing where none is there, or what is there is no file.
 ///
 /// # Errors
-/// The host refuses.
-pub(crate) fn configured(host: &dyn Host) -> Result<Vec<String>, HostError> {
-    let mut found = Vec::new();
-    for path in chrony::all_files(host)? {
-        let text = host::read_text(host, &path)?.unwrap_or_default();
-        found.extend(chrony::servers(&text).map(|line| format!("{path}: {line}")));
+/// It is too large, or the host refuses.
+pub(crate) fn settings(host: &dyn Host, path: &str) -> Result<Option<String>, HostError> {
+    if !matches!(host.inspect(path)?, Entry::File { .. } | Entry::Link { .. }) {
+        return Ok(None);
     }
-    for path in timesyncd::all_files(host)? {
-        let text = host::read_text(host, &path)?.unwrap_or_default();
-        found.extend(timesyncd::servers(&text).map(|line| format!("{path}: {line}")));
+    match host::read_text(host, path) {
+        Err(HostError::Io { source, .. }) if source.kind() == ErrorKind::IsADirectory => Ok(None),
+        text => text,
     }
-    for path in ["/etc/ntp.conf", "/etc/ntpsec/ntp.conf"] {
-        let text = host::read_text(host, path)?.unwrap_or_default();
-        // The same words as chrony's.
-        found.extend(chrony::servers(&text).map(|line| format!("{path}: {line}")));
+}
+
+/// What happened, and why.
+fn because(error: &HostError) -> String {
+    match error {
+        HostError::Io { source, .. } => format!("{error}: {source}"),
+        error => error.to_string(),
     }
-    Ok(found)
 }
 
 /// The servers that a line of settings names: `server NAME …`, or `NTP=NAME NAME`.
@@ -267,6 +353,7 @@ fn microseconds(seconds: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::StepError;
 
     fn source(name: &str, answers: bool) -> Source {
         Source { name: name.into(), answers, is_selected: answers, is_false: false, ahead_us: None }
@@ -275,7 +362,7 @@ mod tests {
     #[test]
     fn the_clock_is_kept_where_those_servers_are_asked_and_one_answers() {
         let servers = ["10.77.0.2", "fd77::2"].map(str::to_owned);
-        let says = |sources: &[Source]| problem(TimeDaemon::Chrony, sources, &servers);
+        let says = |sources: &[Source]| problem(TimeDaemon::Chrony, sources, &servers).map(Problem::words);
         assert_eq!(says(&[source("10.77.0.2", true), source("fd77:0::2", false)]), None);
         assert_eq!(
             says(&[source("10.77.0.2", true), source("fd77::2", false), source("2.debian.pool.ntp.org", false)])
@@ -289,6 +376,10 @@ mod tests {
         assert_eq!(says(&lies).unwrap(), "chrony does not believe what 10.77.0.2, fd77::2 says of the time");
         // timesyncd asks one of them at a time.
         assert_eq!(problem(TimeDaemon::Timesyncd, &[source("fd77::2", true)], &servers), None);
+        let silent = problem(TimeDaemon::Timesyncd, &[source("fd77::2", false)], &servers);
+        assert!(matches!(silent, Some(Problem::Answered(_))), "{silent:?}");
+        let untold = problem(TimeDaemon::Timesyncd, &[], &servers);
+        assert_eq!(untold, Some(Problem::Asked("systemd-timesyncd does not ask 10.77.0.2 for the time".into())));
     }
 
     #[test]
@@ -300,5 +391,41 @@ mod tests {
         for wrong in ["", "-", ".", "1.x", "one", "99999999999999999999", "1.\u{e9}\u{e9}\u{e9}\u{e9}"] {
             assert_eq!(microseconds(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn settings_that_cannot_be_read_hide_nothing_else_of_the_host() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host::Local::rooted(root.path());
+        let put = |path: &str, text: &str| {
+            let place = root.path().join(path);
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            std::fs::write(place, text).unwrap();
+        };
+        for folder in
+            ["etc/chrony.d/old", "etc/chrony/conf.d/x.conf", "etc/systemd/timesyncd.conf.d/y.conf", "etc/ntp.conf"]
+        {
+            std::fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        put("etc/chrony/chrony.conf", "include /etc/chrony.d/*\nconfdir /etc/chrony/conf.d\npool a\n");
+        put("etc/chrony.d/mine", "server 192.0.2.1\n");
+        let mut changes = Changes::load(&host).unwrap();
+        let seen = observe(&host, &changes).unwrap();
+        assert_eq!(seen.servers, ["/etc/chrony/chrony.conf: pool a", "/etc/chrony.d/mine: server 192.0.2.1"]);
+        assert_eq!((configured(&host), seen.kept), (seen.servers, None));
+        assert!(chrony::edits(&host, &["10.77.0.2".into()]).is_ok());
+
+        put("etc/chrony.d/large", &"# much\n".repeat(1 << 18));
+        let large = "/etc/chrony.d/large is larger than 1048576 bytes";
+        let seen = observe(&host, &changes).unwrap();
+        assert_eq!((seen.servers.len(), seen.kept), (2, None));
+        assert_eq!(configured(&host)[2..], [large]);
+        let edits = chrony::edits(&host, &["10.77.0.2".into()]);
+        assert!(matches!(&edits, Err(StepError::Unknown { because }) if because == large), "{edits:?}");
+
+        put("etc/chrony/chrony.conf", &"# much\n".repeat(1 << 18));
+        changes.before_file(&host, chrony::MAINS[0], &sealock_trust::Digest::sha256(b"")).unwrap();
+        let kept = observe(&host, &changes).unwrap().kept.unwrap();
+        assert_eq!(kept.problem.unwrap(), "/etc/chrony/chrony.conf is larger than 1048576 bytes");
     }
 }

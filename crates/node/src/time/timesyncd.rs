@@ -48,7 +48,10 @@ pub(crate) fn servers(text: &str) -> impl Iterator<Item = &str> {
 
 /// The servers that it asks; why it does not say, where it does not.
 pub(crate) fn sources(host: &dyn Host) -> Result<Result<Vec<Source>, String>, HostError> {
-    let output = host.run(&Command::new("timedatectl", ["show-timesync", "--all"]))?;
+    let output = match host.run(&Command::new("timedatectl", ["show-timesync", "--all"])) {
+        Err(HostError::NoProgram { program }) => return Ok(Err(format!("there is no {program}"))),
+        output => output?,
+    };
     if output.status != 0 {
         return Ok(Err(format!("systemd-timesyncd does not say how it is: {}", output.complaint())));
     }

@@ -106,6 +106,10 @@ impl Machine {
         self.services.lock().unwrap().active.contains(unit)
     }
 
+    pub(crate) fn is_enabled(&self, unit: &str) -> bool {
+        self.services.lock().unwrap().enabled.contains(unit)
+    }
+
     /// From now on static pods run as they are written, and the API server serves.
     pub(crate) fn serve(&self) {
         self.services.lock().unwrap().serving = true;
@@ -163,6 +167,7 @@ impl Machine {
                 services.active.insert((*unit).to_owned());
             }
             ["stop", unit] => drop(services.active.remove(*unit)),
+            ["disable", unit] => drop(services.enabled.remove(*unit)),
             ["disable", "--now", unit] => {
                 services.active.remove(*unit);
                 services.enabled.remove(*unit);

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use proptest::prelude::*;
+use sealock_node::changes::Changes;
 use sealock_node::host::{Alteration, Command, Entry, Host, HostError, Output};
 use sealock_node::step::{Mode, TimeServers};
 use sealock_node::time::{self, TimeDaemon, chrony, timesyncd};
@@ -162,6 +163,38 @@ fn a_chrony_that_did_not_run_does_not_run_afterwards() {
 }
 
 #[test]
+fn a_chrony_is_enabled_and_runs_afterwards_as_it_did_before() {
+    let unit = "chrony.service";
+    for (is_enabled, is_active) in [(true, true), (true, false), (false, true), (false, false)] {
+        let host = Clocked::with_chrony();
+        for verb in [is_enabled.then_some("enable"), is_active.then_some("restart")].into_iter().flatten() {
+            host.run(&Command::new("systemctl", [verb, unit])).unwrap();
+        }
+        apply(&by_chrony(), &host).unwrap();
+        assert!(host.0.is_enabled(unit) && host.0.is_active(unit));
+        // Told again when somebody has stopped it: what it was at first counts.
+        host.run(&Command::new("systemctl", ["disable", "--now", unit])).unwrap();
+        apply(&by_chrony(), &host).unwrap();
+        undo(&by_chrony(), &host).unwrap();
+        assert_eq!((host.0.is_enabled(unit), host.0.is_active(unit)), (is_enabled, is_active));
+    }
+}
+
+#[test]
+fn a_chrony_that_somebody_took_away_keeps_nobody_from_the_end() {
+    let host = Clocked::with_chrony().running();
+    host.0.put("/etc/chrony/conf.d/ours.conf", "server 192.0.2.1\n");
+    apply(&by_chrony(), &host).unwrap();
+    std::fs::remove_dir_all(host.0.path().join("etc/chrony")).unwrap();
+    std::fs::remove_file(host.0.path().join(&UNIT[1..])).unwrap();
+    undo(&by_chrony(), &host).unwrap();
+    assert_eq!(host.0.text(DEBIAN), SETTINGS);
+    Changes::load(&host).unwrap().undo_all(&host).unwrap();
+    assert_eq!(host.0.text("/etc/chrony/conf.d/ours.conf"), "server 192.0.2.1\n");
+    assert_eq!(Changes::load(&host).unwrap().iter().count(), 0);
+}
+
+#[test]
 fn a_server_that_does_not_answer_is_told_after_a_while_and_waited_for_again() {
     let host = Clocked::with_chrony().running();
     host.0.put(SILENT, "10.77.0.2 ntp.plant.internal");
@@ -173,6 +206,28 @@ fn a_server_that_does_not_answer_is_told_after_a_while_and_waited_for_again() {
     assert!(!error.is_refusal());
     host.0.put(SILENT, "10.77.0.2");
     apply(&by_chrony(), &host).unwrap();
+}
+
+#[test]
+fn a_node_whose_servers_are_silent_is_left_alone() {
+    let host = Clocked::with_chrony().running();
+    apply(&by_chrony(), &host).unwrap();
+    host.0.put(SILENT, "10.77.0.2 ntp.plant.internal");
+    let silent = "no answer to chrony from 10.77.0.2, ntp.plant.internal (UDP port 123)";
+    host.0.calls();
+    assert_eq!(probe(&by_chrony(), &host), Probe::not_done(silent));
+    assert!(matches!(apply(&by_chrony(), &host), Err(StepError::Late { .. })));
+    assert!(!host.0.calls().iter().any(|call| call.contains("restart")), "an answer does not come by a start");
+    host.0.put("/etc/kubernetes/kubelet.conf", "");
+    assert_eq!(probe(&by_chrony(), &host), Probe::Done);
+    // Who is asked counts there, too.
+    host.0.put(DEBIAN, &format!("{}server 192.0.2.1\n", host.0.text(DEBIAN)));
+    apply(&by_chrony(), &host).unwrap();
+    assert!(host.0.calls().iter().any(|call| call.contains("restart")));
+    host.0.put(STARTED, "server 192.0.2.1\n");
+    assert_eq!(probe(&by_chrony(), &host), Probe::not_done("chrony asks 192.0.2.1 for the time, too"));
+    apply(&by_chrony(), &host).unwrap();
+    assert_eq!(probe(&by_chrony(), &host), Probe::Done);
 }
 
 #[test]
@@ -207,6 +262,26 @@ fn files_outside_of_etc_are_not_changed_and_what_cannot_be_followed_is_not_guess
     host.0.put("/etc/chrony/with-servers.conf", "peer 192.0.2.1\n");
     apply(&by_chrony(), &host).unwrap();
     assert_eq!(host.0.text("/etc/chrony/with-servers.conf"), "#sealock# peer 192.0.2.1\n");
+}
+
+#[test]
+fn how_lines_end_makes_no_file_one_that_names_servers() {
+    let host = Clocked::with_chrony().running();
+    host.0.put(DEBIAN, "include /opt/vendor/time.conf\r\ninclude /etc/chrony/ours.conf\r\nmakestep 1 3");
+    host.0.put("/opt/vendor/time.conf", "maxslewrate 100\r\nrtcsync");
+    host.0.put("/etc/chrony/ours.conf", "server 192.0.2.1\r\nminsources 1");
+    let before = host.0.tree();
+    apply(&by_chrony(), &host).unwrap();
+    assert_eq!(host.0.text("/opt/vendor/time.conf"), "maxslewrate 100\r\nrtcsync");
+    assert_eq!(host.0.text("/etc/chrony/ours.conf"), "#sealock# server 192.0.2.1\r\nminsources 1");
+    let main = host.0.text(DEBIAN);
+    assert!(
+        main.starts_with("include /opt/vendor/time.conf\r\n") && main.contains("makestep 1 3\n# Sealock"),
+        "{main}"
+    );
+    assert_eq!(probe(&by_chrony(), &host), Probe::Done);
+    undo(&by_chrony(), &host).unwrap();
+    assert_eq!(host.0.tree(), before);
 }
 
 #[test]
