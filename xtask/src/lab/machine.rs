@@ -203,6 +203,6 @@ mod tests {
     #[test]
     fn an_unknown_machine_is_answered_with_the_known_ones() {
         let refusal = Machine::parse("cp9").unwrap_err().to_string();
-        assert_eq!(refusal, "\"cp9\" is no machine of the lab: there are station, cp1, cp2, cp3, w1, w2, w3");
+        assert_eq!(refusal, "\"cp9\" is no machine of the lab: there are station, cp1, cp2, cp3, cp4, cp5, w1, w2, w3");
     }
 }
