@@ -55,7 +55,7 @@ fn well_is_left_alone(desk: &Desk) -> Result<()> {
         "take member",
         "move /var/lib/etcd aside",
         "kubeadm join phase etcd-join",
-        "votes, and holds what the others hold",
+        "votes, and holds what another one holds",
     ];
     expect(&mut desk.station(&forced), 0, &shown)?;
     let note = ["create", "configmap", "kept", "-n", "demo", "--from-literal=note=before"];
