@@ -6,7 +6,7 @@ use crate::plan::{self, Health};
 use crate::spec::Cluster;
 
 impl Operator<'_> {
-    /// Every node is Ready, members of etcd are of one version, and there is room and time for `upgrade`; asked when it is planned, and again
+    /// Every node is Ready, members of etcd are of one minor version, and there is room and time for `upgrade`; asked when it is planned, and again
     /// right before it begins. By the word of the control plane that speaks for the cluster.
     ///
     /// # Errors

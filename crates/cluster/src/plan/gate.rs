@@ -59,7 +59,7 @@ pub enum Gate {
     Name,
     /// Its node is Ready.
     Ready,
-    /// Its member of etcd has the version of the others.
+    /// Its member of etcd has the minor version of the others.
     Members,
     /// Room for copies of etcd's database.
     Database,

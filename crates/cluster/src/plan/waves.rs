@@ -16,7 +16,7 @@ use super::places::Places;
 use super::{Intent, Phase, PlanError, Task, os_packages};
 use crate::inventory::Inventory;
 use crate::release::Program;
-use crate::spec::{Host, SpecError, Upgrade};
+use crate::spec::{Drain, Host, SpecError, Upgrade};
 
 /// How long a node may take to be Ready as what it has become.
 pub(crate) const READY_SECONDS: u32 = 600;
@@ -57,13 +57,11 @@ pub struct Draining {
 impl Draining {
     /// As the spec wants it, before anybody has looked at the nodes.
     pub fn of(policy: &Upgrade) -> Self {
-        /// What `kubectl drain` is given in most instructions.
-        const TIMEOUT_SECONDS: u32 = 600;
         let Upgrade { max_unavailable, drain, .. } = policy;
         Self {
             force: drain.force,
             delete_emptydir_data: drain.delete_emptydir_data,
-            timeout_seconds: drain.timeout_seconds.unwrap_or(TIMEOUT_SECONDS),
+            timeout_seconds: drain.timeout_seconds.unwrap_or(Drain::TIMEOUT_SECONDS),
             max_unavailable: max_unavailable.map_or(1, |number| number.get().into()),
             cordoned: BTreeSet::new(),
             away: BTreeSet::new(),

@@ -52,6 +52,9 @@ impl Upgrade {
 }
 
 impl Drain {
+    /// How long one node may take where nobody says it.
+    pub const TIMEOUT_SECONDS: u32 = 600;
+
     fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -47,7 +47,7 @@ impl HowArgs {
     }
 
     pub fn timeout(&self) -> Duration {
-        Duration::from_secs(self.timeout.unwrap_or(600).into())
+        Duration::from_secs(self.timeout.unwrap_or(Drain::TIMEOUT_SECONDS).into())
     }
 
     /// For several nodes one after the other: what is said here goes before what `policy` says.
