@@ -7,7 +7,7 @@ use sealock_cluster::adoption::{
     HostTold, Running, Told, Wanted, changes, compare, draft, kept_of, nodes_of, runtime_of,
 };
 use sealock_cluster::plan::plan_giving_back;
-use sealock_cluster::plan::{Intent, Printed, Taken, plan_adoption};
+use sealock_cluster::plan::{Printed, Taken, plan_adoption};
 use sealock_cluster::release::ReleaseView;
 use sealock_cluster::{Inventory, Plan, PlanError, plan_reset};
 use sealock_node::StepKind;
@@ -16,7 +16,9 @@ use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 use serde_json::{Value, json};
 
-use crate::fixture::{ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, registry, release};
+use crate::fixture::{
+    ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, registry, release, with_intent,
+};
 
 /// What containerd makes of Sealock's configuration, shortened.
 const OURS: &str = "version = 4\nroot = '/var/lib/containerd'\nstate = '/run/containerd'\n[plugins.'io.containerd.cri.v1.images']\n\
@@ -164,18 +166,9 @@ fn taken(runtimes: BTreeMap<String, BTreeMap<String, String>>) -> Taken {
 fn adoption(text: &str, inventory: &Inventory) -> Result<Plan, PlanError> {
     let (cluster, release, running) = (cluster(text), release(), Cluster::well().running()?);
     let runtimes = cluster.hosts().iter().map(|host| (host.name.to_string(), runtime_of(&running, host))).collect();
-    let intent = Intent {
-        cluster: &cluster,
-        release: &release,
-        registry: &registry(),
-        kubernetes_images: &kubernetes_images(),
-        earlier_pod_ranges: &BTreeMap::new(),
-        earlier_speaker: "",
-        program: "/opt/sealock/sealock/0.1.0/sealock",
-        etcd_client: None,
-        supplied: None,
-    };
-    plan_adoption(&intent, &taken(runtimes), inventory)
+    with_intent((&cluster, &release, &kubernetes_images()), |intent| {
+        plan_adoption(&intent, &taken(runtimes), inventory)
+    })
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! Plans that bring components to nodes whose Kubernetes stays, and what an apply leaves as it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use sealock_cluster::plan::{Draining, Intent, Printed, behind, plan_components};
+use sealock_cluster::plan::{Draining, Printed, behind, plan_components};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::facts::Kubernetes;
 use sealock_node::{Class, StepKind};
 use sealock_trust::reason::Code;
 
 use crate::fixture::{
-    ONE_AND_ONE, THREE_AND_THREE, bare_hosts, cluster, draining, kubernetes_images, nodes, plan_of, registry, release,
-    spec,
+    ONE_AND_ONE, THREE_AND_THREE, bare_hosts, cluster, draining, kubernetes_images, nodes, plan_of, release, spec,
+    with_intent,
 };
 
 const RUNS: &str = "v1.36.3";
@@ -33,18 +33,9 @@ fn nodes_with(text: &str, older: &[&str]) -> Inventory {
 fn components(text: &str, draining: &Draining, inventory: &Inventory) -> Result<Plan, PlanError> {
     let (cluster, release) = (cluster(text), release());
     let hosts: BTreeSet<String> = behind(&cluster, inventory, &release).into_iter().map(|one| one.host).collect();
-    let intent = Intent {
-        cluster: &cluster,
-        release: &release,
-        registry: &registry(),
-        kubernetes_images: &kubernetes_images(),
-        earlier_pod_ranges: &BTreeMap::new(),
-        earlier_speaker: "",
-        program: "/opt/sealock/sealock/0.1.0/sealock",
-        etcd_client: None,
-        supplied: None,
-    };
-    plan_components(&intent, draining, &hosts, inventory)
+    with_intent((&cluster, &release, &kubernetes_images()), |intent| {
+        plan_components(&intent, draining, &hosts, inventory)
+    })
 }
 
 /// The version of containerd that the plan puts in use on a host.

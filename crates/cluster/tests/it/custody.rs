@@ -1,7 +1,5 @@
 //! Plans for a cluster whose authorities somebody else has made.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use sealock_cluster::plan::{Intent, Order, Printed, SecretKind, plan_authorities};
 use sealock_cluster::{Inventory, Plan, PlanError};
@@ -13,7 +11,7 @@ use sealock_node::suitable::public_key_digest;
 use sealock_node::{Step, StepKind};
 use sealock_trust::reason::Code;
 
-use crate::fixture::{ONE_AND_ONE, cluster, host, kubernetes_images, nodes, registry, release};
+use crate::fixture::{ONE_AND_ONE, cluster, host, kubernetes_images, nodes, registry, release, with_intent};
 
 /// Three authorities, each for one of kubeadm's files.
 fn made() -> AuthoritiesSupplied {
@@ -70,18 +68,9 @@ fn holding(held: &[&AuthoritiesSupplied], next: Option<&AuthoritiesSupplied>) ->
 
 fn plan(supplied: &AuthoritiesSupplied, inventory: &Inventory) -> Result<Plan, PlanError> {
     let (cluster, release, images) = (cluster(ONE_AND_ONE), release(), kubernetes_images());
-    let intent = Intent {
-        cluster: &cluster,
-        release: &release,
-        registry: &registry(),
-        kubernetes_images: &images,
-        earlier_pod_ranges: &BTreeMap::new(),
-        earlier_speaker: "",
-        program: "/opt/sealock/sealock/0.1.0/sealock",
-        etcd_client: None,
-        supplied: Some(supplied),
-    };
-    sealock_cluster::plan(&intent, inventory)
+    with_intent((&cluster, &release, &images), |intent| {
+        sealock_cluster::plan(&Intent { supplied: Some(supplied), ..intent }, inventory)
+    })
 }
 
 fn replaced(supplied: &AuthoritiesSupplied, stage: Stage, inventory: &Inventory) -> Result<Plan, PlanError> {

@@ -1,7 +1,5 @@
 //! Plans for a cluster whose etcd is somebody else's, and for five control planes that have their own.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use sealock_cluster::backup::{Content, EtcdState, Manifest, Payload, Taken};
 use sealock_cluster::plan::{Intent, Printed, ReleaseId, Seed, plan_rescue, plan_restore};
@@ -11,7 +9,9 @@ use sealock_node::facts::{CertificateFact, Kubernetes};
 use sealock_node::step::EtcdClient;
 use sealock_trust::Digest;
 
-use crate::fixture::{cluster, host, kubernetes_images, nodes, plan_of, registry, release, spec};
+use crate::fixture::{
+    cluster, host, kubernetes_images, nodes, plan_of, registry, release, spec, with_intent as intent_of,
+};
 
 const HOSTS: [(&str, &str, &str); 3] =
     [("cp1", "10.77.0.11", "control-plane"), ("cp2", "10.77.0.12", "control-plane"), ("w1", "10.77.0.21", "worker")];
@@ -44,17 +44,7 @@ fn plan(text: &str, inventory: &Inventory) -> Result<Plan, PlanError> {
 
 fn with_intent<T>(text: &str, make: impl FnOnce(&Intent<'_>) -> T) -> T {
     let (cluster, release, images, client) = (cluster(text), release(), kubernetes_images(), client());
-    make(&Intent {
-        cluster: &cluster,
-        release: &release,
-        registry: &registry(),
-        kubernetes_images: &images,
-        earlier_pod_ranges: &BTreeMap::new(),
-        earlier_speaker: "",
-        program: "/opt/sealock/sealock/0.1.0/sealock",
-        etcd_client: Some(&client),
-        supplied: None,
-    })
+    intent_of((&cluster, &release, &images), |intent| make(&Intent { etcd_client: Some(&client), ..intent }))
 }
 
 /// Its hosts as nodes, whose API servers keep the state at `servers`.

@@ -202,18 +202,25 @@ pub(crate) fn plan_with(
     release: &Published,
     images: &[String],
 ) -> Result<Plan, PlanError> {
-    let intent = Intent {
+    with_intent((cluster, release, images), |intent| sealock_cluster::plan(&intent, inventory))
+}
+
+/// What `make` makes for a cluster of which nothing is known from before.
+pub(crate) fn with_intent<T>(
+    (cluster, release, kubernetes_images): (&Cluster, &Published, &[String]),
+    make: impl FnOnce(Intent<'_>) -> T,
+) -> T {
+    make(Intent {
         cluster,
         release,
         registry: &registry(),
-        kubernetes_images: images,
+        kubernetes_images,
         earlier_pod_ranges: &BTreeMap::new(),
         earlier_speaker: "",
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
         supplied: None,
-    };
-    sealock_cluster::plan(&intent, inventory)
+    })
 }
 
 pub(crate) const THREE_AND_THREE: [(&str, &str, &str); 6] = [

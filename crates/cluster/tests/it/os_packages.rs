@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sealock_cluster::plan::{Draining, HostPackages, Intent, Printed, plan_os_packages};
+use sealock_cluster::plan::{Draining, HostPackages, Printed, plan_os_packages};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::os_packages::{OsLook, PackageChange};
 use sealock_node::step::{Artifact, OsPackageFile, OsPackageSet, RestartWhen};
@@ -11,7 +11,7 @@ use sealock_trust::Digest;
 use sealock_trust::reason::Code;
 
 use crate::fixture::{
-    ONE_AND_ONE, THREE_AND_THREE, cluster, draining, kubernetes_images, nodes, registry, release, spec,
+    ONE_AND_ONE, THREE_AND_THREE, cluster, draining, kubernetes_images, nodes, release, spec, with_intent,
 };
 
 const RUNS: &str = "v1.36.3";
@@ -43,18 +43,9 @@ fn patching(
     inventory: &Inventory,
 ) -> Result<Plan, PlanError> {
     let (cluster, release) = (cluster(text), release());
-    let intent = Intent {
-        cluster: &cluster,
-        release: &release,
-        registry: &registry(),
-        kubernetes_images: &kubernetes_images(),
-        earlier_pod_ranges: &BTreeMap::new(),
-        earlier_speaker: "",
-        program: "/opt/sealock/sealock/0.1.0/sealock",
-        etcd_client: None,
-        supplied: None,
-    };
-    plan_os_packages(&intent, draining, (hosts, restart), inventory)
+    with_intent((&cluster, &release, &kubernetes_images()), |intent| {
+        plan_os_packages(&intent, draining, (hosts, restart), inventory)
+    })
 }
 
 #[test]

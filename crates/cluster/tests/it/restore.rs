@@ -1,16 +1,16 @@
 //! Plans that make a cluster again from a backup.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use sealock_cluster::backup::{Content, EtcdState, Manifest, Payload, Taken};
-use sealock_cluster::plan::{Intent, Printed, Purpose, ReleaseId, Seed, plan_restore, with_needs};
+use sealock_cluster::plan::{Printed, Purpose, ReleaseId, Seed, plan_restore, with_needs};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::StepKind;
 use sealock_node::facts::Kubernetes;
 use sealock_trust::Digest;
 
-use crate::fixture::{ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, registry, release, with};
+use crate::fixture::{
+    ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, release, with, with_intent,
+};
 use crate::needs::{brought, poor};
 
 const CA: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -45,19 +45,10 @@ fn manifest() -> Manifest {
 
 fn restore(manifest: &Manifest, hosts: &Inventory) -> Result<Plan, PlanError> {
     let (cluster, release, images) = (cluster(ONE_AND_ONE), release(), kubernetes_images());
-    let intent = Intent {
-        cluster: &cluster,
-        release: &release,
-        registry: &registry(),
-        kubernetes_images: &images,
-        earlier_pod_ranges: &BTreeMap::new(),
-        earlier_speaker: "",
-        program: "/opt/sealock/sealock/0.1.0/sealock",
-        etcd_client: None,
-        supplied: None,
-    };
     let backup = Digest::sha256(b"backup");
-    plan_restore(&intent, Seed { backup: &backup, manifest }, hosts)
+    with_intent((&cluster, &release, &images), |intent| {
+        plan_restore(&intent, Seed { backup: &backup, manifest }, hosts)
+    })
 }
 
 /// A worker that was in a cluster with the authority `ca`.
