@@ -36,8 +36,8 @@ pub struct PatchOsArgs {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Reboot::WhenRequired)]
     reboot: Reboot,
     /// How many workers may be away at a time [default: the spec's, or 1]
-    #[arg(long, value_name = "N")]
-    max_unavailable: Option<NonZeroU16>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    max_unavailable: Option<u16>,
     /// Let packages go that are in the way of others
     #[arg(long)]
     allow_removals: bool,
@@ -117,7 +117,7 @@ pub fn run(args: &PatchOsArgs, context: &Context) -> Result<()> {
 }
 
 fn patching(args: &PatchOsArgs, cluster: &Cluster) -> Patching {
-    let draining = args.how.waves(args.max_unavailable, &cluster.spec().upgrade);
+    let draining = args.how.waves(args.max_unavailable.and_then(NonZeroU16::new), &cluster.spec().upgrade);
     Patching {
         draining,
         nodes: args.nodes.iter().cloned().collect(),

@@ -37,8 +37,8 @@ pub struct UpgradeArgs {
     #[arg(long, value_name = "VERSION")]
     to: Option<KubernetesVersion>,
     /// How many workers may be away at a time [default: the spec's, or 1]
-    #[arg(long, value_name = "N")]
-    max_unavailable: Option<NonZeroU16>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    max_unavailable: Option<u16>,
     #[command(flatten)]
     how: HowArgs,
     /// Bring containerd, runc and CNI plugins of the release to the nodes, and leave Kubernetes as it is
@@ -129,7 +129,7 @@ fn check_health(target: &Target, cluster: &Cluster, upgrade: &Upgrade, context: 
 }
 
 fn draining(args: &UpgradeArgs, cluster: &Cluster) -> Draining {
-    args.how.waves(args.max_unavailable, &cluster.spec().upgrade)
+    args.how.waves(args.max_unavailable.and_then(NonZeroU16::new), &cluster.spec().upgrade)
 }
 
 fn show_only(upgrade: &Upgrade, cluster: &Cluster, context: &Context) -> Result<()> {
