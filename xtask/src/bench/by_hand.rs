@@ -31,7 +31,13 @@ pub(super) fn made(desk: &Desk, configurations: &[(String, String)]) -> Result<(
         let joins: Vec<_> = workers.iter().map(|(worker, _)| scope.spawn(join(worker.as_str()))).collect();
         joins.into_iter().try_for_each(|one| one.join().expect("a join does not panic").map(drop))
     })?;
-    sh(desk, plane, &format!("kubectl {ADMIN} wait --for=condition=Ready node --all --timeout=240s")).map(drop)
+    sh(desk, plane, &format!("kubectl {ADMIN} wait --for=condition=Ready node --all --timeout=240s"))?;
+    plane_is_ready(desk, plane)
+}
+
+fn plane_is_ready(desk: &Desk, plane: &str) -> Result<()> {
+    let pods = "pod -n kube-system -l tier=control-plane";
+    sh(desk, plane, &format!("kubectl {ADMIN} wait --for=condition=Ready {pods} --timeout=240s")).map(drop)
 }
 
 /// Programs of the next version are linked where the old ones are, as a package would do it.
@@ -48,12 +54,13 @@ pub(super) fn upgraded(desk: &Desk) -> Result<()> {
     for workload in ["daemonset/kube-proxy", "deployment/coredns"] {
         sh(desk, "cp1", &format!("kubectl {ADMIN} rollout status -n kube-system {workload} --timeout=240s"))?;
     }
-    Ok(())
+    plane_is_ready(desk, "cp1")
 }
 
 fn kubelet(desk: &Desk, node: &str) -> Result<()> {
     let drain = format!("kubectl {ADMIN} drain {node} --ignore-daemonsets --delete-emptydir-data --timeout=300s");
-    sh(desk, "cp1", &drain)?;
+    // The API server of the only control plane was started anew a moment ago: whoever is refused types it again.
+    until(&format!("{node} is emptied"), || Ok(sh(desk, "cp1", &drain).is_ok()))?;
     program(desk, node, "kubelet")?;
     sh(desk, node, "systemctl daemon-reload && systemctl restart kubelet")?;
     let look = r#"-o=jsonpath={.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=="Ready")].status}"#;

@@ -1,7 +1,7 @@
 //! A cluster made, and brought to the next version: by `sealock cluster`, and by hand with kubeadm alone, as its documentation says.
 //!
-//! Both begin on the same machines of a lab, with the same configuration, the same programs and the same images lying there. What brings them
-//! is not counted, and neither is what takes a cluster away again.
+//! Both begin on the same machines of a lab, with the same configuration, the same programs and the same images lying there, and end when
+//! nodes and the control plane's pods are Ready. What brings all that is not counted, and neither is what takes a cluster away again.
 
 use std::fs;
 use std::time::Instant;
@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::by_hand;
 use crate::e2e::expect;
 use crate::lab::{Lab, Upstream, become_root};
-use crate::story::{self, Desk, STEPS};
+use crate::repo;
+use crate::story::{self, Binaries, Desk, STEPS};
 
 const LAB: &str = "bench";
 const NODES: [&str; 3] = ["cp1", "w1", "w2"];
@@ -36,6 +37,7 @@ pub(super) fn apart() -> Result<()> {
 
 pub(super) fn run(rounds: u8) -> Result<()> {
     let lab = Lab::open(LAB)?.with_upstream(Upstream::WithNext);
+    Binaries::optimised(&repo::root()?)?;
     story::prepare(&lab)?;
     become_root()?;
     lab.down()?;
@@ -47,7 +49,8 @@ pub(super) fn run(rounds: u8) -> Result<()> {
 
 fn measure(lab: &Lab, rounds: u8) -> Result<Vec<Row>> {
     lab.up(&NODES)?;
-    let desk = Desk::set_up(lab.clone(), "upgrade", &NODES)?;
+    let binaries = Binaries::optimised(&repo::root()?)?;
+    let desk = Desk::laid_out(lab.clone(), "upgrade", &NODES, binaries)?;
     site(&desk)?;
     let mut rows = Vec::new();
     for _ in 0..rounds {
@@ -94,7 +97,7 @@ fn prepared(desk: &Desk) -> Result<Vec<(String, String)>> {
     let plan: Value = serde_json::from_str(&story::text(&mut desk.station(&["cluster", "plan", "-o", "json"]))?)?;
     let tasks = plan["tasks"].as_array().context("a plan without tasks")?;
     let of = |task: &Value| {
-        let configuration = task["steps"].as_array()?.iter().find_map(|step| step["config"].as_str())?;
+        let configuration = task["steps"].as_array()?.iter().find_map(|step| step["action"]["config"].as_str())?;
         Some((task["host"].as_str()?.to_owned(), configuration.to_owned()))
     };
     let all: Vec<_> = tasks.iter().filter_map(of).collect();

@@ -123,6 +123,7 @@ const SCENARIOS: &[Scenario] = &[
     add_ons::SCENARIO,
     ansible::SCENARIO,
     adopt::SCENARIO,
+    adopt::SCENARIO_SEVERAL,
 ];
 
 /// Whether `scenario` has a case of this name.

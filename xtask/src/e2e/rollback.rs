@@ -11,8 +11,8 @@ use super::watch::Watch;
 use crate::story::{self, Desk};
 
 /// Of the machine's own operator: a kubelet of the next version does not start.
-const KUBELET_IN_THE_WAY: &str = "etc/systemd/system/kubelet.service.d/50-in-the-way.conf";
-const ROLLBACK: [&str; 4] = ["cluster", "rollback", "--yes", "--delete-emptydir-data"];
+pub(super) const KUBELET_IN_THE_WAY: &str = "etc/systemd/system/kubelet.service.d/50-in-the-way.conf";
+pub(super) const ROLLBACK: [&str; 4] = ["cluster", "rollback", "--yes", "--delete-emptydir-data"];
 
 /// The first control plane is new, and kubelet of the second one does not start as the next version.
 pub(super) fn second_fails(desk: &Desk) -> Result<()> {
@@ -96,7 +96,7 @@ pub(super) fn take_out_of_the_way(desk: &Desk, machine: &str, path: &str) -> Res
 }
 
 /// All nodes are Ready, take pods, and their kubelets are these.
-fn expect_versions(desk: &Desk, wanted: &[&str]) -> Result<()> {
+pub(super) fn expect_versions(desk: &Desk, wanted: &[&str]) -> Result<()> {
     let found = versions(desk)?;
     ensure!(found == wanted.join(" "), "kubelets are {found}, not {wanted:?}");
     expect_all_serve(desk)
@@ -113,7 +113,7 @@ pub(super) fn expect_all_serve(desk: &Desk) -> Result<()> {
 }
 
 /// The control plane of `node` runs images of this version.
-fn expect_pods_of(desk: &Desk, node: &str, version: &str) -> Result<()> {
+pub(super) fn expect_pods_of(desk: &Desk, node: &str, version: &str) -> Result<()> {
     for component in ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] {
         let pod = format!("{component}-{node}");
         let image = ["get", "pod", "-n", "kube-system", &pod, "-o=jsonpath={.status.containerStatuses[0].image}"];

@@ -19,22 +19,32 @@ pub struct Binaries {
 impl Binaries {
     /// Builds both into folders of their own. Behind sudo, what the person who called has built is taken.
     pub fn build(root: &Path) -> Result<Self> {
+        Self::built(root, ["outside", "inside"], &[])
+    }
+
+    /// The same as it is released: for what is measured.
+    pub fn optimised(root: &Path) -> Result<Self> {
+        Self::built(root, ["outside-optimised", "inside-optimised"], &["--release"])
+    }
+
+    fn built(root: &Path, [outside, inside]: [&str; 2], profile: &[&str]) -> Result<Self> {
         if rustix::process::geteuid().is_root() && environment::variable("SUDO_UID").is_some() {
             let built = |name: &str| root.join("target/story").join(name).join("sealock");
-            return Ok(Self { outside: built("outside"), inside: built("inside") });
+            return Ok(Self { outside: built(outside), inside: built(inside) });
         }
-        Ok(Self { outside: build(root, "outside", &[])?, inside: build(root, "inside", &["--no-default-features"])? })
+        let without_fetching = [profile, &["--no-default-features"]].concat();
+        Ok(Self { outside: build(root, outside, profile)?, inside: build(root, inside, &without_fetching)? })
     }
 }
 
-fn build(root: &Path, name: &str, features: &[&str]) -> Result<PathBuf> {
+fn build(root: &Path, name: &str, flags: &[&str]) -> Result<PathBuf> {
     println!("      building sealock, the {name} build (minutes the first time)");
     let mut args = vec!["build", "--package", "sealock-cli", "--message-format", "json-render-diagnostics"];
     // Cargo's progress bar for a person; 300 lines of crate names are no use in a log.
     if !std::io::stderr().is_terminal() {
         args.push("--quiet");
     }
-    args.extend_from_slice(features);
+    args.extend_from_slice(flags);
     let output = Command::new("cargo")
         .args(args)
         .current_dir(root)

@@ -33,12 +33,17 @@ pub struct Desk {
 impl Desk {
     /// Builds both binaries and lays out a fresh packager's folder for a scenario in `e2e/`.
     pub fn set_up(lab: Lab, scenario: &str, nodes: &'static [&'static str]) -> Result<Self> {
+        Self::laid_out(lab, scenario, nodes, Binaries::build(&repo::root()?)?)
+    }
+
+    /// Lays out a fresh packager's folder for a scenario in `e2e/`, which `binaries` go through.
+    pub fn laid_out(lab: Lab, scenario: &str, nodes: &'static [&'static str], binaries: Binaries) -> Result<Self> {
         let outside = lab.dir().join("desk");
         if outside.exists() {
             fs::remove_dir_all(&outside)?;
         }
         fs::create_dir_all(outside.join("home"))?;
-        Self::open(lab, scenario, nodes)
+        Ok(Self { binaries, lab, outside, scenario: repo::root()?.join("e2e").join(scenario), nodes })
     }
 
     /// Builds both binaries and goes on with the packager's folder that is there.

@@ -97,11 +97,6 @@ fn of_kubeadm(running: &Running) -> Vec<Mismatch> {
 fn of_shape(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
     let spec = cluster.spec();
     let mut all = Vec::new();
-    let planes = running.nodes.values().filter(|node| node.control_plane).count();
-    if planes != 1 {
-        let wanted = "only a cluster with one is taken over";
-        all.push(mismatch(CLUSTER, "the number of control planes", wanted, planes));
-    }
     if cluster.external_etcd().is_some() {
         let wanted = "only an etcd that kubeadm runs on the control plane is taken over: leave it out";
         all.push(mismatch(CLUSTER, "spec.etcd.external", wanted, "there"));

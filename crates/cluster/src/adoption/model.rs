@@ -202,7 +202,7 @@ fn kubelet(host: &str, told: &HostTold) -> Result<Value, PlanError> {
     serde_saphyr::from_str(&told.kubelet_config).map_err(|source| misread(&what, source))
 }
 
-/// The API server says its version itself; the others are called by it.
+/// The API server that was asked says its version itself; further ones, and the others, are called by it.
 fn control_plane(told: &Told) -> Result<Vec<(String, String)>, PlanError> {
     let server: Value = serde_json::from_slice(&told.version)
         .map_err(|source| misread("what the API server says of its version", source))?;
@@ -210,8 +210,10 @@ fn control_plane(told: &Told) -> Result<Vec<(String, String)>, PlanError> {
     for (part, image) in told.control_plane.lines().filter_map(|line| line.split_once(' ')) {
         let name = image.split('@').next().unwrap_or_default();
         let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag.to_owned());
-        if matches!(part, "kube-controller-manager" | "kube-scheduler") {
-            all.push((part.to_owned(), tag.unwrap_or_default()));
+        let found = (part.to_owned(), tag.unwrap_or_default());
+        let is_told = matches!(part, "kube-apiserver" | "kube-controller-manager" | "kube-scheduler");
+        if is_told && !all.contains(&found) {
+            all.push(found);
         }
     }
     Ok(all)

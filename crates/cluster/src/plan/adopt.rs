@@ -2,15 +2,15 @@
 //!
 //! A snapshot of etcd first. Then one node after the other: the host is claimed, what Sealock owns on a node is laid down in the very
 //! versions that run, containerd and kubelet are started anew with it under the pods, and the next node comes when this one is Ready and
-//! reports. No pod is moved, and no container started anew.
+//! reports, and all of etcd's members are well. No pod is moved, and no container started anew.
 
 use std::collections::BTreeMap;
 
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
 use sealock_node::step::{
-    BEFORE_ADOPTION, EtcdSnapshot, File, INIT_PHASES, KubeadmCommand, Mode, NodeReady, RanBefore, WORKER_JOIN_PHASES,
-    belongs_to,
+    BEFORE_ADOPTION, CONTROL_PLANE_JOIN_PHASES, EtcdSnapshot, EtcdWell, File, INIT_PHASES, KubeadmCommand, Mode,
+    NodeReady, RanBefore, WORKER_JOIN_PHASES, belongs_to,
 };
 use sealock_trust::Digest;
 
@@ -27,6 +27,10 @@ use crate::spec::{Cluster, Host};
 
 /// How long a node may take to report again after its kubelet was started anew.
 const READY_SECONDS: u32 = 300;
+/// How long etcd's members may take to be well after that.
+const ETCD_SECONDS: u32 = 120;
+/// On the host of `kubeadm init` alone.
+const SUPER_ADMIN: &str = "/etc/kubernetes/super-admin.conf";
 
 /// What is told of the cluster that is taken over, beside the facts of its hosts.
 #[derive(Clone, Debug)]
@@ -65,24 +69,36 @@ pub fn plan_adoption(intent: &Intent<'_>, taken: &Taken, inventory: &Inventory) 
     let cluster = intent.cluster;
     check_adoptable(cluster, inventory)?;
     let speaker = cluster.control_planes().next().map(|host| host.name.to_string()).unwrap_or_default();
-    let places = Places { founder: Some(speaker.clone()), speaker, beginning: false };
+    let places = Places { founder: founder(cluster, inventory), speaker, beginning: false };
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
     let context = Context::new(intent, inventory, ranges, places);
     let tasks = tasks(&context, taken)?;
     context.plan(Purpose::Adopt, tasks)
 }
 
+/// Where `kubeadm init` ran. Of several control planes it may have left long ago: then all of them joined.
+fn founder(cluster: &Cluster, inventory: &Inventory) -> Option<String> {
+    let holds = |host: &&Host| {
+        let certificates = inventory.hosts.get(host.name.as_str()).map(|one| &one.facts.certificates);
+        certificates.is_some_and(|all| all.iter().any(|one| one.path == SUPER_ADMIN))
+    };
+    let is_only_one = cluster.control_planes().count() == 1;
+    cluster.control_planes().find(|host| is_only_one || holds(host)).map(|host| host.name.to_string())
+}
+
 fn tasks(context: &Context<'_>, taken: &Taken) -> Result<Vec<Task>, PlanError> {
     let (cluster, speaker) = (context.intent.cluster, context.places.speaker.as_str());
     let program = context.intent.program.to_owned();
-    let snapshot = EtcdSnapshot { program, before: BEFORE_ADOPTION.into(), config: None };
+    let snapshot = EtcdSnapshot { program: program.clone(), before: BEFORE_ADOPTION.into(), config: None };
     let mut tasks = vec![task(speaker, "snapshot", Vec::new(), vec![Step::new("etcd/snapshot", snapshot)])];
     let mut before = id(speaker, "snapshot");
     for host in cluster.control_planes().chain(cluster.workers()) {
         let name = host.name.as_str();
         tasks.push(task(name, "adopt", vec![before], steps(context, host, taken)?));
         let ready = format!("ready-{name}");
-        tasks.push(task(speaker, &ready, vec![id(name, "adopt")], vec![reports(context, host, taken)]));
+        let mut looks = vec![reports(context, host, taken)];
+        looks.extend(members_are_well(cluster, host, &program));
+        tasks.push(task(speaker, &ready, vec![id(name, "adopt")], looks));
         before = id(speaker, &ready);
     }
     Ok(tasks)
@@ -98,7 +114,7 @@ fn steps(context: &Context<'_>, host: &Host, taken: &Taken) -> Result<Vec<Step>,
     for (unit, content) in taken.kept.get(host.name.as_str()).into_iter().flatten() {
         keep(&mut steps, unit, content);
     }
-    steps.push(Step::new("kubeadm/ran-before", ran_before(context.intent.cluster, host)?));
+    steps.push(Step::new("kubeadm/ran-before", ran_before(context, host)?));
     Ok(steps)
 }
 
@@ -112,14 +128,25 @@ fn keep(steps: &mut Vec<Step>, unit: &str, content: &str) {
     steps.insert(at, Step::new(format!("{short}/kept"), file));
 }
 
-fn ran_before(cluster: &Cluster, host: &Host) -> Result<RanBefore, PlanError> {
-    let (command, phases, config) = if host.is_control_plane() {
+fn ran_before(context: &Context<'_>, host: &Host) -> Result<RanBefore, PlanError> {
+    let cluster = context.intent.cluster;
+    let is_founder = context.places.founder.as_deref() == Some(host.name.as_str());
+    let (command, phases, config) = if is_founder {
         (KubeadmCommand::Init, INIT_PHASES, kubeadm::init(cluster, host)?)
+    } else if host.is_control_plane() {
+        (KubeadmCommand::Join, CONTROL_PLANE_JOIN_PHASES, kubeadm::join(cluster, host)?)
     } else {
         (KubeadmCommand::Join, WORKER_JOIN_PHASES, kubeadm::join(cluster, host)?)
     };
     let phases = phases.iter().map(|phase| (*phase).to_owned()).collect();
     Ok(RanBefore { command, phases, node: host.name.to_string(), config: Digest::sha256(config.as_bytes()) })
+}
+
+/// Of several members none is to be away when the next one's host is taken over.
+fn members_are_well(cluster: &Cluster, host: &Host, program: &str) -> Option<Step> {
+    let members = u32::try_from(cluster.control_planes().count()).unwrap_or(u32::MAX);
+    let well = EtcdWell { program: program.to_owned(), members, but: None, timeout_seconds: ETCD_SECONDS };
+    (host.is_control_plane() && members > 1).then(|| Step::new("etcd/well", well))
 }
 
 fn reports(context: &Context<'_>, host: &Host, taken: &Taken) -> Step {

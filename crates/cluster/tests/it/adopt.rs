@@ -17,7 +17,8 @@ use sealock_trust::reason::Code;
 use serde_json::{Value, json};
 
 use crate::fixture::{
-    ONE_AND_ONE, bare_hosts, cluster, joined, kubernetes_images, plan_of, registry, release, with_intent,
+    self, ONE_AND_ONE, THREE_AND_THREE, bare_hosts, cluster, joined, kubernetes_images, plan_of, registry, release,
+    with_intent,
 };
 
 /// What containerd makes of Sealock's configuration, shortened.
@@ -47,6 +48,19 @@ fn hosts() -> Inventory {
         one.facts.foreign = others.map(|path| (path.to_owned(), Digest::sha256(path.as_bytes()))).collect();
     }
     inventory
+}
+
+fn certificate(path: &str, renewable: bool, not_after: Timestamp) -> CertificateFact {
+    CertificateFact {
+        path: path.into(),
+        name: "kube-apiserver".into(),
+        serial: "01".into(),
+        not_after,
+        authority: false,
+        renewable,
+        digest: None,
+        issued_by: None,
+    }
 }
 
 fn node(name: &str, address: &str) -> Value {
@@ -165,7 +179,9 @@ fn taken(runtimes: BTreeMap<String, BTreeMap<String, String>>) -> Taken {
 
 fn adoption(text: &str, inventory: &Inventory) -> Result<Plan, PlanError> {
     let (cluster, release, running) = (cluster(text), release(), Cluster::well().running()?);
-    let runtimes = cluster.hosts().iter().map(|host| (host.name.to_string(), runtime_of(&running, host))).collect();
+    // All of them run the same.
+    let runtime = runtime_of(&running, cluster.host("cp1").unwrap());
+    let runtimes = cluster.hosts().iter().map(|host| (host.name.to_string(), runtime.clone())).collect();
     with_intent((&cluster, &release, &kubernetes_images()), |intent| {
         plan_adoption(&intent, &taken(runtimes), inventory)
     })
@@ -241,20 +257,10 @@ fn what_others_configured_on_a_host_is_named() {
         cluster.host.kubelet.push_str("--max-pods=250\n");
         cluster.host.registries = "_default\ndocker.io\n".into();
         let not_after = "1970-01-20T00:00:00Z".parse().unwrap();
-        let certificate = |path: &str, renewable| CertificateFact {
-            path: path.into(),
-            name: "kube-apiserver".into(),
-            serial: "01".into(),
-            not_after,
-            authority: false,
-            renewable,
-            digest: None,
-            issued_by: None,
-        };
         let facts = &mut cluster.inventory.hosts.get_mut("cp1").unwrap().facts;
         facts.certificates = vec![
-            certificate("/etc/kubernetes/pki/apiserver.crt", true),
-            certificate("/var/lib/kubelet/pki/kubelet-client-current.pem", false),
+            certificate("/etc/kubernetes/pki/apiserver.crt", true, not_after),
+            certificate("/var/lib/kubelet/pki/kubelet-client-current.pem", false, not_after),
         ];
     });
     assert!(!text.contains("hidden"), "{text}");
@@ -304,6 +310,70 @@ fn one_node_after_the_other_is_taken_over_as_it_runs() {
     assert_eq!(after("cp1/adopt"), ["cp1/snapshot"]);
     assert_eq!(after("w1/adopt"), ["cp1/ready-cp1"]);
     assert_eq!(plan, Plan::from_json(&plan.to_json().unwrap()).unwrap());
+}
+
+/// Three control planes and a worker, of which `cp2` is where somebody ran `kubeadm init`.
+fn three_and_one() -> (String, Inventory) {
+    let text = fixture::spec(&THREE_AND_THREE[..4]).replace("10.77.0.11:6443", "10.77.0.10:6443");
+    let text = text.replace("  hosts:\n", "  network: {cni: none}\n  hosts:\n");
+    let mut inventory = fixture::nodes(&text, "v1.36.3");
+    for one in inventory.hosts.values_mut() {
+        one.facts.kubernetes = Kubernetes::Foreign { evidence: vec!["/etc/kubernetes/kubelet.conf".into()] };
+        one.facts.components.clear();
+    }
+    let far = "2027-11-20T00:00:00Z".parse().unwrap();
+    let certificates = &mut inventory.hosts.get_mut("cp2").unwrap().facts.certificates;
+    certificates.push(certificate("/etc/kubernetes/super-admin.conf", true, far));
+    (text, inventory)
+}
+
+/// What ran on each host by the plan: the command, and how many of its phases.
+fn ran(plan: &Plan) -> Vec<(&str, &str, usize)> {
+    let mut all = Vec::new();
+    for task in &plan.tasks {
+        all.extend(task.steps.iter().filter_map(|step| match &step.action {
+            StepKind::RanBefore(one) => Some((task.host.as_str(), one.command.as_str(), one.phases.len())),
+            _ => None,
+        }));
+    }
+    all
+}
+
+#[test]
+fn of_several_control_planes_one_comes_after_the_other_with_all_members_of_etcd_well() {
+    let (text, inventory) = three_and_one();
+    let plan = adoption(&text, &inventory).unwrap();
+    let after = |id: &str| plan.task(id).unwrap().after.clone();
+    assert_eq!(after("cp1/adopt"), ["cp1/snapshot"]);
+    assert_eq!(after("cp2/adopt"), ["cp1/ready-cp1"]);
+    assert_eq!(after("cp3/adopt"), ["cp1/ready-cp2"]);
+    assert_eq!(after("w1/adopt"), ["cp1/ready-cp3"]);
+    let looks = |id: &str| plan.task(id).unwrap().steps.iter().map(|step| step.id.clone()).collect::<Vec<_>>();
+    for plane in ["cp1", "cp2", "cp3"] {
+        assert_eq!(looks(&format!("cp1/ready-{plane}")), ["ready", "etcd/well"]);
+    }
+    assert_eq!(looks("cp1/ready-w1"), ["ready"]);
+    let made = [("cp1", "join", 7), ("cp2", "init", 12), ("cp3", "join", 7), ("w1", "join", 3)];
+    assert_eq!(ran(&plan), made);
+}
+
+/// The machine of `kubeadm init` was replaced long ago: what is left of several has joined.
+#[test]
+fn of_several_control_planes_none_need_be_where_the_cluster_began() {
+    let (text, mut inventory) = three_and_one();
+    inventory.hosts.get_mut("cp2").unwrap().facts.certificates.clear();
+    let plan = adoption(&text, &inventory).unwrap();
+    assert!(ran(&plan).iter().all(|(_, command, _)| *command == "join"));
+}
+
+#[test]
+fn every_api_server_has_the_version() {
+    let text = in_the_way(|cluster| {
+        let servers = "kube-apiserver registry.k8s.io/kube-apiserver:v1.36.3\n\
+            kube-apiserver registry.k8s.io/kube-apiserver:v1.35.4\n";
+        cluster.control_plane.push_str(servers);
+    });
+    assert_eq!(text, "cluster: the version of kube-apiserver is v1.35.4, and the spec says v1.36.3\n");
 }
 
 #[test]

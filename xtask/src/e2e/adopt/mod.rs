@@ -1,6 +1,7 @@
 //! A cluster that somebody made by hand is taken over as it runs: refused first, killed in the middle, finished, and then like any other.
 
 mod by_hand;
+mod several;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,13 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::expect::expect;
-use super::{Case, Scenario};
+use super::upgrade::{self, NEXT, NOW};
+use super::{Case, Scenario, rollback};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, STEPS};
 
+pub(super) use self::several::SCENARIO as SCENARIO_SEVERAL;
+
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "adopt",
-    upstream: Upstream::One,
+    upstream: Upstream::WithNext,
     is_long: true,
     nodes: &["cp1", "w1", "w2"],
     story: begin,
@@ -35,6 +39,7 @@ const CASES: &[Case] = &[
     Case { name: "adopt: a cluster like any other", run: like_any_other },
     Case { name: "adopt: what stood there is aside", run: kept_aside },
     Case { name: "adopt: a further worker", run: further_worker },
+    Case { name: "adopt: upgraded, and gone on with after a worker failed", run: upgraded },
     Case { name: "adopt: reset gives back what stood there", run: given_back },
     Case { name: "adopt: a cluster that is half taken over is given back", run: half_given_back },
 ];
@@ -47,13 +52,18 @@ find /opt /root /var/lib/sealock /run/sealock -xdev -type d 2>/dev/null | sort"#
 
 /// A site that serves a release, and beside it a cluster that knows nothing of Sealock.
 fn begin(desk: &Desk) -> Result<()> {
+    site(desk)?;
+    println!("--- by hand: kubeadm init, kubeadm join, a pod network and an application");
+    by_hand::make(desk)
+}
+
+fn site(desk: &Desk) -> Result<()> {
     for name in ["init", "lock", "build", "carry", "site init", "enroll", "import", "serve"] {
         let step = STEPS.iter().find(|step| step.name == name).with_context(|| format!("the story has no {name}"))?;
         println!("--- {}: {}", step.name, step.what);
         (step.run)(desk)?;
     }
-    println!("--- by hand: kubeadm init, kubeadm join, a pod network and an application");
-    by_hand::make(desk)
+    Ok(())
 }
 
 /// What an operator begins with who has only the keys of the hosts.
@@ -209,7 +219,7 @@ fn kept_aside(desk: &Desk) -> Result<()> {
         ensure!(runs.lines().all(|program| program.starts_with("/opt/sealock/")), "{node} runs {runs}");
         let hosts = on_node("cat /etc/containerd/certs.d/_default/hosts.toml")?;
         ensure!(hosts.contains("site-ca.crt") && !hosts.contains("skip_verify"), "{hosts}");
-        for (name, digest) in by_hand::digests(desk)? {
+        for (name, digest) in by_hand::digests()? {
             let kept = format!("sha256sum /var/lib/sealock/node/backup/{digest}");
             ensure!(on_node(&kept)?.starts_with(&digest), "{name} of {node} is not aside");
         }
@@ -235,6 +245,33 @@ fn further_worker(desk: &Desk) -> Result<()> {
     answers(desk)
 }
 
+/// The control plane is new, and kubelet of a worker does not start as the next version: the worker becomes again what it was when it was taken
+/// over. The only member of etcd has gone on by then, so the whole does not; it goes on once the fault is mended.
+fn upgraded(desk: &Desk) -> Result<()> {
+    upgrade::next_bundle(desk)?;
+    upgrade::write_version(desk, NOW, NEXT)?;
+    let condition = format!("! readlink /usr/bin/kubelet | grep -q {NEXT}");
+    rollback::put_in_the_way(desk, "w1", rollback::KUBELET_IN_THE_WAY, &condition)?;
+    let failed = worker_fails(desk);
+    // Also where it was not seen: the cases after this one have nothing to do with it.
+    rollback::take_out_of_the_way(desk, "w1", rollback::KUBELET_IN_THE_WAY)?;
+    failed?;
+    expect(&mut desk.station(&upgrade::UPGRADE), 0, &[NEXT])?;
+    rollback::expect_versions(desk, &[NEXT; 3])?;
+    rollback::expect_pods_of(desk, "cp1", NEXT)?;
+    like_any_other(desk)?;
+    kept_aside(desk)?;
+    answers(desk)
+}
+
+fn worker_fails(desk: &Desk) -> Result<()> {
+    let said = ["host w1: step kubelet/unit failed", "w1 became again what it was before"];
+    expect(&mut desk.station(&upgrade::UPGRADE), 4, &said)?;
+    rollback::expect_versions(desk, &[NEXT, NOW, NOW])?;
+    kept_aside(desk)?;
+    expect(&mut desk.station(&rollback::ROLLBACK), 3, &["error[ONE_WAY]", "etcd"]).map(drop)
+}
+
 /// The cluster ends, and the machines have again what somebody put there by hand.
 fn given_back(desk: &Desk) -> Result<()> {
     expect(&mut desk.station(&["cluster", "reset", "--yes"]), 0, &[])?;
@@ -243,7 +280,7 @@ fn given_back(desk: &Desk) -> Result<()> {
 
 /// Programs, files and units are what they were, and nothing of the cluster is left.
 fn is_as_before(desk: &Desk, node: &str) -> Result<()> {
-    for (path, digest) in by_hand::digests(desk)? {
+    for (path, digest) in by_hand::digests()? {
         let found = story::text(&mut desk.lab.exec(node, &["sha256sum", &path]))?;
         ensure!(found.starts_with(&digest), "{path} of {node} is not what it was");
     }
