@@ -144,7 +144,8 @@ pub(super) fn network(desk: &Desk, node: &str) -> Result<()> {
     let place = desk.lab.root_of(node).join("etc/cni/net.d/10-own.conflist");
     fs::create_dir_all(place.with_file_name(""))?;
     fs::write(place, text)?;
-    for (other, other_address, other_pods) in NODES.iter().filter(|(name, ..)| *name != node) {
+    let others = NODES.iter().filter(|(name, ..)| *name != node && desk.nodes.contains(name));
+    for (other, other_address, other_pods) in others {
         sh(desk, node, &format!("ip route replace {other_pods} via {other_address}"))?;
         sh(desk, other, &format!("ip route replace {pods} via {address}"))?;
     }
