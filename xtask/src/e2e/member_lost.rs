@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use anyhow::{Result, ensure};
+use serde_json::Value;
 
 use super::expect::expect;
 use super::three_control_planes::{begin, etcd_gets_well};
@@ -130,7 +131,10 @@ fn taken_out(desk: &Desk) -> Result<()> {
 fn without_majority(desk: &Desk) -> Result<()> {
     let held = ["cp1", "cp2"].map(|host| move_manifest(desk, host, [MANIFEST, "/root/etcd.yaml"]));
     let refused = held.into_iter().collect::<Result<()>>().and_then(|()| {
-        until("etcd has no majority", || Ok(!status(desk, "cp3", &[])?.status.success()))?;
+        until("etcd has no majority", || {
+            let said = status(desk, "cp3", &["-o", "json"])?;
+            Ok(serde_json::from_slice::<Value>(&said.stdout).is_ok_and(|said| said["agreed"] == false))
+        })?;
         let said = ["error[QUORUM]", "no other control plane speaks for a majority of etcd", "cluster restore BACKUP"];
         expect(&mut desk.station(CP1), 3, &said)
     });

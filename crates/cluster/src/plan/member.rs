@@ -76,7 +76,8 @@ pub fn plan_member(
     let ready = NodeReady {
         node: host.to_owned(),
         control_plane: true,
-        version: None,
+        // For a while: what kubelet says of a pod that was started anew may be what it was before.
+        version: Some(cluster.spec().kubernetes.version.to_string()),
         containerd: None,
         lately: true,
         timeout_seconds: READY_SECONDS,
