@@ -82,7 +82,7 @@ fn renew(
     serials: BTreeMap<String, String>,
     after: Vec<String>,
 ) -> Result<Task, PlanError> {
-    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false };
+    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false, signed: None };
     Ok(Task {
         id: format!("{}/renew", host.name),
         host: host.name.to_string(),

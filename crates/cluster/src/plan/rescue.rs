@@ -105,10 +105,16 @@ fn made_anew(
             secrets.push(SecretKind::EtcdClientKey);
         }
         let config = kubeadm::init(cluster, host)?;
-        steps.push(Step::new("certificates", Renewal { serials: renewable(facts), config, made_only: true }));
+        steps.push(Step::new(
+            "certificates",
+            Renewal { serials: renewable(facts), config, made_only: true, signed: None },
+        ));
     }
     if facts.certificates.iter().any(|one| one.path == KUBELET_CLIENT && has_ended(one, facts)) {
-        steps.push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string(), replaced: None }));
+        steps.push(Step::new(
+            "kubelet",
+            KubeletCertificate { node: host.name.to_string(), replaced: None, signed: None },
+        ));
         secrets.push(SecretKind::KubeletCertificate);
     }
     let host = host.name.to_string();
@@ -122,7 +128,7 @@ fn serves(
     serials: BTreeMap<String, String>,
     after: &[String],
 ) -> Result<Task, PlanError> {
-    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false };
+    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false, signed: None };
     let host = host.name.to_string();
     let id = format!("{host}/serve");
     let steps = vec![Step::new("serve", renewal)];

@@ -132,6 +132,7 @@ pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> 
         kubernetes,
         certificates: certificates::observe(host)?,
         service_accounts: certificates::service_accounts(host)?,
+        requests: BTreeMap::new(),
         components: components(host, &changes)?,
         owned: owned(host, &changes)?,
         foreign: foreign(host, &changes)?,

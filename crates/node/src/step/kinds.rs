@@ -6,7 +6,7 @@ use std::fmt;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, SetAside};
+use super::{CertificatesSigned, Mode, SetAside};
 
 /// Takes the host for one cluster: refused where Kubernetes already runs, or where another cluster has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,6 +277,9 @@ pub struct Renewal {
     /// others have new certificates, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub made_only: bool,
+    /// What an authority outside has signed to take their place: kubeadm makes none then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<CertificatesSigned>,
 }
 
 /// Takes the host out of its cluster and returns it to what it was before the first step.

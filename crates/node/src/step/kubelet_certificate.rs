@@ -31,6 +31,9 @@ pub struct KubeletCertificate {
     /// The digest of the authority that must not have issued it: another one takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Digest>,
+    /// The certificate, PEM, where an authority outside has signed it: its key waits on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
 }
 
 impl fmt::Display for KubeletCertificate {

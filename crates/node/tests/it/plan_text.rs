@@ -135,7 +135,7 @@ fn of_authorities(digest: &Digest) -> Vec<StepKind> {
             timeout_seconds: 600,
         }
         .into(),
-        KubeletCertificate { node: "w1".into(), replaced: Some(digest.clone()) }.into(),
+        KubeletCertificate { node: "w1".into(), replaced: Some(digest.clone()), signed: None }.into(),
     ]
 }
 

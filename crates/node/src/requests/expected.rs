@@ -1,0 +1,147 @@
+//! What a host shows to others, and may ask for: nothing else is signed for it.
+
+use std::fmt;
+
+use crate::kubernetes_certificates::{AuthorityFiles, KUBELET_CLIENT, authority_of};
+
+/// What a certificate is used for (extended key usage).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// `serverAuth`.
+    Server,
+    /// `clientAuth`.
+    Client,
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "serverAuth",
+            Self::Client => "clientAuth",
+        })
+    }
+}
+
+/// A certificate that a host has, and asks an authority outside for.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// Where it stands on the host in the end; a kubeconfig holds it.
+    pub path: &'static str,
+    /// What kubeadm calls its request, below the folder that it makes requests in.
+    pub request: &'static str,
+    /// The file beside it in which the certificate is to come back.
+    pub certificate: &'static str,
+    /// The private key, below the same folder; in a kubeconfig.
+    pub(crate) key: &'static str,
+    /// Who issues it.
+    pub authority: AuthorityFiles,
+    /// What it has to be good for.
+    pub usages: &'static [Usage],
+    /// In whose name.
+    pub(super) subject: Subject,
+    /// As member of what.
+    pub(super) organization: Option<&'static str>,
+}
+
+/// The common name of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The same on every host.
+    Fixed(&'static str),
+    /// The node's own name.
+    Node,
+    /// The name by which the API server knows the node's kubelet.
+    Kubelet,
+}
+
+impl Expected {
+    /// The common name that the certificate of `node` has.
+    pub fn name(&self, node: &str) -> String {
+        match self.subject {
+            Subject::Fixed(name) => name.to_owned(),
+            Subject::Node => node.to_owned(),
+            Subject::Kubelet => format!("system:node:{node}"),
+        }
+    }
+
+    /// Whether names and addresses stand in it: nobody calls a client.
+    pub fn is_server(&self) -> bool {
+        self.usages.contains(&Usage::Server)
+    }
+}
+
+/// What a host asks for: a worker for its kubelet's certificate alone. `etcd` is whether a member of etcd runs on it, `super_admin` whether
+/// the cluster begins there.
+pub fn expected(control_plane: bool, etcd: bool, super_admin: bool) -> Vec<Expected> {
+    let asks = |one: &Expected| match one.path {
+        KUBELET_CLIENT => true,
+        "/etc/kubernetes/super-admin.conf" => control_plane && super_admin,
+        path if path.starts_with("/etc/kubernetes/pki/etcd/") || path.ends_with("etcd-client.crt") => {
+            control_plane && etcd
+        }
+        _ => control_plane,
+    };
+    all().filter(asks).collect()
+}
+
+/// The one that stands at `path` in the end.
+pub fn expected_at(path: &str) -> Option<Expected> {
+    all().find(|one| one.path == path)
+}
+
+fn all() -> impl Iterator<Item = Expected> {
+    use Subject::{Fixed, Kubelet, Node};
+    use Usage::{Client, Server};
+    macro_rules! pki {
+        ($name:literal, $subject:expr, $organization:expr, $usages:expr) => {
+            (
+                (concat!("/etc/kubernetes/", $name, ".crt"), concat!($name, ".csr"), concat!($name, ".crt")),
+                concat!($name, ".key"),
+                ($subject, $organization),
+                $usages,
+            )
+        };
+    }
+    macro_rules! kubeconfig {
+        ($path:expr, $name:literal, $subject:expr, $organization:expr) => {
+            (($path, concat!($name, ".csr"), concat!($name, ".crt")), $name, ($subject, $organization), CLIENT)
+        };
+    }
+    const CLIENT: &[Usage] = &[Client];
+    const BOTH: &[Usage] = &[Server, Client];
+    const ADMINS: Option<&str> = Some("kubeadm:cluster-admins");
+    let table: [((&str, &str, &str), &str, (Subject, Option<&str>), &[Usage]); 12] = [
+        pki!("pki/apiserver", Fixed("kube-apiserver"), None, &[Server]),
+        pki!("pki/apiserver-kubelet-client", Fixed("kube-apiserver-kubelet-client"), ADMINS, CLIENT),
+        pki!("pki/front-proxy-client", Fixed("front-proxy-client"), None, CLIENT),
+        pki!("pki/apiserver-etcd-client", Fixed("kube-apiserver-etcd-client"), None, CLIENT),
+        pki!("pki/etcd/server", Node, None, BOTH),
+        pki!("pki/etcd/peer", Node, None, BOTH),
+        pki!("pki/etcd/healthcheck-client", Fixed("kube-etcd-healthcheck-client"), None, CLIENT),
+        kubeconfig!("/etc/kubernetes/admin.conf", "admin.conf", Fixed("kubernetes-admin"), ADMINS),
+        kubeconfig!(
+            "/etc/kubernetes/super-admin.conf",
+            "super-admin.conf",
+            Fixed("kubernetes-super-admin"),
+            Some("system:masters")
+        ),
+        kubeconfig!(
+            "/etc/kubernetes/controller-manager.conf",
+            "controller-manager.conf",
+            Fixed("system:kube-controller-manager"),
+            None
+        ),
+        kubeconfig!("/etc/kubernetes/scheduler.conf", "scheduler.conf", Fixed("system:kube-scheduler"), None),
+        kubeconfig!(KUBELET_CLIENT, "kubelet.conf", Kubelet, Some("system:nodes")),
+    ];
+    table.into_iter().map(|((path, request, certificate), key, (subject, organization), usages)| Expected {
+        path,
+        request,
+        certificate,
+        key,
+        authority: authority_of(path),
+        usages,
+        subject,
+        organization,
+    })
+}
