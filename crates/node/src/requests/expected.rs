@@ -13,12 +13,19 @@ pub enum Usage {
     Client,
 }
 
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Usage {
+    /// As certificates have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::Server => "serverAuth",
             Self::Client => "clientAuth",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -41,6 +48,8 @@ pub struct Expected {
     pub(super) subject: Subject,
     /// As member of what.
     pub(super) organization: Option<&'static str>,
+    /// How others call it, beside the node's own name and addresses.
+    pub(super) called: &'static [&'static str],
 }
 
 /// The common name of a certificate.
@@ -81,15 +90,16 @@ pub fn expected(control_plane: bool, etcd: bool, super_admin: bool) -> Vec<Expec
         }
         _ => control_plane,
     };
-    all().filter(asks).collect()
+    every().filter(asks).collect()
 }
 
 /// The one that stands at `path` in the end.
 pub fn expected_at(path: &str) -> Option<Expected> {
-    all().find(|one| one.path == path)
+    every().find(|one| one.path == path)
 }
 
-fn all() -> impl Iterator<Item = Expected> {
+/// All that any host shows.
+pub(crate) fn every() -> impl Iterator<Item = Expected> {
     use Subject::{Fixed, Kubelet, Node};
     use Usage::{Client, Server};
     macro_rules! pki {
@@ -143,5 +153,9 @@ fn all() -> impl Iterator<Item = Expected> {
         usages,
         subject,
         organization,
+        called: match path {
+            "/etc/kubernetes/pki/apiserver.crt" => &["kubernetes", "kubernetes.default", "kubernetes.default.svc"],
+            _ => &["localhost", "127.0.0.1", "::1"],
+        },
     })
 }

@@ -7,7 +7,10 @@
 mod expected;
 mod request;
 mod signed;
+mod unfit;
 
+pub(crate) use expected::every;
 pub use expected::{Expected, Usage, expected, expected_at};
-pub use request::{MOST, Request, Unfit};
+pub use request::{MOST, Request};
 pub use signed::check_signed;
+pub use unfit::Unfit;

@@ -391,14 +391,14 @@ impl fmt::Display for NodeReady {
 
 impl fmt::Display for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.made_only {
-            return write!(f, "renew {}", count(self.serials.len(), "certificate"));
+        match &self.signed {
+            Some(signed) => signed.fmt(f)?,
+            None => write!(f, "renew {}", count(self.serials.len(), "certificate"))?,
         }
-        write!(
-            f,
-            "renew {} and start the control plane anew with them, and etcd where it runs there",
-            count(self.serials.len(), "certificate")
-        )
+        if self.made_only {
+            return Ok(());
+        }
+        f.write_str(" and start the control plane anew with them, and etcd where it runs there")
     }
 }
 

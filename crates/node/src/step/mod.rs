@@ -67,6 +67,7 @@ pub use os_packages::{
 };
 pub use phases::*;
 pub use ran_before::RanBefore;
+pub(crate) use requests::waiting as waiting_requests;
 pub use requests::{CertificatesRequested, CertificatesSigned};
 pub use restarted::{Restarted, held_back};
 pub use time_servers::TimeServers;
@@ -175,7 +176,7 @@ step_kinds! {
     /// Keys made on the host, and requests for certificates to them.
     CertificatesRequested: Reversible,
     /// Certificates that an authority outside has signed.
-    CertificatesSigned: Reversible,
+    CertificatesSigned: Compensable,
     /// Waits until a node is Ready; runs on a control plane host.
     NodeReady: Reversible,
     /// Certificates of a control plane made anew, and in use.
