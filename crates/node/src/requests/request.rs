@@ -63,7 +63,14 @@ impl Request {
         Self::of_der(found.contents)
     }
 
-    fn of_der(der: Vec<u8>) -> Result<Self, Unfit> {
+    /// The request in the DER encoding `der`.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn of_der(der: Vec<u8>) -> Result<Self, Unfit> {
+        if der.len() > MOST {
+            return Err(Unfit::TooLarge);
+        }
         let (rest, request) = X509CertificationRequest::from_der(&der).map_err(|_| Unfit::Unreadable)?;
         if !rest.is_empty() {
             return Err(Unfit::Unreadable);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::claim::{belongs_to, claimed, release, tables_before, units_before};
 use super::os_packages::added;
-use super::requests::{OUTSIDE, WAITING};
+use super::requests::{BEING_MADE, OUTSIDE, WAITING};
 use super::unit::{STARTED, State};
 use super::{Act, Probe, Reset, SetAside, rules, time_servers, upgrade};
 use crate::changes::{Changes, Subject};
@@ -69,7 +69,9 @@ impl Act for Reset {
             host.alter(Alteration::RemoveFile { path: &path })?;
         }
         // A rotation that is under way keeps keys of living authorities here.
-        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES, NEXT_AUTHORITIES, WAITING] {
+        for path in
+            [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES, NEXT_AUTHORITIES, WAITING, BEING_MADE]
+        {
             host.alter(Alteration::RemoveTree { path })?;
         }
         for path in [super::authorities::RECORD, super::external::RECORD, super::external::MARK, OUTSIDE] {

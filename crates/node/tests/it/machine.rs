@@ -271,6 +271,10 @@ impl Host for Machine {
                 if text.contains("coffee") {
                     return Ok(Output { status: 1, ..said(&format!("[bootstrap-token] Using {text}")) });
                 }
+                if let ["certs", "generate-csr", _, _, "--cert-dir", pki, "--kubeconfig-dir", kubeconfigs] = args[..] {
+                    let made = crate::requests::generate(self, &text, (pki, kubeconfigs));
+                    return Ok(Output { status: i32::from(!made), ..Output::default() });
+                }
                 Ok(Output::default())
             }
             // Nobody holds a lock on this machine but who says so in a file beside.

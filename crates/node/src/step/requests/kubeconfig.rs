@@ -9,8 +9,9 @@ use crate::kubernetes_certificates::KUBELET_CLIENT;
 const BELIEVES: &str = "certificate-authority-data:";
 const SHOWS: &str = "client-certificate-data:";
 const KEY: &str = "client-key-data:";
+const SERVER: &str = "server:";
 /// The lines before which kubeadm writes them; its requests come with a kubeconfig in which they are not there yet.
-const BEFORE: [(&str, &str); 3] = [(BELIEVES, "server:"), (SHOWS, KEY), (KEY, "")];
+const BEFORE: [(&str, &str); 3] = [(BELIEVES, SERVER), (SHOWS, KEY), (KEY, "")];
 
 /// The private key in a kubeconfig, PEM.
 pub(super) fn key_in(kubeconfig: &str) -> Option<Zeroizing<String>> {
@@ -33,18 +34,27 @@ pub(super) fn complete(kubeconfig: &str, authority: &str, certificate: &str, key
     with(&with(&believing, SHOWS, certificate), KEY, key)
 }
 
-/// The kubeconfig of a kubelet, which keeps certificate and key in a file of their own, and speaks to `server`.
-pub(super) fn of_kubelet(kubeconfig: &str, authority: &str) -> Zeroizing<String> {
+/// Where a kubeconfig finds the API server.
+pub(super) fn server_in(kubeconfig: &str) -> Option<&str> {
+    kubeconfig.lines().find_map(|line| line.trim().strip_prefix(SERVER)).map(str::trim)
+}
+
+/// The kubeconfig of a kubelet, which keeps certificate and key in a file of their own, and speaks to `server` where that is another.
+pub(super) fn of_kubelet(kubeconfig: &str, authority: &str, server: Option<&str>) -> Zeroizing<String> {
     let believing = with(kubeconfig, BELIEVES, authority);
     let mut text = Zeroizing::new(String::with_capacity(believing.len()));
     for line in believing.split_inclusive('\n') {
-        match indent_before(line, KEY) {
-            Some(indent) => {
+        match (indent_before(line, KEY), indent_before(line, SERVER), server) {
+            (Some(indent), ..) => {
                 for field in ["client-certificate", "client-key"] {
-                    text.push_str(&format!("{indent}{field}: {KUBELET_CLIENT}\n"));
+                    let parts = [indent, field, ": ", KUBELET_CLIENT, "\n"];
+                    parts.into_iter().for_each(|part| text.push_str(part));
                 }
             }
-            None => text.push_str(line),
+            (None, Some(indent), Some(server)) => {
+                [indent, SERVER, " ", server, "\n"].into_iter().for_each(|part| text.push_str(part));
+            }
+            _ => text.push_str(line),
         }
     }
     text
@@ -113,10 +123,13 @@ mod tests {
 
     #[test]
     fn a_kubelet_finds_certificate_and_key_in_their_file() {
-        let text = of_kubelet(MADE, "ca");
+        let text = of_kubelet(MADE, "ca", None);
+        assert_eq!(server_in(&text), Some("https://10.0.0.1:6443"));
         assert!(text.ends_with(&format!(
             "  user:\n    client-certificate: {KUBELET_CLIENT}\n    client-key: {KUBELET_CLIENT}\n"
         )));
         assert_eq!((key_in(&text), believed_in(&text).as_deref()), (None, Some("ca")));
+        let beside = of_kubelet(MADE, "ca", Some("https://10.0.0.2:6443"));
+        assert_eq!(*beside, text.replace("10.0.0.1", "10.0.0.2"));
     }
 }

@@ -23,6 +23,8 @@ pub(super) fn current(host: &dyn Host) -> Result<Option<Zeroizing<String>>, Host
 /// From now on kubelet shows what is in `pem`, certificate and key, once it is started anew.
 pub(in crate::step) fn show(host: &dyn Host, pem: &str) -> Result<(), HostError> {
     let file = format!("{FOLDER}/kubelet-client-{}.pem", Timestamp::now().strftime("%Y-%m-%d-%H-%M-%S"));
+    // As kubeadm makes it, where it is not there yet.
+    host.alter(Alteration::MakeDirectory { path: "/var/lib/kubelet", mode: Mode::new(0o700) })?;
     host.alter(Alteration::MakeDirectory { path: FOLDER, mode: Mode::EXECUTABLE })?;
     host::write(host, &file, Mode::PRIVATE, pem.as_bytes())?;
     host.alter(Alteration::Link { path: KUBELET_CLIENT, target: &file })

@@ -8,6 +8,7 @@ mod signed;
 mod waiting;
 
 pub use requested::CertificatesRequested;
+pub(super) use requested::NEW as BEING_MADE;
 pub use signed::CertificatesSigned;
 pub(super) use signed::OUTSIDE;
 

@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::waiting::{FOLDER, forget, key};
+use super::waiting::{FOLDER, forget, key, waiting};
 use super::{kubeconfig, kubelet};
 use crate::certificates::Facts;
 use crate::error::StepError;
@@ -10,6 +10,8 @@ use crate::host::{self, Alteration, Host, HostError};
 use crate::kubernetes_certificates::{KUBELET_CLIENT, authority_of, read, read_all};
 use crate::requests::{Expected, expected_at};
 use crate::step::Mode;
+
+const CONTROLLER_MANAGER: &str = "/etc/kubernetes/controller-manager.conf";
 
 /// A certificate that was signed outside, and where it belongs.
 pub(in crate::step) struct Signed {
@@ -54,8 +56,11 @@ impl Signed {
         if let Some(because) = self.missing(host)? {
             return Ok(Some(because));
         }
-        let waits = key(host, FOLDER, &self.expected)?.is_some_and(|key| self.fits(&key));
-        Ok(waits.then(|| format!("the key of {} still waits", self.expected.path)))
+        if key(host, FOLDER, &self.expected)?.is_some_and(|key| self.fits(&key)) {
+            return Ok(Some(format!("the key of {} still waits", self.expected.path)));
+        }
+        let is_left = host::exists(host, FOLDER)? && waiting(host)?.is_empty();
+        Ok(is_left.then(|| format!("{FOLDER} is still there, and nothing waits in it")))
     }
 
     /// Nothing waits for it any more: all of it is in place, and in use.
@@ -145,7 +150,10 @@ impl Signed {
             Kept::Kubelet => {
                 kubelet::show(host, &Zeroizing::new(format!("{certificate}{}", key.as_str())))?;
                 if !host::exists(host, kubelet::CONFIG)? {
-                    let text = kubeconfig::of_kubelet(&self.kubeconfig(host)?, &authority(host)?);
+                    // Of a control plane it speaks to the API server beside it, as kubeadm has it.
+                    let beside = host::read_text(host, CONTROLLER_MANAGER)?.map(Zeroizing::new);
+                    let server = beside.as_ref().and_then(|text| kubeconfig::server_in(text));
+                    let text = kubeconfig::of_kubelet(&self.kubeconfig(host)?, &authority(host)?, server);
                     host::write(host, kubelet::CONFIG, Mode::PRIVATE, text.as_bytes())?;
                 }
             }

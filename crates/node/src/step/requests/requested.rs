@@ -21,7 +21,7 @@ use crate::requests::{Expected, every, expected};
 use crate::step::{Act, Mode, Probe};
 
 /// Where they are made.
-const NEW: &str = "/var/lib/sealock/node/requests.new";
+pub(in crate::step) const NEW: &str = "/var/lib/sealock/node/requests.new";
 const CONFIG: &str = "/run/sealock/kubeadm-certs-generate-csr.yaml";
 const TIMEOUT: Duration = Duration::from_secs(120);
 
