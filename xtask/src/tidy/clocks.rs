@@ -30,11 +30,12 @@ const KNOWN: &[(&str, &str)] = &[
     ("crates/node/src/runner.rs", "dates records of the journal, and events"),
     ("crates/node/src/step/authorities/made.rs", "dates a certificate"),
     ("crates/node/src/step/etcd/certificates.rs", "dates certificates, and looks how long they are valid"),
-    ("crates/node/src/step/kubelet_certificate.rs", "names a file, and looks how long a certificate is valid"),
+    ("crates/node/src/step/kubelet_certificate.rs", "looks how long a certificate is valid"),
     (
         "crates/node/src/step/node_ready.rs",
         "compares it with a lease, on which nothing hangs but whether it is waited for the next",
     ),
+    ("crates/node/src/step/requests/kubelet.rs", "names a file"),
     ("crates/node/src/step/upgrade/snapshot.rs", "dates a snapshot, and takes another where it is not of this hour"),
 ];
 

@@ -4,6 +4,25 @@ use std::fmt;
 
 use crate::kubernetes_certificates::{AuthorityFiles, KUBELET_CLIENT, authority_of};
 
+/// Files below `/etc/kubernetes`.
+macro_rules! pki {
+    ($name:literal) => {
+        Files {
+            path: concat!("/etc/kubernetes/", $name, ".crt"),
+            request: concat!($name, ".csr"),
+            certificate: concat!($name, ".crt"),
+            key: concat!($name, ".key"),
+        }
+    };
+}
+
+/// A kubeconfig, which holds the key.
+macro_rules! kubeconfig {
+    ($path:expr, $name:literal) => {
+        Files { path: $path, request: concat!($name, ".csr"), certificate: concat!($name, ".crt"), key: $name }
+    };
+}
+
 /// What a certificate is used for (extended key usage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Usage {
@@ -101,61 +120,46 @@ pub fn expected_at(path: &str) -> Option<Expected> {
 /// All that any host shows.
 pub(crate) fn every() -> impl Iterator<Item = Expected> {
     use Subject::{Fixed, Kubelet, Node};
-    use Usage::{Client, Server};
-    macro_rules! pki {
-        ($name:literal, $subject:expr, $organization:expr, $usages:expr) => {
-            (
-                (concat!("/etc/kubernetes/", $name, ".crt"), concat!($name, ".csr"), concat!($name, ".crt")),
-                concat!($name, ".key"),
-                ($subject, $organization),
-                $usages,
-            )
-        };
-    }
-    macro_rules! kubeconfig {
-        ($path:expr, $name:literal, $subject:expr, $organization:expr) => {
-            (($path, concat!($name, ".csr"), concat!($name, ".crt")), $name, ($subject, $organization), CLIENT)
-        };
-    }
-    const CLIENT: &[Usage] = &[Client];
-    const BOTH: &[Usage] = &[Server, Client];
     const ADMINS: Option<&str> = Some("kubeadm:cluster-admins");
-    let table: [((&str, &str, &str), &str, (Subject, Option<&str>), &[Usage]); 12] = [
-        pki!("pki/apiserver", Fixed("kube-apiserver"), None, &[Server]),
-        pki!("pki/apiserver-kubelet-client", Fixed("kube-apiserver-kubelet-client"), ADMINS, CLIENT),
-        pki!("pki/front-proxy-client", Fixed("front-proxy-client"), None, CLIENT),
-        pki!("pki/apiserver-etcd-client", Fixed("kube-apiserver-etcd-client"), None, CLIENT),
-        pki!("pki/etcd/server", Node, None, BOTH),
-        pki!("pki/etcd/peer", Node, None, BOTH),
-        pki!("pki/etcd/healthcheck-client", Fixed("kube-etcd-healthcheck-client"), None, CLIENT),
-        kubeconfig!("/etc/kubernetes/admin.conf", "admin.conf", Fixed("kubernetes-admin"), ADMINS),
-        kubeconfig!(
-            "/etc/kubernetes/super-admin.conf",
-            "super-admin.conf",
-            Fixed("kubernetes-super-admin"),
-            Some("system:masters")
-        ),
-        kubeconfig!(
-            "/etc/kubernetes/controller-manager.conf",
-            "controller-manager.conf",
-            Fixed("system:kube-controller-manager"),
-            None
-        ),
-        kubeconfig!("/etc/kubernetes/scheduler.conf", "scheduler.conf", Fixed("system:kube-scheduler"), None),
-        kubeconfig!(KUBELET_CLIENT, "kubelet.conf", Kubelet, Some("system:nodes")),
+    const API_SERVER: &[&str] = &["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+    const MEMBER: &[&str] = &["localhost", "127.0.0.1", "::1"];
+    const BOTH: &[Usage] = &[Usage::Server, Usage::Client];
+    const SUPER_ADMIN: Files = kubeconfig!("/etc/kubernetes/super-admin.conf", "super-admin.conf");
+    const CONTROLLER_MANAGER: Files = kubeconfig!("/etc/kubernetes/controller-manager.conf", "controller-manager.conf");
+    let shown = [
+        server(pki!("pki/apiserver"), Fixed("kube-apiserver"), (&[Usage::Server], API_SERVER)),
+        client(pki!("pki/apiserver-kubelet-client"), Fixed("kube-apiserver-kubelet-client"), ADMINS),
+        client(pki!("pki/front-proxy-client"), Fixed("front-proxy-client"), None),
+        client(pki!("pki/apiserver-etcd-client"), Fixed("kube-apiserver-etcd-client"), None),
+        server(pki!("pki/etcd/server"), Node, (BOTH, MEMBER)),
+        server(pki!("pki/etcd/peer"), Node, (BOTH, MEMBER)),
+        client(pki!("pki/etcd/healthcheck-client"), Fixed("kube-etcd-healthcheck-client"), None),
+        client(kubeconfig!("/etc/kubernetes/admin.conf", "admin.conf"), Fixed("kubernetes-admin"), ADMINS),
+        client(SUPER_ADMIN, Fixed("kubernetes-super-admin"), Some("system:masters")),
+        client(CONTROLLER_MANAGER, Fixed("system:kube-controller-manager"), None),
+        client(kubeconfig!("/etc/kubernetes/scheduler.conf", "scheduler.conf"), Fixed("system:kube-scheduler"), None),
+        client(kubeconfig!(KUBELET_CLIENT, "kubelet.conf"), Kubelet, Some("system:nodes")),
     ];
-    table.into_iter().map(|((path, request, certificate), key, (subject, organization), usages)| Expected {
-        path,
-        request,
-        certificate,
-        key,
-        authority: authority_of(path),
-        usages,
-        subject,
-        organization,
-        called: match path {
-            "/etc/kubernetes/pki/apiserver.crt" => &["kubernetes", "kubernetes.default", "kubernetes.default.svc"],
-            _ => &["localhost", "127.0.0.1", "::1"],
-        },
-    })
+    shown.into_iter()
+}
+
+/// What kubeadm calls a certificate, its request and its key.
+struct Files {
+    path: &'static str,
+    request: &'static str,
+    certificate: &'static str,
+    key: &'static str,
+}
+
+fn client(files: Files, subject: Subject, organization: Option<&'static str>) -> Expected {
+    Expected { organization, ..server(files, subject, (&[Usage::Client], &[])) }
+}
+
+fn server(
+    Files { path, request, certificate, key }: Files,
+    subject: Subject,
+    (usages, called): (&'static [Usage], &'static [&'static str]),
+) -> Expected {
+    let authority = authority_of(path);
+    Expected { path, request, certificate, key, authority, usages, subject, organization: None, called }
 }
