@@ -485,6 +485,25 @@ mod tests {
         assert!(!request.pem().contains("boss"));
     }
 
+    /// Whatever is in it is under its signature, or is how kubeadm encodes it.
+    #[test]
+    fn a_bit_that_is_changed_anywhere_is_refused() {
+        for (whole, named) in [
+            (&include_bytes!("../../testdata/requests/apiserver.der")[..], 10),
+            (&include_bytes!("../../testdata/requests/kubelet.conf.der")[..], 0),
+        ] {
+            assert_eq!(Request::of_der(whole.to_vec()).unwrap().names.len(), named);
+            for place in 0..whole.len() {
+                for bit in [0x01, 0x20, 0x80] {
+                    let mut der = whole.to_vec();
+                    der[place] ^= bit;
+                    assert!(Request::of_der(der).is_err(), "byte {place}, {bit:#x}");
+                }
+                assert!(Request::of_der(whole[..place].to_vec()).is_err(), "cut off at {place}");
+            }
+        }
+    }
+
     #[test]
     fn an_earlier_request_asks_for_the_same_whatever_its_key() {
         let one = of("kube-apiserver", &[], &["cp1", "10.0.0.1"]);
