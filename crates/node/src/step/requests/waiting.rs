@@ -84,3 +84,30 @@ pub(super) fn forget(host: &dyn Host, expected: &Expected) -> Result<(), HostErr
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Local;
+    use crate::kubernetes_certificates::KUBELET_CLIENT;
+    use crate::step::Mode;
+
+    #[test]
+    fn a_request_waits_as_long_as_its_key_does() {
+        let root = tempfile::tempdir().unwrap();
+        let local = Local::rooted(root.path());
+        assert!(waiting(&local).unwrap().is_empty());
+        local.alter(Alteration::MakeDirectory { path: FOLDER, mode: Mode::new(0o700) }).unwrap();
+        let put =
+            |file: &str, text: &str| host::write(&local, &format!("{FOLDER}/{file}"), Mode::PRIVATE, text.as_bytes());
+        put("kubelet.conf.csr", "a request").unwrap();
+        assert!(waiting(&local).unwrap().is_empty(), "nobody has the key to it");
+        put("kubelet.conf", "users:\n- name: a\n  user:\n    client-key-data: YSBrZXk=\n").unwrap();
+        put("pki.csr", "nothing that a host asks for").unwrap();
+        let found = waiting(&local).unwrap();
+        assert_eq!(found, BTreeMap::from([(KUBELET_CLIENT.to_owned(), "a request".to_owned())]));
+        let [kubelet] = crate::requests::expected(false, false, false)[..] else { panic!("a worker asks for one") };
+        forget(&local, &kubelet).unwrap();
+        assert!(!host::exists(&local, FOLDER).unwrap());
+    }
+}
