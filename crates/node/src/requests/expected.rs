@@ -65,8 +65,8 @@ pub struct Expected {
     pub usages: &'static [Usage],
     /// In whose name.
     pub(super) subject: Subject,
-    /// As member of what.
-    pub(super) organization: Option<&'static str>,
+    /// As members of what kubeadm asks for it, one way or the other.
+    pub(super) organizations: &'static [&'static [&'static str]],
     /// How others call it, beside the node's own name and addresses.
     pub(super) called: &'static [&'static str],
 }
@@ -120,7 +120,10 @@ pub fn expected_at(path: &str) -> Option<Expected> {
 /// All that any host shows.
 pub(crate) fn every() -> impl Iterator<Item = Expected> {
     use Subject::{Fixed, Kubelet, Node};
-    const ADMINS: Option<&str> = Some("kubeadm:cluster-admins");
+    const NOBODY: &[&[&str]] = &[&[]];
+    const ADMINS: &[&[&str]] = &[&["kubeadm:cluster-admins"]];
+    // kubeadm 1.35 makes it an administrator's; later ones give it rights by its name.
+    const KUBELET_CLIENTS: &[&[&str]] = &[&[], &["kubeadm:cluster-admins"]];
     const API_SERVER: &[&str] = &["kubernetes", "kubernetes.default", "kubernetes.default.svc"];
     const MEMBER: &[&str] = &["localhost", "127.0.0.1", "::1"];
     const BOTH: &[Usage] = &[Usage::Server, Usage::Client];
@@ -128,17 +131,17 @@ pub(crate) fn every() -> impl Iterator<Item = Expected> {
     const CONTROLLER_MANAGER: Files = kubeconfig!("/etc/kubernetes/controller-manager.conf", "controller-manager.conf");
     let shown = [
         server(pki!("pki/apiserver"), Fixed("kube-apiserver"), (&[Usage::Server], API_SERVER)),
-        client(pki!("pki/apiserver-kubelet-client"), Fixed("kube-apiserver-kubelet-client"), ADMINS),
-        client(pki!("pki/front-proxy-client"), Fixed("front-proxy-client"), None),
-        client(pki!("pki/apiserver-etcd-client"), Fixed("kube-apiserver-etcd-client"), None),
+        client(pki!("pki/apiserver-kubelet-client"), Fixed("kube-apiserver-kubelet-client"), KUBELET_CLIENTS),
+        client(pki!("pki/front-proxy-client"), Fixed("front-proxy-client"), NOBODY),
+        client(pki!("pki/apiserver-etcd-client"), Fixed("kube-apiserver-etcd-client"), NOBODY),
         server(pki!("pki/etcd/server"), Node, (BOTH, MEMBER)),
         server(pki!("pki/etcd/peer"), Node, (BOTH, MEMBER)),
-        client(pki!("pki/etcd/healthcheck-client"), Fixed("kube-etcd-healthcheck-client"), None),
+        client(pki!("pki/etcd/healthcheck-client"), Fixed("kube-etcd-healthcheck-client"), NOBODY),
         client(kubeconfig!("/etc/kubernetes/admin.conf", "admin.conf"), Fixed("kubernetes-admin"), ADMINS),
-        client(SUPER_ADMIN, Fixed("kubernetes-super-admin"), Some("system:masters")),
-        client(CONTROLLER_MANAGER, Fixed("system:kube-controller-manager"), None),
-        client(kubeconfig!("/etc/kubernetes/scheduler.conf", "scheduler.conf"), Fixed("system:kube-scheduler"), None),
-        client(kubeconfig!(KUBELET_CLIENT, "kubelet.conf"), Kubelet, Some("system:nodes")),
+        client(SUPER_ADMIN, Fixed("kubernetes-super-admin"), &[&["system:masters"]]),
+        client(CONTROLLER_MANAGER, Fixed("system:kube-controller-manager"), NOBODY),
+        client(kubeconfig!("/etc/kubernetes/scheduler.conf", "scheduler.conf"), Fixed("system:kube-scheduler"), NOBODY),
+        client(kubeconfig!(KUBELET_CLIENT, "kubelet.conf"), Kubelet, &[&["system:nodes"]]),
     ];
     shown.into_iter()
 }
@@ -151,8 +154,8 @@ struct Files {
     key: &'static str,
 }
 
-fn client(files: Files, subject: Subject, organization: Option<&'static str>) -> Expected {
-    Expected { organization, ..server(files, subject, (&[Usage::Client], &[])) }
+fn client(files: Files, subject: Subject, organizations: &'static [&'static [&'static str]]) -> Expected {
+    Expected { organizations, ..server(files, subject, (&[Usage::Client], &[])) }
 }
 
 fn server(
@@ -161,5 +164,5 @@ fn server(
     (usages, called): (&'static [Usage], &'static [&'static str]),
 ) -> Expected {
     let authority = authority_of(path);
-    Expected { path, request, certificate, key, authority, usages, subject, organization: None, called }
+    Expected { path, request, certificate, key, authority, usages, subject, organizations: &[&[]], called }
 }

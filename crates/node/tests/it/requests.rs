@@ -72,7 +72,7 @@ fn private(machine: &Machine, path: &str, text: &str) {
 
 fn organization(one: &Expected) -> Option<&'static str> {
     match one.request {
-        "admin.conf.csr" | "pki/apiserver-kubelet-client.csr" => Some("kubeadm:cluster-admins"),
+        "admin.conf.csr" => Some("kubeadm:cluster-admins"),
         "super-admin.conf.csr" => Some("system:masters"),
         "kubelet.conf.csr" => Some("system:nodes"),
         _ => None,
