@@ -221,6 +221,7 @@ pub(crate) fn with_intent<T>(
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
         supplied: None,
+        signed: None,
     })
 }
 
