@@ -24,6 +24,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("crates/cluster/src/operator/adoption.rs", "looks how long certificates are valid"),
     ("crates/cluster/src/operator/backup.rs", "dates a backup"),
     ("crates/cluster/src/operator/external.rs", "looks whether a certificate has ended"),
+    ("crates/cluster/src/operator/requests.rs", "looks whether what was signed is valid"),
     ("crates/cluster/src/operator/supplied.rs", "looks how long authorities are valid"),
     ("crates/node/src/facts/mod.rs", "tells it to the station"),
     ("crates/node/src/gap/mod.rs", "dates a report"),
