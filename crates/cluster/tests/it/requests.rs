@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sealock_cluster::plan::{Printed, SecretKind, Signed, plan_renewal, plan_requests};
+use sealock_cluster::plan::{Printed, Rescue, SecretKind, Signed, plan_renewal, plan_requests, plan_rescue};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::StepKind;
 use sealock_node::certificates::{Authority, Facts};
@@ -213,4 +213,26 @@ fn what_was_signed_takes_the_place_of_what_is_in_use_one_host_after_the_other() 
     assert!(
         nobody.code().is_none() && nobody.to_string().contains("no host of cluster plant-7 waits for a certificate")
     );
+}
+
+#[test]
+fn a_rescue_lays_down_what_was_signed_and_issues_nothing() {
+    let mut inventory = showing(&HOSTS);
+    for one in inventory.hosts.values_mut() {
+        one.facts.clock = Timestamp::now() + jiff::SignedDuration::from_hours(24 * 400);
+    }
+    let (signed, site) = (signed(&HOSTS), (&release(), &registry()));
+    let rescue = Rescue { signed: Some(&signed), ..Rescue::default() };
+    let plan = plan_rescue(&cluster(&text(&HOSTS)), site, &inventory, rescue).unwrap();
+    for host in ["cp1", "cp2", "w1"] {
+        let made = plan.task(&format!("{host}/certificates")).unwrap();
+        assert!(made.secrets.is_empty(), "nobody in the cluster issues");
+        let kubelet = made.steps.iter().find_map(|step| match &step.action {
+            StepKind::KubeletCertificate(step) => step.signed.clone(),
+            _ => None,
+        });
+        assert_eq!(kubelet, Some(format!("{host} {KUBELET_CLIENT}")));
+    }
+    let StepKind::Renewal(renewal) = &plan.task("cp2/serve").unwrap().steps[0].action else { panic!() };
+    assert_eq!(renewal.signed.as_ref().unwrap().certificates.len(), renewal.serials.len());
 }
