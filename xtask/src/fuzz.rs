@@ -17,6 +17,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("tuf", &[]),
     ("root", &["trust/testdata"]),
     ("request", &["trust/testdata/vectors"]),
+    ("certificate_request", &["node/testdata/requests"]),
     ("dsse", &["trust/testdata"]),
     ("public_key", &["trust/testdata"]),
     ("key_uri", &[]),

@@ -37,6 +37,7 @@ mod os_packages;
 mod reach;
 mod removal;
 mod renewal;
+mod requests;
 mod rollback;
 mod status;
 mod supplied;
@@ -50,11 +51,13 @@ pub use drift::Difference;
 pub use error::OperatorError;
 pub use os_packages::{Patches, Patching, Waiting, Without};
 pub use removal::{Left, Removal};
+pub use requests::Requested;
 pub use rollback::Rollback;
 pub use status::{HostStatus, MemberStatus, NodeStatus, Status};
 pub use upgrade::Upgrade;
 
 use self::external::{Asked, ClientFiles};
+use self::requests::Outside;
 use self::supplied::{SuppliedFiles, check_beginning, held};
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::{Inventory, Observation};
@@ -138,6 +141,9 @@ impl Applied {
     }
 }
 
+/// Hosts, and what they say about themselves.
+type Looked = (Vec<Arc<Connection>>, Inventory);
+
 impl Operator<'_> {
     /// The plan that makes `cluster`, or the one for it that was begun and not finished. No host is changed, but for the
     /// binary that is brought to it.
@@ -151,13 +157,16 @@ impl Operator<'_> {
         // Before any host is touched: kubeadm reads what it will be given.
         let images = tools::kubernetes_images(&toolbox, cluster)?;
         let supplied = SuppliedFiles::read(cluster)?;
+        let outside = Outside::read(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
         self.check_endpoint(cluster, (&inventory, &connections)).await?;
         check_beginning(supplied.as_ref(), cluster, &inventory)?;
+        let signed = outside.map(|outside| outside.missing(&inventory)).transpose()?;
         let files = ClientFiles::read(cluster)?;
         let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
         let brought = (files.as_ref().map(|files| &files.client), supplied.as_ref().map(|files| &files.supplied));
-        let intent = Intent { etcd_client: brought.0, supplied: brought.1, ..ground.intent(cluster, &speaker) };
+        let signed = signed.as_ref();
+        let intent = Intent { etcd_client: brought.0, supplied: brought.1, signed, ..ground.intent(cluster, &speaker) };
         let needs = self.host_needs(cluster, &inventory, &connections).await?;
         let fresh = plan::plan(&intent, &plan::with_needs(&inventory, &needs))?.with_needs(&needs);
         if let Some(files) = &files {
@@ -292,7 +301,7 @@ impl Operator<'_> {
                 let kubeconfig = self.fetch_kubeconfig(plan, &planned.connections).await?;
                 Ok(Applied::changed(changed, Some(kubeconfig)))
             }
-            Purpose::Prepare => {
+            Purpose::Prepare | Purpose::Requests => {
                 self.leave_mirror(&planned.connections).await?;
                 Ok(Applied::changed(changed, None))
             }
@@ -353,7 +362,7 @@ impl Operator<'_> {
         if *spec == here { Ok(()) } else { Err(PlanError::OtherSite { spec: spec.clone(), here }) }
     }
 
-    async fn look(&self, cluster: &Cluster) -> Result<(Vec<Arc<Connection>>, Inventory), OperatorError> {
+    async fn look(&self, cluster: &Cluster) -> Result<Looked, OperatorError> {
         let connections = execute::connect(cluster.hosts(), &self.ssh).await?;
         let inventory = execute::observe(&connections, &self.binary).await?;
         Ok((connections, inventory))
@@ -424,9 +433,9 @@ impl Operator<'_> {
         let journals = self.folder.join("journal");
         let mut open = Vec::new();
         for path in files::list(&self.folder.join("plans"))? {
-            let Some(digest) = named_by(&path) else { continue };
+            let Some(digest) = files::named_by(&path) else { continue };
             if journal::is_open(&journals, &digest)? {
-                open.extend(read_if_there(&path)?);
+                open.extend(files::plan_in(&path)?);
             }
         }
         Ok(open)
@@ -435,7 +444,7 @@ impl Operator<'_> {
     /// The newest plan that was begun here, whose place no other one has taken, and that fits: finished or not.
     fn newest_plan(&self, fits: impl Fn(&Plan) -> bool) -> Result<Option<Plan>, OperatorError> {
         for path in files::list(&self.folder.join("plans"))? {
-            if let Some(plan) = read_if_there(&path)?.filter(&fits) {
+            if let Some(plan) = files::plan_in(&path)?.filter(&fits) {
                 return Ok(Some(plan));
             }
         }
@@ -469,16 +478,6 @@ impl Operator<'_> {
         files::save_private(&self.kubeconfig_path(), content.as_bytes())?;
         Ok(self.kubeconfig_path())
     }
-}
-
-/// The plan's digest, which its file is called by.
-fn named_by(path: &Path) -> Option<Digest> {
-    format!("sha256:{}", path.file_stem()?.to_str()?).parse().ok()
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Plan>, OperatorError> {
-    let bytes = files::read(path)?;
-    Ok(bytes.map(|bytes| Plan::from_json(&bytes)).transpose()?)
 }
 
 fn short(plan: &Plan) -> String {

@@ -24,6 +24,9 @@ pub const AUTHORITIES: [&str; 8] = [
 /// Those of [`AUTHORITIES`] that are not there where etcd is elsewhere: whoever runs it has its authority.
 pub const OF_ETCD: [&str; 2] = ["pki/etcd/ca.crt", "pki/etcd/ca.key"];
 
+/// Those of [`AUTHORITIES`] that are on no host where the keys of the authorities stay with somebody else.
+pub const KEYS: [&str; 3] = ["pki/ca.key", "pki/etcd/ca.key", "pki/front-proxy-ca.key"];
+
 const API_SERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 const ENCRYPTION: &str = "--encryption-provider-config";
 const LARGEST: u64 = 1 << 20;
@@ -40,11 +43,14 @@ pub struct ControlPlaneFile {
 /// The files without which a control plane cannot be made again.
 ///
 /// # Errors
-/// One is missing; the encryption of the API server is configured outside of [`KUBERNETES`], where a restore would not put it.
+/// One is missing (of the authorities' keys one, and not all of them); the encryption of the API server is configured outside of [`KUBERNETES`], where a restore would not put it.
 pub fn control_plane_files(host: &dyn Host) -> Result<Vec<ControlPlaneFile>, StepError> {
     let is_external = is_external(host)?;
     let ours = AUTHORITIES.iter().filter(|path| !(is_external && OF_ETCD.contains(path)));
     let mut paths: Vec<String> = ours.map(|path| (*path).to_owned()).collect();
+    if has_no_keys(host)? {
+        paths.retain(|path| !KEYS.contains(&path.as_str()));
+    }
     let manifest = host::read_text(host, API_SERVER)?;
     let missing = || StepError::Invalid { problem: format!("{API_SERVER} is not there: nobody says how it encrypts") };
     if let Some(path) = encryption(&manifest.ok_or_else(missing)?)? {
@@ -58,6 +64,16 @@ pub fn control_plane_files(host: &dyn Host) -> Result<Vec<ControlPlaneFile>, Ste
         paths.push(below.ok_or_else(|| StepError::Invalid { problem: problem() })?.to_owned());
     }
     paths.into_iter().map(|path| file(host, path)).collect()
+}
+
+/// Whether the keys of the authorities stay elsewhere. Whoever knows the cluster's spec says whether they are to.
+fn has_no_keys(host: &dyn Host) -> Result<bool, StepError> {
+    for path in KEYS {
+        if host::read(host, &format!("{KUBERNETES}/{path}"), LARGEST)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether a path below [`KUBERNETES`] may be that of a configuration: kubelet runs what lies in `manifests`, and certificates and

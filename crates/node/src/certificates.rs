@@ -223,15 +223,7 @@ impl Facts {
 
     /// The certificate, PEM.
     pub fn pem(&self) -> String {
-        let encoded = STANDARD.encode(&self.der);
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        // Base64 is ASCII: every piece is a text.
-        for line in encoded.as_bytes().chunks(PEM_LINE) {
-            pem.push_str(&String::from_utf8_lossy(line));
-            pem.push('\n');
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        pem
+        pem_of("CERTIFICATE", &self.der)
     }
 
     /// Whether `authority` has signed it.
@@ -272,6 +264,28 @@ impl Facts {
     }
 }
 
+/// `der`, PEM.
+pub(crate) fn pem_of(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    // Base64 is ASCII: every piece is a text.
+    for line in encoded.as_bytes().chunks(PEM_LINE) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem + "-----END " + label + "-----\n"
+}
+
+/// Common names and organizations of a certificate. What is no text counts as another one.
+pub(crate) fn subject_of(certificate: &X509Certificate<'_>) -> (Vec<String>, Vec<String>) {
+    let subject = certificate.subject();
+    let text = |one: &x509_parser::prelude::AttributeTypeAndValue<'_>| match one.as_str() {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("{:?}", one.as_slice()),
+    };
+    (subject.iter_common_name().map(text).collect(), subject.iter_organization().map(text).collect())
+}
+
 /// Whether the public key `public` and the private key `private` (both PEM) are each other's.
 ///
 /// # Errors
@@ -300,7 +314,8 @@ fn common_name(name: &x509_parser::prelude::X509Name<'_>) -> String {
     common.unwrap_or_else(|| name.to_string())
 }
 
-fn name_of(name: &GeneralName<'_>) -> Option<String> {
+/// A host name or an address.
+pub(crate) fn name_of(name: &GeneralName<'_>) -> Option<String> {
     match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => match bytes.len() {

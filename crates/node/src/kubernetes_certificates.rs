@@ -91,6 +91,9 @@ pub const SERVICE_ACCOUNTS: KeyFiles =
 /// The name of the secret that is the private keys of supplied authorities: PEM texts by file, in JSON.
 pub const SUPPLIED_SECRET: &str = "supplied-authorities";
 
+/// The name of the secret that is the private key of service accounts, PEM.
+pub const SERVICE_ACCOUNTS_SECRET: &str = "service-accounts";
+
 /// By which of [`AUTHORITIES`] the certificate in the file `path` is issued.
 pub fn authority_of(path: &str) -> AuthorityFiles {
     let [kubernetes, front_proxy, etcd] = AUTHORITIES;

@@ -24,6 +24,7 @@ mod mounts;
 pub mod os_packages;
 pub mod pull;
 pub mod request;
+pub mod requests;
 pub mod runner;
 pub mod served;
 pub mod source;

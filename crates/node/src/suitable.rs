@@ -225,20 +225,26 @@ fn check_extensions(facts: &Facts, certificate: &X509Certificate<'_>, issues: Is
     if is_constrained {
         return Err(Unsuitable::Constrained(name()));
     }
-    let unknown = |oid: &Oid<'_>| !UNDERSTOOD.contains(&oid.to_id_string().as_str());
-    let mut critical = certificate.extensions().iter().filter(|extension| extension.critical);
-    match critical.find(|extension| unknown(&extension.oid)) {
-        Some(extension) => Err(Unsuitable::Critical { name: name(), oid: extension.oid.to_id_string() }),
+    match unknown_critical(certificate) {
+        Some(oid) => Err(Unsuitable::Critical { name: name(), oid }),
         None => Ok(()),
     }
 }
 
-struct Kind {
-    words: String,
-    is_taken: bool,
+/// A critical extension that Kubernetes does not know: it believes no such certificate.
+pub(crate) fn unknown_critical(certificate: &X509Certificate<'_>) -> Option<String> {
+    let unknown = |oid: &Oid<'_>| !UNDERSTOOD.contains(&oid.to_id_string().as_str());
+    let mut critical = certificate.extensions().iter().filter(|extension| extension.critical);
+    critical.find(|extension| unknown(&extension.oid)).map(|extension| extension.oid.to_id_string())
 }
 
-fn kind_of(key: &SubjectPublicKeyInfo<'_>) -> Kind {
+/// What a key is, in words, and whether it can be one in a cluster.
+pub(crate) struct Kind {
+    pub(crate) words: String,
+    pub(crate) is_taken: bool,
+}
+
+pub(crate) fn kind_of(key: &SubjectPublicKeyInfo<'_>) -> Kind {
     let kind = |words: String, is_taken| Kind { words, is_taken };
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => {

@@ -321,6 +321,11 @@ codes! {
         cause: "Too little memory or disk, swap that is on, a wrong clock, a kernel or cgroup setup that does not fit.",
         remedy: "Correct what is shown on the host. If it is meant to be so, say it under `overrides` in the cluster spec."
     }
+    Request = "REQUEST" {
+        meaning: "A host asks for a certificate that it may not have, and the request was not written.",
+        cause: "The request was changed on the host: somebody who has broken into it wants the certificate of an administrator or of another node.",
+        remedy: "Have nothing signed for this host. Find out who was on it, give it back or set it up anew, and ask again."
+    }
     Drill = "DRILL" {
         meaning: "A backup did not pass its restore drill: nobody can count on it.",
         cause: "It does not open with the recovery key that was given, what is in it does not fit together, or etcd does not serve from it what has to be there.",

@@ -66,11 +66,11 @@ fn begin(desk: &Desk) -> Result<()> {
 }
 
 /// Where the people of the PKI sit.
-fn office(desk: &Desk) -> PathBuf {
+pub(super) fn office(desk: &Desk) -> PathBuf {
     desk.outside.join("office")
 }
 
-fn openssl(folder: &Path, args: &[&str]) -> Result<()> {
+pub(super) fn openssl(folder: &Path, args: &[&str]) -> Result<()> {
     story::run(Command::new("openssl").current_dir(folder).args(args))
 }
 
@@ -78,7 +78,7 @@ const NEW_ROOT: [&str; 6] = ["req", "-x509", "-newkey", "rsa:3072", "-noenc", "-
 const IS_AUTHORITY: [&str; 4] =
     ["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"];
 
-fn make_root(office: &Path) -> Result<()> {
+pub(super) fn make_root(office: &Path) -> Result<()> {
     let files = ["7300", "-subj", "/O=Plant 7/CN=Plant 7 root", "-keyout", "root.key", "-out", "root.crt"];
     openssl(office, &[&NEW_ROOT[..], &files, &IS_AUTHORITY].concat())?;
     fs::write(
@@ -89,7 +89,7 @@ fn make_root(office: &Path) -> Result<()> {
 }
 
 /// A set of authorities in `folder`: RSA below the root and with a key of PKCS #1, P-384 with one of PKCS #8, P-256 with one of SEC 1.
-fn make_all(folder: &Path, office: &Path) -> Result<()> {
+pub(super) fn make_all(folder: &Path, office: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     openssl(folder, &["genrsa", "-traditional", "-out", "kubernetes.key", "3072"])?;
     let subject = ["-subj", "/O=Plant 7/CN=Plant 7 kubernetes"];
@@ -116,7 +116,7 @@ fn make_all(folder: &Path, office: &Path) -> Result<()> {
     )
 }
 
-fn pki(desk: &Desk) -> PathBuf {
+pub(super) fn pki(desk: &Desk) -> PathBuf {
     desk.lab.root_of("station").join("root/site/pki")
 }
 
@@ -156,7 +156,7 @@ fn refused(desk: &Desk) -> Result<()> {
     put(desk, "first", "front-proxy.crt", "kubernetes.crt")?;
     plan(&["spec.pki.supplied.kubernetes.keyFile", "it is not the key of the certificate of Plant 7 front-proxy"])?;
     put(desk, "first", "front-proxy.key", "kubernetes.key")?;
-    plan(&["spec.pki.supplied.kubernetes.certFile and .frontProxy.certFile have the same key"])?;
+    plan(&["spec.pki.supplied.kubernetes.certFile and spec.pki.supplied.frontProxy.certFile have the same key"])?;
     let locked = station.join("kubernetes.key").display().to_string();
     openssl(&folder, &["rsa", "-in", "kubernetes.key", "-aes256", "-passout", "pass:secret", "-out", &locked])?;
     put(desk, "first", "kubernetes.crt", "kubernetes.crt")?;

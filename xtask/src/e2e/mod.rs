@@ -14,6 +14,7 @@ mod custody;
 mod drill;
 mod etcd_static_pod;
 mod expect;
+mod external_authority;
 mod external_etcd;
 mod five_control_planes;
 mod host_needs;
@@ -119,6 +120,7 @@ const SCENARIOS: &[Scenario] = &[
     rescue::SCENARIO,
     authorities::SCENARIO,
     custody::SCENARIO,
+    external_authority::SCENARIO,
     restore::SCENARIO,
     add_ons::SCENARIO,
     ansible::SCENARIO,

@@ -24,17 +24,19 @@ const KNOWN: &[(&str, &str)] = &[
     ("crates/cluster/src/operator/adoption.rs", "looks how long certificates are valid"),
     ("crates/cluster/src/operator/backup.rs", "dates a backup"),
     ("crates/cluster/src/operator/external.rs", "looks whether a certificate has ended"),
+    ("crates/cluster/src/operator/requests.rs", "looks whether what was signed is valid"),
     ("crates/cluster/src/operator/supplied.rs", "looks how long authorities are valid"),
     ("crates/node/src/facts/mod.rs", "tells it to the station"),
     ("crates/node/src/gap/mod.rs", "dates a report"),
     ("crates/node/src/runner.rs", "dates records of the journal, and events"),
     ("crates/node/src/step/authorities/made.rs", "dates a certificate"),
     ("crates/node/src/step/etcd/certificates.rs", "dates certificates, and looks how long they are valid"),
-    ("crates/node/src/step/kubelet_certificate.rs", "names a file, and looks how long a certificate is valid"),
+    ("crates/node/src/step/kubelet_certificate.rs", "looks how long a certificate is valid"),
     (
         "crates/node/src/step/node_ready.rs",
         "compares it with a lease, on which nothing hangs but whether it is waited for the next",
     ),
+    ("crates/node/src/step/requests/kubelet.rs", "names a file"),
     ("crates/node/src/step/upgrade/snapshot.rs", "dates a snapshot, and takes another where it is not of this hour"),
 ];
 

@@ -106,6 +106,10 @@ fn of_shape(running: &Running, cluster: &Cluster) -> Vec<Mismatch> {
             "the authorities of a cluster that runs stay what they are: leave it out, and replace them afterwards";
         all.push(mismatch(CLUSTER, "spec.pki.supplied", wanted, "there"));
     }
+    if cluster.external_pki().is_some() {
+        let wanted = "the authorities of a cluster that runs stay what they are, and issue: leave it out";
+        all.push(mismatch(CLUSTER, "spec.pki.external", wanted, "there"));
+    }
     if spec.control_plane.local_proxy {
         let wanted = "the endpoint of a cluster that runs stays what it is: leave it out";
         all.push(mismatch(CLUSTER, "spec.controlPlane.localProxy", wanted, true));

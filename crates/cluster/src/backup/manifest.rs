@@ -1,7 +1,7 @@
 //! The table of contents of a backup, which the site signs.
 
 use jiff::Timestamp;
-use sealock_node::backup::{AUTHORITIES, OF_ETCD, may_be_put_back};
+use sealock_node::backup::{AUTHORITIES, KEYS, OF_ETCD, may_be_put_back};
 use sealock_trust::Digest;
 use sealock_trust::format::{self, Format};
 use sealock_trust::site::{SiteKeys, SiteRoot};
@@ -131,6 +131,12 @@ impl Taken {
         self.contents.iter().any(|content| is_one(&content.path))
     }
 
+    /// Whether it holds any key of an authority: all of them, unless they stay with somebody else.
+    pub fn holds_authorities_keys(&self) -> bool {
+        let is_one = |path: &str| KEYS.iter().any(|one| path.strip_prefix(KUBERNETES) == Some(one));
+        self.contents.iter().any(|content| is_one(&content.path))
+    }
+
     /// Whether a control plane can be made of this, and nothing else: the host that says so is not believed in it. Before the site signs it,
     /// and again before anything of it is used.
     ///
@@ -138,8 +144,9 @@ impl Taken {
     /// A part is missing, is there twice, or has no place in a backup.
     pub fn check(&self) -> Result<(), BackupError> {
         payload::check_contents(&self.contents)?;
-        let has_etcds = self.holds_etcds_authority();
+        let (has_etcds, has_keys) = (self.holds_etcds_authority(), self.holds_authorities_keys());
         let ours = AUTHORITIES.iter().filter(|path| has_etcds || !OF_ETCD.contains(path));
+        let ours = ours.filter(|path| has_keys || !KEYS.contains(path));
         let authorities = ours.map(|path| format!("{KUBERNETES}{path}"));
         let needed: Vec<String> = [SNAPSHOT, SPEC].map(ToOwned::to_owned).into_iter().chain(authorities).collect();
         if let Some(missing) = needed.iter().find(|path| !self.contents.iter().any(|content| content.path == **path)) {

@@ -14,7 +14,7 @@ use super::manifest::{EtcdState, Taken};
 use super::payload::{self, Part};
 use super::unpack::alone_in;
 use super::{BackupError, KUBERNETES, Recipients, SNAPSHOT, SPEC};
-use crate::etcd::machine::credentials;
+use crate::etcd::machine::{MachineError, credentials};
 use crate::etcd::restore::{self, BUMP, Programs, Wanted};
 use crate::etcd::{Endpoint, Endpoints, Etcd, Survey, external};
 use crate::release::compare_versions;
@@ -114,7 +114,11 @@ fn endpoints(host: &dyn Host) -> Result<Endpoints, BackupError> {
     if !servers.is_empty() {
         return Ok(external::at(host, &servers)?);
     }
-    Ok(Endpoints { seeds: vec![ENDPOINT.parse::<Endpoint>()?], credentials: Some(credentials(host, PKI)?) })
+    match credentials(host, PKI) {
+        // Where the key of the authority stays elsewhere, nothing is issued for this.
+        Err(MachineError::NoCredentials { .. }) => Ok(external::of_control_plane(host)?),
+        found => Ok(Endpoints { seeds: vec![ENDPOINT.parse::<Endpoint>()?], credentials: Some(found?) }),
+    }
 }
 
 /// The image with etcd's programs: of the member that runs here, or where none does of what was laid in beside the control plane.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sealock_node::facts::Kubernetes;
-use sealock_node::kubernetes_certificates::AUTHORITIES;
+use sealock_node::kubernetes_certificates::{AUTHORITIES, SERVICE_ACCOUNTS};
 use zeroize::Zeroizing;
 
 use super::remote::{Kit, Remote};
@@ -31,6 +31,7 @@ pub(super) async fn mint(
             SecretKind::KubeletCertificate => kubelet_certificate(first, joining).await?,
             SecretKind::Authorities => next_authorities(first, true).await?,
             SecretKind::NextAuthority => next_authorities(first, false).await?,
+            SecretKind::ServiceAccounts => service_accounts(first).await?,
             SecretKind::EtcdClientKey | SecretKind::SuppliedAuthorities => held(kit, *kind)?,
         };
         secrets.insert(kind.as_str(), value);
@@ -101,6 +102,12 @@ printf 'apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nkubernet
     let pair = decoded("client-certificate-data:").zip(decoded("client-key-data:"));
     let pair = pair.map(|(certificate, key)| format!("{certificate}{key}"));
     pair.ok_or_else(|| nothing(first, "kubeadm kubeconfig user", "it printed no certificate and key"))
+}
+
+/// The private key of service accounts, as that host has it.
+async fn service_accounts(first: &Connection) -> Result<String, ExecuteError> {
+    let content = Zeroizing::new(first.read_root_file(SERVICE_ACCOUNTS.private).await?);
+    Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
 /// The authorities that wait on that host to issue: all of them with their keys, or the certificate of Kubernetes' own alone; texts by

@@ -12,7 +12,7 @@ use super::{Operator, OperatorError, Planned};
 use crate::execute::Connection;
 use crate::inventory::Inventory;
 use crate::nodes::{self, OldReader};
-use crate::plan::{self, AuthoritiesError, Order, Plan, PlanError, Purpose, Workloads};
+use crate::plan::{self, AuthoritiesError, CustodyError, Order, Plan, PlanError, Purpose, Workloads};
 use crate::spec::{API_PORT, Cluster, Role};
 
 const ETCD_PORT: u16 = 2379;
@@ -47,6 +47,9 @@ impl Operator<'_> {
         if cluster.external_etcd().is_some() {
             let cluster = cluster.name().to_string();
             return Err(PlanError::from(AuthoritiesError::ExternalEtcd { cluster }).into());
+        }
+        if cluster.external_pki().is_some() {
+            return Err(PlanError::from(CustodyError::KeptOutside { cluster: cluster.name().to_string() }).into());
         }
         self.check_nothing_open_but(Some(stage))?;
         let files = SuppliedFiles::read(cluster)?;

@@ -13,6 +13,7 @@ use sealock_trust::site::SiteKeys;
 use tokio::sync::mpsc;
 
 use super::external::{Asked, ClientFiles};
+use super::requests::Outside;
 use super::{Operator, OperatorError, Planned};
 use crate::backup::{Backup, BackupError, Delivery, Draft, Identities, Manifest, Order, Recipients};
 use crate::execute::{self, Connection};
@@ -67,6 +68,10 @@ impl Operator<'_> {
         let asked = Order { recipients: order.recipients.names(), spec: order.spec.to_owned() };
         let state = source.take_backup(&self.binary, &asked, &mut draft, progress).await?;
         state.check()?;
+        if cluster.external_pki().is_none() && !state.holds_authorities_keys() {
+            // A restore could issue nothing.
+            return Err(BackupError::layout("no key of an authority is in it").into());
+        }
         let release = self.release;
         let manifest = Manifest {
             format: format::BACKUP.current.to_owned(),
@@ -104,6 +109,7 @@ impl Operator<'_> {
     pub async fn plan_restore(&self, cluster: &Cluster, backup: &Backup) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
         let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
+        let outside = Outside::read(cluster)?;
         let (connections, inventory) = self.look(cluster).await?;
         if let Some(done) = self.restored_before(cluster, backup, (&inventory, &connections)).await? {
             return Ok(done);
@@ -117,7 +123,8 @@ impl Operator<'_> {
             None => {
                 let seed = Seed { backup: backup.digest(), manifest: backup.manifest() };
                 let (ground, etcd_client) = (self.ground(images)?, files.as_ref().map(|files| &files.client));
-                let intent = Intent { etcd_client, ..ground.intent(cluster, "") };
+                let signed = outside.map(|outside| outside.missing(&inventory)).transpose()?;
+                let intent = Intent { etcd_client, signed: signed.as_ref(), ..ground.intent(cluster, "") };
                 // Hosts that take the place of those of before may lack what these had.
                 let needs = self.host_needs(cluster, &inventory, &connections).await?;
                 let plan = plan::plan_restore(&intent, seed, &plan::with_needs(&inventory, &needs))?;

@@ -6,9 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use sealock_trust::Digest;
 use zeroize::Zeroizing;
 
 use super::OperatorError;
+use crate::plan::Plan;
 
 /// No certificate and no key is near this long; in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -56,6 +58,16 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, OperatorError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(OperatorError::Io { action: "read", path: path.into(), source }),
     }
+}
+
+/// The digest of a plan, which its file is called by.
+pub(super) fn named_by(path: &Path) -> Option<Digest> {
+    format!("sha256:{}", path.file_stem()?.to_str()?).parse().ok()
+}
+
+/// The plan in the file `path`, if it is there.
+pub(super) fn plan_in(path: &Path) -> Result<Option<Plan>, OperatorError> {
+    Ok(read(path)?.map(|bytes| Plan::from_json(&bytes)).transpose()?)
 }
 
 /// The text of a certificate or a key that the spec names.

@@ -33,6 +33,7 @@ impl Ground<'_> {
             program: &self.program,
             etcd_client: None,
             supplied: None,
+            signed: None,
         }
     }
 }

@@ -69,7 +69,7 @@ impl Operator<'_> {
 
 /// Whether it is a plan that brings hosts what they lack.
 fn brings_needs(plan: &Plan) -> bool {
-    matches!(plan.purpose, Purpose::Apply | Purpose::Prepare | Purpose::Restore)
+    matches!(plan.purpose, Purpose::Apply | Purpose::Prepare | Purpose::Restore | Purpose::Requests)
 }
 
 fn has(sets: &[&OsPackages], package: &str) -> bool {

@@ -1,11 +1,12 @@
 //! Certificates: when they end, and the plan that makes them anew.
 
-use sealock_node::facts::CertificateFact;
+use sealock_node::facts::{CertificateFact, HostFacts};
 
 use super::external::ClientFiles;
+use super::requests::Outside;
 use super::{Operator, OperatorError, Planned};
 use crate::execute::{self, ExecuteError};
-use crate::plan::{self, Purpose};
+use crate::plan::{self, Purpose, Rescue};
 use crate::spec::Cluster;
 
 impl Operator<'_> {
@@ -16,7 +17,9 @@ impl Operator<'_> {
     pub async fn plan_renewal(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
         self.check_nothing_open()?;
-        let planes = cluster.planes_only();
+        let outside = Outside::read(cluster)?;
+        // Where nobody in the cluster signs, no kubelet renews its own.
+        let planes = if outside.is_some() { cluster.clone() } else { cluster.planes_only() };
         let (connections, inventory) = self.look(&planes).await?;
         let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Renew);
         let (plan, resumed) = match begun {
@@ -26,8 +29,10 @@ impl Operator<'_> {
             }
             _ => {
                 let site = (self.release, &self.registry());
-                let plan = plan::plan_renewal(&planes, site, &inventory, &self.binary.path_there())?;
-                self.check_etcd(&planes, &plan, &connections).await?;
+                let signed = outside.map(|outside| outside.replacing(&inventory, waiting)).transpose()?;
+                let program = self.binary.path_there();
+                let plan = plan::plan_renewal(&planes, site, &inventory, (&program, signed.as_ref()))?;
+                self.check_etcd(&planes.planes_only(), &plan, &connections).await?;
                 (plan, false)
             }
         };
@@ -45,6 +50,7 @@ impl Operator<'_> {
         self.check_no_adoption()?;
         let (connections, inventory) = self.look(cluster).await?;
         let files = ClientFiles::read(cluster)?;
+        let outside = Outside::read(cluster)?;
         let begun = self.open_plans()?.into_iter().find(|plan| plan.purpose == Purpose::Rescue);
         let (plan, resumed) = match begun {
             Some(open) if open.spec == cluster.digest() && plan::covers(&open, cluster, &inventory) => {
@@ -54,7 +60,9 @@ impl Operator<'_> {
             begun => {
                 let site = (self.release, &self.registry());
                 let client = files.as_ref().map(|files| &files.client);
-                (plan::plan_rescue(cluster, site, &inventory, (begun.as_ref(), client))?, false)
+                let signed = outside.map(|outside| outside.replacing(&inventory, plan::ended)).transpose()?;
+                let rescue = Rescue { begun: begun.as_ref(), client, signed: signed.as_ref() };
+                (plan::plan_rescue(cluster, site, &inventory, rescue)?, false)
             }
         };
         let held = files.map(|files| files.secrets()).unwrap_or_default();
@@ -69,4 +77,9 @@ impl Operator<'_> {
         });
         execute::of_each(asked).await
     }
+}
+
+/// What a host shows and waits for other ones of: all of it, as its keys were made together; nothing where it waits for nothing.
+fn waiting(facts: &HostFacts) -> Vec<String> {
+    if facts.requests.is_empty() { Vec::new() } else { plan::in_use(facts).into_keys().collect() }
 }

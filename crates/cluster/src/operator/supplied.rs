@@ -67,21 +67,21 @@ impl SuppliedFiles {
         if let Some(key) = &spec.service_accounts {
             read.take_service_accounts(cluster, &key.key_file)?;
         }
-        read.check_apart().map_err(PlanError::from)?;
+        let all: Vec<(&'static str, &Facts)> =
+            read.authorities.iter().map(|(field, _, facts)| (*field, facts)).collect();
+        apart(&all).map_err(PlanError::from)?;
         Ok(Some(read))
     }
 
     fn take_authority(&mut self, cluster: &Cluster, named: &Named<'_>) -> Result<(), OperatorError> {
         let Named { fields: [field, key_field], pair, kept: [kept, kept_key], issues } = *named;
-        let wrong = |field, file: &str, problem| {
-            PlanError::from(CustodyError::File { field, path: cluster.file(file).display().to_string(), problem })
-        };
-        let text = small_text(&cluster.file(&pair.cert_file))?;
-        let facts =
-            suitable::authority(&text, issues, self.read).map_err(|problem| wrong(field, &pair.cert_file, problem))?;
+        let facts = authority_at(cluster, (field, &pair.cert_file), issues, self.read)?;
         match small_text(&cluster.file(&pair.key_file)) {
             Ok(key) => {
-                suitable::is_key_of(&facts, &key).map_err(|problem| wrong(key_field, &pair.key_file, problem))?;
+                let path = || cluster.file(&pair.key_file).display().to_string();
+                suitable::is_key_of(&facts, &key).map_err(|problem| {
+                    PlanError::from(CustodyError::File { field: key_field, path: path(), problem })
+                })?;
                 self.keys.insert(kept_key, key);
             }
             Err(error) if is_absent(&error) => {
@@ -96,7 +96,7 @@ impl SuppliedFiles {
 
     /// The public half is known by the private one: where that is gone, what the control planes have is theirs.
     fn take_service_accounts(&mut self, cluster: &Cluster, file: &str) -> Result<(), OperatorError> {
-        const FIELD: &str = "serviceAccounts.keyFile";
+        const FIELD: &str = "spec.pki.supplied.serviceAccounts.keyFile";
         let path = || cluster.file(file).display().to_string();
         match small_text(&cluster.file(file)) {
             Ok(key) => {
@@ -112,18 +112,6 @@ impl SuppliedFiles {
             }
             Err(error) => Err(error),
         }
-    }
-
-    /// Each authority has a key of its own: a kubelet's certificate would open etcd, or speak for anybody at the front proxy.
-    fn check_apart(&self) -> Result<(), CustodyError> {
-        for (n, (first, _, one)) in self.authorities.iter().enumerate() {
-            for (second, _, other) in self.authorities.iter().skip(n + 1) {
-                if one.key_hash().ok() == other.key_hash().ok() {
-                    return Err(CustodyError::OneForTwo { first, second });
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Whether authorities can begin with these files: every key is there, and each of them outlives what it issues first.
@@ -181,25 +169,61 @@ fn named(spec: &SuppliedPki) -> Vec<Named<'_>> {
     let [kubernetes, front_proxy, etcd] = AUTHORITIES.map(|files| [files.certificate, files.key]);
     let mut all = vec![
         Named {
-            fields: ["kubernetes.certFile", "kubernetes.keyFile"],
+            fields: ["spec.pki.supplied.kubernetes.certFile", "spec.pki.supplied.kubernetes.keyFile"],
             pair: &spec.kubernetes,
             kept: kubernetes,
             issues: Issues::Both,
         },
         Named {
-            fields: ["frontProxy.certFile", "frontProxy.keyFile"],
+            fields: ["spec.pki.supplied.frontProxy.certFile", "spec.pki.supplied.frontProxy.keyFile"],
             pair: &spec.front_proxy,
             kept: front_proxy,
             issues: Issues::Clients,
         },
     ];
     if let Some(pair) = &spec.etcd {
-        all.push(Named { fields: ["etcd.certFile", "etcd.keyFile"], pair, kept: etcd, issues: Issues::Both });
+        all.push(Named {
+            fields: ["spec.pki.supplied.etcd.certFile", "spec.pki.supplied.etcd.keyFile"],
+            pair,
+            kept: etcd,
+            issues: Issues::Both,
+        });
     }
     all
 }
 
-fn is_absent(error: &OperatorError) -> bool {
+/// The authority whose certificate is in the file `file` of the spec's field `field`.
+///
+/// # Errors
+/// It cannot be read, or is nothing that Kubernetes can use.
+pub(super) fn authority_at(
+    cluster: &Cluster,
+    (field, file): (&'static str, &str),
+    issues: Issues,
+    now: Timestamp,
+) -> Result<Facts, OperatorError> {
+    let path = cluster.file(file);
+    let text = small_text(&path)?;
+    let wrong = |problem| CustodyError::File { field, path: path.display().to_string(), problem };
+    Ok(suitable::authority(&text, issues, now).map_err(wrong).map_err(PlanError::from)?)
+}
+
+/// Each authority has a key of its own: a kubelet's certificate would open etcd, or speak for anybody at the front proxy.
+///
+/// # Errors
+/// [`CustodyError::OneForTwo`], with the fields of both.
+pub(super) fn apart(all: &[(&'static str, &Facts)]) -> Result<(), CustodyError> {
+    for (n, (first, one)) in all.iter().enumerate() {
+        for (second, other) in all.iter().skip(n + 1) {
+            if one.key_hash().ok() == other.key_hash().ok() {
+                return Err(CustodyError::OneForTwo { first, second });
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn is_absent(error: &OperatorError) -> bool {
     matches!(error, OperatorError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
 }
 

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use ipnet::Ipv4Net;
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
+use sealock_node::kubernetes_certificates::KUBELET_CLIENT;
 use sealock_node::step::{
-    CONTROL_PLANE_JOIN_PHASES, EXTERNAL_INIT_PHASES, EXTERNAL_JOIN_PHASES, EtcdClaim, INIT_PHASES, KubeadmCommand,
-    KubeadmPhase, NodeReady, WORKER_JOIN_PHASES, belongs_to,
+    CONTROL_PLANE_JOIN_PHASES, CertificatesSigned, EXTERNAL_INIT_PHASES, EXTERNAL_JOIN_PHASES, EtcdClaim, INIT_PHASES,
+    KubeadmCommand, KubeadmPhase, NodeReady, WORKER_JOIN_PHASES, belongs_to,
 };
 
-use super::custody::check_custody;
+use super::custody::{check_custody, check_outside};
 use super::gate::check_fit_to_prepare;
 use super::places::Places;
 use super::versions::check_versions;
@@ -88,6 +89,9 @@ pub fn plan(intent: &Intent<'_>, inventory: &Inventory) -> Result<Plan, PlanErro
     check_versions(cluster, inventory)?;
     if let Some(supplied) = intent.supplied {
         check_custody(cluster, supplied, inventory)?;
+    }
+    if let Some(signed) = intent.signed {
+        check_outside(cluster, &signed.authorities, inventory)?;
     }
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
     let places = Places::of(cluster, inventory, intent.earlier_speaker);
@@ -174,12 +178,12 @@ pub(super) fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
     // One after the other: etcd takes one new member at a time, and kubeadm changes what all of them read.
     let mut before = founded.clone();
     for host in cluster.control_planes().filter(|host| founder != Some(host)) {
-        let task = join(cluster, host, before)?;
+        let task = join(context, host, before)?;
         before = Some(task.id.clone());
         tasks.push(task);
     }
     for host in cluster.workers() {
-        tasks.push(join(cluster, host, founded.clone())?);
+        tasks.push(join(context, host, founded.clone())?);
     }
     if cluster.spec().network.cni == Cni::Routed {
         let joined = tasks.iter().filter(|task| !Phase::Prepare.has(task)).map(|task| task.id.clone()).collect();
@@ -188,7 +192,7 @@ pub(super) fn tasks(context: &Context<'_>) -> Result<Vec<Task>, PlanError> {
     Ok(tasks)
 }
 
-fn prepare_of(host: &Host) -> String {
+pub(super) fn prepare_of(host: &Host) -> String {
     format!("{}/{}", host.name, Phase::Prepare.as_str())
 }
 
@@ -228,6 +232,7 @@ fn init(context: &Context<'_>, host: &Host) -> Result<Task, PlanError> {
     let config = kubeadm::init(cluster, host)?;
     let phases = if cluster.external_etcd().is_some() { EXTERNAL_INIT_PHASES } else { INIT_PHASES };
     let mut steps = steps_of(KubeadmCommand::Init, phases, host.name.as_str(), &config);
+    lay_down_signed(context, host, (&mut steps, false));
     let mut secrets = Vec::new();
     if let Some(supplied) = context.intent.supplied {
         // kubeadm makes none where it finds some.
@@ -251,21 +256,53 @@ fn init(context: &Context<'_>, host: &Host) -> Result<Task, PlanError> {
     })
 }
 
-fn join(cluster: &Cluster, host: &Host, before: Option<String>) -> Result<Task, PlanError> {
+/// What was signed elsewhere is there before kubeadm, or kubelet, looks for any, and after kubeadm's preflight, which wants none of it. Of a
+/// further control plane it wants what all of them share to be there, and no `kubelet.conf` yet.
+fn lay_down_signed(context: &Context<'_>, host: &Host, (steps, joins): (&mut Vec<Step>, bool)) {
+    let Some(mut signed) = context.intent.signed.and_then(|signed| signed.on(host)) else { return };
+    let preflight = steps.iter().position(|step| step.id.ends_with("/preflight")).unwrap_or_default();
+    if !joins || !host.is_control_plane() {
+        return steps.insert(preflight + 1, Step::new("certificates/signed", signed));
+    }
+    if let Some(kubelet) = signed.certificates.remove(KUBELET_CLIENT) {
+        let certificates = BTreeMap::from([(KUBELET_CLIENT.to_owned(), kubelet)]);
+        let (node, authorities) = (signed.node.clone(), BTreeMap::new());
+        let kubelet = CertificatesSigned { node, authorities, certificates, service_accounts_sent: false };
+        steps.insert(preflight + 1, Step::new("certificates/kubelet", kubelet));
+    }
+    signed.service_accounts_sent = true;
+    steps.insert(preflight, Step::new("certificates/signed", signed));
+}
+
+/// What a host needs to be told to join. Where the keys of authorities are on no control plane, these share the key of service accounts alone.
+pub(super) fn secrets_to_join(cluster: &Cluster, host: &Host) -> Vec<SecretKind> {
+    let shared = match cluster.external_pki() {
+        Some(_) => SecretKind::ServiceAccounts,
+        None => SecretKind::CertificateKey,
+    };
+    [SecretKind::BootstrapToken, SecretKind::CaHash]
+        .into_iter()
+        .chain(host.is_control_plane().then_some(shared))
+        .collect()
+}
+
+fn join(context: &Context<'_>, host: &Host, before: Option<String>) -> Result<Task, PlanError> {
+    let cluster = context.intent.cluster;
     let config = kubeadm::join(cluster, host)?;
-    let mut secrets = vec![SecretKind::BootstrapToken, SecretKind::CaHash];
+    let secrets = secrets_to_join(cluster, host);
     let phases = if host.is_control_plane() {
-        secrets.push(SecretKind::CertificateKey);
         if cluster.external_etcd().is_some() { EXTERNAL_JOIN_PHASES } else { CONTROL_PLANE_JOIN_PHASES }
     } else {
         WORKER_JOIN_PHASES
     };
+    let mut steps = steps_of(KubeadmCommand::Join, phases, host.name.as_str(), &config);
+    lay_down_signed(context, host, (&mut steps, true));
     Ok(Task {
         id: format!("{}/join", host.name),
         host: host.name.to_string(),
         after: std::iter::once(before_kubeadm(cluster, host)).chain(before).collect(),
         secrets,
-        steps: steps_of(KubeadmCommand::Join, phases, host.name.as_str(), &config),
+        steps,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Authorities that somebody else has made: whether a cluster may begin with them, or has them.
 
+use std::collections::BTreeMap;
+
 use sealock_node::certificates::Facts;
 use sealock_node::kubernetes_certificates::{AUTHORITIES, SERVICE_ACCOUNTS};
 use sealock_node::step::AuthoritiesSupplied;
@@ -15,7 +17,7 @@ use crate::spec::Cluster;
 #[non_exhaustive]
 pub enum CustodyError {
     /// A file of the spec is not what it is to be.
-    #[error("spec.pki.supplied.{field}: {path}: {problem}")]
+    #[error("{field}: {path}: {problem}")]
     File {
         /// The field of the spec.
         field: &'static str,
@@ -25,7 +27,7 @@ pub enum CustodyError {
         problem: Unsuitable,
     },
     /// A file of the spec that is needed is not there.
-    #[error("spec.pki.supplied.{field}: {path} is not there, and no control plane has that key yet")]
+    #[error("{field}: {path} is not there, and no control plane has that key yet")]
     NoKey {
         /// The field of the spec.
         field: &'static str,
@@ -33,7 +35,7 @@ pub enum CustodyError {
         path: String,
     },
     /// Two authorities are one.
-    #[error("spec.pki.supplied.{first} and .{second} have the same key: each authority needs one of its own")]
+    #[error("{first} and {second} have the same key: each authority needs one of its own")]
     OneForTwo {
         /// A field of the spec.
         first: &'static str,
@@ -51,6 +53,8 @@ pub enum CustodyError {
         found: Vec<String>,
         /// The spec's: name and the beginning of its digest.
         wanted: String,
+        /// Whether the keys of the spec's stay with somebody else.
+        outside: bool,
     },
     /// The cluster has another key of service accounts.
     #[error(
@@ -62,12 +66,82 @@ pub enum CustodyError {
         /// The file.
         path: &'static str,
     },
+    /// Nobody asks elsewhere for the certificates of this cluster.
+    #[error(
+        "the spec of cluster {cluster} names no authorities whose keys stay with somebody else: its control planes issue"
+    )]
+    NotOutside {
+        /// The cluster.
+        cluster: String,
+    },
+    /// Nothing was asked for.
+    #[error("no host of cluster {cluster} waits for a certificate")]
+    NothingRequested {
+        /// The cluster.
+        cluster: String,
+    },
+    /// Hosts lack certificates, and have no keys and requests for them.
+    #[error("{} not asked for yet:{}", are(.files), lines(.files))]
+    NotRequested {
+        /// Each as `file on host`.
+        files: Vec<String>,
+    },
+    /// Requests were not answered.
+    #[error("{} not signed yet:{}", are(.files), lines(.files))]
+    NotSigned {
+        /// Where each is expected at the station.
+        files: Vec<String>,
+    },
+    /// What was signed is not what was asked for.
+    #[error("{path}: {problem}")]
+    Unfit {
+        /// The file at the station.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A host asks for what it may not have.
+    #[error("host {host} asks for a certificate at {path} that is not to be signed: {problem}")]
+    Refused {
+        /// The host.
+        host: String,
+        /// What was to show it.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The spec does not name who would issue something.
+    #[error("spec.pki.external names no authority for {path}")]
+    NoAuthority {
+        /// The file on the host.
+        path: String,
+    },
+    /// The keys of authorities are not here.
+    #[error(
+        "the keys of the authorities of cluster {cluster} stay with your PKI: Sealock cannot replace what it cannot issue with"
+    )]
+    KeptOutside {
+        /// The cluster.
+        cluster: String,
+    },
+}
+
+fn are(files: &[String]) -> String {
+    if files.len() == 1 { "1 certificate is".to_owned() } else { format!("{} certificates are", files.len()) }
+}
+
+fn lines(files: &[String]) -> String {
+    files.iter().map(|file| format!("\n  {file}")).collect()
 }
 
 impl CustodyError {
     /// Its reason code, where it is a refusal.
     pub fn code(&self) -> Option<Code> {
-        Some(Code::Spec)
+        match self {
+            Self::Refused { .. } => Some(Code::Request),
+            Self::NothingRequested { .. } => None,
+            _ => Some(Code::Spec),
+        }
     }
 
     /// What to do about it.
@@ -85,6 +159,24 @@ impl CustodyError {
             Self::NoKey { .. } => "put the key there until the cluster stands; afterwards the station does not need it any more".into(),
             Self::OneForTwo { .. } => "what one authority has issued is let in wherever it is believed: have three made, each with a key of its own".into(),
             Self::OtherServiceAccounts { .. } => "leave `serviceAccounts` out of `spec.pki.supplied`: the cluster goes on with the key that it has".into(),
+            Self::NotOutside { .. } => "`sealock cluster renew` makes certificates anew. Whose keys stay with your PKI stands in `spec.pki.external`".into(),
+            Self::NothingRequested { .. } | Self::NotRequested { .. } => {
+                "`sealock cluster certificates request` makes keys on the hosts, and brings the requests to the folder of `spec.pki.external.requests`".into()
+            }
+            Self::NotSigned { .. } => {
+                "have your PKI sign the request beside each, put the certificate there, and run the same again. requests.json in that folder says by which authority, and for which use".into()
+            }
+            Self::Unfit { .. } => "have it signed again from the request that lies beside it".into(),
+            Self::Refused { .. } => {
+                "nothing was written. kubeadm does not ask for that: look who was on this host before it gets any certificate".into()
+            }
+            Self::NoAuthority { .. } => "name it in `spec.pki.external`".into(),
+            Self::KeptOutside { .. } => {
+                "for other authorities make a cluster anew beside this one, from what runs here. Certificates are made anew by `sealock cluster certificates request` and `sealock cluster renew`".into()
+            }
+            Self::Other { outside: true, .. } => {
+                "name the files of the authorities that the cluster has: an authority whose key stays elsewhere is not replaced in a cluster that runs".into()
+            }
             Self::Other { .. } => "name the files of the authorities that the cluster has. To replace them by those of the spec: `sealock cluster renew --authorities trust`".into(),
         }
     }
@@ -97,9 +189,26 @@ pub(crate) fn check_custody(
     inventory: &Inventory,
 ) -> Result<(), CustodyError> {
     check_service_accounts(cluster, supplied, inventory)?;
+    check_same(cluster, &supplied.certificates, (inventory, false))
+}
+
+/// The same of authorities whose keys stay elsewhere: PEM, by the file in which kubeadm keeps each.
+pub(crate) fn check_outside(
+    cluster: &Cluster,
+    authorities: &BTreeMap<String, String>,
+    inventory: &Inventory,
+) -> Result<(), CustodyError> {
+    check_same(cluster, authorities, (inventory, true))
+}
+
+fn check_same(
+    cluster: &Cluster,
+    certificates: &BTreeMap<String, String>,
+    (inventory, outside): (&Inventory, bool),
+) -> Result<(), CustodyError> {
     for host in cluster.control_planes() {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
-        for (path, certificate) in &supplied.certificates {
+        for (path, certificate) in certificates {
             let found: Vec<_> = observation.facts.certificates.iter().filter(|one| one.path == *path).collect();
             let Ok(wanted) = Facts::of(certificate) else { continue };
             let digest = wanted.digest();
@@ -115,6 +224,7 @@ pub(crate) fn check_custody(
                 path: path.clone(),
                 found: found.iter().map(|one| named(&one.name, one.digest.as_ref())).collect(),
                 wanted: named(&wanted.name, Some(&digest)),
+                outside,
             });
         }
     }

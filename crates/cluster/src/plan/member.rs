@@ -12,7 +12,7 @@ use sealock_node::step::{
 use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
-use super::apply::{planned_hosts, steps_of};
+use super::apply::{planned_hosts, secrets_to_join, steps_of};
 use super::gate::check_fit;
 use super::restore::data_of;
 use super::versions::check_versions;
@@ -72,7 +72,9 @@ pub fn plan_member(
     again.extend(steps_of(KubeadmCommand::Join, &[ETCD_JOIN], host, &kubeadm::join(cluster, plane)?));
     again.push(Step::new("api-server", ApiServerBack { timeout_seconds: READY_SECONDS }));
     let mut rejoin = task(host, "rejoin", vec![id(speaker, "member-out")], again);
-    rejoin.secrets = vec![SecretKind::BootstrapToken, SecretKind::CaHash, SecretKind::CertificateKey];
+    rejoin.secrets = secrets_to_join(cluster, plane);
+    // It has that key.
+    rejoin.secrets.retain(|kind| *kind != SecretKind::ServiceAccounts);
     let ready = NodeReady {
         node: host.to_owned(),
         control_plane: true,

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use ipnet::Ipv4Net;
-use sealock_node::kubernetes_certificates::SUPPLIED_SECRET;
+use sealock_node::kubernetes_certificates::{SERVICE_ACCOUNTS_SECRET, SUPPLIED_SECRET};
 use sealock_node::request::Registry;
 use sealock_node::step::{AuthoritiesSupplied, EtcdClient};
 use sealock_node::{Step, external_etcd};
@@ -35,6 +35,7 @@ pub(crate) mod prepare;
 mod print;
 mod remarks;
 mod renew;
+mod requests;
 mod rescue;
 mod reset;
 mod restore;
@@ -71,8 +72,11 @@ pub(crate) use prepare::TIME;
 pub use print::{Assessment, Brief, Printed, Tally};
 pub use remarks::remarks;
 pub use renew::plan_renewal;
+pub use requests::{Signed, plan_requests};
+pub(crate) use requests::{in_use, is_missing, kept_files, makes_requests, shown};
 pub(crate) use rescue::covers;
-pub use rescue::plan_rescue;
+pub(crate) use rescue::ended;
+pub use rescue::{Rescue, plan_rescue};
 pub use reset::{plan_giving_back, plan_reset};
 pub use restore::{Seed, plan_restore};
 pub(crate) use restore::{restores, takes_from_backup};
@@ -110,6 +114,8 @@ pub struct Intent<'a> {
     pub etcd_client: Option<&'a EtcdClient>,
     /// Authorities that somebody else has made, where the cluster does not make its own.
     pub supplied: Option<&'a AuthoritiesSupplied>,
+    /// What authorities elsewhere have signed, where their keys stay there.
+    pub signed: Option<&'a Signed>,
 }
 
 /// Which steps, on which hosts, in which order.
@@ -181,6 +187,8 @@ pub enum Purpose {
     Restore,
     /// To replace authorities by others, as far as one stage.
     Authorities,
+    /// To have hosts make keys, and requests for certificates that are signed elsewhere.
+    Requests,
 }
 
 impl Purpose {
@@ -202,6 +210,7 @@ impl Purpose {
             Self::Rescue => "rescue",
             Self::Restore => "restore",
             Self::Authorities => "authorities",
+            Self::Requests => "requests",
         }
     }
 
@@ -281,6 +290,9 @@ pub enum SecretKind {
     EtcdClientKey,
     /// The private keys of authorities that somebody else has made; the station holds them.
     SuppliedAuthorities,
+    /// The private key that signs the tokens of service accounts, from the control plane host that speaks for the cluster: where the keys of
+    /// authorities are on no host, control planes share nothing else.
+    ServiceAccounts,
 }
 
 impl SecretKind {
@@ -294,6 +306,7 @@ impl SecretKind {
             Self::Authorities | Self::NextAuthority => "authorities",
             Self::EtcdClientKey => external_etcd::KEY_SECRET,
             Self::SuppliedAuthorities => SUPPLIED_SECRET,
+            Self::ServiceAccounts => SERVICE_ACCOUNTS_SECRET,
         }
     }
 }
@@ -372,11 +385,13 @@ impl Plan {
     }
 
     /// Whether this plan, which was begun and is not finished, stays so while `other` is carried out: what goes from host to host does, and the way
-    /// back of a member, while a host leaves, certificates are made anew that have ended, or nodes are put back as they were. Where it is the host
+    /// back of a member, while a host leaves, certificates are asked for or made anew that have ended, or nodes are put back as they were. Where it is the host
     /// of that member that has left, nothing waits for it any more.
     pub(crate) fn stays_open_beside(&self, other: &Plan) -> bool {
-        let goes_on =
-            matches!(other.purpose, Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback);
+        let goes_on = matches!(
+            other.purpose,
+            Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback | Purpose::Requests
+        );
         let has_left = other.purpose == Purpose::Neighbours
             && member_of(self).is_some_and(|member| other.host(member.host).is_none());
         goes_on && self.purpose.stays_open() && !has_left

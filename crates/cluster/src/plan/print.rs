@@ -200,6 +200,9 @@ impl Printed<'_> {
                 };
                 writeln!(f, "Plan to have cluster {} {what}", plan.cluster)?;
             }
+            Purpose::Requests => {
+                writeln!(f, "Plan to have hosts of cluster {} make keys, and requests for certificates", plan.cluster)?;
+            }
             Purpose::Remove => writeln!(f, "Plan to take a host out of cluster {} and give it back", plan.cluster)?,
         }
         writeln!(f, "Digest {digest}")

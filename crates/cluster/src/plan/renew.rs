@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealock_node::facts::HostFacts;
 use sealock_node::request::Registry;
-use sealock_node::step::{EtcdSnapshot, Renewal};
+use sealock_node::step::{EtcdSnapshot, KubeletCertificate, Renewal};
 use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
@@ -13,14 +13,15 @@ use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
 use super::waves::task;
-use super::{Plan, PlanError, Purpose, Task};
+use super::{CustodyError, Plan, PlanError, Purpose, Signed, Task};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
 
 /// The plan that makes the certificates of every control plane of `cluster` anew, one control plane after the other, so that no two
 /// are away at a time, behind a snapshot of etcd that `program` takes. It is bound to the serials that are there now: carried out twice
-/// it makes nothing the second time.
+/// it makes nothing the second time. Where authorities elsewhere have `signed` what hosts show, that is laid down instead, on the hosts that
+/// wait for it, workers last: nobody in the cluster signs for their kubelets.
 ///
 /// # Errors
 /// A host that is another's, or has another version than the spec says; no control plane has certificates yet.
@@ -28,7 +29,7 @@ pub fn plan_renewal(
     cluster: &Cluster,
     (release, registry): (&Published, &Registry),
     inventory: &Inventory,
-    program: &str,
+    (program, signed): (&str, Option<&Signed>),
 ) -> Result<Plan, PlanError> {
     // A clock that is wrong would issue what has ended already.
     check_fit(cluster, inventory)?;
@@ -38,12 +39,20 @@ pub fn plan_renewal(
     for host in cluster.control_planes() {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
         let serials = renewable(&observation.facts);
-        if !serials.is_empty() {
+        let waits = signed.is_none_or(|signed| signed.on(host).is_some());
+        if !serials.is_empty() && waits {
             let after = tasks.last().map(|before| before.id.clone()).into_iter().collect();
-            tasks.push(renew(cluster, host, serials, after)?);
+            tasks.push(renew(cluster, host, (serials, signed), after)?);
         }
     }
-    if renewed_planes(&tasks) == 0 {
+    if let Some(signed) = signed {
+        let before = tasks.last().map(|before| before.id.clone());
+        let workers = cluster.workers().filter_map(|host| kubelet_of(host, signed, before.as_ref()));
+        tasks.extend(workers.collect::<Vec<_>>());
+        if !tasks.iter().any(renews) {
+            return Err(CustodyError::NothingRequested { cluster: cluster.name().to_string() }.into());
+        }
+    } else if !tasks.iter().any(renews) {
         return Err(PlanError::NoCertificates { cluster: cluster.name().to_string() });
     }
     Ok(Plan {
@@ -66,9 +75,20 @@ fn snapshot(speaker: &str, inventory: &Inventory, program: &str) -> Option<Task>
     Some(task(speaker, "snapshot", Vec::new(), vec![Step::new("etcd/snapshot", snapshot)]))
 }
 
-fn renewed_planes(tasks: &[Task]) -> usize {
-    let renews = |task: &&Task| task.steps.iter().any(|step| matches!(step.action, StepKind::Renewal(_)));
-    tasks.iter().filter(renews).count()
+fn renews(task: &Task) -> bool {
+    let is_one = |step: &Step| matches!(step.action, StepKind::Renewal(_) | StepKind::KubeletCertificate(_));
+    task.steps.iter().any(is_one)
+}
+
+/// A worker shows what its kubelet does, and nothing else.
+fn kubelet_of(host: &Host, signed: &Signed, before: Option<&String>) -> Option<Task> {
+    let steps = vec![kubelet(host, Some(signed.kubelet(host)?))];
+    Some(task(host.name.as_str(), "renew", before.cloned().into_iter().collect(), steps))
+}
+
+/// Gives kubelet another certificate: what was signed elsewhere, or what a control plane issues.
+pub(super) fn kubelet(host: &Host, signed: Option<String>) -> Step {
+    Step::new("kubelet", KubeletCertificate { node: host.name.to_string(), replaced: None, signed })
 }
 
 pub(super) fn renewable(facts: &HostFacts) -> BTreeMap<String, String> {
@@ -79,15 +99,17 @@ pub(super) fn renewable(facts: &HostFacts) -> BTreeMap<String, String> {
 fn renew(
     cluster: &Cluster,
     host: &Host,
-    serials: BTreeMap<String, String>,
+    (serials, signed): (BTreeMap<String, String>, Option<&Signed>),
     after: Vec<String>,
 ) -> Result<Task, PlanError> {
-    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false };
+    let laid_down = signed.and_then(|signed| signed.replacing(host));
+    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false, signed: laid_down };
+    let kubelet = signed.and_then(|signed| signed.kubelet(host)).map(|pem| kubelet(host, Some(pem)));
     Ok(Task {
         id: format!("{}/renew", host.name),
         host: host.name.to_string(),
         after,
         secrets: Vec::new(),
-        steps: vec![Step::new("certificates", renewal)],
+        steps: std::iter::once(Step::new("certificates", renewal)).chain(kubelet).collect(),
     })
 }

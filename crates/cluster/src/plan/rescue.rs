@@ -7,21 +7,32 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealock_node::facts::{CertificateFact, HostFacts};
 use sealock_node::kubernetes_certificates::{BROUGHT, KUBELET_CLIENT};
 use sealock_node::request::Registry;
-use sealock_node::step::{EtcdClient, KubeletCertificate, Renewal};
+use sealock_node::step::{CertificatesSigned, EtcdClient, Renewal};
 use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
 use super::apply::{Context, ready};
 use super::gate::check_fit;
 use super::places::Places;
-use super::renew::renewable;
-use super::{ExternalEtcdError, Intent, Plan, PlanError, Purpose, SecretKind, Task};
+use super::renew::{kubelet, renewable};
+use super::{ExternalEtcdError, Intent, Plan, PlanError, Purpose, SecretKind, Signed, Task};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
 
 /// A control plane whose images are there starts within a minute or two.
 const READY_SECONDS: u32 = 600;
+
+/// What a rescue takes besides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rescue<'a> {
+    /// An earlier one that was begun.
+    pub begun: Option<&'a Plan>,
+    /// What the API servers show to an external etcd.
+    pub client: Option<&'a EtcdClient>,
+    /// What authorities elsewhere have signed for what has ended, where their keys stay there.
+    pub signed: Option<&'a Signed>,
+}
 
 /// The plan that makes anew whatever has ended in `cluster`, and brings it up with that.
 ///
@@ -36,8 +47,9 @@ pub fn plan_rescue(
     cluster: &Cluster,
     (release, registry): (&Published, &Registry),
     inventory: &Inventory,
-    (begun, client): (Option<&Plan>, Option<&EtcdClient>),
+    rescue: Rescue<'_>,
 ) -> Result<Plan, PlanError> {
+    let Rescue { begun, client, signed } = rescue;
     check_fit(cluster, inventory)?;
     if cluster.control_planes().next().is_none() {
         return Err(PlanError::NoCertificates { cluster: cluster.name().to_string() });
@@ -47,7 +59,7 @@ pub fn plan_rescue(
     for host in cluster.hosts() {
         let Some(facts) = facts(host) else { continue };
         check_authorities(host, facts)?;
-        tasks.extend(made_anew(cluster, host, (facts, client))?);
+        tasks.extend(made_anew(cluster, host, (facts, rescue))?);
     }
     // A worker that is in a bad way keeps no control plane from coming back.
     let of_planes = |task: &&Task| cluster.control_planes().any(|host| host.name.as_str() == task.host);
@@ -55,7 +67,7 @@ pub fn plan_rescue(
     for host in cluster.control_planes() {
         let ended = facts(host).filter(|facts| control_plane_has_ended(facts)).map(renewable);
         if let Some(serials) = ended.or_else(|| begun.and_then(|begun| serials_in(begun, host))) {
-            tasks.push(serves(cluster, host, serials, &made)?);
+            tasks.push(serves(cluster, host, (serials, signed), &made)?);
         }
     }
     if tasks.is_empty() {
@@ -72,6 +84,7 @@ pub fn plan_rescue(
         program: "",
         etcd_client: client,
         supplied: None,
+        signed: None,
     };
     let places = Places::of(cluster, inventory, "");
     let all = tasks.iter().map(|task| task.id.clone()).collect();
@@ -94,22 +107,28 @@ fn check_authorities(host: &Host, facts: &HostFacts) -> Result<(), PlanError> {
 fn made_anew(
     cluster: &Cluster,
     host: &Host,
-    (facts, client): (&HostFacts, Option<&EtcdClient>),
+    (facts, rescue): (&HostFacts, Rescue<'_>),
 ) -> Result<Option<Task>, PlanError> {
     let (mut steps, mut secrets) = (Vec::new(), Vec::new());
     if host.is_control_plane() && control_plane_has_ended(facts) {
         if let Some(client) =
-            client.filter(|_| facts.certificates.iter().any(|one| is_brought(one) && has_ended(one, facts)))
+            rescue.client.filter(|_| facts.certificates.iter().any(|one| is_brought(one) && has_ended(one, facts)))
         {
             steps.push(Step::new("etcd/client", EtcdClient { laid_only: true, ..client.clone() }));
             secrets.push(SecretKind::EtcdClientKey);
         }
         let config = kubeadm::init(cluster, host)?;
-        steps.push(Step::new("certificates", Renewal { serials: renewable(facts), config, made_only: true }));
+        steps.push(Step::new(
+            "certificates",
+            Renewal { serials: renewable(facts), config, made_only: true, signed: laid_down(rescue.signed, host) },
+        ));
     }
     if facts.certificates.iter().any(|one| one.path == KUBELET_CLIENT && has_ended(one, facts)) {
-        steps.push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string(), replaced: None }));
-        secrets.push(SecretKind::KubeletCertificate);
+        let signed = rescue.signed.and_then(|signed| signed.kubelet(host));
+        if signed.is_none() {
+            secrets.push(SecretKind::KubeletCertificate);
+        }
+        steps.push(kubelet(host, signed));
     }
     let host = host.name.to_string();
     let id = format!("{host}/certificates");
@@ -119,14 +138,26 @@ fn made_anew(
 fn serves(
     cluster: &Cluster,
     host: &Host,
-    serials: BTreeMap<String, String>,
+    (serials, signed): (BTreeMap<String, String>, Option<&Signed>),
     after: &[String],
 ) -> Result<Task, PlanError> {
-    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false };
+    let signed = laid_down(signed, host);
+    let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false, signed };
     let host = host.name.to_string();
     let id = format!("{host}/serve");
     let steps = vec![Step::new("serve", renewal)];
     Ok(Task { id, host, after: after.to_vec(), secrets: Vec::new(), steps })
+}
+
+fn laid_down(signed: Option<&Signed>, host: &Host) -> Option<CertificatesSigned> {
+    signed.and_then(|signed| signed.replacing(host))
+}
+
+/// The files that a rescue makes anew on a host: all of a control plane where one of them has ended, and kubelet's own where it has.
+pub(crate) fn ended(facts: &HostFacts) -> Vec<String> {
+    let of_plane = renewable(facts).into_keys().filter(|_| control_plane_has_ended(facts));
+    let kubelet = facts.certificates.iter().filter(|one| one.path == KUBELET_CLIENT && has_ended(one, facts));
+    of_plane.chain(kubelet.map(|one| one.path.clone())).collect()
 }
 
 /// Whether `plan`, a rescue that was begun, makes anew all that has ended by now.

@@ -79,6 +79,14 @@ fn check_seed(cluster: &Cluster, manifest: &Manifest) -> Result<(), PlanError> {
             return Err(PlanError::OtherBackup { what, found: found.clone(), wanted: wanted.clone() });
         }
     }
+    let keys = |outside: bool| {
+        if outside { "authorities whose keys stay with somebody else" } else { "the keys of its authorities" }
+            .to_owned()
+    };
+    let (found, wanted) = (!manifest.state.holds_authorities_keys(), cluster.external_pki().is_some());
+    if found != wanted {
+        return Err(PlanError::OtherBackup { what: "a cluster with", found: keys(found), wanted: keys(wanted) });
+    }
     let kind = |external: bool| if external { "external etcd" } else { "etcd on its control planes" }.to_owned();
     let (found, wanted) = (!manifest.state.holds_etcds_authority(), cluster.external_etcd().is_some());
     if found != wanted {

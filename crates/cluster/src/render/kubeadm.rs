@@ -66,12 +66,16 @@ pub(crate) fn init(cluster: &Cluster, host: &Host) -> Result<String, RenderError
 /// The configuration of `kubeadm join` on `host`.
 pub(crate) fn join(cluster: &Cluster, host: &Host) -> Result<String, RenderError> {
     let spec = cluster.spec();
-    with_node(host, |node| join_on(&spec.control_plane.endpoint, &spec.overrides, node))
+    // Where the keys of the authorities are on no control plane, there is nothing that these would share.
+    let shares = cluster.external_pki().is_none();
+    with_node(host, |node| join_with(&spec.control_plane.endpoint, &spec.overrides, node, shares))
 }
 
 /// The configuration of `kubeadm upgrade`, on every host the same.
 pub(crate) fn upgrade(cluster: &Cluster) -> Result<String, RenderError> {
-    upgrade_to(cluster.spec().kubernetes.version, &cluster.spec().overrides)
+    // Without the keys of the authorities kubeadm could only say that it cannot.
+    let renews = cluster.external_pki().is_none();
+    upgrade_with(cluster.spec().kubernetes.version, &cluster.spec().overrides, renews)
 }
 
 fn with_node<T>(host: &Host, render: impl FnOnce(&Node<'_>) -> T) -> T {
@@ -99,6 +103,10 @@ pub(crate) fn init_on(terms: &Terms<'_>, node: &Node<'_>) -> Result<String, Rend
 
 /// The configuration of `kubeadm join` on `node`.
 pub(crate) fn join_on(endpoint: &Endpoint, overrides: &Overrides, node: &Node<'_>) -> Result<String, RenderError> {
+    join_with(endpoint, overrides, node, true)
+}
+
+fn join_with(endpoint: &Endpoint, overrides: &Overrides, node: &Node<'_>, shares: bool) -> Result<String, RenderError> {
     let mut join = object(json!({
         "apiVersion": API,
         "kind": "JoinConfiguration",
@@ -110,21 +118,25 @@ pub(crate) fn join_on(endpoint: &Endpoint, overrides: &Overrides, node: &Node<'_
         "nodeRegistration": registration(overrides, node),
     }));
     if node.control_plane {
-        let plane = json!({
-            "localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_PORT},
-            "certificateKey": secret(CERTIFICATE_KEY),
-        });
-        join.insert("controlPlane".into(), plane);
+        let mut plane = object(json!({"localAPIEndpoint": {"advertiseAddress": node.address, "bindPort": API_PORT}}));
+        if shares {
+            plane.insert("certificateKey".into(), secret(CERTIFICATE_KEY));
+        }
+        join.insert("controlPlane".into(), Value::Object(plane));
     }
     documents(&[join])
 }
 
 /// The configuration of `kubeadm upgrade` to `version`.
 pub(crate) fn upgrade_to(version: KubernetesVersion, overrides: &Overrides) -> Result<String, RenderError> {
+    upgrade_with(version, overrides, true)
+}
+
+fn upgrade_with(version: KubernetesVersion, overrides: &Overrides, renews: bool) -> Result<String, RenderError> {
     let ignored = &overrides.ignore_preflight_errors;
     let how = || {
         let mut how =
-            object(json!({"imagePullPolicy": "IfNotPresent", "certificateRenewal": true, "etcdUpgrade": true}));
+            object(json!({"imagePullPolicy": "IfNotPresent", "certificateRenewal": renews, "etcdUpgrade": true}));
         if !ignored.is_empty() {
             how.insert("ignorePreflightErrors".into(), json!(ignored));
         }

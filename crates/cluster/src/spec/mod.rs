@@ -33,7 +33,7 @@ pub use host::{Host, ParsePinError, Pin, Role, Ssh, Taint};
 pub use name::{Name, ParseNameError};
 pub(crate) use overrides::merge;
 pub use overrides::{Deviation, Overrides};
-pub use pki::{AuthorityPair, Pki, ServiceAccountKey, SuppliedPki};
+pub use pki::{AuthorityCertificate, AuthorityPair, ExternalPki, Pki, ServiceAccountKey, SuppliedPki};
 pub use time::{ParseTimeServerError, Time, TimeServer};
 pub use upgrade::{Drain, OnFailure, Upgrade};
 pub use version::{KubernetesVersion, ParseVersionError};
@@ -281,6 +281,11 @@ impl Cluster {
     /// The authorities that somebody else has made, where Sealock is not to.
     pub fn supplied_pki(&self) -> Option<&SuppliedPki> {
         self.spec.pki.supplied.as_ref()
+    }
+
+    /// The authorities whose keys stay with somebody else, where certificates come by requests.
+    pub fn external_pki(&self) -> Option<&ExternalPki> {
+        self.spec.pki.external.as_ref()
     }
 
     /// The file at the station that the spec calls `path`.

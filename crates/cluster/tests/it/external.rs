@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_cluster::backup::{Content, EtcdState, Manifest, Payload, Taken};
-use sealock_cluster::plan::{Intent, Printed, ReleaseId, Seed, plan_rescue, plan_restore};
+use sealock_cluster::plan::{Intent, Printed, ReleaseId, Rescue, Seed, plan_rescue, plan_restore};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::StepKind;
 use sealock_node::facts::{CertificateFact, Kubernetes};
@@ -175,7 +175,12 @@ fn what_is_shown_to_etcd_comes_with_a_rescue_where_the_rest_has_ended_too() {
             hosts.hosts.get_mut(name).unwrap().facts.certificates =
                 vec![ends("/etc/kubernetes/pki/apiserver.crt", apiserver), ends(CLIENT, shown)];
         }
-        plan_rescue(&cluster(&text), (&release(), &registry()), &hosts, (None, Some(&client())))
+        plan_rescue(
+            &cluster(&text),
+            (&release(), &registry()),
+            &hosts,
+            Rescue { client: Some(&client()), ..Rescue::default() },
+        )
     };
     let steps = |plan: &Plan| -> Vec<String> {
         plan.task("cp1/certificates").unwrap().steps.iter().map(|step| step.id.clone()).collect()

@@ -157,6 +157,7 @@ pub(crate) fn host(name: &str, address: &str) -> Observation {
         kubernetes: Kubernetes::None,
         certificates: Vec::new(),
         service_accounts: None,
+        requests: BTreeMap::new(),
         components: BTreeMap::new(),
         owned: BTreeMap::new(),
         foreign: BTreeMap::new(),
@@ -220,6 +221,7 @@ pub(crate) fn with_intent<T>(
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
         supplied: None,
+        signed: None,
     })
 }
 

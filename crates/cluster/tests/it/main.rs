@@ -18,6 +18,7 @@ mod needs;
 mod node_upgrade;
 mod os_packages;
 mod plan;
+mod requests;
 mod rescue;
 mod restore;
 mod revoked;

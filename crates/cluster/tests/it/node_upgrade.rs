@@ -103,6 +103,7 @@ fn the_steps_are_those_of_a_clusters_upgrade() {
         program: PROGRAM,
         etcd_client: None,
         supplied: None,
+        signed: None,
     };
     let of_cluster = plan_upgrade(&intent, &draining(), &nodes(ONE_AND_ONE, "v1.36.3")).unwrap();
     for (node, plane) in [("cp1", Some(ONLY)), ("w1", None)] {

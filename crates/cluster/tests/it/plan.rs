@@ -119,7 +119,7 @@ fn where_the_first_control_plane_has_left_whoever_comes_joins_the_others() {
 fn certificates_are_renewed_on_one_control_plane_after_the_other() {
     let mut hosts = four_hosts();
     let renewal = |hosts: &Inventory| {
-        plan_renewal(&cluster(&three_planes()), (&release(), &registry()), hosts, "/opt/sealock/sealock")
+        plan_renewal(&cluster(&three_planes()), (&release(), &registry()), hosts, ("/opt/sealock/sealock", None))
     };
     let nothing = renewal(&hosts).unwrap_err();
     assert!(matches!(nothing, PlanError::NoCertificates { .. }), "{nothing}");

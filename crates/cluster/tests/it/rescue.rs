@@ -1,7 +1,7 @@
 //! Plans that bring a cluster back whose certificates have ended.
 
 use jiff::{SignedDuration, Timestamp};
-use sealock_cluster::plan::{Printed, SecretKind, plan_rescue};
+use sealock_cluster::plan::{Printed, Rescue, SecretKind, plan_rescue};
 use sealock_cluster::{Inventory, Plan, PlanError};
 use sealock_node::facts::{CertificateFact, Kubernetes};
 
@@ -40,7 +40,7 @@ fn nodes(cp1: &[(&str, i64)], w1: &[(&str, i64)]) -> Inventory {
 }
 
 fn rescue(hosts: &Inventory) -> Result<Plan, PlanError> {
-    plan_rescue(&cluster(ONE_AND_ONE), (&release(), &registry()), hosts, (None, None))
+    plan_rescue(&cluster(ONE_AND_ONE), (&release(), &registry()), hosts, Rescue::default())
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn whoever_keeps_the_clock_of_a_node_is_not_in_the_way() {
     let mut hosts = nodes(&[(APISERVER, -1), (CA, 1), (KUBELET, -1)], &[(CA, 1), (KUBELET, 0)]);
     hosts.hosts.get_mut("cp1").unwrap().facts.time.daemon = None;
     hosts.hosts.get_mut("w1").unwrap().facts.time.others = vec!["ntpsec.service".into()];
-    let plan = plan_rescue(&cluster(&timed), (&release(), &registry()), &hosts, (None, None)).unwrap();
+    let plan = plan_rescue(&cluster(&timed), (&release(), &registry()), &hosts, Rescue::default()).unwrap();
     assert!(plan.task("w1/certificates").is_some());
     // A plan that tells hosts whom to ask needs somebody whom it can tell.
     let error = crate::fixture::plan_of(&timed, &hosts).unwrap_err();
@@ -80,7 +80,8 @@ fn what_was_begun_is_ended_also_without_a_host_that_was_in_the_way() {
     let begun = rescue(&nodes(&ended, &[(KUBELET, -1)])).unwrap();
     let now = nodes(&[(APISERVER, 1), (CA, 1), (KUBELET, 1)], &[]);
     let rest = cluster(ONE_AND_ONE).without("w1");
-    let plan = plan_rescue(&rest, (&release(), &registry()), &now, (Some(&begun), None)).unwrap();
+    let plan = plan_rescue(&rest, (&release(), &registry()), &now, Rescue { begun: Some(&begun), ..Rescue::default() })
+        .unwrap();
     let tasks: Vec<&str> = plan.tasks.iter().map(|task| task.id.as_str()).collect();
     assert_eq!(tasks, ["cp1/serve", "cp1/ready"]);
 }

@@ -36,6 +36,7 @@ fn back_from(
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
         supplied: None,
+        signed: None,
     };
     let hosts = hosts.iter().map(ToString::to_string).collect();
     plan_rollback(&intent, draining, (extent, &hosts), inventory)

@@ -140,3 +140,34 @@ fn authorities_that_somebody_else_has_made_are_named_whole() {
     }
     insta::assert_snapshot!(text);
 }
+
+/// Authorities whose keys stay with somebody else, before the hosts.
+fn outside(pki: &str) -> String {
+    ONE_AND_ONE.replacen("  hosts:", &format!("  pki: {{external: {{{pki}}}}}\n  hosts:"), 1)
+}
+
+#[test]
+fn authorities_whose_keys_stay_elsewhere_are_named_whole_and_alone() {
+    const OWN: &str = "{certFile: ca.crt}";
+    let all = format!("kubernetes: {OWN}, frontProxy: {OWN}, etcd: {OWN}, requests: requests");
+    let good = outside(&all);
+    Cluster::load(Path::new("cluster.yaml"), &good).unwrap();
+    let pair = "{certFile: ca.crt, keyFile: ca.key}";
+    let supplied = format!("}}, supplied: {{kubernetes: {pair}, frontProxy: {pair}, etcd: {pair}}}}}\n  hosts:");
+    let mistakes = [
+        ("without etcd's", outside(&all.replacen(&format!(" etcd: {OWN},"), "", 1))),
+        ("with a key", outside(&all.replacen("ca.crt}", "ca.crt, keyFile: ca.key}", 1))),
+        ("without a folder", outside(&all.replacen(", requests: requests", "", 1))),
+        ("with a folder that has no name", outside(&all.replacen("requests: requests", "requests: \" \"", 1))),
+        ("beside authorities with their keys", good.replacen("}}\n  hosts:", &supplied, 1)),
+        (
+            "where kubelets ask for serving certificates",
+            good.replacen("cgroupDriver: cgroupfs", "cgroupDriver: cgroupfs, serverTLSBootstrap: true", 1),
+        ),
+    ];
+    let mut text = String::new();
+    for (what, spec) in mistakes {
+        writeln!(text, "--- {what}\n{}", refused(&spec)).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}

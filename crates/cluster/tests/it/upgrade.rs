@@ -27,6 +27,7 @@ fn upgrade(text: &str, draining: &Draining, inventory: &Inventory) -> Result<Pla
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
         supplied: None,
+        signed: None,
     };
     plan_upgrade(&intent, draining, inventory)
 }
@@ -130,6 +131,7 @@ fn whoever_stays_is_told_and_not_touched_otherwise() {
         program: "/opt/sealock/sealock/0.1.0/sealock",
         etcd_client: None,
         supplied: None,
+        signed: None,
     };
     let plan = plan_neighbours(&intent, &nodes(&text, NEXT)).unwrap();
     let steps: Vec<_> = plan.tasks.iter().map(|task| (task.id.as_str(), task.steps.len(), task.after.len())).collect();

@@ -25,7 +25,7 @@ use crate::changes::{Before, Change, Changes, ChangesError, Subject};
 use crate::fence::{self, FenceError};
 use crate::host::{self, Entry, Host, HostError};
 use crate::journal::{self, JournalError};
-use crate::step::component_folder;
+use crate::step::{component_folder, waiting_requests};
 use crate::time;
 
 /// Programs that steps, kubeadm or kubelet need and that Sealock does not bring.
@@ -132,6 +132,7 @@ pub fn observe(host: &dyn Host, folder: &Path) -> Result<HostFacts, FactsError> 
         kubernetes,
         certificates: certificates::observe(host)?,
         service_accounts: certificates::service_accounts(host)?,
+        requests: waiting_requests(host)?,
         components: components(host, &changes)?,
         owned: owned(host, &changes)?,
         foreign: foreign(host, &changes)?,

@@ -61,6 +61,10 @@ pub struct HostFacts {
     /// The digest of the public key by which tokens of service accounts are verified (DER), where it is on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_accounts: Option<Digest>,
+    /// Requests that wait on the host for certificates of an authority outside, PEM, by the path of what is to show each. They are what the
+    /// host says, and nobody has looked at them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, String>,
     /// Versions of the components that Sealock's links point to. Binding.
     #[serde(default)]
     pub components: BTreeMap<String, String>,

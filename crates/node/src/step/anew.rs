@@ -164,7 +164,7 @@ impl Anew {
                 return Ok(Some(format!("{certificate} is not there")));
             };
             match served::certificate(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), name, &ca) {
-                Ok(shown) if shown.serial == file.serial => {}
+                Ok(shown) if shown.digest() == file.digest() => {}
                 Ok(_) => return Ok(Some(format!("port {port} still shows the certificate that was replaced"))),
                 Err(error) => return Ok(Some(format!("port {port}: {error}"))),
             }

@@ -6,7 +6,7 @@ use std::fmt;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{Mode, SetAside};
+use super::{CertificatesSigned, Mode, SetAside};
 
 /// Takes the host for one cluster: refused where Kubernetes already runs, or where another cluster has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -277,6 +277,9 @@ pub struct Renewal {
     /// others have new certificates, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub made_only: bool,
+    /// What an authority outside has signed to take their place: kubeadm makes none then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<CertificatesSigned>,
 }
 
 /// Takes the host out of its cluster and returns it to what it was before the first step.
@@ -388,14 +391,14 @@ impl fmt::Display for NodeReady {
 
 impl fmt::Display for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.made_only {
-            return write!(f, "renew {}", count(self.serials.len(), "certificate"));
+        match &self.signed {
+            Some(signed) => signed.fmt(f)?,
+            None => write!(f, "renew {}", count(self.serials.len(), "certificate"))?,
         }
-        write!(
-            f,
-            "renew {} and start the control plane anew with them, and etcd where it runs there",
-            count(self.serials.len(), "certificate")
-        )
+        if self.made_only {
+            return Ok(());
+        }
+        f.write_str(" and start the control plane anew with them, and etcd where it runs there")
     }
 }
 

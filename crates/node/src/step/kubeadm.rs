@@ -9,6 +9,7 @@ use sealock_trust::Digest;
 
 use super::authorities::settle_signer;
 use super::phases::{CONTROL_PLANE_JOIN_PHASES, INIT_PHASES, WORKER_JOIN_PHASES};
+use super::requests::OUTSIDE;
 use super::unit::State;
 use super::{Act, KubeadmCommand, KubeadmPhase, Mode, Probe, upgrade};
 use crate::context::Context;
@@ -43,6 +44,8 @@ const PKI: &[&str] = &[
     "pki/sa.key",
     "pki/sa.pub",
 ];
+/// What of it is on no host where the authorities' keys are kept outside.
+const AUTHORITY_KEYS: [&str; 2] = ["pki/ca.key", "pki/front-proxy-ca.key"];
 const KUBECONFIGS: &[&str] =
     &["admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"];
 const CONTROL_PLANE: &[&str] =
@@ -150,6 +153,10 @@ impl KubeadmPhase {
         Ok(match self.trace(context)? {
             Trace::Mark => None,
             Trace::Files(files) if files == STATIC_PODS && is_external(host)? => missing_file(host, CONTROL_PLANE)?,
+            Trace::Files(files) if files == PKI && host::exists(host, OUTSIDE)? => {
+                let keys = |file: &&str| !AUTHORITY_KEYS.contains(file);
+                missing_file(host, &files.iter().copied().filter(keys).collect::<Vec<_>>())?
+            }
             Trace::Files(files) => missing_file(host, files)?,
             Trace::Kubelet => match missing_file(host, KUBELET)? {
                 None if !State::of(host, "kubelet.service")?.active => Some("kubelet is not running".to_owned()),

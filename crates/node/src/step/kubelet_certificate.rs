@@ -1,7 +1,7 @@
 //! A certificate for a kubelet whose own has ended, or is to be issued by another authority: by itself it never gets another one at that time.
 //!
-//! A control plane host issues it with the cluster's authority, so that no API server has to be up for it. From then on kubelet renews
-//! it by itself again.
+//! A control plane host issues it with the cluster's authority, so that no API server has to be up for it; from then on kubelet renews it by
+//! itself again. Where the authority is kept outside, it was requested on the host and signed there: kubelet never renews such a one.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Mode, Probe};
+use super::requests::{Signed, kubelet_shows};
+use super::{Act, Probe};
 use crate::certificates::Facts;
 use crate::context::Context;
 use crate::error::StepError;
-use crate::host::{self, Alteration, Command, Host};
+use crate::host::{Command, Host};
 use crate::kubernetes_certificates::{KUBELET_CLIENT, authority_of, read, read_all};
 
-const FOLDER: &str = "/var/lib/kubelet/pki";
 /// The name of the secret: certificate and key, PEM.
 const SECRET: &str = "${secret:kubelet-certificate}";
 const RESTARTS: Duration = Duration::from_secs(180);
@@ -31,6 +31,9 @@ pub struct KubeletCertificate {
     /// The digest of the authority that must not have issued it: another one takes its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaced: Option<Digest>,
+    /// The certificate, PEM, where an authority outside has signed it: its key waits on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<String>,
 }
 
 impl fmt::Display for KubeletCertificate {
@@ -41,6 +44,9 @@ impl fmt::Display for KubeletCertificate {
 
 impl Act for KubeletCertificate {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        if let Some(signed) = self.signed()? {
+            return Ok(signed.unfinished(host)?.map_or(Probe::Done, Probe::not_done));
+        }
         let Some(facts) = read(host, KUBELET_CLIENT)? else {
             return Ok(Probe::not_done(format!("{KUBELET_CLIENT} is not there")));
         };
@@ -48,17 +54,21 @@ impl Act for KubeletCertificate {
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        if let Some(signed) = self.signed()? {
+            if signed.missing(host)?.is_some() {
+                signed.lay_down(host)?;
+            }
+            start_anew(host)?;
+            // Its key waits until kubelet has it: what is cut off before is done again.
+            return Ok(signed.settle(host)?);
+        }
         let pem = context.reveal(SECRET)?;
         let facts = Facts::of(&pem).map_err(|error| StepError::Invalid { problem: error.to_string() })?;
         if let Some(problem) = self.problem(host, &facts)? {
             return Err(StepError::Invalid { problem: format!("what was issued is of no use: {problem}") });
         }
-        // As kubelet itself keeps them: a file for each, and a link to the one in use.
-        let file = format!("{FOLDER}/kubelet-client-{}.pem", Timestamp::now().strftime("%Y-%m-%d-%H-%M-%S"));
-        host::write(host, &file, Mode::PRIVATE, pem.as_bytes())?;
-        host.alter(Alteration::Link { path: KUBELET_CLIENT, target: &file })?;
-        Command::new("systemctl", ["restart", "kubelet.service"]).timeout(RESTARTS).must(host)?;
-        Ok(())
+        kubelet_shows(host, &pem)?;
+        start_anew(host)
     }
 
     /// The one before has ended: nobody is helped by it.
@@ -67,7 +77,16 @@ impl Act for KubeletCertificate {
     }
 }
 
+fn start_anew(host: &dyn Host) -> Result<(), StepError> {
+    Ok(Command::new("systemctl", ["restart", "kubelet.service"]).timeout(RESTARTS).must(host).map(drop)?)
+}
+
 impl KubeletCertificate {
+    /// What an authority outside has signed, where one has.
+    fn signed(&self) -> Result<Option<Signed>, StepError> {
+        self.signed.as_ref().map(|text| Signed::of(KUBELET_CLIENT, text, &self.node)).transpose()
+    }
+
     fn name(&self) -> String {
         format!("system:node:{}", self.node)
     }

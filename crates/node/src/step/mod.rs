@@ -32,6 +32,7 @@ mod os_packages;
 mod phases;
 mod ran_before;
 mod renewal;
+mod requests;
 mod reset;
 mod restarted;
 mod routed;
@@ -66,6 +67,8 @@ pub use os_packages::{
 };
 pub use phases::*;
 pub use ran_before::RanBefore;
+pub(crate) use requests::waiting as waiting_requests;
+pub use requests::{CertificatesRequested, CertificatesSigned};
 pub use restarted::{Restarted, held_back};
 pub use time_servers::TimeServers;
 pub(crate) use unit::State as UnitState;
@@ -170,6 +173,10 @@ step_kinds! {
     EtcdClaim: Compensable,
     /// Authorities that somebody else has made, and their keys.
     AuthoritiesSupplied: Reversible,
+    /// Keys made on the host, and requests for certificates to them.
+    CertificatesRequested: Reversible,
+    /// Certificates that an authority outside has signed.
+    CertificatesSigned: Compensable,
     /// Waits until a node is Ready; runs on a control plane host.
     NodeReady: Reversible,
     /// Certificates of a control plane made anew, and in use.

@@ -1,9 +1,11 @@
 //! Certificates of a control plane made anew, and in use.
 //!
-//! kubeadm makes them; what runs has read the old ones. So all of it is started anew, and the step is done when what the servers *show* is what stands in the files.
+//! kubeadm makes them, or somebody outside has signed them; what runs has read the old ones. So all of it is started anew, and the step is done when what the servers *show* is what stands in the files.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+use sealock_trust::Digest;
 
 use super::anew::{Anew, of_control_plane};
 use super::authorities::believe_all;
@@ -18,28 +20,39 @@ const RECORD: &str = "/var/lib/sealock/node/renewal.json";
 const CONFIG: &str = "/run/sealock/kubeadm-certs-renew.yaml";
 
 impl Act for Renewal {
-    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        let serials = serials(host)?;
-        if let Some(path) = self.unchanged(&serials) {
-            return Ok(Probe::not_done(format!("{path} is still the same")));
+    fn probe(&self, host: &dyn Host, context: &Context<'_>) -> Result<Probe, StepError> {
+        match &self.signed {
+            Some(signed) => match signed.probe(host, context)? {
+                Probe::Done => {}
+                other => return Ok(other),
+            },
+            None => {
+                if let Some(path) = self.unchanged(&serials(host)?) {
+                    return Ok(Probe::not_done(format!("{path} is still the same")));
+                }
+            }
         }
         if self.made_only {
             return Ok(Probe::Done);
         }
-        Ok(anew(host, serials)?.missing(host)?.map_or(Probe::Done, Probe::not_done))
+        Ok(self.anew(host)?.missing(host)?.map_or(Probe::Done, Probe::not_done))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        if self.unchanged(&serials(host)?).is_some() {
-            (context.progress)("making certificates");
-            renew(host, &self.config)?;
+        match &self.signed {
+            Some(signed) => signed.apply(host, context)?,
+            None if self.unchanged(&serials(host)?).is_some() => {
+                (context.progress)("making certificates");
+                renew(host, &self.config)?;
+            }
+            None => {}
         }
         // kubeadm puts the first authority alone into what it makes anew, also where two are believed.
         believe_all(host)?;
         if self.made_only {
             return Ok(());
         }
-        anew(host, serials(host)?)?.start(host, context)
+        self.anew(host)?.start(host, context)
     }
 
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
@@ -52,10 +65,15 @@ impl Renewal {
     fn unchanged(&self, serials: &BTreeMap<String, String>) -> Option<&str> {
         self.serials.iter().find(|(path, serial)| serials.get(*path) == Some(serial)).map(|(path, _)| path.as_str())
     }
-}
 
-fn anew(host: &dyn Host, serials: BTreeMap<String, String>) -> Result<Anew, StepError> {
-    Ok(Anew { path: RECORD, reads: serials, components: of_control_plane(host)? })
+    fn anew(&self, host: &dyn Host) -> Result<Anew, StepError> {
+        let mut reads = serials(host)?;
+        // Serials are somebody else's then, and may come again.
+        for (path, certificate) in self.signed.iter().flat_map(|signed| &signed.certificates) {
+            reads.insert(path.clone(), Digest::sha256(certificate.as_bytes()).to_string());
+        }
+        Ok(Anew { path: RECORD, reads, components: of_control_plane(host)? })
+    }
 }
 
 /// Has kubeadm make the certificates of this control plane anew, with its configuration `config`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::claim::{belongs_to, claimed, release, tables_before, units_before};
 use super::os_packages::added;
+use super::requests::{BEING_MADE, OUTSIDE, WAITING};
 use super::unit::{STARTED, State};
 use super::{Act, Probe, Reset, SetAside, rules, time_servers, upgrade};
 use crate::changes::{Changes, Subject};
@@ -68,10 +69,12 @@ impl Act for Reset {
             host.alter(Alteration::RemoveFile { path: &path })?;
         }
         // A rotation that is under way keeps keys of living authorities here.
-        for path in [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES, NEXT_AUTHORITIES] {
+        for path in
+            [STARTED, super::kubeadm::MARKS, upgrade::SNAPSHOTS, super::RESTORES, NEXT_AUTHORITIES, WAITING, BEING_MADE]
+        {
             host.alter(Alteration::RemoveTree { path })?;
         }
-        for path in [super::authorities::RECORD, super::external::RECORD, super::external::MARK] {
+        for path in [super::authorities::RECORD, super::external::RECORD, super::external::MARK, OUTSIDE] {
             host.alter(Alteration::RemoveFile { path })?;
         }
         for path in [upgrade::snapshot_record(), upgrade::kept_node(), upgrade::kept_objects()] {

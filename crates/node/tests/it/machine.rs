@@ -178,6 +178,31 @@ impl Machine {
         Output::default()
     }
 
+    /// Tells what it was given to read.
+    fn kubeadm(&self, args: &[&str]) -> Result<Output, HostError> {
+        let config = args.iter().skip_while(|arg| **arg != "--config").nth(1).copied().unwrap_or_default();
+        let Entry::File { mode, .. } = self.inspect(config)? else {
+            return Ok(Output { status: 1, ..Output::default() });
+        };
+        let text = self.text(config);
+        self.services.lock().unwrap().calls.push(format!("{mode} {text}"));
+        // Once: by the next time the cluster has swept it away.
+        if fs::remove_file(self.root.path().join(&GHOST[1..])).is_ok() {
+            return Ok(said(
+                "[upgrade/addon] Skipping upgrade of addons because control plane instances [cp2] have not been upgraded",
+            ));
+        }
+        // It cannot do with this token, and says so as the real one does.
+        if text.contains("coffee") {
+            return Ok(Output { status: 1, ..said(&format!("[bootstrap-token] Using {text}")) });
+        }
+        if let ["certs", "generate-csr", _, _, "--cert-dir", pki, "--kubeconfig-dir", kubeconfigs] = *args {
+            let made = crate::requests::generate(self, &text, (pki, kubeconfigs));
+            return Ok(Output { status: i32::from(!made), ..Output::default() });
+        }
+        Ok(Output::default())
+    }
+
     fn etcd(&self, args: &[&str]) -> Output {
         let told = fs::read_to_string(self.path().join("run/etcd.json")).unwrap_or_default();
         match args {
@@ -253,26 +278,7 @@ impl Host for Machine {
         match command.program.as_str() {
             "systemctl" => Ok(self.systemctl(&args)),
             "sysctl" => Ok(self.sysctl(&args)),
-            // Tells what it was given to read.
-            "kubeadm" => {
-                let config = args.iter().skip_while(|arg| **arg != "--config").nth(1).copied().unwrap_or_default();
-                let Entry::File { mode, .. } = self.inspect(config)? else {
-                    return Ok(Output { status: 1, ..Output::default() });
-                };
-                let text = self.text(config);
-                self.services.lock().unwrap().calls.push(format!("{mode} {text}"));
-                // Once: by the next time the cluster has swept it away.
-                if fs::remove_file(self.root.path().join(&GHOST[1..])).is_ok() {
-                    return Ok(said(
-                        "[upgrade/addon] Skipping upgrade of addons because control plane instances [cp2] have not been upgraded",
-                    ));
-                }
-                // It cannot do with this token, and says so as the real one does.
-                if text.contains("coffee") {
-                    return Ok(Output { status: 1, ..said(&format!("[bootstrap-token] Using {text}")) });
-                }
-                Ok(Output::default())
-            }
+            "kubeadm" => self.kubeadm(&args),
             // Nobody holds a lock on this machine but who says so in a file beside.
             "flock" => {
                 let database = args.get(1).copied().unwrap_or_default();

@@ -23,6 +23,7 @@ mod plan_text;
 mod pull;
 mod registry;
 mod renewal;
+mod requests;
 mod reset;
 mod run;
 mod stick;

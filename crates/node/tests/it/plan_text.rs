@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sealock_node::os_packages::PackageChange;
 use sealock_node::step::{
     ApiServerBack, Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished,
-    AuthoritiesSupplied, BackupFile, BackupFiles, Claim, Component, ComponentFile, Directory, Drained, EtcdClaim,
-    EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell, File, HostsEntry, Image, Images, Kept,
-    KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate, KubeletRegistered, MachineRestarted, MemberAside,
-    MemberRemoved, MembersAgree, Mode, NodeReady, ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet,
-    OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer, RanBefore, Reset, RestartWhen, Restarted,
-    RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers,
-    Uncordoned, Unit, Workload,
+    AuthoritiesSupplied, BackupFile, BackupFiles, CertificatesRequested, CertificatesSigned, Claim, Component,
+    ComponentFile, Directory, Drained, EtcdClaim, EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell,
+    File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
+    KubeletRegistered, MachineRestarted, MemberAside, MemberRemoved, MembersAgree, Mode, NodeReady, ObjectsBack,
+    ObjectsKept, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer,
+    RanBefore, Renewal, Reset, RestartWhen, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage,
+    StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers, Uncordoned, Unit, Workload,
 };
 use sealock_node::time::TimeDaemon;
 use sealock_node::{Step, StepKind};
@@ -135,7 +135,40 @@ fn of_authorities(digest: &Digest) -> Vec<StepKind> {
             timeout_seconds: 600,
         }
         .into(),
-        KubeletCertificate { node: "w1".into(), replaced: Some(digest.clone()) }.into(),
+        KubeletCertificate { node: "w1".into(), replaced: Some(digest.clone()), signed: None }.into(),
+    ]
+}
+
+/// What an authority outside signs.
+fn of_requests() -> Vec<StepKind> {
+    let signed = |service_accounts_sent| CertificatesSigned {
+        node: "cp1".into(),
+        authorities: supplied(),
+        certificates: [("/etc/kubernetes/pki/apiserver.crt".to_owned(), SHOWN.to_owned())].into(),
+        service_accounts_sent,
+    };
+    let requested = |control_plane| CertificatesRequested {
+        node: "cp1".into(),
+        control_plane,
+        etcd: control_plane,
+        super_admin: control_plane,
+        config: "kind: InitConfiguration\n".into(),
+        serials: BTreeMap::new(),
+    };
+    let renewal = |made_only| Renewal {
+        serials: authorities(1).into_keys().map(|path| (path, "1a:2b".into())).collect(),
+        config: "kind: InitConfiguration\n".into(),
+        made_only,
+        signed: Some(signed(false)),
+    };
+    vec![
+        requested(true).into(),
+        requested(false).into(),
+        signed(false).into(),
+        signed(true).into(),
+        renewal(false).into(),
+        renewal(true).into(),
+        KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(SHOWN.into()) }.into(),
     ]
 }
 
@@ -216,6 +249,7 @@ fn every_kind() -> Vec<Step> {
         of_os_packages(&digest),
         vec![of_time()],
         of_a_member(),
+        of_requests(),
     ]
     .concat();
     kinds.into_iter().enumerate().map(|(n, kind)| Step::new(format!("step-{n}"), kind)).collect()

@@ -24,7 +24,7 @@ fn issue(machine: &Machine) -> String {
 
 fn renewal(serial: &str) -> Step {
     let serials = BTreeMap::from([(PATH.to_owned(), serial.to_owned())]);
-    Step::new("certificates", Renewal { serials, config: String::new(), made_only: false })
+    Step::new("certificates", Renewal { serials, config: String::new(), made_only: false, signed: None })
 }
 
 fn missing(step: &Step, machine: &Machine) -> String {

@@ -56,7 +56,14 @@ fn a_reset_returns_the_host_to_what_it_was_and_can_be_repeated() {
         std::fs::create_dir_all(machine.path().join("sys/fs/cgroup").join(group)).unwrap();
     }
     // What an upgrade has kept of the node must not be put back onto the next one.
-    let kept = ["kept.json", "kept-objects.json"].map(|name| format!("/var/lib/sealock/node/{name}"));
+    let kept = [
+        "kept.json",
+        "kept-objects.json",
+        "requests/kubelet.conf",
+        "requests.new/pki/apiserver.key",
+        "authorities-outside",
+    ];
+    let kept = kept.map(|name| format!("/var/lib/sealock/node/{name}"));
     kept.iter().for_each(|path| machine.put(path, "{}"));
     apply(&reset(), &machine).unwrap();
     assert_eq!(machine.tree(), before);

@@ -1,5 +1,7 @@
 //! `sealock cluster certificates`
 
+mod request;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
@@ -21,9 +23,17 @@ const SOON: i64 = 30;
 ///
 /// Exit code 1 where one has ended, or ends within 30 days. A host that cannot be asked is named, and makes it no success either.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct CertificatesArgs {
+    #[command(subcommand)]
+    command: Option<CertificatesCommand>,
     #[command(flatten)]
     target: TargetArgs,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum CertificatesCommand {
+    Request(request::RequestArgs),
 }
 
 #[derive(Serialize)]
@@ -48,6 +58,13 @@ struct Certificate {
 }
 
 pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
+    match &args.command {
+        Some(CertificatesCommand::Request(args)) => request::run(args, context),
+        None => table_of_all(args, context),
+    }
+}
+
+fn table_of_all(args: &CertificatesArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let asked = context.runtime()?.block_on(target.operator().certificates(&target.cluster));
     let now = Timestamp::now();
@@ -66,8 +83,8 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
         }
     }
     certificates.sort_by(|a, b| (a.not_after, &a.host, &a.path).cmp(&(b.not_after, &b.host, &b.path)));
-    let is_supplied = target.cluster.supplied_pki().is_some();
-    context.ui.result(&certificates, table(&certificates, is_supplied))?;
+    let custody = Custody::of(&target);
+    context.ui.result(&certificates, table(&certificates, custody))?;
     let soon: Vec<&Certificate> = certificates.iter().filter(|certificate| certificate.days_left < SOON).collect();
     for (host, error) in &silent {
         context.ui.warn(format_args!("{host} is not in the list: {error}"));
@@ -81,18 +98,52 @@ pub fn run(args: &CertificatesArgs, context: &Context) -> Result<()> {
         ended => format!("and {ended} have ended"),
     };
     let problem = format!("{} of {} certificates end within {SOON} days, {when}", soon.len(), certificates.len());
-    let hint = if first.days_left < 0 && !first.is_brought() {
+    let hint = if custody == Custody::External && !first.is_brought() {
+        outside(first)
+    } else if first.days_left < 0 && !first.is_brought() {
         "`sealock cluster rescue` makes anew what has ended, with no API server."
     } else if first.is_brought() {
         "Whoever runs the external etcd issues it anew; put the new files where the spec says, and `sealock cluster apply` lays them down."
     } else if soon.iter().any(|certificate| certificate.renewable) {
         "`sealock cluster renew` makes those of the control planes anew."
-    } else if first.authority && is_supplied {
+    } else if first.authority && custody == Custody::Supplied {
         "Whoever has made the authorities makes new ones; put their files where `spec.pki.supplied` says, and `sealock cluster renew --authorities trust` begins to replace the old ones."
     } else {
         "kubelet renews its own while it reaches an API server; `sealock cluster renew --authorities trust` begins to replace an authority."
     };
     Err(CommandError::failed(problem).hint(hint))
+}
+
+/// Who keeps the keys of the cluster's authorities.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Custody {
+    /// The control planes, which have made them.
+    Managed,
+    /// The control planes; somebody else has made them.
+    Supplied,
+    /// Somebody else.
+    External,
+}
+
+impl Custody {
+    fn of(target: &Target) -> Self {
+        match (target.cluster.supplied_pki(), target.cluster.external_pki()) {
+            (_, Some(_)) => Self::External,
+            (Some(_), None) => Self::Supplied,
+            (None, None) => Self::Managed,
+        }
+    }
+}
+
+/// What to do where an authority signs that is not here.
+fn outside(first: &Certificate) -> &'static str {
+    if first.authority {
+        "The keys of the authorities stay with your PKI, and Sealock does not replace these: make a cluster anew beside this one before they end."
+    } else if first.days_left < 0 {
+        "`sealock cluster certificates request` brings the requests here; once they are signed, `sealock cluster rescue` lays down the certificates."
+    } else {
+        "`sealock cluster certificates request` brings the requests here; once they are signed, `sealock cluster renew` lays down the certificates."
+    }
 }
 
 impl Certificate {
@@ -119,12 +170,14 @@ fn certificate(host: &str, fact: &CertificateFact, (now, first): (Timestamp, boo
     }
 }
 
-fn table(certificates: &[Certificate], is_supplied: bool) -> Table {
+fn table(certificates: &[Certificate], custody: Custody) -> Table {
     let mut table = Table::new(["ends in", "host", "certificate", "of", "renewed by"]);
     for certificate in certificates {
         let by = match (certificate.authority, certificate.renewable) {
             _ if certificate.is_brought() => "who runs etcd, and cluster apply",
-            (true, _) if is_supplied => "new files, and cluster renew --authorities",
+            (true, _) if custody == Custody::External => "your PKI",
+            _ if custody == Custody::External => "cluster certificates request, and cluster renew",
+            (true, _) if custody == Custody::Supplied => "new files, and cluster renew --authorities",
             (true, _) => "cluster renew --authorities",
             (_, true) => "cluster renew",
             _ => "kubelet",

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use sealock_cluster::Plan;
+use sealock_cluster::plan::Task;
 use sealock_node::StepKind;
 
 use super::authorities::{self, AuthoritiesArgs};
@@ -17,6 +18,9 @@ use crate::ui::took;
 ///
 /// Behind a snapshot of etcd, one control plane after the other. Done means that etcd and the API server show the new certificates to whoever connects. kubelets
 /// renew theirs by themselves, and authorities stay. Run again it finishes what was cut off.
+///
+/// Where the keys of the authorities stay with your PKI, what it has signed is laid down, on the hosts that wait for it
+/// (`cluster certificates request`), workers included.
 ///
 /// With `--authorities` the authorities are replaced by new ones, in three stages, each a plan of its own: `trust`, `issue`, and `drop`.
 /// The cluster serves meanwhile.
@@ -48,7 +52,7 @@ pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
             outcome.cluster
         ),
         _ => format!(
-            "cluster {} serves new certificates: {} control planes, in {}",
+            "cluster {} serves new certificates: {}, in {}",
             outcome.cluster,
             renewed(&planned.plan),
             took(started.elapsed())
@@ -57,8 +61,16 @@ pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
     context.ui.result(&outcome, text)
 }
 
-/// On how many control planes certificates are made anew.
-fn renewed(plan: &Plan) -> usize {
-    let steps = plan.tasks.iter().flat_map(|task| &task.steps);
-    steps.filter(|step| matches!(step.action, StepKind::Renewal(_))).count()
+/// On how many hosts certificates are made anew: on workers that of kubelet, where nobody in the cluster signs it.
+fn renewed(plan: &Plan) -> String {
+    let with = |fits: fn(&StepKind) -> bool| {
+        let does = |task: &&Task| task.steps.iter().any(|step| fits(&step.action));
+        plan.tasks.iter().filter(does).count()
+    };
+    let planes = with(|step| matches!(step, StepKind::Renewal(_)));
+    let all = with(|step| matches!(step, StepKind::Renewal(_) | StepKind::KubeletCertificate(_)));
+    match all - planes {
+        0 => format!("{planes} control planes"),
+        workers => format!("{planes} control planes and {workers} workers"),
+    }
 }

@@ -16,18 +16,22 @@ const OF_ETCD: &str = "pki/etcd/ca";
 /// The small files of a backup, by their paths in it.
 pub(super) type Files = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
-/// Whether each authority has its key, is one, and holds at `now`; and whether the cluster's is the one that nodes were told of.
+/// Whether each authority has its key, unless none has, is one, and holds at `now`; and whether the cluster's is the one that nodes were told of.
 ///
 /// # Errors
 /// One does not.
 pub(super) fn check(files: &Files, ca_hash: &str, now: Timestamp) -> Result<String, BackupError> {
-    let mut said = Vec::new();
+    let (mut said, has_keys) = (Vec::new(), AUTHORITIES.iter().any(|name| is_there(files, name, "key")));
     for name in AUTHORITIES.into_iter().filter(|name| *name != OF_ETCD || holds(files, name)) {
         let wrong = |why: String| BackupError::drill(format!("{KUBERNETES}{name}.crt: {why}"));
         let certificate = text(files, &format!("{name}.crt"))?;
-        let key = text(files, &format!("{name}.key"))?;
-        Authority::from_pem(certificate, key).map_err(|error| wrong(error.to_string()))?;
         let facts = Facts::of(certificate).map_err(|error| wrong(error.to_string()))?;
+        if has_keys {
+            let key = text(files, &format!("{name}.key"))?;
+            Authority::from_pem(certificate, key).map_err(|error| wrong(error.to_string()))?;
+        } else if !facts.authority {
+            return Err(wrong("it is no authority's".to_owned()));
+        }
         if facts.not_after <= now || facts.not_before > now {
             return Err(wrong(format!("it holds from {} until {}", facts.not_before, facts.not_after)));
         }
@@ -39,7 +43,8 @@ pub(super) fn check(files: &Files, ca_hash: &str, now: Timestamp) -> Result<Stri
         }
         said.push(format!("{} until {}", facts.name, facts.not_after.strftime("%Y-%m-%d")));
     }
-    Ok(format!("{}, each with its key", said.join(", ")))
+    let keys = if has_keys { "each with its key" } else { "whose keys stay with somebody else" };
+    Ok(format!("{}, {keys}", said.join(", ")))
 }
 
 /// Whether the tokens of service accounts can be signed and checked.
@@ -56,7 +61,11 @@ pub(super) fn check_service_accounts(files: &Files) -> Result<String, BackupErro
 
 /// Whether any of an authority is there.
 fn holds(files: &Files, name: &str) -> bool {
-    ["crt", "key"].iter().any(|end| files.contains_key(&format!("{KUBERNETES}{name}.{end}")))
+    ["crt", "key"].iter().any(|end| is_there(files, name, end))
+}
+
+fn is_there(files: &Files, name: &str, end: &str) -> bool {
+    files.contains_key(&format!("{KUBERNETES}{name}.{end}"))
 }
 
 fn text<'a>(files: &'a Files, below: &str) -> Result<&'a str, BackupError> {
