@@ -16,8 +16,8 @@ use crate::certificates::{CertificateError, Facts, key_pair};
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// Days for which an authority has to hold on where a cluster begins: kubeadm issues for a year.
 pub const LEAST_DAYS: i64 = 366;
-/// What kubeadm and API servers understand, where it is critical.
-const UNDERSTOOD: [&str; 6] = ["2.5.29.14", "2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.35", "2.5.29.37"];
+/// What kubeadm and API servers understand, where it is critical. Key identifiers they do not take so (RFC 5280, 4.2.1.1 and 4.2.1.2).
+const UNDERSTOOD: [&str; 4] = ["2.5.29.15", "2.5.29.17", "2.5.29.19", "2.5.29.37"];
 
 /// What an authority issues in a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -79,7 +79,7 @@ impl Operator<'_> {
     }
 }
 
-/// What a host shows and waits for other ones of: all of it, as its keys were made together; nothing where it waits for nothing.
+/// What a host shows, and waits for another one of.
 fn waiting(facts: &HostFacts) -> Vec<String> {
-    if facts.requests.is_empty() { Vec::new() } else { plan::in_use(facts).into_keys().collect() }
+    plan::in_use(facts).into_keys().filter(|path| facts.requests.contains_key(path)).collect()
 }

@@ -11,7 +11,7 @@ use sealock_node::certificates::Facts;
 use sealock_node::facts::HostFacts;
 use sealock_node::requests::{Expected, Request, check_signed};
 use sealock_node::suitable::Issues;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::files::{read, save, small_text};
 use super::supplied::{apart, authority_at, is_absent};
@@ -30,7 +30,7 @@ use self::names::names_of_servers;
 const INDEX: &str = "requests.json";
 
 /// A request of a host, and what is to come back for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Requested {
     /// The host.
@@ -227,6 +227,24 @@ impl<'a> Outside<'a> {
         }
     }
 
+    /// What hosts that were not asked now were asked for before, and nobody has signed yet.
+    fn unsigned_of_others(&self, asked: &[Requested]) -> Result<Vec<Requested>, OperatorError> {
+        let text = read(&self.folder().join(INDEX))?.unwrap_or_default();
+        // Whatever else somebody has put there is no list of this program.
+        let before: Vec<Requested> = serde_json::from_slice(&text).unwrap_or_default();
+        let is_of_others = |one: &Requested| asked.iter().all(|other| other.host != one.host);
+        let is_wanted = |one: &Requested| self.cluster.host(&one.host).is_some() && self.is_unsigned(one);
+        Ok(before.into_iter().filter(|one| is_of_others(one) && is_wanted(one)).collect())
+    }
+
+    /// Whether there is a request, and the certificate beside it is not for its key: it may be the one of before.
+    fn is_unsigned(&self, one: &Requested) -> bool {
+        let text = |name: &str| small_text(&self.folder().join(name)).ok();
+        let Some(request) = text(&one.request).and_then(|text| Request::of(&text).ok()) else { return false };
+        let certificate = text(&one.certificate).and_then(|text| Facts::of(&text).ok());
+        certificate.is_none_or(|one| one.key_hash().ok() != Some(request.public_key_hash()))
+    }
+
     fn folder(&self) -> PathBuf {
         self.cluster.file(&self.spec.requests)
     }
@@ -340,7 +358,8 @@ impl Operator<'_> {
             path: outside.folder().join(INDEX),
             source: error.into(),
         };
-        let mut index = serde_json::to_vec_pretty(&all).map_err(failed)?;
+        let listed: Vec<Requested> = all.iter().cloned().chain(outside.unsigned_of_others(&all)?).collect();
+        let mut index = serde_json::to_vec_pretty(&listed).map_err(failed)?;
         index.push(b'\n');
         save(&outside.folder().join(INDEX), &index)?;
         Ok(all)

@@ -103,13 +103,16 @@ fn renew(
     after: Vec<String>,
 ) -> Result<Task, PlanError> {
     let laid_down = signed.and_then(|signed| signed.replacing(host));
+    // Without the authority's key kubeadm makes none: where kubelet alone waits for one, there is nothing else to do.
+    let renews = signed.is_none() || laid_down.is_some();
     let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false, signed: laid_down };
+    let renewal = renews.then(|| Step::new("certificates", renewal));
     let kubelet = signed.and_then(|signed| signed.kubelet(host)).map(|pem| kubelet(host, Some(pem)));
     Ok(Task {
         id: format!("{}/renew", host.name),
         host: host.name.to_string(),
         after,
         secrets: Vec::new(),
-        steps: std::iter::once(Step::new("certificates", renewal)).chain(kubelet).collect(),
+        steps: renewal.into_iter().chain(kubelet).collect(),
     })
 }

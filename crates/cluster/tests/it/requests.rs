@@ -209,6 +209,12 @@ fn what_was_signed_takes_the_place_of_what_is_in_use_one_host_after_the_other() 
     // Only who waits.
     let worker = renew(&signed(&HOSTS[2..])).unwrap();
     assert!(worker.task("w1/renew").is_some() && worker.task("cp1/renew").is_none());
+    // What a rescue has left: nobody could make the others without the authority's key.
+    let mut kubelet = signed(&HOSTS[..1]);
+    kubelet.certificates.get_mut("cp1").unwrap().retain(|path, _| path == KUBELET_CLIENT);
+    let plan = renew(&kubelet).unwrap();
+    let steps: Vec<&str> = plan.task("cp1/renew").unwrap().steps.iter().map(|step| step.id.as_str()).collect();
+    assert_eq!(steps, ["kubelet"]);
     let nobody = renew(&signed(&[])).unwrap_err();
     assert!(
         nobody.code().is_none() && nobody.to_string().contains("no host of cluster plant-7 waits for a certificate")

@@ -235,12 +235,12 @@ fn object(oid: &Oid<'_>) -> Vec<u8> {
     tagged(6, &[oid.as_bytes()])
 }
 
-fn sequence(parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     tagged(0x30, parts)
 }
 
 /// DER: a tag, the length, and `parts` one after the other.
-fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub(super) fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     let mut der = vec![tag];
     let bytes = length.to_be_bytes();

@@ -43,6 +43,9 @@ pub fn check_signed(
     if let Some(oid) = unknown_critical(&parsed) {
         return Err(Unfit::Critical(oid));
     }
+    if parsed.raw_serial().first().is_some_and(|byte| byte & 0x80 != 0) {
+        return Err(Unfit::Serial);
+    }
     if certificate.not_before > now || certificate.not_after <= now {
         return Err(Unfit::Dates { from: certificate.not_before, until: certificate.not_after });
     }
@@ -93,9 +96,10 @@ mod tests {
     use rcgen::{
         BasicConstraints, CertificateParams, CertificateSigningRequestParams, CustomExtension, DistinguishedName,
         DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-        PKCS_ECDSA_P384_SHA384, SanType,
+        PKCS_ECDSA_P384_SHA384, SanType, SigningKey,
     };
 
+    use super::super::request::{sequence, tagged};
     use super::*;
 
     const API_SERVER: &str = "/etc/kubernetes/pki/apiserver.crt";
@@ -156,6 +160,21 @@ mod tests {
         check_signed(API_SERVER, &request, &sign(&pki, &request, change), &pki.facts, now()).unwrap_err()
     }
 
+    /// Go reads no certificate whose serial number begins with a one bit.
+    fn below_zero() -> Unfit {
+        let (pki, request) = (pki("Plant 7 kubernetes"), of_api_server());
+        let usual = sign(&pki, &request, |params| params.serial_number = Some(vec![0x11, 0x22, 0x33, 0x44].into()));
+        let parsed = parse(&usual).unwrap();
+        let mut signed = parsed.tbs_certificate.as_ref().to_vec();
+        let at = signed.windows(4).position(|four| four == parsed.raw_serial()).unwrap();
+        signed[at] |= 0x80;
+        let signature = pki.issuer.key().sign(&signed).unwrap();
+        // ecdsa-with-SHA384
+        let algorithm = sequence(&[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3]]);
+        let der = sequence(&[&signed, &algorithm, &tagged(3, &[&[0], &signature])]);
+        check_signed(API_SERVER, &request, &Facts::of_der(&der).unwrap(), &pki.facts, now()).unwrap_err()
+    }
+
     #[test]
     fn what_was_asked_for_is_taken_with_what_a_pki_adds() {
         let (pki, request) = (pki("Plant 7 kubernetes"), of_api_server());
@@ -189,6 +208,12 @@ mod tests {
                 unknown.set_criticality(true);
                 params.custom_extensions.push(unknown);
             }),
+            refused(|params| {
+                let mut identifier = CustomExtension::from_oid_content(&[2, 5, 29, 14], vec![4, 1, 7]);
+                identifier.set_criticality(true);
+                params.custom_extensions.push(identifier);
+            }),
+            below_zero(),
         ];
         insta::assert_snapshot!(said.map(|one| one.to_string()).join("\n"));
     }

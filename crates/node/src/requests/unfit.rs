@@ -93,8 +93,11 @@ pub enum Unfit {
     #[error("its key may not sign (keyUsage without digitalSignature)")]
     KeyUsage,
     /// Nobody of Kubernetes would read on.
-    #[error("it has a critical extension that Kubernetes does not know ({0})")]
+    #[error("it has a critical extension that Kubernetes does not take ({0})")]
     Critical(String),
+    /// Read by nobody of Kubernetes.
+    #[error("its serial number is below zero, and Kubernetes reads no such certificate")]
+    Serial,
     /// Not yet, or no more.
     #[error("it holds from {from} until {until}")]
     Dates {

@@ -285,6 +285,42 @@ fn cut_off_anywhere_there_is_one_set_of_requests_with_their_keys() {
     assert!(finished, "more changes than were tried");
 }
 
+/// The cluster was to begin on this host when it was asked first, and begins on another one now.
+#[test]
+fn what_the_host_is_not_to_show_any_more_does_not_wait_on() {
+    let machine = Machine::new();
+    apply(&step(of_plane(true)), &machine).unwrap();
+    let before = waiting(&machine);
+    assert!(before.contains_key("/etc/kubernetes/super-admin.conf"));
+    let step = step(of_plane(false));
+    assert!(missing(&step, &machine).contains("a request for /etc/kubernetes/super-admin.conf waits"));
+    apply(&step, &machine).unwrap();
+    let after = waiting(&machine);
+    assert!(!after.contains_key("/etc/kubernetes/super-admin.conf"));
+    assert!(after.iter().all(|(path, request)| before.get(path) == Some(request)), "others are the same");
+}
+
+/// Somebody may sign what waits while it is asked for once more: also where the power goes, that is kept.
+#[test]
+fn cut_off_anywhere_what_is_asked_for_again_is_the_same_request() {
+    for changes in 0..60 {
+        let machine = Machine::new();
+        apply(&step(of_plane(true)), &machine).unwrap();
+        let before = waiting(&machine);
+        let step = step(of_plane(false));
+        machine.fail_after(changes);
+        let finished = apply(&step, &machine).is_ok();
+        machine.heal();
+        apply(&step, &machine).unwrap();
+        let after = waiting(&machine);
+        assert!(after.iter().all(|(path, request)| before.get(path) == Some(request)), "after {changes} changes");
+        if finished {
+            return;
+        }
+    }
+    panic!("more changes than were tried");
+}
+
 #[test]
 fn where_kubeadm_fails_nothing_new_waits() {
     let machine = Machine::new();

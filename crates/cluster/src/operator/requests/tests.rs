@@ -208,3 +208,48 @@ fn one_authority_for_two_is_refused() {
     let plain = SPEC.replace("external", "supplied");
     assert!(Cluster::load(Path::new("cluster.yaml"), &plain).is_err());
 }
+
+fn requested(host: &str, name: &str) -> Requested {
+    Requested {
+        host: host.into(),
+        request: format!("{host}/{name}.csr"),
+        certificate: format!("{host}/{name}.crt"),
+        authority: String::new(),
+        authority_file: String::new(),
+        name: String::new(),
+        organizations: Vec::new(),
+        names: Vec::new(),
+        usages: Vec::new(),
+    }
+}
+
+/// A request in `folder`, and a certificate for its key.
+fn asked(folder: &Path, one: &Requested) -> String {
+    let (key, params) = (key(), named("cp1", None));
+    fs::create_dir_all(folder.join(&one.host)).unwrap();
+    fs::write(folder.join(&one.request), params.serialize_request(&key).unwrap().pem().unwrap()).unwrap();
+    params.self_signed(&key).unwrap().pem()
+}
+
+#[test]
+fn the_list_keeps_what_nobody_has_signed_of_hosts_that_were_not_asked_again() {
+    let site = Site::new();
+    let outside = site.outside();
+    let folder = outside.folder();
+    let all: Vec<Requested> = ["signed", "of-before", "waits"].map(|name| requested("cp1", name)).into();
+    let gone = requested("w9", "kubelet");
+    let signed = all.iter().map(|one| asked(&folder, one)).collect::<Vec<_>>();
+    fs::write(folder.join("cp1/signed.crt"), &signed[0]).unwrap();
+    fs::write(folder.join("cp1/of-before.crt"), &signed[0]).unwrap();
+    asked(&folder, &gone);
+    let list: Vec<&Requested> = all.iter().chain([&gone]).collect();
+    fs::write(folder.join(INDEX), serde_json::to_vec(&list).unwrap()).unwrap();
+    let names = |asked: &[Requested]| {
+        let others = outside.unsigned_of_others(asked).unwrap();
+        others.into_iter().map(|one| one.request).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[requested("w1", "kubelet")]), ["cp1/of-before.csr", "cp1/waits.csr"]);
+    assert_eq!(names(&[requested("cp1", "kubelet")]), Vec::<String>::new());
+    fs::write(folder.join(INDEX), "signed: all of it").unwrap();
+    assert_eq!(names(&[]), Vec::<String>::new());
+}

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::kubeconfig;
-use super::waiting::{FOLDER, MadeFor, key, pair};
+use super::waiting::{FOLDER, MadeFor, key, pair, waiting};
 use crate::context::Context;
 use crate::error::StepError;
 use crate::host::{self, Alteration, Command, Host};
@@ -73,13 +73,18 @@ impl Act for CertificatesRequested {
                 return Ok(Probe::not_done(format!("{FOLDER}/{} is not whole", expected.request)));
             }
         }
-        Ok(Probe::Done)
+        // It was another host's to ask for, when these were made.
+        let expected = self.expected();
+        let more = waiting(host)?.into_keys().find(|path| expected.iter().all(|one| one.path != path));
+        Ok(more
+            .map_or(Probe::Done, |path| Probe::not_done(format!("a request for {path} waits, which is not asked for"))))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        // Cut off between two names.
-        if !host::exists(host, FOLDER)? && MadeFor::read(host, NEW)?.is_some() {
-            host.alter(Alteration::Move { path: NEW, target: FOLDER })?;
+        // Cut off while they took the place of earlier ones, which are among them as far as they are kept.
+        let made = MadeFor::read(host, NEW)?;
+        if made == Some(self.made_for()) || made.is_some() && !host::exists(host, FOLDER)? {
+            take_place(host)?;
         }
         if self.probe(host, context)?.is_done() {
             return Ok(());
@@ -91,8 +96,7 @@ impl Act for CertificatesRequested {
         self.keep_earlier(host)?;
         self.leave_out(host)?;
         self.made_for().write(host, NEW)?;
-        host.alter(Alteration::RemoveTree { path: FOLDER })?;
-        Ok(host.alter(Alteration::Move { path: NEW, target: FOLDER })?)
+        take_place(host)
     }
 
     fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
@@ -164,6 +168,12 @@ impl CertificatesRequested {
         }
         Ok(())
     }
+}
+
+/// All that was made aside takes the place of what waited before.
+fn take_place(host: &dyn Host) -> Result<(), StepError> {
+    host.alter(Alteration::RemoveTree { path: FOLDER })?;
+    Ok(host.alter(Alteration::Move { path: NEW, target: FOLDER })?)
 }
 
 /// Puts an earlier request, and its key, into the place of the new one. A kubeconfig stays the new one otherwise: its server may be another.
