@@ -73,11 +73,12 @@ impl Act for CertificatesRequested {
                 return Ok(Probe::not_done(format!("{FOLDER}/{} is not whole", expected.request)));
             }
         }
-        // It was another host's to ask for, when these were made.
-        let expected = self.expected();
-        let more = waiting(host)?.into_keys().find(|path| expected.iter().all(|one| one.path != path));
-        Ok(more
-            .map_or(Probe::Done, |path| Probe::not_done(format!("a request for {path} waits, which is not asked for"))))
+        // This host was to ask for more when these were made.
+        let waiting = waiting(host)?;
+        let more = self.not_asked_for().find(|one| waiting.contains_key(one.path));
+        Ok(more.map_or(Probe::Done, |one| {
+            Probe::not_done(format!("a request for {} waits, which is not asked for", one.path))
+        }))
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
@@ -108,6 +109,12 @@ impl Act for CertificatesRequested {
 impl CertificatesRequested {
     fn expected(&self) -> Vec<Expected> {
         expected(self.control_plane, self.etcd, self.super_admin)
+    }
+
+    /// What other hosts show, and this one does not.
+    fn not_asked_for(&self) -> impl Iterator<Item = Expected> {
+        let expected = self.expected();
+        every().filter(move |one| expected.iter().all(|expected| expected.path != one.path))
     }
 
     fn made_for(&self) -> MadeFor {
@@ -160,8 +167,7 @@ impl CertificatesRequested {
 
     /// kubeadm makes all that a control plane could have: keys for which nobody is to ask go away again.
     fn leave_out(&self, host: &dyn Host) -> Result<(), StepError> {
-        let kept = self.expected();
-        for other in every().filter(|one| kept.iter().all(|kept| kept.path != one.path)) {
+        for other in self.not_asked_for() {
             for file in [other.key, other.request] {
                 host.alter(Alteration::RemoveFile { path: &format!("{NEW}/{file}") })?;
             }
