@@ -20,15 +20,25 @@ const LATELY: SignedDuration = SignedDuration::from_mins(3);
 const CONTROL_PLANE: &[&str] = &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 impl Act for NodeReady {
+    /// Whether it lasts, and whether it was said since, is known to nobody who has not waited.
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
-        self.look(host, is_of_now)
+        match self.look(host, is_of_now)? {
+            Probe::Done if self.is_said_anew() => {
+                Ok(Probe::not_done(format!("has kubelet on {} said so since?", self.node)))
+            }
+            probe => Ok(probe),
+        }
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let timeout = Duration::from_secs(self.timeout_seconds.into());
         let late = format!("node {} is not Ready", self.node);
         let mut first = None;
-        let mut look = || self.look(host, |renewed| is_of_now(renewed) || *first.get_or_insert(renewed) != renewed);
+        let mut reports = |renewed| {
+            let since = *first.get_or_insert(renewed) != renewed;
+            since || (!self.is_said_anew() && is_of_now(renewed))
+        };
+        let mut look = || self.look(host, &mut reports);
         if self.version.is_none() {
             return settle(timeout, context, &late, look);
         }
@@ -59,6 +69,12 @@ impl Act for NodeReady {
 }
 
 impl NodeReady {
+    /// Whether the node has to report after the wait began. Where its own API server was away, what lies there of it is of before that, as
+    /// recent as it may look.
+    fn is_said_anew(&self) -> bool {
+        self.lately && self.version.is_some()
+    }
+
     /// `reports` is told when the node's lease was renewed last, where it is asked whether the node reports.
     fn look(&self, host: &dyn Host, reports: impl FnOnce(Timestamp) -> bool) -> Result<Probe, StepError> {
         let Some(node) = ask(host, &["get", "node", &self.node])? else {

@@ -1,12 +1,12 @@
 //! What was written down says times that have not come: that is what a clock leaves that was ahead, and was set back.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use sealock_node::request::Secrets;
 use sealock_node::step::{EtcdSnapshot, NodeReady};
-use sealock_node::{Context, Probe, Step};
+use sealock_node::{Context, Probe, Step, StepKind};
 
 use crate::machine::{Machine, apply, probe};
 
@@ -76,6 +76,37 @@ fn a_node_that_is_silent_has_not_reported_lately_because_a_clock_was_set_back() 
     assert_eq!(because, "kubelet on w1 has not reported since");
     let late = apply(&ready(), &machine).unwrap_err();
     assert!(late.to_string().contains("w1 is not Ready"), "{late}");
+}
+
+/// Its own API server was away until now: what the node said a moment ago is of before that.
+#[test]
+fn a_node_whose_version_is_waited_for_has_to_report_after_the_wait_began() {
+    let StepKind::NodeReady(mut ready) = ready().action else { unreachable!("it is what was made above") };
+    (ready.version, ready.timeout_seconds) = (Some("v1.37.2".to_owned()), 2);
+    let ready = Step::new("ready", ready);
+    let machine = Machine::new();
+    let begun = Timestamp::now();
+    let reports = |at: Timestamp| {
+        let status = serde_json::json!({"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kubeletVersion": "v1.37.2"}});
+        machine.put("/run/api/node/w1.json", &serde_json::json!({"status": status}).to_string());
+        let lease = serde_json::json!({"spec": {"renewTime": at.to_string()}});
+        machine.put("/run/api/lease/w1.json", &lease.to_string());
+    };
+    reports(begun);
+    let Probe::NotDone { because } = probe(&ready, &machine) else { panic!("nobody has waited yet") };
+    assert_eq!(because, "has kubelet on w1 said so since?");
+    let told = RefCell::new(Vec::new());
+    let renew = |said: &str| {
+        told.borrow_mut().push(said.to_owned());
+        if said.contains("has not reported since") {
+            reports(begun + SignedDuration::from_secs(10));
+        }
+    };
+    let (admitted, secrets) = (BTreeSet::new(), Secrets::default());
+    let context = Context { source: None, admitted: &admitted, secrets: &secrets, progress: &renew };
+    // It is waited for shorter than it has to last.
+    ready.apply(&machine, &context).unwrap_err();
+    assert_eq!(told.into_inner(), ["kubelet on w1 has not reported since", "node w1 is Ready; is it so for 10s?"]);
 }
 
 #[test]

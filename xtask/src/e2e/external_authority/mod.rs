@@ -1,5 +1,6 @@
 //! A cluster whose authorities keep their keys elsewhere: what is asked for, what is signed, what is refused, and where no key is.
 
+mod later;
 mod office;
 mod refused;
 
@@ -19,7 +20,7 @@ use crate::story::{self, Desk, proof};
 
 pub(super) const SCENARIO: Scenario = Scenario {
     name: "external-authority",
-    upstream: Upstream::One,
+    upstream: Upstream::WithNext,
     is_long: true,
     nodes: &["cp1", "cp2", "w1"],
     story: begin,
@@ -32,8 +33,11 @@ const CASES: &[Case] = &[
     Case { name: "external: no key of an authority is on any machine", run: is_nowhere },
     Case { name: "external: a further control plane comes by requests of its own", run: another_plane },
     Case { name: "external: certificates are made anew by requests", run: renewed },
+    Case { name: "external: a member of etcd comes back by what was signed", run: later::member_back },
     Case { name: "external: what a worker that was broken into asks for is not written", run: refused::forged },
     Case { name: "external: authorities are not replaced", run: refused::replaced },
+    Case { name: "external: another version of Kubernetes, and the same certificates", run: later::upgraded },
+    Case { name: "external: all had ended, and what was signed once more brings it back", run: later::rescued },
     Case { name: "external: a backup holds no key of them, and a drill says so", run: backed_up },
     Case { name: "external: given back, and made again from the backup by requests", run: restored },
 ];

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::super::custody::{make_all, make_root, office, openssl, pki};
-use crate::story::Desk;
+use crate::story::{self, Desk};
 
 /// The authorities of the spec, by the files that it names.
 pub(super) const AUTHORITIES: [&str; 3] = ["kubernetes", "front-proxy", "etcd"];
@@ -60,6 +61,61 @@ pub(super) fn sign_all(desk: &Desk) -> Result<()> {
     list(desk)?.iter().try_for_each(|one| sign(desk, one, &Signing::default()))
 }
 
+/// When so many seconds are over, as OpenSSL writes it.
+pub(super) fn for_seconds(seconds: u64) -> Result<String> {
+    story::text(Command::new("date").args(["-u", "-d", &format!("{seconds} seconds"), "+%y%m%d%H%M%SZ"]))
+        .map(|end| end.trim().to_owned())
+}
+
+/// Signs everything in the list until `end`, a moment and not a day: by an authority with a database of its own.
+pub(super) fn sign_all_until(desk: &Desk, end: &str) -> Result<()> {
+    let folder = keys(desk);
+    fs::write(folder.join("database"), "")?;
+    let configuration = "[ca]\ndefault_ca=own\n[own]\ndatabase=database\nnew_certs_dir=.\ndefault_md=sha256\nrand_serial=yes\n\
+                         unique_subject=no\npolicy=any\ncopy_extensions=copy\n[any]\norganizationName=optional\ncommonName=supplied\n";
+    fs::write(folder.join("short.cnf"), configuration)?;
+    for one in list(desk)? {
+        let leaf = Leaf::of(desk, &one)?;
+        let extensions = leaf.extensions(desk, &leaf.usages, "CA:FALSE")?;
+        let (authority, key) = (format!("{}.crt", leaf.authority), format!("{}.key", leaf.authority));
+        let words =
+            ["ca", "-batch", "-notext", "-preserveDN", "-config", "short.cnf", "-cert", &authority, "-keyfile", &key];
+        let files = ["-in", &leaf.request, "-out", &leaf.certificate, "-extfile", &extensions, "-enddate", end];
+        openssl(&folder, &[&words[..], &files].concat())?;
+    }
+    Ok(())
+}
+
+/// What an entry of the list says of one certificate.
+struct Leaf {
+    authority: String,
+    usages: String,
+    /// Files, by their whole paths.
+    request: String,
+    certificate: String,
+}
+
+impl Leaf {
+    fn of(desk: &Desk, one: &Value) -> Result<Self> {
+        let text = |name: &str| one[name].as_str().with_context(|| format!("{name} is not in the list"));
+        let path = |name: &str| Ok::<_, anyhow::Error>(requests(desk).join(text(name)?).display().to_string());
+        let own = Path::new(text("authorityFile")?).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let usages: Vec<&str> = one["usages"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let (authority, usages) = (own.to_owned(), usages.join(","));
+        Ok(Self { authority, usages, request: path("request")?, certificate: path("certificate")? })
+    }
+
+    /// The file of what a certificate says beside its names.
+    fn extensions(&self, desk: &Desk, usages: &str, constraints: &str) -> Result<String> {
+        let file = office(desk).join("leaf.ext");
+        let content = format!(
+            "basicConstraints=critical,{constraints}\nkeyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage={usages}\n"
+        );
+        fs::write(&file, content)?;
+        Ok(file.display().to_string())
+    }
+}
+
 /// The entry of the list for a request.
 pub(super) fn entry(desk: &Desk, request: &str) -> Result<Value> {
     list(desk)?
@@ -70,22 +126,14 @@ pub(super) fn entry(desk: &Desk, request: &str) -> Result<Value> {
 
 /// Signs one, as its entry in the list says where `signing` does not.
 pub(super) fn sign(desk: &Desk, one: &Value, signing: &Signing<'_>) -> Result<()> {
-    let text = |name: &str| one[name].as_str().with_context(|| format!("{name} is not in the list"));
-    let own = Path::new(text("authorityFile")?).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let authority = if signing.authority.is_empty() { own } else { signing.authority };
-    let usages: Vec<&str> = one["usages"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let usages = if signing.usages.is_empty() { usages.join(",") } else { signing.usages.to_owned() };
-    let extensions = office(desk).join("leaf.ext");
-    let content = format!(
-        "basicConstraints=critical,{}\nkeyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage={usages}\n",
-        signing.constraints
-    );
-    fs::write(&extensions, content)?;
-    let path = |name: &str| Ok::<_, anyhow::Error>(requests(desk).join(text(name)?).display().to_string());
-    let (request, certificate, extensions) = (path("request")?, path("certificate")?, extensions.display().to_string());
+    let leaf = Leaf::of(desk, one)?;
+    let authority = if signing.authority.is_empty() { &leaf.authority } else { signing.authority };
+    let usages = if signing.usages.is_empty() { &leaf.usages } else { signing.usages };
+    let extensions = leaf.extensions(desk, usages, signing.constraints)?;
     let (authority, key) = (format!("{authority}.crt"), format!("{authority}.key"));
-    let mut words = vec!["x509", "-req", "-in", &request, "-CA", &authority, "-CAkey", &key, "-extfile", &extensions];
-    words.extend(["-out", &certificate, "-copy_extensions", if signing.names { "copy" } else { "none" }]);
+    let mut words =
+        vec!["x509", "-req", "-in", &leaf.request, "-CA", &authority, "-CAkey", &key, "-extfile", &extensions];
+    words.extend(["-out", &leaf.certificate, "-copy_extensions", if signing.names { "copy" } else { "none" }]);
     words.extend(signing.dates);
     openssl(&keys(desk), &words)
 }
