@@ -30,6 +30,7 @@ mod ground;
 mod health;
 mod kept_images;
 pub mod kubeconfig;
+mod making;
 mod member;
 mod members;
 mod needs;
@@ -51,23 +52,20 @@ pub use drift::Difference;
 pub use error::OperatorError;
 pub use os_packages::{Patches, Patching, Waiting, Without};
 pub use removal::{Left, Removal};
-pub use requests::Requested;
+pub use requests::{PassedOver, Requested};
 pub use rollback::Rollback;
 pub use status::{HostStatus, MemberStatus, NodeStatus, Status};
 pub use upgrade::Upgrade;
 
-use self::external::{Asked, ClientFiles};
-use self::requests::Outside;
-use self::supplied::{SuppliedFiles, check_beginning, held};
 use crate::execute::{self, Binary, Connection, Execution, Kit, Progress, SshSettings};
 use crate::inventory::{Inventory, Observation};
 use crate::journal::{self, Journal};
 use crate::machine::registry_of;
-use crate::plan::{self, Assessment, Behind, Intent, Phase, Plan, PlanError, Purpose};
+use crate::plan::{self, Assessment, Behind, Phase, Plan, PlanError, Purpose};
 use crate::release::ReleaseView;
 use crate::revoked::{Needed, Revoked};
 use crate::spec::Cluster;
-use crate::tools::{self, Toolbox};
+use crate::tools::Toolbox;
 
 /// What the station brings to every command on a cluster.
 #[derive(Clone, Debug)]
@@ -105,6 +103,10 @@ pub struct Planned {
     pub behind: Vec<Behind>,
     /// What it needs and the cluster uses already, although it was revoked: the site has to confirm that.
     pub alarms: Vec<Needed>,
+    /// Hosts of the spec that it does nothing on, and what to do about each.
+    pub passed_over: Vec<PassedOver>,
+    /// What to know of certificates that it lays down.
+    pub remarks: Vec<String>,
     connections: Vec<Arc<Connection>>,
     /// What hosts get of the station's own secrets.
     held: Arc<Secrets>,
@@ -145,41 +147,6 @@ impl Applied {
 type Looked = (Vec<Arc<Connection>>, Inventory);
 
 impl Operator<'_> {
-    /// The plan that makes `cluster`, or the one for it that was begun and not finished. No host is changed, but for the
-    /// binary that is brought to it.
-    ///
-    /// # Errors
-    /// The spec, the release or a host does not allow it.
-    pub async fn plan(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
-        self.check_site(cluster)?;
-        self.check_nothing_open()?;
-        let toolbox = self.toolbox();
-        // Before any host is touched: kubeadm reads what it will be given.
-        let images = tools::kubernetes_images(&toolbox, cluster)?;
-        let supplied = SuppliedFiles::read(cluster)?;
-        let outside = Outside::read(cluster)?;
-        let (connections, inventory) = self.look(cluster).await?;
-        self.check_endpoint(cluster, (&inventory, &connections)).await?;
-        check_beginning(supplied.as_ref(), cluster, &inventory)?;
-        let signed = outside.map(|outside| outside.missing(&inventory)).transpose()?;
-        let files = ClientFiles::read(cluster)?;
-        let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
-        let brought = (files.as_ref().map(|files| &files.client), supplied.as_ref().map(|files| &files.supplied));
-        let signed = signed.as_ref();
-        let intent = Intent { etcd_client: brought.0, supplied: brought.1, signed, ..ground.intent(cluster, &speaker) };
-        let needs = self.host_needs(cluster, &inventory, &connections).await?;
-        let fresh = plan::plan(&intent, &plan::with_needs(&inventory, &needs))?.with_needs(&needs);
-        if let Some(files) = &files {
-            let (inventory, connections) = (&inventory, connections.as_slice());
-            self.check_external(cluster, Asked { files, inventory, connections, authority: None }).await?;
-        }
-        self.check_members(cluster, &fresh, (&inventory, &connections)).await?;
-        let (plan, resumed) = self.taken_up(fresh, &inventory)?;
-        let behind = plan::behind(cluster, &inventory, self.release);
-        let held = held(files.as_ref(), supplied.as_ref())?;
-        Ok(Planned { behind, held, ..self.assess(plan, inventory, resumed, connections).await? })
-    }
-
     /// The plan that gives the hosts of `cluster` back.
     ///
     /// # Errors
@@ -377,8 +344,8 @@ impl Operator<'_> {
     ) -> Result<Planned, OperatorError> {
         let alarms = plan.check_revoked(&self.revoked, self.applied()?.as_ref())?;
         let assessment = execute::assess(&connections, &self.kit()?, &plan).await?;
-        let (behind, held) = (Vec::new(), Arc::default());
-        Ok(Planned { plan, inventory, assessment, resumed, behind, alarms, connections, held })
+        let (behind, held, passed_over, remarks) = (Vec::new(), Arc::default(), Vec::new(), Vec::new());
+        Ok(Planned { plan, inventory, assessment, resumed, behind, alarms, passed_over, remarks, connections, held })
     }
 
     fn registry(&self) -> Registry {

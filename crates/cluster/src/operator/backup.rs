@@ -13,7 +13,7 @@ use sealock_trust::site::SiteKeys;
 use tokio::sync::mpsc;
 
 use super::external::{Asked, ClientFiles};
-use super::requests::Outside;
+use super::requests::{Found, Outside};
 use super::{Operator, OperatorError, Planned};
 use crate::backup::{Backup, BackupError, Delivery, Draft, Identities, Manifest, Order, Recipients};
 use crate::execute::{self, Connection};
@@ -110,6 +110,9 @@ impl Operator<'_> {
         self.check_site(cluster)?;
         let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
         let outside = Outside::read(cluster)?;
+        // Before anything is signed for it, too.
+        plan::check_seed(cluster, backup.manifest())?;
+        outside.as_ref().map_or(Ok(()), |outside| outside.check_backup(backup.manifest()))?;
         let (connections, inventory) = self.look(cluster).await?;
         if let Some(done) = self.restored_before(cluster, backup, (&inventory, &connections)).await? {
             return Ok(done);
@@ -118,12 +121,17 @@ impl Operator<'_> {
         let (plan, resumed) = match self.open_restore()?.filter(|plan| plan::restores(plan, cluster, backup.digest())) {
             Some(open) => {
                 open.check_resumable(&inventory)?;
-                (open, true)
+                let since = outside.as_ref().map(|outside| outside.signed_since(&open, &inventory)).transpose()?;
+                match since.filter(|since| *since != open) {
+                    Some(since) => (since, false),
+                    None => (open, true),
+                }
             }
             None => {
                 let seed = Seed { backup: backup.digest(), manifest: backup.manifest() };
                 let (ground, etcd_client) = (self.ground(images)?, files.as_ref().map(|files| &files.client));
-                let signed = outside.map(|outside| outside.missing(&inventory)).transpose()?;
+                let found = outside.as_ref().map(|outside| outside.missing(&inventory)).transpose()?;
+                let signed = found.map(Found::whole).transpose()?;
                 let intent = Intent { etcd_client, signed: signed.as_ref(), ..ground.intent(cluster, "") };
                 // Hosts that take the place of those of before may lack what these had.
                 let needs = self.host_needs(cluster, &inventory, &connections).await?;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::status::clock;
-use super::{Operator, OperatorError, Planned};
+use super::{Operator, OperatorError, PassedOver, Planned};
 use crate::execute::Connection;
 use crate::inventory::{Inventory, Observation};
 use crate::plan::{Behind, TIME};
@@ -45,10 +45,12 @@ impl Operator<'_> {
         let mut all: Vec<Difference> = on_hosts.collect();
         let is_there = planned.inventory.hosts.get(&planned.plan.speaker).is_some_and(Observation::is_plane);
         let speaker = planned.connections.iter().find(|connection| connection.host() == planned.plan.speaker);
-        if all.iter().any(|one| !one.is_repairable) {
+        let waits = planned.passed_over.iter().any(|one| planned.plan.host(&one.host).is_some());
+        if waits || all.iter().any(|one| !one.is_repairable) {
             // Where something is in the way, `apply` does nothing at all.
             all.iter_mut().for_each(|one| one.is_repairable = false);
         }
+        all.extend(planned.passed_over.iter().map(passed_over));
         let clocks = unkept(cluster, &planned.inventory, &all);
         all.extend(clocks);
         all.extend(planned.behind.iter().map(waiting));
@@ -83,6 +85,12 @@ impl Operator<'_> {
         }
         Ok(all)
     }
+}
+
+/// Who waits for what somebody elsewhere is to sign.
+fn passed_over(one: &PassedOver) -> Difference {
+    let found = format!("{} ({})", one.because, one.next);
+    Difference { host: one.host.clone(), step: None, found, is_repairable: false }
 }
 
 /// Clocks that are not kept as they were told.

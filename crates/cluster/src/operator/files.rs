@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sealock_trust::Digest;
+use tempfile::NamedTempFile;
 use zeroize::Zeroizing;
 
 use super::OperatorError;
 use crate::plan::Plan;
 
 /// No certificate and no key is near this long; in bytes.
-const LARGEST: u64 = 1 << 20;
+pub(super) const LARGEST: u64 = 1 << 20;
 /// What every file system tells apart.
 const TICK: Duration = Duration::from_secs(2);
 
@@ -38,16 +39,36 @@ pub(super) fn save_private(path: &Path, content: &[u8]) -> Result<(), OperatorEr
     save_as(path, content, 0o600)
 }
 
+/// Replaces several files, durably: none of them before there is room for all. The last one takes its place last.
+pub(super) fn save_all(files: &[(PathBuf, Vec<u8>)]) -> Result<(), OperatorError> {
+    let mut written = Vec::new();
+    for (path, content) in files {
+        written.push(write_aside(path, content, 0o644)?);
+    }
+    files.iter().zip(written).try_for_each(|((path, _), new)| take_place(path, new))
+}
+
 fn save_as(path: &Path, content: &[u8], mode: u32) -> Result<(), OperatorError> {
+    take_place(path, write_aside(path, content, mode)?)
+}
+
+/// The content of what is to be `path`, beside it.
+fn write_aside(path: &Path, content: &[u8], mode: u32) -> Result<NamedTempFile, OperatorError> {
     let failed = |source| OperatorError::Io { action: "write", path: path.into(), source };
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
     // Made with mode 0600.
-    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut new = NamedTempFile::new_in(folder).map_err(failed)?;
     new.write_all(content).map_err(failed)?;
     new.as_file().set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
     new.as_file().sync_all().map_err(failed)?;
+    Ok(new)
+}
+
+fn take_place(path: &Path, new: NamedTempFile) -> Result<(), OperatorError> {
+    let failed = |source| OperatorError::Io { action: "write", path: path.into(), source };
     new.persist(path).map_err(|error| failed(error.error))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
@@ -58,6 +79,21 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, OperatorError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(OperatorError::Io { action: "read", path: path.into(), source }),
     }
+}
+
+/// The content of `path`, if it is there: refused where it has more than `most` bytes.
+pub(super) fn read_at_most(path: &Path, most: u64) -> Result<Option<Vec<u8>>, OperatorError> {
+    let failed = |source| OperatorError::Io { action: "read", path: path.into(), source };
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    let mut content = Vec::new();
+    file.take(most + 1).read_to_end(&mut content).map_err(failed)?;
+    if content.len() as u64 > most {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidData, format!("it has more than {most} bytes"))));
+    }
+    Ok(Some(content))
 }
 
 /// The digest of a plan, which its file is called by.

@@ -98,10 +98,19 @@ impl Operator<'_> {
     /// As [`Operator::plan`].
     pub async fn plan_rest(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
         let is_under_way = self.open_plans()?.iter().any(|plan| plan.purpose.stays_open());
-        if is_under_way { self.plan_neighbours(rest).await } else { self.plan(rest).await }
+        if is_under_way {
+            return self.plan_neighbours(rest).await;
+        }
+        match self.plan(rest).await {
+            // What a node that stays waits for is no reason for another one to stay.
+            Err(OperatorError::Plan(PlanError::Custody(error))) if error.is_waiting() => {
+                self.plan_neighbours(rest).await
+            }
+            planned => planned,
+        }
     }
 
-    /// While an upgrade or a change of authorities is under way, the others are told who has left, and go on as they are.
+    /// While an upgrade or a change of authorities is under way, or one of them waits for certificates, the others are told who has left, and go on as they are.
     async fn plan_neighbours(&self, rest: &Cluster) -> Result<Planned, OperatorError> {
         let applied = self.applied()?.ok_or_else(|| OperatorError::NoCluster { folder: self.folder.clone() })?;
         let before = rest.with_version(applied.kubernetes.parse().unwrap_or(rest.spec().kubernetes.version));

@@ -3,7 +3,7 @@
 //! What a host asks for is hostile until it was looked at: whoever has broken into one must not get the certificate of an administrator, or
 //! of another node, signed. And what was signed by hand may be anything: it is looked at before any host is touched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -13,8 +13,8 @@ use sealock_node::requests::{Expected, Request, check_signed};
 use sealock_node::suitable::Issues;
 use serde::{Deserialize, Serialize};
 
-use super::files::{read, save, small_text};
-use super::supplied::{apart, authority_at, is_absent};
+use super::files::{LARGEST, read_at_most, save_all, small_text};
+use super::supplied::{apart, authority_at};
 use super::{Operator, OperatorError, Planned};
 use crate::execute;
 use crate::inventory::{Inventory, Observation};
@@ -22,12 +22,22 @@ use crate::plan::{self, CustodyError, Intent, Plan, PlanError, Signed, is_missin
 use crate::spec::{AuthorityCertificate, Cluster, ExternalPki, Host};
 use crate::tools;
 
+mod away;
+mod backup;
+mod lacking;
+mod laid;
 mod names;
 
+pub(super) use self::lacking::Found;
+use self::lacking::Lacking;
+pub use self::lacking::PassedOver;
+pub(super) use self::laid::{Asked, Laid, laid};
 use self::names::names_of_servers;
 
 /// The list of what waits to be signed, in the folder of requests.
 const INDEX: &str = "requests.json";
+/// The list of a thousand control planes is not this long; in bytes.
+const LONGEST_LIST: u64 = 32 << 20;
 
 /// A request of a host, and what is to come back for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,13 +73,6 @@ pub(super) struct Outside<'a> {
     now: Timestamp,
 }
 
-/// What stands in the way of laying down what was signed, of all hosts.
-#[derive(Default)]
-struct Lacking {
-    requests: Vec<String>,
-    certificates: Vec<String>,
-}
-
 impl<'a> Outside<'a> {
     /// The authorities that the spec of `cluster` names; nothing where their keys do not stay elsewhere.
     ///
@@ -95,21 +98,25 @@ impl<'a> Outside<'a> {
     /// The authorities alone, where nothing is laid down.
     pub(super) fn authorities(&self) -> Signed {
         let pem = self.authorities.iter().map(|(kept, (_, facts))| ((*kept).to_owned(), facts.pem()));
-        Signed { authorities: pem.collect(), certificates: BTreeMap::new() }
+        Signed { authorities: pem.collect(), ..Signed::default() }
     }
 
-    /// What hosts lack, out of the folder; and what they have of it already, so that a plan that was begun stays the same.
+    /// What hosts lack, out of the folder; and what they have of it already, so that a plan that was begun stays the same. What was laid down
+    /// on a node that runs, which was not started anew since, is left for whoever does that.
     ///
     /// # Errors
-    /// Something was not asked for yet, or not signed, or is not what was asked for.
-    pub(super) fn missing(&self, inventory: &Inventory) -> Result<Signed, OperatorError> {
+    /// A host asks for what it may not have; a file of the folder.
+    pub(super) fn missing(&self, inventory: &Inventory) -> Result<Found, OperatorError> {
         self.collect(inventory, |host, observation, lacking| {
             let mut found = BTreeMap::new();
             for one in plan::shown(self.cluster, host, inventory) {
+                let of = (&one, &observation.facts);
                 let taken = if is_missing(observation, one.path) {
-                    self.signed(host, (&one, &observation.facts), lacking)?
+                    self.signed(host, of, lacking)?
+                } else if observation.is_complete() && self.is_unfinished(host, of)? {
+                    None
                 } else {
-                    self.in_use(host, (&one, &observation.facts))?
+                    self.in_use(host, of)?
                 };
                 found.extend(taken.map(|pem| (one.path.to_owned(), pem)));
             }
@@ -117,7 +124,8 @@ impl<'a> Outside<'a> {
         })
     }
 
-    /// What takes the place of the files that `replaced` names on each host.
+    /// What takes the place of the files that `replaced` names on each host; and what has taken it already where the host was not started
+    /// anew since.
     ///
     /// # Errors
     /// As [`Self::missing`].
@@ -125,34 +133,54 @@ impl<'a> Outside<'a> {
         &self,
         inventory: &Inventory,
         replaced: impl Fn(&HostFacts) -> Vec<String>,
-    ) -> Result<Signed, OperatorError> {
-        self.collect(inventory, |host, observation, lacking| {
+    ) -> Result<Found, OperatorError> {
+        let mut found = self.collect(inventory, |host, observation, lacking| {
             let (mut found, replaced) = (BTreeMap::new(), replaced(&observation.facts));
             for one in plan::shown(self.cluster, host, inventory) {
-                if replaced.iter().any(|path| path == one.path) {
-                    let taken = self.signed(host, (&one, &observation.facts), lacking)?;
-                    found.extend(taken.map(|pem| (one.path.to_owned(), pem)));
+                let of = (&one, &observation.facts);
+                if self.is_unfinished(host, of)? || replaced.iter().any(|path| path == one.path) {
+                    found.extend(self.signed(host, of, lacking)?.map(|pem| (one.path.to_owned(), pem)));
                 }
             }
             Ok(found)
-        })
+        })?;
+        found.signed.unfinished = self.unfinished(inventory)?;
+        Ok(found)
+    }
+
+    /// Nodes on which a certificate was laid down, and what shows it was not started anew since.
+    fn unfinished(&self, inventory: &Inventory) -> Result<BTreeSet<String>, OperatorError> {
+        let mut unfinished = BTreeSet::new();
+        for host in self.cluster.hosts() {
+            let observation = inventory.hosts.get(host.name.as_str());
+            let Some(observation) = observation.filter(|one| one.is_complete()) else { continue };
+            for one in plan::shown(self.cluster, host, inventory) {
+                if self.is_unfinished(host, (&one, &observation.facts))? {
+                    unfinished.insert(host.name.to_string());
+                }
+            }
+        }
+        Ok(unfinished)
     }
 
     fn collect(
         &self,
         inventory: &Inventory,
         of: impl Fn(&Host, &Observation, &mut Lacking) -> Result<BTreeMap<String, String>, OperatorError>,
-    ) -> Result<Signed, OperatorError> {
-        let (mut signed, mut lacking) = (self.authorities(), Lacking::default());
+    ) -> Result<Found, OperatorError> {
+        let mut all = Found { signed: self.authorities(), lacking: Vec::new() };
         for host in self.cluster.hosts() {
             let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
+            let mut lacking = Lacking::default();
             let found = of(host, observation, &mut lacking)?;
             if !found.is_empty() {
-                signed.certificates.insert(host.name.to_string(), found);
+                all.signed.certificates.insert(host.name.to_string(), found);
+            }
+            if !lacking.is_empty() {
+                all.lacking.push((host.name.to_string(), lacking));
             }
         }
-        lacking.check()?;
-        Ok(signed)
+        Ok(all)
     }
 
     /// The certificate that was signed for a request that waits on the host.
@@ -168,27 +196,67 @@ impl<'a> Outside<'a> {
         };
         let request = self.request(host, one.path, text)?;
         let path = self.certificate_of(host, one);
-        let Some(certificate) = self.certificate(&path)? else {
-            lacking.certificates.push(path.display().to_string());
-            return Ok(None);
+        let unfit = |problem: String| CustodyError::Unfit { path: path.display().to_string(), problem };
+        let certificate = match self.certificate(&path)? {
+            None => {
+                lacking.certificates.push(path.display().to_string());
+                return Ok(None);
+            }
+            Some(Err(problem)) => {
+                lacking.unfit.push(unfit(problem));
+                return Ok(None);
+            }
+            Some(Ok(certificate)) => certificate,
         };
-        // What is in use lies there until somebody puts another one in its place.
         if is_in_use(facts, one.path, &certificate) {
+            if is_for(&certificate, &request) {
+                return Ok(Some(certificate.pem()));
+            }
+            // What is in use lies there until somebody puts another one in its place.
             lacking.certificates.push(format!("{} is the one in use", path.display()));
             return Ok(None);
         }
         let (_, authority) = self.authority(one)?;
-        let unfit =
-            |problem: String| PlanError::from(CustodyError::Unfit { path: path.display().to_string(), problem });
-        check_signed(one.path, &request, &certificate, authority, self.now).map_err(|why| unfit(why.to_string()))?;
+        if let Err(why) = check_signed(one.path, &request, &certificate, authority, self.now) {
+            lacking.unfit.push(unfit(why.to_string()));
+            return Ok(None);
+        }
         Ok(Some(certificate.pem()))
+    }
+
+    /// Whether a certificate was laid down on the host whose key waits still: what shows it was not started anew since.
+    fn is_unfinished(&self, host: &Host, (one, facts): (&Expected, &HostFacts)) -> Result<bool, OperatorError> {
+        let Some(request) = facts.requests.get(one.path).and_then(|text| Request::of(text).ok()) else {
+            return Ok(false);
+        };
+        let certificate = self.certificate(&self.certificate_of(host, one))?.and_then(Result::ok);
+        Ok(certificate.is_some_and(|found| is_in_use(facts, one.path, &found) && is_for(&found, &request)))
     }
 
     /// The certificate in the folder, where it is the one that the host shows.
     fn in_use(&self, host: &Host, (one, facts): (&Expected, &HostFacts)) -> Result<Option<String>, OperatorError> {
-        let text = read(&self.certificate_of(host, one))?.unwrap_or_default();
-        let certificate = Facts::of(&String::from_utf8_lossy(&text)).ok();
+        let certificate = self.certificate(&self.certificate_of(host, one))?.and_then(Result::ok);
         Ok(certificate.filter(|certificate| is_in_use(facts, one.path, certificate)).map(|one| one.pem()))
+    }
+
+    /// Hosts on which what takes the place of what is in use ends sooner than that, in words.
+    pub(super) fn ends_sooner(&self, signed: &Signed, inventory: &Inventory) -> Vec<String> {
+        let sooner = |host: &String, path: &String, pem: &String| {
+            let facts = &inventory.hosts.get(host)?.facts;
+            let in_use = facts.certificates.iter().find(|one| one.path == *path && !one.authority)?;
+            let ends = Facts::of(pem).ok()?.not_after;
+            (ends < in_use.not_after).then(|| (ends, path.clone()))
+        };
+        let told = signed.certificates.iter().filter_map(|(host, all)| {
+            let mut sooner: Vec<_> = all.iter().filter_map(|(path, pem)| sooner(host, path, pem)).collect();
+            sooner.sort();
+            let (ends, path) = sooner.first()?;
+            let number = if sooner.len() == 1 { "1 ends".to_owned() } else { format!("{} end", sooner.len()) };
+            Some(format!(
+                "{host}: of what was signed {number} sooner than what is in use, the first at {ends} ({path}): was it signed for as long as it should be?"
+            ))
+        });
+        told.collect()
     }
 
     /// What a host asks for, where it may have that.
@@ -209,27 +277,22 @@ impl<'a> Outside<'a> {
         Ok(found.map(|(file, facts)| (*file, facts)).ok_or_else(missing)?)
     }
 
-    /// The only certificate in a file of the folder; nothing where there is no such file.
-    fn certificate(&self, path: &Path) -> Result<Option<Facts>, OperatorError> {
-        let text = match small_text(path) {
-            Err(error) if is_absent(&error) => return Ok(None),
-            text => text?,
-        };
-        let mut all = Facts::all(&text);
-        match (all.pop(), all.len()) {
-            (Some(certificate), 0) => Ok(Some(certificate)),
+    /// The only certificate in a file of the folder, or what is wrong with the file; nothing where there is none.
+    fn certificate(&self, path: &Path) -> Result<Option<Result<Facts, String>>, OperatorError> {
+        let Some(text) = read_at_most(path, LARGEST)? else { return Ok(None) };
+        let mut all = Facts::all(&String::from_utf8_lossy(&text));
+        Ok(Some(match (all.pop(), all.len()) {
+            (Some(certificate), 0) => Ok(certificate),
             (_, others) => {
                 let found = if others == 0 { 0 } else { others + 1 };
-                let problem =
-                    format!("it holds {found} certificates (PEM), and the one that was signed is wanted alone");
-                Err(PlanError::from(CustodyError::Unfit { path: path.display().to_string(), problem }).into())
+                Err(format!("it holds {found} certificates (PEM), and the one that was signed is wanted alone"))
             }
-        }
+        }))
     }
 
     /// What hosts that were not asked now were asked for before, and nobody has signed yet.
     fn unsigned_of_others(&self, asked: &[Requested]) -> Result<Vec<Requested>, OperatorError> {
-        let text = read(&self.folder().join(INDEX))?.unwrap_or_default();
+        let text = read_at_most(&self.folder().join(INDEX), LONGEST_LIST)?.unwrap_or_default();
         // Whatever else somebody has put there is no list of this program.
         let before: Vec<Requested> = serde_json::from_slice(&text).unwrap_or_default();
         let is_of_others = |one: &Requested| asked.iter().all(|other| other.host != one.host);
@@ -237,12 +300,36 @@ impl<'a> Outside<'a> {
         Ok(before.into_iter().filter(|one| is_of_others(one) && is_wanted(one)).collect())
     }
 
+    /// Writes requests, with the list of them and of what others wait for: all of it or nothing.
+    fn write(&self, all: Vec<(Requested, String)>) -> Result<Vec<Requested>, OperatorError> {
+        let mut files = Vec::new();
+        for (one, text) in &all {
+            let path = self.folder().join(&one.request);
+            // What cannot be read is not the same.
+            if read_at_most(&path, LARGEST).ok().flatten().as_deref() != Some(text.as_bytes()) {
+                files.push((path, text.clone().into_bytes()));
+            }
+        }
+        let all: Vec<Requested> = all.into_iter().map(|(one, _)| one).collect();
+        let index = self.folder().join(INDEX);
+        let listed: Vec<Requested> = all.iter().cloned().chain(self.unsigned_of_others(&all)?).collect();
+        let mut list = serde_json::to_vec_pretty(&listed).map_err(|error| OperatorError::Io {
+            action: "write",
+            path: index.clone(),
+            source: error.into(),
+        })?;
+        list.push(b'\n');
+        files.push((index, list));
+        save_all(&files)?;
+        Ok(all)
+    }
+
     /// Whether there is a request, and the certificate beside it is not for its key: it may be the one of before.
     fn is_unsigned(&self, one: &Requested) -> bool {
         let text = |name: &str| small_text(&self.folder().join(name)).ok();
         let Some(request) = text(&one.request).and_then(|text| Request::of(&text).ok()) else { return false };
         let certificate = text(&one.certificate).and_then(|text| Facts::of(&text).ok());
-        certificate.is_none_or(|one| one.key_hash().ok() != Some(request.public_key_hash()))
+        certificate.is_none_or(|one| !is_for(&one, &request))
     }
 
     fn folder(&self) -> PathBuf {
@@ -281,37 +368,30 @@ impl<'a> Outside<'a> {
     }
 }
 
-impl Lacking {
-    fn check(self) -> Result<(), PlanError> {
-        if !self.requests.is_empty() {
-            return Err(CustodyError::NotRequested { files: self.requests }.into());
-        }
-        match self.certificates.is_empty() {
-            true => Ok(()),
-            false => Err(CustodyError::NotSigned { files: self.certificates }.into()),
-        }
-    }
-}
-
 impl Operator<'_> {
     /// The plan by which hosts of `cluster` make keys and requests: those called `hosts`, or, where none is named, those that lack something,
-    /// and all where none does. Or the one for it that was begun and not finished.
+    /// and all where none does. Or the one for it that was begun and not finished. Of a cluster that runs, who does not answer is passed over,
+    /// unless it was named.
     ///
     /// # Errors
     /// The keys of the cluster's authorities do not stay elsewhere; a host is another's, or cannot be asked; the release lacks something.
     pub async fn plan_requests(&self, cluster: &Cluster, hosts: &[String]) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
-        self.check_no_restore()?;
         self.check_no_adoption()?;
         let outside = outside_of(cluster)?;
         let images = tools::kubernetes_images(&self.toolbox(), cluster)?;
-        let (cluster, (connections, inventory)) = self.look_for_requests(cluster, hosts).await?;
-        let (ground, speaker, signed) = (self.ground(images)?, self.earlier_speaker()?, outside.authorities());
+        let (cluster, (connections, inventory), mut passed_over) = self.look_for_requests(cluster, hosts).await?;
+        let unfinished = outside.unfinished(&inventory)?;
+        if hosts.is_empty() {
+            passed_over.extend(unfinished.iter().map(|host| PassedOver::unfinished(host)));
+        }
+        let signed = Signed { unfinished, ..outside.authorities() };
+        let (ground, speaker) = (self.ground(images)?, self.earlier_speaker()?);
         let intent = Intent { signed: Some(&signed), ..ground.intent(&cluster, &speaker) };
         let needs = self.host_needs(&cluster, &inventory, &connections).await?;
         let fresh = plan::plan_requests(&intent, hosts, &plan::with_needs(&inventory, &needs))?.with_needs(&needs);
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;
-        self.assess(plan, inventory, resumed, connections).await
+        Ok(Planned { passed_over, ..self.assess(plan, inventory, resumed, connections).await? })
     }
 
     /// Nodes that were named are asked alone: another one may be away, whose certificates have ended. Where one of them is to become a node,
@@ -320,15 +400,21 @@ impl Operator<'_> {
         &self,
         cluster: &Cluster,
         hosts: &[String],
-    ) -> Result<(Cluster, super::Looked), OperatorError> {
+    ) -> Result<(Cluster, super::Looked, Vec<PassedOver>), OperatorError> {
         let named = cluster.only(hosts);
         if !named.hosts().is_empty() {
             let looked = self.look(&named).await?;
             if looked.1.hosts.values().all(Observation::is_complete) {
-                return Ok((named, looked));
+                return Ok((named, looked, Vec::new()));
             }
         }
-        Ok((cluster.clone(), self.look(cluster).await?))
+        let there = self.look_at_those_there(cluster).await?;
+        // Where a cluster begins, all of it is asked: another host would take the place of the one that it is to begin on.
+        let begins = !there.has_plane();
+        let is_needed = |host: &Host| begins || hosts.iter().any(|name| host.name.as_str() == name);
+        there.without_away(cluster, is_needed, |host| {
+            format!("`sealock cluster certificates request --host {host}` once it answers")
+        })
     }
 
     /// Writes the requests of the hosts of `planned`, which was carried out, into the folder of requests. All of them are looked at before one
@@ -346,23 +432,7 @@ impl Operator<'_> {
         let connections = execute::of_all(alive).await?;
         let inventory = execute::observe(&connections, &self.binary).await?;
         let all = outside.requested(&inventory, &asking(&planned.plan))?;
-        for (one, text) in &all {
-            let path = outside.folder().join(&one.request);
-            if read(&path)?.as_deref() != Some(text.as_bytes()) {
-                save(&path, text.as_bytes())?;
-            }
-        }
-        let all: Vec<Requested> = all.into_iter().map(|(one, _)| one).collect();
-        let failed = |error: serde_json::Error| OperatorError::Io {
-            action: "write",
-            path: outside.folder().join(INDEX),
-            source: error.into(),
-        };
-        let listed: Vec<Requested> = all.iter().cloned().chain(outside.unsigned_of_others(&all)?).collect();
-        let mut index = serde_json::to_vec_pretty(&listed).map_err(failed)?;
-        index.push(b'\n');
-        save(&outside.folder().join(INDEX), &index)?;
-        Ok(all)
+        outside.write(all)
     }
 }
 
@@ -379,6 +449,11 @@ fn asking(plan: &Plan) -> Vec<&str> {
 fn is_in_use(facts: &HostFacts, path: &str, certificate: &Facts) -> bool {
     let digest = certificate.digest();
     facts.certificates.iter().any(|one| one.path == path && one.digest.as_ref() == Some(&digest))
+}
+
+/// Whether `certificate` is for the key of `request`.
+fn is_for(certificate: &Facts, request: &Request) -> bool {
+    certificate.key_hash().is_ok_and(|hash| hash == request.public_key_hash())
 }
 
 fn requested(host: &Host, (one, request): (&Expected, &Request), (file, authority): (&str, &Facts)) -> Requested {

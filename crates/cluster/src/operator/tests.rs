@@ -86,6 +86,8 @@ fn planned(plan: Plan) -> Planned {
         resumed: false,
         behind: Vec::new(),
         alarms: Vec::new(),
+        passed_over: Vec::new(),
+        remarks: Vec::new(),
         connections: Vec::new(),
         held: Arc::default(),
     }
@@ -115,6 +117,27 @@ fn what_goes_from_host_to_host_stays_open_while_one_of_them_leaves() {
             assert_eq!(left, wanted, "{} while {}", purpose.as_str(), other.as_str());
             fs::remove_dir_all(&operator.folder).unwrap();
         }
+    }
+}
+
+/// Else a host on which it was cut off would never be started anew.
+#[test]
+fn what_lays_certificates_down_stays_open_while_others_are_asked_for() {
+    let station = Station::new();
+    let operator = station.operator();
+    let of = |purpose| Plan { purpose, ..plan::example() };
+    for (purpose, stays) in [
+        (Purpose::Renew, true),
+        (Purpose::Rescue, true),
+        (Purpose::Restore, true),
+        (Purpose::Authorities, true),
+        (Purpose::Apply, false),
+        (Purpose::Prepare, false),
+    ] {
+        drop(begin(&operator, &of(purpose)));
+        operator.supersede_all_but(&of(Purpose::Requests)).unwrap();
+        assert_eq!(operator.open_plans().unwrap().len(), usize::from(stays), "{}", purpose.as_str());
+        fs::remove_dir_all(&operator.folder).unwrap();
     }
 }
 

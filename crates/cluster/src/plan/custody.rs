@@ -56,6 +56,20 @@ pub enum CustodyError {
         /// Whether the keys of the spec's stay with somebody else.
         outside: bool,
     },
+    /// The backup is of a cluster with another authority.
+    #[error(
+        "{field}: {path} holds {wanted}, and the backup has another authority in {kept}: what is restored goes on with the authorities of the backup"
+    )]
+    OtherInBackup {
+        /// The field of the spec.
+        field: &'static str,
+        /// The file.
+        path: String,
+        /// What it holds: name and the beginning of its digest.
+        wanted: String,
+        /// Where kubeadm keeps it.
+        kept: String,
+    },
     /// The cluster has another key of service accounts.
     #[error(
         "{path} on host {host} is not the public half of spec.pki.supplied.serviceAccounts.keyFile: a cluster keeps the key of its service accounts, and nothing replaces it"
@@ -75,10 +89,12 @@ pub enum CustodyError {
         cluster: String,
     },
     /// Nothing was asked for.
-    #[error("no host of cluster {cluster} waits for a certificate")]
+    #[error("no host of cluster {cluster} waits for a certificate{}", but(.away))]
     NothingRequested {
         /// The cluster.
         cluster: String,
+        /// Hosts that were not asked, as they do not answer.
+        away: Vec<String>,
     },
     /// Hosts lack certificates, and have no keys and requests for them.
     #[error("{} not asked for yet:{}", are(.files), lines(.files))]
@@ -126,8 +142,16 @@ pub enum CustodyError {
     },
 }
 
-fn are(files: &[String]) -> String {
+pub(crate) fn are(files: &[String]) -> String {
     if files.len() == 1 { "1 certificate is".to_owned() } else { format!("{} certificates are", files.len()) }
+}
+
+fn but(away: &[String]) -> String {
+    match away {
+        [] => String::new(),
+        [one] => format!("; {one} does not answer"),
+        all => format!("; {} do not answer", all.join(", ")),
+    }
 }
 
 fn lines(files: &[String]) -> String {
@@ -142,6 +166,11 @@ impl CustodyError {
             Self::NothingRequested { .. } => None,
             _ => Some(Code::Spec),
         }
+    }
+
+    /// Whether a host waits for what somebody elsewhere is to sign.
+    pub(crate) fn is_waiting(&self) -> bool {
+        matches!(self, Self::NotRequested { .. } | Self::NotSigned { .. } | Self::Unfit { .. })
     }
 
     /// What to do about it.
@@ -173,6 +202,9 @@ impl CustodyError {
             Self::NoAuthority { .. } => "name it in `spec.pki.external`".into(),
             Self::KeptOutside { .. } => {
                 "for other authorities make a cluster anew beside this one, from what runs here. Certificates are made anew by `sealock cluster certificates request` and `sealock cluster renew`".into()
+            }
+            Self::OtherInBackup { .. } => {
+                "nothing was changed on any host. Name the certificates of the authorities that the cluster had when the backup was taken, and have what the hosts ask for signed by these; the PKI that goes on with other authorities makes a cluster anew".into()
             }
             Self::Other { outside: true, .. } => {
                 "name the files of the authorities that the cluster has: an authority whose key stays elsewhere is not replaced in a cluster that runs".into()
@@ -215,10 +247,6 @@ fn check_same(
             if found.is_empty() || found.iter().any(|one| one.digest.as_ref() == Some(&digest)) {
                 continue;
             }
-            let named = |name: &str, digest: Option<&Digest>| {
-                let digest = digest.map(|digest| digest.hex()[..12].to_owned()).unwrap_or_default();
-                format!("{} ({digest})", name.escape_debug())
-            };
             return Err(CustodyError::Other {
                 host: host.name.to_string(),
                 path: path.clone(),
@@ -229,6 +257,12 @@ fn check_same(
         }
     }
     Ok(())
+}
+
+/// A certificate by its name and the beginning of its digest.
+pub(crate) fn named(name: &str, digest: Option<&Digest>) -> String {
+    let digest = digest.map(|digest| digest.hex()[..12].to_owned()).unwrap_or_default();
+    format!("{} ({digest})", name.escape_debug())
 }
 
 /// Every control plane that has a key of service accounts has that of the spec, where the spec names one.

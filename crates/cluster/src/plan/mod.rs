@@ -55,7 +55,7 @@ pub(crate) use authorities::{brought_by, check_alone, is_issuing, stage_of};
 pub use components::{Behind, behind, check_nodes, plan_components};
 pub(crate) use components::{changes, is_change};
 pub use custody::CustodyError;
-pub(crate) use custody::has_authorities;
+pub(crate) use custody::{are, has_authorities, named};
 pub use error::{MemberError, PlanError};
 pub use external::ExternalEtcdError;
 pub(crate) use external::{Holds, Wellness, check_external, check_not_old};
@@ -79,7 +79,7 @@ pub(crate) use rescue::ended;
 pub use rescue::{Rescue, plan_rescue};
 pub use reset::{plan_giving_back, plan_reset};
 pub use restore::{Seed, plan_restore};
-pub(crate) use restore::{restores, takes_from_backup};
+pub(crate) use restore::{check_seed, restores, takes_from_backup};
 pub use rollback::{Extent, plan_rollback};
 pub(crate) use rollback::{etcd_minor, kept_under, looks, shows_older};
 pub use upgrade::plan_upgrade;
@@ -385,16 +385,18 @@ impl Plan {
     }
 
     /// Whether this plan, which was begun and is not finished, stays so while `other` is carried out: what goes from host to host does, and the way
-    /// back of a member, while a host leaves, certificates are asked for or made anew that have ended, or nodes are put back as they were. Where it is the host
-    /// of that member that has left, nothing waits for it any more.
+    /// back of a member, while a host leaves, certificates are made anew that have ended, or nodes are put back as they were. While certificates
+    /// are asked for, what lays them down stays so, too. Where it is the host of that member that has left, nothing waits for it any more.
     pub(crate) fn stays_open_beside(&self, other: &Plan) -> bool {
-        let goes_on = matches!(
-            other.purpose,
-            Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback | Purpose::Requests
-        );
+        let lays_down = matches!(self.purpose, Purpose::Renew | Purpose::Rescue | Purpose::Restore);
+        let goes_on = match other.purpose {
+            Purpose::Requests => self.purpose.stays_open() || lays_down,
+            Purpose::Remove | Purpose::Neighbours | Purpose::Rescue | Purpose::Rollback => self.purpose.stays_open(),
+            _ => false,
+        };
         let has_left = other.purpose == Purpose::Neighbours
             && member_of(self).is_some_and(|member| other.host(member.host).is_none());
-        goes_on && self.purpose.stays_open() && !has_left
+        goes_on && !has_left
     }
 
     /// Whether the hosts still are what the plan takes for granted.

@@ -18,10 +18,13 @@ use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
 
+/// How long a kubelet may take to report with another certificate.
+const REPORTS_SECONDS: u32 = 180;
+
 /// The plan that makes the certificates of every control plane of `cluster` anew, one control plane after the other, so that no two
 /// are away at a time, behind a snapshot of etcd that `program` takes. It is bound to the serials that are there now: carried out twice
 /// it makes nothing the second time. Where authorities elsewhere have `signed` what hosts show, that is laid down instead, on the hosts that
-/// wait for it, workers last: nobody in the cluster signs for their kubelets.
+/// wait for it: first on the one on which that was begun and cut off, workers last, as nobody in the cluster signs for their kubelets.
 ///
 /// # Errors
 /// A host that is another's, or has another version than the spec says; no control plane has certificates yet.
@@ -35,8 +38,12 @@ pub fn plan_renewal(
     check_fit(cluster, inventory)?;
     check_versions(cluster, inventory)?;
     let speaker = Places::of(cluster, inventory, "").speaker;
-    let mut tasks: Vec<Task> = snapshot(&speaker, inventory, program).into_iter().collect();
-    for host in cluster.control_planes() {
+    let is_unfinished = |host: &&Host| signed.is_some_and(|signed| signed.unfinished.contains(host.name.as_str()));
+    let (begun, others): (Vec<&Host>, Vec<&Host>) = cluster.control_planes().partition(is_unfinished);
+    // Where one was begun, a snapshot was taken before, and etcd may not give another one.
+    let snapshot = if begun.is_empty() { snapshot(&speaker, inventory, program) } else { None };
+    let mut tasks: Vec<Task> = snapshot.into_iter().collect();
+    for host in begun.into_iter().chain(others) {
         let Some(observation) = inventory.hosts.get(host.name.as_str()) else { continue };
         let serials = renewable(&observation.facts);
         let waits = signed.is_none_or(|signed| signed.on(host).is_some());
@@ -46,11 +53,10 @@ pub fn plan_renewal(
         }
     }
     if let Some(signed) = signed {
-        let before = tasks.last().map(|before| before.id.clone());
-        let workers = cluster.workers().filter_map(|host| kubelet_of(host, signed, before.as_ref()));
-        tasks.extend(workers.collect::<Vec<_>>());
+        tasks.extend(workers(cluster, signed, tasks.last().map(|before| before.id.clone())));
         if !tasks.iter().any(renews) {
-            return Err(CustodyError::NothingRequested { cluster: cluster.name().to_string() }.into());
+            let cluster = cluster.name().to_string();
+            return Err(CustodyError::NothingRequested { cluster, away: Vec::new() }.into());
         }
     } else if !tasks.iter().any(renews) {
         return Err(PlanError::NoCertificates { cluster: cluster.name().to_string() });
@@ -62,6 +68,16 @@ pub fn plan_renewal(
         tasks,
         ..Plan::of(cluster, release, registry, Purpose::Renew)
     })
+}
+
+/// One worker, and all others once that one reports with what was signed.
+fn workers(cluster: &Cluster, signed: &Signed, before: Option<String>) -> Vec<Task> {
+    let mut tasks: Vec<Task> = Vec::new();
+    for host in cluster.workers() {
+        let before = tasks.first().map(|first| first.id.clone()).or_else(|| before.clone());
+        tasks.extend(kubelet_of(host, signed, before));
+    }
+    tasks
 }
 
 /// A snapshot of etcd before any control plane is started anew. Where certificates of the host have ended, etcd takes nobody's word, and
@@ -81,14 +97,21 @@ fn renews(task: &Task) -> bool {
 }
 
 /// A worker shows what its kubelet does, and nothing else.
-fn kubelet_of(host: &Host, signed: &Signed, before: Option<&String>) -> Option<Task> {
-    let steps = vec![kubelet(host, Some(signed.kubelet(host)?))];
-    Some(task(host.name.as_str(), "renew", before.cloned().into_iter().collect(), steps))
+fn kubelet_of(host: &Host, signed: &Signed, before: Option<String>) -> Option<Task> {
+    let steps = vec![reporting(host, signed.kubelet(host)?)];
+    Some(task(host.name.as_str(), "renew", before.into_iter().collect(), steps))
+}
+
+/// Gives kubelet what was signed elsewhere, and waits until it reports with that.
+fn reporting(host: &Host, signed: String) -> Step {
+    let (node, signed) = (host.name.to_string(), Some(signed));
+    Step::new("kubelet", KubeletCertificate { node, replaced: None, signed, reports_seconds: Some(REPORTS_SECONDS) })
 }
 
 /// Gives kubelet another certificate: what was signed elsewhere, or what a control plane issues.
 pub(super) fn kubelet(host: &Host, signed: Option<String>) -> Step {
-    Step::new("kubelet", KubeletCertificate { node: host.name.to_string(), replaced: None, signed })
+    let step = KubeletCertificate { node: host.name.to_string(), replaced: None, signed, reports_seconds: None };
+    Step::new("kubelet", step)
 }
 
 pub(super) fn renewable(facts: &HostFacts) -> BTreeMap<String, String> {
@@ -107,7 +130,7 @@ fn renew(
     let renews = signed.is_none() || laid_down.is_some();
     let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false, signed: laid_down };
     let renewal = renews.then(|| Step::new("certificates", renewal));
-    let kubelet = signed.and_then(|signed| signed.kubelet(host)).map(|pem| kubelet(host, Some(pem)));
+    let kubelet = signed.and_then(|signed| signed.kubelet(host)).map(|pem| reporting(host, pem));
     Ok(Task {
         id: format!("{}/renew", host.name),
         host: host.name.to_string(),

@@ -1,7 +1,7 @@
 //! Certificates of authorities whose keys stay with somebody else: the plan by which hosts make keys and requests, and what other plans lay
 //! down of what was signed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealock_node::facts::HostFacts;
 use sealock_node::kubernetes_certificates::{AUTHORITIES, KUBELET_CLIENT};
@@ -19,6 +19,8 @@ use crate::inventory::{Inventory, Observation};
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host, check_beginning};
 
+const SECOND_ADMINISTRATOR: &str = "/etc/kubernetes/super-admin.conf";
+
 /// What authorities elsewhere have signed, and those authorities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signed {
@@ -26,11 +28,13 @@ pub struct Signed {
     pub authorities: BTreeMap<String, String>,
     /// Certificates, PEM, by host and by the file that each is for.
     pub certificates: BTreeMap<String, BTreeMap<String, String>>,
+    /// Hosts on which some of them lie in their place already, and what shows them was not started anew since.
+    pub unfinished: BTreeSet<String>,
 }
 
 impl Signed {
     /// What is laid down on `host`; nothing where nothing was signed for it. A worker knows Kubernetes' own authority alone.
-    pub(super) fn on(&self, host: &Host) -> Option<CertificatesSigned> {
+    pub(crate) fn on(&self, host: &Host) -> Option<CertificatesSigned> {
         let certificates = self.certificates.get(host.name.as_str()).filter(|all| !all.is_empty())?.clone();
         let [kubernetes, ..] = AUTHORITIES;
         let mut authorities = self.authorities.clone();
@@ -87,23 +91,25 @@ pub fn plan_requests(intent: &Intent<'_>, names: &[String], inventory: &Inventor
     let ranges = cluster.pod_ranges(intent.earlier_pod_ranges)?;
     let context = Context::new(intent, inventory, ranges, places);
     let mut tasks = Vec::new();
-    for host in asked(cluster, names, inventory) {
+    for host in asked(intent, names, inventory) {
         tasks.extend(requested(&context, host)?);
     }
     context.plan(Purpose::Requests, tasks)
 }
 
-/// The hosts that make requests.
-fn asked<'a>(cluster: &'a Cluster, names: &[String], inventory: &Inventory) -> Vec<&'a Host> {
+/// The hosts that make requests. A host on which something is to be finished first is asked by its name alone: keys that wait there go.
+fn asked<'a>(intent: &Intent<'a>, names: &[String], inventory: &Inventory) -> Vec<&'a Host> {
+    let cluster = intent.cluster;
     let all = || cluster.hosts().iter();
     if !names.is_empty() {
         return all().filter(|host| names.iter().any(|name| host.name.as_str() == name)).collect();
     }
     let lacking: Vec<&Host> = all().filter(|host| lacks(cluster, host, inventory)).collect();
-    if lacking.is_empty() { all().collect() } else { lacking }
+    let is_unfinished = |host: &Host| intent.signed.is_some_and(|one| one.unfinished.contains(host.name.as_str()));
+    if lacking.is_empty() { all().filter(|host| !is_unfinished(host)).collect() } else { lacking }
 }
 
-/// Whether a host has not all that it shows. An administrator's second kubeconfig may be taken away from a node that runs.
+/// Whether a host has not all that it shows.
 fn lacks(cluster: &Cluster, host: &Host, inventory: &Inventory) -> bool {
     let Some(observation) = inventory.hosts.get(host.name.as_str()) else { return true };
     shown(cluster, host, inventory).iter().any(|one| is_missing(observation, one.path))
@@ -111,9 +117,16 @@ fn lacks(cluster: &Cluster, host: &Host, inventory: &Inventory) -> bool {
 
 /// Whether nothing is in the file `path` of a host, and something is to be.
 pub(crate) fn is_missing(observation: &Observation, path: &str) -> bool {
-    const SECOND_ADMINISTRATOR: &str = "/etc/kubernetes/super-admin.conf";
-    let may_be_away = observation.is_complete() && path == SECOND_ADMINISTRATOR;
-    !may_be_away && !observation.facts.certificates.iter().any(|one| one.path == path)
+    !may_be_away(observation, path) && !has(observation, path)
+}
+
+/// An administrator's second kubeconfig may be taken away from a node that runs, for good: it is not missed, and not asked for again.
+fn may_be_away(observation: &Observation, path: &str) -> bool {
+    observation.is_complete() && path == SECOND_ADMINISTRATOR
+}
+
+fn has(observation: &Observation, path: &str) -> bool {
+    observation.facts.certificates.iter().any(|one| one.path == path)
 }
 
 fn requested(context: &Context<'_>, host: &Host) -> Result<Vec<Task>, PlanError> {
@@ -125,11 +138,15 @@ fn requested(context: &Context<'_>, host: &Host) -> Result<Vec<Task>, PlanError>
         let steps = prepare::steps(context, host)?;
         tasks.push(Task { id: prepare_of(host), host: name.clone(), after: Vec::new(), secrets: Vec::new(), steps });
     }
+    let asks_for = |path: &str| {
+        let is_shown = shown(cluster, host, inventory).iter().any(|one| one.path == path);
+        is_shown && (!may_be_away(observation, path) || has(observation, path))
+    };
     let step = CertificatesRequested {
         node: name.clone(),
         control_plane: host.is_control_plane(),
         etcd: cluster.external_etcd().is_none(),
-        super_admin: shown(cluster, host, inventory).iter().any(|one| one.path.ends_with("/super-admin.conf")),
+        super_admin: asks_for(SECOND_ADMINISTRATOR),
         config: kubeadm::init(cluster, host)?,
         serials: in_use(&observation.facts),
     };

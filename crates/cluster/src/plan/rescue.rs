@@ -65,7 +65,8 @@ pub fn plan_rescue(
     let of_planes = |task: &&Task| cluster.control_planes().any(|host| host.name.as_str() == task.host);
     let made: Vec<String> = tasks.iter().filter(of_planes).map(|task| task.id.clone()).collect();
     for host in cluster.control_planes() {
-        let ended = facts(host).filter(|facts| control_plane_has_ended(facts)).map(renewable);
+        let lays_down = laid_down(signed, host).is_some();
+        let ended = facts(host).filter(|facts| lays_down || control_plane_has_ended(facts)).map(renewable);
         if let Some(serials) = ended.or_else(|| begun.and_then(|begun| serials_in(begun, host))) {
             tasks.push(serves(cluster, host, (serials, signed), &made)?);
         }
@@ -110,7 +111,8 @@ fn made_anew(
     (facts, rescue): (&HostFacts, Rescue<'_>),
 ) -> Result<Option<Task>, PlanError> {
     let (mut steps, mut secrets) = (Vec::new(), Vec::new());
-    if host.is_control_plane() && control_plane_has_ended(facts) {
+    let signed = laid_down(rescue.signed, host);
+    if host.is_control_plane() && (signed.is_some() || control_plane_has_ended(facts)) {
         if let Some(client) =
             rescue.client.filter(|_| facts.certificates.iter().any(|one| is_brought(one) && has_ended(one, facts)))
         {
@@ -118,13 +120,10 @@ fn made_anew(
             secrets.push(SecretKind::EtcdClientKey);
         }
         let config = kubeadm::init(cluster, host)?;
-        steps.push(Step::new(
-            "certificates",
-            Renewal { serials: renewable(facts), config, made_only: true, signed: laid_down(rescue.signed, host) },
-        ));
+        steps.push(Step::new("certificates", Renewal { serials: renewable(facts), config, made_only: true, signed }));
     }
-    if facts.certificates.iter().any(|one| one.path == KUBELET_CLIENT && has_ended(one, facts)) {
-        let signed = rescue.signed.and_then(|signed| signed.kubelet(host));
+    let signed = rescue.signed.and_then(|signed| signed.kubelet(host));
+    if signed.is_some() || facts.certificates.iter().any(|one| one.path == KUBELET_CLIENT && has_ended(one, facts)) {
         if signed.is_none() {
             secrets.push(SecretKind::KubeletCertificate);
         }

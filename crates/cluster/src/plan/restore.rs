@@ -67,7 +67,8 @@ pub(crate) fn takes_from_backup(step: &Step) -> bool {
     matches!(step.action, StepKind::BackupFiles(_) | StepKind::EtcdFromBackup(_))
 }
 
-fn check_seed(cluster: &Cluster, manifest: &Manifest) -> Result<(), PlanError> {
+/// Whether the backup is of what the spec says.
+pub(crate) fn check_seed(cluster: &Cluster, manifest: &Manifest) -> Result<(), PlanError> {
     let spec = cluster.spec();
     let version = spec.kubernetes.version.to_string();
     for (what, found, wanted) in [

@@ -49,7 +49,7 @@ fn signed(hosts: &[(&str, &str, &str)]) -> Signed {
         let all = shown.into_iter().map(|one| (one.path.to_owned(), format!("{name} {}", one.path)));
         ((*name).to_owned(), all.collect())
     };
-    Signed { authorities: authorities(), certificates: hosts.iter().map(of).collect() }
+    Signed { authorities: authorities(), certificates: hosts.iter().map(of).collect(), ..Signed::default() }
 }
 
 /// Nodes that show all of it.
@@ -122,7 +122,13 @@ fn who_lacks_nothing_asks_only_where_nobody_lacks_anything_or_by_name() {
     let mut without = showing(&HOSTS);
     let facts = &mut without.hosts.get_mut("cp1").unwrap().facts;
     facts.certificates.retain(|one| one.path != "/etc/kubernetes/super-admin.conf");
-    assert_eq!(asking(&requests(&text(&HOSTS), &[], &without).unwrap()).len(), 3, "all, as nobody lacks anything");
+    let all = requests(&text(&HOSTS), &[], &without).unwrap();
+    assert_eq!(asking(&all).len(), 3, "all, as nobody lacks anything");
+    let asks = |plan: &Plan| match &plan.task("cp1/requests").unwrap().steps[0].action {
+        StepKind::CertificatesRequested(step) => step.super_admin,
+        other => panic!("{other:?}"),
+    };
+    assert!(!asks(&all) && asks(&requests(&text(&HOSTS), &[], &showing(&HOSTS)).unwrap()));
 }
 
 #[test]
@@ -219,6 +225,64 @@ fn what_was_signed_takes_the_place_of_what_is_in_use_one_host_after_the_other() 
     assert!(
         nobody.code().is_none() && nobody.to_string().contains("no host of cluster plant-7 waits for a certificate")
     );
+}
+
+/// Its member of etcd may be away, and gives no snapshot then; no other one is to be away beside it.
+#[test]
+fn a_control_plane_that_a_renewal_was_cut_off_on_comes_first() {
+    let mut signed = signed(&HOSTS);
+    signed.unfinished.insert("cp2".into());
+    let site = (&release(), &registry());
+    let plan = plan_renewal(&cluster(&text(&HOSTS)), site, &showing(&HOSTS), ("/opt/sealock/sealock", Some(&signed)));
+    let order: Vec<(String, Vec<String>)> = plan.unwrap().tasks.into_iter().map(|task| (task.id, task.after)).collect();
+    let after = |id: &str| vec![id.to_owned()];
+    let wanted = [("cp2/renew", Vec::new()), ("cp1/renew", after("cp2/renew")), ("w1/renew", after("cp1/renew"))];
+    assert_eq!(order, wanted.map(|(id, after)| (id.to_owned(), after)));
+}
+
+/// With what is wrong for one of them it may be wrong for all.
+#[test]
+fn one_worker_reports_with_what_was_signed_before_the_others_get_theirs() {
+    let more = [("w2", "10.77.0.22", "worker"), ("w3", "10.77.0.23", "worker")];
+    let hosts = [&HOSTS[..], &more].concat();
+    let site = (&release(), &registry());
+    let plan =
+        plan_renewal(&cluster(&text(&hosts)), site, &showing(&hosts), ("/opt/sealock/sealock", Some(&signed(&hosts))));
+    let plan = plan.unwrap();
+    let after = |id: &str| plan.task(id).unwrap().after.clone();
+    assert_eq!(after("w1/renew"), ["cp2/renew"]);
+    assert_eq!((after("w2/renew"), after("w3/renew")), (vec!["w1/renew".to_owned()], vec!["w1/renew".to_owned()]));
+    let StepKind::KubeletCertificate(kubelet) = &plan.task("w1/renew").unwrap().steps[0].action else { panic!() };
+    assert!(kubelet.reports_seconds.is_some());
+}
+
+/// The keys that wait there are what it is known by.
+#[test]
+fn who_is_to_be_started_anew_first_asks_by_name_alone() {
+    let (text, release, images) = (text(&HOSTS), release(), kubernetes_images());
+    let (cluster, mut none) = (cluster(&text), signed(&[]));
+    none.unfinished.insert("cp2".into());
+    let plan = |names: &[String]| {
+        with_intent((&cluster, &release, &images), |intent| {
+            let intent = sealock_cluster::plan::Intent { signed: Some(&none), ..intent };
+            plan_requests(&intent, names, &showing(&HOSTS)).unwrap()
+        })
+    };
+    assert!(plan(&[]).task("cp2/requests").is_none() && plan(&[]).task("cp1/requests").is_some());
+    assert!(plan(&["cp2".to_owned()]).task("cp2/requests").is_some());
+}
+
+/// Nothing has ended by now where what was signed lies in its place: it is to be started anew all the same.
+#[test]
+fn a_rescue_finishes_what_was_laid_down_before_it_was_cut_off() {
+    let (inventory, site) = (showing(&HOSTS), (&release(), &registry()));
+    let cluster = cluster(&text(&HOSTS));
+    let of =
+        |signed: &Signed| plan_rescue(&cluster, site, &inventory, Rescue { signed: Some(signed), ..Rescue::default() });
+    assert!(of(&signed(&[])).unwrap_err().to_string().contains("no certificate"));
+    let plan = of(&signed(&HOSTS[1..2])).unwrap();
+    let ids: Vec<&str> = plan.tasks.iter().map(|task| task.id.as_str()).collect();
+    assert_eq!(ids, ["cp2/certificates", "cp2/serve", "cp1/ready"]);
 }
 
 #[test]

@@ -48,6 +48,8 @@ const PKI: &[&str] = &[
 const AUTHORITY_KEYS: [&str; 2] = ["pki/ca.key", "pki/front-proxy-ca.key"];
 const KUBECONFIGS: &[&str] =
     &["admin.conf", "super-admin.conf", "kubelet.conf", "controller-manager.conf", "scheduler.conf"];
+/// What an administrator may take away for good from a node that runs, as kubeadm advises: nothing on the host needs it.
+const MAY_BE_AWAY: &str = "super-admin.conf";
 const CONTROL_PLANE: &[&str] =
     &["manifests/kube-apiserver.yaml", "manifests/kube-controller-manager.yaml", "manifests/kube-scheduler.yaml"];
 const STATIC_PODS: &[&str] = &[
@@ -156,6 +158,10 @@ impl KubeadmPhase {
             Trace::Files(files) if files == PKI && host::exists(host, OUTSIDE)? => {
                 let keys = |file: &&str| !AUTHORITY_KEYS.contains(file);
                 missing_file(host, &files.iter().copied().filter(keys).collect::<Vec<_>>())?
+            }
+            Trace::Files(files) if files == KUBECONFIGS && ended(host)? => {
+                let kept = |file: &&str| *file != MAY_BE_AWAY;
+                missing_file(host, &files.iter().copied().filter(kept).collect::<Vec<_>>())?
             }
             Trace::Files(files) => missing_file(host, files)?,
             Trace::Kubelet => match missing_file(host, KUBELET)? {

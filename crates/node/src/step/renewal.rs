@@ -20,9 +20,9 @@ const RECORD: &str = "/var/lib/sealock/node/renewal.json";
 const CONFIG: &str = "/run/sealock/kubeadm-certs-renew.yaml";
 
 impl Act for Renewal {
-    fn probe(&self, host: &dyn Host, context: &Context<'_>) -> Result<Probe, StepError> {
+    fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
         match &self.signed {
-            Some(signed) => match signed.probe(host, context)? {
+            Some(signed) => match signed.laid_down(host)? {
                 Probe::Done => {}
                 other => return Ok(other),
             },
@@ -35,12 +35,16 @@ impl Act for Renewal {
         if self.made_only {
             return Ok(Probe::Done);
         }
-        Ok(self.anew(host)?.missing(host)?.map_or(Probe::Done, Probe::not_done))
+        match (self.anew(host)?.missing(host)?, &self.signed) {
+            (Some(because), _) => Ok(Probe::not_done(because)),
+            (None, Some(signed)) => signed.settled(host),
+            (None, None) => Ok(Probe::Done),
+        }
     }
 
     fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         match &self.signed {
-            Some(signed) => signed.apply(host, context)?,
+            Some(signed) => signed.lay_down(host, context)?,
             None if self.unchanged(&serials(host)?).is_some() => {
                 (context.progress)("making certificates");
                 renew(host, &self.config)?;
@@ -52,7 +56,9 @@ impl Act for Renewal {
         if self.made_only {
             return Ok(());
         }
-        self.anew(host)?.start(host, context)
+        self.anew(host)?.start(host, context)?;
+        // Keys wait until what shows their certificates was started anew: by that the station knows a host on which it was not.
+        self.signed.as_ref().map_or(Ok(()), |signed| signed.settle(host))
     }
 
     fn undo(&self, _: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {

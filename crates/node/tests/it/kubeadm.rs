@@ -246,3 +246,28 @@ fn phases_that_ran_before_count_only_where_all_of_their_traces_are_there() {
     assert_eq!(probe(&phase("kubelet-start", "a"), &machine), Probe::Done);
     assert!(matches!(probe(&phase("kubelet-start", "b"), &machine), Probe::Foreign { .. }));
 }
+
+/// kubeadm advises to keep it in a safe place. Where the keys of the authorities are elsewhere, nobody on the host could make it again.
+#[test]
+fn the_second_kubeconfig_of_an_administrator_may_be_taken_away_from_a_node_that_runs() {
+    let machine = Machine::new();
+    let (command, config) = (KubeadmCommand::Init, "a".to_owned());
+    let kind = KubeadmPhase { command, phase: "kubeconfig all".into(), node: "cp1".into(), config };
+    let step = Step::new("k", kind);
+    for file in ["admin", "super-admin", "kubelet", "controller-manager", "scheduler"] {
+        machine.put(&format!("/etc/kubernetes/{file}.conf"), "x");
+    }
+    let mark = Digest::sha256(b"a").to_string();
+    machine.put("/var/lib/sealock/node/phases/init-preflight", &mark);
+    machine.put("/var/lib/sealock/node/phases/init-kubeconfig-all", &mark);
+    assert_eq!(probe(&step, &machine), Probe::Done);
+    let gone = |file: &str| fs::remove_file(machine.path().join("etc/kubernetes").join(file)).unwrap();
+    gone("super-admin.conf");
+    let Probe::NotDone { because } = probe(&step, &machine) else { panic!("kubeadm goes on to need it") };
+    assert_eq!(because, "/etc/kubernetes/super-admin.conf is not there");
+    machine.put("/var/lib/sealock/node/phases/init-addon-all", &mark);
+    assert_eq!(probe(&step, &machine), Probe::Done);
+    gone("admin.conf");
+    let Probe::NotDone { because } = probe(&step, &machine) else { panic!("that one is needed") };
+    assert_eq!(because, "/etc/kubernetes/admin.conf is not there");
+}

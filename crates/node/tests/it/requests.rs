@@ -10,7 +10,7 @@ use rcgen::{
     KeyPair, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use sealock_node::certificates::{Authority, Facts};
-use sealock_node::host::{Entry, Host};
+use sealock_node::host::{Alteration, Entry, Host};
 use sealock_node::kubernetes_certificates::{AUTHORITIES, KUBELET_CLIENT, SERVICE_ACCOUNTS_SECRET};
 use sealock_node::request::Secrets;
 use sealock_node::requests::{Expected, Request, Usage, check_signed, expected, expected_at};
@@ -380,6 +380,9 @@ fn what_was_signed_is_laid_down_with_its_keys_and_nothing_waits_any_more() {
 
     bare(|context| step.undo(&machine, context)).unwrap();
     assert_eq!(missing(&step, &machine), format!("{CA} is not there"));
+    for path in [TOKENS, "/etc/kubernetes/pki/sa.pub"] {
+        assert_eq!(machine.inspect(path).unwrap(), Entry::Missing);
+    }
     assert_eq!(missing(&phase, &machine), "/etc/kubernetes/pki/ca.crt is not there");
 }
 
@@ -488,7 +491,8 @@ fn a_workers_kubelet_speaks_to_the_endpoint_and_is_given_a_new_certificate_later
 
     apply(&step(CertificatesRequested { config: config("w1", "later"), ..of_worker() }), &machine).unwrap();
     let signed = pki.signed(&machine)[KUBELET_CLIENT].clone();
-    let renewed = step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed) });
+    let renewed =
+        step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed), reports_seconds: None });
     assert_eq!(missing(&renewed, &machine), format!("{KUBELET_CLIENT} is another certificate"));
     machine.fail_after(4);
     apply(&renewed, &machine).unwrap_err();
@@ -500,6 +504,56 @@ fn a_workers_kubelet_speaks_to_the_endpoint_and_is_given_a_new_certificate_later
     assert_eq!(probe(&renewed, &machine), Probe::Done);
     assert!(machine.is_active("kubelet.service"));
     assert_eq!(machine.inspect(FOLDER).unwrap(), Entry::Missing);
+}
+
+/// Where it does not, its key waits on, and the same once more begins with kubelet.
+#[test]
+fn a_kubelet_with_another_certificate_is_seen_to_report() {
+    let (machine, pki) = (Machine::new(), Pki::new());
+    machine.put("/etc/systemd/system/kubelet.service", "[Service]");
+    apply(&step(of_worker()), &machine).unwrap();
+    let authorities = BTreeMap::from([(CA.to_owned(), pki.0[0].certificate().to_owned())]);
+    let (node, certificates) = ("w1".to_owned(), pki.signed(&machine));
+    apply(&step(CertificatesSigned { node, authorities, certificates, service_accounts_sent: false }), &machine)
+        .unwrap();
+    apply(&step(CertificatesRequested { config: config("w1", "later"), ..of_worker() }), &machine).unwrap();
+    let signed = pki.signed(&machine)[KUBELET_CLIENT].clone();
+    let renewed =
+        step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed), reports_seconds: Some(1) });
+    let renewed_at = |at: Timestamp| {
+        let lease = serde_json::json!({"spec": {"renewTime": at.to_string()}});
+        machine.put("/run/api/lease/w1.json", &lease.to_string());
+    };
+    renewed_at(Timestamp::now());
+    let late = apply(&renewed, &machine).unwrap_err();
+    assert!(matches!(&late, StepError::Late { .. }) && late.to_string().contains("node w1 does not report"), "{late}");
+    assert_eq!(missing(&renewed, &machine), format!("the key of {KUBELET_CLIENT} still waits"));
+    renewed_at(Timestamp::now() + jiff::SignedDuration::from_mins(1));
+    apply(&renewed, &machine).unwrap();
+    assert_eq!(probe(&renewed, &machine), Probe::Done);
+    assert_eq!(machine.inspect(FOLDER).unwrap(), Entry::Missing);
+}
+
+/// A key that nobody uses any more helps only whoever finds it.
+#[test]
+fn of_the_certificates_that_kubelet_had_the_last_one_stays() {
+    let (machine, pki) = (Machine::new(), Pki::new());
+    machine.put("/etc/systemd/system/kubelet.service", "[Service]");
+    let names = ["2024-01-01-00-00-00", "2025-01-01-00-00-00"].map(|at| format!("kubelet-client-{at}.pem"));
+    let path = |name: &str| format!("/var/lib/kubelet/pki/{name}");
+    apply(&step(of_worker()), &machine).unwrap();
+    let signed = pki.signed(&machine)[KUBELET_CLIENT].clone();
+    names.iter().for_each(|name| private(&machine, &path(name), "of before"));
+    private(&machine, &path("kubelet-client-mine.pem"), "somebody's own");
+    machine.put(CA, pki.0[0].certificate());
+    machine.alter(Alteration::Link { path: KUBELET_CLIENT, target: &path(&names[1]) }).unwrap();
+    let step =
+        step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed), reports_seconds: None });
+    apply(&step, &machine).unwrap();
+    let Entry::Link { target } = machine.inspect(KUBELET_CLIENT).unwrap() else { panic!("no link") };
+    let there = machine.list("/var/lib/kubelet/pki").unwrap();
+    let own = target.rsplit('/').next().unwrap();
+    assert_eq!(there, [names[1].as_str(), own, "kubelet-client-current.pem", "kubelet-client-mine.pem"]);
 }
 
 /// The serials are the same: whoever signs may not count.
@@ -525,6 +579,7 @@ fn a_renewal_puts_pairs_in_the_place_of_pairs_and_is_known_by_the_certificates()
     apply(&renewal(&second, true), &machine).unwrap();
     assert_eq!(probe(&renewal(&second, true), &machine), Probe::Done);
     assert_eq!(missing(&renewal(&second, false), &machine), "what runs has not been started anew");
+    assert_eq!(waiting(&machine).len(), 12, "by the keys that wait it is known that nothing was started anew");
     assert_eq!(machine.text(TOKENS), tokens);
     assert_eq!(
         Facts::of(&machine.text(API_SERVER)).unwrap().digest(),

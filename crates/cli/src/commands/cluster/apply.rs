@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use sealock_cluster::operator;
+use sealock_cluster::operator::{self, PassedOver};
 use sealock_trust::Digest;
 use serde::Serialize;
 
@@ -20,7 +20,8 @@ use crate::ui::took;
 ///
 /// Plans, shows the plan, asks, and runs it step by step, journaled here and on the nodes. Run again it finishes what
 /// was cut off, and changes nothing when all is done. Nodes keep the containerd, runc and CNI plugins that they have: others of the
-/// release are brought by `cluster upgrade --components`. With `--dry-run` the plan is shown; `-o json` then says what it comes to.
+/// release are brought by `cluster upgrade --components`. A host that is to join a cluster that runs, and waits for certificates from your
+/// PKI, is passed over and named. With `--dry-run` the plan is shown; `-o json` then says what it comes to.
 #[derive(Debug, clap::Args)]
 pub struct ApplyArgs {
     #[command(flatten)]
@@ -42,6 +43,9 @@ struct Outcome {
     changed: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     kubeconfig: Option<PathBuf>,
+    /// Hosts that nothing was done on, and what to do about each.
+    #[serde(rename = "passedOver", skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<PassedOver>,
 }
 
 pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
@@ -67,20 +71,30 @@ pub fn run(args: &ApplyArgs, context: &Context) -> Result<()> {
         plan: digest(&planned)?,
         changed: applied.changed,
         kubeconfig: applied.kubeconfig,
+        passed_over: planned.passed_over.clone(),
     };
+    let but = but(&outcome.passed_over);
     let text = match outcome.changed {
-        0 if args.phase.is_some() => format!("nothing to do: the hosts of cluster {} are prepared", outcome.cluster),
+        0 if args.phase.is_some() => {
+            format!("nothing to do: the hosts of cluster {} are prepared{but}", outcome.cluster)
+        }
         changed if args.phase.is_some() => format!(
-            "the hosts of cluster {} are prepared: {changed} steps changed something, in {}; `sealock cluster apply` does the rest",
+            "the hosts of cluster {} are prepared{but}: {changed} steps changed something, in {}; `sealock cluster apply` does the rest",
             outcome.cluster,
             took(started.elapsed())
         ),
-        0 => format!("nothing to do: cluster {} is what the spec says", outcome.cluster),
+        0 => format!("nothing to do: cluster {} is what the spec says{but}", outcome.cluster),
         changed => format!(
-            "cluster {} is up: {changed} steps changed something, in {}",
+            "cluster {} is up{but}: {changed} steps changed something, in {}",
             outcome.cluster,
             took(started.elapsed())
         ),
     };
     context.ui.result(&outcome, text)
+}
+
+/// Which hosts are not part of it.
+fn but(passed_over: &[PassedOver]) -> String {
+    let hosts: Vec<&str> = passed_over.iter().map(|one| one.host.as_str()).collect();
+    if hosts.is_empty() { String::new() } else { format!(", but for {}", hosts.join(", ")) }
 }

@@ -1,10 +1,10 @@
 //! What applying and resetting have in common: the plan is reviewed, then carried out.
 
-use sealock_cluster::operator::{Applied, Operator, Planned};
+use sealock_cluster::operator::{Applied, Operator, PassedOver, Planned};
 use sealock_trust::Digest;
 use serde::Serialize;
 
-use super::plan::print;
+use super::plan::{passed_over, print};
 use super::progress;
 use crate::commands::trust::revocations;
 use crate::context::Context;
@@ -16,6 +16,7 @@ use crate::error::{CommandError, Result};
 /// The answer is no, or there is nobody to ask.
 pub fn review(planned: &Planned, question: &str, context: &Context) -> Result<()> {
     revocations::alarm(&planned.alarms, context);
+    passed_over(planned, context);
     if planned.is_done() {
         return Ok(());
     }
@@ -38,18 +39,23 @@ pub fn carry_out(operator: &Operator<'_>, planned: &Planned, context: &Context) 
 
 /// What carrying out a plan came to.
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Outcome {
     pub cluster: String,
     plan: Digest,
     /// Steps that changed something.
     pub changed: usize,
+    /// Hosts that nothing was done on, and what to do about each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    passed_over: Vec<PassedOver>,
 }
 
 impl Outcome {
     /// # Errors
     /// As [`digest`].
     pub fn new(planned: &Planned, applied: &Applied) -> Result<Self> {
-        Ok(Self { cluster: planned.plan.cluster.clone(), plan: digest(planned)?, changed: applied.changed })
+        let (cluster, passed_over) = (planned.plan.cluster.clone(), planned.passed_over.clone());
+        Ok(Self { cluster, plan: digest(planned)?, changed: applied.changed, passed_over })
     }
 }
 

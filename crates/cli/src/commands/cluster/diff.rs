@@ -31,7 +31,7 @@ pub fn run(args: &DiffArgs, context: &Context) -> Result<()> {
     let target = Target::open(&args.target, context)?;
     let operator = target.operator();
     let differences = context.runtime()?.block_on(async {
-        let planned = operator.plan(&target.cluster).await?;
+        let planned = operator.plan_to_compare(&target.cluster).await?;
         Ok::<_, CommandError>(operator.differences(&target.cluster, &planned).await)
     })?;
     let outcome = Outcome { cluster: target.cluster.name().to_string(), differences };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealock_cluster::Plan;
-use sealock_cluster::operator::Planned;
+use sealock_cluster::operator::{PassedOver, Planned};
 use sealock_cluster::plan::{Printed, Tally, remarks};
 use sealock_trust::Digest;
 use serde::Serialize;
@@ -91,6 +91,7 @@ pub fn show(planned: &Planned, context: &Context) -> Result<()> {
 pub fn remark(planned: &Planned, context: &Context) {
     components::remark(&planned.behind, context);
     hosts(planned, context);
+    passed_over(planned, context);
     if planned.resumed {
         context.ui.note("this plan was begun before and is not finished yet");
     }
@@ -100,6 +101,16 @@ pub fn remark(planned: &Planned, context: &Context) {
 /// Says of hosts what the site alone can judge.
 pub fn hosts(planned: &Planned, context: &Context) {
     for remark in remarks(&planned.plan, &planned.inventory) {
+        context.ui.warn(remark);
+    }
+}
+
+/// Names the hosts that the plan does nothing on, with what to do about each, and what to know of certificates that it lays down.
+pub fn passed_over(planned: &Planned, context: &Context) {
+    for PassedOver { host, because, next } in &planned.passed_over {
+        context.ui.warn(format_args!("{host} is passed over: {because}; next: {next}"));
+    }
+    for remark in &planned.remarks {
         context.ui.warn(remark);
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::carry_out::carry_out;
 use super::drain::{HowArgs, Told};
-use super::plan::print;
+use super::plan::{passed_over, print};
 use super::running::{Running, check_host};
 use super::target::{Target, TargetArgs};
 use crate::context::Context;
@@ -58,6 +58,7 @@ pub fn run(args: &RemoveArgs, context: &Context) -> Result<()> {
         context.ui.note(print(give_back));
     }
     target.check_mirrors(&removal.others, context)?;
+    passed_over(&removal.others, context);
     context.ui.note(print(&removal.others).brief());
     if context.dry_run {
         context.ui.note("nothing was changed");

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use sealock_cluster::Plan;
 use sealock_cluster::plan::Task;
+use sealock_cluster::spec::Role;
 use sealock_node::StepKind;
 
 use super::authorities::{self, AuthoritiesArgs};
@@ -20,7 +21,8 @@ use crate::ui::took;
 /// renew theirs by themselves, and authorities stay. Run again it finishes what was cut off.
 ///
 /// Where the keys of the authorities stay with your PKI, what it has signed is laid down, on the hosts that wait for it
-/// (`cluster certificates request`), workers included.
+/// (`cluster certificates request`), workers included. A worker that does not answer, and a host for which not all is signed, are passed
+/// over and named: once they are there, the same again does the rest.
 ///
 /// With `--authorities` the authorities are replaced by new ones, in three stages, each a plan of its own: `trust`, `issue`, and `drop`.
 /// The cluster serves meanwhile.
@@ -63,14 +65,16 @@ pub fn run(args: &RenewArgs, context: &Context) -> Result<()> {
 
 /// On how many hosts certificates are made anew: on workers that of kubelet, where nobody in the cluster signs it.
 fn renewed(plan: &Plan) -> String {
-    let with = |fits: fn(&StepKind) -> bool| {
-        let does = |task: &&Task| task.steps.iter().any(|step| fits(&step.action));
-        plan.tasks.iter().filter(does).count()
+    let is_plane = |task: &Task| plan.host(&task.host).is_some_and(|host| host.roles.contains(&Role::ControlPlane));
+    let renews = |task: &&Task| {
+        task.steps.iter().any(|step| matches!(step.action, StepKind::Renewal(_) | StepKind::KubeletCertificate(_)))
     };
-    let planes = with(|step| matches!(step, StepKind::Renewal(_)));
-    let all = with(|step| matches!(step, StepKind::Renewal(_) | StepKind::KubeletCertificate(_)));
-    match all - planes {
-        0 => format!("{planes} control planes"),
-        workers => format!("{planes} control planes and {workers} workers"),
-    }
+    let (planes, workers): (Vec<&Task>, Vec<&Task>) = plan.tasks.iter().filter(renews).partition(|task| is_plane(task));
+    let parts = [(planes.len(), "control plane"), (workers.len(), "worker")];
+    let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+    parts.map(|(number, what)| counted(number, what)).collect::<Vec<_>>().join(" and ")
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

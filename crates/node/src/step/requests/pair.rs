@@ -53,9 +53,14 @@ impl Signed {
 
     /// Why it is not in its place, with its key and with what it belongs to; or its key still waits, and there is something left to do.
     pub(in crate::step) fn unfinished(&self, host: &dyn Host) -> Result<Option<String>, HostError> {
-        if let Some(because) = self.missing(host)? {
-            return Ok(Some(because));
+        match self.missing(host)? {
+            None => self.waits(host),
+            because => Ok(because),
         }
+    }
+
+    /// Of one that is in its place, why there is something left to do: its key still waits.
+    pub(in crate::step) fn waits(&self, host: &dyn Host) -> Result<Option<String>, HostError> {
         if key(host, FOLDER, &self.expected)?.is_some_and(|key| self.fits(&key)) {
             return Ok(Some(format!("the key of {} still waits", self.expected.path)));
         }

@@ -51,6 +51,41 @@ impl fmt::Display for CertificatesSigned {
 
 impl Act for CertificatesSigned {
     fn probe(&self, host: &dyn Host, _: &Context<'_>) -> Result<Probe, StepError> {
+        match self.laid_down(host)? {
+            Probe::Done => self.settled(host),
+            other => Ok(other),
+        }
+    }
+
+    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+        self.lay_down(host, context)?;
+        self.settle(host)
+    }
+
+    /// Takes away what it brought. The keys go with their certificates: other ones are requested anew.
+    fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
+        for one in self.each()? {
+            if one.missing(host)?.is_none() {
+                one.take_away(host)?;
+            }
+        }
+        for (files, authority) in self.authorities()? {
+            if matches!(read_all(host, files.certificate)?.as_slice(), [alone] if *alone == authority) {
+                host.alter(Alteration::RemoveFile { path: files.certificate })?;
+            }
+        }
+        if self.needs_service_accounts() {
+            for path in [SERVICE_ACCOUNTS.private, SERVICE_ACCOUNTS.public] {
+                host.alter(Alteration::RemoveFile { path })?;
+            }
+        }
+        Ok(host.alter(Alteration::RemoveFile { path: OUTSIDE })?)
+    }
+}
+
+impl CertificatesSigned {
+    /// Whether all of it is in its place.
+    pub(in crate::step) fn laid_down(&self, host: &dyn Host) -> Result<Probe, StepError> {
         let mut missing = None;
         for (files, authority) in self.authorities()? {
             match standing(host, files, &authority)? {
@@ -61,7 +96,7 @@ impl Act for CertificatesSigned {
         }
         for one in self.each()? {
             missing = match missing {
-                None => one.unfinished(host)?,
+                None => one.missing(host)?,
                 missing => missing,
             };
         }
@@ -74,7 +109,18 @@ impl Act for CertificatesSigned {
         Ok(missing.map_or(Probe::Done, Probe::not_done))
     }
 
-    fn apply(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
+    /// Whether, of what is in its place, no key waits any more.
+    pub(in crate::step) fn settled(&self, host: &dyn Host) -> Result<Probe, StepError> {
+        for one in self.each()? {
+            if let Some(because) = one.waits(host)? {
+                return Ok(Probe::not_done(because));
+            }
+        }
+        Ok(Probe::Done)
+    }
+
+    /// Puts all of it into its place. The keys wait on until it is [settled](Self::settle).
+    pub(in crate::step) fn lay_down(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
         let (authorities, all) = (self.authorities()?, self.each()?);
         // Whether all of it belongs together, before any of it is laid down.
         for (files, authority) in &authorities {
@@ -102,26 +148,14 @@ impl Act for CertificatesSigned {
         if !authorities.is_empty() {
             host::write(host, OUTSIDE, Mode::PRIVATE, b"")?;
         }
-        Ok(all.iter().try_for_each(|one| one.settle(host))?)
+        Ok(())
     }
 
-    /// Takes away what it brought. The keys go with their certificates: other ones are requested anew.
-    fn undo(&self, host: &dyn Host, _: &Context<'_>) -> Result<(), StepError> {
-        for one in self.each()? {
-            if one.missing(host)?.is_none() {
-                one.take_away(host)?;
-            }
-        }
-        for (files, authority) in self.authorities()? {
-            if matches!(read_all(host, files.certificate)?.as_slice(), [alone] if *alone == authority) {
-                host.alter(Alteration::RemoveFile { path: files.certificate })?;
-            }
-        }
-        Ok(host.alter(Alteration::RemoveFile { path: OUTSIDE })?)
+    /// No key waits any more: what shows the certificates has them.
+    pub(in crate::step) fn settle(&self, host: &dyn Host) -> Result<(), StepError> {
+        Ok(self.each()?.iter().try_for_each(|one| one.settle(host))?)
     }
-}
 
-impl CertificatesSigned {
     fn authorities(&self) -> Result<Vec<(AuthorityFiles, Facts)>, StepError> {
         let ours = AUTHORITIES.into_iter().filter_map(|files| Some((files, self.authorities.get(files.certificate)?)));
         ours.map(|(files, text)| {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use sealock_cluster::operator::Requested;
+use sealock_cluster::operator::{PassedOver, Requested};
 use serde::Serialize;
 
 use super::super::carry_out::{carry_out, digest, review};
@@ -18,7 +18,8 @@ use crate::ui::Table;
 /// For a cluster whose authorities keep their keys elsewhere (`spec.pki.external`). Keys are made on the hosts, and stay there; requests go to the
 /// folder of the spec, with a list of what each certificate has to be. Hosts that are no nodes yet are made ready for Kubernetes first; where
 /// all are, every host makes new ones, and what is in use stays in use. Once the certificates lie beside the requests, `cluster apply`, `add`,
-/// `renew`, `rescue` and `restore` lay them down. What a host may not have is refused, and not written.
+/// `renew`, `rescue` and `restore` lay them down. What a host may not have is refused, and not written. Of a cluster that runs, a host that
+/// does not answer is passed over and named.
 #[derive(Debug, clap::Args)]
 pub struct RequestArgs {
     #[command(flatten)]
@@ -38,6 +39,9 @@ struct Outcome<'a> {
     changed: usize,
     folder: PathBuf,
     requests: &'a [Requested],
+    /// Hosts that were not asked, and what to do about each.
+    #[serde(skip_serializing_if = "<[PassedOver]>::is_empty")]
+    passed_over: &'a [PassedOver],
 }
 
 pub fn run(args: &RequestArgs, context: &Context) -> Result<()> {
@@ -57,13 +61,13 @@ pub fn run(args: &RequestArgs, context: &Context) -> Result<()> {
     let requests = context.runtime()?.block_on(operator.collect_requests(&target.cluster, &planned))?;
     let folder = target.cluster.external_pki().map(|pki| target.cluster.file(&pki.requests)).unwrap_or_default();
     let cluster = target.cluster.name().to_string();
-    let outcome = Outcome { cluster, plan: digest(&planned)?, changed: applied.changed, folder, requests: &requests };
-    context.ui.result(&outcome, table(&requests))?;
+    let (plan, changed) = (digest(&planned)?, applied.changed);
+    let (requests, passed_over) = (requests.as_slice(), planned.passed_over.as_slice());
+    let outcome = Outcome { cluster, plan, changed, folder, requests, passed_over };
+    context.ui.result(&outcome, table(requests))?;
     let place = outcome.folder.display();
-    context.ui.done(format_args!(
-        "{} requests are in {place}: {place}/requests.json says what each is to be",
-        requests.len()
-    ));
+    let are = if requests.len() == 1 { "1 request is".to_owned() } else { format!("{} requests are", requests.len()) };
+    context.ui.done(format_args!("{are} in {place}: {place}/requests.json says what each is to be"));
     context.ui.note("Have them signed, and put each certificate beside its request.");
     Ok(())
 }
