@@ -53,7 +53,7 @@ pub fn plan_renewal(
         }
     }
     if let Some(signed) = signed {
-        tasks.extend(workers(cluster, signed, tasks.last().map(|before| before.id.clone())));
+        tasks.extend(workers(cluster, signed, tasks.last().map(|before| before.id.as_str())));
         if !tasks.iter().any(renews) {
             let cluster = cluster.name().to_string();
             return Err(CustodyError::NothingRequested { cluster, away: Vec::new() }.into());
@@ -71,10 +71,10 @@ pub fn plan_renewal(
 }
 
 /// One worker, and all others once that one reports with what was signed.
-fn workers(cluster: &Cluster, signed: &Signed, before: Option<String>) -> Vec<Task> {
+fn workers(cluster: &Cluster, signed: &Signed, before: Option<&str>) -> Vec<Task> {
     let mut tasks: Vec<Task> = Vec::new();
     for host in cluster.workers() {
-        let before = tasks.first().map(|first| first.id.clone()).or_else(|| before.clone());
+        let before = tasks.first().map(|first| first.id.clone()).or_else(|| before.map(ToOwned::to_owned));
         tasks.extend(kubelet_of(host, signed, before));
     }
     tasks

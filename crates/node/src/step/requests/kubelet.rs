@@ -35,11 +35,11 @@ pub(in crate::step) fn show(host: &dyn Host, pem: &str) -> Result<(), HostError>
     };
     host::write(host, &file, Mode::PRIVATE, pem.as_bytes())?;
     host.alter(Alteration::Link { path: KUBELET_CLIENT, target: &file })?;
-    forget_older(host, [Some(file), before])
+    forget_older(host, &[Some(file), before])
 }
 
 /// Takes away what kubelet showed at some time, but for what is `kept`.
-fn forget_older(host: &dyn Host, kept: [Option<String>; 2]) -> Result<(), HostError> {
+fn forget_older(host: &dyn Host, kept: &[Option<String>; 2]) -> Result<(), HostError> {
     for name in host.list(FOLDER)? {
         let is_dated =
             name.strip_prefix(OWN).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
