@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealock_node::facts::HostFacts;
 use sealock_node::request::Registry;
-use sealock_node::step::{EtcdSnapshot, KubeletCertificate, Renewal};
+use sealock_node::step::{EtcdSnapshot, KubeletCertificate, NodeReady, Renewal};
 use sealock_node::{Step, StepKind};
 use sealock_store::release::Published;
 
@@ -12,14 +12,11 @@ use super::apply::planned_hosts;
 use super::gate::check_fit;
 use super::places::Places;
 use super::versions::check_versions;
-use super::waves::task;
+use super::waves::{READY_SECONDS, task};
 use super::{CustodyError, Plan, PlanError, Purpose, Signed, Task};
 use crate::inventory::Inventory;
 use crate::render::kubeadm;
 use crate::spec::{Cluster, Host};
-
-/// How long a kubelet may take to report with another certificate.
-const REPORTS_SECONDS: u32 = 180;
 
 /// The plan that makes the certificates of every control plane of `cluster` anew, one control plane after the other, so that no two
 /// are away at a time, behind a snapshot of etcd that `program` takes. It is bound to the serials that are there now: carried out twice
@@ -53,7 +50,7 @@ pub fn plan_renewal(
         }
     }
     if let Some(signed) = signed {
-        tasks.extend(workers(cluster, signed, tasks.last().map(|before| before.id.as_str())));
+        tasks.extend(workers(cluster, &speaker, signed, tasks.last().map(|before| before.id.as_str())));
         if !tasks.iter().any(renews) {
             let cluster = cluster.name().to_string();
             return Err(CustodyError::NothingRequested { cluster, away: Vec::new() }.into());
@@ -71,11 +68,15 @@ pub fn plan_renewal(
 }
 
 /// One worker, and all others once that one reports with what was signed.
-fn workers(cluster: &Cluster, signed: &Signed, before: Option<&str>) -> Vec<Task> {
+fn workers(cluster: &Cluster, speaker: &str, signed: &Signed, before: Option<&str>) -> Vec<Task> {
     let mut tasks: Vec<Task> = Vec::new();
+    let mut after: Vec<String> = before.map(ToOwned::to_owned).into_iter().collect();
     for host in cluster.workers() {
-        let before = tasks.first().map(|first| first.id.clone()).or_else(|| before.map(ToOwned::to_owned));
-        tasks.extend(kubelet_of(host, signed, before));
+        let is_first = tasks.is_empty();
+        tasks.extend(kubelet_of(cluster, speaker, (host, signed), after.clone()));
+        if is_first && let Some(reported) = tasks.last() {
+            after = vec![reported.id.clone()];
+        }
     }
     tasks
 }
@@ -96,21 +97,27 @@ fn renews(task: &Task) -> bool {
     task.steps.iter().any(is_one)
 }
 
-/// A worker shows what its kubelet does, and nothing else.
-fn kubelet_of(host: &Host, signed: &Signed, before: Option<String>) -> Option<Task> {
-    let steps = vec![reporting(host, signed.kubelet(host)?)];
-    Some(task(host.name.as_str(), "renew", before.into_iter().collect(), steps))
+/// A worker shows what its kubelet does, and nothing else. That it reports with it is seen by the host that speaks for the cluster: a worker
+/// has nothing to ask with.
+fn kubelet_of(cluster: &Cluster, speaker: &str, (host, signed): (&Host, &Signed), after: Vec<String>) -> Vec<Task> {
+    let Some(certificate) = signed.kubelet(host) else { return Vec::new() };
+    let name = host.name.as_str();
+    let renewed = task(name, "renew", after, vec![kubelet(host, Some(certificate))]);
+    let seen = task(speaker, &format!("ready-{name}"), vec![renewed.id.clone()], vec![reports(cluster, host)]);
+    vec![renewed, seen]
 }
 
-/// Gives kubelet what was signed elsewhere, and waits until it reports with that.
-fn reporting(host: &Host, signed: String) -> Step {
-    let (node, signed) = (host.name.to_string(), Some(signed));
-    Step::new("kubelet", KubeletCertificate { node, replaced: None, signed, reports_seconds: Some(REPORTS_SECONDS) })
+/// Waits until a node reports with another certificate.
+fn reports(cluster: &Cluster, host: &Host) -> Step {
+    let (node, control_plane) = (host.name.to_string(), host.is_control_plane());
+    let version = Some(cluster.spec().kubernetes.version.to_string());
+    let timeout_seconds = READY_SECONDS;
+    Step::new("ready", NodeReady { node, control_plane, version, containerd: None, lately: true, timeout_seconds })
 }
 
 /// Gives kubelet another certificate: what was signed elsewhere, or what a control plane issues.
 pub(super) fn kubelet(host: &Host, signed: Option<String>) -> Step {
-    let step = KubeletCertificate { node: host.name.to_string(), replaced: None, signed, reports_seconds: None };
+    let step = KubeletCertificate { node: host.name.to_string(), replaced: None, signed };
     Step::new("kubelet", step)
 }
 
@@ -130,12 +137,13 @@ fn renew(
     let renews = signed.is_none() || laid_down.is_some();
     let renewal = Renewal { serials, config: kubeadm::init(cluster, host)?, made_only: false, signed: laid_down };
     let renewal = renews.then(|| Step::new("certificates", renewal));
-    let kubelet = signed.and_then(|signed| signed.kubelet(host)).map(|pem| reporting(host, pem));
+    let signed = signed.and_then(|signed| signed.kubelet(host));
+    let kubelet = signed.map(|pem| [kubelet(host, Some(pem)), reports(cluster, host)]);
     Ok(Task {
         id: format!("{}/renew", host.name),
         host: host.name.to_string(),
         after,
         secrets: Vec::new(),
-        steps: renewal.into_iter().chain(kubelet).collect(),
+        steps: renewal.into_iter().chain(kubelet.into_iter().flatten()).collect(),
     })
 }

@@ -236,7 +236,12 @@ fn a_control_plane_that_a_renewal_was_cut_off_on_comes_first() {
     let plan = plan_renewal(&cluster(&text(&HOSTS)), site, &showing(&HOSTS), ("/opt/sealock/sealock", Some(&signed)));
     let order: Vec<(String, Vec<String>)> = plan.unwrap().tasks.into_iter().map(|task| (task.id, task.after)).collect();
     let after = |id: &str| vec![id.to_owned()];
-    let wanted = [("cp2/renew", Vec::new()), ("cp1/renew", after("cp2/renew")), ("w1/renew", after("cp1/renew"))];
+    let wanted = [
+        ("cp2/renew", Vec::new()),
+        ("cp1/renew", after("cp2/renew")),
+        ("w1/renew", after("cp1/renew")),
+        ("cp1/ready-w1", after("w1/renew")),
+    ];
     assert_eq!(order, wanted.map(|(id, after)| (id.to_owned(), after)));
 }
 
@@ -251,9 +256,12 @@ fn one_worker_reports_with_what_was_signed_before_the_others_get_theirs() {
     let plan = plan.unwrap();
     let after = |id: &str| plan.task(id).unwrap().after.clone();
     assert_eq!(after("w1/renew"), ["cp2/renew"]);
-    assert_eq!((after("w2/renew"), after("w3/renew")), (vec!["w1/renew".to_owned()], vec!["w1/renew".to_owned()]));
-    let StepKind::KubeletCertificate(kubelet) = &plan.task("w1/renew").unwrap().steps[0].action else { panic!() };
-    assert!(kubelet.reports_seconds.is_some());
+    let reports = "cp1/ready-w1";
+    assert_eq!(after(reports), ["w1/renew"]);
+    assert_eq!((after("w2/renew"), after("w3/renew")), (vec![reports.to_owned()], vec![reports.to_owned()]));
+    // Not the worker: it has no kubectl.
+    let StepKind::NodeReady(ready) = &plan.task(reports).unwrap().steps[0].action else { panic!() };
+    assert!(ready.node == "w1" && ready.lately && ready.version.is_some());
 }
 
 /// The keys that wait there are what it is known by.

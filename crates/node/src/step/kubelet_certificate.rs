@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::node_ready::{ask, settle};
 use super::requests::{Signed, kubelet_shows};
 use super::{Act, Probe};
 use crate::certificates::Facts;
@@ -35,15 +34,11 @@ pub struct KubeletCertificate {
     /// The certificate, PEM, where an authority outside has signed it: its key waits on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<String>,
-    /// How long the node may take to report once kubelet was started anew, in seconds; nothing where no API server has to be up for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reports_seconds: Option<u32>,
 }
 
 impl fmt::Display for KubeletCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "give kubelet a new certificate as {}, and start it anew", self.name())?;
-        if self.reports_seconds.is_none() { Ok(()) } else { f.write_str(", until the node reports") }
+        write!(f, "give kubelet a new certificate as {}, and start it anew", self.name())
     }
 }
 
@@ -64,7 +59,6 @@ impl Act for KubeletCertificate {
                 signed.lay_down(host)?;
             }
             start_anew(host)?;
-            self.await_report(host, context)?;
             // Its key waits until kubelet has it: what is cut off before is done again.
             return Ok(signed.settle(host)?);
         }
@@ -74,8 +68,7 @@ impl Act for KubeletCertificate {
             return Err(StepError::Invalid { problem: format!("what was issued is of no use: {problem}") });
         }
         kubelet_shows(host, &pem)?;
-        start_anew(host)?;
-        self.await_report(host, context)
+        start_anew(host)
     }
 
     /// The one before has ended: nobody is helped by it.
@@ -92,23 +85,6 @@ impl KubeletCertificate {
     /// What an authority outside has signed, where one has.
     fn signed(&self) -> Result<Option<Signed>, StepError> {
         self.signed.as_ref().map(|text| Signed::of(KUBELET_CLIENT, text, &self.node)).transpose()
-    }
-
-    /// Waits until the node's lease was renewed after now, by kubelet's own clock, which is this host's.
-    fn await_report(&self, host: &dyn Host, context: &Context<'_>) -> Result<(), StepError> {
-        let Some(seconds) = self.reports_seconds else { return Ok(()) };
-        let started = Timestamp::now();
-        let late =
-            format!("node {} does not report since its kubelet was started anew with another certificate", self.node);
-        settle(Duration::from_secs(seconds.into()), context, &late, || {
-            let lease = ask(host, &["get", "lease", "-n", "kube-node-lease", &self.node])?;
-            let renewed = lease.as_ref().and_then(|lease| lease["spec"]["renewTime"].as_str());
-            let renewed = renewed.and_then(|at| at.parse::<Timestamp>().ok());
-            Ok(match renewed {
-                Some(renewed) if renewed >= started => Probe::Done,
-                _ => Probe::not_done(format!("kubelet on {} has not reported since", self.node)),
-            })
-        })
     }
 
     fn name(&self) -> String {

@@ -151,10 +151,8 @@ fn a_kubelets_certificate_is_to_be_the_new_authoritys() {
         format!("{}{}", issued.certificate, issued.key.as_str())
     };
     machine.put(KUBELET_CLIENT, &issued(&old));
-    let step = Step::new(
-        "kubelet",
-        KubeletCertificate { node: "w1".into(), replaced: Some(digest(&old)), signed: None, reports_seconds: None },
-    );
+    let step =
+        Step::new("kubelet", KubeletCertificate { node: "w1".into(), replaced: Some(digest(&old)), signed: None });
     assert_eq!(missing(&step, &machine), "it is not issued by the new authority");
     machine.put(KUBELET_CLIENT, &issued(&new));
     assert_eq!(probe(&step, &machine), Probe::Done);

@@ -28,7 +28,7 @@ fn apply(machine: &Machine, pem: &str) -> Result<(), StepError> {
 }
 
 fn step() -> Step {
-    Step::new("kubelet", KubeletCertificate { node: "w1".into(), replaced: None, signed: None, reports_seconds: None })
+    Step::new("kubelet", KubeletCertificate { node: "w1".into(), replaced: None, signed: None })
 }
 
 #[test]

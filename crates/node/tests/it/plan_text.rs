@@ -135,8 +135,7 @@ fn of_authorities(digest: &Digest) -> Vec<StepKind> {
             timeout_seconds: 600,
         }
         .into(),
-        KubeletCertificate { node: "w1".into(), replaced: Some(digest.clone()), signed: None, reports_seconds: None }
-            .into(),
+        KubeletCertificate { node: "w1".into(), replaced: Some(digest.clone()), signed: None }.into(),
     ]
 }
 
@@ -169,13 +168,7 @@ fn of_requests() -> Vec<StepKind> {
         signed(true).into(),
         renewal(false).into(),
         renewal(true).into(),
-        KubeletCertificate {
-            node: "w1".into(),
-            replaced: None,
-            signed: Some(SHOWN.into()),
-            reports_seconds: Some(180),
-        }
-        .into(),
+        KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(SHOWN.into()) }.into(),
     ]
 }
 

@@ -491,8 +491,7 @@ fn a_workers_kubelet_speaks_to_the_endpoint_and_is_given_a_new_certificate_later
 
     apply(&step(CertificatesRequested { config: config("w1", "later"), ..of_worker() }), &machine).unwrap();
     let signed = pki.signed(&machine)[KUBELET_CLIENT].clone();
-    let renewed =
-        step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed), reports_seconds: None });
+    let renewed = step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed) });
     assert_eq!(missing(&renewed, &machine), format!("{KUBELET_CLIENT} is another certificate"));
     machine.fail_after(4);
     apply(&renewed, &machine).unwrap_err();
@@ -503,34 +502,6 @@ fn a_workers_kubelet_speaks_to_the_endpoint_and_is_given_a_new_certificate_later
     apply(&renewed, &machine).unwrap();
     assert_eq!(probe(&renewed, &machine), Probe::Done);
     assert!(machine.is_active("kubelet.service"));
-    assert_eq!(machine.inspect(FOLDER).unwrap(), Entry::Missing);
-}
-
-/// Where it does not, its key waits on, and the same once more begins with kubelet.
-#[test]
-fn a_kubelet_with_another_certificate_is_seen_to_report() {
-    let (machine, pki) = (Machine::new(), Pki::new());
-    machine.put("/etc/systemd/system/kubelet.service", "[Service]");
-    apply(&step(of_worker()), &machine).unwrap();
-    let authorities = BTreeMap::from([(CA.to_owned(), pki.0[0].certificate().to_owned())]);
-    let (node, certificates) = ("w1".to_owned(), pki.signed(&machine));
-    apply(&step(CertificatesSigned { node, authorities, certificates, service_accounts_sent: false }), &machine)
-        .unwrap();
-    apply(&step(CertificatesRequested { config: config("w1", "later"), ..of_worker() }), &machine).unwrap();
-    let signed = pki.signed(&machine)[KUBELET_CLIENT].clone();
-    let renewed =
-        step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed), reports_seconds: Some(1) });
-    let renewed_at = |at: Timestamp| {
-        let lease = serde_json::json!({"spec": {"renewTime": at.to_string()}});
-        machine.put("/run/api/lease/w1.json", &lease.to_string());
-    };
-    renewed_at(Timestamp::now());
-    let late = apply(&renewed, &machine).unwrap_err();
-    assert!(matches!(&late, StepError::Late { .. }) && late.to_string().contains("node w1 does not report"), "{late}");
-    assert_eq!(missing(&renewed, &machine), format!("the key of {KUBELET_CLIENT} still waits"));
-    renewed_at(Timestamp::now() + jiff::SignedDuration::from_mins(1));
-    apply(&renewed, &machine).unwrap();
-    assert_eq!(probe(&renewed, &machine), Probe::Done);
     assert_eq!(machine.inspect(FOLDER).unwrap(), Entry::Missing);
 }
 
@@ -547,8 +518,7 @@ fn of_the_certificates_that_kubelet_had_the_last_one_stays() {
     private(&machine, &path("kubelet-client-mine.pem"), "somebody's own");
     machine.put(CA, pki.0[0].certificate());
     machine.alter(Alteration::Link { path: KUBELET_CLIENT, target: &path(&names[1]) }).unwrap();
-    let step =
-        step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed), reports_seconds: None });
+    let step = step(KubeletCertificate { node: "w1".into(), replaced: None, signed: Some(signed) });
     apply(&step, &machine).unwrap();
     let Entry::Link { target } = machine.inspect(KUBELET_CLIENT).unwrap() else { panic!("no link") };
     let there = machine.list("/var/lib/kubelet/pki").unwrap();

@@ -413,10 +413,8 @@ impl Change<'_> {
                 steps.push(self.authorities(host, Stage::Issue)?);
             }
             let replaced = self.old.get(kubernetes.certificate).cloned();
-            steps.push(Step::new(
-                "kubelet",
-                KubeletCertificate { node: host.name.to_string(), replaced, signed: None, reports_seconds: None },
-            ));
+            steps
+                .push(Step::new("kubelet", KubeletCertificate { node: host.name.to_string(), replaced, signed: None }));
             // What it believes stands in another order now: whoever looks again finds it started with that.
             steps.push(kubelet_anew());
             let secrets = vec![SecretKind::KubeletCertificate];
