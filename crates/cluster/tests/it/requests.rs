@@ -220,7 +220,7 @@ fn what_was_signed_takes_the_place_of_what_is_in_use_one_host_after_the_other() 
     kubelet.certificates.get_mut("cp1").unwrap().retain(|path, _| path == KUBELET_CLIENT);
     let plan = renew(&kubelet).unwrap();
     let steps: Vec<&str> = plan.task("cp1/renew").unwrap().steps.iter().map(|step| step.id.as_str()).collect();
-    assert_eq!(steps, ["kubelet"]);
+    assert_eq!(steps, ["kubelet", "ready"]);
     let nobody = renew(&signed(&[])).unwrap_err();
     assert!(
         nobody.code().is_none() && nobody.to_string().contains("no host of cluster plant-7 waits for a certificate")
