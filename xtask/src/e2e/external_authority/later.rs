@@ -1,4 +1,4 @@
-//! What comes after a while: a member of etcd is lost, another version, certificates that have ended.
+//! What comes after a while: another version, certificates that have ended.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,23 +11,10 @@ use crate::e2e::upgrade::{NEXT, NOW, UPGRADE, next_bundle, versions, write_versi
 use crate::e2e::{expect, until};
 use crate::story::{self, Desk, proof};
 
-const MEMBER: &[&str] = &["cluster", "restore", "--member", "cp2", "--yes"];
 const RENEW: &[&str] = &["cluster", "renew", "--yes"];
 const RESCUE: &[&str] = &["cluster", "rescue", "--yes"];
 /// Long enough for a renewal, with all looks at it.
 const SHORT: Duration = Duration::from_secs(600);
-
-/// Its certificates lie there, and nobody has to be asked for others.
-pub(super) fn member_back(desk: &Desk) -> Result<()> {
-    let before = serials(desk)?;
-    let gone = "rm -rf /var/lib/etcd/member; for id in $(ctr -n k8s.io containers ls -q \
-                'labels.\"io.kubernetes.container.name\"==etcd'); do ctr -n k8s.io tasks kill -s SIGKILL $id; done; true";
-    story::text(&mut desk.lab.exec("cp2", &["sh", "-c", gone]))?;
-    expect(&mut desk.station(MEMBER), 0, &["the member on cp2 votes, and holds what the others hold"])?;
-    ensure!(serials(desk)? == before, "a certificate is another one");
-    is_nowhere(desk)?;
-    nothing_is_left(desk)
-}
 
 /// kubeadm renews what it upgrades, where it has the keys. Here it goes on with what was signed.
 pub(super) fn upgraded(desk: &Desk) -> Result<()> {

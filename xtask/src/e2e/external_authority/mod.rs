@@ -33,7 +33,6 @@ const CASES: &[Case] = &[
     Case { name: "external: no key of an authority is on any machine", run: is_nowhere },
     Case { name: "external: a further control plane comes by requests of its own", run: another_plane },
     Case { name: "external: certificates are made anew by requests", run: renewed },
-    Case { name: "external: a member of etcd comes back by what was signed", run: later::member_back },
     Case { name: "external: what a worker that was broken into asks for is not written", run: refused::forged },
     Case { name: "external: authorities are not replaced", run: refused::replaced },
     Case { name: "external: another version of Kubernetes, and the same certificates", run: later::upgraded },
