@@ -1,6 +1,6 @@
 //! Takes hosts of the spec into a cluster that is there, and changes nothing else.
 
-use super::requests::Asked;
+use super::requests::Required;
 use super::{Operator, OperatorError, Planned};
 use crate::plan::{self, PlanError};
 use crate::spec::Cluster;
@@ -14,7 +14,7 @@ impl Operator<'_> {
         let Some(applied) = self.applied()? else {
             return Err(OperatorError::NoCluster { folder: self.folder.clone() });
         };
-        let planned = self.plan_for(cluster, Asked::And(hosts)).await?;
+        let planned = self.plan_for(cluster, Required::And(hosts)).await?;
         let observed = planned.inventory.hosts.iter();
         let more =
             observed.filter(|(name, host)| !host.is_complete() && !hosts.contains(name)).map(|(name, _)| name.clone());

@@ -1,7 +1,7 @@
 //! The plan that makes a cluster what its spec says.
 
-use super::external::{self, ClientFiles};
-use super::requests::{Asked, Laid, Outside, laid};
+use super::external::{Asked, ClientFiles};
+use super::requests::{Laid, Outside, Required, laid};
 use super::supplied::{SuppliedFiles, check_beginning, held};
 use super::{Operator, OperatorError, Planned};
 use crate::plan::{self, Intent};
@@ -15,7 +15,7 @@ impl Operator<'_> {
     /// # Errors
     /// The spec, the release or a host does not allow it.
     pub async fn plan(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
-        self.plan_for(cluster, Asked::Nodes).await
+        self.plan_for(cluster, Required::Nodes).await
     }
 
     /// As [`Self::plan`], to look at: nodes that wait for certificates are no obstacle.
@@ -23,10 +23,10 @@ impl Operator<'_> {
     /// # Errors
     /// As [`Self::plan`].
     pub async fn plan_to_compare(&self, cluster: &Cluster) -> Result<Planned, OperatorError> {
-        self.plan_for(cluster, Asked::Nobody).await
+        self.plan_for(cluster, Required::Nobody).await
     }
 
-    pub(super) async fn plan_for(&self, cluster: &Cluster, asked: Asked<'_>) -> Result<Planned, OperatorError> {
+    pub(super) async fn plan_for(&self, cluster: &Cluster, required: Required<'_>) -> Result<Planned, OperatorError> {
         self.check_site(cluster)?;
         self.check_nothing_open()?;
         let toolbox = self.toolbox();
@@ -35,7 +35,7 @@ impl Operator<'_> {
         let supplied = SuppliedFiles::read(cluster)?;
         let outside = Outside::read(cluster)?;
         let Laid { cluster, signed, passed_over, looked: (connections, inventory) } =
-            laid(cluster, outside.as_ref(), self.look(cluster).await?, asked)?;
+            laid(cluster, outside.as_ref(), self.look(cluster).await?, required)?;
         let cluster = &*cluster;
         self.check_endpoint(cluster, (&inventory, &connections)).await?;
         check_beginning(supplied.as_ref(), cluster, &inventory)?;
@@ -48,7 +48,7 @@ impl Operator<'_> {
         let fresh = plan::plan(&intent, &plan::with_needs(&inventory, &needs))?.with_needs(&needs);
         if let Some(files) = &files {
             let (inventory, connections) = (&inventory, connections.as_slice());
-            self.check_external(cluster, external::Asked { files, inventory, connections, authority: None }).await?;
+            self.check_external(cluster, Asked { files, inventory, connections, authority: None }).await?;
         }
         self.check_members(cluster, &fresh, (&inventory, &connections)).await?;
         let (plan, resumed) = self.taken_up(fresh, &inventory)?;

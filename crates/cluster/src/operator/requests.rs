@@ -31,7 +31,7 @@ mod names;
 pub(super) use self::lacking::Found;
 use self::lacking::Lacking;
 pub use self::lacking::PassedOver;
-pub(super) use self::laid::{Asked, Laid, laid};
+pub(super) use self::laid::{Laid, Required, laid};
 use self::names::names_of_servers;
 
 /// The list of what waits to be signed, in the folder of requests.

@@ -10,7 +10,7 @@ use crate::spec::Cluster;
 
 /// Which hosts have to have all that they show, beside a cluster that begins.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::operator) enum Asked<'a> {
+pub(in crate::operator) enum Required<'a> {
     /// Those that are nodes.
     Nodes,
     /// Those, and the ones that are named.
@@ -35,12 +35,12 @@ pub(in crate::operator) struct Laid<'a> {
 /// is passed over while it waits: its neighbours need not.
 ///
 /// # Errors
-/// A host that is `asked` lacks something.
+/// A host that is `required` to have all lacks something.
 pub(in crate::operator) fn laid<'a>(
     cluster: &'a Cluster,
     outside: Option<&Outside<'_>>,
     looked: Looked,
-    asked: Asked<'_>,
+    required: Required<'_>,
 ) -> Result<Laid<'a>, OperatorError> {
     let (mut connections, mut inventory) = looked;
     let Some(outside) = outside else {
@@ -51,18 +51,18 @@ pub(in crate::operator) fn laid<'a>(
     let runs = inventory.hosts.values().any(Observation::is_plane);
     let is_node = |host: &str| inventory.hosts.get(host).is_some_and(Observation::has_joined);
     let may_wait = |host: &str| {
-        runs && match asked {
-            Asked::Nodes => !is_node(host),
-            Asked::And(hosts) => !is_node(host) && !hosts.iter().any(|name| name == host),
-            Asked::Nobody => true,
+        runs && match required {
+            Required::Nodes => !is_node(host),
+            Required::And(hosts) => !is_node(host) && !hosts.iter().any(|name| name == host),
+            Required::Nobody => true,
         }
     };
     let shown = found.as_it_is().certificates.clone();
     let (mut signed, passed_over) = found.without(may_wait).map_err(crate::plan::PlanError::from)?;
     // A node that is only looked at goes on to show what it has.
-    let nodes = shown.into_iter().filter(|(host, _)| is_node(host) && !signed.certificates.contains_key(host));
-    let nodes: Vec<_> = nodes.collect();
-    signed.certificates.extend(nodes);
+    for (host, certificates) in shown.into_iter().filter(|(host, _)| is_node(host)) {
+        signed.certificates.entry(host).or_insert(certificates);
+    }
     let left_out: Vec<String> = passed_over.iter().map(|one| one.host.clone()).filter(|host| !is_node(host)).collect();
     if left_out.is_empty() {
         let (cluster, looked) = (Cow::Borrowed(cluster), (connections, inventory));

@@ -322,13 +322,13 @@ fn of_a_cluster_that_runs_a_host_that_waits_is_passed_over_while_it_is_no_node()
         inventory
     };
     let outside = site.outside();
-    let laid = |inventory: Inventory, asked: Asked<'_>| {
+    let laid = |inventory: Inventory, asked: Required<'_>| {
         let laid = laid::laid(&site.cluster, Some(&outside), (Vec::new(), inventory), asked)?;
         let names = laid.cluster.hosts().iter().map(|host| host.name.to_string()).collect::<Vec<_>>();
         let seen = laid.looked.1.hosts.into_keys().collect::<Vec<_>>();
         Ok::<_, OperatorError>((names, seen, laid.signed.unwrap(), laid.passed_over))
     };
-    let (names, seen, signed, passed_over) = laid(inventory(), Asked::Nodes).unwrap();
+    let (names, seen, signed, passed_over) = laid(inventory(), Required::Nodes).unwrap();
     assert_eq!((names, seen), (vec!["cp1".to_owned()], vec!["cp1".to_owned()]));
     assert!(!signed.certificates.contains_key("w1"));
     let told = passed_over.iter().map(|one| format!("{}: {}\n  {}", one.host, one.because, one.next));
@@ -336,17 +336,17 @@ fn of_a_cluster_that_runs_a_host_that_waits_is_passed_over_while_it_is_no_node()
     insta::assert_snapshot!(told.replace(&site.folder.path().display().to_string(), "SITE"));
 
     site.sign(&asked, 0);
-    let (names, _, signed, passed_over) = laid(inventory(), Asked::Nodes).unwrap();
+    let (names, _, signed, passed_over) = laid(inventory(), Required::Nodes).unwrap();
     assert_eq!((names, passed_over.len()), (vec!["cp1".to_owned(), "w1".to_owned()], 1));
     assert!(signed.certificates.contains_key("w1"));
     // Who was named is not passed over.
-    laid(inventory(), Asked::And(&["w1".to_owned()])).unwrap();
-    let refused = laid(inventory(), Asked::And(&["w2".to_owned()])).map(drop).unwrap_err();
+    laid(inventory(), Required::And(&["w1".to_owned()])).unwrap();
+    let refused = laid(inventory(), Required::And(&["w2".to_owned()])).map(drop).unwrap_err();
     assert!(refused.to_string().contains("not asked for yet"), "{refused}");
     // A cluster begins as a whole.
     let mut begins = inventory();
     begins.hosts.insert("cp1".into(), observation(&[]));
-    let refused = laid(begins, Asked::Nodes).map(drop).unwrap_err();
+    let refused = laid(begins, Required::Nodes).map(drop).unwrap_err();
     assert_eq!(refused.code(), Some(Code::Spec), "{refused}");
 }
 
@@ -358,10 +358,10 @@ fn a_node_that_waits_is_an_obstacle_but_for_who_only_looks() {
     run(&mut inventory, "w1", false);
     let outside = site.outside();
     let laid = |asked| laid::laid(&site.cluster, Some(&outside), (Vec::new(), inventory.clone()), asked);
-    let refused = laid(Asked::Nodes).map(|_| ()).unwrap_err();
+    let refused = laid(Required::Nodes).map(|_| ()).unwrap_err();
     let OperatorError::Plan(PlanError::Custody(error)) = &refused else { panic!("{refused}") };
     assert!(error.is_waiting(), "{error}");
-    let looks = laid(Asked::Nobody).unwrap();
+    let looks = laid(Required::Nobody).unwrap();
     assert_eq!((looks.cluster.hosts().len(), looks.passed_over.len()), (2, 1));
 }
 
