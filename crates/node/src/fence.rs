@@ -89,7 +89,16 @@ impl FenceError {
 /// The right to change the node, until it is dropped.
 #[derive(Debug)]
 pub struct Fence {
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Fence {
+    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the fence was not given back");
+        }
+    }
 }
 
 impl Fence {
@@ -105,7 +114,7 @@ impl Fence {
             Some(seen) if seen.generation == generation => {}
             _ => write(&folder.join(FILE), generation, nonce)?,
         }
-        Ok(Self { _lock: lock })
+        Ok(Self { lock })
     }
 }
 

@@ -19,7 +19,16 @@ const MAX_FILE: u64 = 32 << 20;
 pub struct Records {
     path: PathBuf,
     known: Revisions,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Records {
+    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
+            tracing::warn!(%error, "the lock of an app was not given back");
+        }
+    }
 }
 
 impl Records {
@@ -33,7 +42,7 @@ impl Records {
         let lock = lock(&folder.join(format!("{app}.lock")), app)?;
         let path = file(&folder, app);
         let known = read_file(&path)?.unwrap_or_else(|| Revisions::none(app, cluster));
-        Ok(Self { path, known, _lock: lock })
+        Ok(Self { path, known, lock })
     }
 
     /// What is known.

@@ -76,12 +76,25 @@ impl<R: Read + AsFd> Read for Patient<R> {
     }
 }
 
+/// A folder that is held for one backup or restore.
+#[derive(Debug)]
+pub(super) struct Held(File);
+
+impl Drop for Held {
+    /// Closing the folder would do, were it not for a process forked at this moment, which has it open until it calls exec.
+    fn drop(&mut self) {
+        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
+            tracing::warn!(%error, "a folder was not given back");
+        }
+    }
+}
+
 /// Holds `folder` for one backup or restore, until what is given back is dropped.
-pub(super) fn alone_in(folder: &Path) -> Result<File, BackupError> {
+pub(super) fn alone_in(folder: &Path) -> Result<Held, BackupError> {
     let file = File::open(folder).map_err(BackupError::io("open", folder))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => Err(BackupError::Busy { path: folder.into() }),
-        locked => locked.map(|()| file).map_err(|error| BackupError::io("lock", folder)(error.into())),
+        locked => locked.map(|()| Held(file)).map_err(|error| BackupError::io("lock", folder)(error.into())),
     }
 }
 

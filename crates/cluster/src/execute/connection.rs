@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder, Stdio};
+use sealock_trust::Digest;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
@@ -36,6 +37,8 @@ pub struct Connection {
     session: Session,
     // Holds known_hosts, configuration and socket for as long as the session lives.
     _folder: TempDir,
+    /// What of the station's own was found on the host since it was connected to, by path and digest.
+    brought: Mutex<Option<(String, Digest)>>,
 }
 
 impl Connection {
@@ -55,7 +58,8 @@ impl Connection {
                 return Err(host_key::explain(host, settings.connect_timeout).await.unwrap_or(refused));
             }
         };
-        let connection = Self { host: host.clone(), settings: settings.clone(), session, _folder: folder };
+        let (host, settings, brought) = (host.clone(), settings.clone(), Mutex::default());
+        let connection = Self { host, settings, session, _folder: folder, brought };
         connection.check_root().await?;
         Ok(connection)
     }
@@ -68,6 +72,18 @@ impl Connection {
     /// The host's address on the segment that the nodes share.
     pub(super) fn address(&self) -> std::net::Ipv4Addr {
         self.host.address
+    }
+
+    /// Whether the file at `path` was seen to have `digest` since the host was connected to.
+    pub(super) fn has_brought(&self, path: &str, digest: &Digest) -> bool {
+        let brought = self.brought.lock().unwrap_or_else(PoisonError::into_inner);
+        brought.as_ref().is_some_and(|(there, what)| there == path && what == digest)
+    }
+
+    /// Notes that the file at `path` has this digest; or with nothing, that it is gone.
+    pub(super) fn note_brought(&self, what: Option<(&str, &Digest)>) {
+        let what = what.map(|(path, digest)| (path.to_owned(), digest.clone()));
+        *self.brought.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
     /// The content of a file that only root may read.

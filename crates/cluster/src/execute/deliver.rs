@@ -82,24 +82,33 @@ impl Binary {
     }
 }
 
-/// Makes sure that `binary` is on the host, and gives back its path there. Nothing is sent where it is there already.
+/// Makes sure that `binary` is on the host, and gives back its path there. Nothing is sent where it is there already, and nobody asks twice
+/// over one connection: each task of a plan comes by here.
 ///
 /// # Errors
 /// The host has another processor, no room, or what arrived is damaged.
 pub(super) async fn deliver(connection: &Connection, binary: &Binary) -> Result<String, ExecuteError> {
     let path = binary.path_there();
-    let there = connection.script(DIGEST_THERE, &[&path], b"").await?;
+    if !connection.has_brought(&path, &binary.digest) {
+        bring(connection, binary, &path).await?;
+        connection.note_brought(Some((&path, &binary.digest)));
+    }
+    Ok(path)
+}
+
+async fn bring(connection: &Connection, binary: &Binary, path: &str) -> Result<(), ExecuteError> {
+    let there = connection.script(DIGEST_THERE, &[path], b"").await?;
     if there.trim_ascii() == binary.digest.hex().as_bytes() {
-        return Ok(path);
+        return Ok(());
     }
     check_machine(connection).await?;
     let failed = |source| ExecuteError::Io { action: "read", path: binary.path.clone(), source };
     let file = tokio::fs::File::open(&binary.path).await.map_err(failed)?;
-    match connection.script_within(TAKE, &[&path, binary.digest.hex()], file, UPLOAD).await {
+    match connection.script_within(TAKE, &[path, binary.digest.hex()], file, UPLOAD).await {
         Err(ExecuteError::Command { code: Some(WRONG_DIGEST), .. }) => {
-            Err(ExecuteError::Delivery { host: connection.host().into(), path })
+            Err(ExecuteError::Delivery { host: connection.host().into(), path: path.to_owned() })
         }
-        outcome => outcome.map(|_| path),
+        outcome => outcome.map(drop),
     }
 }
 
@@ -117,6 +126,7 @@ done"#;
 pub(crate) async fn take_back(connection: &Connection) -> Result<(), ExecuteError> {
     let script = r#"rm -rf /opt/sealock/sealock /run/sealock
 rmdir /opt/sealock 2>/dev/null || true"#;
+    connection.note_brought(None);
     connection.script(script, &[], b"").await.map(|_| ())
 }
 

@@ -71,12 +71,9 @@ const PROBE: &str = r#"cd /
 trap 'rm -rf "$2"' EXIT
 "$1" node probe --request "$2/request" --site-root "$2/site-root" --release "$2/release""#;
 
-/// Is the unit `$1` active?
-const IS_ACTIVE: &str = r#"systemctl is-active --quiet "$1" && echo yes || echo no"#;
-
-/// Which units of other tasks than that of unit `$1` still run, of whatever plan?
-const OTHERS: &str = r#"systemctl list-units --plain --no-legend --state=active,activating,deactivating "sealock-*-????????????-*.service" |
-  while read -r name _; do if [ "$name" != "$1.service" ]; then echo "$name"; fi; done"#;
+/// Which units of tasks still run, of whatever plan?
+const RUNNING: &str = r#"systemctl list-units --plain --no-legend --state=active,activating,deactivating "sealock-*-????????????-*.service" |
+  while read -r name _; do echo "$name"; done"#;
 
 /// Goes on until the unit `$1` has ended.
 const OUTLAST: &str = r#"pid=$(systemctl show --property=MainPID --value "$1" 2>/dev/null || echo 0)
@@ -149,15 +146,9 @@ impl<'a> Remote<'a> {
         self.connection.script_within(&script, &words, &parcel.bytes[..], 5 * QUICK).await
     }
 
-    /// Whether the unit still runs, from an earlier attempt.
-    pub(super) async fn is_active(&self, unit: &str) -> Result<bool, ExecuteError> {
-        let answer = self.connection.script(IS_ACTIVE, &[unit], b"").await?;
-        Ok(answer.trim_ascii() == b"yes")
-    }
-
-    /// Units of other tasks that still run, from an earlier attempt.
-    pub(super) async fn others(&self, unit: &str) -> Result<Vec<String>, ExecuteError> {
-        let answer = self.connection.script(OTHERS, &[unit], b"").await?;
+    /// Units of tasks that still run, from an earlier attempt.
+    pub(super) async fn running(&self) -> Result<Vec<String>, ExecuteError> {
+        let answer = self.connection.script(RUNNING, &[], b"").await?;
         Ok(String::from_utf8_lossy(&answer).lines().map(ToOwned::to_owned).collect())
     }
 
@@ -251,7 +242,7 @@ mod tests {
     #[test]
     fn where_nothing_ran_nothing_is_waited_for() {
         let unit = unit("apply", &Digest::sha256(b"a plan that never ran"), 3);
-        assert_eq!(shell(OTHERS, &[&unit], b"").stdout, b"");
+        assert_eq!(shell(RUNNING, &[], b"").stdout, b"");
         assert!(shell(OUTLAST, &[&unit], b"").status.success());
     }
 

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sealock_node::request::{Event, EventKind, Failure};
 use tokio::io::BufReader;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connection::last_words;
@@ -144,6 +145,8 @@ impl Run<'_> {
         let mut under_way = FuturesUnordered::new();
         let mut changed = 0;
         let mut failure: Option<ExecuteError> = None;
+        // Nothing waits for that: the folders lie in memory, and the next run of the same name empties its own.
+        let mut forgotten = JoinSet::new();
         loop {
             while under_way.len() < HOSTS_AT_ONCE
                 && let (None, Some((n, task))) = (&failure, schedule.startable())
@@ -155,17 +158,19 @@ impl Run<'_> {
                     continue;
                 }
                 journal.task_begun(&task.id)?;
-                under_way.push(async move { (task, self.task(n, task).await) });
+                under_way.push(async move { (n, task, self.task(n, task).await) });
             }
             match under_way.next().await {
                 None => break,
-                Some((task, Ok(steps))) => {
+                Some((n, task, Ok(steps))) => {
                     journal.task_done(&task.id)?;
+                    let (unit, connection) = (self.unit(n), self.pool.current(&task.host)?);
+                    forgotten.spawn(async move { remote::forget(&connection, &unit).await.ok() });
                     schedule.finish(task);
                     changed += steps;
                     (self.progress)(&Progress::TaskDone { task, changed: steps });
                 }
-                Some((task, Err(error))) => {
+                Some((_, task, Err(error))) => {
                     journal.task_failed(&task.id, &error.to_string())?;
                     // The first failure is the cause; what fails while the rest ends is told in the log.
                     if let Some(first) = &failure {
@@ -176,7 +181,12 @@ impl Run<'_> {
                 }
             }
         }
+        while forgotten.join_next().await.is_some() {}
         failure.map_or(Ok(changed), Err)
+    }
+
+    fn unit(&self, n: usize) -> String {
+        unit(self.plan.purpose.as_str(), &self.digest, n)
     }
 
     /// Whether it was found done, and nothing was carried out since that it comes after. What takes secrets changes nothing that was
@@ -187,16 +197,11 @@ impl Run<'_> {
     }
 
     async fn task(&self, n: usize, task: &Task) -> Result<usize, ExecuteError> {
-        let unit = unit(self.plan.purpose.as_str(), &self.digest, n);
-        let outcome = match restart::of(task) {
+        let unit = self.unit(n);
+        match restart::of(task) {
             None => self.carried_out(&unit, task).await,
             Some(time) => self.through_restart(&unit, task, time).await,
-        };
-        if outcome.is_ok() {
-            // Only a courtesy: the folder lies in memory, and the next run of the same name empties it.
-            let _ = remote::forget(&*self.pool.current(&task.host)?, &unit).await;
         }
-        outcome
     }
 
     /// Begins `task` as `unit`, or finds it begun, and follows it to its end.
@@ -271,11 +276,12 @@ impl Run<'_> {
     async fn begin(&self, unit: &str, task: &Task) -> Result<(), ExecuteError> {
         let connection = self.pool.current(&task.host)?;
         let remote = Remote::prepare(&connection, &self.kit.binary).await?;
-        if remote.is_active(unit).await? {
+        let running = remote.running().await?;
+        if running.contains(&format!("{unit}.service")) {
             (self.progress)(&Progress::TaskFound { task });
             return Ok(());
         }
-        for other in remote.others(unit).await? {
+        for other in running {
             (self.progress)(&Progress::Occupied { host: &task.host });
             remote.outlast(&other).await?;
         }

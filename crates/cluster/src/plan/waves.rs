@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use ipnet::Ipv4Net;
 use sealock_node::Step;
-use sealock_node::step::{Drained, EtcdSnapshot, Kept, NodeReady, ObjectsKept, ServicesAnswer, Uncordoned};
+use sealock_node::step::{
+    Drained, EtcdSnapshot, KeepsRunning, Kept, NodeReady, ObjectsKept, ServicesAnswer, Uncordoned,
+};
 use sealock_trust::Digest;
 
 use super::apply::{Context, check_owners};
@@ -22,6 +24,8 @@ use crate::spec::{Drain, Host, SpecError, Upgrade};
 pub(crate) const READY_SECONDS: u32 = 600;
 /// How long etcd may take to be well.
 pub(crate) const ETCD_SECONDS: u32 = 300;
+/// How long a service that was started anew is to run, before its node is given back.
+const KEEPS_RUNNING_SECONDS: u32 = 10;
 /// How long kube-proxy or CoreDNS may take to run everywhere.
 pub(crate) const ROLL_OUT_SECONDS: u32 = 600;
 
@@ -207,7 +211,9 @@ impl<'a> Waves<'a> {
         let ready = self.ready(host)?;
         tasks.push(task(self.speaker(), &format!("ready-{name}"), vec![id(name, change)], vec![ready]));
         let is_ready = vec![id(self.speaker(), &format!("ready-{name}"))];
-        tasks.push(task(name, LOOK, is_ready, vec![self.services()?]));
+        let runs = self.keeps_running().filter(|_| !host.is_control_plane());
+        let looks = runs.into_iter().chain([self.services()?]).collect();
+        tasks.push(task(name, LOOK, is_ready, looks));
         let uncordon = self.uncordon(host).into_iter().collect();
         tasks.push(task(self.speaker(), &format!("return-{name}"), vec![id(name, LOOK)], uncordon));
         Ok(tasks)
@@ -248,6 +254,16 @@ impl<'a> Waves<'a> {
         Ok(Step::new("ready", ready))
     }
 
+    /// Whether what was started anew stays. Of a control plane, and of a machine that was started anew, the wait for it to be
+    /// [ready](Self::ready) shows that.
+    fn keeps_running(&self) -> Option<Step> {
+        match self.becoming {
+            Becoming::Kubernetes => Some(keeps_running("kubelet")),
+            Becoming::Components => Some(keeps_running("containerd")),
+            Becoming::Patched => None,
+        }
+    }
+
     /// Nothing for a node that was not emptied, or took no new pods before.
     pub(super) fn uncordon(&self, host: &Host) -> Option<Step> {
         let node = host.name.to_string();
@@ -277,6 +293,12 @@ pub(crate) fn changed_by(task: &Task) -> Option<&str> {
     const ON_THE_NODE: [&str; 4] = [KUBEADM, KUBELET, CHANGE, LOOK];
     let (_, name) = task.id.rsplit_once('/')?;
     name.strip_prefix("ready-").or_else(|| ON_THE_NODE.contains(&name).then_some(task.host.as_str()))
+}
+
+/// The look whether the service that was started anew last stays.
+pub(crate) fn keeps_running(service: &str) -> Step {
+    let unit = format!("{service}.service");
+    Step::new(format!("{service}/runs"), KeepsRunning { unit, seconds: KEEPS_RUNNING_SECONDS })
 }
 
 /// The look from a node at the cluster's services, through a `kube_proxy` of this image.

@@ -251,8 +251,8 @@ pub struct NodeReady {
     /// Whether its etcd, API server, controller manager and scheduler are to be Ready, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub control_plane: bool,
-    /// The version that its kubelet is to have, where that matters: then it is looked at for a while, since a kubelet that was
-    /// started anew starts the control plane's pods anew, too.
+    /// The version that its kubelet is to have, where that matters: then a control plane is looked at for a while, since a kubelet
+    /// that was started anew starts its pods anew, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The version of containerd that its kubelet is to speak to, where that matters: the kubelet says so once the new one has answered it.

@@ -22,6 +22,7 @@ mod external;
 mod file;
 pub(crate) mod hosts;
 pub(crate) mod images;
+mod keeps_running;
 mod kernel_module;
 mod kinds;
 mod kubeadm;
@@ -57,6 +58,7 @@ pub use etcd::{
     MemberRemoved, MembersAgree, SetAside, certificate_files,
 };
 pub use external::{EtcdClaim, EtcdClient};
+pub use keeps_running::KeepsRunning;
 pub(crate) use kernel_module::is_loaded as module_is_loaded;
 pub use kinds::*;
 pub(crate) use kubeadm::{began as kubeadm_began, ended as kubeadm_ended};
@@ -179,6 +181,8 @@ step_kinds! {
     CertificatesSigned: Compensable,
     /// Waits until a node is Ready; runs on a control plane host.
     NodeReady: Reversible,
+    /// Waits until a unit that was started anew goes on running.
+    KeepsRunning: Reversible,
     /// Certificates of a control plane made anew, and in use.
     Renewal: OneWay,
     /// New authorities, made and kept.

@@ -39,7 +39,7 @@ impl Act for NodeReady {
             since || (!self.is_said_anew() && is_of_now(renewed))
         };
         let mut look = || self.look(host, &mut reports);
-        if self.version.is_none() {
+        if !self.is_to_last() {
             return settle(timeout, context, &late, look);
         }
         let mut since: Option<Instant> = None;
@@ -69,6 +69,11 @@ impl Act for NodeReady {
 }
 
 impl NodeReady {
+    /// Whether it has to be so for a while. A kubelet that was started anew starts the pods of its control plane anew, too.
+    fn is_to_last(&self) -> bool {
+        self.version.is_some() && (self.control_plane || self.lately)
+    }
+
     /// Whether the node has to report after the wait began. Where its own API server was away, what lies there of it is of before that, as
     /// recent as it may look.
     fn is_said_anew(&self) -> bool {

@@ -153,10 +153,13 @@ impl Machine {
                 let state = |yes: bool, no: &'static str| {
                     if yes { if no == "inactive" { "active" } else { "enabled" } } else { no }
                 };
+                // Long ago, where nobody says in a file beside when it was.
+                let started = fs::read_to_string(self.path().join("run/started").join(unit));
                 return said(&format!(
-                    "ActiveState={}\nUnitFileState={}\nNeedDaemonReload=no\n",
+                    "ActiveState={}\nUnitFileState={}\nNeedDaemonReload=no\nExecMainStartTimestampMonotonic={}\n",
                     state(services.active.contains(*unit), "inactive"),
                     state(services.enabled.contains(*unit), "disabled"),
+                    started.unwrap_or_else(|_| "0".to_owned()),
                 ));
             }
             ["cat", unit] if !exists(unit) => return failed("no such unit"),

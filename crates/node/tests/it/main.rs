@@ -12,6 +12,7 @@ mod etcd;
 mod external;
 mod files;
 mod formats;
+mod keeps_running;
 mod kubeadm;
 mod kubelet_certificate;
 mod local_proxy;

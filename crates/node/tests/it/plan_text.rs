@@ -7,11 +7,11 @@ use sealock_node::step::{
     ApiServerBack, Artifact, Authorities, AuthoritiesForgotten, AuthoritiesMade, AuthoritiesPublished,
     AuthoritiesSupplied, BackupFile, BackupFiles, CertificatesRequested, CertificatesSigned, Claim, Component,
     ComponentFile, Directory, Drained, EtcdClaim, EtcdClient, EtcdFromBackup, EtcdRestored, EtcdSnapshot, EtcdWell,
-    File, HostsEntry, Image, Images, Kept, KernelModule, KubeadmCommand, KubeadmPhase, KubeletCertificate,
-    KubeletRegistered, MachineRestarted, MemberAside, MemberRemoved, MembersAgree, Mode, NodeReady, ObjectsBack,
-    ObjectsKept, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown, Packing, Peer,
-    RanBefore, Renewal, Reset, RestartWhen, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer, Stage,
-    StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers, Uncordoned, Unit, Workload,
+    File, HostsEntry, Image, Images, KeepsRunning, Kept, KernelModule, KubeadmCommand, KubeadmPhase,
+    KubeletCertificate, KubeletRegistered, MachineRestarted, MemberAside, MemberRemoved, MembersAgree, Mode, NodeReady,
+    ObjectsBack, ObjectsKept, OsPackageFile, OsPackageSet, OsPackagesAdded, OsPackagesInstalled, OsPackagesLaidDown,
+    Packing, Peer, RanBefore, Renewal, Reset, RestartWhen, Restarted, RolledOut, RoutedNetwork, RunAs, ServicesAnswer,
+    Stage, StaleNodes, StandsAsBefore, Sysctl, TakenBack, TimeServers, Uncordoned, Unit, Workload,
 };
 use sealock_node::time::TimeDaemon;
 use sealock_node::{Step, StepKind};
@@ -218,6 +218,7 @@ fn every_kind() -> Vec<Step> {
             peers: vec![Peer { address: "10.77.0.21".into(), pods: "10.244.1.0/24".into() }],
         }
         .into(),
+        KeepsRunning { unit: "kubelet.service".into(), seconds: 10 }.into(),
         NodeReady {
             node: "cp1".into(),
             control_plane: true,

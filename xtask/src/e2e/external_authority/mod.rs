@@ -14,6 +14,7 @@ use serde_json::Value;
 use self::office::{AUTHORITIES, Signing, list, sign_all};
 use super::cases::cluster::is_bare;
 use super::expect::expect;
+use super::upgrade::{NEXT, NOW};
 use super::{Case, Scenario, until};
 use crate::lab::Upstream;
 use crate::story::{self, Desk, proof};
@@ -31,11 +32,11 @@ pub(super) const SCENARIO: Scenario = Scenario {
 const CASES: &[Case] = &[
     Case { name: "external: the cluster stands, and asks for nothing more", run: stands },
     Case { name: "external: no key of an authority is on any machine", run: is_nowhere },
+    Case { name: "external: another version of Kubernetes, and the same certificates", run: later::upgraded },
     Case { name: "external: a further control plane comes by requests of its own", run: another_plane },
     Case { name: "external: certificates are made anew by requests", run: renewed },
     Case { name: "external: what a worker that was broken into asks for is not written", run: refused::forged },
     Case { name: "external: authorities are not replaced", run: refused::replaced },
-    Case { name: "external: another version of Kubernetes, and the same certificates", run: later::upgraded },
     Case { name: "external: all had ended, and what was signed once more brings it back", run: later::rescued },
     Case { name: "external: a backup holds no key of them, and a drill says so", run: backed_up },
     Case { name: "external: given back, and made again from the backup by requests", run: restored },
@@ -121,7 +122,7 @@ fn is_nowhere(desk: &Desk) -> Result<()> {
 }
 
 fn another_plane(desk: &Desk) -> Result<()> {
-    fs::write(spec(desk), fs::read_to_string(desk.outside.join("whole.yaml"))?)?;
+    fs::write(spec(desk), fs::read_to_string(desk.outside.join("whole.yaml"))?.replace(NOW, NEXT))?;
     let add = ["cluster", "add", "cp2", "--yes"];
     expect(&mut desk.station(&add), 3, &["error[SPEC]", "/etc/kubernetes/pki/apiserver.crt on host cp2"])?;
     expect(&mut desk.station(REQUEST), 0, &["cp2/pki/etcd/peer.csr", "cp2/pki/etcd/peer.crt"])?;

@@ -18,7 +18,7 @@ use super::begun::{self, BegunUpgrade, Plane};
 use super::error::UpgradeError;
 use crate::plan::gate::{self, Gate};
 use crate::plan::prepare::Wanted;
-use crate::plan::waves::{ETCD_SECONDS, READY_SECONDS, ROLL_OUT_SECONDS, image_of, services};
+use crate::plan::waves::{ETCD_SECONDS, READY_SECONDS, ROLL_OUT_SECONDS, image_of, keeps_running, services};
 use crate::plan::{PlanError, ReleaseId, steps_of};
 use crate::release::{Program, ReleaseView};
 use crate::render::kubeadm;
@@ -288,6 +288,9 @@ impl Steps<'_> {
             steps.extend(self.wanted.kubelet_of_release()?);
         }
         steps.push(self.ready()?);
+        if self.intent.begun.control_plane.is_none() {
+            steps.push(keeps_running(if self.intent.begun.components { "containerd" } else { "kubelet" }));
+        }
         steps.extend(self.services(false)?);
         steps.extend(self.uncordon());
         Ok(())
