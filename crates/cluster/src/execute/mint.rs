@@ -51,11 +51,7 @@ async fn bootstrap_token(first: &Connection, joining: &str) -> Result<String, Ex
     let script = "set -e
 token=$(/usr/bin/kubeadm --kubeconfig /etc/kubernetes/admin.conf token create --ttl 15m --description \"$1\" | tail -n 1)
 signed=\"jsonpath={.data.jws-kubeconfig-${token%%.*}}\"
-for attempt in $(seq 50); do
-  found=$(/usr/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-public get configmap cluster-info -o \"$signed\")
-  if [ -n \"$found\" ]; then break; fi
-  sleep 0.1
-done
+/usr/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-public wait --for \"$signed\" --timeout 20s configmap/cluster-info > /dev/null 2>&1 || true
 echo \"$token\"";
     let said = first.script(script, &[&format!("sealock: {joining} joins")], b"").await?;
     last_line(first, "kubeadm token create", &said, |line| {

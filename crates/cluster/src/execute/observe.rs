@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use sealock_node::request::{Event, EventKind, RUN_FORMAT};
-use sealock_node::{HostFacts, Probe, RunRequest};
+use sealock_node::{HostFacts, Probe, RunRequest, Step};
 use sealock_trust::Digest;
 
 use super::remote::Remote;
@@ -72,20 +72,62 @@ pub async fn assess(connections: &[Arc<Connection>], kit: &Kit, plan: &Plan) -> 
     let digest = &digest_of(plan)?;
     let hosts = connections.iter().map(|connection| async move {
         let remote = Remote::prepare(connection, &kit.binary).await?;
-        let mut tasks = Vec::new();
-        for task in plan.tasks.iter().filter(|task| task.host == connection.host()) {
-            let request = request(plan, digest, task, 0, "");
+        let of_host = plan.tasks.iter().filter(|task| task.host == connection.host());
+        let tasks: Vec<&Task> = of_host.collect();
+        let look = Look { remote: &remote, kit, plan, digest };
+        match look.at_all(&tasks).await {
+            Err(ExecuteError::Command { .. } | ExecuteError::Late { .. }) => look.at_each(&tasks).await,
+            found => found,
+        }
+    });
+    Ok(Assessment { tasks: of_all(hosts).await?.into_iter().flatten().collect() })
+}
+
+/// What a host says of the steps of tasks, by the task's id.
+type Found = Vec<(String, BTreeMap<String, Probe>)>;
+
+/// A look at how far a host is with its tasks.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    remote: &'a Remote<'a>,
+    kit: &'a Kit,
+    plan: &'a Plan,
+    digest: &'a Digest,
+}
+
+impl Look<'_> {
+    /// In one go: an upgrade has a dozen tasks for a control plane. Steps are called by their numbers, for one name may stand in several tasks.
+    async fn at_all(&self, tasks: &[&Task]) -> Result<Found, ExecuteError> {
+        let Some(first) = tasks.first() else { return Ok(Vec::new()) };
+        let steps = tasks.iter().flat_map(|task| &task.steps).enumerate();
+        let steps = steps.map(|(n, step)| Step { id: n.to_string(), ..step.clone() }).collect();
+        let request = RunRequest { steps, ..request(self.plan, self.digest, first, 0, "") };
+        let lines = self.remote.probe(&request, "probe", self.kit).await?;
+        let mut all = probes(self.remote, &lines)?;
+        let mut numbers = 0_usize..;
+        let mut of_task = |task: &&Task| {
+            let named = task.steps.iter().zip(numbers.by_ref());
+            let found = named.filter_map(|(step, n)| Some((step.id.clone(), all.remove(&n.to_string())?)));
+            (task.id.clone(), found.collect())
+        };
+        Ok(tasks.iter().map(&mut of_task).collect())
+    }
+
+    /// One after the other, where the host could not say it of one of them: what it can say of the others counts.
+    async fn at_each(&self, tasks: &[&Task]) -> Result<Found, ExecuteError> {
+        let mut all = Vec::new();
+        for task in tasks {
+            let request = request(self.plan, self.digest, task, 0, "");
             let name = format!("probe-{}", task.id.replace('/', "-"));
-            let found = match remote.probe(&request, &name, kit).await {
-                Ok(lines) => probes(&remote, &lines)?,
+            let found = match self.remote.probe(&request, &name, self.kit).await {
+                Ok(lines) => probes(self.remote, &lines)?,
                 Err(ExecuteError::Command { said, .. }) => unknown(task, &said),
                 Err(error) => return Err(error),
             };
-            tasks.push((task.id.clone(), found));
+            all.push((task.id.clone(), found));
         }
-        Ok::<_, ExecuteError>(tasks)
-    });
-    Ok(Assessment { tasks: of_all(hosts).await?.into_iter().flatten().collect() })
+        Ok(all)
+    }
 }
 
 /// The digest of `plan`: for a thousand hosts that is one of 59 MB, and taken once.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use sealock_node::StepKind;
 use sealock_node::step::Stage;
 
@@ -11,6 +12,9 @@ use crate::nodes::{self, Rules};
 use crate::plan::{self, Behind, Draining, Plan, PlanError, Purpose, Way};
 use crate::spec::{Cluster, KubernetesVersion};
 use crate::tools;
+
+/// How many nodes are looked at at a time: each costs the station a kubectl.
+const LOOKS_AT_ONCE: usize = 8;
 
 /// What leads to the version that was asked for.
 #[derive(Debug)]
@@ -141,18 +145,15 @@ impl Operator<'_> {
         let reach = self.reach(cluster.name().as_str(), cluster.spec().kubernetes.version.to_string());
         let target = reach.target();
         let rules = Rules { force: draining.force, delete_emptydir_data: draining.delete_emptydir_data };
-        let mut cordoned = BTreeSet::new();
-        for node in nodes {
-            let takes_none = match open.and_then(|open| took_none(open, node)) {
-                Some(before) => before,
-                None => {
-                    nodes::look(node, rules, &target).await?;
-                    nodes::is_cordoned(node, &target).await?
-                }
-            };
-            cordoned.extend(takes_none.then(|| node.clone()));
-        }
-        Ok(cordoned)
+        let looks = nodes.iter().map(async |node| match open.and_then(|open| took_none(open, node)) {
+            Some(before) => Ok((node, before)),
+            None => {
+                nodes::look(node, rules, &target).await?;
+                Ok::<_, OperatorError>((node, nodes::is_cordoned(node, &target).await?))
+            }
+        });
+        let looks: Vec<_> = stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?;
+        Ok(looks.into_iter().filter(|(_, takes_none)| *takes_none).map(|(node, _)| node.clone()).collect())
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const READY_SECONDS: u32 = 600;
 /// How long etcd may take to be well.
 pub(crate) const ETCD_SECONDS: u32 = 300;
 /// How long a service that was started anew is to run, before its node is given back.
-const KEEPS_RUNNING_SECONDS: u32 = 10;
+const KEEPS_RUNNING_SECONDS: u32 = 5;
 /// How long kube-proxy or CoreDNS may take to run everywhere.
 pub(crate) const ROLL_OUT_SECONDS: u32 = 600;
 
