@@ -102,7 +102,7 @@ impl Look<'_> {
         let steps = tasks.iter().flat_map(|task| &task.steps).enumerate();
         let steps = steps.map(|(n, step)| Step { id: n.to_string(), ..step.clone() }).collect();
         let request = RunRequest { steps, ..request(self.plan, self.digest, first, 0, "") };
-        let lines = self.remote.probe(&request, "probe", self.kit).await?;
+        let lines = self.remote.probe(&request, &self.name("all"), self.kit).await?;
         let mut all = probes(self.remote, &lines)?;
         let mut numbers = 0_usize..;
         let mut of_task = |task: &&Task| {
@@ -113,13 +113,18 @@ impl Look<'_> {
         Ok(tasks.iter().map(&mut of_task).collect())
     }
 
+    /// Of its folder on the host: several stations, and several commands at one, may look at the same time.
+    fn name(&self, what: &str) -> String {
+        let short = &self.digest.hex()[..12];
+        format!("probe-{short}-{}-{what}", std::process::id())
+    }
+
     /// One after the other, where the host could not say it of one of them: what it can say of the others counts.
     async fn at_each(&self, tasks: &[&Task]) -> Result<Found, ExecuteError> {
         let mut all = Vec::new();
-        for task in tasks {
+        for (n, task) in tasks.iter().enumerate() {
             let request = request(self.plan, self.digest, task, 0, "");
-            let name = format!("probe-{}", task.id.replace('/', "-"));
-            let found = match self.remote.probe(&request, &name, self.kit).await {
+            let found = match self.remote.probe(&request, &self.name(&n.to_string()), self.kit).await {
                 Ok(lines) => probes(self.remote, &lines)?,
                 Err(ExecuteError::Command { said, .. }) => unknown(task, &said),
                 Err(error) => return Err(error),

@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sealock_node::request::{Event, EventKind, Failure};
 use tokio::io::BufReader;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connection::last_words;
@@ -145,8 +144,6 @@ impl Run<'_> {
         let mut under_way = FuturesUnordered::new();
         let mut changed = 0;
         let mut failure: Option<ExecuteError> = None;
-        // Nothing waits for that: the folders lie in memory, and the next run of the same name empties its own.
-        let mut forgotten = JoinSet::new();
         loop {
             while under_way.len() < HOSTS_AT_ONCE
                 && let (None, Some((n, task))) = (&failure, schedule.startable())
@@ -158,19 +155,17 @@ impl Run<'_> {
                     continue;
                 }
                 journal.task_begun(&task.id)?;
-                under_way.push(async move { (n, task, self.task(n, task).await) });
+                under_way.push(async move { (task, self.task(n, task).await) });
             }
             match under_way.next().await {
                 None => break,
-                Some((n, task, Ok(steps))) => {
+                Some((task, Ok(steps))) => {
                     journal.task_done(&task.id)?;
-                    let (unit, connection) = (self.unit(n), self.pool.current(&task.host)?);
-                    forgotten.spawn(async move { remote::forget(&connection, &unit).await.ok() });
                     schedule.finish(task);
                     changed += steps;
                     (self.progress)(&Progress::TaskDone { task, changed: steps });
                 }
-                Some((_, task, Err(error))) => {
+                Some((task, Err(error))) => {
                     journal.task_failed(&task.id, &error.to_string())?;
                     // The first failure is the cause; what fails while the rest ends is told in the log.
                     if let Some(first) = &failure {
@@ -181,12 +176,7 @@ impl Run<'_> {
                 }
             }
         }
-        while forgotten.join_next().await.is_some() {}
         failure.map_or(Ok(changed), Err)
-    }
-
-    fn unit(&self, n: usize) -> String {
-        unit(self.plan.purpose.as_str(), &self.digest, n)
     }
 
     /// Whether it was found done, and nothing was carried out since that it comes after. What takes secrets changes nothing that was
@@ -197,11 +187,16 @@ impl Run<'_> {
     }
 
     async fn task(&self, n: usize, task: &Task) -> Result<usize, ExecuteError> {
-        let unit = self.unit(n);
-        match restart::of(task) {
+        let unit = unit(self.plan.purpose.as_str(), &self.digest, n);
+        let outcome = match restart::of(task) {
             None => self.carried_out(&unit, task).await,
             Some(time) => self.through_restart(&unit, task, time).await,
+        };
+        if outcome.is_ok() {
+            // Only a courtesy: the folder lies in memory, and the next run of the same name empties it.
+            let _ = remote::forget(&*self.pool.current(&task.host)?, &unit).await;
         }
+        outcome
     }
 
     /// Begins `task` as `unit`, or finds it begun, and follows it to its end.
