@@ -8,7 +8,6 @@ process() {
 }
 
 case "$*" in
-  "is-active --quiet "*) process "$3" > /dev/null ;;
   "show --property=MainPID --value "*) process "$4" || echo 0 ;;
   "show --property="*) printf 'ActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no\n' ;;
   "list-units "*)

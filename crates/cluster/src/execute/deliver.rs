@@ -83,7 +83,7 @@ impl Binary {
 }
 
 /// Makes sure that `binary` is on the host, and gives back its path there. Nothing is sent where it is there already, and nobody asks twice
-/// over one connection: each task of a plan comes by here.
+/// over one connection: each task of a plan comes by here. Who can put another file there meanwhile is root on that host.
 ///
 /// # Errors
 /// The host has another processor, no room, or what arrived is damaged.

@@ -50,6 +50,7 @@ fn held(kit: &Kit, kind: SecretKind) -> Result<String, ExecuteError> {
 async fn bootstrap_token(first: &Connection, joining: &str) -> Result<String, ExecuteError> {
     let script = "set -e
 token=$(/usr/bin/kubeadm --kubeconfig /etc/kubernetes/admin.conf token create --ttl 15m --description \"$1\" | tail -n 1)
+[ -n \"$token\" ]
 signed=\"jsonpath={.data.jws-kubeconfig-${token%%.*}}\"
 /usr/bin/kubectl --kubeconfig /etc/kubernetes/admin.conf -n kube-public wait --for \"$signed\" --timeout 20s configmap/cluster-info > /dev/null 2>&1 || true
 echo \"$token\"";

@@ -10,6 +10,7 @@ use sealock_node::{HostFacts, Probe, RunRequest, Step};
 use sealock_trust::Digest;
 
 use super::remote::Remote;
+use super::run::nonce;
 use super::{Binary, Connection, ExecuteError, Kit, of_all};
 use crate::inventory::{Inventory, Observation};
 use crate::plan::{Assessment, Plan, Task};
@@ -74,9 +75,9 @@ pub async fn assess(connections: &[Arc<Connection>], kit: &Kit, plan: &Plan) -> 
         let remote = Remote::prepare(connection, &kit.binary).await?;
         let of_host = plan.tasks.iter().filter(|task| task.host == connection.host());
         let tasks: Vec<&Task> = of_host.collect();
-        let look = Look { remote: &remote, kit, plan, digest };
+        let look = Look { remote: &remote, kit, plan, digest, nonce: &nonce()?[..12] };
         match look.at_all(&tasks).await {
-            Err(ExecuteError::Command { .. } | ExecuteError::Late { .. }) => look.at_each(&tasks).await,
+            Err(ExecuteError::Command { .. }) => look.at_each(&tasks).await,
             found => found,
         }
     });
@@ -93,30 +94,18 @@ struct Look<'a> {
     kit: &'a Kit,
     plan: &'a Plan,
     digest: &'a Digest,
+    /// Tells its folder on the host from that of another station, or another command, that looks at the same time.
+    nonce: &'a str,
 }
 
 impl Look<'_> {
-    /// In one go: an upgrade has a dozen tasks for a control plane. Steps are called by their numbers, for one name may stand in several tasks.
+    /// In one go: an upgrade has a dozen tasks for a control plane.
     async fn at_all(&self, tasks: &[&Task]) -> Result<Found, ExecuteError> {
         let Some(first) = tasks.first() else { return Ok(Vec::new()) };
-        let steps = tasks.iter().flat_map(|task| &task.steps).enumerate();
-        let steps = steps.map(|(n, step)| Step { id: n.to_string(), ..step.clone() }).collect();
-        let request = RunRequest { steps, ..request(self.plan, self.digest, first, 0, "") };
-        let lines = self.remote.probe(&request, &self.name("all"), self.kit).await?;
-        let mut all = probes(self.remote, &lines)?;
-        let mut numbers = 0_usize..;
-        let mut of_task = |task: &&Task| {
-            let named = task.steps.iter().zip(numbers.by_ref());
-            let found = named.filter_map(|(step, n)| Some((step.id.clone(), all.remove(&n.to_string())?)));
-            (task.id.clone(), found.collect())
-        };
-        Ok(tasks.iter().map(&mut of_task).collect())
-    }
-
-    /// Of its folder on the host: several stations, and several commands at one, may look at the same time.
-    fn name(&self, what: &str) -> String {
-        let short = &self.digest.hex()[..12];
-        format!("probe-{short}-{}-{what}", std::process::id())
+        let request = RunRequest { steps: numbered(tasks), ..request(self.plan, self.digest, first, 0, "") };
+        let name = format!("probe-{}-all", self.nonce);
+        let lines = self.remote.probe((&request, tasks.len()), &name, self.kit).await?;
+        Ok(by_task(tasks, probes(self.remote, &lines)?))
     }
 
     /// One after the other, where the host could not say it of one of them: what it can say of the others counts.
@@ -124,7 +113,8 @@ impl Look<'_> {
         let mut all = Vec::new();
         for (n, task) in tasks.iter().enumerate() {
             let request = request(self.plan, self.digest, task, 0, "");
-            let found = match self.remote.probe(&request, &self.name(&n.to_string()), self.kit).await {
+            let name = format!("probe-{}-{n}", self.nonce);
+            let found = match self.remote.probe((&request, 1), &name, self.kit).await {
                 Ok(lines) => probes(self.remote, &lines)?,
                 Err(ExecuteError::Command { said, .. }) => unknown(task, &said),
                 Err(error) => return Err(error),
@@ -133,6 +123,23 @@ impl Look<'_> {
         }
         Ok(all)
     }
+}
+
+/// The steps of all tasks, called by their numbers: one name may stand in several tasks.
+fn numbered(tasks: &[&Task]) -> Vec<Step> {
+    let steps = tasks.iter().flat_map(|task| &task.steps).enumerate();
+    steps.map(|(n, step)| Step { id: n.to_string(), ..step.clone() }).collect()
+}
+
+/// What was said of steps that are [`numbered`], by task and by their own names.
+fn by_task(tasks: &[&Task], mut said: BTreeMap<String, Probe>) -> Found {
+    let mut numbers = 0_usize..;
+    let mut of_task = |task: &&Task| {
+        let named = task.steps.iter().zip(numbers.by_ref());
+        let found = named.filter_map(|(step, n)| Some((step.id.clone(), said.remove(&n.to_string())?)));
+        (task.id.clone(), found.collect())
+    };
+    tasks.iter().map(&mut of_task).collect()
 }
 
 /// The digest of `plan`: for a thousand hosts that is one of 59 MB, and taken once.
@@ -172,7 +179,32 @@ fn probes(remote: &Remote<'_>, lines: &[u8]) -> Result<BTreeMap<String, Probe>, 
 
 #[cfg(test)]
 mod tests {
+    use sealock_node::step::Uncordoned;
+
     use super::*;
+
+    #[test]
+    fn what_a_host_says_in_one_go_is_told_apart_by_task() {
+        let step = |id: &str| Step::new(id, Uncordoned { node: "w1".to_owned() });
+        let task = |id: &str, steps: &[&str]| Task {
+            id: id.to_owned(),
+            host: "cp1".to_owned(),
+            after: Vec::new(),
+            secrets: Vec::new(),
+            steps: steps.iter().map(|id| step(id)).collect(),
+        };
+        let tasks = [task("a", &["ready", "back"]), task("none", &[]), task("b", &["ready"]), task("c", &["ready"])];
+        let tasks: Vec<&Task> = tasks.iter().collect();
+        let ids: Vec<String> = numbered(&tasks).into_iter().map(|step| step.id).collect();
+        assert_eq!(ids, ["0", "1", "2", "3"]);
+        let said = [("0", Probe::Done), ("1", Probe::not_done("no")), ("3", Probe::Done)];
+        let found = by_task(&tasks, said.map(|(n, probe)| (n.to_owned(), probe)).into());
+        let of = |task: &str, steps: &[(&str, Probe)]| {
+            (task.to_owned(), steps.iter().map(|(id, probe)| ((*id).to_owned(), probe.clone())).collect())
+        };
+        let a = of("a", &[("ready", Probe::Done), ("back", Probe::not_done("no"))]);
+        assert_eq!(found, [a, of("none", &[]), of("b", &[]), of("c", &[("ready", Probe::Done)])]);
+    }
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()

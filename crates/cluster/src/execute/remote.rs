@@ -66,8 +66,9 @@ rm .all
 #[cfg(test)]
 const SHORT: i32 = 65;
 
-/// Then lets `$1` look at the steps of the request in `$2`, which goes away again.
+/// Then lets `$1` look at the steps of the request in `$2`, which goes away again, and with it what was left by looks that were cut off.
 const PROBE: &str = r#"cd /
+find "$(dirname "$2")" -maxdepth 1 -name "probe-*" -mmin +720 -exec rm -rf {} + 2>/dev/null || true
 trap 'rm -rf "$2"' EXIT
 "$1" node probe --request "$2/request" --site-root "$2/site-root" --release "$2/release""#;
 
@@ -137,13 +138,19 @@ impl<'a> Remote<'a> {
         })
     }
 
-    /// What the host says about the steps of `request`: lines of events.
-    pub(super) async fn probe(&self, request: &RunRequest, name: &str, kit: &Kit) -> Result<Vec<u8>, ExecuteError> {
+    /// What the host says about the steps of `request`, which are those of so many tasks: lines of events.
+    pub(super) async fn probe(
+        &self,
+        (request, tasks): (&RunRequest, usize),
+        name: &str,
+        kit: &Kit,
+    ) -> Result<Vec<u8>, ExecuteError> {
         let folder = folder(name);
         let parcel = Parcel::new(request, kit, None)?;
+        let limit = (5 * QUICK).saturating_mul(u32::try_from(tasks).unwrap_or(u32::MAX)).min(LONGEST);
         let (script, words) = parcel.with(PROBE, &folder, &[&self.sealock, &folder]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.connection.script_within(&script, &words, &parcel.bytes[..], 5 * QUICK).await
+        self.connection.script_within(&script, &words, &parcel.bytes[..], limit).await
     }
 
     /// Units of tasks that still run, from an earlier attempt.

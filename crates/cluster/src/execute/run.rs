@@ -126,7 +126,8 @@ pub(crate) fn generation(inventory: &Inventory) -> u64 {
     1 + fences.map(|fence| fence.generation).max().unwrap_or(0)
 }
 
-fn nonce() -> Result<String, ExecuteError> {
+/// Sixteen random bytes, in hexadecimal digits.
+pub(super) fn nonce() -> Result<String, ExecuteError> {
     let mut bytes = [0; 16];
     let failed = |source: rustix::io::Errno| ExecuteError::Io {
         action: "read random bytes from",

@@ -1,7 +1,7 @@
 //! The plan that brings a cluster to the next version of Kubernetes.
 //!
-//! What every host needs is there before anything changes. Then the control planes, one after the other, and with the last of them
-//! kube-proxy and CoreDNS; then a look at the services from every node; then the workers. A minor version is never passed over: a longer way is a plan for each of its hops.
+//! What every host needs is there before anything changes. Then the control planes, one after the other; then a look at the services
+//! from every node; then the workers. A minor version is never passed over: a longer way is a plan for each of its hops.
 
 use sealock_node::Step;
 use sealock_node::facts::Kubernetes;
@@ -30,9 +30,6 @@ pub fn plan_upgrade(intent: &Intent<'_>, draining: &Draining, inventory: &Invent
     upgrade.waves.context.plan(Purpose::Upgrade, tasks)
 }
 
-/// The name of the task in which kubeadm changes kube-proxy and CoreDNS.
-const ADD_ONS: &str = "add-ons";
-
 struct Upgrade<'a> {
     waves: Waves<'a>,
 }
@@ -45,12 +42,11 @@ impl Upgrade<'_> {
         let config = Digest::sha256(kubeadm::upgrade(cluster)?.as_bytes());
         tasks.push(self.waves.snapshot(self.waves.kubernetes(), Some(config), staged));
         let mut before = tasks.last().map(|task| task.id.clone()).unwrap_or_default();
-        let planes = self.waves.control_planes();
-        for (n, host) in planes.iter().enumerate() {
-            tasks.extend(self.control_plane(host, (n == 0, n + 1 == planes.len()), before)?);
+        for (n, host) in self.waves.control_planes().into_iter().enumerate() {
+            tasks.extend(self.control_plane(host, n == 0, before)?);
             before = tasks.last().map(|task| task.id.clone()).unwrap_or_default();
         }
-        tasks.push(task(self.speaker(), "cluster", vec![before], self.rolled_out()?));
+        tasks.push(task(self.speaker(), "cluster", vec![before], self.in_cluster()?));
         let rolled_out = tasks.last().map(|task| task.id.clone()).unwrap_or_default();
         let mut looked = Vec::new();
         for host in cluster.hosts() {
@@ -67,9 +63,8 @@ impl Upgrade<'_> {
         self.waves.speaker()
     }
 
-    /// kubeadm while all goes on, then runtime and kubelet while the node is empty. With the `last` of them every API server is a new one:
-    /// as in `kubeadm upgrade apply`, the add-ons follow, and roll out while that node is emptied and is Ready again.
-    fn control_plane(&self, host: &Host, (first, last): (bool, bool), before: String) -> Result<Vec<Task>, PlanError> {
+    /// kubeadm while all goes on, then runtime and kubelet while the node is empty.
+    fn control_plane(&self, host: &Host, first: bool, before: String) -> Result<Vec<Task>, PlanError> {
         let name = host.name.as_str();
         let mut kubeadm: Vec<Step> = self.waves.kept().into_iter().collect();
         kubeadm.push(self.waves.context.wanted(host)?.program(Program::Kubeadm)?);
@@ -80,11 +75,7 @@ impl Upgrade<'_> {
         };
         kubeadm.extend(self.phases(command, phases, host)?);
         let mut tasks = vec![task(name, KUBEADM, vec![before], kubeadm)];
-        if last {
-            tasks.push(task(self.speaker(), ADD_ONS, vec![id(name, KUBEADM)], self.add_ons()?));
-        }
-        let changed = tasks.last().map(|task| task.id.clone()).into_iter().collect();
-        let emptied = self.waves.empty(host, changed, &mut tasks);
+        let emptied = self.waves.empty(host, vec![id(name, KUBEADM)], &mut tasks);
         tasks.push(task(name, KUBELET, emptied, self.kubelet(host)?));
         let ready = [Some(self.waves.ready(host)?), self.waves.uncordon(host)].into_iter().flatten().collect();
         tasks.push(task(self.speaker(), &format!("ready-{name}"), vec![id(name, KUBELET)], ready));
@@ -121,20 +112,18 @@ impl Upgrade<'_> {
         self.waves.context.wanted(host)?.kubelet_of_release()
     }
 
-    /// kubeadm's last phase, on the host that speaks for the cluster.
-    fn add_ons(&self) -> Result<Vec<Step>, PlanError> {
-        let config = kubeadm::upgrade(self.waves.context.intent.cluster)?;
-        Ok(steps_of(KubeadmCommand::UpgradeApply, UPGRADE_ADD_ONS, self.speaker(), &config))
-    }
-
-    /// What becomes of the add-ons on all nodes.
-    fn rolled_out(&self) -> Result<Vec<Step>, PlanError> {
-        let all = [(Workload::DaemonSet, "kube-proxy"), (Workload::Deployment, "coredns")].into_iter();
-        let step = |(workload, name): (Workload, &str)| {
+    /// kubeadm's last phase, on the host that speaks for the cluster, and what becomes of it on all.
+    fn in_cluster(&self) -> Result<Vec<Step>, PlanError> {
+        let cluster = self.waves.context.intent.cluster;
+        let speaker = cluster.host(self.speaker());
+        let speaker = speaker.ok_or_else(|| PlanError::NotObserved { host: self.speaker().to_owned() })?;
+        let config = kubeadm::upgrade(cluster)?;
+        let mut steps = steps_of(KubeadmCommand::UpgradeApply, UPGRADE_ADD_ONS, speaker.name.as_str(), &config);
+        for (workload, name) in [(Workload::DaemonSet, "kube-proxy"), (Workload::Deployment, "coredns")] {
             let image = self.waves.image(name)?;
             let step = RolledOut { workload, name: name.to_owned(), image, timeout_seconds: ROLL_OUT_SECONDS };
-            Ok(Step::new(name, step))
-        };
-        all.map(step).collect()
+            steps.push(Step::new(name, step));
+        }
+        Ok(steps)
     }
 }

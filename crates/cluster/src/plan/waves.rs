@@ -211,8 +211,8 @@ impl<'a> Waves<'a> {
         let ready = self.ready(host)?;
         tasks.push(task(self.speaker(), &format!("ready-{name}"), vec![id(name, change)], vec![ready]));
         let is_ready = vec![id(self.speaker(), &format!("ready-{name}"))];
-        let runs = self.keeps_running().filter(|_| !host.is_control_plane());
-        let looks = runs.into_iter().chain([self.services()?]).collect();
+        let runs = self.started_anew().iter().filter(|_| !host.is_control_plane());
+        let looks = runs.map(|service| keeps_running(service)).chain([self.services()?]).collect();
         tasks.push(task(name, LOOK, is_ready, looks));
         let uncordon = self.uncordon(host).into_iter().collect();
         tasks.push(task(self.speaker(), &format!("return-{name}"), vec![id(name, LOOK)], uncordon));
@@ -254,13 +254,13 @@ impl<'a> Waves<'a> {
         Ok(Step::new("ready", ready))
     }
 
-    /// Whether what was started anew stays. Of a control plane, and of a machine that was started anew, the wait for it to be
-    /// [ready](Self::ready) shows that.
-    fn keeps_running(&self) -> Option<Step> {
+    /// What may have been started anew on a node, and is seen to stay. Of a control plane, and of a machine that was started anew, the wait
+    /// for it to be [ready](Self::ready) shows that.
+    fn started_anew(&self) -> &'static [&'static str] {
         match self.becoming {
-            Becoming::Kubernetes => Some(keeps_running("kubelet")),
-            Becoming::Components => Some(keeps_running("containerd")),
-            Becoming::Patched => None,
+            Becoming::Kubernetes => &["containerd", "kubelet"],
+            Becoming::Components => &["containerd"],
+            Becoming::Patched => &[],
         }
     }
 

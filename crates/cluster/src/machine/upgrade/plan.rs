@@ -289,7 +289,8 @@ impl Steps<'_> {
         }
         steps.push(self.ready()?);
         if self.intent.begun.control_plane.is_none() {
-            steps.push(keeps_running(if self.intent.begun.components { "containerd" } else { "kubelet" }));
+            let kubelet = (!self.intent.begun.components).then_some("kubelet");
+            steps.extend(["containerd"].into_iter().chain(kubelet).map(keeps_running));
         }
         steps.extend(self.services(false)?);
         steps.extend(self.uncordon());
