@@ -46,8 +46,7 @@ pub(super) fn rescued(desk: &Desk) -> Result<()> {
         desk.lab.boot_machine(node)?;
     }
     until("the hosts answer", || {
-        let said = story::output(&mut desk.station(&["cluster", "certificates"]))?;
-        Ok(String::from_utf8_lossy(&said.stdout).contains("have ended"))
+        Ok(expect(&mut desk.station(&["cluster", "certificates"]), 1, &["have ended"]).is_ok())
     })?;
     expect(&mut desk.station(RESCUE), 1, &["cluster certificates request"])?;
     expect(&mut desk.station(REQUEST), 0, &["cp1/pki/apiserver.csr", "cp2/pki/apiserver.csr", "w1/kubelet.conf.csr"])?;
