@@ -1,11 +1,12 @@
 //! The operator's journal: which tasks of a plan were begun, done or failed. It has the node's format
 //! (`docs/formats/journal.md`), with tasks in the place of steps, and one operator at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use sealock_node::Locked;
 use sealock_node::journal::{self, RecordKind};
 use sealock_trust::Digest;
 
@@ -44,20 +45,8 @@ impl From<JournalError> for ExecuteError {
 #[derive(Debug)]
 pub struct Journal {
     inner: journal::Journal,
-    _lock: Lock,
-}
-
-/// The right to carry out plans; held by one process at a time.
-#[derive(Debug)]
-struct Lock(File);
-
-impl Drop for Lock {
-    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
-    fn drop(&mut self) {
-        if let Err(error) = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock) {
-            tracing::warn!(%error, "the lock of the journals was not given back");
-        }
-    }
+    /// The right to carry out plans; held by one process at a time.
+    _lock: Locked,
 }
 
 impl Journal {
@@ -124,16 +113,12 @@ pub fn failed(folder: &Path, plan: &Digest) -> Result<Vec<String>, JournalError>
     Ok(failed)
 }
 
-fn lock(folder: &Path) -> Result<Lock, JournalError> {
+fn lock(folder: &Path) -> Result<Locked, JournalError> {
     let path = folder.join("lock");
     let failed = |source| JournalError::Lock { path: path.clone(), source };
     fs::create_dir_all(folder).map_err(failed)?;
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Lock(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::Busy { path }),
-        Err(error) => Err(failed(error.into())),
-    }
+    Locked::take(file).map_err(failed)?.ok_or_else(|| JournalError::Busy { path: path.clone() })
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
 //! The fence: which operator may change this node, and that only one run does so at a time.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use sealock_trust::format::{self, UnknownFormat};
 use sealock_trust::reason::Code;
 use serde::{Deserialize, Serialize};
 
+use crate::Locked;
 use crate::facts::FenceFact;
 
 const FILE: &str = "fence";
@@ -89,16 +89,7 @@ impl FenceError {
 /// The right to change the node, until it is dropped.
 #[derive(Debug)]
 pub struct Fence {
-    lock: File,
-}
-
-impl Drop for Fence {
-    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
-    fn drop(&mut self) {
-        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
-            tracing::warn!(%error, "the fence was not given back");
-        }
-    }
+    _lock: Locked,
 }
 
 impl Fence {
@@ -114,7 +105,7 @@ impl Fence {
             Some(seen) if seen.generation == generation => {}
             _ => write(&folder.join(FILE), generation, nonce)?,
         }
-        Ok(Self { lock })
+        Ok(Self { _lock: lock })
     }
 }
 
@@ -132,14 +123,10 @@ pub fn current(folder: &Path) -> Result<Option<FenceFact>, FenceError> {
     Ok(Some(FenceFact { generation: record.fence.generation, nonce: record.fence.nonce }))
 }
 
-fn lock(path: &Path) -> Result<File, FenceError> {
+fn lock(path: &Path) -> Result<Locked, FenceError> {
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = file.map_err(failed("open", path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(FenceError::Busy),
-        Err(error) => Err(failed("lock", path)(error.into())),
-    }
+    Locked::take(file).map_err(failed("lock", path))?.ok_or(FenceError::Busy)
 }
 
 fn write(path: &Path, generation: u64, nonce: &str) -> Result<(), FenceError> {

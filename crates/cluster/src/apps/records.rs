@@ -1,11 +1,11 @@
 //! Where the station keeps the revisions of an app: `clusters/<cluster>/revisions/<app>.json`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use sealock_node::Locked;
 use sealock_trust::durable;
 
 use super::AppError;
@@ -19,16 +19,7 @@ const MAX_FILE: u64 = 32 << 20;
 pub struct Records {
     path: PathBuf,
     known: Revisions,
-    lock: File,
-}
-
-impl Drop for Records {
-    /// Closing the file would do, were it not for a process forked at this moment, which has it open until it calls exec.
-    fn drop(&mut self) {
-        if let Err(error) = flock(&self.lock, FlockOperation::Unlock) {
-            tracing::warn!(%error, "the lock of an app was not given back");
-        }
-    }
+    _lock: Locked,
 }
 
 impl Records {
@@ -42,7 +33,7 @@ impl Records {
         let lock = lock(&folder.join(format!("{app}.lock")), app)?;
         let path = file(&folder, app);
         let known = read_file(&path)?.unwrap_or_else(|| Revisions::none(app, cluster));
-        Ok(Self { path, known, lock })
+        Ok(Self { path, known, _lock: lock })
     }
 
     /// What is known.
@@ -154,14 +145,10 @@ fn make(folder: &Path) -> Result<(), AppError> {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed("change", folder))
 }
 
-fn lock(path: &Path, app: &str) -> Result<File, AppError> {
+fn lock(path: &Path, app: &str) -> Result<Locked, AppError> {
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
     let file = opened.map_err(failed("open", path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(AppError::Busy { app: app.into() }),
-        Err(error) => Err(failed("lock", path)(error.into())),
-    }
+    Locked::take(file).map_err(failed("lock", path))?.ok_or_else(|| AppError::Busy { app: app.into() })
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AppError {

@@ -8,8 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, flock};
-use sealock_node::{Local, StepError, host};
+use sealock_node::{Local, Locked, StepError, host};
 use sealock_trust::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -76,26 +75,11 @@ impl<R: Read + AsFd> Read for Patient<R> {
     }
 }
 
-/// A folder that is held for one backup or restore.
-#[derive(Debug)]
-pub(super) struct Held(File);
-
-impl Drop for Held {
-    /// Closing the folder would do, were it not for a process forked at this moment, which has it open until it calls exec.
-    fn drop(&mut self) {
-        if let Err(error) = flock(&self.0, FlockOperation::Unlock) {
-            tracing::warn!(%error, "a folder was not given back");
-        }
-    }
-}
-
 /// Holds `folder` for one backup or restore, until what is given back is dropped.
-pub(super) fn alone_in(folder: &Path) -> Result<Held, BackupError> {
+pub(super) fn alone_in(folder: &Path) -> Result<Locked, BackupError> {
     let file = File::open(folder).map_err(BackupError::io("open", folder))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(BackupError::Busy { path: folder.into() }),
-        locked => locked.map(|()| Held(file)).map_err(|error| BackupError::io("lock", folder)(error.into())),
-    }
+    let held = Locked::take(file).map_err(BackupError::io("lock", folder))?;
+    held.ok_or_else(|| BackupError::Busy { path: folder.into() })
 }
 
 /// Whether every file is there, and is what it should be.

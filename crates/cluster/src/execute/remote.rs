@@ -74,7 +74,7 @@ trap 'rm -rf "$2"' EXIT
 
 /// Which units of tasks still run, of whatever plan?
 const RUNNING: &str = r#"systemctl list-units --plain --no-legend --state=active,activating,deactivating "sealock-*-????????????-*.service" |
-  while read -r name _; do echo "$name"; done"#;
+  cut -d' ' -f1"#;
 
 /// Goes on until the unit `$1` has ended.
 const OUTLAST: &str = r#"pid=$(systemctl show --property=MainPID --value "$1" 2>/dev/null || echo 0)
